@@ -1,0 +1,48 @@
+"""hfspec: describe the deployment of a Hugging Face model in YAML, compile it, run it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hfspec.compiler import compile, load_spec, plan, validate, verify  # noqa: A004
+    from hfspec.runtime.load import load
+
+__version__ = "0.1.0"
+
+# name -> module that defines it; imported at first use, so that `import hfspec` loads nothing heavy.
+_PUBLIC = {
+    "compile": "hfspec.compiler",
+    "load_spec": "hfspec.compiler",
+    "validate": "hfspec.compiler",
+    "plan": "hfspec.compiler",
+    "verify": "hfspec.compiler",
+    "load": "hfspec.runtime.load",
+    "Predictor": "hfspec.runtime.predictor",
+    "Spec": "hfspec.ir.spec",
+    "Plan": "hfspec.ir.plan",
+    "Artifact": "hfspec.ir.artifact",
+    "HfspecError": "hfspec.errors",
+    "SpecError": "hfspec.errors",
+    "UsageError": "hfspec.errors",
+    "WorldError": "hfspec.errors",
+    "SourceError": "hfspec.errors",
+    "StorageError": "hfspec.errors",
+    "VerificationError": "hfspec.errors",
+    "PredictionError": "hfspec.errors",
+    "InputError": "hfspec.errors",
+    "ParamsError": "hfspec.errors",
+    "OutputError": "hfspec.errors",
+}
+__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'hfspec' has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,163 @@
+"""What ``artifact.json`` says: the whole account of an artifact, read by the runtime without pydantic.
+
+Written canonically (sorted keys, two-space indent, one last newline), so that the same content is the same bytes, and
+with a digest over itself, so that a flipped bit in the manifest is found as surely as one in a weight.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hfspec.ir.frozen import FrozenDict, freeze, thaw
+from hfspec.ir.signature import Signature
+
+FORMAT_VERSION = 1
+MANIFEST_NAME = "artifact.json"
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """A file of the artifact: POSIX path relative to it, size in bytes, sha256 in hex."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRecord:
+    """Where a part came from. ``role``: ``model``, ``adapter`` or ``components/<name>``; ``kind``: repo, path or
+    package; ``location``: the repository, the path as the spec wrote it, or package/folder; ``revision``: as the spec
+    wrote it; ``commit``: 40 hex digits, for a repo only."""
+
+    role: str
+    kind: str
+    location: str
+    revision: str | None = None
+    commit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What the runtime needs to run the model: every decision, already made by the plan.
+
+    ``task`` is the canonical name, ``task_as_written`` the spec's (``translation_en_to_fr`` says more than its
+    canonical name). ``model_class`` and ``components`` name classes of the library (``BertForSequenceClassification``;
+    component name -> class name). ``model_config`` holds the spec's inference settings, ``defaults`` hfspec's own for
+    what neither the checkpoint nor the spec says. ``dtype`` is the resolved dtype of the weights as saved (``float32``,
+    never ``auto``). ``options``: component name -> constructor options that the spec overrides.
+    """
+
+    library: str
+    task: str
+    task_as_written: str
+    model_class: str
+    dtype: str
+    outputs: str
+    prompt_template: str | None
+    model_config: FrozenDict
+    defaults: FrozenDict
+    components: FrozenDict
+    options: FrozenDict
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The artifact's account of itself. ``files`` lists every file but the manifest, sorted by path. ``versions``:
+    package name -> version the artifact was planned for. ``made_by``: how (``{"hfspec": "0.1.0"}``); no times, no
+    absolute paths."""
+
+    name: str
+    spec_digest: str
+    sources: tuple[SourceRecord, ...]
+    deployment: Deployment
+    signature: Signature
+    files: tuple[FileRecord, ...]
+    versions: FrozenDict
+    made_by: FrozenDict
+    metadata: FrozenDict
+    format_version: int = FORMAT_VERSION
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, without the digest."""
+        return {
+            "format_version": self.format_version,
+            "name": self.name,
+            "spec_digest": self.spec_digest,
+            "sources": [asdict(source) for source in self.sources],
+            "deployment": {key: thaw(getattr(self.deployment, key)) for key in Deployment.__slots__},
+            "signature": self.signature.to_json(),
+            "files": [asdict(record) for record in self.files],
+            "versions": thaw(self.versions),
+            "made_by": thaw(self.made_by),
+            "metadata": thaw(self.metadata),
+        }
+
+    def to_bytes(self) -> bytes:
+        """The bytes of ``artifact.json``."""
+        body = self.to_json()
+        return canonical({**body, "digest": digest_of(body)})
+
+    @property
+    def digest(self) -> str:
+        """The artifact's digest: sha256 in hex over everything the manifest says, so over every byte of it."""
+        return digest_of(self.to_json())
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Manifest:
+        """The manifest in these bytes.
+
+        Raises ValueError, saying why, unless the bytes are exactly what to_bytes would write.
+        """
+        try:
+            value = json.loads(data)
+            if value["format_version"] != FORMAT_VERSION:
+                raise ValueError(f"format version {value['format_version']!r}; this hfspec reads {FORMAT_VERSION}")
+            manifest = cls._from_json(value)
+        except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise ValueError(f"not a manifest of hfspec: {error!r}") from error
+        if manifest.to_bytes() != data:
+            raise ValueError("its content does not match its own digest")
+        return manifest
+
+    @classmethod
+    def _from_json(cls, value: Mapping[str, Any]) -> Manifest:
+        return cls(
+            format_version=value["format_version"],
+            name=value["name"],
+            spec_digest=value["spec_digest"],
+            sources=tuple(SourceRecord(**source) for source in value["sources"]),
+            deployment=Deployment(**{key: freeze(item) for key, item in value["deployment"].items()}),
+            signature=Signature.from_json(value["signature"]),
+            files=tuple(FileRecord(**record) for record in value["files"]),
+            versions=FrozenDict(value["versions"]),
+            made_by=FrozenDict(value["made_by"]),
+            metadata=FrozenDict(value["metadata"]),
+        )
+
+
+def canonical(value: Mapping[str, Any]) -> bytes:
+    """The one way hfspec writes JSON that is digested."""
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def digest_of(value: Mapping[str, Any]) -> str:
+    """sha256 in hex of the canonical bytes."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """An artifact on disk: its folder and what its manifest says."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def digest(self) -> str:
+        return self.manifest.digest

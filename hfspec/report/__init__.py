@@ -1,0 +1,1 @@
+"""Problems, plans and artifacts as text, JSON or annotations; renders, decides nothing."""

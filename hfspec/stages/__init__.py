@@ -1,0 +1,1 @@
+"""load, validate, resolve, plan, build, emit: one verb a file, one public function a file."""

@@ -1,0 +1,78 @@
+"""The table of tasks: (library, name) -> where the task is defined. Closed, lazy, and read rather than registered."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib import import_module
+from types import MappingProxyType
+
+from hfspec.tasks.task import Task
+
+TASKS = MappingProxyType(
+    {
+        ("transformers", "text-classification"): "hfspec.tasks.text_classification:TASK",
+        ("transformers", "text-generation"): "hfspec.tasks.text_generation:TASK",
+        ("sentence-transformers", "feature-extraction"): "hfspec.tasks.sentence_embedding:TASK",
+    }
+)
+ALIASES = MappingProxyType(
+    {
+        ("transformers", "sentiment-analysis"): "text-classification",
+        ("transformers", "ner"): "token-classification",
+        ("sentence-transformers", "sentence-embedding"): "feature-extraction",
+    }
+)
+# Tasks of the design whose stage does not exist yet: a spec may name them and is told so.
+NOT_YET = MappingProxyType(
+    {
+        "transformers": (
+            "audio-classification",
+            "automatic-speech-recognition",
+            "conversational",
+            "feature-extraction",
+            "fill-mask",
+            "image-classification",
+            "llm/v1/chat",
+            "llm/v1/completions",
+            "llm/v1/embeddings",
+            "question-answering",
+            "summarization",
+            "table-question-answering",
+            "text2text-generation",
+            "token-classification",
+            "translation",
+            "zero-shot-classification",
+        ),
+        "sentence-transformers": ("llm/v1/embeddings", "sentence-similarity", "sparse-embedding", "text-ranking"),
+    }
+)
+TRANSLATION_NAME = re.compile(r"translation_[A-Za-z]+_to_[A-Za-z]+")
+
+
+def canonical(library: str, name: str) -> str:
+    """The name without its alias: ``ner`` is ``token-classification``, ``translation_en_to_fr`` is ``translation``."""
+    if library == "transformers" and TRANSLATION_NAME.fullmatch(name):
+        return "translation"
+    return ALIASES.get((library, name), name)
+
+
+@cache
+def find(library: str, name: str) -> Task | None:
+    """The task of this name or alias, None when this library has none of that name yet."""
+    place = TASKS.get((library, canonical(library, name)))
+    if place is None:
+        return None
+    module, attribute = place.split(":")
+    task: Task = getattr(import_module(module), attribute)
+    return task
+
+
+def names(library: str) -> tuple[str, ...]:
+    """Every name that works, aliases included, sorted."""
+    return tuple(sorted(name for table in (TASKS, ALIASES) for lib, name in table if lib == library and find(lib, name)))
+
+
+def is_planned(library: str, name: str) -> bool:
+    """Whether the design has the task though hfspec cannot do it yet."""
+    return canonical(library, name) in NOT_YET.get(library, ())

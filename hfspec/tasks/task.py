@@ -1,0 +1,37 @@
+"""What a task is, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hfspec.ir.signature import Column, Tensor
+from hfspec.tasks.setting import Setting
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A row of the table of tasks.
+
+    ``auto_class`` names the transformers auto class whose mapping says which architectures can do the task, empty where
+    the library is not transformers. ``components`` are those the task cannot run without. ``inputs`` are the columns of
+    a row, the first of them the one that a bare value fills. ``outputs`` is the standard form. ``prompt``: whether the
+    input is a prompt, so that a prompt template applies. ``runner`` is the runtime's class, ``module:NAME``.
+    """
+
+    name: str
+    library: str
+    summary: str
+    inputs: tuple[Column, ...]
+    outputs: tuple[Column, ...] | Tensor
+    output_words: str
+    full_words: str
+    settings: tuple[Setting, ...]
+    runner: str
+    aliases: tuple[str, ...] = ()
+    auto_class: str = ""
+    components: tuple[str, ...] = ("tokenizer",)
+    prompt: bool = False
+
+    def setting(self, name: str) -> Setting | None:
+        """The setting of this name, None when the task has none."""
+        return next((setting for setting in self.settings if setting.name == name), None)

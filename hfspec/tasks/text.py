@@ -1,0 +1,19 @@
+"""Settings that every task over text has."""
+
+from __future__ import annotations
+
+from hfspec.tasks.setting import Setting
+
+TRUNCATION = Setting(
+    "truncation",
+    ("boolean",),
+    "Cut a text that is longer than the model can read, instead of refusing it.",
+    default=False,
+)
+BATCH_TOKENS = Setting(
+    "batch_tokens",
+    ("integer",),
+    "How many tokens, padding included, one forward pass may hold; batches are filled up to it.",
+    minimum=1,
+    default=4096,
+)
