@@ -1,0 +1,48 @@
+"""inspect, verify, predict: what can be done with an artifact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hfspec.cli.arguments import Format
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The artifact's folder.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(inspect)
+    app.command()(verify)
+    app.command(
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+        help="Run an artifact: texts as arguments, or --json FILE|-, --params JSON, --outputs full.",
+    )(predict)
+
+
+def inspect(
+    folder: Folder,
+    format: Annotated[Format, typer.Option(help="text for a person, json for a program.")] = Format.text,  # noqa: A002
+) -> None:
+    """Show what an artifact says of itself; reads the manifest only."""
+    from hfspec.report.artifact import render
+    from hfspec.runtime.integrity import read_manifest
+
+    print(render(read_manifest(folder), format.value))
+
+
+def verify(folder: Folder) -> None:
+    """Check every byte of an artifact against its manifest."""
+    from hfspec.compiler import verify as verify_artifact
+
+    manifest = verify_artifact(folder)
+    print(f"{folder}: {len(manifest.files)} files verified, digest {manifest.digest}")
+
+
+def predict(context: typer.Context, folder: Folder) -> None:
+    """Run an artifact: texts as arguments, or --json FILE|-, --params JSON, --outputs full."""
+    from hfspec.runtime.command import main
+
+    raise typer.Exit(main(folder, list(context.args)))

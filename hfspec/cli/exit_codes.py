@@ -1,0 +1,19 @@
+"""Errors as exit codes: 0 good, 1 the spec is wrong, 2 usage, 3 the world failed, 4 verification failed."""
+
+from __future__ import annotations
+
+from hfspec.errors import HfspecError, PredictionError, SpecError, UsageError, VerificationError, WorldError
+
+SPEC_WRONG, USAGE, WORLD, VERIFICATION = 1, 2, 3, 4
+_CODES: tuple[tuple[type[HfspecError], int], ...] = (
+    (SpecError, SPEC_WRONG),
+    (UsageError, USAGE),
+    (PredictionError, USAGE),
+    (WorldError, WORLD),
+    (VerificationError, VERIFICATION),
+)
+
+
+def exit_code(error: HfspecError) -> int:
+    """The exit code for an error; the tree in hfspec.errors has no other branches."""
+    return next(code for kind, code in _CODES if isinstance(error, kind))

@@ -1,0 +1,103 @@
+"""init, validate, schema: what can be done with a spec alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hfspec.cli.arguments import ProblemFormat
+from hfspec.cli.exit_codes import SPEC_WRONG
+from hfspec.errors import UsageError
+
+STARTER = """\
+# yaml-language-server: $schema={schema}
+spec_version: 1
+library: {library}
+task: {task}
+model:
+  {source}
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(init)
+    app.command()(validate)
+    app.command()(schema)
+
+
+def init(
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="The file to write, such as specs/sentiment.yaml.")],
+    task: Annotated[str, typer.Option(help="The task.")] = "text-classification",
+    library: Annotated[str, typer.Option(help="transformers or sentence-transformers.")] = "transformers",
+    model: Annotated[
+        str, typer.Option(help="A hub repository, a folder (./…), or package:folder inside a Python package.")
+    ] = "distilbert/distilbert-base-uncased-finetuned-sst-2-english",
+) -> None:
+    """Write a small spec to begin with; an existing file is left alone."""
+    from hfspec.language.schema import SCHEMA_ID
+
+    if spec.exists():
+        raise UsageError(f"{spec} exists; choose another name or edit it")
+    text = STARTER.format(schema=SCHEMA_ID, library=library, task=task, source=_source(model))
+    spec.parent.mkdir(parents=True, exist_ok=True)
+    spec.write_text(text, encoding="utf-8")
+    print(spec)
+
+
+def _source(model: str) -> str:
+    if model.startswith("package:"):
+        return f"package: {model.removeprefix('package:')}"
+    if model.startswith((".", "/", "~")):
+        return f'path: "{model}"'
+    return f"repo: {model}\n  revision: main"
+
+
+def validate(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Specs, or folders of specs.")],
+    format: Annotated[  # noqa: A002 - the option's name
+        ProblemFormat, typer.Option(help="text for a person, json for a program, github for annotations.")
+    ] = ProblemFormat.text,
+) -> None:
+    """Check specs without reading any model: every problem of every file, each with its place."""
+    from hfspec import compiler
+    from hfspec.language.discovery import spec_files
+    from hfspec.report.problems import render
+
+    files = spec_files(paths)
+    problems = [problem for file in files for problem in compiler.validate(file)]
+    text = render(problems, format.value)
+    if text:
+        print(text)
+    if problems:
+        raise typer.Exit(SPEC_WRONG)
+    if format is ProblemFormat.text:
+        print(f"{len(files)} {'spec is' if len(files) == 1 else 'specs are'} good")
+
+
+def schema(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write it; - for stdout.")
+    ] = Path("schemas/spec.schema.json"),
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail when the file differs.")] = False,
+) -> None:
+    """Write the JSON Schema of specs, for editors and other tools."""
+    from hfspec.language.schema import schema_text
+
+    text = schema_text()
+    if str(output) == "-":
+        print(text, end="")
+    elif check:
+        _compare(output, text)
+    else:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, encoding="utf-8")
+        print(output)
+
+
+def _compare(output: Path, text: str) -> None:
+    if not output.is_file() or output.read_text(encoding="utf-8") != text:
+        raise UsageError(f"{output} is not what this version generates; run `hfspec schema` and commit the result")
+    print(f"{output} is up to date")

@@ -1,1 +1,0 @@
-"""Bridges to other tools, each behind its own import."""

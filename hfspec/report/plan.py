@@ -1,0 +1,78 @@
+"""A plan for a person, or as JSON for a program."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from hfspec.ir.artifact import SourceRecord
+from hfspec.ir.frozen import thaw
+from hfspec.ir.plan import CopyFile, Plan, WriteBytes, WriteWeights
+from hfspec.report.signature import describe
+from hfspec.report.sizes import in_bytes, in_count
+from hfspec.report.table import aligned, section
+
+FORMATS = ("text", "json")
+
+
+def render(plan: Plan, format: str) -> str:  # noqa: A002 - the option's name
+    """The plan in one of FORMATS."""
+    return json.dumps(to_json(plan), indent=2, ensure_ascii=False) if format == "json" else _text(plan)
+
+
+def to_json(plan: Plan) -> dict[str, Any]:
+    """The plan as plain values; a stable form, documented in docs/artifact.md."""
+    return {
+        "name": plan.name,
+        "spec_digest": plan.spec_digest,
+        "sources": [asdict(source) for source in plan.sources],
+        "deployment": {key: thaw(getattr(plan.deployment, key)) for key in plan.deployment.__slots__},
+        "signature": plan.signature.to_json(),
+        "files": [{"path": step.target, "size": step.size, "from": _origin(step)} for step in plan.steps],
+        "parameters": plan.parameters,
+        "weight_bytes": plan.weight_bytes,
+        "memory_bytes": plan.memory_bytes,
+        "settings": [{"key": row.key, "value": thaw(row.value), "origin": row.origin} for row in plan.settings],
+        "requirements": list(plan.requirements),
+        "notes": list(plan.notes),
+        "run": plan.run,
+    }
+
+
+def _text(plan: Plan) -> str:
+    classes = (("model", plan.deployment.model_class), *plan.deployment.components.items())
+    head = (
+        ("task", f"{plan.deployment.task} ({plan.deployment.library})"),
+        ("dtype", plan.deployment.dtype),
+        ("parameters", in_count(plan.parameters)),
+        ("weights", in_bytes(plan.weight_bytes)),
+        ("memory", f"{in_bytes(plan.memory_bytes)} for the weights"),
+        ("run at compile", "yes, on input_example" if plan.run else "no"),
+    )
+    settings = aligned((row.key, json.dumps(thaw(row.value), ensure_ascii=False), row.origin) for row in plan.settings)
+    sections = (
+        f"{plan.name}\n{aligned(head)}\n",
+        section("sources", aligned(_source(source) for source in plan.sources)),
+        section("classes", aligned(classes)),
+        section("signature", describe(plan.signature)),
+        section("settings (value, where it came from)", settings),
+        section("files", aligned((step.target, in_bytes(step.size), _origin(step)) for step in plan.steps)),
+        section("requirements", aligned((line,) for line in plan.requirements)),
+        section("notes", aligned((note,) for note in plan.notes)),
+    )
+    return "\n".join(filter(None, sections)).rstrip()
+
+
+def _source(source: SourceRecord) -> tuple[str, str, str]:
+    at = f" at {source.revision}" if source.revision else ""
+    return (source.role, f"{source.kind} {source.location}{at}", source.commit or "")
+
+
+def _origin(step: CopyFile | WriteWeights | WriteBytes) -> str:
+    if isinstance(step, CopyFile):
+        return f"{step.role}: {step.path}"
+    if isinstance(step, WriteBytes):
+        return "written by the compiler"
+    casts = sorted({f"{t.source_dtype} to {t.dtype}" for t in step.tensors if t.source_dtype != t.dtype})
+    return f"{len(step.tensors)} tensors, " + (", ".join(casts) if casts else "as stored")

@@ -1,0 +1,20 @@
+"""Plain text tables that read well in a terminal and in a log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+def aligned(rows: Iterable[Sequence[str]], indent: str = "  ") -> str:
+    """The rows as lines, each column as wide as its widest cell; the last column is not padded."""
+    cells = [tuple(row) for row in rows]
+    if not cells:
+        return ""
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    lines = (indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def section(title: str, body: str) -> str:
+    """A titled block; empty when there is nothing to say."""
+    return f"{title}\n{body}\n" if body else ""
