@@ -1,0 +1,62 @@
+"""Causal language models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.checkpoints import vocabulary
+from tests.checkpoints.writing import write
+
+
+def build_gpt2(folder: Path, seed: int, **save: object) -> None:
+    from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
+
+    tokenizer = vocabulary.gpt2(256)
+    model = GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=len(tokenizer),
+            n_positions=256,
+            n_embd=32,
+            n_layer=2,
+            n_head=4,
+            bos_token_id=0,
+            eos_token_id=0,
+            # The real GPT-2 says so too; pipelines read it.
+            task_specific_params={"text-generation": {"do_sample": True, "max_length": 50}},
+        )
+    )
+    model.generation_config = GenerationConfig(bos_token_id=0, eos_token_id=0, max_new_tokens=12, do_sample=False)
+    write(folder, model, tokenizer, seed, **save)
+
+
+def gpt2(folder: Path) -> None:
+    build_gpt2(folder, seed=11)
+
+
+def gpt2_sharded(folder: Path) -> None:
+    build_gpt2(folder, seed=12, max_shard_size="80KB")
+
+
+def llama_chat(folder: Path) -> None:
+    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+    tokenizer = vocabulary.llama(256)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    model = LlamaForCausalLM(config)
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, max_new_tokens=12
+    )
+    write(folder, model, tokenizer, seed=13)
+
+
+MAKERS = {"gpt2": gpt2, "gpt2-sharded": gpt2_sharded, "llama-chat": llama_chat}
