@@ -14,7 +14,7 @@ a an the this that it is was not very so and but of in on to for with my your we
 actor acting good great fine bad awful terrible wonderful boring love hate like dislike best worst funny sad long
 short day weather rain sun man woman child dog cat eats plays food guitar music car road city river quick brown fox
 jumps over lazy hello world question answer yes no maybe never always one two three query passage search paris london
-""".split()
+""".split()  # noqa: SIM905
 SUFFIXES = ["s", "ed", "ing", "er", "est", "ly", "ness", "ful"]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 CORPUS = [
