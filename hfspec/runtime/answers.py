@@ -1,0 +1,50 @@
+"""Answers as values: a table without pandas, and any answer as plain JSON values."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+NUMPY_TYPES = {"string": "str", "double": "float64", "long": "int64"}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What becomes a data frame: column name -> type (string, double, long), and the rows' values in that order."""
+
+    columns: Mapping[str, str]
+    rows: tuple[tuple[Any, ...], ...]
+
+    def records(self) -> list[dict[str, Any]]:
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+    def to_pandas(self) -> Any:
+        """The table as a pandas DataFrame, typed even when it is empty."""
+        import pandas as pd
+
+        frame = pd.DataFrame(list(self.rows), columns=list(self.columns))
+        return frame.astype({name: NUMPY_TYPES[kind] for name, kind in self.columns.items()})
+
+
+def to_json(answer: Any) -> Any:
+    """The answer as plain JSON values: a table or data frame as a list of records, an array as nested lists.
+
+    nan and infinities, which JSON does not have, become null.
+    """
+    if isinstance(answer, Table) or _is_frame(answer):
+        return to_json(answer.records() if isinstance(answer, Table) else answer.to_dict(orient="records"))
+    if isinstance(answer, Mapping):
+        return {str(key): to_json(value) for key, value in answer.items()}
+    if isinstance(answer, list | tuple):
+        return [to_json(value) for value in answer]
+    if hasattr(answer, "tolist"):  # numpy's arrays and scalars
+        return to_json(answer.tolist())
+    return None if isinstance(answer, float) and not math.isfinite(answer) else answer
+
+
+def _is_frame(value: Any) -> bool:
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(value, pandas.DataFrame)

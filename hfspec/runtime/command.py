@@ -1,0 +1,125 @@
+"""The command line of an artifact's own predictor.py: texts or JSON in, one JSON document out."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hfspec.errors import HfspecError, OutputError, UsageError, VerificationError, WorldError
+
+GOOD, WRONG_ANSWER, USAGE, WORLD, DAMAGED = 0, 1, 2, 3, 4
+
+
+def main(folder: Path, argv: Sequence[str]) -> int:
+    """Answer what ``argv`` asks of the artifact in ``folder``, as JSON on standard output and nothing else there.
+
+    Returns the exit code: 0 good, 1 an answer that the signature does not allow, 2 bad input, params or usage, 3 the
+    world failed, 4 the artifact is damaged. An error is one line on standard error.
+    """
+    parser = _parser()
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit as stop:  # argparse has said what is wrong, or has shown its help
+        return int(stop.code or GOOD)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            text = _answer(folder, arguments)
+    except HfspecError as error:
+        return _fail(str(error), _exit_code(error))
+    except KeyboardInterrupt:
+        return _fail("interrupted.", 130)
+    except Exception as error:  # noqa: BLE001 - the one place where a fault of ours becomes a line, not a traceback
+        return _fail(f"unexpected {type(error).__name__}: {error}", WORLD)
+    return _write(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="predictor.py",
+        description="Run the model of this artifact; the answer is JSON on standard output.",
+        epilog="A text that begins with a dash goes after --. Exit codes: 0 good, 1 an answer against the signature,"
+        " 2 bad input, params or usage, 3 the world failed, 4 the artifact is damaged.",
+    )
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help="a text to answer; several make several rows")
+    parser.add_argument("--json", metavar="FILE", help="read the input from a JSON file, - for standard input")
+    parser.add_argument("--params", metavar="JSON", help='params of the call, such as {"top_k": 2}')
+    parser.add_argument("--outputs", choices=("standard", "full"), help="the form of the answer")
+    parser.add_argument("--model-config", metavar="JSON", help="settings that override the artifact's model_config")
+    parser.add_argument("--no-verify", action="store_true", help="do not check the files against the manifest first")
+    return parser
+
+
+def _answer(folder: Path, arguments: argparse.Namespace) -> str:
+    data = _data(arguments)
+    params = _mapping(arguments.params, "--params")
+    model_config = _mapping(arguments.model_config, "--model-config")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from hfspec.runtime.load import load
+
+    predictor = load(folder, model_config=model_config, outputs=arguments.outputs, verify=not arguments.no_verify)
+    answer = predictor.predict_json(data, params)
+    return json.dumps(answer, ensure_ascii=False, allow_nan=False)
+
+
+def _data(arguments: argparse.Namespace) -> Any:
+    if arguments.texts and arguments.json:
+        raise UsageError("give either texts or --json, not both.")
+    if arguments.json:
+        return _parsed(_read(arguments.json), f"--json {arguments.json}")
+    if not arguments.texts:
+        raise UsageError("nothing to answer: give a text, or --json FILE. See --help.")
+    return arguments.texts[0] if len(arguments.texts) == 1 else list(arguments.texts)
+
+
+def _read(source: str) -> bytes:
+    if source == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise UsageError(f"--json {source}: {error.strerror}.") from error
+
+
+def _mapping(text: str | None, option: str) -> Mapping[str, Any] | None:
+    if text is None:
+        return None
+    value = _parsed(text.encode("utf-8", "surrogateescape"), option)
+    if not isinstance(value, dict):
+        raise UsageError(f'{option}: expected a JSON object such as {{"name": value}}, found {type(value).__name__}.')
+    return value
+
+
+def _parsed(data: bytes, option: str) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{option}: this is not JSON: {error}.") from error
+
+
+def _exit_code(error: HfspecError) -> int:
+    if isinstance(error, VerificationError):
+        return DAMAGED
+    if isinstance(error, WorldError):
+        return WORLD
+    return WRONG_ANSWER if isinstance(error, OutputError) else USAGE
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    return code
+
+
+def _write(text: str) -> int:
+    """UTF-8 whatever the locale; a reader that has gone away is no failure."""
+    try:
+        sys.stdout.buffer.write(text.encode("utf-8") + b"\n")
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's last flush is silent
+    return GOOD

@@ -1,0 +1,75 @@
+"""What every task family is: four steps between the rows that come in and the answer that goes out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hfspec.ir.artifact import Manifest
+from hfspec.runtime.batching import Item
+from hfspec.runtime.settings import Settings
+from hfspec.tasks.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of input: its place, counted from 0, and the values of the task's columns that it has."""
+
+    number: int
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a family loads from and to: the artifact's folder and manifest, its task, torch's names of dtype and
+    device.
+    """
+
+    folder: Path
+    manifest: Manifest
+    task: Task
+    dtype: str
+    device: str
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model"
+
+
+class Family(ABC):
+    """A task family with its model loaded. The predictor calls preprocess on a window of rows, run on each batch, and
+    standard or full on the window's results; nothing is kept between calls.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.task = place.task
+
+    def own_settings(self) -> Mapping[str, Any]:
+        """The settings that the checkpoint itself states: the lowest layer."""
+        return {}
+
+    def check(self, settings: Settings) -> None:  # noqa: B027 - most families have nothing to check
+        """Raises ParamsError for settings that cannot work with this checkpoint."""
+
+    @abstractmethod
+    def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Any]]:
+        """One item a row, in order; raises InputError naming the row."""
+
+    @abstractmethod
+    def run(self, batch: Sequence[Item[Any]], settings: Settings) -> Sequence[Any]:
+        """The model's result for each item of a batch; each equal to what the item would get alone."""
+
+    @abstractmethod
+    def standard(self, results: Sequence[Any], settings: Settings) -> Any:
+        """The task's standard form, a Table where that is a data frame; of no rows when there are no results."""
+
+    @abstractmethod
+    def full(self, results: Sequence[Any], settings: Settings) -> list[dict[str, Any]]:
+        """Everything the model knows, one dict of JSON values, arrays and texts a row."""
+
+    def budget(self, settings: Settings) -> int:
+        """How many tokens one forward pass may hold."""
+        return int(settings.get("batch_tokens") or 1)

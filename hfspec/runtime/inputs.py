@@ -1,0 +1,172 @@
+"""Any form of input as rows of named columns.
+
+Accepted: a value, a list of values, a dict of a row's columns, a dict of lists of them, a list of dicts, pairs for
+tasks over pairs, numpy arrays of text, pandas Series and DataFrames. Columns are matched by name; the one exception is
+a frame of a single column, which fills the only required column whatever its name. Columns that the task does not have
+are left alone, unless one is a misspelling of one it has. Text is never evaluated, stripped or changed.
+An empty list is a good input of no rows.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from hfspec.errors import InputError
+from hfspec.ir.signature import Column, Tensor
+from hfspec.runtime.cells import checked, found, is_missing
+from hfspec.runtime.family import Row
+from hfspec.tasks.task import Task
+
+
+class Columns:
+    """The columns a row may have: the task's, under the names that the signature gives them."""
+
+    def __init__(self, task: Task, declared: tuple[Column, ...] | Tensor) -> None:
+        own = {column.name: column for column in task.inputs}
+        first = task.inputs[0]
+        self.by_name: dict[str, Column] = {}
+        for column in task.inputs if isinstance(declared, Tensor) else declared:
+            meant = own.get(column.name, first) if column.name else first
+            self.by_name[column.name or str(first.name)] = Column(meant.type, meant.name, column.required)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.by_name)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        return tuple(name for name, column in self.by_name.items() if column.required)
+
+    @property
+    def is_pair(self) -> bool:
+        return [column.type for column in self.by_name.values()] == ["string", "string"]
+
+    def allowed(self) -> str:
+        """The forms of input, in words."""
+        columns = ", ".join(name if name in self.required else f"{name} (optional)" for name in self.names)
+        return (
+            "text, a list of texts, a dict or a list of dicts with the columns"
+            f" {columns}, a pandas Series or DataFrame, or a numpy array of texts"
+        )
+
+    def row(self, number: int, values: Mapping[Any, Any]) -> Row:
+        """The row that these named values make; raises InputError naming it."""
+        self.check_names(tuple(values), number)
+        result = {}
+        for name, column in self.by_name.items():
+            value = values.get(name)
+            if name in values and not (is_missing(value) and not column.required):
+                result[str(column.name)] = checked(value, Column(column.type, name), number)
+        return Row(number, result)
+
+    def bare(self, number: int, value: Any) -> Row:
+        """The row of a value without a name; raises InputError naming it."""
+        if self.is_pair and isinstance(value, list | tuple) and len(value) == 2:
+            return self.row(number, dict(zip(self.names, value, strict=True)))
+        if isinstance(value, list | tuple):
+            raise InputError(f"expected one value, found {found(value)}; allowed: {self.allowed()}.", row=number)
+        others = [name for name in self.required if name != self.names[0]]
+        if others:
+            raise InputError(f"a value alone is not enough: columns {', '.join(self.required)} are needed.", row=number)
+        return self.row(number, {self.names[0]: value})
+
+    def check_names(self, given: Sequence[Any], number: int | None) -> None:
+        for name in self.required:
+            if name not in given:
+                raise InputError(self._missing(name, given), row=number)
+        for name in given:
+            near = get_close_matches(str(name), self.names, n=1, cutoff=0.75) if name not in self.by_name else []
+            if near and near[0] not in given:
+                raise InputError(f"no column is named {name!r}; did you mean {near[0]!r}?", row=number)
+
+    def _missing(self, name: str, given: Sequence[Any]) -> str:
+        listed = ", ".join(repr(other) for other in given) or "none"
+        near = get_close_matches(name, [str(other) for other in given], n=1, cutoff=0.6)
+        hint = f"; did you mean {near[0]!r} to be {name!r}?" if near else ""
+        return f"the column {name!r} is missing; the columns given are {listed}{hint}."
+
+
+def to_rows(data: Any, columns: Columns) -> list[Row]:
+    """The input as rows, numbered from 0; raises InputError."""
+    if _is_pandas(data, "DataFrame"):
+        return _frame(data, columns)
+    if _is_pandas(data, "Series"):
+        return [columns.bare(number, value) for number, value in enumerate(data.tolist())]
+    if isinstance(data, Mapping):
+        return _mapping(data, columns)
+    if _is_array(data):
+        return _array(data, columns)
+    if isinstance(data, list | tuple):
+        return _list(data, columns)
+    if isinstance(data, str) or not _is_text_task(columns):
+        return [columns.bare(0, data)]
+    raise InputError(f"expected {columns.allowed()}; found {found(data)}.")
+
+
+def _list(data: Sequence[Any], columns: Columns) -> list[Row]:
+    if data and all(isinstance(item, Mapping) and {"role", "content"} <= set(item) for item in data):
+        raise InputError(
+            "this is a list of chat messages (role, content), which this task does not take: give the prompt as text."
+            " Chat is a task of its own."
+        )
+    rows = []
+    for number, item in enumerate(data):
+        rows.append(columns.row(number, item) if isinstance(item, Mapping) else columns.bare(number, item))
+    return rows
+
+
+def _mapping(data: Mapping[Any, Any], columns: Columns) -> list[Row]:
+    """One row, or as many as its lists are long."""
+    mine = {name: value for name, value in data.items() if name in columns.by_name}
+    lists = {name for name, value in mine.items() if _is_listing(value, columns.by_name[name])}
+    if not lists:
+        return [columns.row(0, data)]
+    values = {name: list(value) for name, value in mine.items() if name in lists}
+    sizes = {name: len(value) for name, value in values.items()}
+    if len(lists) != len(mine) or len(set(sizes.values())) != 1:
+        raise InputError(f"the columns of a dict must all be values or all be lists of one length; lengths: {sizes}.")
+    columns.check_names(tuple(data), None)
+    length = next(iter(sizes.values()))
+    return [columns.row(number, {name: value[number] for name, value in values.items()}) for number in range(length)]
+
+
+def _frame(data: Any, columns: Columns) -> list[Row]:
+    given = list(data.columns)
+    if len(set(given)) != len(given):
+        raise InputError(f"the DataFrame has columns of the same name: {', '.join(map(str, given))}.")
+    if len(given) == 1 and len(columns.required) == 1 and given[0] not in columns.by_name:
+        return [columns.row(number, {columns.required[0]: cell}) for number, cell in enumerate(data.iloc[:, 0])]
+    columns.check_names(given, None)
+    mine = [name for name in given if name in columns.by_name]
+    cells = zip(*(data[name].tolist() for name in mine), strict=True)
+    return [columns.row(number, dict(zip(mine, row, strict=True))) for number, row in enumerate(cells)]
+
+
+def _array(data: Any, columns: Columns) -> list[Row]:
+    if data.ndim == 2 and data.shape[1] == 1:
+        return _list(data[:, 0].tolist(), columns)
+    if data.ndim <= 1 or (data.ndim == 2 and data.shape[1] == 2 and columns.is_pair):
+        value = data.tolist()
+        return _list(value, columns) if isinstance(value, list) else to_rows(value, columns)
+    raise InputError(f"an array of shape {tuple(data.shape)} is not rows of text; allowed: {columns.allowed()}.")
+
+
+def _is_listing(value: Any, column: Column) -> bool:
+    return column.type not in {"any", "object"} and (isinstance(value, list | tuple) or _is_array(value))
+
+
+def _is_text_task(columns: Columns) -> bool:
+    return all(column.type == "string" for column in columns.by_name.values())
+
+
+def _is_array(value: Any) -> bool:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, numpy.ndarray)
+
+
+def _is_pandas(value: Any, name: str) -> bool:
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(value, getattr(pandas, name))

@@ -1,0 +1,102 @@
+"""From an artifact's folder to a predictor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from hfspec.errors import StorageError, UsageError, VerificationError
+from hfspec.ir.artifact import MANIFEST_NAME, Manifest
+from hfspec.runtime.family import Family, Place
+from hfspec.runtime.predictor import Predictor, checked_form
+from hfspec.runtime.settings import load_layer
+from hfspec.tasks import table
+from hfspec.tasks.task import Task
+
+DTYPES = ("float32", "float16", "bfloat16", "float64")
+
+
+def load(
+    folder: str | PathLike[str],
+    *,
+    model_config: Mapping[str, Any] | None = None,
+    outputs: str | None = None,
+    dtype: str | None = None,
+    device: str | None = None,
+    verify: bool = True,
+) -> Predictor:
+    """The predictor of the artifact in ``folder``. No file of the artifact is executed and no network is used.
+
+    ``model_config``: settings that override the spec's. ``outputs``: standard or full, instead of the spec's choice.
+    ``dtype``: cast the weights to this while loading (auto: as stored). ``device``: as torch names it; by default a GPU
+    where torch finds one. ``verify=False`` skips checking every byte against the manifest.
+
+    Raises VerificationError, StorageError, UsageError and, for model_config, ParamsError.
+    """
+    root = Path(folder).resolve()
+    manifest = _verified(root) if verify else read_manifest(root)
+    task = _task(manifest)
+    given = load_layer(model_config, task, manifest.signature)
+    form = checked_form(manifest.deployment.outputs if outputs is None else outputs)
+    place = Place(root, manifest, task, _dtype(dtype, manifest), _device(device))
+    return Predictor(place, _family(task)(place), given, form)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """What artifact.json says; raises StorageError when there is none, VerificationError when it is damaged."""
+    path = folder / MANIFEST_NAME
+    try:
+        return Manifest.from_bytes(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise StorageError(f"{folder} is not an artifact: it has no {MANIFEST_NAME}.") from error
+    except OSError as error:
+        raise StorageError(f"{path} could not be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise VerificationError(f"{MANIFEST_NAME} is damaged: {error}.", files=(MANIFEST_NAME,)) from error
+
+
+def _verified(folder: Path) -> Manifest:
+    from hfspec.runtime.integrity import verify_files
+
+    return verify_files(folder)
+
+
+def _task(manifest: Manifest) -> Task:
+    deployment = manifest.deployment
+    found = table.find(deployment.library, deployment.task)
+    if found is None:
+        raise UsageError(
+            f"this hfspec does not know the task {deployment.task!r} of {deployment.library}; the artifact was made by"
+            f" hfspec {manifest.made_by.get('hfspec', '(unknown)')}."
+        )
+    return found
+
+
+def _family(task: Task) -> type[Family]:
+    module, name = task.runner.split(":")
+    family: type[Family] = getattr(import_module(module), name)
+    return family
+
+
+def _dtype(asked: str | None, manifest: Manifest) -> str:
+    if asked in (None, "auto"):
+        return manifest.deployment.dtype
+    if asked not in DTYPES:
+        raise UsageError(f"dtype must be one of auto, {', '.join(DTYPES)}, not {asked!r}.")
+    return str(asked)
+
+
+def _device(asked: str | None) -> str:
+    import torch
+
+    if asked is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=asked)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UsageError(f"device {asked!r} cannot be used here: {reason}") from error
+    return str(torch.device(asked))

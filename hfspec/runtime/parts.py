@@ -1,0 +1,154 @@
+"""A checkpoint's parts as the library's objects: tokenizer and model, from the artifact's folders only.
+
+No code of the artifact is run, no network is used, weights come from safetensors only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hfspec.errors import StorageError, UsageError
+from hfspec.ir.frozen import thaw
+from hfspec.runtime.family import Place
+
+LARGEST_LENGTH = 10**9  # a tokenizer without a limit says 10**30
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """The library's progress bars and warnings off while its objects are made: what matters in them is an error here
+    (missing or mismatched weights), the rest speaks to those who train.
+    """
+    from transformers.utils import logging
+
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
+
+
+def tokenizer(place: Place, folder: Path | None = None, **settings: Any) -> Any:
+    """The tokenizer, the spec's own component before the model's; ``settings`` yield to the spec's options."""
+    from transformers import AutoTokenizer
+
+    own = place.folder / "components" / "tokenizer"
+    source = own if own.is_dir() else (folder or place.model)
+    options = thaw(place.manifest.deployment.options.get("tokenizer", {}))
+    with quiet(), _reading(source, "tokenizer"):
+        return AutoTokenizer.from_pretrained(
+            str(source), local_files_only=True, trust_remote_code=False, **{**settings, **options}
+        )
+
+
+def model(place: Place, model_class: Any, folder: Path | None = None, **settings: Any) -> Any:
+    """The model on its device, in its dtype, ready to answer.
+
+    Raises StorageError when its files cannot be read, UsageError when they lack some of its weights.
+    """
+    source = folder or place.model
+    with quiet(), _reading(source, "model"):
+        loaded, report = model_class.from_pretrained(
+            str(source),
+            local_files_only=True,
+            use_safetensors=True,
+            dtype=torch_dtype(place.dtype),
+            output_loading_info=True,
+            **settings,
+        )
+    _refuse_gaps(report, model_class.__name__)
+    return loaded.eval().to(place.device)
+
+
+def library_class(name: str) -> Any:
+    """A class of transformers by its name; raises UsageError when the installed one has no such class."""
+    import transformers
+
+    try:
+        return getattr(transformers, name)
+    except AttributeError as error:
+        raise UsageError(
+            f"the installed transformers {transformers.__version__} has no class {name}; install the version in the"
+            " artifact's requirements.txt."
+        ) from error
+
+
+def torch_dtype(name: str) -> Any:
+    """The dtype that torch calls so."""
+    import torch
+
+    return getattr(torch, name)
+
+
+def positions(loaded: Any) -> int:
+    """How many tokens the model has positions for, LARGEST_LENGTH when it says no limit."""
+    limit = getattr(loaded.config, "max_position_embeddings", None)
+    if not isinstance(limit, int) or limit <= 0:
+        return LARGEST_LENGTH
+    return limit - _padding_offset(loaded)
+
+
+def longest(loaded: Any, words: Any) -> int:
+    """How many tokens a text may have: what both model and tokenizer can take."""
+    return int(min(positions(loaded), words.model_max_length, LARGEST_LENGTH))
+
+
+def pad_id(loaded: Any, words: Any) -> int:
+    """The token that fills a batch: the model's own, since some models tell padding by it, then the tokenizer's."""
+    for owner in (loaded.config, words):
+        found = getattr(owner, "pad_token_id", None)
+        if isinstance(found, int) and found >= 0:
+            return found
+    return 0
+
+
+def padded(rows: Sequence[Mapping[str, list[int]]], pad: Mapping[str, int], side: str, device: str) -> dict[str, Any]:
+    """Token lists as tensors (rows, longest row), filled up on one side; a name without a pad value gets zeros."""
+    import torch
+
+    width = max(len(row["input_ids"]) for row in rows)
+    result = {}
+    for name in rows[0]:
+        fill = pad.get(name, 0)
+        lines = [row[name] for row in rows]
+        full = [
+            [fill] * (width - len(line)) + line if side == "left" else line + [fill] * (width - len(line))
+            for line in lines
+        ]
+        result[name] = torch.tensor(full, dtype=torch.long, device=device)
+    return result
+
+
+def _padding_offset(loaded: Any) -> int:
+    """RoBERTa and its kin count positions from the padding index up, so that many cannot be used."""
+    for name, module in loaded.named_modules():
+        index = getattr(module, "padding_idx", None)
+        if name.endswith("position_embeddings") and index is not None:
+            return int(index) + 1
+    return 0
+
+
+def _refuse_gaps(report: Mapping[str, Any], name: str) -> None:
+    gaps = sorted({*report.get("missing_keys", ()), *(str(item) for item in report.get("mismatched_keys", ()))})
+    if gaps:
+        shown = ", ".join(gaps[:5]) + (", …" if len(gaps) > 5 else "")
+        raise UsageError(
+            f"the weights do not fit {name}: {len(gaps)} tensors are missing or of another shape ({shown}). The library"
+            " would fill them with random numbers; compile from a complete checkpoint."
+        )
+
+
+@contextmanager
+def _reading(source: Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise StorageError(f"the {what} in {source.name}/ could not be loaded: {reason}") from error

@@ -1,0 +1,114 @@
+"""A loaded artifact: input in, answer out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hfspec.errors import UsageError
+from hfspec.ir.artifact import Manifest
+from hfspec.ir.signature import Signature
+from hfspec.runtime import batching
+from hfspec.runtime.answers import Table, to_json
+from hfspec.runtime.family import Family, Place
+from hfspec.runtime.inputs import Columns, to_rows
+from hfspec.runtime.output_check import check_output
+from hfspec.runtime.settings import (
+    CHECKPOINT,
+    HFSPEC_DEFAULT,
+    LOAD,
+    MODEL_CONFIG,
+    PREDICT,
+    SIGNATURE,
+    InForce,
+    Settings,
+    predict_layer,
+)
+from hfspec.tasks.task import Task
+
+FORMS = ("standard", "full")
+
+
+def checked_form(outputs: str) -> str:
+    """The form of output; raises UsageError for one that does not exist."""
+    if outputs not in FORMS:
+        raise UsageError(f"outputs must be 'standard' or 'full', not {outputs!r}.")
+    return outputs
+
+
+class Predictor:
+    """Answers calls. It keeps no state between them, so the same call gets the same answer (sampling without a seed
+    apart).
+    """
+
+    def __init__(self, place: Place, family: Family, given: Mapping[str, Any], outputs: str) -> None:
+        self._place = place
+        self._family = family
+        self._outputs = checked_form(outputs)
+        deployment = place.manifest.deployment
+        table = {setting.name: setting.default for setting in place.task.settings if setting.default is not None}
+        self._layers: dict[str, Mapping[str, Any]] = {
+            HFSPEC_DEFAULT: {**table, **deployment.defaults},
+            CHECKPOINT: family.own_settings(),
+            MODEL_CONFIG: deployment.model_config,
+            LOAD: given,
+            SIGNATURE: {param.name: param.default for param in self.signature.params},
+        }
+        self._columns = Columns(place.task, self.signature.inputs)
+
+    @property
+    def manifest(self) -> Manifest:
+        return self._place.manifest
+
+    @property
+    def signature(self) -> Signature:
+        return self._place.manifest.signature
+
+    @property
+    def task(self) -> Task:
+        return self._place.task
+
+    @property
+    def dtype(self) -> str:
+        """The dtype the weights are loaded in."""
+        return self._place.dtype
+
+    @property
+    def device(self) -> str:
+        """Where the model runs, as torch names it."""
+        return self._place.device
+
+    def predict(self, data: Any, params: Mapping[str, Any] | None = None, outputs: str | None = None) -> Any:
+        """The answer to every row of ``data``, in its order: the task's standard form, or with ``outputs="full"`` a
+        list of dicts with all that the model knows.
+
+        Raises InputError naming the row, ParamsError, OutputError.
+        """
+        answer = self._answer(data, params, outputs)
+        return answer.to_pandas() if isinstance(answer, Table) else answer
+
+    def predict_json(self, data: Any, params: Mapping[str, Any] | None = None, outputs: str | None = None) -> Any:
+        """The same answer as plain JSON values; raises the same."""
+        return to_json(self._answer(data, params, outputs))
+
+    def settings(self, params: Mapping[str, Any] | None = None) -> dict[str, InForce]:
+        """Every setting that a call with these params would use, with the layer its value came from."""
+        return self._in_force(params).table()
+
+    def _in_force(self, params: Mapping[str, Any] | None) -> Settings:
+        fixed = {*self._layers[MODEL_CONFIG], *self._layers[LOAD]}
+        given = predict_layer(params, self.task, self.signature, fixed)
+        return Settings({**self._layers, PREDICT: given})
+
+    def _answer(self, data: Any, params: Mapping[str, Any] | None, outputs: str | None) -> Any:
+        form = checked_form(outputs or self._outputs)
+        settings = self._in_force(params)
+        self._family.check(settings)
+        rows = to_rows(data, self._columns)
+        items = self._family.preprocess(rows, settings)
+        results = batching.run(items, self._family.budget(settings), lambda batch: self._family.run(batch, settings))
+        if form == "full":
+            return self._family.full(results, settings)
+        answer = self._family.standard(results, settings)
+        check_output(answer, self.signature, settings)
+        return answer

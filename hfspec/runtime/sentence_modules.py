@@ -1,0 +1,133 @@
+"""What a sentence-transformers checkpoint says of itself: its modules, its prompts, its settings.
+
+The files are those of sentence-transformers 2 to 6: modules.json, one config a module, and
+config_sentence_transformers.json.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hfspec.errors import StorageError
+
+TRANSFORMER_CONFIGS = tuple(
+    f"sentence_{name}_config.json"
+    for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
+POOLING_FLAGS = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+TEXT_ONLY = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
+# Settings of a Transformer module that change nothing here, or only at the value given.
+PLAIN: Mapping[str, tuple[Any, ...]] = {
+    "transformer_task": ("feature-extraction",),
+    "modality_config": (TEXT_ONLY,),
+    "module_output_name": ("token_embeddings",),
+    "unpad_inputs": (None, True, False),
+    "processing_kwargs": (None, {}),
+    "query_length": (None,),
+    "document_length": (None,),
+    "query_expansion": (None,),
+    "model_args": ({},),
+    "tokenizer_args": ({},),
+    "config_args": ({},),
+    "model_kwargs": ({},),
+    "processor_kwargs": ({},),
+    "config_kwargs": ({},),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A module after the Transformer: the last part of its class's name, its config, the folder of its weights."""
+
+    kind: str
+    config: Mapping[str, Any]
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """``transformer``: the folder of the Transformer module; ``max_seq_length``: None leaves it to the tokenizer;
+    ``modules``: those after it, in order.
+    """
+
+    transformer: Path
+    max_seq_length: int | None
+    lower_case: bool
+    modules: tuple[Module, ...]
+
+
+def settings(model: Path) -> dict[str, Any]:
+    """config_sentence_transformers.json, empty when there is none: prompts, default_prompt_name, truncate_dim."""
+    return _read(model / "config_sentence_transformers.json")
+
+
+def read(model: Path, *, causal: bool) -> Checkpoint | None:
+    """The checkpoint when it is made of parts that hfspec runs itself; None when the library has to run it.
+
+    A checkpoint without modules.json gets what the library gives it: the mean of its tokens, the last token of a
+    ``causal`` model.
+    """
+    if not (model / "modules.json").is_file():
+        pooling = Module("Pooling", {"pooling_mode": "lasttoken" if causal else "mean"}, model)
+        return Checkpoint(model, None, False, (pooling,))
+    entries = json.loads((model / "modules.json").read_text(encoding="utf-8"))
+    if [entry for entry in entries if not entry["type"].startswith("sentence_transformers.")]:
+        return None
+    first, *rest = [_module(model, entry) for entry in entries]
+    config = next((found for name in TRANSFORMER_CONFIGS if (found := _read(first.folder / name))), {})
+    if first.kind != "Transformer" or not _is_plain(config) or not all(_is_known(module) for module in rest):
+        return None
+    if not rest or rest[0].kind != "Pooling" or [module.kind for module in rest].count("Pooling") != 1:
+        return None
+    return Checkpoint(first.folder, config.get("max_seq_length"), bool(config.get("do_lower_case")), tuple(rest))
+
+
+def pooling_modes(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The pooling modes, in the order in which their vectors are joined."""
+    mode = config.get("pooling_mode")
+    if mode is None:
+        return tuple(name for flag, name in POOLING_FLAGS.items() if config.get(flag)) or ("mean",)
+    return (mode,) if isinstance(mode, str) else tuple(mode)
+
+
+def _module(model: Path, entry: Mapping[str, Any]) -> Module:
+    folder = model / entry["path"] if entry["path"] else model
+    kind = entry["type"].rsplit(".", 1)[-1]
+    return Module(kind, _read(folder / "config.json") if kind != "Transformer" else {}, folder)
+
+
+def _is_plain(config: Mapping[str, Any]) -> bool:
+    others = {name: value for name, value in config.items() if name not in {"max_seq_length", "do_lower_case"}}
+    return all(name in PLAIN and value in PLAIN[name] for name, value in others.items())
+
+
+def _is_known(module: Module) -> bool:
+    names = {module.config.get("module_input_name"), module.config.get("module_output_name")}
+    if names - {None, "sentence_embedding"}:
+        return False
+    if module.kind == "Dense":
+        return str(module.config.get("activation_function", "torch.")).startswith("torch.nn.")
+    if module.kind == "Pooling":
+        return set(pooling_modes(module.config)) <= set(POOLING_FLAGS.values())
+    return module.kind in {"Normalize", "LayerNorm", "Dropout"}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StorageError(f"{path.name} is not JSON: {error}") from error
+    return found if isinstance(found, dict) else {}
