@@ -16,8 +16,8 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Item(Generic[Content]):
-    """A row made ready for the model. ``row``: its place in the input, from 0. ``length``: the tokens it takes in a
-    batch, those it will generate included. ``group``: only rows of one group share a batch.
+    """A row, or a part of one, made ready for the model. ``row``: the row's place in the input, from 0. ``length``: the
+    tokens it takes in a batch, those it will generate included. ``group``: only items of one group share a batch.
     """
 
     row: int

@@ -56,11 +56,18 @@ class Family(ABC):
 
     @abstractmethod
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Any]]:
-        """One item a row, in order; raises InputError naming the row."""
+        """The rows' items, in the rows' order: one a row, or several where the model is asked several times for one row
+        (a window of a long text each, a hypothesis each), next to each other and with that row's number. Raises
+        InputError naming the row.
+        """
 
     @abstractmethod
     def run(self, batch: Sequence[Item[Any]], settings: Settings) -> Sequence[Any]:
         """The model's result for each item of a batch; each equal to what the item would get alone."""
+
+    def joined(self, parts: Sequence[Any], settings: Settings) -> Any:  # noqa: ARG002 - of one part, most often
+        """A row's result from those of its items, in their order."""
+        return parts[0]
 
     @abstractmethod
     def standard(self, results: Sequence[Any], settings: Settings) -> Any:

@@ -119,18 +119,20 @@ def _list(data: Sequence[Any], columns: Columns) -> list[Row]:
 
 
 def _mapping(data: Mapping[Any, Any], columns: Columns) -> list[Row]:
-    """One row, or as many as its lists are long."""
+    """One row, or as many as its lists are long; a value beside lists holds for every row."""
     mine = {name: value for name, value in data.items() if name in columns.by_name}
-    lists = {name for name, value in mine.items() if _is_listing(value, columns.by_name[name])}
+    lists = {name: list(value) for name, value in mine.items() if _is_listing(value, columns.by_name[name])}
     if not lists:
         return [columns.row(0, data)]
-    values = {name: list(value) for name, value in mine.items() if name in lists}
-    sizes = {name: len(value) for name, value in values.items()}
-    if len(lists) != len(mine) or len(set(sizes.values())) != 1:
-        raise InputError(f"the columns of a dict must all be values or all be lists of one length; lengths: {sizes}.")
+    sizes = {name: len(value) for name, value in lists.items()}
+    if len(set(sizes.values())) != 1:
+        raise InputError(f"the lists in a dict of columns must be of one length; lengths: {sizes}.")
     columns.check_names(tuple(data), None)
     length = next(iter(sizes.values()))
-    return [columns.row(number, {name: value[number] for name, value in values.items()}) for number in range(length)]
+    return [
+        columns.row(number, {name: lists[name][number] if name in lists else mine[name] for name in mine})
+        for number in range(length)
+    ]
 
 
 def _frame(data: Any, columns: Columns) -> list[Row]:
@@ -155,7 +157,12 @@ def _array(data: Any, columns: Columns) -> list[Row]:
 
 
 def _is_listing(value: Any, column: Column) -> bool:
-    return column.type not in {"any", "object"} and (isinstance(value, list | tuple) or _is_array(value))
+    """Whether a dict's value is a list with an item for each row. A column of any type may hold a list itself, so that
+    only a list of lists is one for each row.
+    """
+    if column.type in {"any", "object"}:
+        return isinstance(value, list | tuple) and bool(value) and all(isinstance(item, list | tuple) for item in value)
+    return isinstance(value, list | tuple) or _is_array(value)
 
 
 def _is_text_task(columns: Columns) -> bool:

@@ -16,7 +16,8 @@ def check_output(answer: Any, signature: Signature, settings: Settings) -> None:
     """Raises OutputError when the standard answer is not of the signature's outputs."""
     outputs = signature.outputs
     if isinstance(outputs, Tensor):
-        _check_tensor(answer, outputs, settings)
+        for array in answer if isinstance(answer, list) else [answer]:
+            _check_tensor(array, outputs, settings)
     elif all(column.type == "any" for column in outputs):
         return
     elif isinstance(answer, Table):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hfspec.errors import UsageError
@@ -10,7 +10,7 @@ from hfspec.ir.artifact import Manifest
 from hfspec.ir.signature import Signature
 from hfspec.runtime import batching
 from hfspec.runtime.answers import Table, to_json
-from hfspec.runtime.family import Family, Place
+from hfspec.runtime.family import Family, Place, Row
 from hfspec.runtime.inputs import Columns, to_rows
 from hfspec.runtime.output_check import check_output
 from hfspec.runtime.settings import (
@@ -105,10 +105,19 @@ class Predictor:
         settings = self._in_force(params)
         self._family.check(settings)
         rows = to_rows(data, self._columns)
-        items = self._family.preprocess(rows, settings)
-        results = batching.run(items, self._family.budget(settings), lambda batch: self._family.run(batch, settings))
+        results = self._results(rows, settings)
         if form == "full":
             return self._family.full(results, settings)
         answer = self._family.standard(results, settings)
         check_output(answer, self.signature, settings)
         return answer
+
+    def _results(self, rows: Sequence[Row], settings: Settings) -> list[Any]:
+        """One a row, in order, whatever the number of items that a row makes."""
+        family = self._family
+        items = family.preprocess(rows, settings)
+        parts = batching.run(items, family.budget(settings), lambda batch: family.run(batch, settings))
+        of_row: dict[int, list[Any]] = {row.number: [] for row in rows}
+        for item, part in zip(items, parts, strict=True):
+            of_row[item.row].append(part)
+        return [family.joined(of_row[row.number], settings) for row in rows]
