@@ -12,6 +12,7 @@ class FrozenDict(Mapping[str, Any]):
     """An immutable, hashable mapping that keeps its keys' order; equal to any mapping of the same items."""
 
     __slots__ = ("_items",)
+    _items: dict[str, Any]
 
     def __init__(self, items: Mapping[str, Any] | None = None) -> None:
         object.__setattr__(self, "_items", {str(k): freeze(v) for k, v in (items or {}).items()})

@@ -1,0 +1,293 @@
+"""Hydra behind one adapter: defaults lists, config groups, overrides, sweeps and interpolation.
+
+Composition is Hydra's own code, from its override grammar to the merge; this module decides only what may go in and
+where each value that comes out was written. An override ``key=value`` sets any key, written in a file or not; it
+chooses an option where ``key`` is a config group. Hydra is imported when this module is.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.defaults_list import create_defaults_list
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType, RangeSweep
+from hydra.errors import MissingConfigException
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+from omegaconf._utils import split_key
+
+from hfspec.errors import HfspecError, SpecError
+from hfspec.ir.frozen import FrozenDict, thaw
+from hfspec.ir.problem import KeyPath, Origin, Problem
+from hfspec.ir.tree import Tree
+from hfspec.language import forbidden, interpolation
+from hfspec.language.documents import Folder
+from hfspec.language.hydra_source import SpecRepository
+from hfspec.language.provenance import Layers
+
+MAX_COMBINATIONS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """What Hydra made of a spec: the config with interpolations in place, its defaults list, its provenance."""
+
+    file: str
+    config: Any
+    defaults: tuple[Any, ...]
+    layers: Layers
+
+    def tree(self) -> Tree:
+        """The composed document, interpolations resolved; raises SpecError for those that have no value."""
+        resolution = interpolation.Resolution()
+        value = resolution.plain(self.config)
+        origins, texts = self.layers.origins, self.layers.texts
+        tree = Tree(self.file, FrozenDict(value), origins, texts)
+        if resolution.problems:
+            raise SpecError([replace(problem, origin=tree.origin(problem.path)) for problem in resolution.problems])
+        known = set(_paths(value))
+        return replace(
+            tree,
+            origins={path: origin for path, origin in origins.items() if path in known},
+            texts={path: text for path, text in texts.items() if path in known},
+        )
+
+
+def compose(spec: Path, overrides: Sequence[str] = ()) -> Composition:
+    """The spec with its defaults and overrides applied. Raises SpecError; UsageError when a file cannot be read."""
+    folder = Folder(spec)
+    parsed = _parse_all(overrides)
+    with _translated(folder, parsed), _hydra_version():
+        ConfigLoaderImpl.validate_sweep_overrides_legal(parsed, RunMode.RUN, from_shell=True)
+        repository = SpecRepository(folder)
+        ready = [_as_set(override, folder) for override in parsed]
+        found = create_defaults_list(repository, folder.name, ready, prepend_hydra=False, skip_missing=False)
+        config = _loader()._compose_config_from_defaults_list(found.defaults, repository)  # noqa: SLF001
+        layers = Layers()
+        for default in found.defaults:
+            _lay_document(layers, folder, default, repository)
+    for override in found.config_overrides:
+        _apply(override, config, layers, folder)
+    return Composition(str(spec), config, tuple(found.defaults), layers)
+
+
+def config_text(spec: Path, overrides: Sequence[str] = (), *, resolve: bool = False) -> str:
+    """The composed spec as Hydra's ``--cfg job`` prints it; ``resolve`` fills in interpolations. Raises as compose."""
+    composition = compose(spec, overrides)
+    config = OmegaConf.create(thaw(composition.tree().value)) if resolve else composition.config
+    return str(OmegaConf.to_yaml(config))
+
+
+def defaults_text(spec: Path, overrides: Sequence[str] = ()) -> str:
+    """The final defaults list as Hydra's ``--info defaults`` prints it. Raises as compose."""
+    rows = [
+        (item.config_path or "", item.package or "", str(bool(item.is_self)), item.parent or "")
+        for item in compose(spec, overrides).defaults
+    ]
+    header = ("Config path", "Package", "_self_", "Parent")
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    cells = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in (header, *rows)]
+    lines = [f"| {' | '.join(row)} |" for row in cells]
+    rule = "-" * len(lines[0])
+    return "\n".join(["", "Defaults List", "*" * 13, lines[0], rule, *lines[1:], rule]) + "\n"
+
+
+def sweep(spec: Path, overrides: Sequence[str]) -> list[list[str]]:
+    """The override lists of a multirun, in the order of Hydra's BasicSweeper. Raises SpecError."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    folder = Folder(spec)
+    parsed = _parse_all(overrides)
+    with _translated(folder, parsed), _hydra_version():
+        ConfigLoaderImpl.validate_sweep_overrides_legal(parsed, RunMode.MULTIRUN, from_shell=True)
+        for override in parsed:
+            override.config_loader = _Groups(folder)
+        _bound(parsed)
+        batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    return [list(combination) for combination in batches[0]]
+
+
+class _Groups:
+    """The one thing that a glob in a sweep asks of Hydra's config loader."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+
+    def get_group_options(self, group_name: str, results_filter: Any = None) -> list[str]:  # noqa: ARG002
+        return [name for name in self._folder.names(group_name) if not name.endswith("/")]
+
+
+def _bound(overrides: Sequence[Override]) -> None:
+    combinations = 1.0
+    for override in overrides:
+        value = override.value()
+        if isinstance(value, RangeSweep):
+            combinations *= max(1.0, abs((value.stop - value.start) / (value.step or 1)))
+        elif override.is_choice_sweep():
+            combinations *= len(getattr(value, "list", ())) or 1
+    if combinations > MAX_COMBINATIONS:
+        message = f"The sweep has about {combinations:.0f} combinations; {MAX_COMBINATIONS} are allowed."
+        raise SpecError(
+            [Problem("override", message, Origin(override=" ".join(o.input_line or "" for o in overrides)))]
+        )
+
+
+def _loader() -> Any:
+    # Its constructor would build a repository from a search path; ours is given to each call.
+    return object.__new__(ConfigLoaderImpl)
+
+
+def _parse_all(overrides: Sequence[str]) -> list[Override]:
+    parser = OverridesParser.create()
+    parsed, problems = [], []
+    for text in overrides:
+        try:
+            override = parser.parse_overrides([text])[0]
+        except Exception as error:  # noqa: BLE001 - the grammar's errors, recursion and assertions are of many types
+            message = f"The override cannot be read: {_sentence(error)}"
+            problems.append(Problem("override", message, Origin(override=text), remedy="Quote the value."))
+            continue
+        parsed.append(override)
+        problems += _override_faults(override)
+    if problems:
+        raise SpecError(problems)
+    return parsed
+
+
+def _override_faults(override: Override) -> list[Problem]:
+    key = override.key_or_group
+    path = tuple(split_key(key))
+    value: Any = None if override.is_sweep_override() else override.value()
+    for part in reversed(path):
+        value = {part: value}
+    found = [*forbidden.faults(value), *interpolation.faults(value)]
+    if path[:1] == ("defaults",):
+        message = "The defaults list cannot be set by an override."
+        found.append(Problem("override", message, path=path, remedy="Choose from a config group: `group=option`."))
+    return [replace(problem, origin=Origin(override=override.input_line or "")) for problem in found]
+
+
+def _as_set(override: Override, folder: Folder) -> Override:
+    """``key=value`` as ``++key=value``, unless it chooses from a config group."""
+    is_choice = folder.is_group(override.key_or_group) and not isinstance(override.value(), dict)
+    if override.type is not OverrideType.CHANGE or override.package is not None or is_choice:
+        return override
+    return replace(override, type=OverrideType.FORCE_ADD)
+
+
+def _lay_document(layers: Layers, folder: Folder, default: Any, repository: SpecRepository) -> None:
+    document = folder.document(default.config_path)
+    package = default.package
+    if package is None:
+        package = repository.load_config(default.config_path).header["package"]
+    prefix: KeyPath = tuple(split_key(package)) if package else ()
+    value = {key: item for key, item in document.value.items() if key != "defaults"}
+    layers.lay(prefix, value, document.origins.get, document.texts)
+
+
+def _apply(override: Override, config: Any, layers: Layers, folder: Folder) -> None:
+    line = override.input_line or ""
+    with _translated(folder, [override]):
+        ConfigLoaderImpl._apply_overrides_to_config([override], config)  # noqa: SLF001 - Hydra has no public way
+    path = _numbered(split_key(override.key_or_group), layers)
+    if override.is_delete():
+        layers.remove(path)
+        return
+    text: dict[KeyPath, str] = {} if isinstance(override.value(), str) else {(): line.partition("=")[2]}
+    layers.lay(path, override.value(), lambda _: Origin(override=line), text)
+
+
+def _numbered(parts: Sequence[str], layers: Layers) -> KeyPath:
+    """The path with the positions in lists as numbers."""
+    path: KeyPath = ()
+    for part in parts:
+        inside_list = isinstance(layers.get(path), list) and re.fullmatch(r"-?[0-9]+", part)
+        path = (*path, int(part) if inside_list else part)
+    return path
+
+
+def _paths(value: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
+    yield path
+    items: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from _paths(item, (*path, key))
+
+
+@contextmanager
+def _hydra_version() -> Iterator[None]:
+    """Hydra 1.3's rules for as long as a composition lasts; whoever else uses Hydra in this process keeps theirs."""
+    instance = version.VersionBase.instance()
+    before = instance.version_base
+    version.setbase("1.3")
+    try:
+        with warnings.catch_warnings():
+            # A spec without `_self_` is composed last, as it should be; Hydra's warning about it is for its 1.0 users.
+            warnings.simplefilter("ignore", UserWarning)
+            yield
+    finally:
+        instance.version_base = before
+
+
+@contextmanager
+def _translated(folder: Folder, overrides: Sequence[Override]) -> Iterator[None]:
+    """Every error of Hydra's as a SpecError, at the override or the defaults list it speaks of."""
+    try:
+        yield
+    except HfspecError:
+        raise
+    except MissingConfigException as error:
+        raise SpecError([_missing(folder, error, overrides)]) from error
+    except RecursionError as error:
+        message = "The defaults lists extend each other in a circle."
+        raise SpecError([Problem("defaults", message, _defaults_origin(folder, error), ("defaults",))]) from error
+    except Exception as error:  # the boundary: Hydra raises assertions, ValueErrors and its own, for content
+        message = _sentence(error)
+        named = [override.input_line or "" for override in overrides if override.key_or_group in message]
+        origin = Origin(override=named[0]) if named else _defaults_origin(folder, error)
+        code, path = ("override", ()) if named else ("defaults", ("defaults",))
+        raise SpecError([Problem(code, message, origin, path)]) from error
+
+
+def _missing(folder: Folder, error: Any, overrides: Sequence[Override]) -> Problem:
+    name = str(error.missing_cfg_file)
+    group, _, last = name.rpartition("/")
+    options = [option for option in folder.names(group) if not option.endswith("/")]
+    close = get_close_matches(last, options, n=1)
+    chosen = [override.input_line or "" for override in overrides if override.value() == last]
+    return Problem(
+        "unknown-config",
+        f"There is no config `{name}` below {folder.root.name}/.",
+        Origin(override=chosen[0]) if chosen else _defaults_origin(folder, error),
+        ("defaults",),
+        expected="one of " + ", ".join(options) if options else "",
+        found=name,
+        nearest=close[0] if close else "",
+    )
+
+
+def _defaults_origin(folder: Folder, error: BaseException) -> Origin:
+    named = re.search(r"[Ii]n '?([^':]+)'?:", str(error))
+    document = folder.document(named.group(1)) if named and folder.has(named.group(1)) else folder.primary
+    missing = str(getattr(error, "missing_cfg_file", "") or "").rpartition("/")[2]
+    entries = document.value.get("defaults")
+    for index, entry in enumerate(entries if isinstance(entries, tuple) else ()):
+        if missing and missing in str(entry):
+            return document.origins[("defaults", index)]
+    return document.origins.get(("defaults",), document.origins[()])
+
+
+def _sentence(error: BaseException) -> str:
+    text = re.split(r"\n(?:Config search path|See https)", str(error) or type(error).__name__)[0]
+    if error.__cause__ is not None and str(error.__cause__):
+        text += f" ({str(error.__cause__).splitlines()[0]})"
+    return " ".join(text.split())

@@ -1,0 +1,58 @@
+"""Which files are specs, and where the configs that a spec extends are looked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hfspec.errors import UsageError
+
+SUFFIXES = (".yaml", ".yml")
+ROOT_NAME = "specs"
+
+
+def spec_files(paths: Sequence[Path]) -> list[Path]:
+    """The specs these paths name: a file is one; a folder stands for every ``*.yaml`` and ``*.yml`` below it.
+
+    Below a folder, a file or folder whose name begins with ``_`` holds parts that specs extend, not specs, and one that
+    begins with ``.`` is hidden; both are left out. Sorted, each once. Raises UsageError for a path that does not exist
+    and for a folder without a spec.
+    """
+    files: dict[Path, None] = {}
+    for path in paths:
+        files.update(dict.fromkeys(_below(path) if path.is_dir() else _file(path)))
+    return list(files)
+
+
+def _file(path: Path) -> list[Path]:
+    if not path.exists():
+        raise UsageError(f"{path} does not exist")
+    return [path]
+
+
+def _below(folder: Path) -> list[Path]:
+    found = sorted(_walk(folder))
+    if not found:
+        raise UsageError(f"{folder} holds no spec (a .yaml or .yml file whose name does not begin with _)")
+    return found
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if _counts(name)]
+        yield from (Path(parent, name) for name in files if name.endswith(SUFFIXES) and _counts(name))
+
+
+def _counts(name: str) -> bool:
+    return not name.startswith(("_", "."))
+
+
+def search_root(spec: Path) -> Path:
+    """The folder where config groups and ``defaults:`` are looked up, as an absolute path.
+
+    It is the nearest folder named ``specs`` above the spec, so that ``specs/team/x.yaml`` can extend ``/_base/y``;
+    where there is none, the spec's own folder.
+    """
+    file = Path(os.path.abspath(spec))  # noqa: PTH100 - resolve() would follow links out of the tree
+    return next((parent for parent in file.parents if parent.name == ROOT_NAME), file.parent)

@@ -1,0 +1,43 @@
+"""What no document and no override may hold, whatever the schema says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hfspec.ir.problem import KeyPath, Problem
+from hfspec.language.yaml12 import MAX_INTEGER
+
+INSTANTIATION = frozenset({"_target_", "_partial_", "_recursive_", "_convert_", "_args_"})
+
+
+def faults(value: Any, path: KeyPath = ()) -> Iterator[Problem]:
+    """A problem, still without a place, for every key that would instantiate something and value that is no JSON."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _key_faults(key, (*path, str(key)))
+            yield from faults(item, (*path, str(key)))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from faults(item, (*path, index))
+    elif message := _value_fault(value):
+        yield Problem("not-json", message, path=path, found=str(value)[:80], remedy="Quote it if it is text.")
+
+
+def _key_faults(key: Any, path: KeyPath) -> Iterator[Problem]:
+    if not isinstance(key, str):
+        yield Problem("key-type", "A key must be text.", path=path, found=str(key), remedy=f'Write "{key}".')
+    elif key in INSTANTIATION:
+        message = f"`{key}` is not allowed: nothing in a spec is ever instantiated or imported by name."
+        yield Problem("forbidden-key", message, path=path, remedy="Remove it.")
+
+
+def _value_fault(value: Any) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "The number is not one that JSON can hold."
+    if isinstance(value, int) and not isinstance(value, bool) and not -MAX_INTEGER <= value < MAX_INTEGER:
+        return "The number does not fit into 64 bits."
+    if isinstance(value, str) and ("\0" in value or any("\ud800" <= character <= "\udfff" for character in value)):
+        return "The text holds a NUL or half a character."
+    return ""
