@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from hfspec.errors import InputError
 from hfspec.ir.signature import Column
 
 NUMBERS = {"integer", "long", "float", "double"}
-WORDS = {"string": "text (str)", "boolean": "true or false", "binary": "bytes", "object": "a mapping"}
+BINARY_WORDS = (
+    "bytes, a path or URI, base64 text, an array, or a mapping with one of these as bytes, path, array or raw"
+)
+WORDS = {"string": "text (str)", "boolean": "true or false", "binary": BINARY_WORDS, "object": "a mapping"}
+# The keys under which a mapping, such as a row of the datasets library, holds what stands for bytes.
+BINARY_KEYS = frozenset({"bytes", "path", "array", "raw"})
 
 
 def is_missing(value: Any) -> bool:
@@ -30,7 +37,13 @@ def checked(value: Any, column: Column, row: int) -> Any:
         return value
     if column.type == "string" and isinstance(value, str):
         return _text(value, column, row)
-    raise InputError(f"{_place(column)}: expected {_expected(column)}, found {found(value)}.{_remedy(value)}", row=row)
+    remedy = _remedy(value) if column.type == "string" else ""
+    raise InputError(f"{_place(column)}: expected {_expected(column)}, found {found(value)}.{remedy}", row=row)
+
+
+def is_binary_mapping(value: Any) -> bool:
+    """Whether a mapping is itself a value of a binary column."""
+    return isinstance(value, Mapping) and not BINARY_KEYS.isdisjoint(value)
 
 
 def found(value: Any) -> str:
@@ -57,7 +70,15 @@ def _is(value: Any, kind: str) -> bool:
         return isinstance(value, int) and not isinstance(value, bool)
     if kind in NUMBERS:
         return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, bytes | bytearray if kind == "binary" else dict)
+    return _stands_for_bytes(value) if kind == "binary" else isinstance(value, dict)
+
+
+def _stands_for_bytes(value: Any) -> bool:
+    """Bytes, or what leads to them or holds them decoded; the task reads it."""
+    if isinstance(value, bytes | bytearray | memoryview | str | os.PathLike) or is_binary_mapping(value):
+        return True
+    is_array = hasattr(value, "__array_interface__") or hasattr(value, "__array__")
+    return is_array and getattr(value, "ndim", 1) != 0
 
 
 def _place(column: Column) -> str:

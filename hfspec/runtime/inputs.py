@@ -1,10 +1,11 @@
 """Any form of input as rows of named columns.
 
 Accepted: a value, a list of values, a dict of a row's columns, a dict of lists of them, a list of dicts, pairs for
-tasks over pairs, numpy arrays of text, pandas Series and DataFrames. Columns are matched by name; the one exception is
-a frame of a single column, which fills the only required column whatever its name. Columns that the task does not have
-are left alone, unless one is a misspelling of one it has. Text is never evaluated, stripped or changed.
-An empty list is a good input of no rows.
+tasks over pairs, numpy arrays of text, pandas Series and DataFrames. A column of type binary also takes what stands for
+bytes: a path or URI, base64 text, an array of numbers (one value, never rows), a mapping that holds one of them.
+Columns are matched by name; the one exception is a frame of a single column, which fills the only required column
+whatever its name. Columns that the task does not have are left alone, unless one is a misspelling of one it has. Text
+is never evaluated, stripped or changed. An empty list is a good input of no rows.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from typing import Any
 
 from hfspec.errors import InputError
 from hfspec.ir.signature import Column, Tensor
-from hfspec.runtime.cells import checked, found, is_missing
+from hfspec.runtime.cells import BINARY_WORDS, checked, found, is_binary_mapping, is_missing
 from hfspec.runtime.family import Row
 from hfspec.tasks.task import Task
+
+FORMS = {"string": "text, a list of texts", "binary": f"{BINARY_WORDS}, a list of these"}
 
 
 class Columns:
@@ -47,10 +50,19 @@ class Columns:
     def allowed(self) -> str:
         """The forms of input, in words."""
         columns = ", ".join(name if name in self.required else f"{name} (optional)" for name in self.names)
+        values = FORMS.get(next(iter(self.by_name.values())).type, "a value, a list of values")
         return (
-            "text, a list of texts, a dict or a list of dicts with the columns"
-            f" {columns}, a pandas Series or DataFrame, or a numpy array of texts"
+            f"{values}, a dict or a list of dicts with the columns {columns}, a pandas Series or DataFrame,"
+            " or a numpy array of such values"
         )
+
+    def is_value(self, data: Any) -> bool:
+        """Whether a mapping or an array is one value of the first column, and no row or rows."""
+        if next(iter(self.by_name.values())).type != "binary":
+            return False
+        if _is_array(data):
+            return not _holds_objects(data)
+        return is_binary_mapping(data) and self.names[0] not in data
 
     def row(self, number: int, values: Mapping[Any, Any]) -> Row:
         """The row that these named values make; raises InputError naming it."""
@@ -95,9 +107,9 @@ def to_rows(data: Any, columns: Columns) -> list[Row]:
         return _frame(data, columns)
     if _is_pandas(data, "Series"):
         return [columns.bare(number, value) for number, value in enumerate(data.tolist())]
-    if isinstance(data, Mapping):
+    if isinstance(data, Mapping) and not columns.is_value(data):
         return _mapping(data, columns)
-    if _is_array(data):
+    if _is_array(data) and not columns.is_value(data):
         return _array(data, columns)
     if isinstance(data, list | tuple):
         return _list(data, columns)
@@ -114,7 +126,8 @@ def _list(data: Sequence[Any], columns: Columns) -> list[Row]:
         )
     rows = []
     for number, item in enumerate(data):
-        rows.append(columns.row(number, item) if isinstance(item, Mapping) else columns.bare(number, item))
+        is_row = isinstance(item, Mapping) and not columns.is_value(item)
+        rows.append(columns.row(number, item) if is_row else columns.bare(number, item))
     return rows
 
 
@@ -162,7 +175,14 @@ def _is_listing(value: Any, column: Column) -> bool:
     """
     if column.type in {"any", "object"}:
         return isinstance(value, list | tuple) and bool(value) and all(isinstance(item, list | tuple) for item in value)
+    if column.type == "binary" and _is_array(value):
+        return _holds_objects(value)
     return isinstance(value, list | tuple) or _is_array(value)
+
+
+def _holds_objects(array: Any) -> bool:
+    """Whether an array holds rows (objects, bytes, texts) rather than numbers."""
+    return array.dtype.kind in "OSU"
 
 
 def _is_text_task(columns: Columns) -> bool:
