@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -85,6 +85,29 @@ def check(base: Any, settings: Settings) -> None:
         config_for(base, settings, new_tokens=1, pad=0).validate()
     except ValueError as error:
         raise ParamsError(f"the generation settings do not go together: {error}") from error
+
+
+def end_tokens(tokens: int | Sequence[int] | None) -> set[int]:
+    """The tokens that end an answer, however a config writes them."""
+    if tokens is None:
+        return set()
+    return {tokens} if isinstance(tokens, int) else set(tokens)
+
+
+def answer_tokens(line: list[int], config: Any) -> tuple[list[int], bool]:
+    """The tokens of an answer up to the one that ended it, that one included, and whether one did; what follows it in a
+    batch is padding.
+    """
+    ends = end_tokens(config.eos_token_id)
+    fill = {config.pad_token_id} if config.stop_strings is not None else set()
+    last = next((place for place, token in enumerate(line) if token in ends | fill), None)
+    return (line, False) if last is None else (line[: last + (line[last] in ends)], True)
+
+
+def has_stop_text(text: str, config: Any) -> bool:
+    """Whether one of the config's stop strings is in the text."""
+    stops = config.stop_strings
+    return any(stop in text for stop in ([stops] if isinstance(stops, str) else stops or ()))
 
 
 @contextmanager

@@ -141,17 +141,15 @@ class TextGeneration(Family):
 
     def _pad(self, settings: Settings) -> int:
         found = settings.get("pad_token_id", self.words.pad_token_id)
-        ends = _ends(settings.get("eos_token_id", self.model.generation_config.eos_token_id))
+        ends = generation.end_tokens(settings.get("eos_token_id", self.model.generation_config.eos_token_id))
         return int(found) if found is not None else min(ends, default=0)
 
     def _continuation(self, prompt: Prompt, line: list[int], config: Any) -> Continuation:
-        """The answer up to the token that ended it, that token included; what follows is a batch's padding."""
-        ends = _ends(config.eos_token_id)
-        fill = {config.pad_token_id} if config.stop_strings is not None else set()
-        last = next((place for place, token in enumerate(line) if token in ends | fill), None)
-        kept = line if last is None else line[: last + (line[last] in ends)]
+        kept, ended = generation.answer_tokens(line, config)
+        if ended and generation.has_stop_text(self.words.decode(kept[:-1], skip_special_tokens=True), config):
+            kept = kept[:-1]  # it ended before: where the model pads with its end token, this one is padding
         text = self.words.decode(kept, skip_special_tokens=True)
-        stopped = last is not None or any(stop in text for stop in _texts(config.stop_strings))
+        stopped = ended or generation.has_stop_text(text, config)
         return Continuation(prompt, text, len(kept), stopped)
 
     def _answer(self, made: Continuation, settings: Settings) -> str:
@@ -179,13 +177,3 @@ class TextGeneration(Family):
             for several in results
             for made in several
         ]
-
-
-def _ends(tokens: int | list[int] | None) -> set[int]:
-    if tokens is None:
-        return set()
-    return set(tokens) if isinstance(tokens, list | tuple) else {tokens}
-
-
-def _texts(stops: str | list[str] | None) -> list[str]:
-    return [stops] if isinstance(stops, str) else list(stops or ())
