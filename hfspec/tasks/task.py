@@ -13,9 +13,11 @@ class Task:
     """A row of the table of tasks.
 
     ``auto_class`` names the transformers auto class whose mapping says which architectures can do the task, empty where
-    the library is not transformers. ``components`` are those the task cannot run without. ``inputs`` are the columns of
-    a row, the first of them the one that a bare value fills. ``outputs`` is the standard form. ``prompt``: whether the
-    input is a prompt, so that a prompt template applies. ``runner`` is the runtime's class, ``module:NAME``.
+    the library is not transformers; ``other_auto_classes`` those of a task that has more than one kind of model.
+    ``components`` are those the task cannot run without, ``requirements`` the packages that only such tasks need.
+    ``inputs`` are the columns of a row, the first of them the one that a bare value fills. ``outputs`` is the standard
+    form. ``prompt``: whether the input is a prompt, so that a prompt template applies. ``runner`` is the runtime's
+    class, ``module:NAME``.
     """
 
     name: str
@@ -31,6 +33,13 @@ class Task:
     auto_class: str = ""
     components: tuple[str, ...] = ("tokenizer",)
     prompt: bool = False
+    other_auto_classes: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
+
+    @property
+    def auto_classes(self) -> tuple[str, ...]:
+        """Every auto class of the task."""
+        return tuple(filter(None, (self.auto_class, *self.other_auto_classes)))
 
     def setting(self, name: str) -> Setting | None:
         """The setting of this name, None when the task has none."""
