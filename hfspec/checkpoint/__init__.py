@@ -1,1 +1,1 @@
-"""Checkpoints on disk: safetensors headers, streamed copies and casts, and what an architecture expects of them."""
+"""What a checkpoint is and what can be built from it: read from its config, its small files and its headers only."""

@@ -1,0 +1,85 @@
+"""Which class of the library runs a checkpoint for a task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.errors import SpecError
+from hfspec.tasks.task import Task
+
+# Every task of the library that has an auto class, so that a refusal can say what an architecture can do.
+AUTO_CLASSES = {
+    "audio-classification": "AutoModelForAudioClassification",
+    "automatic-speech-recognition": "AutoModelForSpeechSeq2Seq",
+    "fill-mask": "AutoModelForMaskedLM",
+    "image-classification": "AutoModelForImageClassification",
+    "question-answering": "AutoModelForQuestionAnswering",
+    "summarization": "AutoModelForSeq2SeqLM",
+    "table-question-answering": "AutoModelForTableQuestionAnswering",
+    "text-classification": "AutoModelForSequenceClassification",
+    "text-generation": "AutoModelForCausalLM",
+    "text2text-generation": "AutoModelForSeq2SeqLM",
+    "token-classification": "AutoModelForTokenClassification",
+    "translation": "AutoModelForSeq2SeqLM",
+}
+# sentence-transformers runs these as encoders alone; AutoModel would be the whole encoder-decoder.
+ENCODERS = {
+    "t5": "T5EncoderModel",
+    "mt5": "MT5EncoderModel",
+    "umt5": "UMT5EncoderModel",
+    "longt5": "LongT5EncoderModel",
+}
+
+
+def task_class(files: SourceFiles, config: Any, task: Task) -> type[Any]:
+    """The class that does ``task`` for this config; raises SpecError, listing what the architecture can do."""
+    found = _mapped(task.auto_class, config)
+    if found is None:
+        raise _cannot(files, config, task)
+    architectures = config.architectures or ()
+    if task.name == "text-generation" and any(name.endswith("ForMaskedLM") for name in architectures):
+        raise files.refusal(
+            "task-not-possible",
+            f"the checkpoint is a {' or '.join(architectures)}: trained to fill masks, it cannot continue a text",
+            at=("task",),
+            found=task.name,
+            expected="fill-mask",
+        )
+    return found
+
+
+def encoder_class(files: SourceFiles, config: Any) -> type[Any]:
+    """The class that sentence-transformers runs for feature extraction; raises SpecError when there is none."""
+    import transformers
+
+    named = ENCODERS.get(config.model_type)
+    found = getattr(transformers, named) if named else _mapped("AutoModel", config)
+    if found is None:
+        raise files.refusal("task-not-possible", f"the library has no encoder for model_type {config.model_type!r}")
+    return found
+
+
+def _mapped(auto_class: str, config: Any) -> type[Any] | None:
+    import transformers
+
+    mapping = getattr(transformers, auto_class)._model_mapping  # noqa: SLF001 - the library has no public way to ask
+    if type(config) not in mapping:
+        return None
+    found = mapping[type(config)]
+    if isinstance(found, list | tuple):
+        named = [cls for cls in found if cls.__name__ in (config.architectures or ())]
+        found = (named or list(found))[0]
+    assert isinstance(found, type)
+    return found
+
+
+def _cannot(files: SourceFiles, config: Any, task: Task) -> SpecError:
+    able = sorted(name for name, auto_class in AUTO_CLASSES.items() if _mapped(auto_class, config) is not None)
+    return files.refusal(
+        "task-not-possible",
+        f"a {config.model_type} checkpoint cannot do {task.name}",
+        at=("task",),
+        found=task.name,
+        expected=f"one of what {config.model_type} can do: {', '.join(able)}" if able else "",
+    )

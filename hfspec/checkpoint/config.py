@@ -1,0 +1,107 @@
+"""``config.json`` as a value of the library, without running anything a checkpoint brings along."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.errors import SpecError
+from hfspec.ir.problem import Problem
+
+# The library downloads and runs a kernel when one of these names a repository ("owner/name").
+KERNEL_KEYS = (
+    "attn_implementation",
+    "_attn_implementation",
+    "_attn_implementation_internal",
+    "experts_implementation",
+    "_experts_implementation",
+    "_experts_implementation_internal",
+)
+# Never handed to the library: what they ask for is decided by hfspec.
+WITHHELD = ("auto_map", "quantization_config", "custom_pipelines", "transformers_weights", *KERNEL_KEYS)
+
+
+def library_config(files: SourceFiles, folder: str = "") -> Any:
+    """The library's config object for the checkpoint in ``folder`` of the source.
+
+    Raises SpecError when there is no config.json, when the library has no class for its model_type (remote code is
+    never run), or when its values are not what that class takes.
+    """
+    raw = raw_config(files, folder)
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    model_type = raw.get("model_type")
+    if model_type not in CONFIG_MAPPING:
+        raise _unknown_type(files, raw)
+    faults = tuple(dangers(files, raw))
+    if faults:
+        raise SpecError(faults)
+    known = {key: value for key, value in raw.items() if key not in WITHHELD}
+    try:
+        return CONFIG_MAPPING[model_type].from_dict(known)
+    except Exception as error:
+        raise files.refusal(
+            "broken-checkpoint", f"the library refuses {folder}config.json as a {model_type} config: {error}"
+        ) from error
+
+
+def raw_config(files: SourceFiles, folder: str = "") -> dict[str, Any]:
+    """The content of config.json; raises SpecError when the source has none."""
+    path = f"{folder}config.json"
+    if files.has(path):
+        return files.json(path)
+    if any(name.endswith("adapter_config.json") for name in files.paths):
+        raise files.refusal(
+            "not-a-checkpoint",
+            "the source holds a PEFT adapter and no model",
+            remedy="name the base model here",
+        )
+    raise files.refusal("not-a-checkpoint", f"the source has no {path}, so it is no checkpoint of the library")
+
+
+def dangers(files: SourceFiles, raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """Keys, at any depth, that would make the library download code and run it."""
+    for where, value in _walk(raw):
+        name = where.rpartition(".")[2]
+        if name in KERNEL_KEYS and any("/" in text for text in _texts(value)):
+            yield files.problem(
+                "remote-code",
+                f"config.json sets {where}, with which the library downloads a kernel from the hub and runs it",
+                found=repr(value),
+                remedy="use a checkpoint whose config.json does not set it",
+            )
+
+
+def _unknown_type(files: SourceFiles, raw: Mapping[str, Any]) -> SpecError:
+    model_type = raw.get("model_type")
+    if "auto_map" in raw:
+        return files.refusal(
+            "remote-code",
+            "the checkpoint brings its own Python code (auto_map), and the library has no class for its model_type",
+            found=repr(model_type),
+            remedy="use a checkpoint of an architecture that the library itself has",
+        )
+    from transformers import __version__
+
+    return files.refusal(
+        "unknown-architecture",
+        "config.json has no model_type" if model_type is None else "the library does not know the model_type",
+        found="" if model_type is None else repr(model_type),
+        expected=f"a model_type of transformers {__version__}",
+    )
+
+
+def _walk(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, Mapping):
+        return
+    for key, item in value.items():
+        place = f"{where}.{key}" if where else str(key)
+        yield place, item
+        yield from _walk(item, place)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    return tuple(item for item in value.values() if isinstance(item, str)) if isinstance(value, Mapping) else ()

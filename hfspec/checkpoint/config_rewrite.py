@@ -1,0 +1,33 @@
+"""``config.json`` with the dtype that the weights were cast to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+DTYPE_KEYS = ("dtype", "torch_dtype")
+
+
+def with_dtype(config: Mapping[str, Any], dtype: str) -> bytes:
+    """The config's bytes with every dtype it states, at any depth, replaced, and stated at the top in any case."""
+    changed = _replaced(config, dtype)
+    if not any(key in changed for key in DTYPE_KEYS):
+        changed["dtype"] = dtype
+    return (json.dumps(changed, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def says(config: Mapping[str, Any], dtype: str) -> bool:
+    """Whether every dtype that the config states is this one, and the top states one."""
+    return any(key in config for key in DTYPE_KEYS) and _replaced(config, dtype) == config
+
+
+def _replaced(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:
+    return {
+        key: dtype
+        if key in DTYPE_KEYS and isinstance(value, str)
+        else _replaced(value, dtype)
+        if isinstance(value, dict)
+        else value
+        for key, value in config.items()
+    }

@@ -1,0 +1,184 @@
+"""A checkpoint examined for one task: everything the plan decides from, or every problem that keeps it from running."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from hfspec.checkpoint.architecture import encoder_class, task_class
+from hfspec.checkpoint.config import library_config, raw_config
+from hfspec.checkpoint.dtypes import dominant
+from hfspec.checkpoint.fit import Fit, fit
+from hfspec.checkpoint.modules import WEIGHTED, Module, dense_modules, dimension, weight_problems
+from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.checkpoint.tensors import fit_notes, fit_problems
+from hfspec.checkpoint.vocabulary import Tokenizer, tokenizer, vocabulary_problems
+from hfspec.checkpoint.weight_files import WeightGroup, weight_group
+from hfspec.errors import SpecError
+from hfspec.ir.frozen import FrozenDict
+from hfspec.ir.problem import Problem
+from hfspec.ir.spec import Spec
+from hfspec.tasks.task import Task
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """``folder``: where the transformers checkpoint lies in the source, empty or ending with a slash. ``groups``: its
+    weights first, then those of other modules. ``fit`` is None for a quantised checkpoint, whose tensors only the
+    quantiser understands. ``dtype``: of the deployment, resolved. ``dimension``: of an embedding, where there is one.
+    """
+
+    folder: str
+    class_name: str
+    config: Mapping[str, Any]
+    groups: tuple[WeightGroup, ...]
+    fit: Fit | None
+    tokenizer: Tokenizer
+    dtype: str
+    dimension: int | None
+    needs_library: bool
+    notes: tuple[str, ...]
+
+
+class _Problems:
+    """Every problem found so far, so that one broken part does not hide another."""
+
+    def __init__(self) -> None:
+        self.found: list[Problem] = []
+
+    def attempt(self, step: Callable[[], T]) -> T | None:
+        try:
+            return step()
+        except SpecError as error:
+            self.found.extend(error.problems)
+            return None
+
+    def settle(self) -> None:
+        """Raises SpecError when there are any."""
+        if self.found:
+            raise SpecError(tuple(dict.fromkeys(self.found)))
+
+
+def examine(spec: Spec, task: Task, files: SourceFiles, words: SourceFiles | None) -> Examined:
+    """Examine the model in ``files`` with the tokenizer in ``words``, or its own when that is None.
+
+    Raises SpecError with every problem found.
+    """
+    dense = task.library == "sentence-transformers"
+    modules = dense_modules(files) if dense else ()
+    folder = modules[0].folder if modules else ""
+    raw = raw_config(files, folder)
+    problems = _Problems()
+    choose: Callable[[Any], type[Any]] = lambda config: (  # noqa: E731 - one choice, used once
+        encoder_class(files, config) if dense else task_class(files, config, task)
+    )
+    config = problems.attempt(lambda: library_config(files, folder))
+    model_class = problems.attempt(lambda: choose(config)) if config is not None else None
+    group = problems.attempt(lambda: weight_group(files, folder))
+    found_words = problems.attempt(lambda: _tokenizer(spec, files, words, folder))
+    problems.found.extend(_quantised_cast(spec, files, raw))
+    if config is None or model_class is None or group is None:
+        problems.settle()
+        raise AssertionError("a part is missing without a problem")
+    dtype = _dtype(spec, raw, group)
+    found = None if "quantization_config" in raw else fit(model_class, config, group.tensors, dtype)
+    notes = _check_fit(problems, files, task=task, config=config, class_name=model_class.__name__, found=found)
+    if found is not None and found_words is not None:
+        problems.found.extend(vocabulary_problems(words or files, found_words, found.vocabulary))
+    others = _other_groups(problems, files, modules)
+    hidden = getattr(config, "hidden_size", None)
+    width = problems.attempt(lambda: dimension(files, modules, hidden)) if modules else None
+    problems.settle()
+    assert found_words is not None
+    return Examined(
+        folder=folder,
+        class_name=model_class.__name__,
+        config=raw,
+        groups=(group, *others),
+        fit=found,
+        tokenizer=found_words,
+        dtype=dtype,
+        dimension=width,
+        notes=(*notes, *_notes(spec, raw, group, dtype)),
+    )
+
+
+def _tokenizer(spec: Spec, files: SourceFiles, words: SourceFiles | None, folder: str) -> Tokenizer:
+    if words is None:
+        return tokenizer(files, folder, FrozenDict())
+    component = spec.components.tokenizer
+    return tokenizer(words, "", component.options if component else FrozenDict())
+
+
+def _dtype(spec: Spec, raw: Mapping[str, Any], group: WeightGroup) -> str:
+    if spec.dtype != "auto":
+        return spec.dtype
+    if "quantization_config" in raw:
+        return _declared_dtype(raw) or "float32"
+    return dominant(group.tensors) or "float32"
+
+
+def _declared_dtype(raw: Mapping[str, Any]) -> str | None:
+    value = raw.get("dtype", raw.get("torch_dtype"))
+    return value.removeprefix("torch.") if isinstance(value, str) else None
+
+
+def _quantised_cast(spec: Spec, files: SourceFiles, raw: Mapping[str, Any]) -> tuple[Problem, ...]:
+    if spec.dtype == "auto" or "quantization_config" not in raw:
+        return ()
+    return (
+        files.problem(
+            "cast-of-quantised",
+            "the checkpoint is quantised, and its weights cannot be cast",
+            at=("dtype",),
+            expected="auto",
+            found=spec.dtype,
+        ),
+    )
+
+
+def _check_fit(
+    problems: _Problems, files: SourceFiles, *, task: Task, config: Any, class_name: str, found: Fit | None
+) -> tuple[str, ...]:
+    if found is None:
+        return ("The checkpoint is quantised: its tensors are carried along unchanged and their shapes not checked.",)
+    ignored = _pooler(found) if task.library == "sentence-transformers" else ()
+    needed = _without_missing(found, ignored)
+    problems.found.extend(fit_problems(files, needed, config, task.name, class_name))
+    return fit_notes(needed, class_name, ignored)
+
+
+def _pooler(found: Fit) -> tuple[str, ...]:
+    """The encoder's own pooler is not part of a dense pipeline: Pooling reads the token embeddings."""
+    return tuple(name for name in found.missing if name.startswith("pooler."))
+
+
+def _without_missing(found: Fit, names: tuple[str, ...]) -> Fit:
+    from dataclasses import replace
+
+    return replace(found, missing=tuple(name for name in found.missing if name not in names))
+
+
+def _other_groups(problems: _Problems, files: SourceFiles, modules: tuple[Module, ...]) -> list[WeightGroup]:
+    groups = []
+    for module in modules:
+        if module.kind not in WEIGHTED:
+            continue
+        group = problems.attempt(lambda folder=module.folder: weight_group(files, folder))  # type: ignore[misc]
+        if group is not None:
+            groups.append(group)
+            problems.found.extend(weight_problems(files, module, group))
+    return groups
+
+
+def _notes(spec: Spec, raw: Mapping[str, Any], group: WeightGroup, dtype: str) -> tuple[str, ...]:
+    notes = []
+    declared = _declared_dtype(raw)
+    if spec.dtype == "auto" and declared not in (None, dtype) and "quantization_config" not in raw:
+        notes.append(f"config.json says {declared}, the weights are stored as {dtype}; they stay as stored.")
+    if group.pickled:
+        notes.append("The weights are pickled (.bin) at the source and are written as safetensors.")
+    return tuple(notes)

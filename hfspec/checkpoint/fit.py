@@ -1,0 +1,150 @@
+"""Whether a checkpoint's tensors fit an architecture, as the library itself sees it and without one weight.
+
+The library's own loading code runs, renaming and merging included, over stand-ins that know a shape and no data, and
+into a model on torch's meta device: nothing is allocated whatever the size of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from hfspec.checkpoint.dtypes import DTYPES
+from hfspec.ir.pins import TensorInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """A tensor whose shape in the checkpoint is not the one that the architecture has under its config."""
+
+    name: str
+    stored: tuple[int, ...]
+    needed: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What the library would find. ``base_prefix``: what the names of all tensors but the head's begin with, without
+    the dot. ``asked``: tensor's name in the checkpoint -> torch's name of the dtype that the library loads it as, for
+    each tensor it loads. ``vocabulary``: rows of the input embedding, None without one. ``hidden``: its width.
+    ``memory_bytes``: what the loaded parameters and buffers take, shared ones once.
+    """
+
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    mismatched: tuple[Mismatch, ...]
+    errors: tuple[str, ...]
+    base_prefix: str
+    asked: dict[str, str]
+    vocabulary: int | None
+    hidden: int | None
+    memory_bytes: int
+
+
+class _StandIn:
+    """A tensor that the library may shape-check, cast and move, as it does with a slice of a safetensors file."""
+
+    def __init__(self, info: TensorInfo, asked: Callable[[str, Any], None]) -> None:
+        self.info = info
+        self.shape = info.shape
+        self.asked = asked
+
+    def get_shape(self) -> list[int]:
+        return list(self.info.shape)
+
+    def get_dtype(self) -> str:
+        return self.info.dtype
+
+    def __getitem__(self, _: Any) -> _StandIn:
+        return self
+
+    def to(self, device: Any = None, dtype: Any = None, **_: Any) -> Any:  # noqa: ARG002 - the library names a device
+        import torch
+
+        own = getattr(torch, DTYPES[self.info.dtype][0])
+        self.asked(self.info.name, dtype or own)
+        return torch.empty(self.info.shape, dtype=dtype or own, device="meta")
+
+
+def fit(model_class: type[Any], config: Any, tensors: Iterable[TensorInfo], dtype: str) -> Fit:
+    """Load ``tensors`` into ``model_class`` at ``dtype`` (torch's name), as shapes only."""
+    import torch
+
+    asked: dict[str, str] = {}
+
+    def note(name: str, wanted: Any) -> None:
+        asked[name] = str(wanted).removeprefix("torch.")
+
+    stand_ins = {info.name: _StandIn(info, note) for info in tensors}
+    with _quiet(), _on_meta():
+        model, report = model_class.from_pretrained(
+            None,
+            config=config,
+            state_dict=stand_ins,
+            dtype=getattr(torch, dtype),
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    embedding = _embedding(model)
+    return Fit(
+        missing=tuple(sorted(report["missing_keys"])),
+        unexpected=tuple(sorted(report["unexpected_keys"])),
+        mismatched=tuple(
+            Mismatch(name, tuple(stored), tuple(needed)) for name, stored, needed in sorted(report["mismatched_keys"])
+        ),
+        errors=tuple(str(message) for message in report["error_msgs"]),
+        base_prefix=model.base_model_prefix if hasattr(model, model.base_model_prefix) else "",
+        asked=asked,
+        vocabulary=None if embedding is None else int(embedding.shape[0]),
+        hidden=None if embedding is None else int(embedding.shape[-1]),
+        memory_bytes=_memory(model),
+    )
+
+
+def _embedding(model: Any) -> Any:
+    try:
+        return getattr(model.get_input_embeddings(), "weight", None)
+    except (NotImplementedError, AttributeError):
+        return None
+
+
+def _memory(model: Any) -> int:
+    distinct = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    return sum(tensor.numel() * tensor.element_size() for tensor in distinct.values())
+
+
+@contextmanager
+def _on_meta() -> Iterator[None]:
+    """Tensors that the library would allocate for what the checkpoint lacks are allocated nowhere."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class OnMeta(TorchFunctionMode):  # type: ignore[misc]
+        def __torch_function__(
+            self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        ) -> Any:
+            options = dict(kwargs or {})
+            if func is torch.empty_like:
+                options["device"] = "meta"
+            return func(*args, **options)
+
+    with OnMeta():
+        yield
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The library's own bars and reports would repeat, worse, what the plan says."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

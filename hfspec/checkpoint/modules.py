@@ -1,0 +1,182 @@
+"""The modules of a sentence-transformers checkpoint, read from ``modules.json``, and the dimension they end in."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.checkpoint.weight_files import WeightGroup
+from hfspec.errors import SpecError
+from hfspec.ir.problem import Problem
+from hfspec.runtime import sentence_modules
+from hfspec.runtime.integrity import path_fault
+
+DENSE_MODULES = ("Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout")
+WEIGHTED = ("Dense", "LayerNorm")
+# How Pooling's configs before 6.0 name its modes; several may be on, and each adds the width once.
+MODE_FLAGS = "pooling_mode_"
+LARGEST_SETTINGS = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A module: its kind (``Pooling``), and its folder, empty or ending with a slash."""
+
+    kind: str
+    folder: str
+
+
+def dense_modules(files: SourceFiles) -> tuple[Module, ...]:
+    """The modules of a dense embedding model, in order.
+
+    Raises SpecError when the checkpoint is of another kind, when a module is code of its own, or when one is of a
+    kind that is not supported.
+    """
+    _refuse_other_kinds(files)
+    if not files.has("modules.json"):
+        raise files.refusal(
+            "not-a-checkpoint",
+            "the source has no modules.json, so nothing says how token embeddings become one embedding",
+            remedy="save it with sentence-transformers, naming a pooling, or use a model of that library",
+        )
+    entries = files.any_json("modules.json")
+    if not isinstance(entries, list) or not all(_is_entry(entry) for entry in entries):
+        raise files.refusal("broken-checkpoint", "modules.json is no list of modules with a type and a path")
+    problems = tuple(_entry_problems(files, entries))
+    modules = tuple(Module(entry["type"].rpartition(".")[2], _folder(entry["path"])) for entry in entries)
+    if not problems and [module.kind for module in modules[:2]] != ["Transformer", "Pooling"]:
+        kinds = ", ".join(module.kind for module in modules) or "none"
+        problems = (
+            files.problem(
+                "not-supported-yet",
+                "a dense model must begin with a Transformer and a Pooling module",
+                found=kinds,
+            ),
+        )
+    if problems:
+        raise SpecError(problems)
+    return modules
+
+
+def dimension(files: SourceFiles, modules: tuple[Module, ...], hidden: int | None) -> int:
+    """The width of the embedding that comes out of the last module. Raises SpecError when modules do not agree."""
+    width = -1
+    for module in modules:
+        settings = files.json(f"{module.folder}config.json")
+        if module.kind == "Pooling":
+            width = _pooled(files, module, settings, hidden)
+        elif module.kind == "Dense":
+            if settings.get("in_features") != width:
+                raise files.refusal(
+                    "wrong-shape",
+                    f"the Dense module in {module.folder} takes another width than the modules before it give",
+                    expected=str(width),
+                    found=str(settings.get("in_features")),
+                )
+            width = int(settings["out_features"])
+    return width
+
+
+def weight_problems(files: SourceFiles, module: Module, group: WeightGroup) -> Iterator[Problem]:
+    """What keeps the weights of a Dense or LayerNorm module from fitting its config."""
+    stored = {tensor.name: tensor.shape for tensor in group.tensors}
+    for name, shape in _tensors(module, files.json(f"{module.folder}config.json")).items():
+        if name not in stored:
+            yield files.problem("missing-tensors", f"the {module.kind} module in {module.folder} lacks tensor {name}")
+        elif stored[name] != shape:
+            yield files.problem(
+                "wrong-shape",
+                f"tensor {name} of the {module.kind} module in {module.folder} has not the shape its config.json says",
+                expected=str(list(shape)),
+                found=str(list(stored[name])),
+            )
+
+
+def needs_the_library(files: SourceFiles) -> bool:
+    """Whether the runtime runs these modules through sentence-transformers itself, not by its own code."""
+    with tempfile.TemporaryDirectory() as place:
+        for path in files.paths:
+            if path.endswith(".json") and files.file(path).size < LARGEST_SETTINGS and not path_fault(path):
+                copy = Path(place) / path
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(files.content(path))
+        return sentence_modules.read(Path(place), causal=False) is None
+
+
+def _tensors(module: Module, settings: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
+    if module.kind == "LayerNorm":
+        return {f"norm.{part}": (settings.get("dimension"),) for part in ("weight", "bias")}
+    needed: dict[str, tuple[Any, ...]] = {"linear.weight": (settings.get("out_features"), settings.get("in_features"))}
+    return needed | ({"linear.bias": (settings.get("out_features"),)} if settings.get("bias", True) else {})
+
+
+def _pooled(files: SourceFiles, module: Module, settings: dict[str, Any], hidden: int | None) -> int:
+    width = settings.get("embedding_dimension", settings.get("word_embedding_dimension"))
+    if not isinstance(width, int):
+        raise files.refusal("broken-checkpoint", f"{module.folder}config.json does not say the embedding's dimension")
+    if hidden is not None and width != hidden:
+        raise files.refusal(
+            "wrong-shape",
+            "the Pooling module expects another width than the transformer gives",
+            expected=str(hidden),
+            found=str(width),
+        )
+    mode = settings.get("pooling_mode")
+    if mode is not None:
+        return width * (1 if isinstance(mode, str) else len(mode))
+    flags = [value for key, value in settings.items() if key.startswith(MODE_FLAGS)]
+    return width * (sum(value is True for value in flags) or 1)
+
+
+def _refuse_other_kinds(files: SourceFiles) -> None:
+    declared = files.json("config_sentence_transformers.json").get("model_type", "SentenceTransformer")
+    architectures = files.json("config.json").get("architectures") or []
+    kind = {"CrossEncoder": "a cross-encoder", "SparseEncoder": "a sparse encoder"}.get(declared)
+    heads = isinstance(architectures, list) and any("ForSequenceClassification" in str(item) for item in architectures)
+    if not files.has("modules.json") and heads:
+        kind = "a cross-encoder"
+    if kind:
+        raise files.refusal(
+            "task-not-possible",
+            f"the checkpoint is {kind}, and feature-extraction needs one of dense embeddings",
+            at=("task",),
+            remedy="use a dense embedding model, or the task that this one is made for",
+        )
+
+
+def _is_entry(entry: Any) -> bool:
+    return isinstance(entry, dict) and all(isinstance(entry.get(key), str) for key in ("type", "path"))
+
+
+def _entry_problems(files: SourceFiles, entries: list[dict[str, str]]) -> Iterator[Problem]:
+    for entry in entries:
+        kind, path = entry["type"], PurePosixPath(entry["path"])
+        if not kind.startswith("sentence_transformers."):
+            yield files.problem(
+                "remote-code", "modules.json names a module that is code of the checkpoint's own", found=repr(kind)
+            )
+        elif kind.rpartition(".")[2] == "SpladePooling":
+            yield files.problem(
+                "task-not-possible",
+                "the checkpoint is a sparse encoder (SpladePooling), and feature-extraction needs dense embeddings",
+                at=("task",),
+            )
+        elif kind.rpartition(".")[2] not in DENSE_MODULES:
+            yield files.problem(
+                "not-supported-yet",
+                f"the module {kind.rpartition('.')[2]} of the checkpoint is not supported yet",
+                expected=", ".join(DENSE_MODULES),
+            )
+        if path.is_absolute() or ".." in path.parts:
+            yield files.problem(
+                "broken-checkpoint", "modules.json names a folder outside the checkpoint", found=str(path)
+            )
+
+
+def _folder(path: str) -> str:
+    clean = PurePosixPath(path).as_posix()
+    return "" if clean == "." else f"{clean}/"

@@ -1,0 +1,21 @@
+"""The packages that the emitted predictor needs, at the versions it was planned with."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+
+from hfspec.ir.frozen import FrozenDict
+
+PACKAGES = ("numpy", "pandas", "safetensors", "tokenizers", "torch", "transformers")
+
+
+def versions() -> FrozenDict:
+    """Package -> installed version, without the build's own suffix (``2.13.0+cpu`` is ``2.13.0``), and python's."""
+    found = {name: version(name).partition("+")[0] for name in PACKAGES}
+    return FrozenDict({**found, "python": f"{sys.version_info.major}.{sys.version_info.minor}"})
+
+
+def requirement_lines(found: FrozenDict) -> tuple[str, ...]:
+    """Lines for pip, sorted."""
+    return tuple(f"{name}=={found[name]}" for name in sorted(found) if name != "python")

@@ -1,0 +1,78 @@
+"""Every setting in force and where it came from, and hfspec's own defaults for what nobody says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hfspec.ir.frozen import FrozenDict
+from hfspec.ir.plan import SettingRow
+from hfspec.ir.problem import KeyPath
+from hfspec.ir.spec import Spec
+from hfspec.ir.tree import Tree
+from hfspec.tasks.task import Task
+
+GENERATION_CONFIG = "generation_config.json"
+OUR_DEFAULT = "hfspec default"
+# A default gives way when one of these is said, since they decide the same thing.
+GIVES_WAY = {"max_new_tokens": ("max_length", "max_time")}
+# Bookkeeping of the library in generation_config.json.
+NOT_SETTINGS = ("transformers_version", "_from_model_config")
+
+
+def own_defaults(task: Task, spec: Spec, generation: Mapping[str, Any]) -> FrozenDict:
+    """Values for the settings that neither the checkpoint's generation config nor the spec says."""
+    said = {*generation, *spec.inference, *spec.signature.params}
+    return FrozenDict(
+        {
+            setting.name: setting.default
+            for setting in task.settings
+            if setting.default is not None and not said & {setting.name, *GIVES_WAY.get(setting.name, ())}
+        }
+    )
+
+
+def setting_rows(
+    tree: Tree, spec: Spec, generation: Mapping[str, Any], defaults: FrozenDict, stored_dtype: str
+) -> tuple[SettingRow, ...]:
+    """The rows of the plan: the deployment's own keys first, then the inference settings by name."""
+    inference = {
+        **{key: SettingRow(key, defaults[key], OUR_DEFAULT) for key in defaults},
+        **{key: SettingRow(key, generation[key], GENERATION_CONFIG) for key in generation},
+        **{key: SettingRow(key, spec.inference[key], _origin(tree, ("model_config", key))) for key in spec.inference},
+    }
+    params = tuple(
+        SettingRow(f"signature.params.{name}", param.default, _origin(tree, ("signature", "params", name)))
+        for name, param in spec.signature.params.items()
+    )
+    return (*_own_keys(tree, spec, stored_dtype), *(inference[key] for key in sorted(inference)), *params)
+
+
+def generation_settings(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of generation_config.json that set something."""
+    return {key: value for key, value in sorted(raw.items()) if key not in NOT_SETTINGS and value is not None}
+
+
+def _own_keys(tree: Tree, spec: Spec, dtype: str) -> Iterator[SettingRow]:
+    stored = "as stored in the checkpoint"
+    if spec.dtype == "auto":
+        yield SettingRow("dtype", dtype, stored)
+    else:
+        yield SettingRow("dtype", spec.dtype, _origin(tree, ("dtype",)))
+    for key in ("outputs", "max_shard_size", "prompt_template"):
+        value = getattr(spec, key)
+        if value is not None:
+            yield SettingRow(key, value, _origin(tree, (key,)))
+    if spec.components.tokenizer is not None:
+        for name, option in spec.components.tokenizer.options.items():
+            path = ("components", "tokenizer", "options", name)
+            yield SettingRow(".".join(path), option, _origin(tree, path))
+
+
+def _origin(tree: Tree, path: KeyPath) -> str:
+    value: Any = tree.value
+    for part in path:
+        if not isinstance(value, Mapping) or part not in value:
+            return OUR_DEFAULT
+        value = value[str(part)]
+    return str(tree.origin(path))

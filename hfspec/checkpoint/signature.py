@@ -1,0 +1,53 @@
+"""What predict takes and gives: the task's own signature, and what the spec says instead."""
+
+from __future__ import annotations
+
+from hfspec.ir import spec as specs
+from hfspec.ir.frozen import Json
+from hfspec.ir.signature import Column, Param, Signature, Tensor
+from hfspec.tasks.task import Task
+
+
+def signature(spec: specs.Spec, task: Task, dimension: int | None) -> Signature:
+    """The deployment's signature. ``dimension``: width of an embedding, for the tasks that give one."""
+    given = spec.signature
+    outputs: tuple[Column, ...] | Tensor = _outputs(spec, task, dimension)
+    if given.outputs is not None:
+        outputs = _columns(given.outputs)
+    if given.output_tensor is not None:
+        outputs = Tensor(given.output_tensor.dtype, given.output_tensor.shape)
+    inputs = task.inputs if given.inputs is None else _columns(given.inputs)
+    return Signature(inputs, outputs, tuple(_param(name, param) for name, param in given.params.items()))
+
+
+def _outputs(spec: specs.Spec, task: Task, dimension: int | None) -> tuple[Column, ...] | Tensor:
+    if spec.outputs == "full":
+        return (Column("any"),)
+    if isinstance(task.outputs, Tensor) and dimension is not None:
+        return Tensor(task.outputs.dtype, (*task.outputs.shape[:-1], dimension))
+    return task.outputs
+
+
+def _columns(columns: tuple[specs.Column, ...]) -> tuple[Column, ...]:
+    return tuple(Column(column.type, column.name, column.required) for column in columns)
+
+
+def _param(name: str, param: specs.Param) -> Param:
+    return Param(
+        name=name,
+        type=param.type or _type_of(param.default),
+        default=param.default,
+        minimum=param.minimum,
+        maximum=param.maximum,
+        choices=param.choices,
+        description=param.description,
+    )
+
+
+def _type_of(value: Json) -> str:
+    """MLflow's name for a default's type."""
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "long"
+    return "double" if isinstance(value, float) else "string"

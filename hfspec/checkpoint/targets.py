@@ -1,0 +1,29 @@
+"""Whether the files of an artifact can lie in one folder, on any machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.ir.plan import CopyFile, WriteBytes, WriteWeights
+from hfspec.ir.problem import Problem
+from hfspec.runtime.integrity import path_fault
+
+
+def target_problems(files: SourceFiles, steps: Sequence[CopyFile | WriteWeights | WriteBytes]) -> Iterator[Problem]:
+    """Names that lead out of the artifact, and names that are one on some file systems."""
+    seen: dict[str, str] = {}
+    for step in steps:
+        fault = path_fault(step.target)
+        if fault:
+            yield files.problem(
+                "unsafe-path", f"a file of the source cannot be carried along: {fault}", found=step.target
+            )
+        folded = step.target.casefold()
+        if folded in seen:
+            yield files.problem(
+                "unsafe-path",
+                "two files of the source have names that differ in case only",
+                found=f"{seen[folded]}, {step.target}",
+            )
+        seen[folded] = step.target

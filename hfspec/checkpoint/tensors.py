@@ -1,0 +1,59 @@
+"""Problems of a checkpoint whose tensors do not fit its architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from hfspec.checkpoint.fit import Fit, Mismatch
+from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.checkpoint.weight_files import listed
+from hfspec.ir.problem import Problem
+
+HEADS = {"text-classification": "classification head", "text-generation": "language-model head"}
+AT_RANDOM = "the library would initialise what is missing at random, with only a warning"
+
+
+def fit_problems(files: SourceFiles, found: Fit, config: Any, task: str, class_name: str) -> Iterator[Problem]:
+    """What keeps the checkpoint from being run as ``class_name`` for the task."""
+    yield from _missing(files, found, task, class_name)
+    for mismatch in found.mismatched:
+        yield _mismatched(files, mismatch, config, class_name)
+    for message in found.errors:
+        yield files.problem("wrong-tensors", f"the library cannot load the checkpoint as {class_name}: {message}")
+
+
+def fit_notes(found: Fit, class_name: str, ignored: tuple[str, ...]) -> tuple[str, ...]:
+    """What a reader of the plan should know of tensors left over, or lacking without harm."""
+    notes = []
+    if found.unexpected:
+        notes.append(f"{class_name} does not use these tensors of the checkpoint: {listed(found.unexpected)}.")
+    if ignored:
+        notes.append(f"The checkpoint lacks {listed(ignored)}, which the embedding does not depend on.")
+    return tuple(notes)
+
+
+def _missing(files: SourceFiles, found: Fit, task: str, class_name: str) -> Iterator[Problem]:
+    if not found.missing:
+        return
+    prefix = f"{found.base_prefix}." if found.base_prefix else ""
+    in_base = [name for name in found.missing if prefix and name.startswith(prefix)]
+    if prefix and not in_base and task in HEADS:
+        message = f"the checkpoint has no {HEADS[task]} ({listed(found.missing)}), which {class_name} needs"
+        remedy = f"name a checkpoint that was trained for {task}"
+    else:
+        message = f"the checkpoint lacks tensors that {class_name} needs: {listed(found.missing)}"
+        remedy = "name a checkpoint that has them"
+    yield files.problem("missing-tensors", f"{message}; {AT_RANDOM}", remedy=remedy)
+
+
+def _mismatched(files: SourceFiles, mismatch: Mismatch, config: Any, class_name: str) -> Problem:
+    stored, needed = mismatch.stored, mismatch.needed
+    message = f"tensor {mismatch.name} has not the shape that {class_name} needs under config.json; {AT_RANDOM}"
+    labels = getattr(config, "num_labels", None)
+    remedy = ""
+    if stored[1:] == needed[1:] and stored and needed[:1] == (labels,):
+        remedy = f"config.json names {labels} labels (id2label), the checkpoint's head has {stored[0]}"
+    elif stored[1:] == needed[1:] and stored and needed[0] == getattr(config, "vocab_size", None):
+        remedy = f"config.json says a vocabulary of {needed[0]} (vocab_size), the checkpoint has {stored[0]}"
+    return files.problem("wrong-shape", message, expected=str(list(needed)), found=str(list(stored)), remedy=remedy)

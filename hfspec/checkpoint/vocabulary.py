@@ -1,0 +1,96 @@
+"""The tokenizer: whether there is one, which class it is, and whether the embedding has a row for each of its ids."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.ir.frozen import FrozenDict, thaw
+from hfspec.ir.problem import Problem
+
+# A tokenizer without any of these is made up by the library, with special tokens and nothing else.
+VOCABULARIES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+    "source.spm",
+    "spm.model",
+    "bpe.codes",
+    "tekken.json",
+    "vocab",
+)
+AROUND = (
+    "config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "target.spm",
+    "normalizer.json",
+    "bpe.vocab",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenizer:
+    """The tokenizer of a deployment. ``size``: one more than the greatest id it can give."""
+
+    class_name: str
+    size: int
+
+
+def tokenizer(files: SourceFiles, folder: str, options: FrozenDict) -> Tokenizer:
+    """The tokenizer in ``folder`` of a source, with these options.
+
+    Raises SpecError when there is none or when the library cannot load it without running code of the checkpoint.
+    """
+    if not any(files.has(f"{folder}{name}") for name in VOCABULARIES):
+        raise files.refusal(
+            "no-tokenizer",
+            "the source has no tokenizer",
+            expected="tokenizer.json, or a vocabulary such as vocab.txt or tokenizer.model",
+            remedy="name one under components.tokenizer",
+        )
+    with tempfile.TemporaryDirectory() as place:
+        for name in (*VOCABULARIES, *AROUND):
+            if files.has(f"{folder}{name}"):
+                (Path(place) / name).symlink_to(files.reader.small(f"{folder}{name}").absolute())
+        loaded = _load(files, place, options)
+        vocabulary: dict[str, int] = loaded.get_vocab()
+    return Tokenizer(type(loaded).__name__, max(vocabulary.values(), default=-1) + 1)
+
+
+def vocabulary_problems(files: SourceFiles, found: Tokenizer, rows: int | None) -> Iterator[Problem]:
+    """A tokenizer with ids that the model has no embedding for would fail, or answer nonsense, on some texts only."""
+    if rows is not None and found.size > rows:
+        yield files.problem(
+            "vocabulary-too-large",
+            f"the tokenizer gives ids up to {found.size - 1}, so {found.size} of them,"
+            f" and the model's embedding has {rows} rows",
+            expected=f"at most {rows} ids",
+            found=str(found.size),
+            remedy="use the tokenizer that the model was trained with",
+        )
+
+
+def _load(files: SourceFiles, place: str, options: FrozenDict) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(place, trust_remote_code=False, local_files_only=True, **thaw(options))
+    except Exception as error:
+        raise files.refusal(
+            "broken-tokenizer", f"the library cannot load the tokenizer: {_without(place, str(error))}"
+        ) from error
+
+
+def _without(place: str, message: str) -> str:
+    return message.replace(place, "the source").strip().replace("\n", " ")

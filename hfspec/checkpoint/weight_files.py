@@ -1,0 +1,130 @@
+"""The files that hold a model's weights: which ones, what is in them, whether they are whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from hfspec.checkpoint import pickled
+from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.errors import SpecError
+from hfspec.ir.pins import TensorInfo, WeightHeader
+from hfspec.ir.problem import Problem
+
+SAFETENSORS = "model.safetensors"
+PICKLED = "pytorch_model.bin"
+# Never part of an artifact: code, pickles, and weights of other frameworks. The weights hfspec uses are written apart.
+NEVER_COPIED = frozenset(
+    {
+        *(".bin", ".ckpt", ".gguf", ".h5", ".joblib", ".msgpack", ".onnx", ".pickle", ".pkl", ".pt", ".pth"),
+        *(".py", ".pyc", ".safetensors", ".so"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightGroup:
+    """The weights of one model or module. ``folder`` is empty or ends with a slash. ``headers``: path -> header, in
+    order of paths. ``index``: the index file's path, empty when there is none. ``pickled``: whether they are .bin.
+    """
+
+    folder: str
+    headers: dict[str, WeightHeader]
+    index: str
+    pickled: bool
+
+    @property
+    def tensors(self) -> tuple[TensorInfo, ...]:
+        return tuple(tensor for header in self.headers.values() for tensor in header.tensors)
+
+    def placed(self) -> Iterator[tuple[str, TensorInfo]]:
+        """Each tensor with the path of its file."""
+        return ((path, tensor) for path, header in self.headers.items() for tensor in header.tensors)
+
+
+def weight_group(files: SourceFiles, folder: str = "") -> WeightGroup:
+    """The weights in ``folder`` (empty, or ending with a slash): safetensors, else .bin.
+
+    Raises SpecError with every problem found: no weights, files that the index names and that are not there, tensors
+    that are not where the index says, truncated files.
+    """
+    index, paths = _paths(files, folder)
+    if not paths:
+        raise files.refusal(
+            "no-weights",
+            f"the source has neither {folder}{SAFETENSORS} nor {folder}{PICKLED}",
+            remedy="name a source with weights in one of these formats",
+        )
+    absent = tuple(path for path in paths if not files.has(path))
+    if absent:
+        raise files.refusal("broken-checkpoint", f"{index} names weight files that are not there: {', '.join(absent)}")
+    is_pickled = paths[0].endswith(".bin")
+    headers = {path: pickled.header(files, path) if is_pickled else files.header(path) for path in paths}
+    group = WeightGroup(folder, headers, index, is_pickled)
+    problems = (*_index_problems(files, group), *_size_problems(files, group), *_duplicates(files, group))
+    if problems:
+        raise SpecError(problems)
+    return group
+
+
+def is_copied(path: str) -> bool:
+    """Whether a file that is no weight goes into the artifact as it is."""
+    return PurePosixPath(path).suffix.lower() not in NEVER_COPIED
+
+
+def _paths(files: SourceFiles, folder: str) -> tuple[str, tuple[str, ...]]:
+    for name in (SAFETENSORS, PICKLED):
+        index = f"{folder}{name}.index.json"
+        if files.has(f"{folder}{name}"):
+            return "", (f"{folder}{name}",)
+        if files.has(index):
+            weight_map = files.json(index).get("weight_map")
+            if not isinstance(weight_map, dict):
+                raise files.refusal("broken-checkpoint", f"{index} has no weight_map")
+            return index, tuple(sorted({f"{folder}{file}" for file in weight_map.values()}))
+    return "", ()
+
+
+def _index_problems(files: SourceFiles, group: WeightGroup) -> Iterator[Problem]:
+    if not group.index:
+        return
+    there = {(tensor.name, path) for path, tensor in group.placed()}
+    named = {(name, f"{group.folder}{file}") for name, file in files.json(group.index)["weight_map"].items()}
+    lost = sorted(name for name, _ in named - there)
+    if lost:
+        yield files.problem(
+            "broken-checkpoint", f"{group.index} names tensors that are not in the file it says: {listed(lost)}"
+        )
+
+
+def _size_problems(files: SourceFiles, group: WeightGroup) -> Iterator[Problem]:
+    if group.pickled:
+        return
+    for path, header in group.headers.items():
+        needed = header.length + max((tensor.end for tensor in header.tensors), default=0)
+        size = files.file(path).size
+        if size != needed:
+            yield files.problem(
+                "broken-checkpoint",
+                f"{path} is {'truncated' if size < needed else 'longer than its header says'}",
+                expected=f"{needed} bytes",
+                found=f"{size}",
+                remedy="fetch it again",
+            )
+
+
+def _duplicates(files: SourceFiles, group: WeightGroup) -> Iterator[Problem]:
+    seen: dict[str, str] = {}
+    for path, tensor in group.placed():
+        if tensor.name in seen:
+            yield files.problem(
+                "broken-checkpoint", f"tensor {tensor.name} is in {seen[tensor.name]} and again in {path}"
+            )
+        seen[tensor.name] = path
+
+
+def listed(names: list[str] | tuple[str, ...], most: int = 6) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,120 @@
+"""How the weights get into the artifact: copied as they are, or written anew for a cast or a new sharding."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from math import prod
+
+from hfspec.checkpoint.dtypes import BY_TORCH_NAME, CASTABLE, size_of
+from hfspec.checkpoint.safetensors_layout import bytes_of, in_file_order, preamble
+from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.checkpoint.weight_files import SAFETENSORS, WeightGroup
+from hfspec.ir.frozen import FrozenDict
+from hfspec.ir.pins import TensorInfo
+from hfspec.ir.plan import CopyFile, TensorMove, WriteBytes, WriteWeights
+
+UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+METADATA = FrozenDict({"format": "pt"})
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """How weights are to be saved. ``cast``: torch's name of the dtype to cast to, None to keep what is stored.
+    ``asked``: the dtypes that the library itself loads each tensor as at that dtype, which keeps in float32 what the
+    architecture must. ``limit``: bytes that a file may have, None for any.
+    """
+
+    cast: str | None
+    asked: Mapping[str, str]
+    limit: int | None
+
+    def dtype(self, tensor: TensorInfo) -> str:
+        """Safetensors' name of the dtype a tensor is saved as."""
+        if self.cast is None or tensor.dtype not in CASTABLE:
+            return tensor.dtype
+        wanted = BY_TORCH_NAME[self.asked.get(tensor.name, self.cast)]
+        return wanted if wanted in CASTABLE else tensor.dtype
+
+
+def size_in_bytes(text: str) -> int:
+    """``5GB`` is 5 * 10**9, ``5GiB`` is 5 * 2**30."""
+    unit = next(unit for unit in sorted(UNITS, key=len, reverse=True) if text.endswith(unit))
+    return int(Decimal(text.removesuffix(unit)) * UNITS[unit])
+
+
+def weight_steps(
+    files: SourceFiles, group: WeightGroup, place: str, saving: Saving
+) -> tuple[CopyFile | WriteWeights | WriteBytes, ...]:
+    """The steps that put a group's weights under the folder ``place`` (ending with a slash) of the artifact."""
+    if _as_they_are(files, group, saving):
+        return tuple(_copy(files, path, place) for path in (*group.headers, *filter(None, [group.index])))
+    moves = [_move(files, path, tensor, saving) for path, tensor in group.placed()]
+    shards = _shards(sorted(moves, key=lambda move: move.name), saving.limit)
+    return tuple(_written(shards, place + group.folder))
+
+
+def weight_bytes(group: WeightGroup, saving: Saving) -> int:
+    """Bytes of the group's tensors as they are saved."""
+    return sum(prod(tensor.shape) * size_of(saving.dtype(tensor)) for tensor in group.tensors)
+
+
+def parameters(group: WeightGroup) -> int:
+    """Number of elements of the group's tensors."""
+    return sum(prod(tensor.shape) for tensor in group.tensors)
+
+
+def _as_they_are(files: SourceFiles, group: WeightGroup, saving: Saving) -> bool:
+    cast = any(saving.dtype(tensor) != tensor.dtype for tensor in group.tensors)
+    large = saving.limit is not None and any(
+        files.file(path).size > saving.limit and len(header.tensors) > 1 for path, header in group.headers.items()
+    )
+    return not (group.pickled or cast or large)
+
+
+def _copy(files: SourceFiles, path: str, place: str) -> CopyFile:
+    file = files.file(path)
+    return CopyFile(place + path, files.role, path, file.size, file.sha256)
+
+
+def _move(files: SourceFiles, path: str, tensor: TensorInfo, saving: Saving) -> TensorMove:
+    return TensorMove(
+        name=tensor.name,
+        role=files.role,
+        path=path,
+        start=tensor.start,
+        end=tensor.end,
+        shape=tensor.shape,
+        source_dtype=tensor.dtype,
+        dtype=saving.dtype(tensor),
+    )
+
+
+def _shards(moves: Sequence[TensorMove], limit: int | None) -> list[list[TensorMove]]:
+    """Consecutive tensors, as many as the limit allows; a tensor above it has a shard of its own."""
+    shards: list[list[TensorMove]] = [[]]
+    size = 0
+    for move in moves:
+        if shards[-1] and limit is not None and size + bytes_of(move) > limit:
+            shards.append([])
+            size = 0
+        shards[-1].append(move)
+        size += bytes_of(move)
+    return shards
+
+
+def _written(shards: list[list[TensorMove]], folder: str) -> Iterator[WriteWeights | WriteBytes]:
+    count = len(shards)
+    names = [f"model-{number:05d}-of-{count:05d}.safetensors" for number in range(1, count + 1)]
+    for name, shard in zip(names if count > 1 else [SAFETENSORS], shards, strict=True):
+        tensors = in_file_order(shard)
+        size = len(preamble(tensors, METADATA)) + sum(map(bytes_of, tensors))
+        yield WriteWeights(folder + name, tensors, METADATA, size)
+    if count > 1:
+        total = sum(bytes_of(move) for shard in shards for move in shard)
+        weight_map = {move.name: name for name, shard in zip(names, shards, strict=True) for move in shard}
+        index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+        text = json.dumps(index, indent=2, sort_keys=True) + "\n"
+        yield WriteBytes(f"{folder}{SAFETENSORS}.index.json", text.encode())

@@ -1,0 +1,174 @@
+"""Spec and pins in, every decision out: nothing is read but small files and headers, nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePath, PurePosixPath
+from typing import Any
+
+from hfspec.checkpoint.card import card, card_files, licence
+from hfspec.checkpoint.config_rewrite import says, with_dtype
+from hfspec.checkpoint.examination import Examined, examine
+from hfspec.checkpoint.requirements import requirement_lines, versions
+from hfspec.checkpoint.settings import GENERATION_CONFIG, generation_settings, own_defaults, setting_rows
+from hfspec.checkpoint.signature import signature
+from hfspec.checkpoint.source_files import SourceFiles, source_files
+from hfspec.checkpoint.targets import target_problems
+from hfspec.checkpoint.weight_files import is_copied, listed
+from hfspec.checkpoint.weights import Saving, parameters, size_in_bytes, weight_bytes, weight_steps
+from hfspec.errors import SpecError
+from hfspec.ir.artifact import Deployment, SourceRecord, digest_of
+from hfspec.ir.frozen import FrozenDict, thaw
+from hfspec.ir.pins import Resolved, SourcePin
+from hfspec.ir.plan import CopyFile, Plan, WriteBytes, WriteWeights
+from hfspec.ir.spec import Spec, dump
+from hfspec.ir.tree import Tree
+from hfspec.tasks.table import find
+from hfspec.tasks.task import Task
+
+TOKENIZER = "components/tokenizer"
+INDEXES = (".safetensors.index.json", ".bin.index.json")
+
+
+def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
+    """What compiling ``spec`` will do.
+
+    Raises SpecError with every problem of the checkpoint: a task its architecture cannot do, tensors that are missing
+    or have another shape, a tokenizer that does not fit. Raises SourceError when a small file cannot be read.
+    """
+    task = find(spec.library, spec.task)
+    model = source_files(tree, resolved, "model")
+    assert task is not None, "validate lets no unknown task through"
+    assert model is not None, "resolve pins a model"
+    words = source_files(tree, resolved, TOKENIZER)
+    found = examine(spec, task, model, words)
+    name = spec.name or PurePath(tree.file).stem
+    generation = _generation(task, model, found)
+    defaults = own_defaults(task, spec, generation)
+    document = FrozenDict(_resolved_document(spec, name, resolved))
+    licence_step, licence_note = licence(model)
+    steps = (*_model_steps(spec, model, found), *_component_steps(words), card(model, name), licence_step)
+    problems = tuple(target_problems(model, steps))
+    if problems:
+        raise SpecError(problems)
+    libraries = versions()
+    main = _saving(spec, found)
+    size = sum(weight_bytes(group, main) for group in found.groups)
+    return Plan(
+        name=name,
+        spec_document=document,
+        spec_digest=digest_of(thaw(document)),
+        sources=tuple(_record(pin) for pin in resolved.pins.sources),
+        deployment=_deployment(spec, task, found, defaults),
+        signature=signature(spec, task, _dimension(spec, found)),
+        steps=steps,
+        parameters=sum(parameters(group) for group in found.groups),
+        weight_bytes=size,
+        memory_bytes=_memory(found, main) if found.fit else size,
+        settings=setting_rows(tree, spec, generation, defaults, found.dtype),
+        requirements=requirement_lines(libraries),
+        versions=libraries,
+        metadata=spec.metadata,
+        input_example=spec.input_example,
+        run=spec.input_example is not None,
+        notes=tuple(filter(None, (*found.notes, licence_note, *_skipped(resolved)))),
+    )
+
+
+def _deployment(spec: Spec, task: Task, found: Examined, defaults: FrozenDict) -> Deployment:
+    component = spec.components.tokenizer
+    return Deployment(
+        library=spec.library,
+        task=task.name,
+        task_as_written=spec.task,
+        model_class=found.class_name,
+        dtype=found.dtype,
+        outputs=spec.outputs,
+        prompt_template=spec.prompt_template,
+        model_config=spec.inference,
+        defaults=defaults,
+        components=FrozenDict({"tokenizer": found.tokenizer.class_name}),
+        options=FrozenDict({"tokenizer": component.options} if component and component.options else {}),
+    )
+
+
+def _saving(spec: Spec, found: Examined) -> Saving:
+    cast = None if spec.dtype == "auto" else spec.dtype
+    return Saving(cast, found.fit.asked if found.fit else {}, size_in_bytes(spec.max_shard_size))
+
+
+def _model_steps(spec: Spec, model: SourceFiles, found: Examined) -> Iterator[CopyFile | WriteWeights | WriteBytes]:
+    saving = _saving(spec, found)
+    config = f"{found.folder}config.json"
+    rewritten = saving.cast is not None and not says(found.config, saving.cast)
+    handled = {*card_files(model), *([config] if rewritten else [])}
+    yield from _copies(model, "model/", handled)
+    if rewritten:
+        yield WriteBytes(f"model/{config}", with_dtype(found.config, found.dtype))
+    first, *others = found.groups
+    yield from weight_steps(model, first, "model/", saving)
+    for group in others:
+        yield from weight_steps(model, group, "model/", Saving(saving.cast, {}, None))
+
+
+def _component_steps(words: SourceFiles | None) -> Iterator[CopyFile]:
+    if words is not None:
+        yield from _copies(words, f"{TOKENIZER}/", set(card_files(words)))
+
+
+def _copies(files: SourceFiles, place: str, handled: set[str]) -> Iterator[CopyFile]:
+    for file in files.pin.files:
+        if file.path not in handled and is_copied(file.path) and not file.path.endswith(INDEXES):
+            yield CopyFile(place + file.path, files.role, file.path, file.size, file.sha256)
+
+
+def _generation(task: Task, model: SourceFiles, found: Examined) -> dict[str, Any]:
+    if task.name != "text-generation":
+        return {}
+    return generation_settings(model.json(f"{found.folder}{GENERATION_CONFIG}"))
+
+
+def _dimension(spec: Spec, found: Examined) -> int | None:
+    cut = spec.inference.get("truncate_dim")
+    if found.dimension is None or cut is None:
+        return found.dimension
+    return min(found.dimension, int(cut))
+
+
+def _memory(found: Examined, saving: Saving) -> int:
+    assert found.fit is not None
+    others = tuple(found.groups[1:])
+    return found.fit.memory_bytes + sum(weight_bytes(group, saving) for group in others)
+
+
+def _resolved_document(spec: Spec, name: str, resolved: Resolved) -> dict[str, Any]:
+    """The spec with its name, each repo at its commit, and no path of this machine."""
+    document = {**dump(spec), "name": name}
+    places = {"model": document["model"]}
+    for part, component in document.get("components", {}).items():
+        if component:
+            places[f"components/{part}"] = component
+    for role, place in places.items():
+        pin = resolved.pins.source(role)
+        if pin is not None and pin.commit is not None:
+            place["revision"] = pin.commit
+        if "path" in place:
+            place["path"] = portable(place["path"])
+    return document
+
+
+def _record(pin: SourcePin) -> SourceRecord:
+    location = portable(pin.location) if pin.kind == "path" else pin.location
+    return SourceRecord(pin.role, pin.kind, location, pin.revision, pin.commit)
+
+
+def portable(path: str) -> str:
+    """A path that means the same on every machine: as written when relative, only its last part when absolute."""
+    written = PurePath(path)
+    return written.name if written.is_absolute() else PurePosixPath(*written.parts).as_posix()
+
+
+def _skipped(resolved: Resolved) -> Iterator[str]:
+    for pin in resolved.pins.sources:
+        if pin.skipped:
+            yield f"Files of {pin.role} left out: {listed([path for path, _ in pin.skipped])}."
