@@ -13,6 +13,10 @@ TASKS = MappingProxyType(
     {
         ("transformers", "text-classification"): "hfspec.tasks.text_classification:TASK",
         ("transformers", "text-generation"): "hfspec.tasks.text_generation:TASK",
+        ("transformers", "summarization"): "hfspec.tasks.seq2seq:SUMMARIZATION",
+        ("transformers", "text2text-generation"): "hfspec.tasks.seq2seq:TEXT2TEXT",
+        ("transformers", "translation"): "hfspec.tasks.seq2seq:TRANSLATION",
+        ("transformers", "question-answering"): "hfspec.tasks.question_answering:TASK",
         ("sentence-transformers", "feature-extraction"): "hfspec.tasks.sentence_embedding:TASK",
     }
 )
@@ -36,12 +40,8 @@ NOT_YET = MappingProxyType(
             "llm/v1/chat",
             "llm/v1/completions",
             "llm/v1/embeddings",
-            "question-answering",
-            "summarization",
             "table-question-answering",
-            "text2text-generation",
             "token-classification",
-            "translation",
             "zero-shot-classification",
         ),
         "sentence-transformers": ("llm/v1/embeddings", "sentence-similarity", "sparse-embedding", "text-ranking"),

@@ -10,12 +10,13 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.checkpoints import classifiers, defects, embedders, generators
+from tests.checkpoints import classifiers, defects, embedders, generators, question_answerers
 
 MAKERS: dict[str, Callable[[Path], None]] = {
     **classifiers.MAKERS,
     **generators.MAKERS,
     **embedders.MAKERS,
+    **question_answerers.MAKERS,
     **defects.MAKERS,
 }
 
