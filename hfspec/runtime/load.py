@@ -8,9 +8,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from hfspec.errors import StorageError, UsageError, VerificationError
-from hfspec.ir.artifact import MANIFEST_NAME, Manifest
+from hfspec.errors import UsageError
+from hfspec.ir.artifact import Manifest
 from hfspec.runtime.family import Family, Place
+from hfspec.runtime.integrity import default_memory, read_manifest, verify_files
 from hfspec.runtime.predictor import Predictor, checked_form
 from hfspec.runtime.settings import load_layer
 from hfspec.tasks import table
@@ -37,31 +38,12 @@ def load(
     Raises VerificationError, StorageError, UsageError and, for model_config, ParamsError.
     """
     root = Path(folder).resolve()
-    manifest = _verified(root) if verify else read_manifest(root)
+    manifest = verify_files(root, remember=default_memory()) if verify else read_manifest(root)
     task = _task(manifest)
     given = load_layer(model_config, task, manifest.signature)
     form = checked_form(manifest.deployment.outputs if outputs is None else outputs)
     place = Place(root, manifest, task, _dtype(dtype, manifest), _device(device))
     return Predictor(place, _family(task)(place), given, form)
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """What artifact.json says; raises StorageError when there is none, VerificationError when it is damaged."""
-    path = folder / MANIFEST_NAME
-    try:
-        return Manifest.from_bytes(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise StorageError(f"{folder} is not an artifact: it has no {MANIFEST_NAME}.") from error
-    except OSError as error:
-        raise StorageError(f"{path} could not be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise VerificationError(f"{MANIFEST_NAME} is damaged: {error}.", files=(MANIFEST_NAME,)) from error
-
-
-def _verified(folder: Path) -> Manifest:
-    from hfspec.runtime.integrity import verify_files
-
-    return verify_files(folder)
 
 
 def _task(manifest: Manifest) -> Task:

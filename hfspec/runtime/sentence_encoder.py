@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from hfspec.errors import StorageError
@@ -63,7 +62,7 @@ class NativeEncoder:
         import inspect
 
         self.device = place.device
-        model_class = _model_class(place.manifest.deployment.model_class, checkpoint.transformer)
+        model_class = _model_class(place.manifest.deployment.model_class)
         unused = {"add_pooling_layer": False} if _has_pooler(model_class) else {}
         self.model = parts.model(place, model_class, checkpoint.transformer, **unused)
         if hasattr(self.model.config, "use_cache"):
@@ -141,7 +140,7 @@ class LibraryEncoder:
 
     def prepare(self, texts: Sequence[str], prompt: str) -> list[Text]:
         features = [self.model.preprocess([prompt + text]) for text in texts]
-        counts = [int(found["input_ids"].numel()) if "input_ids" in found else len(texts) for found in features]
+        counts = [int(found["input_ids"].numel()) if "input_ids" in found else 1 for found in features]
         limit = self.model.max_seq_length or parts.LARGEST_LENGTH
         return [Text(text, {}, count, count >= limit) for text, count in zip(texts, counts, strict=True)]
 
@@ -153,11 +152,10 @@ class LibraryEncoder:
         return torch.from_numpy(made).float()
 
 
-def _model_class(name: str, folder: Path) -> Any:
+def _model_class(name: str) -> Any:
     """The class that the plan chose, or the library's own choice where the plan names a class of another library."""
     import transformers
 
-    assert folder
     return parts.library_class(name) if hasattr(transformers, name) else transformers.AutoModel
 
 
@@ -183,6 +181,6 @@ def _lower(words: Any) -> None:
     from tokenizers.normalizers import Lowercase, Sequence
 
     before = words.backend_tokenizer.normalizer
-    if before is not None and "owercase" in repr(before).replace("lowercase=False", ""):
-        return
-    words.backend_tokenizer.normalizer = Sequence([Lowercase(), before] if before is not None else [Lowercase()])
+    steps = list(before) if isinstance(before, Sequence) else [before] if before is not None else []
+    if not any(isinstance(step, Lowercase) for step in steps):
+        words.backend_tokenizer.normalizer = Sequence([Lowercase(), *steps])

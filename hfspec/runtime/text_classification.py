@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hfspec.runtime import parts
 from hfspec.runtime.answers import Table
 from hfspec.runtime.batching import Item
-from hfspec.runtime.family import Family, Place, Row
+from hfspec.runtime.family import Row
+from hfspec.runtime.sequence_classifier import SequenceClassifier
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.tokens import Tokens, encode, refuse_overlong
 
@@ -24,29 +23,21 @@ class Scored:
     tokens: int
 
 
-class TextClassification(Family):
+class TextClassification(SequenceClassifier):
     """Equal to what the library's text-classification pipeline answers for one row alone."""
-
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
-        self.words = parts.tokenizer(place)
-        self.model = parts.model(place, parts.library_class(place.manifest.deployment.model_class))
-        self.device = place.device
-        self.limit = parts.longest(self.model, self.words)
-        self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
-        self.takes_use_cache = "use_cache" in inspect.signature(self.model.forward).parameters
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Tokens]]:
         tokens: list[Tokens] = [{} for _ in rows]
         for paired in (False, True):
-            places = [place for place, row in enumerate(rows) if ("text_pair" in row.values) is paired]
+            # An empty second text is none: so the library reads a pair that it is given alone.
+            places = [place for place, row in enumerate(rows) if bool(row.values.get("text_pair")) is paired]
             found = self._encode([rows[place] for place in places], settings, paired=paired)
             for place, mine in zip(places, found, strict=True):
                 tokens[place] = mine
         if not settings.get("truncation"):
             refuse_overlong(rows, tokens, self.limit)
         return [
-            Item(row.number, len(mine["input_ids"]), mine, self._group(row, mine))
+            Item(row.number, len(mine["input_ids"]), mine, self.group(row.number, mine))
             for row, mine in zip(rows, tokens, strict=True)
         ]
 
@@ -56,23 +47,8 @@ class TextClassification(Family):
         cut = {"truncation": True, "max_length": self.limit} if settings.get("truncation") else {}
         return encode(self.words, texts, pairs, **cut)
 
-    def _group(self, row: Row, tokens: Tokens) -> Any:
-        """Padding must not be seen: a decoder that knows no padding token takes one row at a time, and a model padded
-        on the left, which reads its answer off the end, only rows of one length.
-        """
-        if self.model.config.pad_token_id is None and (self.takes_use_cache or self.words.pad_token_id is None):
-            return row.number
-        return len(tokens["input_ids"]) if self.words.padding_side == "left" else None
-
     def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> list[Scored]:
-        import torch
-
-        inputs = parts.padded([item.content for item in batch], self.pad, "right", self.device)
-        if self.takes_use_cache:
-            inputs["use_cache"] = False
-        with torch.inference_mode():
-            logits = self.model(**inputs).logits
-        rows = self._scores(logits.float().cpu(), settings).tolist()
+        rows = self._scores(self.logits([item.content for item in batch]), settings).tolist()
         return [self._scored(row, item.length) for row, item in zip(rows, batch, strict=True)]
 
     def _scores(self, logits: Any, settings: Settings) -> Any:

