@@ -17,6 +17,10 @@ TASKS = MappingProxyType(
         ("transformers", "text2text-generation"): "hfspec.tasks.seq2seq:TEXT2TEXT",
         ("transformers", "translation"): "hfspec.tasks.seq2seq:TRANSLATION",
         ("transformers", "question-answering"): "hfspec.tasks.question_answering:TASK",
+        ("transformers", "token-classification"): "hfspec.tasks.token_classification:TASK",
+        ("transformers", "zero-shot-classification"): "hfspec.tasks.zero_shot_classification:TASK",
+        ("transformers", "fill-mask"): "hfspec.tasks.fill_mask:TASK",
+        ("transformers", "feature-extraction"): "hfspec.tasks.token_features:TASK",
         ("sentence-transformers", "feature-extraction"): "hfspec.tasks.sentence_embedding:TASK",
     }
 )
@@ -34,15 +38,11 @@ NOT_YET = MappingProxyType(
             "audio-classification",
             "automatic-speech-recognition",
             "conversational",
-            "feature-extraction",
-            "fill-mask",
             "image-classification",
             "llm/v1/chat",
             "llm/v1/completions",
             "llm/v1/embeddings",
             "table-question-answering",
-            "token-classification",
-            "zero-shot-classification",
         ),
         "sentence-transformers": ("llm/v1/embeddings", "sentence-similarity", "sparse-embedding", "text-ranking"),
     }

@@ -1,0 +1,80 @@
+"""The last hidden state of each token."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hfspec.runtime import parts
+from hfspec.runtime.batching import Item
+from hfspec.runtime.family import Family, Place, Row
+from hfspec.runtime.prompt import filled
+from hfspec.runtime.settings import Settings
+from hfspec.runtime.tokens import Tokens, encode, padding_group, refuse_overlong
+
+OFFSETS = "offset_mapping"
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """A row's result. ``states``: a numpy array (tokens, hidden), float32, special tokens' included; ``tokens``: the
+    tokens as the vocabulary has them; ``offsets``: each one's place in the text, (0, 0) for a special token, None where
+    the tokenizer does not say.
+    """
+
+    states: Any
+    tokens: list[str]
+    offsets: list[tuple[int, int]] | None
+
+
+class TokenFeatures(Family):
+    """Equal to what the library's feature-extraction pipeline answers for one row alone."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self.words = parts.tokenizer(place)
+        model_class = parts.library_class(place.manifest.deployment.model_class)
+        # The pooler plays no part in the hidden states, and checkpoints trained with another head lack it.
+        has_pooler = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
+        unused: dict[str, Any] = {"add_pooling_layer": False} if has_pooler else {}
+        self.model = parts.model(place, model_class, **unused)
+        self.device = place.device
+        self.template = place.manifest.deployment.prompt_template
+        self.limit = parts.longest(self.model, self.words)
+        self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
+
+    def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Tokens]]:
+        texts = [filled(self.template, row.values["text"]) for row in rows]
+        cut: dict[str, Any] = {"truncation": True, "max_length": self.limit} if settings.get("truncation") else {}
+        tokens = encode(self.words, texts, return_offsets_mapping=self.words.is_fast, **cut)
+        if not cut:
+            refuse_overlong(rows, tokens, self.limit)
+        return [
+            Item(row.number, len(mine["input_ids"]), mine, padding_group(self.words, mine))
+            for row, mine in zip(rows, tokens, strict=True)
+        ]
+
+    def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> list[Features]:  # noqa: ARG002
+        import torch
+
+        rows = [{name: ids for name, ids in item.content.items() if name != OFFSETS} for item in batch]
+        inputs = parts.padded(rows, self.pad, "right", self.device)
+        with torch.inference_mode():
+            states = self.model(**inputs)[0].float().cpu().numpy()
+        return [self._features(item.content, row) for item, row in zip(batch, states, strict=True)]
+
+    def _features(self, tokens: Tokens, states: Any) -> Features:
+        """``states``: (tokens, hidden), the padding's rows last."""
+        ids = tokens["input_ids"]
+        offsets: Any = tokens.get(OFFSETS)
+        return Features(states[: len(ids)].copy(), self.words.convert_ids_to_tokens(ids), offsets)
+
+    def standard(self, results: Sequence[Features], settings: Settings) -> Any:  # noqa: ARG002
+        """(tokens, hidden) for one text, a list of them for any other number."""
+        states = [result.states for result in results]
+        return states[0] if len(states) == 1 else states
+
+    def full(self, results: Sequence[Features], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
+        return [{"features": row.states, "tokens": row.tokens, "offsets": row.offsets} for row in results]
