@@ -10,7 +10,14 @@ from hfspec.checkpoint.architecture import encoder_class, task_class
 from hfspec.checkpoint.config import library_config, raw_config
 from hfspec.checkpoint.dtypes import dominant
 from hfspec.checkpoint.fit import Fit, fit
-from hfspec.checkpoint.modules import WEIGHTED, Module, dense_modules, dimension, weight_problems
+from hfspec.checkpoint.modules import (
+    WEIGHTED,
+    Module,
+    dense_modules,
+    dimension,
+    needs_the_library,
+    weight_problems,
+)
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.tensors import fit_notes, fit_problems
 from hfspec.checkpoint.vocabulary import Tokenizer, tokenizer, vocabulary_problems
@@ -29,6 +36,7 @@ class Examined:
     """``folder``: where the transformers checkpoint lies in the source, empty or ending with a slash. ``groups``: its
     weights first, then those of other modules. ``fit`` is None for a quantised checkpoint, whose tensors only the
     quantiser understands. ``dtype``: of the deployment, resolved. ``dimension``: of an embedding, where there is one.
+    ``needs_library``: whether the runtime needs sentence-transformers itself.
     """
 
     folder: str
@@ -102,6 +110,7 @@ def examine(spec: Spec, task: Task, files: SourceFiles, words: SourceFiles | Non
         tokenizer=found_words,
         dtype=dtype,
         dimension=width,
+        needs_library=bool(modules) and needs_the_library(files),
         notes=(*notes, *_notes(spec, raw, group, dtype)),
     )
 

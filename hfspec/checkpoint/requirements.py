@@ -10,9 +10,12 @@ from hfspec.ir.frozen import FrozenDict
 PACKAGES = ("numpy", "pandas", "safetensors", "tokenizers", "torch", "transformers")
 
 
-def versions() -> FrozenDict:
-    """Package -> installed version, without the build's own suffix (``2.13.0+cpu`` is ``2.13.0``), and python's."""
-    found = {name: version(name).partition("+")[0] for name in PACKAGES}
+def versions(*more: str) -> FrozenDict:
+    """Package -> installed version, without the build's own suffix (``2.13.0+cpu`` is ``2.13.0``), and python's.
+
+    ``more``: packages beside those that every predictor needs.
+    """
+    found = {name: version(name).partition("+")[0] for name in (*PACKAGES, *more)}
     return FrozenDict({**found, "python": f"{sys.version_info.major}.{sys.version_info.minor}"})
 
 

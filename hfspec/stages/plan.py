@@ -51,7 +51,7 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
     problems = tuple(target_problems(model, steps))
     if problems:
         raise SpecError(problems)
-    libraries = versions()
+    libraries = versions(*(["sentence-transformers"] if found.needs_library else []))
     main = _saving(spec, found)
     size = sum(weight_bytes(group, main) for group in found.groups)
     return Plan(

@@ -1,0 +1,189 @@
+"""A folder beside the target in which an artifact is built, put in place whole or taken away without a trace.
+
+A staging folder is locked for as long as the process that builds in it lives, so that one without a lock is known to
+be the remains of a run that was killed, whatever process ids have been given anew since.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from hfspec.artifact.target import check_target
+from hfspec.errors import StorageError
+
+AT_FDCWD = -100
+RENAME_EXCHANGE = 2
+NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
+
+
+@contextlib.contextmanager
+def staging_folder(target: Path) -> Iterator[Path]:
+    """A new, empty, locked folder beside ``target``, gone when the block ends, whatever ends it.
+
+    What dead runs left beside the target is cleaned up first. Raises StorageError for what the disk refuses, there and
+    in the block, and UsageError when the target is something that must not be replaced.
+    """
+    check_target(target)
+    with _terminable(), _translated(target):
+        made = _make_parents(target.parent)
+        try:
+            _clean(target)
+            folder, lock = _locked_folder(target)
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(lock)
+        finally:
+            for parent in made:  # those that stayed empty
+                with contextlib.suppress(OSError):
+                    parent.rmdir()
+
+
+def settle(folder: Path) -> None:
+    """Every file and folder to the disk itself, with modes that do not depend on the umask."""
+    for root, folders, files in os.walk(folder):
+        for name in files:
+            _sync(Path(root) / name, 0o644)
+        for name in folders:
+            (Path(root) / name).chmod(0o755)
+        _sync(Path(root), 0o755)
+
+
+def put_in_place(staging: Path, target: Path) -> None:
+    """The staged folder at the target, in one step; the artifact that was there takes its place in staging.
+
+    Raises UsageError when something that is no artifact has come to lie at the target, StorageError for the disk.
+    """
+    check_target(target)
+    if not _exists(target):
+        staging.rename(target)
+    elif not _exchange(staging, target):
+        _swap(staging, target)
+    _sync(target.parent)
+
+
+def _locked_folder(target: Path) -> tuple[Path, int]:
+    while True:
+        folder = target.parent / f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.partial"
+        folder.mkdir(mode=0o755)
+        lock = os.open(folder, os.O_RDONLY)
+        # Another compile may have taken the folder for an abandoned one before it was locked.
+        if _lock(lock) and _exists(folder):
+            return folder, lock
+        os.close(lock)
+
+
+def _clean(target: Path) -> None:
+    """Remove staging folders of this target whose builders are dead."""
+    for folder in target.parent.glob(f".{_literal(target.name)}.*.partial"):
+        with contextlib.suppress(OSError):
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                if _lock(lock):
+                    shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _exchange(staging: Path, target: Path) -> bool:
+    """Swap two folders atomically (Linux 3.15 and later); False where the system or the file system cannot."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    if renameat2(AT_FDCWD, os.fsencode(staging), AT_FDCWD, os.fsencode(target), RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in NO_EXCHANGE:
+        return False
+    raise OSError(number, os.strerror(number), str(target))
+
+
+def _swap(staging: Path, target: Path) -> None:
+    """Without an atomic exchange there is a moment without an artifact; a failure in it brings the old one back."""
+    old = staging.with_name(staging.name.removesuffix(".partial") + ".old.partial")
+    target.rename(old)
+    try:
+        staging.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _make_parents(folder: Path) -> tuple[Path, ...]:
+    """The folder and its parents; returns those that were made, innermost first."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return tuple(missing)
+
+
+def _sync(path: Path, mode: int | None = None) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        if mode is not None:
+            os.fchmod(descriptor, mode)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _exists(path: Path) -> bool:
+    return path.is_symlink() or path.exists()
+
+
+def _literal(name: str) -> str:
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+
+
+@contextlib.contextmanager
+def _translated(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(_said(error, target)) from error
+
+
+def _said(error: OSError, target: Path) -> str:
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"The artifact {target} does not fit on its disk ({reason}); free some space or choose another --output."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"The artifact {target} cannot be written ({reason}: {error.filename}); choose another --output."
+    return f"The artifact {target} could not be written: {reason} ({error.filename})."
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the block as an exception, so that it cleans up after itself as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

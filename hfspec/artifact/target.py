@@ -1,0 +1,51 @@
+"""Whether the place where an artifact shall lie is free, or holds an artifact that may be replaced."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from hfspec.errors import UsageError
+from hfspec.ir.artifact import MANIFEST_NAME
+
+REMEDY = "move it away or choose another --output"
+
+
+def check_target(target: Path) -> None:
+    """Raises UsageError unless nothing, an empty folder or an artifact of hfspec lies at ``target``."""
+    if target.is_symlink():
+        raise UsageError(f"{target} is a link, which hfspec does not replace; {REMEDY}.")
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise UsageError(f"{target} is a file and no artifact of hfspec; {REMEDY}.")
+    found = sorted(path.name for path in target.iterdir())
+    if not found:
+        return
+    known = _known_files(target / MANIFEST_NAME)
+    if known is None:
+        raise UsageError(f"{target} is not empty and no artifact of hfspec (it holds {found[0]}); {REMEDY}.")
+    strangers = _strangers(target, known)
+    if strangers:
+        raise UsageError(f"{target} holds files that hfspec did not write, such as {strangers[0]}; {REMEDY}.")
+
+
+def _known_files(manifest: Path) -> set[str] | None:
+    """The files a manifest lists, however damaged what it describes may be; None when it is no manifest."""
+    try:
+        value: Any = json.loads(manifest.read_bytes())
+        if not {"format_version", "digest", "files"} <= set(value):
+            return None
+        return {record["path"] for record in value["files"]} | {MANIFEST_NAME}
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _strangers(target: Path, known: set[str]) -> list[str]:
+    found = []
+    for root, folders, files in os.walk(target):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        found += [(Path(root) / name).relative_to(target).as_posix() for name in files]
+    return sorted(set(found) - known)

@@ -1,0 +1,97 @@
+"""Files written and digested in one pass."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from hfspec.errors import SourceError
+from hfspec.ir.artifact import FileRecord
+from hfspec.ir.plan import CopyFile
+from hfspec.ir.progress import Progress
+
+CHUNK = 4 << 20
+
+
+class DigestingFile:
+    """A new file whose sha256 is computed, in a second thread, while its bytes are written."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("xb", buffering=0)
+        self._digest = hashlib.sha256()
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self.size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._thread.shutdown()
+        self._file.close()
+
+    def write(self, data: Any) -> None:
+        """Append any bytes-like; it may be reused as soon as this returns. Raises OSError."""
+        view = memoryview(data).cast("B")
+        digested = self._thread.submit(self._digest.update, view)
+        try:
+            written = 0
+            while written < len(view):
+                written += self._file.write(view[written:])
+        finally:
+            digested.result()
+        self.size += len(view)
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+
+def write_bytes(name: str, content: bytes, target: Path) -> FileRecord:
+    """A small file; raises OSError."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("xb") as file:
+        file.write(content)
+    return FileRecord(name, len(content), hashlib.sha256(content).hexdigest())
+
+
+def write_copy(step: CopyFile, source: Path, target: Path, progress: Progress) -> FileRecord:
+    """A copy of ``source``, which must have the size and digest that were pinned.
+
+    Raises SourceError when it has not or cannot be read, OSError when the target cannot be written.
+    """
+    with DigestingFile(target) as file:
+        copy_range(source, 0, step.size + 1, file.write, progress)
+        if file.size != step.size or step.sha256 not in (None, file.sha256):
+            raise SourceError(
+                f"{step.path} of {step.role} is not the file that was pinned"
+                f" ({file.size} bytes, sha256 {file.sha256}); compile again."
+            )
+        return FileRecord(step.target, file.size, file.sha256)
+
+
+def copy_range(source: Path, start: int, end: int, write: Callable[[Any], None], progress: Progress) -> None:
+    """The bytes from ``start`` to ``end`` of a file, or to its end; raises SourceError when it cannot be read."""
+    buffer = memoryview(bytearray(min(CHUNK, max(end - start, 1))))
+    try:
+        file = source.open("rb", buffering=0)
+    except OSError as error:
+        raise SourceError(f"{source} cannot be read: {error.strerror}.") from error
+    with file:
+        file.seek(start)
+        position = start
+        while position < end:
+            try:
+                count = file.readinto(buffer[: end - position])
+            except OSError as error:
+                raise SourceError(f"{source} cannot be read: {error.strerror}.") from error
+            if not count:
+                break
+            write(buffer[:count])
+            progress.advance(count)
+            position += count

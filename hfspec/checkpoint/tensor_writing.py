@@ -1,0 +1,90 @@
+"""A new safetensors file, written tensor by tensor and cast chunk by chunk: memory for a chunk, not for a tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hfspec.artifact.writing import CHUNK, DigestingFile, copy_range
+from hfspec.checkpoint import pickled
+from hfspec.checkpoint.dtypes import DTYPES
+from hfspec.checkpoint.safetensors_layout import preamble
+from hfspec.errors import SourceError
+from hfspec.ir.artifact import FileRecord
+from hfspec.ir.pins import Reader
+from hfspec.ir.plan import TensorMove, WriteWeights
+from hfspec.ir.progress import Progress, Silent
+
+
+def write_weights(step: WriteWeights, readers: Mapping[str, Reader], target: Path, progress: Progress) -> FileRecord:
+    """The file that ``step`` describes.
+
+    Raises SourceError when a source's bytes cannot be read, OSError when the target cannot be written.
+    """
+    sources = _Sources(readers)
+    with DigestingFile(target) as file:
+        file.write(preamble(step.tensors, step.metadata))
+        for move in step.tensors:
+            before = file.size
+            sources.write(move, file.write)
+            progress.advance(file.size - before)
+        if file.size != step.size:
+            raise SourceError(f"the sources of {step.target} ended early ({file.size} of {step.size} bytes).")
+        return FileRecord(step.target, file.size, file.sha256)
+
+
+class _Sources:
+    """The files that tensors come from, each found once."""
+
+    def __init__(self, readers: Mapping[str, Reader]) -> None:
+        self._readers = readers
+        self._starts: dict[tuple[str, str], tuple[Path, int]] = {}
+        self._pickled: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def write(self, move: TensorMove, write: Callable[[Any], None]) -> None:
+        """The tensor's bytes, cast when the move says so, to ``write``."""
+        writer = write if move.dtype == move.source_dtype else _caster(move, write)
+        if move.path.endswith(".bin"):
+            for chunk in _chunks_of(self._tensors(move)[move.name]):
+                writer(chunk)
+            return
+        path, start = self._place(move)
+        copy_range(path, start + move.start, start + move.end, writer, Silent())
+
+    def _place(self, move: TensorMove) -> tuple[Path, int]:
+        key = (move.role, move.path)
+        if key not in self._starts:
+            reader = self._readers[move.role]
+            self._starts[key] = (reader.fetch(move.path), reader.header(move.path).length)
+        return self._starts[key]
+
+    def _tensors(self, move: TensorMove) -> dict[str, Any]:
+        key = (move.role, move.path)
+        if key not in self._pickled:
+            self._pickled[key] = pickled.open_tensors(self._readers[move.role].fetch(move.path))
+        return self._pickled[key]
+
+
+def _caster(move: TensorMove, write: Callable[[Any], None]) -> Callable[[Any], None]:
+    import torch
+
+    stored, wanted = (getattr(torch, DTYPES[name][0]) for name in (move.source_dtype, move.dtype))
+
+    def cast(chunk: Any) -> None:
+        values = torch.frombuffer(chunk, dtype=stored).to(wanted)
+        write(values.view(torch.uint8).numpy())
+
+    return cast
+
+
+def _chunks_of(tensor: Any) -> Any:
+    """A tensor's bytes in row-major order, as arrays of at most CHUNK bytes each (one row at least)."""
+    import torch
+
+    if tensor.dim() == 0 or tensor.numel() == 0:
+        yield tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
+        return
+    rows = max(1, CHUNK // max(1, tensor[0].numel() * tensor.element_size()))
+    for start in range(0, tensor.shape[0], rows):
+        yield tensor[start : start + rows].contiguous().reshape(-1).view(torch.uint8).numpy()

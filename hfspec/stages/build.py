@@ -1,0 +1,34 @@
+"""A plan's steps carried out in a staging folder: bytes copied, tensors cast and written one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from hfspec.artifact.writing import write_bytes, write_copy
+from hfspec.checkpoint.tensor_writing import write_weights
+from hfspec.ir.artifact import FileRecord
+from hfspec.ir.pins import Reader
+from hfspec.ir.plan import CopyFile, Plan, WriteWeights
+from hfspec.ir.progress import Progress
+
+
+def build(plan: Plan, readers: Mapping[str, Reader], staging: Path, progress: Progress) -> tuple[FileRecord, ...]:
+    """Every file of the plan, written under ``staging``; their records, sorted by path.
+
+    Memory stays at a few buffers whatever the size of the model. Raises SourceError when a source's bytes are not
+    those that were pinned, OSError for what the disk refuses.
+    """
+    records = []
+    for step in sorted(plan.steps, key=lambda step: step.target):
+        target = staging / step.target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        progress.start(step.target, step.size)
+        if isinstance(step, CopyFile):
+            records.append(write_copy(step, readers[step.role].fetch(step.path), target, progress))
+        elif isinstance(step, WriteWeights):
+            records.append(write_weights(step, readers, target, progress))
+        else:
+            records.append(write_bytes(step.target, step.content, target))
+        progress.finish()
+    return tuple(records)
