@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
+from tests.hub.server import Hub
+
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# The hub's client reads these when it is imported: the developer's own token and settings stay out of the tests.
+os.environ["HF_TOKEN_PATH"] = os.devnull
+for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+    os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +43,29 @@ def checkpoint(shared_folder: Path) -> Callable[[str], Path]:
         return folder
 
     return get
+
+
+@pytest.fixture(scope="session")
+def hub_server(checkpoint: Callable[[str], Path]) -> Iterator[Hub]:
+    """A running hub with the tiny checkpoints under the names that the specs use."""
+    from tests.hub.published import publish_all
+
+    server = Hub()
+    publish_all(server, checkpoint)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def hub(hub_server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """The hub, with no faults and an empty log, and an environment that makes it the only one: for code in this
+    process that reads its environment when it runs, and for every subprocess. The cache is empty and this test's own.
+    """
+    hub_server.forget()
+    monkeypatch.setenv("HF_ENDPOINT", hub_server.url)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf-home"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hf-cache"))
+    monkeypatch.setenv("HFSPEC_HUB_FIRST_WAIT", "0.01")
+    for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    return hub_server

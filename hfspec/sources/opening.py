@@ -1,0 +1,66 @@
+"""A spec's source, opened: pinned, with the files that its role needs chosen, and a reader for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hfspec.errors import SourceError
+from hfspec.ir.pins import Reader, SourcePin
+from hfspec.ir.progress import Progress
+from hfspec.ir.spec import Source
+from hfspec.sources import selection
+from hfspec.sources.folder import FolderSource, open_folder
+from hfspec.sources.package import open_package
+
+if TYPE_CHECKING:
+    from hfspec.sources.hub import HubSource
+
+MODULES = "modules.json"
+
+
+def open_source(source: Source, role: str, library: str, base: Path, progress: Progress) -> tuple[SourcePin, Reader]:
+    """The source, pinned, and its reader. ``base``: the folder that a relative ``path`` starts from.
+
+    ``role`` decides what is chosen: ``components/tokenizer`` takes tokenizer files only. Raises SourceError.
+    """
+    opened = _open(source, base, progress)
+    names = tuple(file.path for file in opened.files)
+    location = source.repo or source.path or source.package or ""
+    if role == "components/tokenizer":
+        chosen = selection.select_tokenizer(names, location)
+    else:
+        folders = _module_folders(opened, names, location) if library == "sentence-transformers" else ("",)
+        chosen = selection.select_model(names, location, folders)
+    wanted = set(chosen.needed)
+    pin = SourcePin(
+        role=role,
+        kind="repo" if source.repo else "path" if source.path else "package",
+        location=location,
+        revision=source.revision,
+        commit=getattr(opened, "commit", None),
+        files=tuple(file for file in opened.files if file.path in wanted),
+        skipped=chosen.skipped,
+    )
+    return pin, opened
+
+
+def _open(source: Source, base: Path, progress: Progress) -> FolderSource | HubSource:
+    if source.repo:
+        from hfspec.sources.hub import open_repo
+
+        return open_repo(source.repo, source.revision, progress)
+    if source.path:
+        return open_folder(source.path, base / Path(source.path).expanduser())
+    return open_package(source.package or "")
+
+
+def _module_folders(opened: Reader, names: tuple[str, ...], location: str) -> tuple[str, ...]:
+    if MODULES not in names:
+        return ("",)
+    try:
+        return selection.module_folders(opened.small(MODULES).read_bytes())
+    except ValueError as error:
+        raise SourceError(
+            f"{location}: {MODULES} does not list modules as sentence-transformers does: {error}."
+        ) from error

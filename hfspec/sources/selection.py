@@ -1,0 +1,140 @@
+"""Which of a source's files a deployment needs, by their names alone, and why the others are left."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from hfspec.errors import SourceError
+
+CONFIG = "config.json"
+TOKENIZER = re.compile(
+    r"tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json|vocab\.(txt|json|bpe)|"
+    r"merges\.txt|bpe\.codes|tekken\.json|chat_template\.(jinja|json)|additional_chat_templates/[^/]+\.jinja|"
+    r"[^/]+\.(tiktoken|spm|model|vocab)"
+)
+PROCESSOR = re.compile(r"(preprocessor|processor|image_processor|video_preprocessor|feature_extractor)_config\.json")
+PAPERS = re.compile(r"README\.md|(LICEN[CS]E|NOTICE|COPYING|USE_POLICY)([._-][^/]*)?", re.IGNORECASE)
+SENTENCE = re.compile(r"modules\.json|config_sentence_transformers\.json|sentence_[a-z_-]+_config\.json")
+# The formats that can be built from, the best first: one file, or an index with its shards.
+WEIGHTS = (
+    ("model.safetensors", re.compile(r"model-\d+-of-\d+\.safetensors")),
+    ("pytorch_model.bin", re.compile(r"pytorch_model-\d+-of-\d+\.bin")),
+)
+WHY_NOT = (
+    (re.compile(r".*\.(h5|pb|tflite)|saved_model/.*|variables/.*"), "TensorFlow's format"),
+    (re.compile(r".*\.msgpack"), "Flax's format"),
+    (re.compile(r".*\.ot"), "rust-bert's format"),
+    (re.compile(r"(.*/)?coreml/.*|.*\.mlmodel|.*\.mlpackage/.*"), "Core ML's format"),
+    (re.compile(r"(.*/)?onnx/.*|.*\.onnx(_data)?"), "ONNX's format"),
+    (re.compile(r"(.*/)?openvino/.*|openvino_.*"), "OpenVINO's format"),
+    (re.compile(r".*\.gguf"), "llama.cpp's format"),
+    (re.compile(r".*\.py"), "code, which is never taken without review"),
+    (
+        re.compile(r"(.*/)?(training_args|optimizer|scheduler|rng_state|trainer_state|events\.out).*"),
+        "left from training",
+    ),
+    (re.compile(r".*\.(bin|pt|pth|ckpt|pkl|pickle)"), "pickled, and not the weights that are used"),
+    (re.compile(r".*\.safetensors(\.index\.json)?"), "not the weights that are used"),
+    (re.compile(r"(.*/)?\.git(attributes|ignore)"), "about the repository, not the model"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """``needed``: paths, sorted. ``skipped``: the other paths, sorted, each with the reason in a few words."""
+
+    needed: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...]
+
+
+def module_folders(modules_json: bytes) -> tuple[str, ...]:
+    """The folders that a sentence-transformers ``modules.json`` names, the empty one first where it is named.
+
+    Raises ValueError when it is no list of modules.
+    """
+    entries = json.loads(modules_json)
+    if not isinstance(entries, list):
+        raise ValueError("not a list")
+    paths = [entry.get("path") if isinstance(entry, dict) else None for entry in entries]
+    if not all(isinstance(path, str) for path in paths):
+        raise ValueError("a module without a path")
+    return tuple(sorted({str(path).strip("/") for path in paths}))
+
+
+def select_model(names: Collection[str], where: str, folders: Iterable[str] = ("",)) -> Selection:
+    """The files of a model: weights in one format only, configs, tokenizer, processors, card and licence.
+
+    ``folders``: those of its modules; the empty one is the source itself, whose configs always count. Raises
+    SourceError, which begins with ``where`` and lists what was found, when there is no config or no weights.
+    """
+    needed = {name for name in names if _is_at_top(name)}
+    for folder in {"", *folders}:
+        needed |= _in_folder(names, folder)
+    _check(names, needed, where)
+    return Selection(tuple(sorted(needed)), _skipped(names, needed))
+
+
+def select_tokenizer(names: Collection[str], where: str) -> Selection:
+    """The files of a tokenizer, with the config that says which class it is. Raises SourceError when it has none."""
+    needed = {name for name in names if TOKENIZER.fullmatch(name)}
+    if not needed:
+        raise SourceError(f"{where} has no tokenizer files. {_found(names)}")
+    needed |= {CONFIG} & set(names)
+    return Selection(tuple(sorted(needed)), _skipped(names, needed))
+
+
+def _is_at_top(name: str) -> bool:
+    return bool(PAPERS.fullmatch(name) or SENTENCE.fullmatch(name) or name == "generation_config.json")
+
+
+def _in_folder(names: Collection[str], folder: str) -> set[str]:
+    """Configs, tokenizer, processors and weights that lie in this folder."""
+    prefix = f"{folder}/" if folder else ""
+    local = {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+    plain = {
+        name
+        for name in local
+        if name == CONFIG or any(pattern.fullmatch(name) for pattern in (TOKENIZER, PROCESSOR, SENTENCE))
+    }
+    return {prefix + name for name in plain | _weights(local)}
+
+
+def _weights(local: Collection[str]) -> set[str]:
+    for single, shard in WEIGHTS:
+        if single in local:
+            return {single}
+        index = f"{single}.index.json"
+        shards = {name for name in local if shard.fullmatch(name)}
+        if index in local and shards:
+            return {index, *shards}
+    return set()
+
+
+def _check(names: Collection[str], needed: set[str], where: str) -> None:
+    lacking = []
+    if not any(PurePosixPath(name).name == CONFIG for name in needed):
+        lacking.append(CONFIG)
+    if not any(name.endswith((".safetensors", ".bin")) for name in needed):
+        lacking.append("weights (model.safetensors, or pytorch_model.bin, or an index with all its shards)")
+    if lacking:
+        raise SourceError(
+            f"{where} is no checkpoint that can be used: it has no {' and no '.join(lacking)}. {_found(names)}"
+        )
+
+
+def _found(names: Collection[str]) -> str:
+    listed = sorted(names)
+    more = f", and {len(listed) - 20} more" if len(listed) > 20 else ""
+    return f"Found there: {', '.join(listed[:20]) or 'no files'}{more}."
+
+
+def _skipped(names: Collection[str], needed: set[str]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, _reason(name)) for name in sorted(set(names) - needed))
+
+
+def _reason(name: str) -> str:
+    return next((reason for pattern, reason in WHY_NOT if pattern.fullmatch(name)), "not used by the library")

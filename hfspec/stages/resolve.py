@@ -1,0 +1,52 @@
+"""Sources to pins: branches and tags become commits, file lists are chosen from. The only stage that uses a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from hfspec.errors import SourceError
+from hfspec.ir.pins import Pins, Reader, Resolved, SourcePin
+from hfspec.ir.problem import KeyPath, dotted
+from hfspec.ir.progress import Progress
+from hfspec.ir.spec import Source, Spec
+from hfspec.ir.tree import Tree
+from hfspec.sources.opening import open_source
+
+
+def resolve(spec: Spec, tree: Tree, progress: Progress) -> Resolved:
+    """Every source of the spec pinned, the model first, each with a reader.
+
+    Raises SourceError with every source that failed, each at its place in the spec; StorageError when the cache's disk
+    refuses.
+    """
+    pins: list[SourcePin] = []
+    readers: dict[str, Reader] = {}
+    failures: list[str] = []
+    for role, source in _sources(spec):
+        key: KeyPath = tuple(role.split("/"))
+        try:
+            pin, readers[role] = open_source(source, role, spec.library, _base(tree, key), progress)
+            pins.append(pin)
+        except SourceError as error:
+            failures.append(f"{tree.origin((*key, _place(source)))}: {dotted(key)}: {error}")
+    if failures:
+        raise SourceError("\n".join(failures))
+    return Resolved(Pins(tuple(pins)), readers)
+
+
+def _sources(spec: Spec) -> Iterator[tuple[str, Source]]:
+    yield "model", spec.model
+    tokenizer = spec.components.tokenizer
+    if tokenizer is not None:
+        yield "components/tokenizer", tokenizer
+
+
+def _place(source: Source) -> str:
+    return "repo" if source.repo else "path" if source.path else "package"
+
+
+def _base(tree: Tree, key: KeyPath) -> Path:
+    """Where a relative path starts: the folder of the file that wrote it; the current one for the command line."""
+    origin = tree.origin((*key, "path"))
+    return Path() if origin.override else Path(origin.file or tree.file).parent

@@ -1,0 +1,43 @@
+"""What the test hub serves: tiny checkpoints under the names of the repositories that the specs use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.hub.repository import read_folder
+from tests.hub.server import Hub
+
+OTHER_FORMATS = (
+    "tf_model.h5",
+    "flax_model.msgpack",
+    "pytorch_model.bin",
+    "rust_model.ot",
+    "onnx/model.onnx",
+    "openvino/openvino_model.bin",
+    "openvino/openvino_model.xml",
+    "coreml/text-classification/float32_model.mlpackage/Data/com.apple.CoreML/weights/weight.bin",
+    "coreml/text-classification/float32_model.mlpackage/Manifest.json",
+    "training_args.bin",
+    ".gitattributes",
+)
+# Repository -> checkpoint, first digits of the commit that the library's own table of default models names for it,
+# files that a compile has no use for.
+PUBLISHED: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "distilbert/distilbert-base-uncased-finetuned-sst-2-english": ("bert-sentiment", "714eb0f", OTHER_FORMATS),
+    "unitary/toxic-bert": ("bert-toxic", "", ("pytorch_model.bin",)),
+    "distilbert/distilgpt2": ("gpt2", "", OTHER_FORMATS),
+    "openai-community/gpt2": ("gpt2-sharded", "", OTHER_FORMATS),
+    "cross-encoder/stsb-roberta-base": ("roberta-stsb", "", ("onnx/model_quint8_avx2.onnx", "pytorch_model.bin")),
+    "FacebookAI/roberta-large-mnli": ("roberta-mnli", "", ("tf_model.h5",)),
+    "sentence-transformers/all-MiniLM-L6-v2": ("minilm-like", "", ("data_config.json", "train_script.py")),
+    "HuggingFaceTB/SmolLM3-3B": ("llama-chat", "a07cc9a", ()),
+}
+
+
+def publish_all(hub: Hub, checkpoint: Callable[[str], Path]) -> None:
+    """Every repository above; an unwanted file has its own name as its content, many times over."""
+    for repository, (name, prefix, unwanted) in PUBLISHED.items():
+        content = read_folder(checkpoint(name))
+        content |= {path: path.encode() * 2000 for path in unwanted}
+        hub.publish(repository, content, tag="v1.0", prefix=prefix)
