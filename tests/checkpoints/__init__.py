@@ -10,13 +10,14 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.checkpoints import classifiers, defects, embedders, generators, question_answerers
+from tests.checkpoints import classifiers, defects, embedders, generators, question_answerers, token_models
 
 MAKERS: dict[str, Callable[[Path], None]] = {
     **classifiers.MAKERS,
     **generators.MAKERS,
     **embedders.MAKERS,
     **question_answerers.MAKERS,
+    **token_models.MAKERS,
     **defects.MAKERS,
 }
 

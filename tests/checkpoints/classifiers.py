@@ -71,10 +71,37 @@ def mnli(folder: Path) -> None:
     roberta(folder, seed=5, names=["CONTRADICTION", "NEUTRAL", "ENTAILMENT"])
 
 
+def bart_mnli(folder: Path) -> None:
+    """An encoder-decoder, which reads its answer at the last end token."""
+    from transformers import BartConfig, BartForSequenceClassification
+
+    tokenizer = vocabulary.roberta(128)
+    config = BartConfig(
+        vocab_size=len(tokenizer),
+        d_model=32,
+        encoder_layers=2,
+        decoder_layers=2,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=64,
+        decoder_ffn_dim=64,
+        max_position_embeddings=128,
+        **labels(["contradiction", "neutral", "entailment"]),
+    )
+    write(folder, BartForSequenceClassification(config), tokenizer, seed=6, licence=True)
+
+
+def nli(folder: Path) -> None:
+    """Its entailment label comes first."""
+    bert(folder, seed=7, **labels(["entailment", "neutral", "contradiction"]))
+
+
 MAKERS = {
     "bert-sentiment": sentiment,
     "bert-toxic": toxic,
     "bert-regression": regression,
     "roberta-stsb": stsb,
     "roberta-mnli": mnli,
+    "bart-mnli": bart_mnli,
+    "bert-nli": nli,
 }
