@@ -45,11 +45,10 @@ REVISION_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9_./-]{{0,254}}{_END}"
 SIZE_PATTERN = rf"^[1-9][0-9]*(\.[0-9]+)?(KB|MB|GB|KiB|MiB|GiB){_END}"
 SHA256_PATTERN = rf"^[0-9a-f]{{64}}{_END}"
 
-Integer: TypeAlias = Annotated[int, BeforeValidator(_integral)]
+# The conversion stands last, so that it is outermost: pydantic leaves out of the schema a limit set around it.
+Dimension: TypeAlias = Annotated[int, Field(ge=-1), BeforeValidator(_integral)]
 Text: TypeAlias = Annotated[str, Field(min_length=1)]
-AnyJson: TypeAlias = Annotated[
-    Any, PlainValidator(freeze), PlainSerializer(thaw), WithJsonSchema({})
-]
+AnyJson: TypeAlias = Annotated[Any, PlainValidator(freeze), PlainSerializer(thaw), WithJsonSchema({})]
 Mapping: TypeAlias = Annotated[
     FrozenDict, PlainValidator(_mapping), PlainSerializer(thaw), WithJsonSchema({"type": "object"})
 ]
@@ -57,12 +56,8 @@ Sha256: TypeAlias = Annotated[str, Field(pattern=SHA256_PATTERN)]
 
 Dtype: TypeAlias = Literal["auto", "float32", "float16", "bfloat16", "float64"]
 ParamType: TypeAlias = Literal["string", "boolean", "integer", "long", "float", "double"]
-ColumnType: TypeAlias = Literal[
-    "string", "boolean", "integer", "long", "float", "double", "binary", "object", "any"
-]
-TensorDtype: TypeAlias = Literal[
-    "float16", "float32", "float64", "int8", "uint8", "int16", "int32", "int64", "bool"
-]
+ColumnType: TypeAlias = Literal["string", "boolean", "integer", "long", "float", "double", "binary", "object", "any"]
+TensorDtype: TypeAlias = Literal["float16", "float32", "float64", "int8", "uint8", "int16", "int32", "int64", "bool"]
 
 
 class Frozen(BaseModel):
@@ -73,9 +68,15 @@ class Frozen(BaseModel):
     )
 
 
-EXACTLY_ONE_PLACE = {
-    "oneOf": [{"required": ["repo"]}, {"required": ["path"]}, {"required": ["package"]}],
-    "dependentRequired": {"revision": ["repo"]},
+def _given(key: str) -> dict[str, Any]:
+    return {"required": [key], "properties": {key: {"not": {"type": "null"}}}}
+
+
+# null counts as left out, so that a spec can take back what its base says.
+EXACTLY_ONE_PLACE: dict[str, Any] = {
+    "oneOf": [_given("repo"), _given("path"), _given("package")],
+    "if": _given("revision"),
+    "then": _given("repo"),
 }
 
 
@@ -110,10 +111,9 @@ class Source(Frozen):
 
     @model_validator(mode="after")
     def _one_place(self) -> Source:
-        given = self.model_fields_set & {"repo", "path", "package"}
-        if len(given) != 1:
+        if sum(place is not None for place in (self.repo, self.path, self.package)) != 1:
             raise ValueError("exactly one of repo, path, package")
-        if "revision" in self.model_fields_set and "repo" not in given:
+        if self.revision is not None and self.repo is None:
             raise ValueError("revision goes with repo only")
         return self
 
@@ -179,7 +179,7 @@ class Tensor(Frozen):
     """An array input or output."""
 
     dtype: TensorDtype = Field(description="The dtype of the elements.")
-    shape: Annotated[tuple[Annotated[Integer, Field(ge=-1)], ...], Strict(False)] = Field(
+    shape: Annotated[tuple[Dimension, ...], Strict(False)] = Field(
         description="The shape; -1 for a dimension of any size, such as the rows.", examples=[[-1, 384]]
     )
 
@@ -197,6 +197,7 @@ class Signature(Frozen):
     params: Annotated[
         FrozenDict,
         PlainValidator(lambda value: FrozenDict({k: _param(v) for k, v in _mapping(value).items()})),
+        WithJsonSchema({"type": "object"}),
         PlainSerializer(lambda value: {k: v.model_dump(exclude_unset=True) for k, v in value.items()}),
     ] = Field(
         default=FrozenDict(),
@@ -221,7 +222,10 @@ class Golden(Frozen):
     output: AnyJson = Field(description="The standard output that must come back.")
     params: Mapping = Field(default=FrozenDict(), description="The params predict is given.")
     tolerance: float | None = Field(
-        default=None, ge=0, allow_inf_nan=False, description="Largest absolute difference of numbers; by dtype if unset."
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="Largest absolute difference of numbers; by dtype if unset.",
     )
 
 
@@ -244,9 +248,7 @@ class SpecBase(Frozen):
         examples=["text-classification", "text-generation", "feature-extraction"],
     )
     model: Source = Field(description="The checkpoint: exactly one of repo, path, package.")
-    components: Components = Field(
-        default=Components(), description="Only what differs from the model's own source."
-    )
+    components: Components = Field(default=Components(), description="Only what differs from the model's own source.")
     adapter: Adapter | None = Field(default=None, description="A PEFT adapter on top of the model.")
     prompt_template: Text | None = Field(
         default=None,
@@ -320,7 +322,8 @@ def parse(document: dict[str, Any]) -> Spec:
     not checked here.
     """
     variant: Any = VARIANTS[document["library"]]
-    return variant.model_validate(document)
+    spec: Spec = variant.model_validate(document)
+    return spec
 
 
 def dump(spec: Spec) -> dict[str, Any]:
@@ -328,4 +331,4 @@ def dump(spec: Spec) -> dict[str, Any]:
     return spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
-__all__ = ["Json", "Spec", "parse", "dump"]
+__all__ = ["Json", "Spec", "dump", "parse"]

@@ -1,0 +1,51 @@
+"""A document as a typed spec, with the rules of its task: what the JSON Schema says, said in types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hfspec.ir import spec as models
+from hfspec.ir.spec import Spec
+from hfspec.tasks import table
+from hfspec.tasks.task import Task
+
+
+def parse_document(document: dict[str, Any]) -> Spec:
+    """The document, in plain values, as a typed spec. Raises ValueError, pydantic's included, with what is wrong."""
+    library = document.get("library")
+    if not isinstance(library, str) or library not in models.VARIANTS:
+        raise ValueError(f"library must be one of {', '.join(models.VARIANTS)}")
+    spec = models.parse(document)
+    task = table.find(library, spec.task)
+    if task is not None:
+        _check_settings(task, spec)
+    return spec
+
+
+def parse_layered(document: dict[str, Any]) -> None:
+    """Check a document that has ``defaults:``, as it stands in its file. Raises ValueError."""
+    from hfspec.language.layered import layered_spec
+
+    layered_spec().model_validate(document)
+
+
+def _check_settings(task: Task, spec: Spec) -> None:
+    faults = [
+        f"model_config.{name}: {fault}"
+        for name, value in spec.inference.items()
+        if (fault := _fault(task, name, value))
+    ]
+    defaults: Mapping[str, models.Param] = spec.signature.params
+    faults += [
+        f"signature.params.{name}: {fault}"
+        for name, param in defaults.items()
+        if (fault := _fault(task, name, param.default))
+    ]
+    if faults:
+        raise ValueError("; ".join(faults))
+
+
+def _fault(task: Task, name: str, value: Any) -> str:
+    setting = task.setting(name)
+    return "no setting of this task" if setting is None else setting.fault(value)

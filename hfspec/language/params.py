@@ -1,0 +1,129 @@
+"""The rules of ``signature.params``: a default of the param's type, within its limits; limits the setting can take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hfspec.ir.problem import KeyPath, Problem
+from hfspec.ir.tree import Tree
+from hfspec.tasks.setting import Setting
+from hfspec.tasks.task import Task
+
+NUMBERS = ("integer", "long", "float", "double")
+WORDS = {
+    "string": "a text",
+    "boolean": "true or false",
+    "integer": "a whole number of 32 bits",
+    "long": "a whole number",
+    "float": "a number",
+    "double": "a number",
+}
+
+
+def problems(tree: Tree, task: Task | None) -> Iterator[Problem]:
+    """Every rule that the spec's params break; what their shape breaks is left to the schema."""
+    signature = tree.value.get("signature")
+    declared = signature.get("params") if isinstance(signature, Mapping) else None
+    for name, param in declared.items() if isinstance(declared, Mapping) else ():
+        if isinstance(param, Mapping) and "default" in param and _well_formed(param):
+            yield from _param(tree, ("signature", "params", name), param, task.setting(name) if task else None)
+
+
+def _well_formed(param: Mapping[str, Any]) -> bool:
+    limits = (param.get("minimum"), param.get("maximum"))
+    good = all(limit is None or _is_number(limit) for limit in limits)
+    return good and (param.get("type") is None or param["type"] in WORDS) and _is_choices(param.get("choices"))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_choices(value: Any) -> bool:
+    return value is None or isinstance(value, tuple)
+
+
+def type_of(default: Any) -> str:
+    """MLflow's name for the type of a default; empty when it has none."""
+    if isinstance(default, bool):
+        return "boolean"
+    if isinstance(default, int):
+        return "long"
+    return {float: "double", str: "string"}.get(type(default), "")
+
+
+def _param(tree: Tree, path: KeyPath, param: Mapping[str, Any], setting: Setting | None) -> Iterator[Problem]:
+    default, kind = param["default"], param.get("type") or type_of(param["default"])
+    if not kind:
+        message = "The type of the param cannot be told from its default."
+        yield _problem(
+            tree, (*path, "default"), "param-type", message, remedy=f"Write `type:`, one of {', '.join(WORDS)}."
+        )
+        return
+    if default is not None and not _has_type(default, kind):
+        message = "The default is not of the param's type."
+        yield _problem(tree, (*path, "default"), "param-type", message, WORDS[kind], default)
+        return
+    yield from _limits(tree, path, param, kind, setting)
+    yield from _choices(tree, path, param, kind, setting)
+
+
+def _has_type(value: Any, kind: str) -> bool:
+    if kind == "string":
+        return isinstance(value, str)
+    if kind == "boolean":
+        return isinstance(value, bool)
+    if not _is_number(value):
+        return False
+    if kind in ("float", "double"):
+        return True
+    whole = isinstance(value, int) or value.is_integer()
+    return whole and (kind == "long" or -(2**31) <= value < 2**31)
+
+
+def _limits(
+    tree: Tree, path: KeyPath, param: Mapping[str, Any], kind: str, setting: Setting | None
+) -> Iterator[Problem]:
+    minimum, maximum, default = param.get("minimum"), param.get("maximum"), param["default"]
+    for key, limit in (("minimum", minimum), ("maximum", maximum)):
+        if limit is not None and kind not in NUMBERS:
+            yield _problem(tree, (*path, key), "dead-key", f"A param of type {kind} has no {key}.", remedy="Remove it.")
+        elif limit is not None and setting is not None and (fault := setting.fault(limit)):
+            yield _problem(tree, (*path, key), "param-limits", f"The setting cannot take the {key}.", fault, limit)
+    if kind not in NUMBERS:
+        return
+    if minimum is not None and maximum is not None and minimum > maximum:
+        message = "The minimum is above the maximum."
+        yield _problem(tree, (*path, "minimum"), "param-limits", message, f"at most {maximum}", minimum)
+    elif default is not None and minimum is not None and default < minimum:
+        message = "The default is below the minimum."
+        yield _problem(tree, (*path, "default"), "param-limits", message, f"at least {minimum}", default)
+    elif default is not None and maximum is not None and default > maximum:
+        message = "The default is above the maximum."
+        yield _problem(tree, (*path, "default"), "param-limits", message, f"at most {maximum}", default)
+
+
+def _choices(
+    tree: Tree, path: KeyPath, param: Mapping[str, Any], kind: str, setting: Setting | None
+) -> Iterator[Problem]:
+    choices = param.get("choices")
+    if choices is None:
+        return
+    for index, choice in enumerate(choices):
+        fault = setting.fault(choice) if setting is not None else ""
+        expected = fault or ("" if choice is None or _has_type(choice, kind) else WORDS[kind])
+        if expected:
+            place = (*path, "choices", index)
+            yield _problem(tree, place, "param-type", "The param cannot take this choice.", expected, choice)
+    if not any(choice == param["default"] and type(choice) is type(param["default"]) for choice in choices):
+        expected = "one of " + ", ".join(map(str, choices))
+        message = "The default is none of the choices."
+        yield _problem(tree, (*path, "default"), "param-limits", message, expected, param["default"])
+
+
+def _problem(  # noqa: PLR0917 - a problem in the order in which it is told
+    tree: Tree, path: KeyPath, code: str, message: str, expected: str = "", found: Any = "", *, remedy: str = ""
+) -> Problem:
+    shown = found if isinstance(found, str) else str(found)
+    return Problem(code, message, tree.origin(path), path, expected=expected, found=shown[:80], remedy=remedy)

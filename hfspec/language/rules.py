@@ -1,0 +1,171 @@
+"""What a spec must keep to beyond its shape: rules over more than one key, and over what tasks are.
+
+Each rule looks at plain values and leaves alone what the shape already refuses, so that all problems come at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import PurePath
+from string import Formatter
+from typing import Any
+
+from hfspec.ir import spec as models
+from hfspec.ir.problem import KeyPath, Problem
+from hfspec.ir.tree import Tree
+from hfspec.language import params
+from hfspec.language.provenance import MISSING
+from hfspec.tasks import table
+from hfspec.tasks.task import Task
+
+LATER = "It is part of the language and comes with a later version; remove it for now."
+FREE_FORM = ("input_example", "golden", "metadata")
+
+
+def problems(tree: Tree) -> Iterator[Problem]:
+    """Every rule that the document breaks."""
+    task = task_of(tree)
+    yield from _task_problems(tree, task)
+    yield from _unsupported(tree)
+    yield from _names(tree)
+    yield from _mandatory(tree, tree.value, ())
+    yield from _template(tree, task)
+    yield from _outputs(tree)
+    yield from params.problems(tree, task)
+
+
+def task_of(tree: Tree) -> Task | None:
+    """The task the spec names, None when it names none that works."""
+    library, name = tree.value.get("library"), tree.value.get("task")
+    return table.find(library, name) if isinstance(library, str) and isinstance(name, str) else None
+
+
+def _task_problems(tree: Tree, task: Task | None) -> Iterator[Problem]:
+    library, name = tree.value.get("library"), tree.value.get("task")
+    if task is not None or not isinstance(name, str) or not name or not isinstance(library, str):
+        return
+    if library not in models.VARIANTS:
+        return
+    path, origin = ("task",), tree.origin(("task",))
+    if table.is_planned(library, name):
+        message = f"The task {name} is not supported yet with the library {library}."
+        yield Problem("not-supported-yet", message, origin, path, expected=_one_of(table.names(library)), found=name)
+        return
+    elsewhere = [other for other in models.VARIANTS if other != library and table.find(other, name)]
+    remedy = f"It is a task of the library {elsewhere[0]}." if elsewhere else ""
+    close = get_close_matches(name, [*table.names(library), *table.NOT_YET.get(library, ())], n=1)
+    yield Problem(
+        "unknown-task",
+        f"The library {library} has no task {name!r}.",
+        origin,
+        path,
+        expected=_one_of(table.names(library)),
+        found=name,
+        nearest=close[0] if close else "",
+        remedy=remedy,
+    )
+
+
+def _one_of(names: tuple[str, ...]) -> str:
+    return "one of " + ", ".join(names)
+
+
+def _unsupported(tree: Tree) -> Iterator[Problem]:
+    value = tree.value
+    unsupported: list[tuple[KeyPath, str]] = []
+    if value.get("adapter") is not None:
+        unsupported.append((("adapter",), "An adapter"))
+    if value.get("save_mode") == "reference":
+        unsupported.append((("save_mode",), "save_mode: reference"))
+    if value.get("golden"):
+        unsupported.append((("golden",), "golden"))
+    if value.get("trust_remote_code") and value.get("trust_remote_code") is not True:
+        unsupported.append((("trust_remote_code",), "Remote code"))
+    unsupported += [(("components", name), f"A {name.replace('_', ' ')} of its own") for name in _own_components(tree)]
+    for path, what in unsupported:
+        yield Problem("not-supported-yet", f"{what} is not supported yet.", tree.origin(path), path, remedy=LATER)
+
+
+def _own_components(tree: Tree) -> list[str]:
+    components = tree.value.get("components")
+    if not isinstance(components, Mapping):
+        return []
+    known = [name for name in components if name in models.Components.model_fields and components[name] is not None]
+    return [name for name in known if name != "tokenizer"]
+
+
+def _names(tree: Tree) -> Iterator[Problem]:
+    stem = PurePath(tree.file).stem
+    if tree.value.get("name") is None and not re.fullmatch(models.NAME_PATTERN, stem):
+        message = f"The file's name {stem!r} cannot be the deployment's name."
+        remedy = "Write `name:` with letters, digits, dots, dashes and underscores."
+        yield Problem("missing-key", message, tree.origin(()), ("name",), found=stem, remedy=remedy)
+
+
+def _mandatory(tree: Tree, value: Any, path: KeyPath) -> Iterator[Problem]:
+    if value == MISSING and isinstance(value, str):
+        message = "A value is asked for here (`???`) and none was given."
+        remedy = f"Write it, or give `{'.'.join(map(str, path))}=…` on the command line."
+        yield Problem("missing-value", message, tree.origin(path), path, found=MISSING, remedy=remedy)
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if path or key not in FREE_FORM:
+                yield from _mandatory(tree, item, (*path, key))
+
+
+def _template(tree: Tree, task: Task | None) -> Iterator[Problem]:
+    template = tree.value.get("prompt_template")
+    path = ("prompt_template",)
+    if template is None or not isinstance(template, str) or not template:
+        return
+    if task is not None and not task.prompt:
+        message = f"A prompt template has no effect on the task {task.name}, whose input is no prompt."
+        yield Problem("dead-key", message, tree.origin(path), path, remedy="Remove it.")
+    if fault := template_fault(template):
+        remedy = "Write `{prompt}` once; a brace that is meant literally is written twice, `{{` or `}}`."
+        yield Problem("prompt-template", fault, tree.origin(path), path, found=template[:80], remedy=remedy)
+
+
+def template_fault(template: str) -> str:
+    """What is wrong with a prompt template; empty when nothing is."""
+    try:
+        fields = [part for part in Formatter().parse(template) if part[1] is not None]
+    except ValueError:
+        return "The template has a brace that is neither closed nor doubled."
+    names = [str(name) for _, name, _, _ in fields]
+    if strange := [name for name in names if name != "prompt"]:
+        return f"The template has `{{{strange[0]}}}`; it may have `{{prompt}}` only."
+    if len(names) != 1:
+        return f"The template has `{{prompt}}` {len(names)} times; it must have it once."
+    if fields[0][2] or fields[0][3]:
+        return "The template formats `{prompt}` in a way of its own; it is put in as it is."
+    return ""
+
+
+def _outputs(tree: Tree) -> Iterator[Problem]:
+    signature = tree.value.get("signature")
+    if not isinstance(signature, Mapping):
+        return
+    path: KeyPath = ("signature", "output_tensor")
+    if signature.get("outputs") is not None and signature.get("output_tensor") is not None:
+        message = "The output is given twice, as columns and as an array."
+        yield Problem("conflict", message, tree.origin(path), path, remedy="Keep `outputs` or `output_tensor`.")
+    for side in ("inputs", "outputs"):
+        yield from _columns(tree, ("signature", side), signature.get(side))
+
+
+def _columns(tree: Tree, path: KeyPath, columns: Any) -> Iterator[Problem]:
+    if not isinstance(columns, tuple) or not all(isinstance(column, Mapping) for column in columns):
+        return
+    seen: set[Any] = set()
+    for index, column in enumerate(columns):
+        name, place = column.get("name"), (*path, index)
+        if name is None and len(columns) > 1:
+            message = "A column has no name, and there is more than one."
+            yield Problem("missing-key", message, tree.origin(place), (*place, "name"), remedy="Name it.")
+        elif isinstance(name, str) and name in seen:
+            message = f"Two columns have the name {name!r}."
+            yield Problem("conflict", message, tree.origin((*place, "name")), (*place, "name"), remedy="Rename one.")
+        seen.add(name if isinstance(name, str) else None)

@@ -1,0 +1,174 @@
+"""The JSON Schema of specs, generated from the models and the table of tasks; draft 2020-12.
+
+Variants are told apart by ``library``, then by ``task``, with if/then, so that a message speaks of the key that is
+wrong and not of a variant that nobody meant.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from pydantic.json_schema import PydanticJsonSchemaWarning, models_json_schema
+
+from hfspec.ir import spec as models
+from hfspec.language.layered import layered_model, layered_spec
+from hfspec.tasks import table
+from hfspec.tasks.task import Task
+
+SCHEMA_ID = "https://hfspec.dev/schemas/spec.schema.json"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+SCALAR = {"type": ["string", "number", "boolean"]}
+
+
+@cache
+def spec_schema() -> dict[str, Any]:
+    """The schema of a spec file: a whole one, or one laid over others with ``defaults:``. Not to be changed."""
+    definitions = _definitions()
+    for library, model in models.VARIANTS.items():
+        rules = list(_task_rules(library, definitions))
+        definitions[model.__name__]["allOf"] = rules
+    return {
+        "$schema": DIALECT,
+        "$id": SCHEMA_ID,
+        "title": "hfspec spec",
+        "description": "The deployment of one Hugging Face model.",
+        "type": "object",
+        "if": {"required": ["defaults"]},
+        "then": {"$ref": "#/$defs/LayeredSpec"},
+        "else": {"required": ["library"], "properties": {"library": _libraries()}, "allOf": list(_variants())},
+        "$defs": definitions,
+    }
+
+
+def schema_text() -> str:
+    """The content of schemas/spec.schema.json."""
+    return json.dumps(spec_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _libraries() -> dict[str, Any]:
+    return {"enum": list(models.VARIANTS), "description": "The library that runs the model."}
+
+
+def _variants() -> Iterator[dict[str, Any]]:
+    for library, model in models.VARIANTS.items():
+        yield _when({"library": {"const": library}}, {"$ref": f"#/$defs/{model.__name__}"})
+    # An unknown or missing library is one mistake; the keys that every variant has are checked all the same.
+    known = {"required": ["library"], "properties": {"library": {"enum": list(models.VARIANTS)}}}
+    yield {"if": {"not": known}, "then": {"$ref": "#/$defs/SpecBase"}}
+
+
+def _when(properties: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
+    return {"if": {"required": list(properties), "properties": properties}, "then": then}
+
+
+def _definitions() -> dict[str, Any]:
+    wanted: list[Any] = [
+        *models.VARIANTS.values(),
+        models.SpecBase,
+        models.Param,
+        layered_spec(),
+        layered_model(models.Param),
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PydanticJsonSchemaWarning)  # a FrozenDict default is shown as {} below
+        _, generated = models_json_schema([(model, "validation") for model in wanted], by_alias=True)
+    definitions = {name: _tidied(definition) for name, definition in sorted(generated["$defs"].items())}
+    for prefix in ("", "Layered"):
+        signature = definitions[f"{prefix}Signature"]["properties"]
+        signature["params"]["additionalProperties"] = _param_schema(prefix)
+        trust = definitions[f"{prefix}SpecBase" if not prefix else "LayeredSpec"]["properties"]["trust_remote_code"]
+        trust.update(_false_or_list(trust))
+    for model in models.VARIANTS.values():
+        trust = definitions[model.__name__]["properties"]["trust_remote_code"]
+        trust.update(_false_or_list(trust))
+    definitions["SpecBase"]["properties"]["library"] = {"description": "The library that runs the model."}
+    return definitions
+
+
+def _param_schema(prefix: str) -> dict[str, Any]:
+    return {"if": {"type": "object"}, "then": {"$ref": f"#/$defs/{prefix}Param"}, "else": SCALAR}
+
+
+def _false_or_list(schema: dict[str, Any]) -> dict[str, Any]:
+    listed = {"items": schema.pop("items")}
+    schema.pop("type")
+    return {"type": ["boolean", "array"], "if": {"type": "array"}, "then": listed, "else": {"const": False}}
+
+
+def _tidied(value: Any) -> Any:
+    """Without the titles that only repeat the key, and null beside a type instead of a choice of schemas."""
+    if isinstance(value, list):
+        return [_tidied(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    result = {
+        key: {name: _untitled(_tidied(item)) for name, item in content.items()}
+        if key == "properties"
+        else _tidied(content)
+        for key, content in value.items()
+    }
+    choices = result.get("anyOf")
+    return _nullable(result, choices) if isinstance(choices, list) and {"type": "null"} in choices else result
+
+
+def _untitled(schema: Any) -> Any:
+    dropped = {"title", "default"} if "$ref" in schema else {"title"}
+    return {key: item for key, item in schema.items() if key not in dropped}
+
+
+def _nullable(schema: dict[str, Any], choices: list[dict[str, Any]]) -> dict[str, Any]:
+    rest = {key: item for key, item in schema.items() if key not in ("anyOf", "default")}
+    (other,) = [choice for choice in choices if choice != {"type": "null"}]
+    if "$ref" in other:
+        # The object's own keys are checked behind `then`, so that a message speaks of them.
+        return rest | {"type": ["object", "null"], "if": {"type": "object"}, "then": other}
+    if "enum" in other:
+        return rest | other | {"type": [other["type"], "null"], "enum": [*other["enum"], None]}
+    return rest | other | {"type": [other["type"], "null"]}
+
+
+def _task_rules(library: str, definitions: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for task in tasks(library):
+        name = settings_name(task)
+        definitions[name] = {
+            "type": "object",
+            "title": f"Settings of {task.name}",
+            "description": f"What `model_config` may hold. {task.summary}",
+            "properties": {setting.name: setting.schema() for setting in task.settings},
+            "additionalProperties": False,
+        }
+        definitions[f"{name}.params"] = {
+            "type": "object",
+            "properties": {setting.name: _param_of(name, setting.name) for setting in task.settings},
+            "additionalProperties": False,
+        }
+        params = {"type": "object", "properties": {"params": {"$ref": f"#/$defs/{name}.params"}}}
+        then = {"model_config": {"$ref": f"#/$defs/{name}"}, "signature": params}
+        names = [known for known in table.names(library) if table.find(library, known) is task]
+        yield _when({"task": _named(library, task, names)}, {"properties": then})
+
+
+def _named(library: str, task: Task, names: list[str]) -> dict[str, Any]:
+    if library == "transformers" and task.name == "translation":
+        return {"anyOf": [{"enum": names}, {"type": "string", "pattern": f"^{table.TRANSLATION_NAME.pattern}$(?!\\n)"}]}
+    return {"enum": names}
+
+
+def _param_of(definition: str, setting: str) -> dict[str, Any]:
+    schema = {"$ref": f"#/$defs/{definition}/properties/{setting}"}
+    return {"if": {"type": "object"}, "then": {"properties": {"default": schema}}, "else": schema}
+
+
+def settings_name(task: Task) -> str:
+    """The name of the task's settings in the schema's definitions."""
+    return f"{task.library}.{task.name.replace('/', '.')}"
+
+
+def tasks(library: str) -> tuple[Task, ...]:
+    """Every task of a library that works, in the table's order."""
+    found = (table.find(known, name) for known, name in table.TASKS if known == library)
+    return tuple(task for task in found if task is not None)

@@ -1,0 +1,196 @@
+"""What the JSON Schema finds, in a person's words: which key, what was expected, what was found, the nearest name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from difflib import get_close_matches
+from functools import cache
+from typing import Any
+
+from hfspec.ir.frozen import thaw
+from hfspec.ir.problem import KeyPath, Problem
+from hfspec.ir.tree import Tree
+from hfspec.language.schema import spec_schema
+from hfspec.tasks import table
+
+ARTICLES = {
+    "string": "a text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "object": "a mapping",
+    "array": "a list",
+    "null": "null",
+}
+
+
+def problems(tree: Tree) -> Iterator[Problem]:
+    """Every way in which the document is not of the language's shape; each once."""
+    seen: set[tuple[str, KeyPath]] = set()
+    for error in _validator().iter_errors(thaw(tree.value)):
+        for problem in _translate(error, tree):
+            if (problem.code, problem.path) not in seen:
+                seen.add((problem.code, problem.path))
+                yield problem
+
+
+@cache
+def _validator() -> Any:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(spec_schema())
+
+
+def _translate(error: Any, tree: Tree) -> Iterator[Problem]:
+    path: KeyPath = tuple(error.absolute_path)
+    if error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", ()))
+        yield from (_unknown(tree, (*path, key), known) for key in error.instance if key not in known)
+    elif error.validator == "required":
+        yield from (_missing(tree, path, key, error) for key in error.validator_value if key not in error.instance)
+    elif error.validator == "not":
+        yield from _no_null(tree, path)
+    elif error.validator == "oneOf":
+        yield _place(tree, path, error.instance)
+    else:
+        yield _value(tree, path, error)
+
+
+def _unknown(tree: Tree, path: KeyPath, known: list[str]) -> Problem:
+    name = str(path[-1])
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    is_setting = path[:-1] in (("model_config",), ("signature", "params"))
+    others = _tasks_with(name) if is_setting else []
+    return Problem(
+        "dead-key" if others else "unknown-setting" if is_setting else "unknown-key",
+        _no_setting(tree, name, others) if is_setting else f"There is no key `{name}` here.",
+        tree.origin(path),
+        path,
+        expected="" if is_setting and len(known) > 20 else "one of " + ", ".join(known),
+        nearest=close[0] if close else "",
+        remedy="" if close else "Remove it.",
+    )
+
+
+def _tasks_with(setting: str) -> list[str]:
+    found = ((library, name, table.find(library, name)) for library, name in table.TASKS)
+    return [f"{name} ({library})" for library, name, task in found if task is not None and task.setting(setting)]
+
+
+def _no_setting(tree: Tree, name: str, others: list[str]) -> str:
+    here = f"The task {tree.value.get('task')} has no setting `{name}`"
+    return f"{here}; it is one of {', '.join(others)}." if others else f"{here}, and no other task has."
+
+
+def _missing(tree: Tree, path: KeyPath, key: str, error: Any) -> Problem:
+    about = error.schema.get("properties", {}).get(key, {}).get("description", "")
+    if "repo" in error.validator_value:
+        return Problem(
+            "revision-without-repo",
+            "A revision is one of a repository of the hub.",
+            tree.origin((*path, "revision")),
+            (*path, "revision"),
+            remedy="Give `repo`, or remove `revision`.",
+        )
+    expected = ", ".join(spec_schema()["else"]["properties"]["library"]["enum"]) if key == "library" else ""
+    return Problem(
+        "missing-key",
+        f"The key `{key}` is missing.",
+        tree.origin(path),
+        (*path, key),
+        expected=f"one of {expected}" if expected else "",
+        remedy=f"Write `{key}:`. {about}".strip(),
+    )
+
+
+def _no_null(tree: Tree, path: KeyPath) -> Iterator[Problem]:
+    if path and path[-1] == "repo":
+        source = path[:-1]
+        message = "A revision is one of a repository of the hub, and `repo` is null."
+        yield Problem("revision-without-repo", message, tree.origin((*source, "revision")), (*source, "revision"))
+
+
+def _place(tree: Tree, path: KeyPath, instance: Any) -> Problem:
+    given = [key for key in ("repo", "path", "package") if isinstance(instance, dict) and instance.get(key) is not None]
+    if given:
+        message = f"A source is in one place; here are {len(given)}: {', '.join(given)}."
+    elif isinstance(instance, dict) and "options" in instance:
+        message = "The options have no source that they belong to."
+    else:
+        message = "The source has no place."
+    remedy = "A key that a base spec gives is taken back with `key: null`." if given else ""
+    expected = "exactly one of repo, path, package"
+    return Problem("source-place", message, tree.origin(path), path, expected=expected, remedy=remedy)
+
+
+def _value(tree: Tree, path: KeyPath, error: Any) -> Problem:
+    found, text = error.instance, tree.texts.get(path, "")
+    origin, expected = tree.origin(path), _expected(error)
+    name = path[-1] if path else "spec"
+    if error.validator == "type" and isinstance(found, bool | int | float) and "string" in _types(error) and text:
+        what = "A revision" if name == "revision" else "A text"
+        message = f"{what} that YAML reads as {_kind(found)} must be quoted."
+        return Problem(
+            "quote-text", message, origin, path, expected=expected, found=text, remedy=f'Write {name}: "{text}"'
+        )
+    if path == ("trust_remote_code",):
+        remedy = "List the files that somebody has read: `- {path: modeling.py, sha256: …}`."
+        message = "Remote code is trusted file by file, never as a whole."
+        return Problem(
+            "wrong-value", message, origin, path, expected="false or a list", found=_shown(found), remedy=remedy
+        )
+    options = error.validator_value if error.validator == "enum" else ()
+    close = get_close_matches(str(found), [str(option) for option in options], n=1)
+    return Problem(
+        "wrong-type" if error.validator == "type" else "wrong-value",
+        f"The value of `{name}` is not one that is allowed."
+        if error.validator != "type"
+        else f"`{name}` has the wrong type.",
+        origin,
+        path,
+        expected=expected,
+        found=text or _shown(found),
+        nearest=close[0] if close else "",
+    )
+
+
+def _types(error: Any) -> list[str]:
+    types = error.schema.get("type", [])
+    return [types] if isinstance(types, str) else list(types)
+
+
+def _expected(error: Any) -> str:
+    schema = error.schema
+    if error.validator in ("enum", "const"):
+        options = schema["enum"] if error.validator == "enum" else [schema["const"]]
+        return ("one of " if len(options) > 1 else "") + ", ".join(_plain(option) for option in options)
+    if error.validator == "pattern":
+        examples = (
+            ", such as " + " or ".join(_plain(item) for item in schema["examples"]) if "examples" in schema else ""
+        )
+        return (
+            f"a text of the form {schema['pattern'].removesuffix('$(?!' + chr(92) + 'n)').removeprefix('^')}{examples}"
+        )
+    if error.validator in ("minLength", "minItems", "minProperties"):
+        return "at least one item" if error.validator == "minItems" else "a text that is not empty"
+    words = " or ".join(ARTICLES[name] for name in _types(error))
+    limits = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most"}
+    return ", ".join([words, *(f"{word} {schema[key]:g}" for key, word in limits.items() if key in schema)])
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _kind(value: Any) -> str:
+    return "true or false" if isinstance(value, bool) else "a number"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:77] + "…"
