@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,12 @@ TASKS = {
     "minilm-like": "feature-extraction",
     "st-dense": "feature-extraction",
 }
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(shared_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What load remembers of verified files is kept with the test run."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(shared_folder / "cache"))
 
 
 @pytest.fixture(scope="session")
@@ -53,5 +60,15 @@ def artifact(build: Callable[..., Path], checkpoint: Callable[[str], Path]) -> C
 
     def get(name: str, **keys: Any) -> Path:
         return build(checkpoint(name), TASKS[name], **keys)
+
+    return get
+
+
+@pytest.fixture
+def copy_of(tmp_path: Path) -> Callable[..., Path]:
+    """``copy_of(folder)``: a copy that a test may damage."""
+
+    def get(folder: Path, name: str = "copy") -> Path:
+        return shutil.copytree(folder, tmp_path / name)
 
     return get

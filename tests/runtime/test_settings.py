@@ -26,7 +26,12 @@ def declared(default):
         ({"model_config": {"max_new_tokens": 2}}, {"max_new_tokens": 3}, None, (3, "model_config given to load")),
         ({}, {"max_new_tokens": 3}, None, (3, "model_config given to load")),
         ({"signature": declared(4)}, None, None, (4, "signature.params default")),
-        ({"model_config": {"max_new_tokens": 2}, "signature": declared(4)}, None, None, (4, "signature.params default")),
+        (
+            {"model_config": {"max_new_tokens": 2}, "signature": declared(4)},
+            None,
+            None,
+            (4, "signature.params default"),
+        ),
         ({"signature": declared(4)}, {"max_new_tokens": 4}, None, (4, "signature.params default")),
         ({"signature": declared(4)}, None, {"max_new_tokens": 5}, (5, "params given to predict")),
         ({"signature": declared(4)}, None, {"max_new_tokens": np.int64(5)}, (5, "params given to predict")),

@@ -141,7 +141,9 @@ def test_stop_strings_end_the_answer_as_in_the_library(artifact, checkpoint):
     answer = predictor.predict(prompts, outputs="full")
     for prompt, mine in zip(prompts, answer, strict=True):
         inputs = words(prompt, return_tensors="pt")
-        made = model.generate(**inputs, **GREEDY, stop_strings=[stop], tokenizer=words)[0, inputs["input_ids"].shape[1] :]
+        made = model.generate(**inputs, **GREEDY, stop_strings=[stop], tokenizer=words)[
+            0, inputs["input_ids"].shape[1] :
+        ]
         assert mine["text"] == prompt + words.decode(made, skip_special_tokens=True)
         assert mine["completion_tokens"] == len(made)
     assert answer[0]["finish_reason"] == "stop"

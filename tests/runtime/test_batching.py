@@ -1,0 +1,38 @@
+"""The scheduler: every item once, within the budget, groups apart, answers in order."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hfspec.runtime.batching import Item, batches, run
+
+items = st.lists(st.tuples(st.integers(0, 50), st.sampled_from(["a", "b", None])), max_size=60).map(
+    lambda pairs: [Item(row, length, f"row {row}", group) for row, (length, group) in enumerate(pairs)]
+)
+
+
+@given(items, st.integers(1, 200))
+def test_every_item_is_in_one_batch_within_the_budget(rows, budget):
+    made = list(batches(rows, budget))
+    assert sorted(place for batch in made for place in batch) == list(range(len(rows)))
+    for batch in made:
+        longest = max(rows[place].length for place in batch)
+        assert len(batch) == 1 or len(batch) * longest <= budget
+        assert len({rows[place].group for place in batch}) == 1
+
+
+@given(items, st.integers(1, 200))
+def test_answers_come_back_in_order(rows, budget):
+    assert run(rows, budget, lambda batch: [item.content for item in batch]) == [item.content for item in rows]
+
+
+def test_rows_of_like_length_are_put_together():
+    rows = [Item(row, length, None) for row, length in enumerate([50, 5, 50, 5, 5, 50, 5])]
+    assert [[rows[place].length for place in batch] for batch in batches(rows, 150)] == [[50, 50, 50], [5, 5, 5, 5]]
+
+
+def test_a_family_that_loses_a_row_is_found_out():
+    with pytest.raises(ValueError, match="shorter"):
+        run([Item(0, 1, "a"), Item(1, 1, "b")], 10, lambda batch: ["one"])

@@ -1,0 +1,138 @@
+"""The artifact's own command: JSON on standard output, the same answers as predict, errors of one line."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+from tests.runtime.texts import MIXED
+
+import hfspec
+from hfspec.runtime.answers import to_json
+from hfspec.runtime.command import main
+
+
+@pytest.fixture
+def run(capsysbinary):
+    def call(folder, *argv):
+        code = main(folder, argv)
+        out, err = capsysbinary.readouterr()
+        return code, out.decode(), err.decode()
+
+    return call
+
+
+@pytest.mark.parametrize("name", ["bert-sentiment", "roberta-mnli", "gpt2", "st-dense"])
+@pytest.mark.parametrize("outputs", ["standard", "full"])
+def test_answers_equal_those_of_predict(artifact, run, tmp_path, name, outputs):
+    folder = artifact(name)
+    truth = to_json(hfspec.load(folder).predict(list(MIXED), outputs=outputs))
+    file = tmp_path / "input.json"
+    file.write_text(json.dumps(list(MIXED)), encoding="utf-8")
+    code, out, err = run(folder, "--json", str(file), "--outputs", outputs)
+    assert (code, err) == (0, "")
+    assert json.loads(out) == truth
+    code, out, _ = run(folder, "--outputs", outputs, "--", *MIXED)
+    assert json.loads(out) == truth
+
+
+def test_one_text_is_one_row(artifact, run):
+    assert json.loads(run(artifact("gpt2"), "5")[1]) == hfspec.load(artifact("gpt2")).predict("5")
+
+
+def test_json_comes_from_standard_input(artifact, run, monkeypatch):
+    rows = [{"text": "a", "text_pair": "b"}, {"text": "数"}]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(rows).encode())))
+    code, out, _ = run(artifact("roberta-mnli"), "--json", "-")
+    assert code == 0
+    assert json.loads(out) == to_json(hfspec.load(artifact("roberta-mnli")).predict(rows))
+
+
+def test_params_and_model_config_are_passed_on(artifact, run):
+    folder = artifact("roberta-mnli", signature={"params": {"top_k": 1}})
+    code, out, _ = run(folder, "--params", '{"top_k": 2}', "--model-config", '{"function_to_apply": "none"}', "a")
+    predictor = hfspec.load(folder, model_config={"function_to_apply": "none"})
+    assert code == 0
+    assert json.loads(out) == to_json(predictor.predict("a", params={"top_k": 2}))
+    assert len(json.loads(out)) == 2
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ([], "nothing to answer"),
+        (["a", "--json", "x.json"], "not both"),
+        (["--json", "missing.json"], "missing.json: No such file"),
+        (["--json", "-"], "this is not JSON"),
+        (["--params", "{", "a"], "--params: this is not JSON"),
+        (["--params", "[1]", "a"], "--params: expected a JSON object"),
+        (["--params", '{"top_k": 2}', "a"], "'top_k' is not a param of this predictor"),
+        (["--model-config", '{"topk": 2}', "a"], "did you mean 'top_k'?"),
+        (["word " * 500], "row 0: the text has"),
+        (["a", "word " * 500], "row 1: the text has"),
+    ],
+)
+def test_what_the_user_got_wrong_is_one_line_and_code_2(artifact, run, monkeypatch, argv, words):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"{not json")))
+    code, out, err = run(artifact("bert-sentiment"), *argv)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert words in err
+
+
+def test_unknown_options_are_usage_errors(artifact, run):
+    code, out, err = run(artifact("bert-sentiment"), "--nonsense", "a")
+    assert (code, out) == (2, "")
+    assert "--nonsense" in err
+
+
+def test_help_names_every_option(artifact, run):
+    code, out, _ = run(artifact("bert-sentiment"), "--help")
+    assert code == 0
+    for option in ("--json", "--params", "--outputs", "--model-config", "--no-verify"):
+        assert option in out
+
+
+def test_an_answer_that_the_signature_does_not_allow_is_code_1(artifact, run):
+    wrong = {"output_tensor": {"dtype": "float32", "shape": [-1, 31]}}
+    code, out, err = run(artifact("minilm-like", signature=wrong), "a")
+    assert (code, out) == (1, "")
+    assert "the signature says" in err
+
+
+def test_a_damaged_artifact_is_code_4_and_is_not_run(artifact, run, copy_of):
+    folder = copy_of(artifact("bert-sentiment"))
+    weights = bytearray((folder / "model/model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (folder / "model/model.safetensors").write_bytes(weights)
+    code, out, err = run(folder, "a")
+    assert (code, out) == (4, "")
+    assert "model/model.safetensors" in err
+    assert run(folder, "--no-verify", "a")[0] == 0
+
+
+def test_no_artifact_is_code_4(run, tmp_path):
+    code, _, err = run(tmp_path, "a")
+    assert code == 4
+    assert "artifact.json" in err
+
+
+def test_a_reader_that_goes_away_is_no_failure(artifact):
+    folder = artifact("bert-sentiment")
+    program = f"import sys\nfrom pathlib import Path\nfrom hfspec.runtime.command import main\nsys.exit(main(Path({str(folder)!r}), ['a'] * 30))"
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 0
+
+
+def test_answers_are_utf8_whatever_the_locale(artifact):
+    environment = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PATH": "/usr/bin", "PYTHONPATH": ":".join(sys.path)}
+    program = f"import sys\nfrom pathlib import Path\nfrom hfspec.runtime.command import main\nsys.exit(main(Path({str(artifact('gpt2'))!r}), ['中文']))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout.decode("utf-8"))[0].startswith("中文")

@@ -1,0 +1,156 @@
+"""From a folder to a predictor: verified first, from anywhere, in the dtype asked for, importing only what it needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+import hfspec
+from hfspec.errors import UsageError, VerificationError
+from hfspec.runtime.answers import to_json
+
+
+def test_what_a_predictor_says_of_itself(artifact):
+    predictor = hfspec.load(artifact("bert-sentiment"))
+    assert predictor.task.name == "text-classification"
+    assert predictor.manifest.deployment.model_class == "DistilBertForSequenceClassification"
+    assert [column.name for column in predictor.signature.inputs] == ["text", "text_pair"]
+    assert (predictor.dtype, predictor.device) == ("float32", "cpu")
+
+
+def test_a_changed_byte_is_refused_before_anything_is_read(artifact, copy_of):
+    folder = copy_of(artifact("bert-sentiment"))
+    (folder / "model/config.json").write_text("{ this is not JSON")
+    with pytest.raises(VerificationError, match="model/config.json"):
+        hfspec.load(folder)
+
+
+def test_a_folder_that_is_no_artifact_is_refused(tmp_path):
+    for verify in (True, False):
+        with pytest.raises(VerificationError, match="artifact.json"):
+            hfspec.load(tmp_path, verify=verify)
+
+
+def test_no_code_of_the_artifact_is_run(artifact, copy_of):
+    folder = copy_of(artifact("bert-sentiment"))
+    config = json.loads((folder / "model/config.json").read_text())
+    config["auto_map"] = {"AutoModelForSequenceClassification": "evil.Model", "AutoConfig": "evil.Config"}
+    (folder / "model/config.json").write_text(json.dumps(config))
+    words = json.loads((folder / "model/tokenizer_config.json").read_text())
+    words["auto_map"] = {"AutoTokenizer": ["evil.Words", None]}
+    (folder / "model/tokenizer_config.json").write_text(json.dumps(words))
+    for place in (folder, folder / "model", folder / "code"):
+        place.mkdir(exist_ok=True)
+        (place / "evil.py").write_text("raise SystemExit('the code of the artifact was run')")
+    assert len(hfspec.load(folder, verify=False).predict("a")) == 1
+    assert "evil" not in sys.modules
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
+def test_weights_can_be_cast_while_loading(artifact, dtype):
+    import torch
+
+    stored, cast = hfspec.load(artifact("minilm-like")), hfspec.load(artifact("minilm-like"), dtype=dtype)
+    assert cast.dtype == dtype
+    assert {str(weight.dtype) for weight in cast._family.encoder.model.parameters()} == {f"torch.{dtype}"}
+    texts = ["a fine film", "another"]
+    mine, truth = cast.predict(texts), stored.predict(texts)
+    assert mine.dtype == np.float32
+    np.testing.assert_allclose(mine, truth, atol=float(torch.finfo(getattr(torch, dtype)).eps) * 10 + 1e-6)
+    assert hfspec.load(artifact("minilm-like"), dtype="auto").dtype == "float32"
+
+
+def test_what_cannot_be_used_is_refused(artifact):
+    with pytest.raises(UsageError, match="dtype must be one of auto, float32"):
+        hfspec.load(artifact("minilm-like"), dtype="int4")
+    with pytest.raises(UsageError, match="device 'nonsense' cannot be used here"):
+        hfspec.load(artifact("minilm-like"), device="nonsense")
+
+
+def test_missing_weights_are_an_error_and_never_random(artifact, copy_of):
+    from safetensors.torch import load_file, save_file
+
+    folder = copy_of(artifact("bert-sentiment"))
+    path = folder / "model/model.safetensors"
+    weights = {name: tensor for name, tensor in load_file(path).items() if not name.startswith("classifier")}
+    save_file(weights, path, metadata={"format": "pt"})
+    with pytest.raises(UsageError, match="2 tensors are missing.*classifier"):
+        hfspec.load(folder, verify=False)
+
+
+def fresh(program, *arguments, cwd, **environment):
+    """What a new interpreter prints, as JSON."""
+    keep = {key: os.environ[key] for key in ("PATH", "HOME", "OMP_NUM_THREADS", "XDG_CACHE_HOME") if key in os.environ}
+    command = [sys.executable, "-c", textwrap.dedent(program), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env={**keep, **environment}, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_an_embedding_artifact_loads_neither_sentence_transformers_nor_pandas(artifact, tmp_path):
+    program = """
+        import json, sys
+        import hfspec
+        answer = hfspec.load(sys.argv[1]).predict(["a"])
+        print(json.dumps([name for name in ("sentence_transformers", "pandas", "pydantic", "hydra") if name in sys.modules]))
+    """
+    assert fresh(program, artifact("minilm-like"), cwd=tmp_path) == []
+
+
+def test_the_command_needs_no_pandas_for_labels(artifact, tmp_path):
+    program = """
+        import json, sys
+        from pathlib import Path
+        from hfspec.runtime.command import main
+        main(Path(sys.argv[1]), ["a"])
+        assert "pandas" not in sys.modules and "transformers.pipelines" not in sys.modules
+    """
+    assert fresh(program, artifact("bert-sentiment"), cwd=tmp_path)[0]["label"] in {"POSITIVE", "NEGATIVE"}
+
+
+ALONE = """
+    import runpy, sys
+
+    class Without:
+        \"\"\"A finder that does not see the packages that the artifact must do without.\"\"\"
+
+        names = {"pydantic", "hydra", "omegaconf", "jsonschema", "ruamel", "typer", "rich"}
+
+        def __init__(self, finder):
+            self.finder = finder
+
+        def find_spec(self, name, path=None, target=None):
+            spec = None if name.split(".")[0] in self.names else self.finder.find_spec(name, path, target)
+            if spec is not None and name == "hfspec" and not spec.origin.startswith(sys.argv[1]):
+                return None
+            return spec
+
+        def __getattr__(self, name):
+            return getattr(self.finder, name)
+
+    sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
+    folder, *texts = sys.argv[1:]
+    sys.argv = [folder + "/predictor.py", *texts]
+    runpy.run_path(folder + "/predictor.py", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("name", ["minilm-like", "bert-sentiment", "gpt2"])
+def test_the_predictor_runs_by_itself_moved_and_read_only(artifact, copy_of, tmp_path, name):
+    """From another folder, without hfspec or any package that only the compiler needs."""
+    folder = copy_of(artifact(name), f"moved {name} ü")
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    before = sorted(folder.rglob("*"))
+    truth = to_json(hfspec.load(artifact(name)).predict(["a fine film", "another"]))
+    answer = fresh(ALONE, folder, "a fine film", "another", cwd=tmp_path)
+    assert sorted(folder.rglob("*")) == before
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755)
+    assert answer == pytest.approx(truth) if name == "minilm-like" else answer == truth
