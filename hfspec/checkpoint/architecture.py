@@ -23,7 +23,7 @@ AUTO_CLASSES = {
     "token-classification": "AutoModelForTokenClassification",
     "translation": "AutoModelForSeq2SeqLM",
 }
-# sentence-transformers runs these as encoders alone; AutoModel would be the whole encoder-decoder.
+# Features of these are their encoder's alone; AutoModel would be the whole encoder-decoder.
 ENCODERS = {
     "t5": "T5EncoderModel",
     "mt5": "MT5EncoderModel",
@@ -34,6 +34,8 @@ ENCODERS = {
 
 def task_class(files: SourceFiles, config: Any, task: Task) -> type[Any]:
     """The class that does ``task`` for this config; raises SpecError, listing what the architecture can do."""
+    if task.auto_class == "AutoModel":
+        return encoder_class(files, config)
     found = _mapped(task.auto_class, config)
     if found is None:
         raise _cannot(files, config, task)
@@ -46,11 +48,20 @@ def task_class(files: SourceFiles, config: Any, task: Task) -> type[Any]:
             found=task.name,
             expected="fill-mask",
         )
+    wanted = task.needed_label
+    if wanted and not any(label.lower().startswith(wanted) for label in config.label2id):
+        raise files.refusal(
+            "task-not-possible",
+            f"{task.name} needs a label whose name begins with {wanted!r}, which the checkpoint does not have",
+            at=("task",),
+            found=f"the labels {', '.join(config.label2id)}",
+            expected="a checkpoint trained on entailment",
+        )
     return found
 
 
 def encoder_class(files: SourceFiles, config: Any) -> type[Any]:
-    """The class that sentence-transformers runs for feature extraction; raises SpecError when there is none."""
+    """The class that runs for feature extraction, with either library; raises SpecError when there is none."""
     import transformers
 
     named = ENCODERS.get(config.model_type)

@@ -154,14 +154,15 @@ def _check_fit(
 ) -> tuple[str, ...]:
     if found is None:
         return ("The checkpoint is quantised: its tensors are carried along unchanged and their shapes not checked.",)
-    ignored = _pooler(found) if task.library == "sentence-transformers" else ()
+    encodes = task.library == "sentence-transformers" or task.auto_class == "AutoModel"
+    ignored = _pooler(found) if encodes else ()
     needed = _without_missing(found, ignored)
     problems.found.extend(fit_problems(files, needed, config, task.name, class_name))
     return fit_notes(needed, class_name, ignored)
 
 
 def _pooler(found: Fit) -> tuple[str, ...]:
-    """The encoder's own pooler is not part of a dense pipeline: Pooling reads the token embeddings."""
+    """The encoder's own pooler is no part of what is read off it, the hidden states of the tokens."""
     return tuple(name for name in found.missing if name.startswith("pooler."))
 
 

@@ -10,7 +10,13 @@ from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.weight_files import listed
 from hfspec.ir.problem import Problem
 
-HEADS = {"text-classification": "classification head", "text-generation": "language-model head"}
+HEADS = {
+    "fill-mask": "language-model head",
+    "text-classification": "classification head",
+    "text-generation": "language-model head",
+    "token-classification": "classification head",
+    "zero-shot-classification": "classification head",
+}
 AT_RANDOM = "the library would initialise what is missing at random, with only a warning"
 
 

@@ -96,6 +96,8 @@ class TokenClassification(Family):
     def run(self, batch: Sequence[Item[Window]], settings: Settings) -> list[list[Entity]]:
         import torch
 
+        if not any(item.length for item in batch):  # an empty text, to a tokenizer without special tokens
+            return [[] for _ in batch]
         inputs = parts.padded([item.content.tokens for item in batch], self.pad, "right", self.device)
         with torch.inference_mode():
             scores = self.model(**inputs).logits.float().softmax(-1).cpu().numpy()

@@ -59,11 +59,19 @@ class TokenFeatures(Family):
     def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> list[Features]:  # noqa: ARG002
         import torch
 
+        if not any(item.length for item in batch):
+            return [self._features(item.content, self._no_states()) for item in batch]
         rows = [{name: ids for name, ids in item.content.items() if name != OFFSETS} for item in batch]
         inputs = parts.padded(rows, self.pad, "right", self.device)
         with torch.inference_mode():
             states = self.model(**inputs)[0].float().cpu().numpy()
         return [self._features(item.content, row) for item, row in zip(batch, states, strict=True)]
+
+    def _no_states(self) -> Any:
+        """Of a text that makes no token: a tokenizer without special tokens makes none of an empty text."""
+        import numpy as np
+
+        return np.zeros((0, self.model.config.hidden_size), np.float32)
 
     def _features(self, tokens: Tokens, states: Any) -> Features:
         """``states``: (tokens, hidden), the padding's rows last."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from string import Formatter
 from typing import Any
 
-from hfspec.errors import InputError, ParamsError, UsageError
+from hfspec.errors import InputError, ParamsError
 from hfspec.runtime.answers import Table
 from hfspec.runtime.batching import Item
 from hfspec.runtime.family import Place, Row
@@ -49,7 +49,12 @@ class ZeroShotClassification(SequenceClassifier):
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self.entailment = entailment_id(self.model.config.label2id)
+        self.entailment = self._entailment()
+
+    def _entailment(self) -> int:
+        """The number of the label that says entailment, as the plan has made sure that there is one."""
+        numbers: dict[str, int] = self.model.config.label2id
+        return next(number for label, number in numbers.items() if label.lower().startswith(self.task.needed_label))
 
     def check(self, settings: Settings) -> None:
         try:
@@ -116,17 +121,6 @@ class ZeroShotClassification(SequenceClassifier):
 
     def full(self, results: Sequence[Ranked], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
         return [{"sequence": row.text, "labels": list(row.labels), "scores": list(row.scores)} for row in results]
-
-
-def entailment_id(numbers: dict[str, int]) -> int:
-    """The number of the label that says entailment; raises UsageError when the model has none."""
-    for label, number in numbers.items():
-        if label.lower().startswith("entail"):
-            return number
-    raise UsageError(
-        "zero-shot-classification needs a model trained on entailment, with a label whose name begins with 'entail';"
-        f" this one's labels are: {', '.join(numbers)}."
-    )
 
 
 def hypothesis(template: str, label: str) -> str:

@@ -16,8 +16,8 @@ class Task:
     the library is not transformers; ``other_auto_classes`` those of a task that has more than one kind of model.
     ``components`` are those the task cannot run without, ``requirements`` the packages that only such tasks need.
     ``inputs`` are the columns of a row, the first of them the one that a bare value fills. ``outputs`` is the standard
-    form. ``prompt``: whether the input is a prompt, so that a prompt template applies. ``runner`` is the runtime's
-    class, ``module:NAME``.
+    form. ``prompt``: whether the input is a prompt, so that a prompt template applies. ``needed_label``: how the name
+    of a label begins, in lower case, that the checkpoint must have. ``runner`` is the runtime's class, ``module:NAME``.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Task:
     prompt: bool = False
     other_auto_classes: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
+    needed_label: str = ""
 
     @property
     def auto_classes(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ TASK = Task(
     output_words="DataFrame sequence, labels, scores: one line for each label of each row, best first",
     full_words="list of dicts: sequence, labels, scores (best first)",
     auto_class="AutoModelForSequenceClassification",
+    needed_label="entail",
     settings=(
         Setting(
             "candidate_labels",
