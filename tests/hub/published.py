@@ -32,6 +32,10 @@ PUBLISHED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "FacebookAI/roberta-large-mnli": ("roberta-mnli", "", ("tf_model.h5",)),
     "sentence-transformers/all-MiniLM-L6-v2": ("minilm-like", "", ("data_config.json", "train_script.py")),
     "HuggingFaceTB/SmolLM3-3B": ("llama-chat", "a07cc9a", ()),
+    "dbmdz/bert-large-cased-finetuned-conll03-english": ("bert-ner", "4c53496", OTHER_FORMATS),
+    "distilbert/distilroberta-base": ("roberta-mlm", "fb53ab8", OTHER_FORMATS),
+    "distilbert/distilbert-base-cased": ("distilbert-mlm", "6ea8117", OTHER_FORMATS),
+    "facebook/bart-large-mnli": ("bart-mnli", "d7645e1", OTHER_FORMATS),
 }
 
 
