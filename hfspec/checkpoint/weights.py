@@ -13,7 +13,7 @@ from hfspec.checkpoint.safetensors_layout import bytes_of, in_file_order, preamb
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.weight_files import SAFETENSORS, WeightGroup
 from hfspec.ir.frozen import FrozenDict
-from hfspec.ir.pins import TensorInfo
+from hfspec.ir.pins import TensorInfo, WeightHeader
 from hfspec.ir.plan import CopyFile, TensorMove, WriteBytes, WriteWeights
 
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -49,7 +49,7 @@ def weight_steps(
     files: SourceFiles, group: WeightGroup, place: str, saving: Saving
 ) -> tuple[CopyFile | WriteWeights | WriteBytes, ...]:
     """The steps that put a group's weights under the folder ``place`` (ending with a slash) of the artifact."""
-    if _as_they_are(files, group, saving):
+    if _as_they_are(group, saving):
         return tuple(_copy(files, path, place) for path in (*group.headers, *filter(None, [group.index])))
     moves = [_move(files, path, tensor, saving) for path, tensor in group.placed()]
     shards = _shards(sorted(moves, key=lambda move: move.name), saving.limit)
@@ -66,12 +66,16 @@ def parameters(group: WeightGroup) -> int:
     return sum(prod(tensor.shape) for tensor in group.tensors)
 
 
-def _as_they_are(files: SourceFiles, group: WeightGroup, saving: Saving) -> bool:
+def _as_they_are(group: WeightGroup, saving: Saving) -> bool:
     cast = any(saving.dtype(tensor) != tensor.dtype for tensor in group.tensors)
-    large = saving.limit is not None and any(
-        files.file(path).size > saving.limit and len(header.tensors) > 1 for path, header in group.headers.items()
-    )
+    large = any(_is_too_large(header, saving.limit) for header in group.headers.values())
     return not (group.pickled or cast or large)
+
+
+def _is_too_large(header: WeightHeader, limit: int | None) -> bool:
+    """Tensors alone count, as in the library's own shards, and a single one cannot be split."""
+    size = max((tensor.end for tensor in header.tensors), default=0)
+    return limit is not None and size > limit and len(header.tensors) > 1
 
 
 def _copy(files: SourceFiles, path: str, place: str) -> CopyFile:

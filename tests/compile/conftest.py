@@ -1,0 +1,69 @@
+"""Specs over tiny checkpoints, compiled through the public functions."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import hfspec
+from hfspec.ir.artifact import Artifact
+
+TASKS = {
+    "gpt2": "text-generation",
+    "gpt2-sharded": "text-generation",
+    "llama-chat": "text-generation",
+    "minilm-like": "feature-extraction",
+    "st-dense": "feature-extraction",
+}
+
+
+def write_spec(place: Path, model: Path, **keys: object) -> Path:
+    """A spec file in ``place`` for the checkpoint in ``model``; ``keys`` are added or replace."""
+    task = TASKS.get(model.name, "text-classification")
+    library = "sentence-transformers" if task == "feature-extraction" else "transformers"
+    document = {"spec_version": 1, "library": library, "task": task, "model": {"path": str(model)}, **keys}
+    place.mkdir(parents=True, exist_ok=True)
+    spec = place / "spec.yaml"
+    spec.write_text("".join(f"{key}: {json.dumps(value)}\n" for key, value in document.items()), encoding="utf-8")
+    return spec
+
+
+@pytest.fixture
+def spec_for(tmp_path: Path, checkpoint: Callable[[str], Path]) -> Callable[..., Path]:
+    """``spec_for(name, **keys)``: a spec over a tiny checkpoint that must not be changed."""
+    return lambda name, **keys: write_spec(tmp_path / "specs", checkpoint(name), **keys)
+
+
+@pytest.fixture
+def own_copy(tmp_path: Path, checkpoint: Callable[[str], Path]) -> Callable[[str], Path]:
+    """``own_copy(name)``: a copy of a tiny checkpoint that the test may break."""
+    return lambda name: Path(shutil.copytree(checkpoint(name), tmp_path / "own" / name))
+
+
+@pytest.fixture(scope="session")
+def compiled(shared_folder: Path, checkpoint: Callable[[str], Path]) -> Callable[[str], Artifact]:
+    """``compiled(name)``: the artifact of a tiny checkpoint, made once. Never write into it: copy it."""
+    done: dict[str, Artifact] = {}
+
+    def get(name: str) -> Artifact:
+        if name not in done:
+            folder = shared_folder / "artifacts" / f"{name}-{id(done)}"
+            done[name] = hfspec.compile(write_spec(folder, checkpoint(name)), output=folder / "artifact")
+        return done[name]
+
+    return get
+
+
+@pytest.fixture
+def artifact(tmp_path: Path, compiled: Callable[[str], Artifact]) -> Path:
+    """A copy of a good artifact that the test may break."""
+    return Path(shutil.copytree(compiled("bert-sentiment").path, tmp_path / "artifact"))
+
+
+def tree_of(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder with its bytes."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

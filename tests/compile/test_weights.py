@@ -1,0 +1,162 @@
+"""Weights are copied, cast and resharded exactly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import hfspec
+from hfspec.ir.artifact import Artifact
+from tests.compile.conftest import write_spec
+
+
+def tensors_of(folder: Path) -> dict[str, torch.Tensor]:
+    found: dict[str, torch.Tensor] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        found |= load_file(path)
+    return found
+
+
+def same_bits(left: torch.Tensor, right: torch.Tensor) -> bool:
+    if (left.dtype, left.shape) != (right.dtype, right.shape):
+        return False
+    return left.contiguous().reshape(-1).view(torch.uint8).equal(right.contiguous().reshape(-1).view(torch.uint8))
+
+
+def built(spec: Path, *overrides: str) -> Artifact:
+    return hfspec.compile(spec, output=spec.parent / "target", overrides=overrides)
+
+
+@pytest.mark.parametrize("name", ["bert-sentiment", "gpt2-sharded", "st-dense"])
+def test_without_a_cast_files_are_copied(name, spec_for, checkpoint):
+    model = built(spec_for(name)).path / "model"
+    for path in model.rglob("*.*"):
+        if path.is_file():
+            assert path.read_bytes() == (checkpoint(name) / path.relative_to(model)).read_bytes()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+@pytest.mark.parametrize("name", ["bert-sentiment", "gpt2-sharded"])
+def test_cast_equals_torchs_own(name, dtype, spec_for, checkpoint):
+    artifact = built(spec_for(name), f"dtype={dtype}")
+    wanted = {key: value.to(getattr(torch, dtype)) for key, value in tensors_of(checkpoint(name)).items()}
+    found = tensors_of(artifact.path / "model")
+    assert found.keys() == wanted.keys()
+    assert all(same_bits(found[key], wanted[key]) for key in wanted)
+    assert artifact.manifest.deployment.dtype == dtype
+    config = json.loads((artifact.path / "model/config.json").read_text())
+    assert config.get("dtype", config.get("torch_dtype")) == dtype
+
+
+def test_cast_of_strange_numbers(own_copy, tmp_path):
+    """nan, infinities, subnormals, overflow and ties to even, in a tensor longer than one chunk."""
+    model = own_copy("bert-sentiment")
+    tensors = load_file(model / "model.safetensors")
+    strange = torch.tensor([float("nan"), float("inf"), -float("inf"), 1e-42, 1e38, 65520.0, 1.00390625, -0.0, 2049.0])
+    tensors["stray"] = strange.repeat(300_001)
+    save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
+    for dtype in ("float16", "bfloat16"):
+        artifact = built(write_spec(tmp_path / dtype, model), f"dtype={dtype}")
+        found = tensors_of(artifact.path / "model")["stray"]
+        assert same_bits(found, tensors["stray"].to(getattr(torch, dtype)))
+
+
+def test_integers_are_never_cast(own_copy, tmp_path):
+    model = own_copy("bert-sentiment")
+    tensors = load_file(model / "model.safetensors")
+    tensors |= {"ids": torch.arange(5), "flags": torch.tensor([True, False, True])}
+    save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
+    found = tensors_of(built(write_spec(tmp_path / "s", model), "dtype=float16").path / "model")
+    assert found["ids"].equal(torch.arange(5))
+    assert found["ids"].dtype == torch.int64
+    assert found["flags"].dtype == torch.bool
+
+
+def test_what_the_architecture_keeps_in_float32_stays(tmp_path, checkpoint, own_copy):
+    """T5 keeps the last matrix of its feed-forward blocks in float32 when cast to float16."""
+    from transformers import T5Config, T5EncoderModel
+
+    model = own_copy("minilm-like")
+    torch.manual_seed(0)
+    config = T5Config(
+        vocab_size=300, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, feed_forward_proj="gated-gelu"
+    )
+    T5EncoderModel(config).save_pretrained(model)
+    artifact = built(write_spec(tmp_path / "s", model, library="sentence-transformers", task="feature-extraction"),
+                        "dtype=float16")  # fmt: skip
+    found = tensors_of(artifact.path / "model")
+    kept = {name for name, tensor in found.items() if tensor.dtype == torch.float32}
+    loaded = T5EncoderModel.from_pretrained(artifact.path / "model", dtype=torch.float16)
+    assert kept == {name for name, value in loaded.state_dict().items() if value.dtype == torch.float32} & set(found)
+    assert any(".wo." in name for name in kept)
+    assert any(tensor.dtype == torch.float16 for tensor in found.values())
+
+
+@pytest.mark.parametrize("name", ["bert-sentiment", "gpt2-sharded"])
+def test_new_shards_hold_the_same_tensors(name, spec_for, checkpoint):
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    model = built(spec_for(name), "max_shard_size=20KB").path / "model"
+    files = sorted(model.glob("*.safetensors"))
+    assert len(files) > 3
+    found, wanted = tensors_of(model), tensors_of(checkpoint(name))
+    assert found.keys() == wanted.keys()
+    assert all(same_bits(found[key], wanted[key]) for key in wanted)
+    for path in files:
+        tensors = load_file(path)
+        assert len(tensors) == 1 or sum(tensor.nbytes for tensor in tensors.values()) <= 20_000
+    auto = AutoModelForCausalLM if name.startswith("gpt2") else AutoModelForSequenceClassification
+    loaded, source = auto.from_pretrained(model), auto.from_pretrained(checkpoint(name))
+    assert all(same_bits(value, source.state_dict()[key]) for key, value in loaded.state_dict().items())
+
+
+def test_pickled_weights_become_safetensors(spec_for, checkpoint):
+    artifact = built(spec_for("pickle-only"))
+    wanted = torch.load(checkpoint("pickle-only") / "pytorch_model.bin", weights_only=True)
+    found = tensors_of(artifact.path / "model")
+    assert all(same_bits(found[key], wanted[key]) for key in found)
+    assert found.keys() == wanted.keys()
+    assert not list(artifact.path.rglob("*.bin"))
+
+
+def test_tied_pickled_weights_are_written_once(own_copy, tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    model = own_copy("gpt2")
+    source = AutoModelForCausalLM.from_pretrained(model)
+    torch.save(source.state_dict(), model / "pytorch_model.bin")
+    (model / "model.safetensors").unlink()
+    artifact = built(write_spec(tmp_path / "s", model), "dtype=bfloat16")
+    found = tensors_of(artifact.path / "model")
+    assert ("lm_head.weight" in found) + ("transformer.wte.weight" in found) == 1
+    loaded = AutoModelForCausalLM.from_pretrained(artifact.path / "model")
+    for key, value in loaded.state_dict().items():
+        assert same_bits(value, source.state_dict()[key].to(torch.bfloat16))
+
+
+def test_transposed_pickled_weights(own_copy, tmp_path):
+    """A view that is not contiguous is written in the order its shape says."""
+    model = own_copy("pickle-only")
+    state = torch.load(model / "pytorch_model.bin", weights_only=True)
+    name = "distilbert.transformer.layer.0.attention.q_lin.weight"
+    state[name] = state[name].t().contiguous().t()
+    torch.save(state, model / "pytorch_model.bin")
+    found = tensors_of(built(write_spec(tmp_path / "s", model)).path / "model")
+    assert same_bits(found[name], state[name])
+
+
+def test_plain_libraries_load_the_artifact(compiled, checkpoint):
+    from sentence_transformers import SentenceTransformer
+    from transformers import pipeline
+
+    texts = ["a fine film", "", "a terrible ending, and a very long and boring story"]
+    for name in ("minilm-like", "st-dense"):
+        ours = SentenceTransformer(str(compiled(name).path / "model"), device="cpu").encode(texts)
+        assert (ours == SentenceTransformer(str(checkpoint(name)), device="cpu").encode(texts)).all()
+    folders = (compiled("bert-sentiment").path / "model", checkpoint("bert-sentiment"))
+    ours, theirs = (pipeline("text-classification", model=str(folder), device="cpu")(texts) for folder in folders)
+    assert ours == theirs
