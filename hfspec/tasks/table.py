@@ -21,6 +21,7 @@ TASKS = MappingProxyType(
         ("transformers", "zero-shot-classification"): "hfspec.tasks.zero_shot_classification:TASK",
         ("transformers", "fill-mask"): "hfspec.tasks.fill_mask:TASK",
         ("transformers", "feature-extraction"): "hfspec.tasks.token_features:TASK",
+        ("transformers", "table-question-answering"): "hfspec.tasks.table_question_answering:TASK",
         ("sentence-transformers", "feature-extraction"): "hfspec.tasks.sentence_embedding:TASK",
     }
 )
@@ -42,7 +43,6 @@ NOT_YET = MappingProxyType(
             "llm/v1/chat",
             "llm/v1/completions",
             "llm/v1/embeddings",
-            "table-question-answering",
         ),
         "sentence-transformers": ("llm/v1/embeddings", "sentence-similarity", "sparse-embedding", "text-ranking"),
     }
