@@ -74,7 +74,7 @@ class Asked:
             )
         return (
             f"The hub at {self.endpoint} answered with status {status} when asked for {self.repo}, after"
-            f" {self._tries()}; run again later: what was downloaded is kept."
+            f" {self.patience.tries} tries; run again later: what was downloaded is kept."
         )
 
     def _missing_or_private(self) -> str:
@@ -95,11 +95,8 @@ class Asked:
         elif "Timeout" in type(error).__name__:
             what = f"stalls: nothing came for {self.patience.stall_timeout:g} seconds (HF_HUB_DOWNLOAD_TIMEOUT)"
         else:
-            what = f"cannot be reached for {self.repo} ({str(error) or type(error).__name__})"
+            what = f"does not answer when asked for {self.repo} ({str(error) or type(error).__name__})"
         return (
-            f"The hub at {self.endpoint} {what}, after {self._tries()}. Check the network and HF_ENDPOINT, and run"
-            f" again: what was downloaded is kept. {cached}"
+            f"The hub at {self.endpoint} {what}, after {self.patience.most_tries(error)} tries. Check the network and"
+            f" HF_ENDPOINT, and run again: what was downloaded is kept. {cached}"
         )
-
-    def _tries(self) -> str:
-        return f"{self.patience.tries} tries"

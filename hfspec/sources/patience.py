@@ -25,12 +25,15 @@ class IncompleteAnswerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """``tries`` without any new byte before giving up; waits in seconds, doubled from ``first_wait`` up to
-    ``longest_wait``; ``longest_asked``: the most a Retry-After may ask for. ``answer_timeout`` and ``stall_timeout``:
-    seconds without a byte before a connection counts as stalled, for the hub's API and for files.
+    """``tries`` without any new byte before giving up, ``tries_to_connect`` where nobody answers at all.
+
+    Waits in seconds, doubled from ``first_wait`` up to ``longest_wait``; ``longest_asked``: the most that a Retry-After
+    may ask for. ``answer_timeout`` and ``stall_timeout``: seconds without a byte before a connection counts as stalled,
+    for the hub's API and for files.
     """
 
-    tries: int = 5
+    tries: int = 8
+    tries_to_connect: int = 4
     first_wait: float = 1.0
     longest_wait: float = 30.0
     longest_asked: float = 300.0
@@ -66,9 +69,13 @@ class Patience:
                 now = done()
                 failures, before = (1 if now > before else failures + 1), now
                 asked = asked_to_wait(error)
-                if not is_transient(error) or failures >= self.tries or (asked or 0) > self.longest_asked:
+                if not is_transient(error) or failures >= self.most_tries(error) or (asked or 0) > self.longest_asked:
                     raise
                 time.sleep(self.wait(failures, asked))
+
+    def most_tries(self, error: Exception) -> int:
+        """How often to try what fails with this error."""
+        return self.tries_to_connect if "Connect" in type(error).__name__ else self.tries
 
 
 def is_transient(error: Exception) -> bool:

@@ -16,8 +16,6 @@ from huggingface_hub.utils import get_session, hf_raise_for_status
 
 from hfspec.sources.patience import IncompleteAnswerError, Patience
 
-CHUNK = 1 << 20
-
 
 @dataclass(frozen=True, slots=True)
 class Remote:
@@ -47,7 +45,7 @@ class Remote:
         data = bytearray()
         with self._open(first, first + count - 1) as response:
             skip = first if response.status_code == 200 else 0
-            for chunk in response.iter_bytes(min(CHUNK, count)):
+            for chunk in response.iter_bytes():
                 data += chunk
                 if len(data) >= skip + count:
                     break
@@ -75,7 +73,8 @@ class Remote:
             with partial.open("r+b") as file:
                 file.truncate(have)
                 file.seek(have)
-                for chunk in response.iter_bytes(CHUNK):
+                # Without a chunk size: with one, the client holds back bytes, which are lost when the connection is.
+                for chunk in response.iter_bytes():
                     have += file.write(chunk)
                     meter.reach(have)
         if have != self.size:

@@ -27,16 +27,16 @@ API = re.compile(r"/api/models/(?P<repo>[^/]+(?:/[^/]+)?)(?:/(?P<what>revision|t
 RESOLVE = re.compile(r"/(?P<repo>[^/]+(?:/[^/]+)?)/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Request:
-    """One request as it was answered: ``range`` as asked, ``sent`` bytes of body, the fault it met."""
+    """One request and how it is answered: ``range`` as asked, ``sent`` bytes of body, the fault it met."""
 
     method: str
     path: str
     range: str
-    status: int
-    sent: int
     fault: str
+    status: int = 0
+    sent: int = 0
 
 
 class Hub:
@@ -121,15 +121,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         url = urlsplit(self.path)
         path, query = unquote(url.path), parse_qs(url.query)
-        self._sent = self._status = 0
         self._fault = self.server.hub.faults.take(f"{self.command} {path}")
-        try:
-            if not self._broken_before_the_answer():
-                self._route(path, url.path, query)
-        finally:
-            fault = self._fault.kind if self._fault else ""
-            wanted = self.headers.get("Range", "")
-            self.server.hub.record(Request(self.command, path, wanted, self._status, self._sent, fault))
+        fault = self._fault.kind if self._fault else ""
+        self._request = Request(self.command, path, self.headers.get("Range", ""), fault)
+        self.server.hub.record(self._request)
+        if not self._broken_before_the_answer():
+            self._route(path, query)
 
     def _broken_before_the_answer(self) -> bool:
         fault = self._fault
@@ -155,8 +152,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.close()
         self.close_connection = True
 
-    def _route(self, path: str, raw: str, query: dict[str, list[str]]) -> None:
+    def _route(self, path: str, query: dict[str, list[str]]) -> None:
         if path.startswith("/cdn/"):
+            assert "Authorization" not in self.headers
             file = self.server.hub.large_file(path.removeprefix("/cdn/"))
             return self._content(file, {}) if file else self._error(404, "EntryNotFound", "no such object")
         if match := API.fullmatch(path):
@@ -228,7 +226,8 @@ class _Handler(BaseHTTPRequestHandler):
             "X-Repo-Commit": commit,
             "X-Linked-Etag": f'"{file.etag}"',
             "X-Linked-Size": str(len(file.content)),
-            "Location": f"{self.server.hub.url}/cdn/{file.sha256}",
+            # Another host, as the real one: tokens must not follow.
+            "Location": f"http://localhost:{self.server.server_port}/cdn/{file.sha256}",
         }
         return self._answer(302, b"", headers)
 
@@ -258,7 +257,7 @@ class _Handler(BaseHTTPRequestHandler):
             body = bytes(byte ^ 0x55 for byte in body)
         if fault and fault.kind == "truncate" and status < 300:
             body = body[: len(body) // 2]
-        self._status = status
+        self._request.status = status
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -271,9 +270,9 @@ class _Handler(BaseHTTPRequestHandler):
         broken = fault is not None and fault.kind in ("cut", "reset", "stall-body")
         part = body[: len(body) // 2] if broken else body
         with contextlib.suppress(OSError):
+            self._request.sent = len(part)
             self.wfile.write(part)
             self.wfile.flush()
-            self._sent = len(part)
         if not broken:
             return
         if fault.kind == "stall-body":
