@@ -7,10 +7,10 @@ import subprocess
 import sys
 
 import pytest
-from tests.runtime.texts import MIXED, shuffled
 
 import hfspec
 from hfspec.errors import InputError, ParamsError, SpecError
+from tests.runtime.texts import MIXED, shuffled
 
 KINDS = ["bert-ner", "roberta-ner"]
 STRATEGIES = ["none", "simple", "first", "average", "max"]
