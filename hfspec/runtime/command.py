@@ -59,7 +59,6 @@ def _answer(folder: Path, arguments: argparse.Namespace) -> str:
     data = _data(arguments)
     params = _mapping(arguments.params, "--params")
     model_config = _mapping(arguments.model_config, "--model-config")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from hfspec.runtime.load import load
 
     predictor = load(folder, model_config=model_config, outputs=arguments.outputs, verify=not arguments.no_verify)

@@ -29,6 +29,16 @@ READS_PROMPT = {
 }
 
 
+def taken_from(model: Any) -> Any:
+    """The checkpoint's generation config, taken off the model: generate() mixes the model's own back into the config of
+    a call, and would then warn of settings that the call has left out on purpose.
+    """
+    base = copy.deepcopy(model.generation_config)
+    for name in LENGTHS | SAMPLING | BEAMS:
+        setattr(model.generation_config, name, None)
+    return base
+
+
 def own(config: Any) -> dict[str, Any]:
     """What the checkpoint's generation config states, by the names of the settings."""
     return {name: value for name, value in config.to_diff_dict().items() if name in NAMES and value is not None}

@@ -181,6 +181,8 @@ def _lower(words: Any) -> None:
     from tokenizers.normalizers import Lowercase, Sequence
 
     before = words.backend_tokenizer.normalizer
-    steps = list(before) if isinstance(before, Sequence) else [before] if before is not None else []
+    steps: list[Any] = [] if before is None else [before]
+    if isinstance(before, Sequence):
+        steps = [before[place] for place in range(len(before))]
     if not any(isinstance(step, Lowercase) for step in steps):
         words.backend_tokenizer.normalizer = Sequence([Lowercase(), *steps])

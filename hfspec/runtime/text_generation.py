@@ -47,6 +47,7 @@ class TextGeneration(Family):
         super().__init__(place)
         self.words = parts.tokenizer(place)
         self.model = parts.model(place, parts.library_class(place.manifest.deployment.model_class))
+        self.base = generation.taken_from(self.model)
         self.device = place.device
         self.template = place.manifest.deployment.prompt_template
         self.limit = parts.longest(self.model, self.words)
@@ -55,10 +56,10 @@ class TextGeneration(Family):
         self.pads = "attention_mask" in takes and "position_ids" in takes
 
     def own_settings(self) -> dict[str, Any]:
-        return generation.own(self.model.generation_config)
+        return generation.own(self.base)
 
     def check(self, settings: Settings) -> None:
-        generation.check(self.model.generation_config, settings)
+        generation.check(self.base, settings)
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Prompt]]:
         texts = [filled(self.template, row.values["prompt"]) for row in rows]
@@ -106,7 +107,7 @@ class TextGeneration(Family):
 
     def _first_token(self, row: Row) -> int:
         """What an empty prompt begins from; raises InputError when the model has no such token."""
-        for owner in (self.model.generation_config, self.model.config, self.words):
+        for owner in (self.base, self.model.config, self.words):
             found = getattr(owner, "bos_token_id", None)
             if isinstance(found, int):
                 return found
@@ -126,7 +127,7 @@ class TextGeneration(Family):
         import torch
 
         pad = self._pad(settings)
-        config = generation.config_for(self.model.generation_config, settings, batch[0].content.room, pad)
+        config = generation.config_for(self.base, settings, batch[0].content.room, pad)
         rows = [{"input_ids": item.content.ids, "attention_mask": [1] * len(item.content.ids)} for item in batch]
         inputs = parts.padded(rows, {"input_ids": pad}, "left", self.device)
         tools = {"tokenizer": self.words} if config.stop_strings is not None else {}
@@ -141,7 +142,7 @@ class TextGeneration(Family):
 
     def _pad(self, settings: Settings) -> int:
         found = settings.get("pad_token_id", self.words.pad_token_id)
-        ends = generation.end_tokens(settings.get("eos_token_id", self.model.generation_config.eos_token_id))
+        ends = generation.end_tokens(settings.get("eos_token_id", self.base.eos_token_id))
         return int(found) if found is not None else min(ends, default=0)
 
     def _continuation(self, prompt: Prompt, line: list[int], config: Any) -> Continuation:

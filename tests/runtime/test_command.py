@@ -8,11 +8,11 @@ import subprocess
 import sys
 
 import pytest
-from tests.runtime.texts import MIXED
 
 import hfspec
 from hfspec.runtime.answers import to_json
 from hfspec.runtime.command import main
+from tests.runtime.texts import MIXED
 
 
 @pytest.fixture
@@ -23,6 +23,14 @@ def run(capsysbinary):
         return code, out.decode(), err.decode()
 
     return call
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from hfspec.runtime.command import main
+sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))
+"""
 
 
 @pytest.mark.parametrize("name", ["bert-sentiment", "roberta-mnli", "gpt2", "st-dense"])
@@ -123,8 +131,8 @@ def test_no_artifact_is_code_4(run, tmp_path):
 
 def test_a_reader_that_goes_away_is_no_failure(artifact):
     folder = artifact("bert-sentiment")
-    program = f"import sys\nfrom pathlib import Path\nfrom hfspec.runtime.command import main\nsys.exit(main(Path({str(folder)!r}), ['a'] * 30))"
-    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    command = [sys.executable, "-c", PROGRAM, str(folder), *["a"] * 30]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()
     assert process.stderr.read() == b""
     assert process.wait() == 0
@@ -132,7 +140,7 @@ def test_a_reader_that_goes_away_is_no_failure(artifact):
 
 def test_answers_are_utf8_whatever_the_locale(artifact):
     environment = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PATH": "/usr/bin", "PYTHONPATH": ":".join(sys.path)}
-    program = f"import sys\nfrom pathlib import Path\nfrom hfspec.runtime.command import main\nsys.exit(main(Path({str(artifact('gpt2'))!r}), ['中文']))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment, check=False)
+    command = [sys.executable, "-c", PROGRAM, str(artifact("gpt2")), "中文"]
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert json.loads(done.stdout.decode("utf-8"))[0].startswith("中文")

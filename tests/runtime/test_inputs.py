@@ -97,7 +97,7 @@ def test_a_column_may_have_another_name_in_the_signature():
 def test_a_signature_may_require_a_column_that_the_task_does_not():
     declared = (Column("string", "text"), Column("string", "text_pair"))
     assert values(PAIRS, declared=declared) == PAIRS
-    with pytest.raises(InputError, match="row 1: .*'text_pair' is missing"):
+    with pytest.raises(InputError, match=r"row 1: .*'text_pair' is missing"):
         values([PAIRS[0], {"text": "b"}], declared=declared)
     with pytest.raises(InputError, match="row 0: a value alone is not enough"):
         values(["a"], declared=declared)

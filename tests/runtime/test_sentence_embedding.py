@@ -7,11 +7,11 @@ import shutil
 
 import numpy as np
 import pytest
-from tests.checkpoints.embedders import write_json
-from tests.runtime.texts import MIXED, PLAIN, shuffled
 
 import hfspec
 from hfspec.errors import OutputError, ParamsError
+from tests.checkpoints.embedders import write_json
+from tests.runtime.texts import MIXED, PLAIN, shuffled
 
 TEXTS = (*MIXED, "word " * 400, "long " * 60)
 
@@ -53,7 +53,7 @@ def test_one_text_is_one_row(artifact, checkpoint):
         {"truncate_dim": 5, "normalize_embeddings": True},
         {"truncate_dim": 500},
     ],
-    ids=lambda settings: "+".join(settings),
+    ids="+".join,
 )
 def test_settings_mean_what_they_mean_to_encode(artifact, checkpoint, settings):
     predictor = hfspec.load(artifact("st-dense"), model_config=settings)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.runtime.texts import MIXED, PLAIN, shuffled
 
 import hfspec
 from hfspec.errors import InputError, ParamsError
+from tests.checkpoints import vocabulary
+from tests.runtime.texts import MIXED, PLAIN, shuffled
 
 KINDS = ["bert-sentiment", "bert-toxic", "bert-regression", "roberta-stsb", "roberta-mnli"]
 
@@ -139,26 +140,29 @@ def test_rows_share_forward_passes_and_are_padded_to_like_lengths(artifact):
     assert padded <= 1.5 * tokens
 
 
-def test_a_classifier_without_a_padding_token_answers_rows_as_alone(build, tmp_path):
+@pytest.mark.parametrize("padding", [None, "left", "right"])
+def test_a_decoder_answers_rows_as_alone_however_it_is_padded(build, tmp_path, padding):
     import torch
     from transformers import GPT2Config, GPT2ForSequenceClassification
-
-    from tests.checkpoints import vocabulary
 
     words = vocabulary.gpt2(64)
     torch.manual_seed(3)
     config = GPT2Config(vocab_size=len(words), n_positions=64, n_embd=32, n_layer=2, n_head=4, num_labels=3)
+    if padding:
+        config.pad_token_id = words.eos_token_id
+        words.pad_token, words.padding_side = words.eos_token, padding
     folder = tmp_path / "gpt2-classifier"
     GPT2ForSequenceClassification(config).save_pretrained(folder)
     words.save_pretrained(folder)
-    texts = ["hello there", "a", "some longer text than that", "a"]
+    texts = ["hello there", "a", "some longer text than that", "a", "b"]
     pipe = pipeline_of(folder)
-    answer = hfspec.load(build(folder, "text-classification")).predict(texts, outputs="full")
+    predictor = hfspec.load(build(folder, "text-classification"))
+    answer = predictor.predict(texts, outputs="full")
     assert_scores(answer, [pipe(text, top_k=None) for text in texts])
 
 
 def test_a_param_that_the_model_cannot_follow_is_refused(artifact):
     predictor = hfspec.load(artifact("bert-sentiment", signature={"params": {"top_k": 1}}))
-    with pytest.raises(ParamsError, match="top_k: expected .*at least 1"):
+    with pytest.raises(ParamsError, match=r"top_k: expected .*at least 1"):
         predictor.predict(PLAIN, params={"top_k": 0})
     assert len(predictor.predict(PLAIN, params={"top_k": None})) == 2

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.runtime.texts import MIXED, shuffled
 
 import hfspec
 from hfspec.errors import InputError, ParamsError
+from tests.runtime.texts import MIXED, shuffled
 
 GREEDY = {"do_sample": False, "max_new_tokens": 12}
 
@@ -45,7 +45,7 @@ def test_greedy_answers_equal_the_pipeline(artifact, checkpoint, name, batch_tok
         {"return_full_text": False},
         {"add_special_tokens": False},
     ],
-    ids=lambda settings: "+".join(settings),
+    ids="+".join,
 )
 def test_settings_mean_what_they_mean_to_the_library(artifact, checkpoint, name, settings):
     prompts = ["hello there", "a", "the house on the hill was sold", "hello there", "b c"]
@@ -102,6 +102,56 @@ def test_what_nobody_sets_is_not_sampled(artifact):
     predictor = hfspec.load(artifact("llama-chat"))
     assert predictor.predict("hello") == predictor.predict("hello")
     assert "do_sample" not in predictor.settings()
+
+
+@pytest.fixture
+def sampling_checkpoint(checkpoint, tmp_path):
+    """A checkpoint that samples unless told otherwise."""
+    import json
+    import shutil
+
+    folder = tmp_path / "llama-sampling"
+    shutil.copytree(checkpoint("llama-chat"), folder)
+    stated = json.loads((folder / "generation_config.json").read_text())
+    stated |= {"do_sample": True, "temperature": 0.6, "top_k": 7, "top_p": 0.9, "max_length": 30}
+    stated.pop("max_new_tokens")
+    (folder / "generation_config.json").write_text(json.dumps(stated))
+    return folder
+
+
+def test_the_checkpoints_own_generation_config_is_the_lowest_layer(build, sampling_checkpoint):
+    import torch
+
+    predictor = hfspec.load(build(sampling_checkpoint, "text-generation", model_config={"seed": 3}))
+    assert predictor.settings()["temperature"] == (0.6, "checkpoint")
+    torch.manual_seed(3)
+    truth = pipeline_of(sampling_checkpoint)("hello")[0]["generated_text"]
+    assert predictor.predict("hello") == [truth]
+    row = predictor.predict("hello", outputs="full")[0]
+    assert row["prompt_tokens"] + row["completion_tokens"] <= 30
+
+
+def test_sampling_can_be_turned_off_without_the_library_complaining(build, sampling_checkpoint, library_log):
+    settings = {"do_sample": False, "max_new_tokens": 5}
+    predictor = hfspec.load(build(sampling_checkpoint, "text-generation", model_config=settings))
+    library_log.clear()
+    answer = predictor.predict(["hello", "a b"])
+    assert library_log == []
+    assert answer == truths(sampling_checkpoint, ["hello", "a b"], **settings)
+
+
+@pytest.fixture
+def library_log():
+    """What the library logs while a test runs."""
+    import logging
+
+    lines = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logger = logging.getLogger("transformers")
+    logger.addHandler(handler)
+    yield lines
+    logger.removeHandler(handler)
 
 
 def test_full_output_says_how_the_answer_ended(artifact, checkpoint):
@@ -256,7 +306,7 @@ def test_max_length_counts_the_prompt_too(artifact, checkpoint):
     predictor = hfspec.load(artifact("llama-chat"), model_config={"max_length": 14})
     rows = predictor.predict(prompts, outputs="full")
     assert [row["prompt_tokens"] + row["completion_tokens"] for row in rows] == [14, 14]
-    with pytest.raises(InputError, match="row 1: .*max_length is 14"):
+    with pytest.raises(InputError, match=r"row 1: .*max_length is 14"):
         predictor.predict(["hello", "a b c d e f " * 9])
 
 
@@ -294,5 +344,5 @@ def test_an_empty_prompt_without_a_token_to_begin_with_is_refused(build, checkpo
 
 
 def test_a_chat_is_refused_with_what_to_do(artifact):
-    with pytest.raises(InputError, match="list of chat messages.*give the prompt as text"):
+    with pytest.raises(InputError, match=r"list of chat messages.*give the prompt as text"):
         hfspec.load(artifact("llama-chat")).predict([{"role": "user", "content": "hi"}])
