@@ -36,7 +36,7 @@ def task_class(files: SourceFiles, config: Any, task: Task) -> type[Any]:
     """The class that does ``task`` for this config; raises SpecError, listing what the architecture can do."""
     if task.auto_class == "AutoModel":
         return encoder_class(files, config)
-    found = _mapped(task.auto_class, config)
+    found = next(filter(None, (_mapped(auto_class, config) for auto_class in task.auto_classes)), None)
     if found is None:
         raise _cannot(files, config, task)
     architectures = config.architectures or ()

@@ -18,6 +18,7 @@ from hfspec.checkpoint.modules import (
     needs_the_library,
     weight_problems,
 )
+from hfspec.checkpoint.processors import processor_class
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.tensors import fit_notes, fit_problems
 from hfspec.checkpoint.vocabulary import Tokenizer, tokenizer, vocabulary_problems
@@ -35,7 +36,8 @@ T = TypeVar("T")
 class Examined:
     """``folder``: where the transformers checkpoint lies in the source, empty or ending with a slash. ``groups``: its
     weights first, then those of other modules. ``fit`` is None for a quantised checkpoint, whose tensors only the
-    quantiser understands. ``dtype``: of the deployment, resolved. ``dimension``: of an embedding, where there is one.
+    quantiser understands. ``components``: each component of the task -> its class. ``dtype``: of the deployment,
+    resolved. ``dimension``: of an embedding, where there is one.
     ``needs_library``: whether the runtime needs sentence-transformers itself.
     """
 
@@ -44,7 +46,7 @@ class Examined:
     config: Mapping[str, Any]
     groups: tuple[WeightGroup, ...]
     fit: Fit | None
-    tokenizer: Tokenizer
+    components: FrozenDict
     dtype: str
     dimension: int | None
     needs_library: bool
@@ -86,7 +88,8 @@ def examine(spec: Spec, task: Task, files: SourceFiles, words: SourceFiles | Non
     config = problems.attempt(lambda: library_config(files, folder))
     model_class = problems.attempt(lambda: choose(config)) if config is not None else None
     group = problems.attempt(lambda: weight_group(files, folder))
-    found_words = problems.attempt(lambda: _tokenizer(spec, files, words, folder))
+    found_words = problems.attempt(lambda: _tokenizer(spec, task, files, words, folder))
+    processors = problems.attempt(lambda: _processors(task, files))
     problems.found.extend(_quantised_cast(spec, files, raw))
     if config is None or model_class is None or group is None:
         problems.settle()
@@ -100,14 +103,14 @@ def examine(spec: Spec, task: Task, files: SourceFiles, words: SourceFiles | Non
     hidden = getattr(config, "hidden_size", None)
     width = problems.attempt(lambda: dimension(files, modules, hidden)) if modules else None
     problems.settle()
-    assert found_words is not None
+    assert processors is not None
     return Examined(
         folder=folder,
         class_name=model_class.__name__,
         config=raw,
         groups=(group, *others),
         fit=found,
-        tokenizer=found_words,
+        components=FrozenDict({**processors, **({"tokenizer": found_words.class_name} if found_words else {})}),
         dtype=dtype,
         dimension=width,
         needs_library=bool(modules) and needs_the_library(files),
@@ -115,11 +118,17 @@ def examine(spec: Spec, task: Task, files: SourceFiles, words: SourceFiles | Non
     )
 
 
-def _tokenizer(spec: Spec, files: SourceFiles, words: SourceFiles | None, folder: str) -> Tokenizer:
+def _tokenizer(spec: Spec, task: Task, files: SourceFiles, words: SourceFiles | None, folder: str) -> Tokenizer | None:
+    if "tokenizer" not in task.components:
+        return None
     if words is None:
         return tokenizer(files, folder, FrozenDict())
     component = spec.components.tokenizer
     return tokenizer(words, "", component.options if component else FrozenDict())
+
+
+def _processors(task: Task, files: SourceFiles) -> dict[str, str]:
+    return {name: processor_class(files, name, FrozenDict()) for name in task.components if name != "tokenizer"}
 
 
 def _dtype(spec: Spec, raw: Mapping[str, Any], group: WeightGroup) -> str:

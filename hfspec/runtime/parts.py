@@ -14,6 +14,11 @@ from hfspec.errors import StorageError, UsageError
 from hfspec.ir.frozen import thaw
 from hfspec.runtime.family import Place
 
+AUTO_COMPONENTS = {
+    "feature_extractor": "AutoFeatureExtractor",
+    "image_processor": "AutoImageProcessor",
+    "processor": "AutoProcessor",
+}
 LARGEST_LENGTH = 10**9  # a tokenizer without a limit says 10**30
 
 
@@ -44,6 +49,21 @@ def tokenizer(place: Place, folder: Path | None = None, **settings: Any) -> Any:
     options = thaw(place.manifest.deployment.options.get("tokenizer", {}))
     with quiet(), _reading(source, "tokenizer"):
         return AutoTokenizer.from_pretrained(
+            str(source), local_files_only=True, trust_remote_code=False, **{**settings, **options}
+        )
+
+
+def component(place: Place, name: str, **settings: Any) -> Any:
+    """The feature extractor, image processor or processor, the spec's own component before the model's; ``settings``
+    yield to the spec's options.
+    """
+    import transformers
+
+    own = place.folder / "components" / name
+    source = own if own.is_dir() else place.model
+    options = thaw(place.manifest.deployment.options.get(name, {}))
+    with quiet(), _reading(source, name.replace("_", " ")):
+        return getattr(transformers, AUTO_COMPONENTS[name]).from_pretrained(
             str(source), local_files_only=True, trust_remote_code=False, **{**settings, **options}
         )
 

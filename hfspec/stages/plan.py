@@ -51,7 +51,7 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
     problems = tuple(target_problems(model, steps))
     if problems:
         raise SpecError(problems)
-    libraries = versions(*(["sentence-transformers"] if found.needs_library else []))
+    libraries = versions(*task.requirements, *(["sentence-transformers"] if found.needs_library else []))
     main = _saving(spec, found)
     size = sum(weight_bytes(group, main) for group in found.groups)
     return Plan(
@@ -87,7 +87,7 @@ def _deployment(spec: Spec, task: Task, found: Examined, defaults: FrozenDict) -
         prompt_template=spec.prompt_template,
         model_config=spec.inference,
         defaults=defaults,
-        components=FrozenDict({"tokenizer": found.tokenizer.class_name}),
+        components=found.components,
         options=FrozenDict({"tokenizer": component.options} if component and component.options else {}),
     )
 
@@ -123,9 +123,9 @@ def _copies(files: SourceFiles, place: str, handled: set[str]) -> Iterator[CopyF
 
 
 def _generation(task: Task, model: SourceFiles, found: Examined) -> dict[str, Any]:
-    if task.name != "text-generation":
-        return {}
-    return generation_settings(model.json(f"{found.folder}{GENERATION_CONFIG}"))
+    """What the checkpoint's own generation config says of the task's settings."""
+    stated = generation_settings(model.json(f"{found.folder}{GENERATION_CONFIG}"))
+    return {name: value for name, value in stated.items() if task.setting(name) is not None}
 
 
 def _dimension(spec: Spec, found: Examined) -> int | None:

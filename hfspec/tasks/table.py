@@ -22,6 +22,9 @@ TASKS = MappingProxyType(
         ("transformers", "fill-mask"): "hfspec.tasks.fill_mask:TASK",
         ("transformers", "feature-extraction"): "hfspec.tasks.token_features:TASK",
         ("transformers", "table-question-answering"): "hfspec.tasks.table_question_answering:TASK",
+        ("transformers", "automatic-speech-recognition"): "hfspec.tasks.speech_recognition:TASK",
+        ("transformers", "audio-classification"): "hfspec.tasks.audio_classification:TASK",
+        ("transformers", "image-classification"): "hfspec.tasks.image_classification:TASK",
         ("sentence-transformers", "feature-extraction"): "hfspec.tasks.sentence_embedding:TASK",
     }
 )
@@ -36,10 +39,7 @@ ALIASES = MappingProxyType(
 NOT_YET = MappingProxyType(
     {
         "transformers": (
-            "audio-classification",
-            "automatic-speech-recognition",
             "conversational",
-            "image-classification",
             "llm/v1/chat",
             "llm/v1/completions",
             "llm/v1/embeddings",
@@ -70,7 +70,9 @@ def find(library: str, name: str) -> Task | None:
 
 def names(library: str) -> tuple[str, ...]:
     """Every name that works, aliases included, sorted."""
-    return tuple(sorted(name for table in (TASKS, ALIASES) for lib, name in table if lib == library and find(lib, name)))
+    return tuple(
+        sorted(name for table in (TASKS, ALIASES) for lib, name in table if lib == library and find(lib, name))
+    )
 
 
 def is_planned(library: str, name: str) -> bool:

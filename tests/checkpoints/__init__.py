@@ -10,7 +10,16 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.checkpoints import classifiers, defects, embedders, generators, question_answerers, token_models
+from tests.checkpoints import (
+    classifiers,
+    defects,
+    embedders,
+    generators,
+    question_answerers,
+    speech,
+    token_models,
+    vision,
+)
 
 MAKERS: dict[str, Callable[[Path], None]] = {
     **classifiers.MAKERS,
@@ -18,6 +27,8 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     **embedders.MAKERS,
     **question_answerers.MAKERS,
     **token_models.MAKERS,
+    **speech.MAKERS,
+    **vision.MAKERS,
     **defects.MAKERS,
 }
 

@@ -1,0 +1,53 @@
+"""Feature extractors and image processors: whether there is one, and which class of the library it is."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.ir.frozen import FrozenDict, thaw
+
+# Component -> the library's auto class, and what it is given beside the spec's options: image processors take the PIL
+# backend, at compile time as at run time, so that nothing depends on whether torchvision is installed.
+AUTO_CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
+    "feature_extractor": ("AutoFeatureExtractor", {}),
+    "image_processor": ("AutoImageProcessor", {"backend": "pil"}),
+}
+CONFIGS = ("preprocessor_config.json", "processor_config.json")
+
+
+def processor_class(files: SourceFiles, name: str, options: FrozenDict) -> str:
+    """The class of the component ``name`` in a source, with these options.
+
+    Raises SpecError when there is none or when the library cannot load it without running code of the checkpoint.
+    """
+    words = name.replace("_", " ")
+    if not any(files.has(path) for path in CONFIGS):
+        raise files.refusal(
+            f"no-{name.replace('_', '-')}",
+            f"the source has no {words}, which says how the input is made ready for the model",
+            expected=" or ".join(CONFIGS),
+            remedy="use a checkpoint that has one",
+        )
+    with tempfile.TemporaryDirectory() as place:
+        for path in (*CONFIGS, "config.json"):
+            if files.has(path):
+                (Path(place) / path).symlink_to(files.reader.small(path).absolute())
+        return type(_load(files, place, name, options)).__name__
+
+
+def _load(files: SourceFiles, place: str, name: str, options: FrozenDict) -> Any:
+    import transformers
+
+    auto_class, settings = AUTO_CLASSES[name]
+    try:
+        return getattr(transformers, auto_class).from_pretrained(
+            place, trust_remote_code=False, local_files_only=True, **{**settings, **thaw(options)}
+        )
+    except Exception as error:
+        reason = " ".join(str(error).replace(place, "the source").split())
+        raise files.refusal(
+            f"broken-{name.replace('_', '-')}", f"the library cannot load the {name.replace('_', ' ')}: {reason}"
+        ) from error
