@@ -49,6 +49,7 @@ class HubSource:
     headers: Mapping[str, str]
     offline: bool
     _read_headers: dict[str, WeightHeader] = field(default_factory=dict)
+    _fetched: dict[str, Path] = field(default_factory=dict)
 
     @property
     def files(self) -> tuple[FilePin, ...]:
@@ -66,7 +67,12 @@ class HubSource:
         return self._read_headers[path]
 
     def fetch(self, path: str) -> Path:
-        file = self._file(path)
+        if path not in self._fetched:  # digests of large files take long: once a reader
+            self._fetched[path] = self._fetch(self._file(path))
+        return self._fetched[path]
+
+    def _fetch(self, file: HubFile) -> Path:
+        path = file.pin.path
         pointer = self.cache.snapshot(self.commit) / path
         try:
             if not self._is_sound(pointer, file):
@@ -164,7 +170,7 @@ def open_repo(repo: str, revision: str | None, progress: Progress) -> HubSource:
     token = get_token()
     asked = Asked(endpoint, repo, revision or "main", bool(token), Patience.from_environment(environment))
     cache = RepoCache(cache_root(environment), repo)
-    if _is_true(environment.get("HF_HUB_OFFLINE")) or constants.is_offline_mode():
+    if _is_true(environment.get("HF_HUB_OFFLINE")) or constants.HF_HUB_OFFLINE:
         commit, listing = _from_cache(asked, cache)
         return HubSource(asked, commit, listing, cache, progress, {}, offline=True)
     api = HfApi(endpoint=endpoint, token=token, library_name="hfspec")

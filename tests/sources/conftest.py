@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -47,13 +48,16 @@ def opened(progress):
     return get
 
 
-@pytest.fixture
-def large(hub):
-    """A repository with one weight file of 300 kB, no byte run of it like another; its name and the weights."""
-    import json
-
+@pytest.fixture(scope="session")
+def large_weights() -> bytes:
+    """A safetensors file of 300 kB, no byte run of it like another."""
     data = b"".join(index.to_bytes(4, "little") for index in range(75_000))
     header = json.dumps({"w": {"dtype": "I32", "shape": [75_000], "data_offsets": [0, len(data)]}}).encode()
-    weights = len(header).to_bytes(8, "little") + header + data
-    hub.publish("someone/large", {"config.json": b'{"model_type": "bert"}', "model.safetensors": weights})
-    return "someone/large", weights
+    return len(header).to_bytes(8, "little") + header + data
+
+
+@pytest.fixture
+def large(hub, large_weights):
+    """A repository with one large weight file: its name, and the weights."""
+    hub.publish("someone/large", {"config.json": b'{"model_type": "bert"}', "model.safetensors": large_weights})
+    return "someone/large", large_weights
