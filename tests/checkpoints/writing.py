@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 CARD = """---
@@ -36,9 +37,19 @@ def randomize(model, seed: int) -> None:
     model.eval()
 
 
-def write(folder: Path, model, tokenizer, seed: int, *, licence: bool = False, **save: object) -> None:
-    """Model, tokenizer, card and, when asked, licence into the folder."""
+def write(
+    folder: Path,
+    model,
+    tokenizer,
+    seed: int,
+    *,
+    licence: bool = False,
+    change: Callable[[object], None] = lambda model: None,
+    **save: object,
+) -> None:
+    """Model, tokenizer, card and, when asked, licence into the folder; ``change`` has the last word on the weights."""
     randomize(model, seed)
+    change(model)
     model.save_pretrained(folder, **save)
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
