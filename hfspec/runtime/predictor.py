@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from threading import Lock
 from typing import Any
 
 from hfspec.errors import UsageError
@@ -44,6 +45,7 @@ class Predictor:
     def __init__(self, place: Place, family: Family, given: Mapping[str, Any], outputs: str) -> None:
         self._place = place
         self._family = family
+        self._tokenizing = Lock()  # a tokenizer keeps how it truncates, so that two calls at once would mix theirs
         self._outputs = checked_form(outputs)
         deployment = place.manifest.deployment
         table = {setting.name: setting.default for setting in place.task.settings if setting.default is not None}
@@ -115,7 +117,8 @@ class Predictor:
     def _results(self, rows: Sequence[Row], settings: Settings) -> list[Any]:
         """One a row, in order, whatever the number of items that a row makes."""
         family = self._family
-        items = family.preprocess(rows, settings)
+        with self._tokenizing:
+            items = family.preprocess(rows, settings)
         parts = batching.run(items, family.budget(settings), lambda batch: family.run(batch, settings))
         of_row: dict[int, list[Any]] = {row.number: [] for row in rows}
         for item, part in zip(items, parts, strict=True):

@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import hfspec
-from hfspec.errors import UsageError, VerificationError
+from hfspec.errors import InputError, UsageError, VerificationError
 from hfspec.runtime.answers import to_json
 
 
@@ -64,6 +65,47 @@ def test_weights_can_be_cast_while_loading(artifact, dtype):
     assert mine.dtype == np.float32
     np.testing.assert_allclose(mine, truth, atol=float(torch.finfo(getattr(torch, dtype)).eps) * 10 + 1e-6)
     assert hfspec.load(artifact("minilm-like"), dtype="auto").dtype == "float32"
+
+
+def test_an_artifact_compiled_with_a_cast_answers_in_it(artifact):
+    stored, cast = hfspec.load(artifact("minilm-like")), hfspec.load(artifact("minilm-like", dtype="bfloat16"))
+    assert cast.dtype == "bfloat16"
+    np.testing.assert_allclose(cast.predict("a fine film"), stored.predict("a fine film"), atol=0.05)
+    np.testing.assert_allclose(
+        cast.predict("a fine film"), hfspec.load(artifact("minilm-like"), dtype="bfloat16").predict("a fine film")
+    )
+
+
+@pytest.mark.parametrize("name", ["bert-sentiment", "minilm-like"])
+def test_a_tokenizer_of_its_own_is_used_with_its_options(artifact, checkpoint, name):
+    source = {"path": str(checkpoint("minilm-like")), "options": {"model_max_length": 6}}
+    predictor = hfspec.load(artifact(name, components={"tokenizer": source}))
+    text = "a fine film about a house"
+    if name == "minilm-like":
+        row = predictor.predict(text, outputs="full")[0]
+        assert (row["tokens"], row["truncated"]) == (6, True)
+    else:
+        with pytest.raises(InputError, match="the model reads at most 6"):
+            predictor.predict(text)
+
+
+def test_calls_from_several_threads_do_not_mix(artifact):
+    params = {"params": {"truncation": False}}
+    predictor = hfspec.load(artifact("bert-sentiment", signature=params))
+    short, long = ["a fine film", "another"], ["word " * 300] * 3
+
+    def call(number):
+        if number % 2:
+            return predictor.predict_json(long, params={"truncation": True})
+        return predictor.predict_json(short)
+
+    truth = [call(0), call(1)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(call, range(80)))
+    for number, answer in enumerate(answers):
+        assert [row["label"] for row in answer] == [row["label"] for row in truth[number % 2]]
+        expected = [row["score"] for row in truth[number % 2]]
+        assert [row["score"] for row in answer] == pytest.approx(expected, abs=1e-6)
 
 
 def test_what_cannot_be_used_is_refused(artifact):
