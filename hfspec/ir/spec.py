@@ -30,6 +30,12 @@ def _integral(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _version(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a whole number")
+    return _integral(value)
+
+
 def _mapping(value: object) -> FrozenDict:
     if not isinstance(value, dict | FrozenDict):
         raise ValueError("must be a mapping")
@@ -37,13 +43,13 @@ def _mapping(value: object) -> FrozenDict:
 
 
 # `$(?!\n)`: Python's `$` also matches before a last newline, ECMA's does not.
-_END = r"$(?!\n)"
-NAME_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,95}}{_END}"
-REPO_PATTERN = rf"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,95}}(/[A-Za-z0-9_.-]{{1,96}})?{_END}"
-PACKAGE_PATTERN = rf"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*(/[A-Za-z0-9_.-]+)*{_END}"
-REVISION_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9_./-]{{0,254}}{_END}"
-SIZE_PATTERN = rf"^[1-9][0-9]*(\.[0-9]+)?(KB|MB|GB|KiB|MiB|GiB){_END}"
-SHA256_PATTERN = rf"^[0-9a-f]{{64}}{_END}"
+END = r"$(?!\n)"
+NAME_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,95}}{END}"
+REPO_PATTERN = rf"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,95}}(/[A-Za-z0-9_.-]{{1,96}})?{END}"
+PACKAGE_PATTERN = rf"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*(/[A-Za-z0-9_.-]+)*{END}"
+REVISION_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9_./-]{{0,254}}{END}"
+SIZE_PATTERN = rf"^[1-9][0-9]*(\.[0-9]+)?(KB|MB|GB|KiB|MiB|GiB){END}"
+SHA256_PATTERN = rf"^[0-9a-f]{{64}}{END}"
 
 # The conversion stands last, so that it is outermost: pydantic leaves out of the schema a limit set around it.
 Dimension: TypeAlias = Annotated[int, Field(ge=-1), BeforeValidator(_integral)]
@@ -239,9 +245,14 @@ class ReviewedFile(Frozen):
 class SpecBase(Frozen):
     """The keys that every variant has."""
 
-    spec_version: Literal[1] = Field(description="The version of the spec language.")
+    spec_version: Annotated[Literal[1], BeforeValidator(_version)] = Field(
+        description="The version of the spec language."
+    )
     name: str | None = Field(
-        default=None, pattern=NAME_PATTERN, description="The deployment's name; by default the spec file's stem."
+        default=None,
+        pattern=NAME_PATTERN,
+        description="The deployment's name; by default the spec file's stem.",
+        examples=["sentiment-v2"],
     )
     task: Text = Field(
         description="The task, by the name the field uses; aliases such as `sentiment-analysis` and `ner` work.",
@@ -273,6 +284,7 @@ class SpecBase(Frozen):
     max_shard_size: str = Field(
         default="5GB",
         pattern=SIZE_PATTERN,
+        examples=["5GB", "500MB"],
         description="Weight files larger than this are written as several; smaller ones are kept as they are.",
     )
     outputs: Literal["standard", "full"] = Field(

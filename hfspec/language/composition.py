@@ -91,15 +91,15 @@ def config_text(spec: Path, overrides: Sequence[str] = (), *, resolve: bool = Fa
 def defaults_text(spec: Path, overrides: Sequence[str] = ()) -> str:
     """The final defaults list as Hydra's ``--info defaults`` prints it. Raises as compose."""
     rows = [
-        (item.config_path or "", item.package or "", str(bool(item.is_self)), item.parent or "")
+        (item.config_path or "", item.package or "", str(bool(item.is_self)), item.parent or "<root>")
         for item in compose(spec, overrides).defaults
     ]
     header = ("Config path", "Package", "_self_", "Parent")
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
     cells = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in (header, *rows)]
     lines = [f"| {' | '.join(row)} |" for row in cells]
-    rule = "-" * len(lines[0])
-    return "\n".join(["", "Defaults List", "*" * 13, lines[0], rule, *lines[1:], rule]) + "\n"
+    rule = "-" * (len(lines[0]) + 1)  # Hydra's header ends in a space
+    return "\n".join(["", "Defaults List", "*" * 13, lines[0] + " ", rule, *lines[1:], rule]) + "\n"
 
 
 def sweep(spec: Path, overrides: Sequence[str]) -> list[list[str]]:

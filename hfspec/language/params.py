@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hfspec.ir.frozen import thaw
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.tree import Tree
 from hfspec.tasks.setting import Setting
@@ -117,7 +119,7 @@ def _choices(
             place = (*path, "choices", index)
             yield _problem(tree, place, "param-type", "The param cannot take this choice.", expected, choice)
     if not any(choice == param["default"] and type(choice) is type(param["default"]) for choice in choices):
-        expected = "one of " + ", ".join(map(str, choices))
+        expected = "one of " + ", ".join(map(_shown, choices))
         message = "The default is none of the choices."
         yield _problem(tree, (*path, "default"), "param-limits", message, expected, param["default"])
 
@@ -125,5 +127,9 @@ def _choices(
 def _problem(  # noqa: PLR0917 - a problem in the order in which it is told
     tree: Tree, path: KeyPath, code: str, message: str, expected: str = "", found: Any = "", *, remedy: str = ""
 ) -> Problem:
-    shown = found if isinstance(found, str) else str(found)
-    return Problem(code, message, tree.origin(path), path, expected=expected, found=shown[:80], remedy=remedy)
+    shown = _shown(found)[:80]
+    return Problem(code, message, tree.origin(path), path, expected=expected, found=shown, remedy=remedy)
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(thaw(value), ensure_ascii=False)

@@ -83,7 +83,7 @@ def _unsupported(tree: Tree) -> Iterator[Problem]:
         unsupported.append((("golden",), "golden"))
     if value.get("trust_remote_code") and value.get("trust_remote_code") is not True:
         unsupported.append((("trust_remote_code",), "Remote code"))
-    unsupported += [(("components", name), f"A {name.replace('_', ' ')} of its own") for name in _own_components(tree)]
+    unsupported += [(("components", name), f"The component {name}") for name in _own_components(tree)]
     for path, what in unsupported:
         yield Problem("not-supported-yet", f"{what} is not supported yet.", tree.origin(path), path, remedy=LATER)
 

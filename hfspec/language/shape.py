@@ -8,9 +8,11 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
+from hfspec.ir import spec as models
 from hfspec.ir.frozen import thaw
-from hfspec.ir.problem import KeyPath, Problem
+from hfspec.ir.problem import KeyPath, Origin, Problem, dotted
 from hfspec.ir.tree import Tree
+from hfspec.language.provenance import MISSING
 from hfspec.language.schema import spec_schema
 from hfspec.tasks import table
 
@@ -29,7 +31,7 @@ def problems(tree: Tree) -> Iterator[Problem]:
     """Every way in which the document is not of the language's shape; each once."""
     seen: set[tuple[str, KeyPath]] = set()
     for error in _validator().iter_errors(thaw(tree.value)):
-        for problem in _translate(error, tree):
+        for problem in () if error.instance == MISSING else _translate(error, tree):
             if (problem.code, problem.path) not in seen:
                 seen.add((problem.code, problem.path))
                 yield problem
@@ -80,7 +82,9 @@ def _tasks_with(setting: str) -> list[str]:
 
 def _no_setting(tree: Tree, name: str, others: list[str]) -> str:
     here = f"The task {tree.value.get('task')} has no setting `{name}`"
-    return f"{here}; it is one of {', '.join(others)}." if others else f"{here}, and no other task has."
+    if not others:
+        return f"{here}, and no other task has."
+    return f"{here}; it is one of {', '.join(others[:2])}{' and others' if len(others) > 2 else ''}."
 
 
 def _missing(tree: Tree, path: KeyPath, key: str, error: Any) -> Problem:
@@ -129,11 +133,10 @@ def _value(tree: Tree, path: KeyPath, error: Any) -> Problem:
     origin, expected = tree.origin(path), _expected(error)
     name = path[-1] if path else "spec"
     if error.validator == "type" and isinstance(found, bool | int | float) and "string" in _types(error) and text:
-        what = "A revision" if name == "revision" else "A text"
-        message = f"{what} that YAML reads as {_kind(found)} must be quoted."
-        return Problem(
-            "quote-text", message, origin, path, expected=expected, found=text, remedy=f'Write {name}: "{text}"'
-        )
+        what, reader = "A revision" if name == "revision" else "A text", "Hydra" if origin.override else "YAML"
+        message = f"{what} that {reader} reads as {_kind(found)} must be quoted."
+        remedy = f"Write {_quoted(origin, path, text)}"
+        return Problem("quote-text", message, origin, path, expected=expected, found=text, remedy=remedy)
     if path == ("trust_remote_code",):
         remedy = "List the files that somebody has read: `- {path: modeling.py, sha256: …}`."
         message = "Remote code is trusted file by file, never as a whole."
@@ -155,6 +158,12 @@ def _value(tree: Tree, path: KeyPath, error: Any) -> Problem:
     )
 
 
+def _quoted(origin: Origin, path: KeyPath, text: str) -> str:
+    if origin.override:
+        return f"'{dotted(path)}=\"{text}\"', with both kinds of quotes."
+    return f'{path[-1]}: "{text}"' if isinstance(path[-1], str) else f'"{text}"'
+
+
 def _types(error: Any) -> list[str]:
     types = error.schema.get("type", [])
     return [types] if isinstance(types, str) else list(types)
@@ -166,12 +175,9 @@ def _expected(error: Any) -> str:
         options = schema["enum"] if error.validator == "enum" else [schema["const"]]
         return ("one of " if len(options) > 1 else "") + ", ".join(_plain(option) for option in options)
     if error.validator == "pattern":
-        examples = (
-            ", such as " + " or ".join(_plain(item) for item in schema["examples"]) if "examples" in schema else ""
-        )
-        return (
-            f"a text of the form {schema['pattern'].removesuffix('$(?!' + chr(92) + 'n)').removeprefix('^')}{examples}"
-        )
+        if "examples" in schema:
+            return "a text such as " + " or ".join(_plain(item) for item in schema["examples"])
+        return f"a text of the form {schema['pattern'].removesuffix(models.END).removeprefix('^')}"
     if error.validator in ("minLength", "minItems", "minProperties"):
         return "at least one item" if error.validator == "minItems" else "a text that is not empty"
     words = " or ".join(ARTICLES[name] for name in _types(error))

@@ -321,5 +321,5 @@ class _Builder:
         return level.path if key is None else (*level.path, key)
 
     def _stop(self, code: str, message: str, remedy: str) -> NoReturn:
-        self._report(code, message, remedy)
+        self.problems.append(Problem(code, message, self.last, self._path()[:1], remedy=remedy))
         raise _StopError

@@ -62,7 +62,7 @@ def test_schema_and_models_agree_on_spoiled_specs(document: dict[str, Any]) -> N
     assert schema_accepts(document) == model_accepts(document)
 
 
-@settings(max_examples=400, **PROFILE)
+@settings(max_examples=250, **PROFILE)
 @given(layered())
 def test_schema_and_models_agree_on_layered_files(document: dict[str, Any]) -> None:
     assert schema_accepts(document) == model_accepts(document)
