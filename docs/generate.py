@@ -27,8 +27,8 @@ The first line `# yaml-language-server: $schema=../schemas/spec.schema.json` giv
 TASKS_HEAD = """\
 # The tasks and their settings
 
-Generated from the table of tasks (`hfspec/tasks/`) by `make docs`. A setting may stand in `model_config` or, for callers
-to change, in `signature.params`.
+Generated from the table of tasks (`hfspec/tasks/`) by `make docs`. A setting may stand in `model_config` or, where
+callers may change it, in `signature.params`.
 """
 
 
@@ -67,7 +67,9 @@ def _tasks() -> list[Task]:
 
 def _task_row(task: Task) -> str:
     aliases = f" ({', '.join(task.aliases)})" if task.aliases else ""
-    return f"| {task.library} | {task.name}{aliases} | {_columns(task.inputs)} | {task.output_words} | {task.full_words} |"
+    return (
+        f"| {task.library} | {task.name}{aliases} | {_columns(task.inputs)} | {task.output_words} | {task.full_words} |"
+    )
 
 
 def _columns(side: tuple[Column, ...] | Tensor) -> str:

@@ -41,7 +41,7 @@ def compile(  # noqa: A001 - it is the verb
     reported = progress or Silent()
     tree, resolved, decided = _decided(Path(spec), overrides, reported)
     decided = replace(decided, run=decided.run and run)
-    target = Path(output) if output is not None else Path(BUILD) / decided.name
+    target = Path(output) if output is not None else _default_target(decided.name)
     with staging_folder(target.absolute()) as staging, _placed(tree):
         files = build(decided, resolved.readers, staging, reported)
         return emit(decided, files, staging, target.absolute())
@@ -74,6 +74,16 @@ def verify(folder: str | PathLike[str]) -> Manifest:
     from hfspec.runtime.integrity import verify_files
 
     return verify_files(Path(folder))
+
+
+def default_target(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> Path:
+    """Where compile puts the artifact when it is not told; raises SpecError."""
+    checked = load_spec(spec, overrides)
+    return _default_target(checked.name or Path(spec).stem)
+
+
+def _default_target(name: str) -> Path:
+    return Path(BUILD) / name
 
 
 def _validated(spec: Path, overrides: Sequence[str]) -> tuple[Tree, Spec]:

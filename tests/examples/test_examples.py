@@ -1,0 +1,59 @@
+"""Each example runs as its reader would run it, and prints what it promises."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*command: object) -> str:
+    """What the command prints; offline, from the project's folder, with this environment's commands first."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PATH": path}
+    done = subprocess.run(
+        [str(word) for word in command], cwd=ROOT, env=environment, text=True, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def minilm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import hfspec
+
+    return hfspec.compile(ROOT / "specs" / "minilm.yaml", output=tmp_path_factory.mktemp("minilm") / "minilm").path
+
+
+def test_similarities(minilm: Path) -> None:
+    lines = run(sys.executable, "examples/similarities.py", minilm).splitlines()
+    rows = [[float(number) for number in re.findall(r"-?\d\.\d\d", line)] for line in lines]
+    assert [len(row) for row in rows] == [4, 4, 4, 4]
+    assert rows[0][1] > rows[0][2]
+    assert rows[2][3] > rows[2][1]
+
+
+def test_quickstart() -> None:
+    printed = run(sys.executable, "examples/quickstart.py")
+    assert "(2, 384)" in printed
+    assert "BertModel" in printed
+
+
+def test_semantic_search() -> None:
+    blocks = run(sys.executable, "examples/semantic_search.py").split("\n")
+    assert "museum" in blocks[1]
+    assert any("sun" in line or "magnetic" in line for line in blocks[5:7])
+    assert any("interest rates" in line for line in blocks[9:12])
+
+
+def test_overrides(tmp_path: Path) -> None:
+    printed = run("bash", "examples/overrides.sh", tmp_path)
+    assert "dtype: bfloat16" in printed
+    assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == ["dtype=float16", "dtype=float32"]
+    assert not (tmp_path / "never").exists()
