@@ -39,12 +39,8 @@ def staging_folder(target: Path) -> Iterator[Path]:
         made = _make_parents(target.parent)
         try:
             _clean(target)
-            folder, lock = _locked_folder(target)
-            try:
+            with _locked_folder(target) as folder:
                 yield folder
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
-                os.close(lock)
         finally:
             for parent in made:  # those that stayed empty
                 with contextlib.suppress(OSError):
@@ -74,15 +70,31 @@ def put_in_place(staging: Path, target: Path) -> None:
     _sync(target.parent)
 
 
-def _locked_folder(target: Path) -> tuple[Path, int]:
+@contextlib.contextmanager
+def _locked_folder(target: Path) -> Iterator[Path]:
     while True:
         folder = target.parent / f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.partial"
-        folder.mkdir(mode=0o755)
-        lock = os.open(folder, os.O_RDONLY)
-        # Another compile may have taken the folder for an abandoned one before it was locked.
-        if _lock(lock) and _exists(folder):
-            return folder, lock
-        os.close(lock)
+        lock = -1
+        try:
+            folder.mkdir(mode=0o755)
+            lock = os.open(folder, os.O_RDONLY)
+            # Another compile may have taken the folder for an abandoned one before it was locked.
+            if _lock(lock) and _exists(folder):
+                yield folder
+                return
+        finally:
+            _remove(folder)
+            if lock >= 0:
+                os.close(lock)
+
+
+def _remove(folder: Path) -> None:
+    """The folder gone, even when a signal cuts the first attempt short."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _clean(target: Path) -> None:

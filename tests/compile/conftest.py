@@ -35,7 +35,7 @@ def write_spec(place: Path, model: Path, **keys: object) -> Path:
 @pytest.fixture
 def spec_for(tmp_path: Path, checkpoint: Callable[[str], Path]) -> Callable[..., Path]:
     """``spec_for(name, **keys)``: a spec over a tiny checkpoint that must not be changed."""
-    return lambda name, **keys: write_spec(tmp_path / "specs", checkpoint(name), **keys)
+    return lambda model, /, **keys: write_spec(tmp_path / "specs", checkpoint(model), **keys)
 
 
 @pytest.fixture

@@ -1,0 +1,242 @@
+"""The target holds a whole artifact or what it held before, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hfspec
+from tests.compile.conftest import tree_of
+
+# Imports once and forks for each compile, so that signals arrive during the compile and not during imports.
+PREPARED = """
+import contextlib, json, os, random, resource, signal, sys, time
+import hfspec, transformers
+spec, target = sys.argv[1:3]
+
+def start(*overrides):
+    child = os.fork()
+    if child:
+        return child
+    code = 9
+    try:
+        hfspec.compile(spec, output=target, overrides=overrides)
+        code = 0
+    except hfspec.StorageError as error:
+        print(error, flush=True)
+        code = 3
+    except BaseException as error:
+        code = 7
+    finally:
+        os._exit(code)
+
+def ended(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+def held():
+    return hfspec.verify(target).digest if os.path.lexists(target) else None
+
+def beside():
+    return sorted(set(os.listdir(os.path.dirname(target))) - {os.path.basename(target)})
+
+hfspec.plan(spec)  # warms up what is imported late
+"""
+
+
+def forked(script: str, spec: Path, target: Path) -> list:
+    """What the script, run after PREPARED, prints as JSON on its last line."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-c", PREPARED + script, str(spec), str(target)],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_killed_at_twenty_moments(spec_for, tmp_path):
+    """Half of the kills fall on a first compile, half on one that replaces an artifact."""
+    script = """
+random.seed(2)
+began = time.monotonic()
+assert ended(start()) == 0
+lasts = time.monotonic() - began
+first = held()
+assert ended(start("dtype=float16", "max_shard_size=4KB")) == 0
+second = held()
+seen = []
+for number in range(20):
+    if number == 10:
+        import shutil
+        shutil.rmtree(target)
+    overrides = () if number % 2 else ("dtype=float16", "max_shard_size=4KB")
+    child = start(*overrides)
+    time.sleep(lasts * (number % 10 + random.random()) / 10)
+    os.kill(child, signal.SIGKILL)
+    seen.append([ended(child), held() in ((first, second) if number < 10 else (None, first, second))])
+last = ended(start())
+print(json.dumps([seen, last, held() == first, first != second, beside()]))
+"""
+    seen, last, right, differ, beside = forked(script, spec_for("bert-sentiment"), tmp_path / "out" / "target")
+    assert all(good for _, good in seen)
+    assert sum(code == -9 for code, _ in seen) >= 5
+    assert (last, right, differ, beside) == (0, True, True, [])
+
+
+def test_asked_to_stop(spec_for, tmp_path):
+    """As soon as the staging folder appears, and a random moment later."""
+    script = """
+random.seed(3)
+assert ended(start()) == 0
+codes = []
+for number in range(16):
+    child = start("max_shard_size=4KB", "dtype=float16")
+    while not beside():
+        assert os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    time.sleep(random.random() * 0.02 * (number // 4))
+    os.kill(child, signal.SIGTERM if number % 2 else signal.SIGINT)
+    codes.append(ended(child))
+    assert beside() == [], (number, codes, beside())
+print(json.dumps([codes, held() is not None]))
+"""
+    codes, whole = forked(script, spec_for("bert-sentiment"), tmp_path / "out" / "target")
+    assert 7 in codes
+    assert set(codes) <= {0, 7}
+    assert whole
+
+
+def test_two_compiles_of_one_target(spec_for, tmp_path):
+    script = """
+codes = []
+for _ in range(5):
+    children = [start(), start("dtype=float16"), start("max_shard_size=4KB")]
+    codes += [ended(child) for child in children]
+    assert held()
+print(json.dumps([codes, beside()]))
+"""
+    assert forked(script, spec_for("bert-sentiment"), tmp_path / "out" / "target") == [[0] * 15, []]
+
+
+def test_full_disk(spec_for, tmp_path):
+    """An artifact that is there stays; of a first one not even the folders above it are left."""
+    script = """
+assert ended(start()) == 0
+before = held()
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+again = ended(start("dtype=float64"))
+kept = held() == before and not beside()
+place = os.path.dirname(target)
+target = os.path.join(place, "new", "er", "target")
+print(json.dumps([again, kept, ended(start()), os.listdir(place)]))
+"""
+    assert forked(script, spec_for("bert-sentiment"), tmp_path / "out" / "target") == [3, True, 3, ["target"]]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to the superuser")
+def test_read_only_parent(spec_for, tmp_path):
+    parent = tmp_path / "closed"
+    parent.mkdir(mode=0o555)
+    with pytest.raises(hfspec.StorageError, match="cannot be written"):
+        hfspec.compile(spec_for("bert-sentiment"), output=parent / "target")
+    assert list(parent.iterdir()) == []
+
+
+def test_parent_is_a_file(spec_for, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(hfspec.StorageError, match="file"):
+        hfspec.compile(spec_for("bert-sentiment"), output=tmp_path / "file" / "target")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def foreign_folder(target: Path) -> None:
+    target.mkdir()
+    (target / "thesis.txt").write_text("mine")
+
+
+def file(target: Path) -> None:
+    target.write_text("mine")
+
+
+def link(target: Path) -> None:
+    target.with_name("real").mkdir()
+    target.symlink_to("real")
+
+
+def somebody_elses_json(target: Path) -> None:
+    target.mkdir()
+    (target / "artifact.json").write_text('{"name": "mine"}')
+
+
+@pytest.mark.parametrize("make", [foreign_folder, file, link, somebody_elses_json])
+def test_what_is_not_ours_is_left_alone(make, spec_for, tmp_path):
+    place = tmp_path / "out"
+    place.mkdir()
+    make(place / "target")
+    before = tree_of(place)
+    with pytest.raises(hfspec.UsageError, match="choose another --output"):
+        hfspec.compile(spec_for("bert-sentiment"), output=place / "target")
+    assert tree_of(place) == before
+    assert sorted(path.name for path in place.iterdir() if path.name.startswith(".")) == []
+
+
+def test_an_artifact_with_a_users_file_in_it_is_left_alone(spec_for, artifact):
+    (artifact / "notes.txt").write_text("mine")
+    before = tree_of(artifact)
+    with pytest.raises(hfspec.UsageError, match=r"notes\.txt"):
+        hfspec.compile(spec_for("bert-sentiment"), output=artifact)
+    assert tree_of(artifact) == before
+
+
+def test_a_damaged_artifact_is_replaced(spec_for, artifact):
+    (artifact / "model" / "model.safetensors").write_bytes(b"damaged")
+    (artifact / "README.md").unlink()
+    hfspec.compile(spec_for("bert-sentiment"), output=artifact)
+    assert hfspec.verify(artifact)
+
+
+def test_an_empty_folder_is_used(spec_for, tmp_path):
+    (tmp_path / "empty").mkdir()
+    artifact = hfspec.compile(spec_for("bert-sentiment"), output=tmp_path / "empty")
+    assert hfspec.verify(tmp_path / "empty") == artifact.manifest
+
+
+def test_default_place(spec_for, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert hfspec.compile(spec_for("bert-sentiment", name="mine")).path == tmp_path / "build" / "mine"
+
+
+def test_a_source_that_changes_meanwhile(own_copy, tmp_path, monkeypatch):
+    """The weights grow between the plan and the copy."""
+    from hfspec.ir.progress import Silent
+    from tests.compile.conftest import write_spec
+
+    model = own_copy("bert-sentiment")
+
+    class Meddling(Silent):
+        def start(self, what: str, total_bytes: int | None) -> None:
+            if what == "model/config.json":
+                with (model / "model.safetensors").open("ab") as file:
+                    file.write(b"more")
+
+    with pytest.raises(hfspec.SourceError, match=r"model\.safetensors"):
+        hfspec.compile(write_spec(tmp_path / "s", model), output=tmp_path / "out" / "target", progress=Meddling())
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_example_that_fails(spec_for, tmp_path):
+    spec = spec_for("bert-sentiment", input_example={"wrong_column": 1})
+    with pytest.raises(hfspec.SpecError) as caught:
+        hfspec.compile(spec, output=tmp_path / "out" / "target")
+    (problem,) = caught.value.problems
+    assert problem.path == ("input_example",)
+    assert problem.origin.line == 5
+    assert "wrong_column" in problem.message
+    assert not (tmp_path / "out").exists()
+    assert hfspec.compile(spec, output=tmp_path / "out" / "target", run=False).path.is_dir()

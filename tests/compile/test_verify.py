@@ -1,0 +1,205 @@
+"""Whatever differs from the manifest is named, before anything parses it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import hfspec
+from hfspec.ir.artifact import Manifest
+from hfspec.runtime.integrity import path_fault, verify_files
+from tests.compile.conftest import tree_of
+
+
+def refused(folder: Path, *names: str) -> str:
+    with pytest.raises(hfspec.VerificationError) as caught:
+        hfspec.verify(folder)
+    assert set(caught.value.files) == set(names)
+    for name in names:
+        assert name in str(caught.value)
+    return str(caught.value)
+
+
+def test_good_artifact(artifact, compiled):
+    manifest = hfspec.verify(artifact)
+    assert manifest == compiled("bert-sentiment").manifest
+    assert {record.path for record in manifest.files} | {"artifact.json"} == set(tree_of(artifact))
+
+
+def test_a_flipped_bit_in_any_file(artifact):
+    for path, content in tree_of(artifact).items():
+        if not content:
+            continue
+        damaged = bytearray(content)
+        damaged[len(damaged) // 2] ^= 4
+        (artifact / path).write_bytes(damaged)
+        refused(artifact, path)
+        (artifact / path).write_bytes(content)
+    assert hfspec.verify(artifact)
+
+
+def test_a_flipped_bit_anywhere_in_the_manifest(artifact):
+    path = artifact / "artifact.json"
+    content = path.read_bytes()
+    for place in range(0, len(content), 97):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        refused(artifact, "artifact.json")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[]", b"null", b"\xff\xfe", b"[" * 100_000, b'{"format_version": 99}']
+)
+def test_manifest_that_is_none(content, artifact):
+    (artifact / "artifact.json").write_bytes(content)
+    refused(artifact, "artifact.json")
+
+
+def test_no_artifact(tmp_path):
+    assert "is no artifact" in refused(tmp_path, "artifact.json")
+    assert "is no artifact" in refused(tmp_path / "nowhere", "artifact.json")
+
+
+def test_deleted(artifact):
+    (artifact / "model" / "config.json").unlink()
+    assert "is missing" in refused(artifact, "model/config.json")
+
+
+def test_added(artifact):
+    (artifact / "model" / "extra.py").write_text("import os")
+    assert "is not expected" in refused(artifact, "model/extra.py")
+
+
+def test_added_empty_folder(artifact):
+    (artifact / "model" / "extra").mkdir()
+    refused(artifact, "model/extra")
+
+
+def test_renamed(artifact):
+    (artifact / "README.md").rename(artifact / "readme.md")
+    refused(artifact, "README.md", "readme.md")
+
+
+def test_truncated_and_lengthened(artifact):
+    weights = artifact / "model" / "model.safetensors"
+    size = weights.stat().st_size
+    os.truncate(weights, size - 1)
+    with (artifact / "LICENSE").open("ab") as file:
+        file.write(b"\n")
+    text = refused(artifact, "model/model.safetensors", "LICENSE")
+    assert f"{size - 1} bytes instead of {size}" in text
+
+
+def test_a_file_replaced_by_a_link_to_the_same_bytes(artifact, tmp_path):
+    target = artifact / "model" / "config.json"
+    shutil.move(target, tmp_path / "elsewhere.json")
+    target.symlink_to(tmp_path / "elsewhere.json")
+    assert "is a link" in refused(artifact, "model/config.json")
+
+
+def test_a_folder_replaced_by_a_link(artifact, tmp_path):
+    shutil.move(artifact / "code", tmp_path / "code")
+    (artifact / "code").symlink_to(tmp_path / "code")
+    with pytest.raises(hfspec.VerificationError) as caught:
+        hfspec.verify(artifact)
+    assert "code" in caught.value.files
+
+
+def test_a_file_replaced_by_a_folder_or_a_pipe(artifact):
+    (artifact / "LICENSE").unlink()
+    (artifact / "LICENSE").mkdir()
+    (artifact / "README.md").unlink()
+    os.mkfifo(artifact / "README.md")
+    refused(artifact, "LICENSE", "README.md")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/passwd",
+        "../outside",
+        "model/../../outside",
+        "./model",
+        "model//x",
+        "",
+        "C:/x",
+        "a\\b",
+        "a\nb",
+        "ARTIFACT.json",
+    ],
+)
+def test_manifest_with_an_unsafe_path(path, artifact):
+    manifest = hfspec.verify(artifact)
+    record = replace(manifest.files[0], path=path)
+    (artifact / "artifact.json").write_bytes(replace(manifest, files=(*manifest.files, record)).to_bytes())
+    refused(artifact, path)
+
+
+def test_manifest_with_two_paths_that_differ_in_case(artifact):
+    manifest = hfspec.verify(artifact)
+    record = replace(manifest.files[0], path=manifest.files[0].path.upper())
+    (artifact / "artifact.json").write_bytes(replace(manifest, files=(*manifest.files, record)).to_bytes())
+    refused(artifact, record.path)
+
+
+def test_good_paths():
+    assert [path_fault(path) for path in ("model/config.json", "a b/ü.txt", "..hidden", "x..y")] == [""] * 4
+
+
+def test_manifest_survives_a_round_trip(artifact):
+    content = (artifact / "artifact.json").read_bytes()
+    assert Manifest.from_bytes(content).to_bytes() == content
+
+
+def test_what_was_verified_is_remembered_until_it_changes(artifact, tmp_path):
+    memory = tmp_path / "cache" / "verified.json"
+    weights = artifact / "model" / "model.safetensors"
+    time.sleep(0.15)  # files as young as this are not remembered
+    verify_files(artifact, remember=memory)
+    assert len(json.loads(memory.read_bytes())) == len(tree_of(artifact)) - 1
+    verify_files(artifact, remember=memory)
+
+    before = weights.stat()
+    damaged = bytearray(weights.read_bytes())
+    damaged[-1] ^= 1
+    weights.write_bytes(damaged)
+    os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(hfspec.VerificationError) as caught:
+        verify_files(artifact, remember=memory)
+    assert caught.value.files == ("model/model.safetensors",)
+
+
+def test_memory_is_what_saves_the_reading(artifact, tmp_path):
+    """A memory that says so makes a damaged file pass: it was not read again."""
+    weights = artifact / "model" / "model.safetensors"
+    manifest = hfspec.verify(artifact)
+    sha256 = next(record.sha256 for record in manifest.files if record.path == "model/model.safetensors")
+    damaged = bytearray(weights.read_bytes())
+    damaged[-1] ^= 1
+    weights.write_bytes(damaged)
+    found = weights.stat()
+    state = [found.st_size, found.st_mtime_ns, found.st_ctime_ns, sha256]
+    memory = tmp_path / "verified.json"
+    memory.write_text(json.dumps({f"{found.st_dev}:{found.st_ino}": state}))
+    assert verify_files(artifact, remember=memory) == manifest
+    refused(artifact, "model/model.safetensors")
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{broken", b'{"1:2": null}'])
+def test_a_broken_memory_does_no_harm(content, artifact, tmp_path):
+    memory = tmp_path / "verified.json"
+    memory.write_bytes(content)
+    assert verify_files(artifact, remember=memory)
+
+
+def test_an_unwritable_memory_does_no_harm(artifact, tmp_path):
+    (tmp_path / "file").write_text("")
+    time.sleep(0.15)
+    assert verify_files(artifact, remember=tmp_path / "file" / "verified.json")
