@@ -5,7 +5,7 @@ https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/pipeli
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,16 +40,20 @@ def found(context: str, window: Window, logits: tuple[Any, Any], count: int, lon
     starts, ends = (_probabilities(side, window) for side in logits)
     null = float(starts[-1] * ends[-1]) if window.null is not None else 0.0
     size = window.last - window.first
-    answers = []
-    for score, start, end in _best(starts[:size], ends[:size], count, longest):
+    answers: list[Answer] = []
+    for score, start, end in _best_first(starts[:size], ends[:size], longest):
         lead, tail = window.characters(start, end, align=align)
-        answers.append(Answer(context[lead:tail], lead, tail, score))
+        if lead < tail:  # a token of white space has no characters in the offsets of some tokenizers
+            answers.append(Answer(context[lead:tail], lead, tail, score))
+        if len(answers) == count:
+            break
     return Found(tuple(answers), null)
 
 
 def joined(parts: Sequence[Found], count: int, *, may_be_none: bool) -> tuple[Answer, ...]:
     """The ``count`` best answers of all windows. Answers of one text, upper and lower case alike, are one, at the place
     of the first, with their scores added up; the empty answer is as likely as in the window that finds it unlikeliest.
+    Without any text to answer with, the empty answer has the score 0.
     """
     merged: dict[str, Answer] = {}
     for answer in (answer for part in parts for answer in part.answers):
@@ -58,8 +62,8 @@ def joined(parts: Sequence[Found], count: int, *, may_be_none: bool) -> tuple[An
             total = known.score + answer.score
             merged[answer.text.lower()] = Answer(known.text, known.start, known.end, total)
     answers = list(merged.values())
-    if may_be_none:
-        answers.append(Answer("", 0, 0, min(part.null for part in parts)))
+    if may_be_none or not answers:
+        answers.append(Answer("", 0, 0, min(part.null for part in parts) if may_be_none else 0.0))
     return tuple(sorted(answers, key=lambda answer: -answer.score)[:count])
 
 
@@ -74,14 +78,13 @@ def _probabilities(logits: Any, window: Window) -> Any:
     return raised / raised.sum()
 
 
-def _best(starts: Any, ends: Any, count: int, longest: int) -> list[tuple[float, int, int]]:
-    """(score, start, end) of the likeliest spans; a span's score is that of its start times that of its end."""
+def _best_first(starts: Any, ends: Any, longest: int) -> Iterator[tuple[float, int, int]]:
+    """(score, start, end) of each span, likeliest first; a span's score is that of its start times that of its end."""
     import numpy as np
 
     size, width = len(starts), min(longest, len(starts))
     padded = np.append(ends, np.full(width - 1, -1, dtype=ends.dtype))  # beyond the window: below every score
     scores = (starts[:, None] * np.lib.stride_tricks.sliding_window_view(padded, width)).ravel()
     inside = np.add.outer(np.arange(size), np.arange(width)).ravel() < size
-    scores = np.where(inside, scores, -1)
-    best = np.argsort(-scores, kind="stable")[: min(count, int(inside.sum()))]
-    return [(float(scores[place]), int(place // width), int(place // width + place % width)) for place in best]
+    for place in np.argsort(np.where(inside, -scores, 1), kind="stable")[: int(inside.sum())].tolist():
+        yield float(scores[place]), place // width, place // width + place % width

@@ -59,9 +59,15 @@ def windows(
         raise InputError("column 'context': no token of the text is one that the model reads.", row=row)
     first, last = mine[0], mine[-1] + 1
     around = len(sides) - (last - first)
+    if around >= size.tokens:
+        raise InputError(
+            f"the question takes {around} tokens and a window has {size.tokens}, which leaves none for the context;"
+            " shorten the question, raise max_seq_len, or set max_question_len to have it cut.",
+            row=row,
+        )
     nulls = [place for place, side in enumerate(sides) if side is None and encoding.ids[place] == null_token]
     made = []
-    for start, stop in spans(last - first, size.tokens - around, size.share, row):
+    for start, stop in spans(last - first, size.tokens - around, size.share):
         lead, tail = first + start, first + stop
         made.append(
             Window(
@@ -76,18 +82,12 @@ def windows(
     return made
 
 
-def spans(length: int, room: int, share: int, row: int) -> list[tuple[int, int]]:
-    """The parts of ``length`` tokens that are read together, ``room`` of them at most; a share that the room has no
-    place for is half of it. Raises InputError when there is no room.
+def spans(length: int, room: int, share: int) -> list[tuple[int, int]]:
+    """The parts of ``length`` tokens that are read together, ``room`` (1 or more) of them at most; a share that the
+    room has no place for is half of it.
     """
     if length <= room:
         return [(0, length)]
-    if room < 1:
-        raise InputError(
-            f"the question leaves no room for the context: it needs {1 - room} tokens more than a window has; shorten"
-            " the question, raise max_seq_len, or set max_question_len to have it cut.",
-            row=row,
-        )
     step = room - (share if share < room else room // 2)
     count = 1 + -(-(length - room) // step)
     return [(number * step, min(number * step + room, length)) for number in range(count)]
