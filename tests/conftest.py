@@ -61,6 +61,9 @@ def hub(hub_server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub
     """The hub, with no faults and an empty log, and an environment that makes it the only one: for code in this
     process that reads its environment when it runs, and for every subprocess. The cache is empty and this test's own.
     """
+    from huggingface_hub import close_session
+
+    close_session()  # connections that an earlier test's faults left half dead
     hub_server.forget()
     monkeypatch.setenv("HF_ENDPOINT", hub_server.url)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf-home"))
