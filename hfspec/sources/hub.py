@@ -92,7 +92,7 @@ class HubSource:
         return Remote(url, file.pin.size, dict(self.headers), self.asked.patience)
 
     def _is_sound(self, pointer: Path, file: HubFile) -> bool:
-        """Whether the cache has the file with the right bytes. Offline there is nothing better than what it has."""
+        """Whether the file is there with the right bytes."""
         if not pointer.is_file():
             return False
         return pointer.stat().st_size == file.pin.size and digest_of(pointer, file.etag) == file.etag

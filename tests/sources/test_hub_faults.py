@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hfspec.errors import SourceError
+from hfspec.errors import SourceError, StorageError
 
 RESOLVE = "/resolve/.*model.safetensors"
 BODY = "GET /cdn/"
@@ -237,3 +237,11 @@ def test_a_hub_that_fails_every_third_time(seed, hub, opened, checkpoint):
             assert reader.header(file.path).tensors
         assert reader.fetch(file.path).read_bytes() == (checkpoint("gpt2-sharded") / file.path).read_bytes()
     assert any(request.fault for request in hub.requests)
+
+
+def test_a_cache_that_cannot_be_written(hub, opened, large, tmp_path, monkeypatch):
+    (tmp_path / "taken").write_text("a file, not a folder")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "taken"))
+    _, reader = opened(repo=large[0])
+    with pytest.raises(StorageError, match=r"taken/.*/config.json cannot be written or read: Not a directory"):
+        reader.fetch("config.json")
