@@ -113,8 +113,17 @@ def _mlflow_signature(signature: Signature) -> dict[str, Any]:
 def _side(side: tuple[Column, ...] | Tensor) -> list[dict[str, Any]]:
     if isinstance(side, Tensor):
         return [{"type": "tensor", "tensor-spec": {"dtype": side.dtype, "shape": list(side.shape)}}]
-    # MLflow's object wants its properties named, which a column does not.
-    return [{**column.to_json(), "type": "any" if column.type == "object" else column.type} for column in side]
+    # MLflow's object wants its properties named, which a column does not; and MLflow takes a bare list of values only
+    # for a column without a name.
+    named = len(side) > 1
+    return [
+        {
+            **({"name": column.name} if named and column.name else {}),
+            "type": "any" if column.type == "object" else column.type,
+            "required": column.required,
+        }
+        for column in side
+    ]
 
 
 def _json(value: Any) -> bytes:

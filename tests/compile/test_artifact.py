@@ -79,7 +79,7 @@ def test_mlmodel(compiled):
     assert flavor["loader_module"] == "hfspec.runtime.mlflow_model"
     assert (compiled("minilm-like").path / flavor["code"]).is_dir()
     assert (compiled("minilm-like").path / flavor["env"]["conda"]).is_file()
-    assert json.loads(model["signature"]["inputs"]) == [{"type": "string", "name": "text", "required": True}]
+    assert json.loads(model["signature"]["inputs"]) == [{"type": "string", "required": True}]
     assert json.loads(model["signature"]["outputs"]) == [
         {"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 32]}}
     ]

@@ -240,3 +240,28 @@ def test_an_example_that_fails(spec_for, tmp_path):
     assert "wrong_column" in problem.message
     assert not (tmp_path / "out").exists()
     assert hfspec.compile(spec, output=tmp_path / "out" / "target", run=False).path.is_dir()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_where_the_system_cannot_exchange_folders(fails, spec_for, artifact, monkeypatch):
+    """The old artifact steps aside, and comes back when the new one cannot take its place."""
+    from hfspec.artifact import staging
+
+    monkeypatch.setattr(staging, "_exchange", lambda *_: False)
+    before = hfspec.verify(artifact).digest
+    rename = Path.rename
+
+    def once(self: Path, target: Path) -> Path:
+        if fails and self.name.endswith(".partial") and ".old." not in self.name:
+            raise PermissionError(13, "Permission denied", str(target))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", once)
+    if fails:
+        with pytest.raises(hfspec.StorageError, match="Permission denied"):
+            hfspec.compile(spec_for("bert-sentiment"), output=artifact, overrides=["dtype=float16"])
+        assert hfspec.verify(artifact).digest == before
+    else:
+        made = hfspec.compile(spec_for("bert-sentiment"), output=artifact, overrides=["dtype=float16"])
+        assert hfspec.verify(artifact).digest == made.digest != before
+    assert not list(artifact.parent.glob(".*partial"))
