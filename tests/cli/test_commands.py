@@ -129,10 +129,10 @@ def test_plan_shows_each_setting_with_its_origin(hfspec: Run, spec: Path, tmp_pa
     lines = done.stdout.splitlines()
     assert any("top_k" in line and "sentiment.yaml:5" in line for line in lines)
     assert any("dtype" in line and "command line" in line for line in lines)
-    assert "BertForSequenceClassification" in done.stdout
+    assert "DistilBertForSequenceClassification" in done.stdout
     assert [path.name for path in (tmp_path / "cwd").iterdir()] == []
     planned = json.loads(hfspec("plan", spec, "--format", "json").stdout)
-    assert planned["deployment"]["model_class"] == "BertForSequenceClassification"
+    assert planned["deployment"]["model_class"] == "DistilBertForSequenceClassification"
     assert planned["parameters"] > 0
     assert planned["memory_bytes"] >= planned["weight_bytes"] > 0
 
