@@ -34,6 +34,7 @@ from hfspec.language import forbidden, interpolation
 from hfspec.language.documents import Folder
 from hfspec.language.hydra_source import SpecRepository
 from hfspec.language.provenance import Layers
+from hfspec.language.yaml12 import Document
 
 MAX_COMBINATIONS = 10_000
 
@@ -63,9 +64,12 @@ class Composition:
         )
 
 
-def compose(spec: Path, overrides: Sequence[str] = ()) -> Composition:
-    """The spec with its defaults and overrides applied. Raises SpecError; UsageError when a file cannot be read."""
-    folder = Folder(spec)
+def compose(spec: Path, overrides: Sequence[str] = (), document: Document | None = None) -> Composition:
+    """The spec with its defaults and overrides applied. ``document``: the spec's own, when it has been read already.
+
+    Raises SpecError; UsageError when a file cannot be read.
+    """
+    folder = Folder(spec, document)
     parsed = _parse_all(overrides)
     with _translated(folder, parsed), _hydra_version():
         ConfigLoaderImpl.validate_sweep_overrides_legal(parsed, RunMode.RUN, from_shell=True)
@@ -154,14 +158,24 @@ def _parse_all(overrides: Sequence[str]) -> list[Override]:
         try:
             override = parser.parse_overrides([text])[0]
         except Exception as error:  # noqa: BLE001 - the grammar's errors, recursion and assertions are of many types
-            message = f"The override cannot be read: {_sentence(error)}"
-            problems.append(Problem("override", message, Origin(override=text), remedy="Quote the value."))
+            problems.append(_unreadable(text, error))
             continue
         parsed.append(override)
         problems += _override_faults(override)
     if problems:
         raise SpecError(problems)
     return parsed
+
+
+def _unreadable(text: str, error: Exception) -> Problem:
+    origin = Origin(override=text or "an empty argument")
+    if "=" not in text and not text.startswith("~"):
+        return Problem("override", "An override is written key=value.", origin, found=text)
+    said = re.sub(r"LexerNoViableAltException: .*|Error parsing override '.*'", "", _sentence(error)).strip(" :")
+    message = f"The override cannot be read{': ' + said if said else ''}."
+    return Problem(
+        "override", message, origin, remedy="Quote the value, for Hydra and for the shell: 'key=\"a value\"'."
+    )
 
 
 def _override_faults(override: Override) -> list[Problem]:
@@ -287,7 +301,7 @@ def _defaults_origin(folder: Folder, error: BaseException) -> Origin:
 
 
 def _sentence(error: BaseException) -> str:
-    text = re.split(r"\n(?:Config search path|See https)", str(error) or type(error).__name__)[0]
+    text = re.split(r"\n(?:Config search path|See https)", str(error) or "It is not well formed.")[0]
     if error.__cause__ is not None and str(error.__cause__):
         text += f" ({str(error.__cause__).splitlines()[0]})"
     return " ".join(text.split())

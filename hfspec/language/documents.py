@@ -52,12 +52,12 @@ class Folder:
     ``name`` is the spec's own config name, ``primary`` its document.
     """
 
-    def __init__(self, spec: Path) -> None:
+    def __init__(self, spec: Path, primary: Document | None = None) -> None:
         self.root = search_root(spec)
         self._shown_root = self.root if spec.is_absolute() else Path(os.path.relpath(self.root))
         absolute = Path(os.path.abspath(spec))  # noqa: PTH100 - resolve() would follow links out of the tree
         self.name = absolute.relative_to(self.root).with_suffix("").as_posix()
-        self._documents: dict[str, Document] = {self.name: read_document(spec, str(spec))}
+        self._documents: dict[str, Document] = {self.name: primary or read_document(spec, str(spec))}
 
     @property
     def primary(self) -> Document:

@@ -21,5 +21,5 @@ def load(spec: Path, overrides: Sequence[str] = ()) -> Tree:
     if overrides or "defaults" in document.value or any(True for _ in interpolation.texts(document.value)):
         from hfspec.language.composition import compose
 
-        return compose(spec, overrides).tree()
+        return compose(spec, overrides, document).tree()
     return Tree(str(spec), FrozenDict(document.value), document.origins, document.texts)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hfspec.errors import SpecError
+from hfspec.language.codes import CODES
 from hfspec.report.problems import render
 from hfspec.stages.load import load
 from hfspec.stages.validate import validate
@@ -41,6 +42,7 @@ def test_invalid(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(CASES / "invalid" / name)
     with pytest.raises(SpecError) as caught:
         validate(load(Path("spec.yaml"), overrides(Path())))
+    assert {problem.code for problem in caught.value.problems} <= set(CODES)
     report = render(caught.value.problems) + "\n"
     golden = Path("expected.txt")
     if os.environ.get("HFSPEC_UPDATE_GOLDEN"):

@@ -18,6 +18,7 @@ from hfspec.ir.frozen import thaw
 from hfspec.ir.problem import Origin
 from hfspec.language import composition
 from hfspec.stages.load import load
+from hfspec.stages.validate import problems
 
 COMMON = """\
 # yaml-language-server: $schema=somewhere
@@ -272,3 +273,22 @@ def test_whoever_else_uses_hydra_keeps_their_version(root: Path) -> None:
     with pytest.raises(SpecError):
         load(root / "spec.yaml", ["+name=x"])
     assert VersionBase.instance().getbase() == before
+
+
+def test_the_remedy_for_a_number_that_is_meant_as_text_works(root: Path) -> None:
+    (wrong,) = problems(load(root / "spec.yaml", ["model.revision=714"]))
+    remedy = wrong.remedy.partition("'")[2].rpartition("'")[0]
+    assert remedy == 'model.revision="714"'
+    assert load(root / "spec.yaml", [remedy]).value["model"]["revision"] == "714"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "=", "a=[", "name=é", "x=" + "[" * 400, "a@b@c=1", "+", "~", "~=", "a=\x00", "a=1=2,"]
+)
+def test_an_override_that_is_none_is_a_problem_of_that_override(root: Path, text: str) -> None:
+    try:
+        found = problems(load(root / "spec.yaml", [text]))
+    except SpecError as error:
+        found = error.problems
+    assert found
+    assert all(problem.origin.override for problem in found)
