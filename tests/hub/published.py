@@ -36,6 +36,9 @@ PUBLISHED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "distilbert/distilroberta-base": ("roberta-mlm", "fb53ab8", OTHER_FORMATS),
     "distilbert/distilbert-base-cased": ("distilbert-mlm", "6ea8117", OTHER_FORMATS),
     "facebook/bart-large-mnli": ("bart-mnli", "d7645e1", OTHER_FORMATS),
+    "distilbert/distilbert-base-cased-distilled-squad": ("distilbert-squad", "564e9b5", OTHER_FORMATS),
+    "deepset/roberta-base-squad2": ("roberta-squad2", "", OTHER_FORMATS),
+    "google/tapas-base-finetuned-wtq": ("tapas-wtq", "e3dde19", ("tf_model.h5", "pytorch_model.bin")),
 }
 
 
