@@ -16,6 +16,14 @@ from hfspec.runtime.tokens import Tokens, encode, padding_group, refuse_overlong
 
 
 @dataclass(frozen=True, slots=True)
+class Masked:
+    """A text ready for the model. ``targets``: the token ids to choose among, None for all."""
+
+    tokens: Tokens
+    targets: list[int] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A token for a mask; ``sequence`` is the text with it in the mask's place, other masks left as they are."""
 
@@ -47,9 +55,6 @@ class FillMask(Family):
         self.limit = parts.longest(self.model, self.words)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
 
-    def check(self, settings: Settings) -> None:
-        self._targets(settings)
-
     def _targets(self, settings: Settings) -> list[int] | None:
         """The token ids to choose among, None for all; raises ParamsError for a word that is not one token."""
         given = settings.get("targets")
@@ -61,9 +66,10 @@ class FillMask(Family):
         return sorted({self._target(word) for word in words})
 
     def _target(self, word: str) -> int:
-        known = self.words.get_vocab().get(word)
-        ids = self.words(word, add_special_tokens=False)["input_ids"] if known is None else [known]
-        if len(ids) == 1 and ids[0] != self.words.unk_token_id:
+        unknown = self.words.unk_token_id
+        known = self.words.convert_tokens_to_ids(word)
+        ids = self.words(word, add_special_tokens=False)["input_ids"] if known in (None, unknown) else [known]
+        if len(ids) == 1 and ids[0] != unknown:
             return int(ids[0])
         pieces = ", ".join(repr(piece) for piece in self.words.convert_ids_to_tokens(ids)) or "nothing"
         raise ParamsError(
@@ -71,7 +77,8 @@ class FillMask(Family):
             " stands for one token."
         )
 
-    def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Tokens]]:
+    def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Masked]]:
+        targets = self._targets(settings)
         texts = [filled(self.template, row.values["text"]) for row in rows]
         cut: dict[str, Any] = {"truncation": True, "max_length": self.limit} if settings.get("truncation") else {}
         tokens = encode(self.words, texts, **cut)
@@ -80,7 +87,7 @@ class FillMask(Family):
         for row, text, mine in zip(rows, texts, tokens, strict=True):
             self._require_mask(row, text, mine)
         return [
-            Item(row.number, len(mine["input_ids"]), mine, padding_group(self.words, mine))
+            Item(row.number, len(mine["input_ids"]), Masked(mine, targets), padding_group(self.words, mine))
             for row, mine in zip(rows, tokens, strict=True)
         ]
 
@@ -92,19 +99,17 @@ class FillMask(Family):
             raise InputError(f"the mask token {mask} is beyond the {self.limit} tokens that are read.", row=row.number)
         raise InputError(f"the text has no mask token; put {mask} where a word is to be filled in.", row=row.number)
 
-    def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> list[Filled]:
+    def run(self, batch: Sequence[Item[Masked]], settings: Settings) -> list[Filled]:
         import torch
 
-        inputs = parts.padded([item.content for item in batch], self.pad, "right", self.device)
+        inputs = parts.padded([item.content.tokens for item in batch], self.pad, "right", self.device)
         with torch.inference_mode():
             logits = self.model(**inputs).logits
-        targets, top = self._targets(settings), settings["top_k"]
-        return [
-            self._filled(item.content["input_ids"], row, targets, top) for item, row in zip(batch, logits, strict=True)
-        ]
+        return [self._filled(item.content, row, settings["top_k"]) for item, row in zip(batch, logits, strict=True)]
 
-    def _filled(self, ids: list[int], logits: Any, targets: list[int] | None, top: int) -> Filled:
+    def _filled(self, text: Masked, logits: Any, top: int) -> Filled:
         """``logits``: (tokens, vocabulary), the padding's rows last."""
+        ids, targets = text.tokens["input_ids"], text.targets
         places = [place for place, token in enumerate(ids) if token == self.words.mask_token_id]
         scores = logits[places].float().softmax(-1).cpu()
         if targets is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hfspec.ir.signature import Column
 from hfspec.tasks.setting import Setting
 from hfspec.tasks.task import Task
@@ -28,7 +30,8 @@ TASK = Task(
             items="string",
         ),
         TRUNCATION,
-        BATCH_TOKENS,
+        # Each token's logits are as many as the vocabulary: a batch of these is 200 MB for 50,000 words.
+        replace(BATCH_TOKENS, default=1024),
     ),
     runner="hfspec.runtime.fill_mask:FillMask",
 )
