@@ -1,4 +1,4 @@
-"""Write the parts of the documentation that mirror code: docs/spec.md, docs/tasks.md and the README's table of tasks.
+"""Write the documentation that mirrors code: docs/spec.md, tasks.md and errors.md, and the README's table of tasks.
 
 Usage: python docs/generate.py [--check]      (--check writes nothing and fails when a file differs)
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hfspec.ir.signature import Column, Tensor
+from hfspec.language.codes import CODES
 from hfspec.language.schema import spec_schema
 from hfspec.tasks import table
 from hfspec.tasks.setting import Setting
@@ -30,11 +31,33 @@ TASKS_HEAD = """\
 Generated from the table of tasks (`hfspec/tasks/`) by `make docs`. A setting may stand in `model_config` or, where
 callers may change it, in `signature.params`.
 """
+ERRORS_HEAD = """\
+# The errors
+
+Generated from the code by `make docs`. Every problem of a spec is reported at once, each with its place
+(`file:line:col`, or the override), the key's path, what was expected and what was found, and the nearest valid name.
+
+| what is wrong | Python | exit code | what to do |
+|---|---|---|---|
+| the spec | `SpecError`, with `.problems` | 1 | mend what is listed |
+| a call, or what predict is given | `UsageError`, `InputError`, `ParamsError` | 2 | the message names the argument or row |
+| the world: hub, network, disk | `SourceError`, `StorageError` | 3 | the message says whether trying again can help |
+| bytes that differ from the manifest | `VerificationError`, with `.files` | 4 | compile or fetch the artifact again |
+
+All of them are `hfspec.HfspecError`. Whatever is raised, the target of a compile holds what it held before.
+`hfspec validate --format json` gives a list of objects with `file`, `line`, `column`, `override`, `path`, `code`,
+`message`, `expected`, `found`, `nearest`, `remedy`; `--format github` gives annotations for a pull request.
+
+## Codes of problems
+| code | meaning |
+|---|---|
+"""
 
 
 def main(arguments: list[str]) -> int:
     """0 when all is written or up to date, 1 when --check found a difference."""
-    pages = {ROOT / "docs/spec.md": spec_page(), ROOT / "docs/tasks.md": tasks_page(), ROOT / "README.md": readme()}
+    pages = {ROOT / "docs/spec.md": spec_page(), ROOT / "docs/tasks.md": tasks_page()}
+    pages |= {ROOT / "docs/errors.md": errors_page(), ROOT / "README.md": readme()}
     stale = [path for path, text in pages.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     if "--check" in arguments:
         for path in stale:
@@ -92,7 +115,13 @@ def _task_section(task: Task) -> str:
 
 def _setting_row(setting: Setting) -> str:
     default = "" if setting.default is None else f"`{json.dumps(setting.default)}`"
-    return f"| `{setting.name}` | {setting.expected()} | {setting.description} | {default} |\n"
+    cells = (f"`{setting.name}`", setting.expected(), setting.description, default)
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
+
+
+def errors_page() -> str:
+    """docs/errors.md."""
+    return ERRORS_HEAD + "".join(f"| `{code}` | {meaning} |\n" for code, meaning in sorted(CODES.items()))
 
 
 def spec_page() -> str:

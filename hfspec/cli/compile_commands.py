@@ -90,7 +90,7 @@ def _targets(
 
     combinations = composition.sweep(spec, overrides)
     shared = set(combinations[0]).intersection(*combinations) if len(combinations) > 1 else set(combinations[0])
-    targets = []
+    targets: list[tuple[Path | None, list[str]]] = []
     for combination in combinations:
         place = output or compiler.default_target(spec, combination)
         own = [override for override in combination if override not in shared] or combination

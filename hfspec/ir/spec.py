@@ -111,7 +111,7 @@ class Source(Frozen):
     revision: str | None = Field(
         default=None,
         pattern=REVISION_PATTERN,
-        description="A commit, tag or branch of `repo`; quote it. Without it: `main`, which `hfspec lock` pins.",
+        description="A commit, tag or branch of `repo`; quote it. Without it: `main`.",
         examples=["714eb0f", "main"],
     )
 
