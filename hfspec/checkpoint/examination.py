@@ -95,7 +95,11 @@ def examine(spec: Spec, task: Task, files: SourceFiles, words: SourceFiles | Non
         problems.settle()
         raise AssertionError("a part is missing without a problem")
     dtype = _dtype(spec, raw, group)
-    found = None if "quantization_config" in raw else fit(model_class, config, group.tensors, dtype)
+    found = None
+    if "quantization_config" not in raw:
+        found = problems.attempt(lambda: _fit(files, model_class, config, group, dtype))
+        if found is None:
+            problems.settle()
     notes = _check_fit(problems, files, task=task, config=config, class_name=model_class.__name__, found=found)
     if found is not None and found_words is not None:
         problems.found.extend(vocabulary_problems(words or files, found_words, found.vocabulary))
@@ -116,6 +120,16 @@ def examine(spec: Spec, task: Task, files: SourceFiles, words: SourceFiles | Non
         needs_library=bool(modules) and needs_the_library(files),
         notes=(*notes, *_notes(spec, raw, group, dtype)),
     )
+
+
+def _fit(files: SourceFiles, model_class: type[Any], config: Any, group: WeightGroup, dtype: str) -> Fit:
+    try:
+        return fit(model_class, config, group.tensors, dtype)
+    except Exception as error:  # an architecture may raise anything over a config that makes no sense
+        reason = " ".join(str(error).split())
+        raise files.refusal(
+            "broken-checkpoint", f"the library cannot make a {model_class.__name__} of the checkpoint: {reason}"
+        ) from error
 
 
 def _tokenizer(spec: Spec, task: Task, files: SourceFiles, words: SourceFiles | None, folder: str) -> Tokenizer | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ VOCABULARIES = (
     "tekken.json",
     "vocab",
 )
+# Files that a tokenizer without a tokenizer.json reads by the sentencepiece package.
+SENTENCEPIECES = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "source.spm", "spm.model")
 AROUND = (
     "config.json",
     "tokenizer_config.json",
@@ -41,10 +44,13 @@ AROUND = (
 
 @dataclass(frozen=True, slots=True)
 class Tokenizer:
-    """The tokenizer of a deployment. ``size``: one more than the greatest id it can give."""
+    """The tokenizer of a deployment. ``size``: one more than the greatest id it can give. ``packages``: what it needs
+    beside the library.
+    """
 
     class_name: str
     size: int
+    packages: tuple[str, ...] = ()
 
 
 def tokenizer(files: SourceFiles, folder: str, options: FrozenDict) -> Tokenizer:
@@ -65,7 +71,9 @@ def tokenizer(files: SourceFiles, folder: str, options: FrozenDict) -> Tokenizer
                 (Path(place) / name).symlink_to(files.reader.small(f"{folder}{name}").absolute())
         loaded = _load(files, place, options)
         vocabulary: dict[str, int] = loaded.get_vocab()
-    return Tokenizer(type(loaded).__name__, max(vocabulary.values(), default=-1) + 1)
+    pieces = not loaded.is_fast and any(files.has(f"{folder}{name}") for name in SENTENCEPIECES)
+    packages = ("sentencepiece",) if pieces else ()
+    return Tokenizer(type(loaded).__name__, max(vocabulary.values(), default=-1) + 1, packages)
 
 
 def vocabulary_problems(files: SourceFiles, found: Tokenizer, rows: int | None) -> Iterator[Problem]:
@@ -85,7 +93,9 @@ def _load(files: SourceFiles, place: str, options: FrozenDict) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(place, trust_remote_code=False, local_files_only=True, **thaw(options))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # advice to users of the library, which are no problems here
+            return AutoTokenizer.from_pretrained(place, trust_remote_code=False, local_files_only=True, **thaw(options))
     except Exception as error:
         raise files.refusal(
             "broken-tokenizer", f"the library cannot load the tokenizer: {_without(place, str(error))}"

@@ -133,6 +133,7 @@ def test_every_problem_at_once(own_copy, tmp_path):
         ({"_attn_implementation": "someone/kernel"}, "downloads a kernel"),
         ({"nested": {"attn_implementation": {"text": "someone/kernel@main"}}}, "downloads a kernel"),
         ({"dim": "wide"}, "refuses config.json"),
+        ({"n_heads": 5}, "cannot make a DistilBertForSequenceClassification"),
     ],
 )
 def test_configs_refused(config, said, own_copy, tmp_path):
