@@ -38,7 +38,8 @@ class Examined:
     weights first, then those of other modules. ``fit`` is None for a quantised checkpoint, whose tensors only the
     quantiser understands. ``components``: each component of the task -> its class. ``dtype``: of the deployment,
     resolved. ``dimension``: of an embedding, where there is one.
-    ``needs_library``: whether the runtime needs sentence-transformers itself.
+    ``needs_library``: whether the runtime needs sentence-transformers itself. ``packages``: what the tokenizer needs
+    beside the library.
     """
 
     folder: str
@@ -50,6 +51,7 @@ class Examined:
     dtype: str
     dimension: int | None
     needs_library: bool
+    packages: tuple[str, ...]
     notes: tuple[str, ...]
 
 
@@ -77,16 +79,12 @@ def examine(spec: Spec, task: Task, files: SourceFiles, words: SourceFiles | Non
 
     Raises SpecError with every problem found.
     """
-    dense = task.library == "sentence-transformers"
-    modules = dense_modules(files) if dense else ()
+    modules = dense_modules(files) if task.library == "sentence-transformers" else ()
     folder = modules[0].folder if modules else ""
     raw = raw_config(files, folder)
     problems = _Problems()
-    choose: Callable[[Any], type[Any]] = lambda config: (  # noqa: E731 - one choice, used once
-        encoder_class(files, config) if dense else task_class(files, config, task)
-    )
     config = problems.attempt(lambda: library_config(files, folder))
-    model_class = problems.attempt(lambda: choose(config)) if config is not None else None
+    model_class = problems.attempt(lambda: _model_class(files, config, task)) if config is not None else None
     group = problems.attempt(lambda: weight_group(files, folder))
     found_words = problems.attempt(lambda: _tokenizer(spec, task, files, words, folder))
     processors = problems.attempt(lambda: _processors(task, files))
@@ -118,8 +116,13 @@ def examine(spec: Spec, task: Task, files: SourceFiles, words: SourceFiles | Non
         dtype=dtype,
         dimension=width,
         needs_library=bool(modules) and needs_the_library(files),
+        packages=found_words.packages if found_words else (),
         notes=(*notes, *_notes(spec, raw, group, dtype)),
     )
+
+
+def _model_class(files: SourceFiles, config: Any, task: Task) -> type[Any]:
+    return encoder_class(files, config) if task.library == "sentence-transformers" else task_class(files, config, task)
 
 
 def _fit(files: SourceFiles, model_class: type[Any], config: Any, group: WeightGroup, dtype: str) -> Fit:

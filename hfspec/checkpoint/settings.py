@@ -13,11 +13,23 @@ from hfspec.ir.tree import Tree
 from hfspec.tasks.task import Task
 
 GENERATION_CONFIG = "generation_config.json"
+SEQ2SEQ = "AutoModelForSeq2SeqLM"
 OUR_DEFAULT = "hfspec default"
+TASK_PARAMS = "task_specific_params of config.json"
 # A default gives way when one of these is said, since they decide the same thing.
 GIVES_WAY = {"max_new_tokens": ("max_length", "max_time")}
 # Bookkeeping of the library in generation_config.json.
 NOT_SETTINGS = ("transformers_version", "_from_model_config")
+
+
+def task_params(config: Mapping[str, Any], task: Task, written: str) -> dict[str, Any]:
+    """Settings that the checkpoint's config has for this task alone; they lie over its generation config where the task
+    is an encoder-decoder model's, as the library's pipelines had it. ``written``: the task's name in the spec.
+    """
+    specific = (config.get("task_specific_params") or {}).get(written) or {}
+    if task.auto_class != SEQ2SEQ or not isinstance(specific, Mapping):
+        return {}
+    return {name: value for name, value in sorted(specific.items()) if task.setting(name) is not None}
 
 
 def own_defaults(task: Task, spec: Spec, generation: Mapping[str, Any]) -> FrozenDict:
@@ -33,12 +45,18 @@ def own_defaults(task: Task, spec: Spec, generation: Mapping[str, Any]) -> Froze
 
 
 def setting_rows(
-    tree: Tree, spec: Spec, generation: Mapping[str, Any], defaults: FrozenDict, stored_dtype: str
+    tree: Tree,
+    spec: Spec,
+    generation: Mapping[str, Any],
+    specific: Mapping[str, Any],
+    defaults: FrozenDict,
+    stored_dtype: str,
 ) -> tuple[SettingRow, ...]:
     """The rows of the plan: the deployment's own keys first, then the inference settings by name."""
     inference = {
         **{key: SettingRow(key, defaults[key], OUR_DEFAULT) for key in defaults},
         **{key: SettingRow(key, generation[key], GENERATION_CONFIG) for key in generation},
+        **{key: SettingRow(key, specific[key], TASK_PARAMS) for key in specific},
         **{key: SettingRow(key, spec.inference[key], _origin(tree, ("model_config", key))) for key in spec.inference},
     }
     params = tuple(

@@ -39,6 +39,7 @@ AROUND = (
     "target.spm",
     "normalizer.json",
     "bpe.vocab",
+    "target_vocab.json",
 )
 
 
