@@ -13,10 +13,12 @@ from hfspec.runtime import generation
 from hfspec.runtime.audio import Wave
 from hfspec.runtime.batching import Item
 from hfspec.runtime.features import Features, SoundFeatures, shape_of, stacked
+from hfspec.runtime.parts import quiet
 from hfspec.runtime.settings import CHECKPOINT, Settings
 from hfspec.runtime.transcript import Chunk, Transcript, chunk_sizes, chunks
 from hfspec.tasks import speech_recognition as task
 
+THRESHOLDS = frozenset({"compression_ratio_threshold", "logprob_threshold", "no_speech_threshold"})
 OWN = ("return_timestamps", "language", "task")
 GIVEN = tuple(setting.name for setting in (*task.WHISPER, *task.GENERATION) if setting.name not in {"prompt", "seed"})
 
@@ -59,8 +61,8 @@ class WhisperRecognizer:
         sizes = chunk_sizes(self.features.rate, 1, settings)
         if sizes is not None and sizes[0] > self.window:
             raise ParamsError(
-                f"chunk_length_s: this Whisper hears {self.window / self.features.rate:g} s at once, and would leave out"
-                " the rest of a longer chunk."
+                f"chunk_length_s: this Whisper hears {self.window / self.features.rate:g} s at once, and would leave"
+                " out the rest of a longer chunk."
             )
         times = settings.get("return_timestamps")
         if times == "char":
@@ -111,15 +113,18 @@ class WhisperRecognizer:
         is_long = chunk is None and len(samples) > self.window
         whole = {"truncation": False, "padding": "longest"} if is_long else {}
         features = self.features(samples, row, return_attention_mask=True, **whole)
-        alone = row if is_long or self._samples(settings) else None
+        alone = (row, chunk.start if chunk else 0) if is_long or self._goes_alone(settings) else None
         heard = Heard(features, chunk, is_long, sound.seconds)
         beams = int(settings.get("num_beams") or 1)
         return Item(row, max(len(samples), self.window) * beams, heard, (shape_of(features), alone))
 
-    def _samples(self, settings: Settings) -> bool:
-        """Whether a row may be sampled, and must draw from its own seed."""
+    def _goes_alone(self, settings: Settings) -> bool:
+        """Whether company would be felt: what is sampled draws from its own seed, and words are timed by statistics
+        over all tokens of a batch, padding included.
+        """
         asked = settings.get("temperature")
-        return any(asked) if isinstance(asked, list | tuple) else bool(asked)
+        samples = any(asked) if isinstance(asked, list | tuple) else bool(asked)
+        return samples or settings.get("return_timestamps") == "word"
 
     def run(self, batch: Sequence[Item[Heard]], settings: Settings) -> list[Written]:
         import torch
@@ -131,7 +136,8 @@ class WhisperRecognizer:
 
     def _generate(self, inputs: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
         try:
-            made: Mapping[str, Any] = self.model.generate(**inputs, **options)
+            with quiet():  # the library repeats, as warnings, how it will read its own settings one day
+                made: Mapping[str, Any] = self.model.generate(**inputs, **options)
         except ValueError as error:
             raise ParamsError(f"Whisper refuses the settings: {error}") from error
         return made
@@ -147,7 +153,9 @@ class WhisperRecognizer:
             options["return_timestamps"] = True
         if times == "word":
             options["return_token_timestamps"] = True
-        if "temperature" in options and isinstance(options["temperature"], list):
+        if not options.keys().isdisjoint(THRESHOLDS):
+            options.setdefault("temperature", 0.0)  # the library compares with it
+        if isinstance(options.get("temperature"), list):
             options["temperature"] = tuple(options["temperature"])
         return {**options, **self._prompt(settings), "return_segments": True}
 
@@ -180,8 +188,6 @@ class WhisperRecognizer:
         return next((token for token in whole.flatten().tolist() if token in known), None)
 
     def joined(self, parts: Sequence[Written], settings: Settings) -> Transcript:
-        from hfspec.runtime.parts import quiet
-
         times = settings.get("return_timestamps")
         with quiet():  # the library warns of a last timestamp that is missing; it shows as null
             text, timed = self.words._decode_asr(  # noqa: SLF001 - what joins chunks by what they share lives there

@@ -22,6 +22,11 @@ TASKS = {
     "roberta-mnli": "text-classification",
     "gpt2": "text-generation",
     "llama-chat": "text-generation",
+    "wav2vec2-ctc": "automatic-speech-recognition",
+    "whisper": "automatic-speech-recognition",
+    "wav2vec2-keywords": "audio-classification",
+    "ast-tagging": "audio-classification",
+    "vit": "image-classification",
     "minilm-like": "feature-extraction",
     "st-dense": "feature-extraction",
 }
