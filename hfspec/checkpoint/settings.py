@@ -50,6 +50,7 @@ def setting_rows(
     generation: Mapping[str, Any],
     specific: Mapping[str, Any],
     defaults: FrozenDict,
+    *,
     stored_dtype: str,
 ) -> tuple[SettingRow, ...]:
     """The rows of the plan: the deployment's own keys first, then the inference settings by name."""

@@ -79,10 +79,12 @@ class TokenLanguages(Languages):
 
 
 class PairLanguages(Languages):
-    """A prefix a pair of languages."""
+    """A prefix a pair of languages. ``instructed``: the deployment's prompt template says what to do, so that no pair
+    need be named.
+    """
 
-    def __init__(self, prefixes: Mapping[tuple[str, str], str]) -> None:
-        self.prefixes = prefixes
+    def __init__(self, prefixes: Mapping[tuple[str, str], str], *, instructed: bool) -> None:
+        self.prefixes, self.instructed = prefixes, instructed
 
     def check(self, source: str | None, target: str | None) -> None:
         for place, code in enumerate((source, target)):
@@ -91,12 +93,12 @@ class PairLanguages(Languages):
                 raise LanguageError(f"the checkpoint does not translate {WAYS[place]} {code!r}; {self._pairs()}.")
 
     def direction(self, source: str | None, target: str | None, *, started: bool = False) -> Direction:  # noqa: ARG002
-        if source is None and target is None:
+        if source is None and target is None and self.instructed:
             return Direction()
         self.check(source, target)
         if source is None or target is None:
-            missing = "src_lang" if source is None else "tgt_lang"
-            raise LanguageError(f"{missing} is not said; {self._pairs()}.")
+            missing = [name for name, code in (("src_lang", source), ("tgt_lang", target)) if code is None]
+            raise LanguageError(f"{' and '.join(missing)} must be said; {self._pairs()}.")
         if (source, target) not in self.prefixes:
             raise LanguageError(f"the checkpoint does not translate from {source!r} into {target!r}; {self._pairs()}.")
         return Direction(prefix=self.prefixes[source, target])
@@ -132,8 +134,8 @@ class OnePair(Languages):
 WAYS = ("from", "into")
 
 
-def languages_of(words: Any, config: Any, generation_config: Any) -> Languages:
-    """The languages of a checkpoint, from its tokenizer and its two configs."""
+def languages_of(words: Any, config: Any, generation_config: Any, *, instructed: bool) -> Languages:
+    """The languages of a checkpoint, from its tokenizer and its two configs; ``instructed`` as PairLanguages has it."""
     codes = _language_tokens(words)
     if codes:
         stated = (generation_config.forced_bos_token_id, generation_config.decoder_start_token_id)
@@ -141,7 +143,7 @@ def languages_of(words: Any, config: Any, generation_config: Any) -> Languages:
         return TokenLanguages(codes, own, starts=any(token in codes.values() for token in stated))
     prefixes = _prefixes(getattr(config, "task_specific_params", None) or {})
     if prefixes:
-        return PairLanguages(prefixes)
+        return PairLanguages(prefixes, instructed=instructed)
     marked = getattr(words, "supported_language_codes", ())
     return OnePair(f"; write one of {', '.join(marked[:3])}, … before each text" if marked else "")
 

@@ -26,7 +26,8 @@ class Translation(Seq2Seq):
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         deployment = place.manifest.deployment
-        self.languages = languages_of(self.words, self.model.config, self.base)
+        instructed = self.template is not None
+        self.languages = languages_of(self.words, self.model.config, self.base, instructed=instructed)
         self.named: Pair = (
             from_task_name(deployment.task_as_written) if self.languages.reads_task_name else (None, None)
         )

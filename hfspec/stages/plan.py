@@ -10,7 +10,7 @@ from hfspec.checkpoint.card import card, card_files, licence
 from hfspec.checkpoint.config_rewrite import says, with_dtype
 from hfspec.checkpoint.examination import Examined, examine
 from hfspec.checkpoint.requirements import requirement_lines, versions
-from hfspec.checkpoint.settings import GENERATION_CONFIG, generation_settings, own_defaults, setting_rows
+from hfspec.checkpoint.settings import GENERATION_CONFIG, generation_settings, own_defaults, setting_rows, task_params
 from hfspec.checkpoint.signature import signature
 from hfspec.checkpoint.source_files import SourceFiles, source_files
 from hfspec.checkpoint.targets import target_problems
@@ -44,14 +44,17 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
     found = examine(spec, task, model, words)
     name = spec.name or PurePath(tree.file).stem
     generation = _generation(task, model, found)
-    defaults = own_defaults(task, spec, generation)
+    specific = task_params(found.config, task, spec.task)
+    defaults = own_defaults(task, spec, {**generation, **specific})
     document = FrozenDict(_resolved_document(spec, name, resolved))
     licence_step, licence_note = licence(model)
     steps = (*_model_steps(spec, model, found), *_component_steps(words), card(model, name), licence_step)
     problems = tuple(target_problems(model, steps))
     if problems:
         raise SpecError(problems)
-    libraries = versions(*task.requirements, *(["sentence-transformers"] if found.needs_library else []))
+    libraries = versions(
+        *task.requirements, *found.packages, *(["sentence-transformers"] if found.needs_library else [])
+    )
     main = _saving(spec, found)
     size = sum(weight_bytes(group, main) for group in found.groups)
     return Plan(
@@ -65,7 +68,7 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
         parameters=sum(parameters(group) for group in found.groups),
         weight_bytes=size,
         memory_bytes=_memory(found, main) if found.fit else size,
-        settings=setting_rows(tree, spec, generation, defaults, found.dtype),
+        settings=setting_rows(tree, spec, generation, specific, defaults, stored_dtype=found.dtype),
         requirements=requirement_lines(libraries),
         versions=libraries,
         metadata=spec.metadata,

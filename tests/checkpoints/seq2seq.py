@@ -65,7 +65,7 @@ def t5(folder: Path) -> None:
     tokenizer = T5Tokenizer(
         vocab=sentencepieces.unigram(["<pad>", "</s>", "<unk>"], [f"<extra_id_{n}>" for n in range(9, -1, -1)]),
         extra_ids=10,
-        model_max_length=64,
+        model_max_length=128,
     )
     config = T5Config(
         vocab_size=len(tokenizer),
@@ -91,7 +91,7 @@ def bart(folder: Path) -> None:
         vocab_size=len(tokenizer),
         **BART_SIZES,
         prefix=" ",
-        task_specific_params={"summarization": {"max_length": 20, "min_length": 4, "num_beams": 4}},
+        task_specific_params={"summarization": {"max_length": 21, "min_length": 4, "num_beams": 4}},
     )
     model = BartForConditionalGeneration(config)
     model.generation_config = GenerationConfig(
@@ -142,7 +142,7 @@ def nllb(folder: Path) -> None:
 
     tokens, merges = sentencepieces.bpe(SPECIAL)
     tokenizer = NllbTokenizer(vocab=tokens, merges=merges, model_max_length=128)
-    write(folder, m2m100_model(len(tokenizer), max_length=20), tokenizer, seed=33, change=livelier(2, 1.5))
+    write(folder, m2m100_model(len(tokenizer), max_length=19), tokenizer, seed=33, change=livelier(2, 1.5))
 
 
 def m2m100(folder: Path) -> None:
@@ -159,7 +159,7 @@ def m2m100(folder: Path) -> None:
         model_max_length=128,
     )
     size = len(tokenizer) + tokenizer.num_madeup_words
-    write(folder, m2m100_model(size, max_length=20, num_beams=5), tokenizer, seed=30, change=livelier(2, 1.5))
+    write(folder, m2m100_model(size, max_length=19, num_beams=5), tokenizer, seed=30, change=livelier(2, 1.5))
 
 
 def marian(folder: Path) -> None:
@@ -184,7 +184,7 @@ def marian(folder: Path) -> None:
         decoder_start_token_id=pad,
         eos_token_id=0,
         forced_eos_token_id=0,
-        max_length=20,
+        max_length=19,
         no_repeat_ngram_size=2,
         num_beams=4,
         pad_token_id=pad,
