@@ -40,7 +40,7 @@ Generated from the code by `make docs`. Every problem of a spec is reported at o
 | what is wrong | Python | exit code | what to do |
 |---|---|---|---|
 | the spec | `SpecError`, with `.problems` | 1 | mend what is listed |
-| a call, or what predict is given | `UsageError`, `InputError`, `ParamsError` | 2 | the message names the argument or row |
+| a call, or data given to predict | `UsageError`, `InputError`, `ParamsError` | 2 | see the argument or row it names |
 | the world: hub, network, disk | `SourceError`, `StorageError` | 3 | the message says whether trying again can help |
 | bytes that differ from the manifest | `VerificationError`, with `.files` | 4 | compile or fetch the artifact again |
 
