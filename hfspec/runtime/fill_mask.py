@@ -10,9 +10,10 @@ from hfspec.errors import InputError, ParamsError, UsageError
 from hfspec.runtime import parts
 from hfspec.runtime.batching import Item
 from hfspec.runtime.family import Family, Place, Row
+from hfspec.runtime.padding import Padding
 from hfspec.runtime.prompt import filled
 from hfspec.runtime.settings import Settings
-from hfspec.runtime.tokens import Tokens, encode, padding_group, refuse_overlong
+from hfspec.runtime.tokens import Tokens, encode, refuse_overlong
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class FillMask(Family):
         self.template = place.manifest.deployment.prompt_template
         self.limit = parts.longest(self.model, self.words)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
+        self.padding = Padding(self.model, self.words, self.pad, self.limit)
 
     def _targets(self, settings: Settings) -> list[int] | None:
         """The token ids to choose among, None for all; raises ParamsError for a word that is not one token."""
@@ -87,8 +89,8 @@ class FillMask(Family):
         for row, text, mine in zip(rows, texts, tokens, strict=True):
             self._require_mask(row, text, mine)
         return [
-            Item(row.number, len(mine["input_ids"]), Masked(mine, targets), padding_group(self.words, mine))
-            for row, mine in zip(rows, tokens, strict=True)
+            Item(row.number, len(mine["input_ids"]), Masked(mine, targets), group)
+            for row, mine, group in zip(rows, tokens, self.padding.groups(tokens), strict=True)
         ]
 
     def _require_mask(self, row: Row, text: str, tokens: Tokens) -> None:

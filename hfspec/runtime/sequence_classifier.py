@@ -8,6 +8,7 @@ from typing import Any
 
 from hfspec.runtime import parts
 from hfspec.runtime.family import Family, Place
+from hfspec.runtime.padding import Padding
 from hfspec.runtime.tokens import Tokens
 
 
@@ -21,20 +22,22 @@ class SequenceClassifier(Family):
         self.device = place.device
         self.limit = parts.longest(self.model, self.words)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
+        self.padding = Padding(self.model, self.words, self.pad, self.limit)
         self.takes_use_cache = "use_cache" in inspect.signature(self.model.forward).parameters
 
-    def group(self, alone: Hashable, tokens: Tokens) -> Hashable:
-        """The group of an item; ``alone``: one that no other item has.
+    def groups(self, sequences: Sequence[Tokens]) -> list[Hashable]:
+        """The group of each sequence, so that padding is not seen.
 
-        Padding must not be seen: a decoder that knows no padding token takes one item at a time, and a model padded on
-        the left, which reads its answer off the end, only items of one length. An encoder-decoder reads its answer at
-        the last end token and takes only items with as many of them.
+        A decoder that knows no padding token takes one sequence at a time, a model that sees padding only sequences of
+        one length, and an encoder-decoder, which reads its answer at the last end token, only those with as many.
         """
-        ids, config = tokens["input_ids"], self.model.config
+        config = self.model.config
         if config.pad_token_id is None and (self.takes_use_cache or self.words.pad_token_id is None):
-            return ("alone", alone)
-        ends = ids.count(config.eos_token_id) if config.is_encoder_decoder else 0
-        return (len(ids) if self.words.padding_side == "left" else 0, ends)
+            return list(range(len(sequences)))
+        ends = [
+            tokens["input_ids"].count(config.eos_token_id) if config.is_encoder_decoder else 0 for tokens in sequences
+        ]
+        return list(zip(self.padding.groups(sequences), ends, strict=True))
 
     def logits(self, rows: Sequence[Tokens]) -> Any:
         """(rows, labels), a tensor of float32 on the CPU."""

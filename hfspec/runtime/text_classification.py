@@ -29,8 +29,8 @@ class TextClassification(SequenceClassifier):
         if not settings.get("truncation"):
             refuse_overlong(rows, tokens, self.limit)
         return [
-            Item(row.number, len(mine["input_ids"]), mine, self.group(row.number, mine))
-            for row, mine in zip(rows, tokens, strict=True)
+            Item(row.number, len(mine["input_ids"]), mine, group)
+            for row, mine, group in zip(rows, tokens, self.groups(tokens), strict=True)
         ]
 
     def _encode(self, rows: Sequence[Row], settings: Settings, *, paired: bool) -> list[Tokens]:

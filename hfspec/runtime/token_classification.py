@@ -11,8 +11,9 @@ from hfspec.runtime import parts
 from hfspec.runtime.batching import Item
 from hfspec.runtime.entities import Entity, Piece, entities, without_overlap
 from hfspec.runtime.family import Family, Place, Row
+from hfspec.runtime.padding import Padding
 from hfspec.runtime.settings import Settings
-from hfspec.runtime.tokens import Tokens, padding_group, refuse_overlong
+from hfspec.runtime.tokens import Tokens, refuse_overlong
 
 BY_WORD = ("first", "average", "max")
 
@@ -39,6 +40,7 @@ class TokenClassification(Family):
         self.device = place.device
         self.limit = parts.longest(self.model, self.words)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
+        self.padding = Padding(self.model, self.words, self.pad, self.limit)
         self.fast = bool(self.words.is_fast)
         self.marks_subwords = self.fast and bool(
             getattr(self.words.backend_tokenizer.model, "continuing_subword_prefix", None)
@@ -75,11 +77,12 @@ class TokenClassification(Family):
         )
         owners = encoded.get("overflow_to_sample_mapping", range(len(rows)))
         found = [(rows[owner], self._window(rows[owner], encoded, place)) for place, owner in enumerate(owners)]
+        tokens = [window.tokens for _, window in found]
         if settings.get("stride") is None and not settings.get("truncation"):
-            refuse_overlong(rows, [window.tokens for _, window in found], self.limit)
+            refuse_overlong(rows, tokens, self.limit)
         return [
-            Item(row.number, len(window.special), window, padding_group(self.words, window.tokens))
-            for row, window in found
+            Item(row.number, len(window.special), window, group)
+            for (row, window), group in zip(found, self.padding.groups(tokens), strict=True)
         ]
 
     def _cut(self, settings: Settings) -> dict[str, Any]:

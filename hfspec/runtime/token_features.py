@@ -10,9 +10,10 @@ from typing import Any
 from hfspec.runtime import parts
 from hfspec.runtime.batching import Item
 from hfspec.runtime.family import Family, Place, Row
+from hfspec.runtime.padding import Padding
 from hfspec.runtime.prompt import filled
 from hfspec.runtime.settings import Settings
-from hfspec.runtime.tokens import Tokens, encode, padding_group, refuse_overlong
+from hfspec.runtime.tokens import Tokens, encode, refuse_overlong
 
 OFFSETS = "offset_mapping"
 
@@ -44,6 +45,7 @@ class TokenFeatures(Family):
         self.template = place.manifest.deployment.prompt_template
         self.limit = parts.longest(self.model, self.words)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
+        self.padding = Padding(self.model, self.words, self.pad, self.limit)
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Tokens]]:
         texts = [filled(self.template, row.values["text"]) for row in rows]
@@ -52,8 +54,8 @@ class TokenFeatures(Family):
         if not cut:
             refuse_overlong(rows, tokens, self.limit)
         return [
-            Item(row.number, len(mine["input_ids"]), mine, padding_group(self.words, mine))
-            for row, mine in zip(rows, tokens, strict=True)
+            Item(row.number, len(mine["input_ids"]), mine, group)
+            for row, mine, group in zip(rows, tokens, self.padding.groups(tokens), strict=True)
         ]
 
     def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> list[Features]:  # noqa: ARG002

@@ -29,11 +29,3 @@ def refuse_overlong(rows: Sequence[Row], tokens: Sequence[Tokens], limit: int) -
                 " shorten it, or set truncation: true to have it cut.",
                 row=row.number,
             )
-
-
-def padding_group(words: Any, tokens: Tokens) -> int | None:
-    """The group of an item whose answer is one a token: padding on the right is not seen where a mask says what it is;
-    without one, and where positions are counted from the right, only items of one length share a batch.
-    """
-    is_seen = "attention_mask" not in tokens or words.padding_side == "left"
-    return len(tokens["input_ids"]) if is_seen else None

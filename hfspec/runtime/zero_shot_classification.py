@@ -68,12 +68,14 @@ class ZeroShotClassification(SequenceClassifier):
         asked = [(row, *pair) for row in rows for pair in _hypotheses(row, settings)]
         texts = [row.values["sequences"] for row, _, _ in asked]
         tokens = encode(self.words, texts, [sentence for _, _, sentence in asked])
-        items = []
-        for place, ((row, label, sentence), mine) in enumerate(zip(asked, tokens, strict=True)):
-            kept = mine if len(mine["input_ids"]) <= self.limit else self._cut(row, sentence, mine, settings)
-            content = Hypothesis(row.values["sequences"], label, kept)
-            items.append(Item(row.number, len(kept["input_ids"]), content, self.group(place, kept)))
-        return items
+        kept = [
+            mine if len(mine["input_ids"]) <= self.limit else self._cut(row, sentence, mine, settings)
+            for (row, _, sentence), mine in zip(asked, tokens, strict=True)
+        ]
+        return [
+            Item(row.number, len(mine["input_ids"]), Hypothesis(row.values["sequences"], label, mine), group)
+            for (row, label, _), mine, group in zip(asked, kept, self.groups(kept), strict=True)
+        ]
 
     def _cut(self, row: Row, sentence: str, tokens: Tokens, settings: Settings) -> Tokens:
         """The pair with its text cut and its hypothesis whole; raises InputError where that is not asked or no use."""

@@ -199,6 +199,38 @@ def test_an_encoder_decoder_that_needs_a_target_answers_with_its_encoder(build, 
     assert_states(answer, truth)
 
 
+@pytest.mark.parametrize("task", ["feature-extraction", "token-classification", "zero-shot-classification"])
+def test_a_model_that_sees_padding_answers_rows_as_alone(build, tmp_path, task):
+    """Its convolutions reach over the end of a text into what pads it."""
+    import transformers
+
+    from tests.checkpoints import vocabulary
+    from tests.checkpoints.classifiers import BERT_SIZES, labels
+    from tests.checkpoints.writing import write
+
+    heads = {"feature-extraction": "Model", "token-classification": "ForTokenClassification"}
+    words = vocabulary.wordpiece(128)
+    names = labels(["contradiction", "neutral", "entailment"])
+    config = transformers.ConvBertConfig(vocab_size=len(words), embedding_size=32, **BERT_SIZES, **names)
+    made = getattr(transformers, f"ConvBert{heads.get(task, 'ForSequenceClassification')}")(config)
+    write(tmp_path / "convbert", made, words, seed=41)
+    predictor = hfspec.load(build(tmp_path / "convbert", task, library="transformers"))
+    data = [PLAIN, "a", "", "the quick brown fox jumps over the lazy dog " * 3, PLAIN]
+    if task.startswith("zero"):
+        data = [{"sequences": text, "candidate_labels": ["happy", "a very sad film"]} for text in data]
+    numbers = [numbers_in(row) for row in predictor.predict(data, outputs="full")]
+    assert [len(row) for row in numbers] == [len(numbers_in(predictor.predict(row, outputs="full")[0])) for row in data]
+    for row, mine in zip(data, numbers, strict=True):
+        assert mine == pytest.approx(numbers_in(predictor.predict(row, outputs="full")[0]), abs=1e-5)
+
+
+def numbers_in(answer):
+    """Every score or state in a row of full output."""
+    if "entities" in answer:
+        return [entity["score"] for entity in answer["entities"]]
+    return np.ravel(answer.get("features", answer.get("scores"))).tolist()
+
+
 def test_a_spec_with_settings_of_the_other_library_is_refused(extractor):
     with pytest.raises(SpecError, match="normalize_embeddings"):
         extractor("bert-mlm", model_config={"normalize_embeddings": True})
