@@ -38,6 +38,10 @@ PUBLISHED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "facebook/bart-large-mnli": ("bart-mnli", "d7645e1", OTHER_FORMATS),
     "distilbert/distilbert-base-cased-distilled-squad": ("distilbert-squad", "564e9b5", OTHER_FORMATS),
     "deepset/roberta-base-squad2": ("roberta-squad2", "", OTHER_FORMATS),
+    "facebook/wav2vec2-base-960h": ("wav2vec2-ctc", "22aad52", ("tf_model.h5", "pytorch_model.bin")),
+    "openai/whisper-tiny": ("whisper", "", OTHER_FORMATS),
+    "superb/wav2vec2-base-superb-ks": ("wav2vec2-keywords", "372e048", ("pytorch_model.bin",)),
+    "google/vit-base-patch16-224": ("vit", "3f49326", OTHER_FORMATS),
     "google/tapas-base-finetuned-wtq": ("tapas-wtq", "e3dde19", ("tf_model.h5", "pytorch_model.bin")),
 }
 
