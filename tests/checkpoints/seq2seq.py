@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,6 +58,13 @@ def livelier(token: int, emphasis: float, attention: float = 4.0) -> Callable[[o
                     parameter.mul_(attention)
 
     return change
+
+
+def without_language(folder: Path) -> None:
+    """The published tokenizers state no language; the library writes its default into every tokenizer it saves."""
+    path = folder / "tokenizer_config.json"
+    config = {**json.loads(path.read_text(encoding="utf-8")), "src_lang": None, "tgt_lang": None}
+    path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def t5(folder: Path) -> None:
@@ -124,6 +132,7 @@ def mbart(folder: Path) -> None:
         bos_token_id=0, decoder_start_token_id=start, eos_token_id=2, pad_token_id=1, max_length=18, num_beams=4
     )
     write(folder, model, tokenizer, seed=30, change=livelier(2, 1.5))
+    without_language(folder)
 
 
 def m2m100_model(size: int, **generation: object):
@@ -143,6 +152,7 @@ def nllb(folder: Path) -> None:
     tokens, merges = sentencepieces.bpe(SPECIAL)
     tokenizer = NllbTokenizer(vocab=tokens, merges=merges, model_max_length=128)
     write(folder, m2m100_model(len(tokenizer), max_length=19), tokenizer, seed=33, change=livelier(2, 1.5))
+    without_language(folder)
 
 
 def m2m100(folder: Path) -> None:
@@ -160,6 +170,7 @@ def m2m100(folder: Path) -> None:
     )
     size = len(tokenizer) + tokenizer.num_madeup_words
     write(folder, m2m100_model(size, max_length=19, num_beams=5), tokenizer, seed=30, change=livelier(2, 1.5))
+    without_language(folder)
 
 
 def marian(folder: Path) -> None:
