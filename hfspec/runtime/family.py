@@ -16,10 +16,13 @@ from hfspec.tasks.task import Task
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of input: its place, counted from 0, and the values of the task's columns that it has."""
+    """One row of input: its place, counted from 0, and the values of the task's columns that it has. ``single``: it
+    came by itself, in no list, which matters to tasks that answer one row otherwise than a list of one.
+    """
 
     number: int
     values: Mapping[str, Any]
+    single: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,13 @@ class Family(ABC):
 
     def check(self, settings: Settings) -> None:  # noqa: B027 - most families have nothing to check
         """Raises ParamsError for settings that cannot work with this checkpoint."""
+
+    def rows(self, data: Any) -> list[Row] | None:  # noqa: ARG002 - of columns, most often
+        """The rows of input that has a form of its own, as a conversation has; None for rows of the task's columns.
+
+        Raises InputError naming the row.
+        """
+        return None
 
     @abstractmethod
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Any]]:

@@ -106,7 +106,9 @@ class Predictor:
         form = checked_form(outputs or self._outputs)
         settings = self._in_force(params)
         self._family.check(settings)
-        rows = to_rows(data, self._columns)
+        rows = self._family.rows(data)
+        if rows is None:
+            rows = to_rows(data, self._columns)
         results = self._results(rows, settings)
         if form == "full":
             return self._family.full(results, settings)

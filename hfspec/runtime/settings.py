@@ -18,8 +18,9 @@ MODEL_CONFIG = "model_config"
 LOAD = "model_config given to load"
 SIGNATURE = "signature.params default"
 PREDICT = "params given to predict"
+REQUEST = "the request"
 # Lowest to highest: a later layer wins. hfspec's defaults hold only where the checkpoint says nothing.
-ORDER = (HFSPEC_DEFAULT, CHECKPOINT, MODEL_CONFIG, LOAD, SIGNATURE, PREDICT)
+ORDER = (HFSPEC_DEFAULT, CHECKPOINT, MODEL_CONFIG, LOAD, SIGNATURE, PREDICT, REQUEST)
 
 INT32 = range(-(2**31), 2**31)
 INT64 = range(-(2**63), 2**63)
@@ -56,6 +57,12 @@ class Settings(Mapping[str, Any]):
     def rank(self, name: str) -> int:
         """The height of that layer; -1 when no layer has it."""
         return ORDER.index(self._inforce[name].origin) if name in self._inforce else -1
+
+    def over(self, values: Mapping[str, Any], origin: str = REQUEST) -> Settings:
+        """These settings with ``values`` laid over them, as from the layer ``origin``."""
+        laid = Settings({})
+        laid._inforce = {**self._inforce, **{name: InForce(value, origin) for name, value in values.items()}}
+        return laid
 
     def table(self) -> dict[str, InForce]:
         """Every setting in force, sorted by name."""

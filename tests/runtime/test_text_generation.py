@@ -343,6 +343,36 @@ def test_an_empty_prompt_without_a_token_to_begin_with_is_refused(build, checkpo
         predictor.predict(["hello", ""])
 
 
-def test_a_chat_is_refused_with_what_to_do(artifact):
-    with pytest.raises(InputError, match=r"list of chat messages.*give the prompt as text"):
-        hfspec.load(artifact("llama-chat")).predict([{"role": "user", "content": "hi"}])
+def test_a_chat_is_refused_with_what_to_do_where_there_is_no_template(artifact):
+    predictor = hfspec.load(artifact("gpt2"))
+    with pytest.raises(InputError, match=r"row 0: .*list of chat messages.*no chat template.*give the prompt as text"):
+        predictor.predict([{"role": "user", "content": "hi"}])
+    with pytest.raises(InputError, match=r"row 1: .*no chat template"):
+        predictor.predict(["hello", [{"role": "user", "content": "hi"}]])
+
+
+CHATS = [
+    [{"role": "user", "content": "user"}],
+    [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hello"}],
+]
+
+
+def chat_truths(folder, chats):
+    """What the library's pipeline makes the assistant say."""
+    pipe = pipeline_of(folder)
+    return [pipe(list(chat), **GREEDY)[0]["generated_text"][-1]["content"] for chat in chats]
+
+
+def test_messages_are_a_conversation_and_no_prompt(artifact, checkpoint):
+    predictor = hfspec.load(artifact("llama-chat"))
+    truth = chat_truths(checkpoint("llama-chat"), CHATS)
+    assert predictor.predict(CHATS[1]) == truth[1:]
+    assert predictor.predict(CHATS) == truth
+    assert predictor.predict([{"messages": chat} for chat in CHATS]) == truth
+    assert predictor.predict(["hello", CHATS[0]]) == [*truths(checkpoint("llama-chat"), ["hello"]), truth[0]]
+
+
+def test_a_template_is_put_around_the_last_user_message(artifact, checkpoint):
+    predictor = hfspec.load(artifact("llama-chat", prompt_template="Q: {prompt}"))
+    asked = [CHATS[1][0], {"role": "user", "content": "Q: hello"}]
+    assert predictor.predict(CHATS[1]) == chat_truths(checkpoint("llama-chat"), [asked])
