@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hfspec.checkpoint.codes import CODES as CHECKPOINT_CODES
 from hfspec.ir.signature import Column, Tensor
-from hfspec.language.codes import CODES
+from hfspec.language.codes import CODES as LANGUAGE_CODES
 from hfspec.language.schema import spec_schema
 from hfspec.tasks import table
 from hfspec.tasks.setting import Setting
@@ -121,7 +122,8 @@ def _setting_row(setting: Setting) -> str:
 
 def errors_page() -> str:
     """docs/errors.md."""
-    return ERRORS_HEAD + "".join(f"| `{code}` | {meaning} |\n" for code, meaning in sorted(CODES.items()))
+    codes = sorted({**LANGUAGE_CODES, **CHECKPOINT_CODES}.items())
+    return ERRORS_HEAD + "".join(f"| `{code}` | {meaning} |\n" for code, meaning in codes)
 
 
 def spec_page() -> str:

@@ -72,3 +72,12 @@ def hub(hub_server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub
     for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     return hub_server
+
+
+@pytest.fixture
+def permissions_enforced() -> Iterator[None]:
+    """File modes hold in this test, even for the superuser."""
+    from tests.permissions import enforced
+
+    with enforced():
+        yield

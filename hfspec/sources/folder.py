@@ -37,7 +37,7 @@ class FolderSource:
         if not any(file.path == path for file in self.files):
             raise SourceError(f"{self.name} has no file {path}.")
         file = self.folder / path
-        if not os.access(file, os.R_OK):
+        if not os.access(file, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
             raise SourceError(f"{self.name}: {path} may not be read; check its permissions.")
         return file
 

@@ -139,8 +139,7 @@ print(json.dumps([again, kept, ended(start()), os.listdir(place)]))
     assert forked(script, spec_for("bert-sentiment"), tmp_path / "out" / "target") == [3, True, 3, ["target"]]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to the superuser")
-def test_read_only_parent(spec_for, tmp_path):
+def test_read_only_parent(spec_for, tmp_path, permissions_enforced):
     parent = tmp_path / "closed"
     parent.mkdir(mode=0o555)
     with pytest.raises(hfspec.StorageError, match="cannot be written"):

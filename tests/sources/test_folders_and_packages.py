@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 
@@ -119,8 +118,7 @@ def test_a_file_that_is_not_listed(opened, copied):
         reader.fetch("../secret")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_file_that_may_not_be_read(opened, copied):
+def test_a_file_that_may_not_be_read(opened, copied, permissions_enforced):
     (copied / "config.json").chmod(0)
     _, reader = opened(path=str(copied))
     with pytest.raises(SourceError, match=r"config.json may not be read"):

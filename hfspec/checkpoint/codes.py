@@ -1,0 +1,26 @@
+"""The kinds of problem that examining a checkpoint can find: code -> what it means; docs/errors.md is made from it."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+CODES = MappingProxyType(
+    {
+        "broken-checkpoint": "A checkpoint that contradicts itself: its index, config or modules do not fit its files.",
+        "broken-tokenizer": "A tokenizer that the library cannot load.",
+        "cast-of-quantised": "A dtype asked for of a quantised checkpoint, which is kept as it is.",
+        "example-fails": "The emitted predictor did not answer the spec's input_example.",
+        "missing-tensors": "Tensors that the architecture needs and the checkpoint lacks, such as a head.",
+        "no-tokenizer": "No tokenizer where the task needs one.",
+        "no-weights": "No weights that can be used.",
+        "not-a-checkpoint": "A source without a config.json, or whose config names no architecture.",
+        "pickled-code": "A pickled checkpoint that holds more than tensors.",
+        "remote-code": "A checkpoint that needs code of its own.",
+        "task-not-possible": "A task that the architecture, or the library's class for it, cannot do.",
+        "unknown-architecture": "An architecture that the installed library does not have.",
+        "unsafe-path": "A file of a source whose name cannot be carried along safely.",
+        "vocabulary-too-large": "A tokenizer with more tokens than the model has embeddings.",
+        "wrong-shape": "A tensor of another shape than the config makes it.",
+        "wrong-tensors": "Weights that the library cannot load as the class it would use.",
+    }
+)
