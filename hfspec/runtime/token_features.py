@@ -11,11 +11,12 @@ from hfspec.runtime import parts
 from hfspec.runtime.batching import Item
 from hfspec.runtime.family import Family, Place, Row
 from hfspec.runtime.padding import Padding
-from hfspec.runtime.prompt import filled
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.tokens import Tokens, encode, refuse_overlong
 
 OFFSETS = "offset_mapping"
+# Encoder-decoders that read a text alone, by giving it to their decoder too. Of any other the encoder is read.
+READ_BY_DECODER = ("bart", "bigbird_pegasus", "fsmt", "led", "mbart", "mvp", "plbart")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,9 @@ class Features:
 
 
 class TokenFeatures(Family):
-    """Equal to what the library's feature-extraction pipeline answers for one row alone."""
+    """Equal to what the library's feature-extraction pipeline answers for one row alone. An encoder-decoder that needs
+    a second text, which that pipeline fails on, gives the states of its encoder.
+    """
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
@@ -40,15 +43,16 @@ class TokenFeatures(Family):
         # The pooler plays no part in the hidden states, and checkpoints trained with another head lack it.
         has_pooler = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
         unused: dict[str, Any] = {"add_pooling_layer": False} if has_pooler else {}
-        self.model = parts.model(place, model_class, **unused)
+        whole = parts.model(place, model_class, **unused)
+        takes_two = whole.config.is_encoder_decoder and whole.config.model_type not in READ_BY_DECODER
+        self.model = whole.get_encoder() if takes_two else whole
         self.device = place.device
-        self.template = place.manifest.deployment.prompt_template
-        self.limit = parts.longest(self.model, self.words)
+        self.limit = parts.longest(whole, self.words)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
         self.padding = Padding(self.model, self.words, self.pad, self.limit)
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Tokens]]:
-        texts = [filled(self.template, row.values["text"]) for row in rows]
+        texts = [self.prompt_text(row) for row in rows]
         cut: dict[str, Any] = {"truncation": True, "max_length": self.limit} if settings.get("truncation") else {}
         tokens = encode(self.words, texts, return_offsets_mapping=self.words.is_fast, **cut)
         if not cut:

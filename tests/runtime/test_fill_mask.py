@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import hfspec
-from hfspec.errors import InputError, ParamsError, SpecError
+from hfspec.errors import InputError, ParamsError, SpecError, UsageError
 from tests.runtime.texts import MIXED, shuffled
 
 MASKS = {"bert-mlm": "[MASK]", "roberta-mlm": "<mask>"}
@@ -214,3 +214,16 @@ def test_the_artifact_s_own_command_answers_json(build, checkpoint, pipeline_of)
 def test_a_checkpoint_without_a_language_model_head_is_refused(checkpoint, build):
     with pytest.raises(SpecError, match="has no language-model head"):
         build(checkpoint("bert-ner"), "fill-mask")
+
+
+def test_a_tokenizer_without_a_mask_is_refused(build, tmp_path, checkpoint):
+    import shutil
+
+    from tests.checkpoints import vocabulary
+
+    folder = shutil.copytree(checkpoint("roberta-mlm"), tmp_path / "maskless")
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    vocabulary.gpt2(128).save_pretrained(folder)
+    with pytest.raises(UsageError, match="no mask token"):
+        hfspec.load(build(folder, "fill-mask"))

@@ -177,26 +177,40 @@ def test_the_artifact_s_own_command_answers_json(build, checkpoint, alone):
     assert answer[1]["tokens"] == ["[CLS]", "b", "[SEP]"]
 
 
-def test_an_encoder_decoder_that_needs_a_target_answers_with_its_encoder(build, tmp_path):
+@pytest.mark.parametrize("architecture", ["T5", "Marian"])
+def test_an_encoder_decoder_that_needs_a_second_text_answers_with_its_encoder(build, tmp_path, architecture):
     import torch
-    from transformers import T5Config, T5EncoderModel, T5ForConditionalGeneration
+    import transformers
 
     from tests.checkpoints import vocabulary
+    from tests.checkpoints.writing import write
 
     words = vocabulary.wordpiece(64)
-    torch.manual_seed(3)
-    config = T5Config(vocab_size=len(words), d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4)
-    folder = tmp_path / "t5"
-    T5ForConditionalGeneration(config).save_pretrained(folder)
-    words.save_pretrained(folder)
-    model = T5EncoderModel.from_pretrained(folder).eval()
-    answer = hfspec.load(build(folder, "feature-extraction", library="transformers")).predict([PLAIN, "b"])
+    sizes = {
+        "T5": {"d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4},
+        "Marian": {
+            "encoder_layers": 2,
+            "decoder_layers": 2,
+            "encoder_attention_heads": 4,
+            "decoder_attention_heads": 4,
+            "encoder_ffn_dim": 64,
+            "decoder_ffn_dim": 64,
+            "max_position_embeddings": 64,
+            "pad_token_id": 0,
+            "decoder_start_token_id": 0,
+        },
+    }
+    config = getattr(transformers, f"{architecture}Config")(vocab_size=len(words), d_model=32, **sizes[architecture])
+    made = getattr(transformers, f"{architecture}Model")(config)
+    write(tmp_path / architecture, made, words, seed=42)
+    predictor = hfspec.load(build(tmp_path / architecture, "feature-extraction", library="transformers"))
+    encoder = made.get_encoder().eval()
     with torch.no_grad():
         truth = [
-            model(**words(text, return_tensors="pt", return_token_type_ids=False)).last_hidden_state[0].numpy()
+            encoder(**words(text, return_tensors="pt", return_token_type_ids=False)).last_hidden_state[0].numpy()
             for text in (PLAIN, "b")
         ]
-    assert_states(answer, truth)
+    assert_states(predictor.predict([PLAIN, "b"]), truth)
 
 
 @pytest.mark.parametrize("task", ["feature-extraction", "token-classification", "zero-shot-classification"])
