@@ -15,21 +15,7 @@ from PIL import Image
 
 import hfspec
 from hfspec.errors import InputError, ParamsError
-
-
-def picture(seed: int, size: tuple[int, int] = (40, 30)) -> Image.Image:
-    """Seeded noise under a gradient, RGB; ``size`` is (width, height)."""
-    width, height = size
-    slope = np.linspace(0, 160, width)[None, :, None] * np.ones((height, 1, 3))
-    noise = np.random.default_rng(seed).integers(0, 90, (height, width, 3))
-    return Image.fromarray((slope + noise).astype(np.uint8))
-
-
-def file_of(image: Image.Image, kind: str = "PNG", **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
+from tests.runtime.images import file_of, picture
 
 PICTURES = [picture(1), picture(2, (64, 64)), picture(3, (20, 90)), picture(1), picture(4)]
 
