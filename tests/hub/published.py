@@ -43,6 +43,12 @@ PUBLISHED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "superb/wav2vec2-base-superb-ks": ("wav2vec2-keywords", "372e048", ("pytorch_model.bin",)),
     "google/vit-base-patch16-224": ("vit", "3f49326", OTHER_FORMATS),
     "google/tapas-base-finetuned-wtq": ("tapas-wtq", "e3dde19", ("tf_model.h5", "pytorch_model.bin")),
+    "sshleifer/distilbart-cnn-12-6": ("bart", "a4f8f3e", OTHER_FORMATS),
+    "google-t5/t5-base": ("t5", "a9723ea", OTHER_FORMATS),
+    "google-t5/t5-small": ("t5", "", OTHER_FORMATS),
+    "declare-lab/flan-alpaca-large": ("t5", "", ("pytorch_model.bin", "training_args.bin")),
+    "mrm8488/t5-base-finetuned-common_gen": ("t5", "", ("pytorch_model.bin", "flax_model.msgpack")),
+    "facebook/nllb-200-distilled-600M": ("nllb", "", ("pytorch_model.bin",)),
 }
 
 
