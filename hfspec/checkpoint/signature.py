@@ -5,6 +5,7 @@ from __future__ import annotations
 from hfspec.ir import spec as specs
 from hfspec.ir.frozen import Json
 from hfspec.ir.signature import Column, Param, Signature, Tensor
+from hfspec.tasks.prompt_template import input_columns
 from hfspec.tasks.task import Task
 
 
@@ -16,7 +17,7 @@ def signature(spec: specs.Spec, task: Task, dimension: int | None) -> Signature:
         outputs = _columns(given.outputs)
     if given.output_tensor is not None:
         outputs = Tensor(given.output_tensor.dtype, given.output_tensor.shape)
-    inputs = task.inputs if given.inputs is None else _columns(given.inputs)
+    inputs = input_columns(task, spec.prompt_template) if given.inputs is None else _columns(given.inputs)
     return Signature(inputs, outputs, tuple(_param(name, param) for name, param in given.params.items()))
 
 

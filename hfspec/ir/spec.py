@@ -263,8 +263,9 @@ class SpecBase(Frozen):
     adapter: Adapter | None = Field(default=None, description="A PEFT adapter on top of the model.")
     prompt_template: Text | None = Field(
         default=None,
-        description="A text around each prompt, with one `{prompt}`; write literal braces twice: `{{` and `}}`.",
-        examples=["Classify: {prompt}"],
+        description="A text around each prompt. `{prompt}` is the prompt itself; any other slot, such as `{question}`, "
+        "is filled from the input column of its name. Write literal braces twice: `{{` and `}}`.",
+        examples=["Classify: {prompt}", "Context: {context}\nQuestion: {question}\nAnswer:"],
     )
     inference: Mapping = Field(
         default=FrozenDict(),

@@ -34,7 +34,7 @@ CODES = MappingProxyType(
         "override": "An override that cannot be read or applied.",
         "param-limits": "A param whose default or limits contradict each other or the setting.",
         "param-type": "A param whose default or choices are not of its type.",
-        "prompt-template": "A prompt template without exactly one `{prompt}`.",
+        "prompt-template": "A prompt template that cannot be read, or whose slots the input cannot fill.",
         "quote-text": "A text, such as a revision, that YAML reads as something else because it is not quoted.",
         "revision-without-repo": "A revision of something that is not a repository.",
         "source-place": "A source with no place, or more than one.",

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import PurePath
-from string import Formatter
 from typing import Any
 
 from hfspec.ir import spec as models
@@ -18,6 +17,7 @@ from hfspec.ir.tree import Tree
 from hfspec.language import params
 from hfspec.language.provenance import MISSING
 from hfspec.tasks import table
+from hfspec.tasks.prompt_template import prompt_template
 from hfspec.tasks.task import Task
 
 LATER = "It is part of the language and comes with a later version; remove it for now."
@@ -123,25 +123,40 @@ def _template(tree: Tree, task: Task | None) -> Iterator[Problem]:
     if task is not None and not task.prompt:
         message = f"A prompt template has no effect on the task {task.name}, whose input is no prompt."
         yield Problem("dead-key", message, tree.origin(path), path, remedy="Remove it.")
-    if fault := template_fault(template):
-        remedy = "Write `{prompt}` once; a brace that is meant literally is written twice, `{{` or `}}`."
-        yield Problem("prompt-template", fault, tree.origin(path), path, found=template[:80], remedy=remedy)
-
-
-def template_fault(template: str) -> str:
-    """What is wrong with a prompt template; empty when nothing is."""
     try:
-        fields = [part for part in Formatter().parse(template) if part[1] is not None]
-    except ValueError:
-        return "The template has a brace that is neither closed nor doubled."
-    names = [str(name) for _, name, _, _ in fields]
-    if strange := [name for name in names if name != "prompt"]:
-        return f"The template has `{{{strange[0]}}}`; it may have `{{prompt}}` only."
-    if len(names) != 1:
-        return f"The template has `{{prompt}}` {len(names)} times; it must have it once."
-    if fields[0][2] or fields[0][3]:
-        return "The template formats `{prompt}` in a way of its own; it is put in as it is."
-    return ""
+        slots = prompt_template(template).slots
+    except ValueError as fault:
+        remedy = "Write a slot as `{prompt}`; a brace that is meant literally is written twice, `{{` or `}}`."
+        yield Problem("prompt-template", str(fault), tree.origin(path), path, found=template[:80], remedy=remedy)
+        return
+    if task is not None and task.prompt:
+        yield from _slots(tree, task, slots)
+
+
+def _slots(tree: Tree, task: Task, slots: tuple[str, ...]) -> Iterator[Problem]:
+    """Whether the input has a text for each slot."""
+    path: KeyPath = ("prompt_template",)
+    if len(slots) > 1 and task.inputs[0].type != "string":
+        message = f"The template has the slots {', '.join(slots)}; the task {task.name} has one text to fill."
+        yield Problem("prompt-template", message, tree.origin(path), path, remedy="Keep one slot.")
+    if "messages" in slots:
+        message = "The slot `messages` has the name under which a conversation comes."
+        yield Problem("prompt-template", message, tree.origin(path), path, remedy="Give it another name.")
+    signature = tree.value.get("signature")
+    columns = signature.get("inputs") if isinstance(signature, Mapping) else None
+    if not isinstance(columns, tuple) or not all(isinstance(column, Mapping) for column in columns):
+        return
+    declared = {column.get("name"): column.get("type") for column in columns}
+    place: KeyPath = ("signature", "inputs")
+    for slot in slots if len(slots) > 1 else ():
+        if slot not in declared:
+            message = f"The template has the slot `{slot}`, and no column of the input has that name."
+            yield Problem("prompt-template", message, tree.origin(place), place, remedy=f"Add `name: {slot}`.")
+        elif declared[slot] != "string":
+            message = f"The column {slot} fills a slot of the template, which takes text."
+            yield Problem(
+                "prompt-template", message, tree.origin(place), place, expected="string", found=str(declared[slot])
+            )
 
 
 def _outputs(tree: Tree) -> Iterator[Problem]:

@@ -55,7 +55,6 @@ class CausalGeneration(Family):
         self.model = parts.model(place, parts.library_class(place.manifest.deployment.model_class))
         self.base = generation.taken_from(self.model)
         self.device = place.device
-        self.template = place.manifest.deployment.prompt_template
         self.chat = ChatTemplate(self.words, self.template)
         self.limit = parts.longest(self.model, self.words)
         takes = inspect.signature(self.model.forward).parameters

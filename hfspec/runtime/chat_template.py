@@ -62,7 +62,7 @@ class ChatTemplate:
             )
         if tools and not re.search(r"\btools\b", self.words.get_chat_template(tools=list(tools))):
             raise InputError("the model's chat template takes no tools; leave tools out.", row=row)
-        text = self._rendered(self._with_template(messages), row, tools)
+        text = self._rendered(self._with_template(messages, row), row, tools)
         return text, list(self.words(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     def _rendered(self, messages: list[Message], row: int, tools: Sequence[Any] | None) -> str:
@@ -77,11 +77,11 @@ class ChatTemplate:
         except (TemplateError, TypeError, ValueError, KeyError) as error:
             raise InputError(f"the model's chat template refuses the messages: {error}", row=row) from error
 
-    def _with_template(self, messages: Sequence[Message]) -> list[Message]:
+    def _with_template(self, messages: Sequence[Message], row: int) -> list[Message]:
         asked = [place for place, message in enumerate(messages) if message["role"] == "user"]
         result = [dict(message) for message in messages]
         if self.around is not None and asked:
-            result[asked[-1]]["content"] = filled(self.around, result[asked[-1]]["content"])
+            result[asked[-1]]["content"] = filled(self.around, result[asked[-1]]["content"], row)
         return result
 
 

@@ -16,6 +16,7 @@ from hfspec.errors import InputError
 from hfspec.runtime.cells import found
 from hfspec.runtime.chat_template import is_conversation
 from hfspec.runtime.family import Row
+from hfspec.runtime.inputs import Columns
 
 MESSAGES = "messages"
 FORMS = (
@@ -40,20 +41,32 @@ def to_conversations(data: Any) -> list[Row]:
     return [_row(number, item) for number, item in enumerate(data)]
 
 
-def among_prompts(data: Any) -> list[Row] | None:
-    """The rows of a task that takes prompts, when at least one of them is a conversation; None when none is."""
+def among_prompts(data: Any, columns: Columns) -> list[Row] | None:
+    """The rows of a task that takes prompts, under these columns, when at least one of them is a conversation; None
+    when none is.
+    """
     if is_conversation(data):
         return [Row(0, {MESSAGES: data})]
-    frame = _pandas(data, "DataFrame")
-    if isinstance(data, Mapping) or frame:
-        return to_conversations(data) if MESSAGES in data and "prompt" not in data else None
+    if isinstance(data, Mapping) or _pandas(data, "DataFrame"):
+        return to_conversations(data) if _names_messages(data, columns) else None
     values = data.tolist() if _pandas(data, "Series") else data
-    if not isinstance(values, list | tuple) or not any(_holds_messages(item) for item in values):
+    if not isinstance(values, list | tuple) or not any(_holds_messages(item, columns) for item in values):
         return None
-    return [
-        _row(number, item) if _holds_messages(item) else Row(number, {"prompt": _prompt(item, number)})
-        for number, item in enumerate(values)
-    ]
+    return [_prompt_or_messages(number, item, columns) for number, item in enumerate(values)]
+
+
+def _names_messages(data: Any, columns: Columns) -> bool:
+    return MESSAGES in data and not any(name in data for name in columns.names)
+
+
+def _holds_messages(item: Any, columns: Columns) -> bool:
+    return is_conversation(item) or (isinstance(item, Mapping) and _names_messages(item, columns))
+
+
+def _prompt_or_messages(number: int, item: Any, columns: Columns) -> Row:
+    if _holds_messages(item, columns):
+        return _row(number, item)
+    return columns.row(number, item) if isinstance(item, Mapping) else columns.bare(number, item)
 
 
 def listed(data: Any, column: str) -> list[Any] | None:
@@ -86,17 +99,6 @@ def _row(number: int, item: Any) -> Row:
     if MESSAGES not in item:
         raise InputError(_missing(MESSAGES, list(item)), row=number)
     return Row(number, {MESSAGES: item[MESSAGES]})
-
-
-def _holds_messages(item: Any) -> bool:
-    return is_conversation(item) or (isinstance(item, Mapping) and MESSAGES in item and "prompt" not in item)
-
-
-def _prompt(item: Any, number: int) -> str:
-    value = item.get("prompt") if isinstance(item, Mapping) else item
-    if not isinstance(value, str):
-        raise InputError(f"expected a prompt (text) or a list of messages, found {found(value)}.", row=number)
-    return value
 
 
 def _missing(name: str, given: Sequence[Any]) -> str:

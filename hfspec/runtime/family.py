@@ -10,6 +10,7 @@ from typing import Any
 
 from hfspec.ir.artifact import Manifest
 from hfspec.runtime.batching import Item
+from hfspec.runtime.prompt import prompt_text
 from hfspec.runtime.settings import Settings
 from hfspec.tasks.task import Task
 
@@ -49,6 +50,11 @@ class Family(ABC):
 
     def __init__(self, place: Place) -> None:
         self.task = place.task
+        self.template = place.manifest.deployment.prompt_template
+
+    def prompt_text(self, row: Row) -> str:
+        """What the model reads of a row whose input is a prompt: the spec's template around it, where there is one."""
+        return prompt_text(self.task, self.template, row.values)
 
     def own_settings(self) -> Mapping[str, Any]:
         """The settings that the checkpoint itself states: the lowest layer."""

@@ -11,7 +11,6 @@ from hfspec.runtime import parts
 from hfspec.runtime.batching import Item
 from hfspec.runtime.family import Family, Place, Row
 from hfspec.runtime.padding import Padding
-from hfspec.runtime.prompt import filled
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.tokens import Tokens, encode, refuse_overlong
 
@@ -52,7 +51,6 @@ class FillMask(Family):
             raise UsageError("the tokenizer has no mask token, which fill-mask needs; use the model's own tokenizer.")
         self.model = parts.model(place, parts.library_class(place.manifest.deployment.model_class))
         self.device = place.device
-        self.template = place.manifest.deployment.prompt_template
         self.limit = parts.longest(self.model, self.words)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
         self.padding = Padding(self.model, self.words, self.pad, self.limit)
@@ -81,7 +79,7 @@ class FillMask(Family):
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Masked]]:
         targets = self._targets(settings)
-        texts = [filled(self.template, row.values["text"]) for row in rows]
+        texts = [self.prompt_text(row) for row in rows]
         cut: dict[str, Any] = {"truncation": True, "max_length": self.limit} if settings.get("truncation") else {}
         tokens = encode(self.words, texts, **cut)
         if not cut:

@@ -19,21 +19,38 @@ from hfspec.errors import InputError
 from hfspec.ir.signature import Column, Tensor
 from hfspec.runtime.cells import BINARY_WORDS, checked, found, is_binary_mapping, is_missing
 from hfspec.runtime.family import Row
+from hfspec.tasks.prompt_template import input_columns
 from hfspec.tasks.task import Task
 
 FORMS = {"string": "text, a list of texts", "binary": f"{BINARY_WORDS}, a list of these"}
 
 
 class Columns:
-    """The columns a row may have: the task's, under the names that the signature gives them."""
+    """The columns a row may have: the task's, or the slots of its prompt template, under the names that the signature
+    gives them. A column of the signature that neither has is checked and left alone; the first such one stands for the
+    task's first column where the signature does not name that. ``main``: the column that a bare value fills.
+    """
 
-    def __init__(self, task: Task, declared: tuple[Column, ...] | Tensor) -> None:
-        own = {column.name: column for column in task.inputs}
-        first = task.inputs[0]
+    def __init__(self, task: Task, declared: tuple[Column, ...] | Tensor, template: str | None = None) -> None:
+        wanted = input_columns(task, template)
+        own = {column.name: column for column in wanted}
+        given = wanted if isinstance(declared, Tensor) else declared
+        first, named = wanted[0], {column.name for column in given}
         self.by_name: dict[str, Column] = {}
-        for column in task.inputs if isinstance(declared, Tensor) else declared:
-            meant = own.get(column.name, first) if column.name else first
-            self.by_name[column.name or str(first.name)] = Column(meant.type, meant.name, column.required)
+        self.target: dict[str, str] = {}
+        for column in given:
+            name = column.name or str(first.name)
+            meant = own.get(name)
+            if meant is None and first.name not in {*named, *self.target.values()}:
+                meant = first
+            self.by_name[name] = Column(meant.type if meant else column.type, name, column.required)
+            if meant is not None:
+                self.target[name] = str(meant.name)
+        self.main = next((name for name, target in self.target.items() if target == first.name), self.names[0])
+        self.is_pair = template is None and [column.type for column in given] == ["string", "string"] == self._types()
+
+    def _types(self) -> list[str]:
+        return [self.by_name[name].type for name in self.target]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -43,14 +60,10 @@ class Columns:
     def required(self) -> tuple[str, ...]:
         return tuple(name for name, column in self.by_name.items() if column.required)
 
-    @property
-    def is_pair(self) -> bool:
-        return [column.type for column in self.by_name.values()] == ["string", "string"]
-
     def allowed(self) -> str:
         """The forms of input, in words."""
         columns = ", ".join(name if name in self.required else f"{name} (optional)" for name in self.names)
-        values = FORMS.get(next(iter(self.by_name.values())).type, "a value, a list of values")
+        values = FORMS.get(self.by_name[self.main].type, "a value, a list of values")
         return (
             f"{values}, a dict or a list of dicts with the columns {columns}, a pandas Series or DataFrame,"
             " or a numpy array of such values"
@@ -58,11 +71,11 @@ class Columns:
 
     def is_value(self, data: Any) -> bool:
         """Whether a mapping or an array is one value of the first column, and no row or rows."""
-        if next(iter(self.by_name.values())).type != "binary":
+        if self.by_name[self.main].type != "binary":
             return False
         if _is_array(data):
             return not _holds_objects(data)
-        return is_binary_mapping(data) and self.names[0] not in data
+        return is_binary_mapping(data) and self.main not in data
 
     def row(self, number: int, values: Mapping[Any, Any]) -> Row:
         """The row that these named values make; raises InputError naming it."""
@@ -71,7 +84,9 @@ class Columns:
         for name, column in self.by_name.items():
             value = values.get(name)
             if name in values and not (is_missing(value) and not column.required):
-                result[str(column.name)] = checked(value, Column(column.type, name), number)
+                found_here = checked(value, column, number)
+                if name in self.target:
+                    result[self.target[name]] = found_here
         return Row(number, result)
 
     def bare(self, number: int, value: Any) -> Row:
@@ -80,10 +95,10 @@ class Columns:
             return self.row(number, dict(zip(self.names, value, strict=True)))
         if isinstance(value, list | tuple):
             raise InputError(f"expected one value, found {found(value)}; allowed: {self.allowed()}.", row=number)
-        others = [name for name in self.required if name != self.names[0]]
+        others = [name for name in self.required if name != self.main]
         if others:
             raise InputError(f"a value alone is not enough: columns {', '.join(self.required)} are needed.", row=number)
-        return self.row(number, {self.names[0]: value})
+        return self.row(number, {self.main: value})
 
     def check_names(self, given: Sequence[Any], number: int | None) -> None:
         for name in self.required:

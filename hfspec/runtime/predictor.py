@@ -56,7 +56,7 @@ class Predictor:
             LOAD: given,
             SIGNATURE: {param.name: param.default for param in self.signature.params},
         }
-        self._columns = Columns(place.task, self.signature.inputs)
+        self._columns = Columns(place.task, self.signature.inputs, deployment.prompt_template)
 
     @property
     def manifest(self) -> Manifest:

@@ -11,7 +11,6 @@ from hfspec.runtime import generation, parts
 from hfspec.runtime.batching import Item
 from hfspec.runtime.family import Family, Place, Row
 from hfspec.runtime.languages import Direction
-from hfspec.runtime.prompt import filled
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.tokens import Tokens, encode, refuse_overlong
 
@@ -52,7 +51,6 @@ class Seq2Seq(Family):
         self.model = parts.model(place, parts.library_class(place.manifest.deployment.model_class))
         self.base = generation.taken_from(self.model)
         self.device = place.device
-        self.template = place.manifest.deployment.prompt_template
         self.limit = parts.longest(self.model, self.words)
         self.specific = task_params(self.model.config, place.manifest.deployment.task_as_written)
         self.prefix = self.specific.get("prefix", getattr(self.model.config, "prefix", None)) or ""
@@ -86,7 +84,7 @@ class Seq2Seq(Family):
         return (own if isinstance(own, int) else parts.positions(self.model)) - 1
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Source]]:
-        texts = [self.prefix + filled(self.template, row.values["text"]) for row in rows]
+        texts = [self.prefix + self.prompt_text(row) for row in rows]
         tokens = self._encode(rows, texts, settings)
         sources = [Source(text, mine["input_ids"], Direction()) for text, mine in zip(texts, tokens, strict=True)]
         return [self._item(row, source, settings) for row, source in zip(rows, sources, strict=True)]

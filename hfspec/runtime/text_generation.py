@@ -12,7 +12,7 @@ from hfspec.runtime.batching import Item
 from hfspec.runtime.causal_generation import CausalGeneration, Continuation, Prompt, account
 from hfspec.runtime.chat_template import messages_of
 from hfspec.runtime.family import Place, Row
-from hfspec.runtime.prompt import filled
+from hfspec.runtime.inputs import Columns
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.tokens import encode
 
@@ -26,9 +26,10 @@ class TextGeneration(CausalGeneration):
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         self.prefix = getattr(self.model.config, "prefix", None) or ""
+        self.columns = Columns(place.task, place.manifest.signature.inputs, self.template)
 
     def rows(self, data: Any) -> list[Row] | None:
-        found = conversations.among_prompts(data)
+        found = conversations.among_prompts(data, self.columns)
         if found and not self.chat.exists:
             raise InputError(
                 "this is a list of chat messages (role, content), and the model has no chat template to put them to it;"
@@ -38,18 +39,18 @@ class TextGeneration(CausalGeneration):
         return found
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Prompt]]:
-        texts = [self.prefix + filled(self.template, row.values["prompt"]) for row in rows if "prompt" in row.values]
+        prompted = {row.number: self.prompt_text(row) for row in rows if "messages" not in row.values}
         special = settings.get("add_special_tokens")
         options = {} if special is None else {"add_special_tokens": special}
-        tokens = iter(encode(self.words, texts, **options))
+        tokens = iter(encode(self.words, [self.prefix + text for text in prompted.values()], **options))
         prompts = []
         for row in rows:
-            if "messages" in row.values:
+            if row.number not in prompted:
                 text, ids = self.chat.render(messages_of(row.values["messages"], row.number), row.number)
             else:
-                text, ids = filled(self.template, row.values["prompt"]), list(next(tokens)["input_ids"])
+                text, ids = prompted[row.number], list(next(tokens)["input_ids"])
             prompt = self.prompt(row.number, text, ids, settings)
-            prompts.append(replace(prompt, chat="messages" in row.values))
+            prompts.append(replace(prompt, chat=row.number not in prompted))
         return [self.item(row.number, prompt, settings) for row, prompt in zip(rows, prompts, strict=True)]
 
     def run(self, batch: Sequence[Item[Prompt]], settings: Settings) -> list[tuple[Continuation, ...]]:

@@ -9,7 +9,6 @@ from hfspec.errors import InputError, ParamsError
 from hfspec.runtime.batching import Item
 from hfspec.runtime.family import Place, Row
 from hfspec.runtime.languages import Direction, LanguageError, from_task_name, languages_of
-from hfspec.runtime.prompt import filled
 from hfspec.runtime.seq2seq import Answer, Seq2Seq, Source, task_params
 from hfspec.runtime.settings import CHECKPOINT, Settings
 from hfspec.runtime.tokens import Tokens
@@ -48,7 +47,7 @@ class Translation(Seq2Seq):
         pairs = [self._pair(row.values, settings) for row in rows]
         directions = [self._direction(row, pair, settings) for row, pair in zip(rows, pairs, strict=True)]
         texts = [
-            (direction.prefix or self.prefix) + filled(self.template, row.values["text"])
+            (direction.prefix or self.prefix) + self.prompt_text(row)
             for row, direction in zip(rows, directions, strict=True)
         ]
         tokens = self._encode_from(rows, texts, directions, settings)
