@@ -13,8 +13,8 @@ from hfspec.checkpoint.fit import Fit, fit
 from hfspec.checkpoint.modules import (
     WEIGHTED,
     Module,
-    dense_modules,
     dimension,
+    modules_of,
     needs_the_library,
     weight_problems,
 )
@@ -37,7 +37,8 @@ class Examined:
     """``folder``: where the transformers checkpoint lies in the source, empty or ending with a slash. ``groups``: its
     weights first, then those of other modules. ``fit`` is None for a quantised checkpoint, whose tensors only the
     quantiser understands. ``components``: each component of the task -> its class. ``dtype``: of the deployment,
-    resolved. ``dimension``: of an embedding, where there is one.
+    resolved. ``dimension``: how many numbers the answer for one row has, where
+    the task gives an array.
     ``needs_library``: whether the runtime needs sentence-transformers itself. ``packages``: what the tokenizer needs
     beside the library.
     """
@@ -79,7 +80,7 @@ def examine(spec: Spec, task: Task, files: SourceFiles, words: SourceFiles | Non
 
     Raises SpecError with every problem found.
     """
-    modules = dense_modules(files) if task.library == "sentence-transformers" else ()
+    modules = modules_of(files, task)
     folder = modules[0].folder if modules else ""
     raw = raw_config(files, folder)
     problems = _Problems()
@@ -102,8 +103,7 @@ def examine(spec: Spec, task: Task, files: SourceFiles, words: SourceFiles | Non
     if found is not None and found_words is not None:
         problems.found.extend(vocabulary_problems(words or files, found_words, found.vocabulary))
     others = _other_groups(problems, files, modules)
-    hidden = getattr(config, "hidden_size", None)
-    width = problems.attempt(lambda: dimension(files, modules, hidden)) if modules else None
+    width = problems.attempt(lambda: _width(task, files, modules, config))
     problems.settle()
     assert processors is not None
     return Examined(
@@ -115,14 +115,21 @@ def examine(spec: Spec, task: Task, files: SourceFiles, words: SourceFiles | Non
         components=FrozenDict({**processors, **({"tokenizer": found_words.class_name} if found_words else {})}),
         dtype=dtype,
         dimension=width,
-        needs_library=bool(modules) and needs_the_library(files),
+        needs_library=task.kind == "dense" and needs_the_library(files),
         packages=found_words.packages if found_words else (),
         notes=(*notes, *_notes(spec, raw, group, dtype)),
     )
 
 
 def _model_class(files: SourceFiles, config: Any, task: Task) -> type[Any]:
-    return encoder_class(files, config) if task.library == "sentence-transformers" else task_class(files, config, task)
+    return encoder_class(files, config) if task.kind == "dense" else task_class(files, config, task)
+
+
+def _width(task: Task, files: SourceFiles, modules: tuple[Module, ...], config: Any) -> int | None:
+    """How many numbers a row's answer has, where it is an embedding, or scores of more than one label."""
+    if task.kind == "cross-encoder":
+        return int(config.num_labels) if config.num_labels > 1 else None
+    return dimension(files, modules, getattr(config, "hidden_size", None)) if task.kind == "dense" else None
 
 
 def _fit(files: SourceFiles, model_class: type[Any], config: Any, group: WeightGroup, dtype: str) -> Fit:
@@ -180,7 +187,7 @@ def _check_fit(
 ) -> tuple[str, ...]:
     if found is None:
         return ("The checkpoint is quantised: its tensors are carried along unchanged and their shapes not checked.",)
-    encodes = task.library == "sentence-transformers" or task.auto_class == "AutoModel"
+    encodes = task.kind == "dense" or task.auto_class == "AutoModel"
     ignored = _pooler(found) if encodes else ()
     needed = _without_missing(found, ignored)
     problems.found.extend(fit_problems(files, needed, config, task.name, class_name))

@@ -8,18 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from hfspec.checkpoint.sentence_kind import refuse_other_kinds
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.weight_files import WeightGroup
 from hfspec.errors import SpecError
 from hfspec.ir.problem import Problem
 from hfspec.runtime import sentence_modules
 from hfspec.runtime.integrity import path_fault
+from hfspec.tasks.task import Task
 
 DENSE_MODULES = ("Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout")
 WEIGHTED = ("Dense", "LayerNorm")
 # How Pooling's configs before 6.0 name its modes; several may be on, and each adds the width once.
 MODE_FLAGS = "pooling_mode_"
 LARGEST_SETTINGS = 1 << 20
+SUPPORTED = {
+    "cross-encoder": "a sequence classifier alone, at the top of the checkpoint",
+    "sparse": "a masked-language model and SpladePooling",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,24 +36,30 @@ class Module:
     folder: str
 
 
-def dense_modules(files: SourceFiles) -> tuple[Module, ...]:
-    """The modules of a dense embedding model, in order.
+def modules_of(files: SourceFiles, task: Task) -> tuple[Module, ...]:
+    """The modules of the task's model, in order; none for a model of transformers, nor for a classifier alone.
 
     Raises SpecError when the checkpoint is of another kind, when a module is code of its own, or when one is of a
     kind that is not supported.
     """
-    _refuse_other_kinds(files)
-    if not files.has("modules.json"):
-        raise files.refusal(
-            "not-a-checkpoint",
-            "the source has no modules.json, so nothing says how token embeddings become one embedding",
-            remedy="save it with sentence-transformers, naming a pooling, or use a model of that library",
-        )
-    entries = files.any_json("modules.json")
-    if not isinstance(entries, list) or not all(_is_entry(entry) for entry in entries):
-        raise files.refusal("broken-checkpoint", "modules.json is no list of modules with a type and a path")
-    problems = tuple(_entry_problems(files, entries))
-    modules = tuple(Module(entry["type"].rpartition(".")[2], _folder(entry["path"])) for entry in entries)
+    if not task.kind:
+        return ()
+    refuse_other_kinds(files, task)
+    if files.has("modules.json"):
+        return _dense(files) if task.kind == "dense" else _native(files, task)
+    if task.kind == "cross-encoder":
+        return ()
+    raise files.refusal(
+        "not-a-checkpoint",
+        "the source has no modules.json, so nothing says how token embeddings become one embedding",
+        remedy="save it with sentence-transformers, naming a pooling, or use a model of that library",
+    )
+
+
+def _dense(files: SourceFiles) -> tuple[Module, ...]:
+    entries = _entries(files)
+    problems = (*_entry_problems(files, entries), *_unsupported(files, entries))
+    modules = _modules(entries)
     if not problems and [module.kind for module in modules[:2]] != ["Transformer", "Pooling"]:
         kinds = ", ".join(module.kind for module in modules) or "none"
         problems = (
@@ -60,6 +72,34 @@ def dense_modules(files: SourceFiles) -> tuple[Module, ...]:
     if problems:
         raise SpecError(problems)
     return modules
+
+
+def _native(files: SourceFiles, task: Task) -> tuple[Module, ...]:
+    """The modules of a model that only hfspec's own code runs."""
+    entries = _entries(files)
+    problems = tuple(_entry_problems(files, entries))
+    if problems:
+        raise SpecError(problems)
+    modules = _modules(entries)
+    if _read(files, task.kind) is None:
+        raise files.refusal(
+            "not-supported-yet",
+            f"hfspec does not know how to run these modules, or a setting of theirs, for {task.name}",
+            expected=SUPPORTED[task.kind],
+            found=", ".join(module.kind for module in modules) or "no modules",
+        )
+    return modules
+
+
+def _entries(files: SourceFiles) -> list[dict[str, str]]:
+    entries = files.any_json("modules.json")
+    if not isinstance(entries, list) or not all(_is_entry(entry) for entry in entries):
+        raise files.refusal("broken-checkpoint", "modules.json is no list of modules with a type and a path")
+    return entries
+
+
+def _modules(entries: list[dict[str, str]]) -> tuple[Module, ...]:
+    return tuple(Module(entry["type"].rpartition(".")[2], _folder(entry["path"])) for entry in entries)
 
 
 def dimension(files: SourceFiles, modules: tuple[Module, ...], hidden: int | None) -> int:
@@ -98,13 +138,24 @@ def weight_problems(files: SourceFiles, module: Module, group: WeightGroup) -> I
 
 def needs_the_library(files: SourceFiles) -> bool:
     """Whether the runtime runs these modules through sentence-transformers itself, not by its own code."""
+    return _read(files, "dense") is None
+
+
+def _read(files: SourceFiles, kind: str) -> sentence_modules.Checkpoint | None:
+    """What the runtime would read of the checkpoint, from its small files alone."""
     with tempfile.TemporaryDirectory() as place:
         for path in files.paths:
             if path.endswith(".json") and files.file(path).size < LARGEST_SETTINGS and not path_fault(path):
                 copy = Path(place) / path
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.write_bytes(files.content(path))
-        return sentence_modules.read(Path(place), causal=False) is None
+        if kind == "cross-encoder":
+            return sentence_modules.read_cross_encoder(Path(place))
+        return (
+            sentence_modules.read_sparse(Path(place))
+            if kind == "sparse"
+            else sentence_modules.read(Path(place), causal=False)
+        )
 
 
 def _tensors(module: Module, settings: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
@@ -132,22 +183,6 @@ def _pooled(files: SourceFiles, module: Module, settings: dict[str, Any], hidden
     return width * (sum(value is True for value in flags) or 1)
 
 
-def _refuse_other_kinds(files: SourceFiles) -> None:
-    declared = files.json("config_sentence_transformers.json").get("model_type", "SentenceTransformer")
-    architectures = files.json("config.json").get("architectures") or []
-    kind = {"CrossEncoder": "a cross-encoder", "SparseEncoder": "a sparse encoder"}.get(declared)
-    heads = isinstance(architectures, list) and any("ForSequenceClassification" in str(item) for item in architectures)
-    if not files.has("modules.json") and heads:
-        kind = "a cross-encoder"
-    if kind:
-        raise files.refusal(
-            "task-not-possible",
-            f"the checkpoint is {kind}, and feature-extraction needs one of dense embeddings",
-            at=("task",),
-            remedy="use a dense embedding model, or the task that this one is made for",
-        )
-
-
 def _is_entry(entry: Any) -> bool:
     return isinstance(entry, dict) and all(isinstance(entry.get(key), str) for key in ("type", "path"))
 
@@ -159,21 +194,20 @@ def _entry_problems(files: SourceFiles, entries: list[dict[str, str]]) -> Iterat
             yield files.problem(
                 "remote-code", "modules.json names a module that is code of the checkpoint's own", found=repr(kind)
             )
-        elif kind.rpartition(".")[2] == "SpladePooling":
-            yield files.problem(
-                "task-not-possible",
-                "the checkpoint is a sparse encoder (SpladePooling), and feature-extraction needs dense embeddings",
-                at=("task",),
-            )
-        elif kind.rpartition(".")[2] not in DENSE_MODULES:
-            yield files.problem(
-                "not-supported-yet",
-                f"the module {kind.rpartition('.')[2]} of the checkpoint is not supported yet",
-                expected=", ".join(DENSE_MODULES),
-            )
         if path.is_absolute() or ".." in path.parts:
             yield files.problem(
                 "broken-checkpoint", "modules.json names a folder outside the checkpoint", found=str(path)
+            )
+
+
+def _unsupported(files: SourceFiles, entries: list[dict[str, str]]) -> Iterator[Problem]:
+    for entry in entries:
+        kind = entry["type"].rpartition(".")[2]
+        if entry["type"].startswith("sentence_transformers.") and kind not in DENSE_MODULES:
+            yield files.problem(
+                "not-supported-yet",
+                f"the module {kind} of the checkpoint is not supported yet",
+                expected=", ".join(DENSE_MODULES),
             )
 
 

@@ -10,7 +10,9 @@ from hfspec.tasks.task import Task
 
 
 def signature(spec: specs.Spec, task: Task, dimension: int | None) -> Signature:
-    """The deployment's signature. ``dimension``: width of an embedding, for the tasks that give one."""
+    """The deployment's signature. ``dimension``: how many numbers a row's answer has, for tasks that
+    give arrays.
+    """
     given = spec.signature
     outputs: tuple[Column, ...] | Tensor = _outputs(spec, task, dimension)
     if given.outputs is not None:
@@ -25,7 +27,7 @@ def _outputs(spec: specs.Spec, task: Task, dimension: int | None) -> tuple[Colum
     if spec.outputs == "full":
         return (Column("any"),)
     if isinstance(task.outputs, Tensor) and dimension is not None:
-        return Tensor(task.outputs.dtype, (*task.outputs.shape[:-1], dimension))
+        return Tensor(task.outputs.dtype, (*task.outputs.shape[:1], dimension))
     return task.outputs
 
 

@@ -12,8 +12,10 @@ from hfspec.ir.problem import Problem
 
 HEADS = {
     "fill-mask": "language-model head",
+    "sparse-embedding": "language-model head",
     "text-classification": "classification head",
     "text-generation": "language-model head",
+    "text-ranking": "classification head",
     "token-classification": "classification head",
     "zero-shot-classification": "classification head",
 }

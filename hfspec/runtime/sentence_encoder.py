@@ -67,7 +67,8 @@ class NativeEncoder:
         self.model = parts.model(place, model_class, checkpoint.transformer, **unused)
         if hasattr(self.model.config, "use_cache"):
             self.model.config.use_cache = False
-        self.words = _tokenizer(place, checkpoint, self.model)
+        self.words = parts.tokenizer(place, checkpoint.transformer)
+        fit_tokenizer(self.words, place, checkpoint, self.model)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
         self.takes = set(inspect.signature(self.model.forward).parameters)
         pooling, *rest = checkpoint.modules
@@ -165,16 +166,19 @@ def _has_pooler(model_class: Any) -> bool:
     return "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
 
 
-def _tokenizer(place: Place, checkpoint: Checkpoint, model: Any) -> Any:
-    """The tokenizer, its limit the checkpoint's max_seq_length, or else the model's positions."""
-    own = {} if checkpoint.max_seq_length is None else {"model_max_length": checkpoint.max_seq_length}
-    words = parts.tokenizer(place, checkpoint.transformer, **own)
+def fit_tokenizer(words: Any, place: Place, checkpoint: Checkpoint, model: Any) -> None:
+    """Set the tokenizer's limit: the spec's option, else the checkpoint's max_seq_length, else what tokenizer and
+    model's positions allow. Let it lower the case where the checkpoint says so.
+    """
     limit = getattr(model.config, "max_position_embeddings", -1)
-    if not own and "model_max_length" not in place.manifest.deployment.options.get("tokenizer", {}) and limit != -1:
+    if "model_max_length" in place.manifest.deployment.options.get("tokenizer", {}):
+        pass
+    elif checkpoint.max_seq_length is not None:
+        words.model_max_length = checkpoint.max_seq_length
+    elif limit != -1:
         words.model_max_length = min(words.model_max_length, limit)
     if checkpoint.lower_case:
         _lower(words)
-    return words
 
 
 def _lower(words: Any) -> None:

@@ -26,12 +26,17 @@ POOLING_FLAGS = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-TEXT_ONLY = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
+# What a Transformer module of each kind of model is made to do: the library's name of it, what it reads off the
+# model, and what it calls that.
+TASKS = {
+    "dense": ("feature-extraction", "last_hidden_state", "token_embeddings"),
+    "sparse": ("fill-mask", "logits", "token_embeddings"),
+    "cross-encoder": ("sequence-classification", "logits", "scores"),
+}
+# The names of the Transformer module; the second is what sparse encoders called theirs in version 5.
+TRANSFORMERS = ("Transformer", "MLMTransformer")
 # Settings of a Transformer module that change nothing here, or only at the value given.
 PLAIN: Mapping[str, tuple[Any, ...]] = {
-    "transformer_task": ("feature-extraction",),
-    "modality_config": (TEXT_ONLY,),
-    "module_output_name": ("token_embeddings",),
     "unpad_inputs": (None, True, False),
     "processing_kwargs": (None, {}),
     "query_length": (None,),
@@ -81,14 +86,41 @@ def read(model: Path, *, causal: bool) -> Checkpoint | None:
     if not (model / "modules.json").is_file():
         pooling = Module("Pooling", {"pooling_mode": "lasttoken" if causal else "mean"}, model)
         return Checkpoint(model, None, False, (pooling,))
+    found = _read_modules(model, "dense")
+    if found is None or not found.modules or not all(_is_known(module) for module in found.modules):
+        return None
+    kinds = [module.kind for module in found.modules]
+    return found if kinds[0] == "Pooling" and kinds.count("Pooling") == 1 else None
+
+
+def read_cross_encoder(model: Path) -> Checkpoint | None:
+    """The checkpoint when it is a classifier alone, at the top of its folder; None when it is made of more."""
+    if not (model / "modules.json").is_file():
+        return Checkpoint(model, None, False, ())
+    found = _read_modules(model, "cross-encoder")
+    return found if found is not None and not found.modules and found.transformer == model else None
+
+
+def read_sparse(model: Path) -> Checkpoint | None:
+    """The checkpoint when it is a masked-language model with SPLADE pooling (arXiv 2109.10086), else None."""
+    found = _read_modules(model, "sparse") if (model / "modules.json").is_file() else None
+    if found is None or [module.kind for module in found.modules] != ["SpladePooling"]:
+        return None
+    config = found.modules[0].config
+    known = config.get("pooling_strategy", "max") in {"max", "sum"}
+    return found if known and config.get("activation_function", "relu") in {"relu", "log1p_relu"} else None
+
+
+def _read_modules(model: Path, kind: str) -> Checkpoint | None:
+    """The Transformer, and the modules after it; None where one is not of the library or the first has settings that
+    hfspec does not know.
+    """
     entries = json.loads((model / "modules.json").read_text(encoding="utf-8"))
-    if [entry for entry in entries if not entry["type"].startswith("sentence_transformers.")]:
+    if not entries or [entry for entry in entries if not entry["type"].startswith("sentence_transformers.")]:
         return None
     first, *rest = [_module(model, entry) for entry in entries]
     config = next((found for name in TRANSFORMER_CONFIGS if (found := _read(first.folder / name))), {})
-    if first.kind != "Transformer" or not _is_plain(config) or not all(_is_known(module) for module in rest):
-        return None
-    if not rest or rest[0].kind != "Pooling" or [module.kind for module in rest].count("Pooling") != 1:
+    if first.kind not in TRANSFORMERS or not _is_plain(config, kind):
         return None
     return Checkpoint(first.folder, config.get("max_seq_length"), bool(config.get("do_lower_case")), tuple(rest))
 
@@ -104,12 +136,16 @@ def pooling_modes(config: Mapping[str, Any]) -> tuple[str, ...]:
 def _module(model: Path, entry: Mapping[str, Any]) -> Module:
     folder = model / entry["path"] if entry["path"] else model
     kind = entry["type"].rsplit(".", 1)[-1]
-    return Module(kind, _read(folder / "config.json") if kind != "Transformer" else {}, folder)
+    return Module(kind, _read(folder / "config.json") if kind not in TRANSFORMERS else {}, folder)
 
 
-def _is_plain(config: Mapping[str, Any]) -> bool:
+def _is_plain(config: Mapping[str, Any], kind: str) -> bool:
+    task, read_off, output = TASKS[kind]
+    text_only = {"text": {"method": "forward", "method_output_name": read_off}}
+    own = {"transformer_task": (task,), "modality_config": (text_only,), "module_output_name": (output,)}
+    known = {**PLAIN, **own}
     others = {name: value for name, value in config.items() if name not in {"max_seq_length", "do_lower_case"}}
-    return all(name in PLAIN and value in PLAIN[name] for name, value in others.items())
+    return all(name in known and value in known[name] for name, value in others.items())
 
 
 def _is_known(module: Module) -> bool:

@@ -16,6 +16,7 @@ TASK = Task(
     outputs=Tensor("float32", (-1, -1)),
     output_words="ndarray (texts, dimensions)",
     full_words="list of dicts: embedding, token count, whether the text was cut",
+    kind="dense",
     settings=(
         Setting("prompt_name", ("string",), "The name of one of the model's own prompts, put before each text."),
         Setting("prompt", ("string",), "A text put before each text; wins over prompt_name."),

@@ -25,7 +25,11 @@ TASKS = MappingProxyType(
         ("transformers", "automatic-speech-recognition"): "hfspec.tasks.speech_recognition:TASK",
         ("transformers", "audio-classification"): "hfspec.tasks.audio_classification:TASK",
         ("transformers", "image-classification"): "hfspec.tasks.image_classification:TASK",
+        ("transformers", "conversational"): "hfspec.tasks.chat:CONVERSATIONAL",
+        ("transformers", "llm/v1/chat"): "hfspec.tasks.chat:CHAT",
+        ("transformers", "llm/v1/completions"): "hfspec.tasks.chat:COMPLETIONS",
         ("sentence-transformers", "feature-extraction"): "hfspec.tasks.sentence_embedding:TASK",
+        ("sentence-transformers", "text-ranking"): "hfspec.tasks.text_ranking:TASK",
     }
 )
 ALIASES = MappingProxyType(
@@ -38,13 +42,8 @@ ALIASES = MappingProxyType(
 # Tasks of the design whose stage does not exist yet: a spec may name them and is told so.
 NOT_YET = MappingProxyType(
     {
-        "transformers": (
-            "conversational",
-            "llm/v1/chat",
-            "llm/v1/completions",
-            "llm/v1/embeddings",
-        ),
-        "sentence-transformers": ("llm/v1/embeddings", "sentence-similarity", "sparse-embedding", "text-ranking"),
+        "transformers": ("llm/v1/embeddings",),
+        "sentence-transformers": ("llm/v1/embeddings", "sentence-similarity", "sparse-embedding"),
     }
 )
 TRANSLATION_NAME = re.compile(r"translation_[A-Za-z]+_to_[A-Za-z]+")

@@ -15,9 +15,12 @@ class Task:
     ``auto_class`` names the transformers auto class whose mapping says which architectures can do the task, empty where
     the library is not transformers; ``other_auto_classes`` those of a task that has more than one kind of model.
     ``components`` are those the task cannot run without, ``requirements`` the packages that only such tasks need.
+    ``models``: patterns of the model classes that the runtime runs, where it does not run all of the auto classes'.
     ``inputs`` are the columns of a row, the first of them the one that a bare value fills. ``outputs`` is the standard
     form. ``prompt``: whether the input is a prompt, so that a prompt template applies. ``needed_label``: how the name
-    of a label begins, in lower case, that the checkpoint must have. ``runner`` is the runtime's class, ``module:NAME``.
+    of a label begins, in lower case, that the checkpoint must have. ``kind``: which kind of sentence-transformers model
+    the task needs: dense, sparse, cross-encoder; empty for a model of transformers. ``chat``: whether the
+    checkpoint must have a chat template. ``runner`` is the runtime's class, ``module:NAME``.
     """
 
     name: str
@@ -35,7 +38,10 @@ class Task:
     prompt: bool = False
     other_auto_classes: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
+    models: tuple[str, ...] = ("*",)
     needed_label: str = ""
+    kind: str = ""
+    chat: bool = False
 
     @property
     def auto_classes(self) -> tuple[str, ...]:

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.checkpoints import (
+    chatters,
     classifiers,
+    cross_encoders,
     defects,
     embedders,
     generators,
@@ -24,7 +26,9 @@ from tests.checkpoints import (
 
 MAKERS: dict[str, Callable[[Path], None]] = {
     **classifiers.MAKERS,
+    **cross_encoders.MAKERS,
     **generators.MAKERS,
+    **chatters.MAKERS,
     **embedders.MAKERS,
     **question_answerers.MAKERS,
     **seq2seq.MAKERS,

@@ -29,7 +29,11 @@ TASKS = {
     "vit": "image-classification",
     "minilm-like": "feature-extraction",
     "st-dense": "feature-extraction",
+    "ce-msmarco": "text-ranking",
+    "ce-modules": "text-ranking",
+    "ce-nli": "text-ranking",
 }
+SENTENCE_TASKS = {"feature-extraction", "text-ranking", "sparse-embedding", "sentence-similarity"}
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +47,7 @@ def build(shared_folder: Path) -> Callable[..., Path]:
     """``build(checkpoint_folder, task, **keys)``: the folder of an artifact compiled from a spec with these keys."""
 
     def get(source: Path, task: str, **keys: Any) -> Path:
-        library = "sentence-transformers" if task == "feature-extraction" else "transformers"
+        library = "sentence-transformers" if task in SENTENCE_TASKS else "transformers"
         spec = {"spec_version": 1, "library": library, "task": task, "model": {"path": str(source)}, **keys}
         text = json.dumps(spec, sort_keys=True)
         name = f"{source.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
