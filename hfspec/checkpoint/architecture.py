@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import Any
 
 from hfspec.checkpoint.source_files import SourceFiles
@@ -39,6 +40,14 @@ def task_class(files: SourceFiles, config: Any, task: Task) -> type[Any]:
     found = next(filter(None, (_mapped(auto_class, config) for auto_class in task.auto_classes)), None)
     if found is None:
         raise _cannot(files, config, task)
+    if not any(fnmatchcase(found.__name__, pattern) for pattern in task.models):
+        raise files.refusal(
+            "task-not-possible",
+            f"{task.name} is not done with a {found.__name__} yet",
+            at=("task",),
+            found=found.__name__,
+            expected=f"a model class such as {' or '.join(task.models)}",
+        )
     architectures = config.architectures or ()
     if task.name == "text-generation" and any(name.endswith("ForMaskedLM") for name in architectures):
         raise files.refusal(

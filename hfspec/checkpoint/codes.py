@@ -7,10 +7,13 @@ from types import MappingProxyType
 CODES = MappingProxyType(
     {
         "broken-checkpoint": "A checkpoint that contradicts itself: its index, config or modules do not fit its files.",
+        "broken-processor": "A feature extractor or image processor that the library cannot load.",
         "broken-tokenizer": "A tokenizer that the library cannot load.",
         "cast-of-quantised": "A dtype asked for of a quantised checkpoint, which is kept as it is.",
         "example-fails": "The emitted predictor did not answer the spec's input_example.",
         "missing-tensors": "Tensors that the architecture needs and the checkpoint lacks, such as a head.",
+        "no-processor": "No feature extractor or image processor where the task needs one.",
+        "no-chat-template": "A tokenizer without a chat template, where the task is a conversation.",
         "no-tokenizer": "No tokenizer where the task needs one.",
         "no-weights": "No weights that can be used.",
         "not-a-checkpoint": "A source without a config.json, or whose config names no architecture.",

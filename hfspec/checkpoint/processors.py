@@ -26,7 +26,7 @@ def processor_class(files: SourceFiles, name: str, options: FrozenDict) -> str:
     words = name.replace("_", " ")
     if not any(files.has(path) for path in CONFIGS):
         raise files.refusal(
-            f"no-{name.replace('_', '-')}",
+            "no-processor",
             f"the source has no {words}, which says how the input is made ready for the model",
             expected=" or ".join(CONFIGS),
             remedy="use a checkpoint that has one",
@@ -49,5 +49,5 @@ def _load(files: SourceFiles, place: str, name: str, options: FrozenDict) -> Any
     except Exception as error:
         reason = " ".join(str(error).replace(place, "the source").split())
         raise files.refusal(
-            f"broken-{name.replace('_', '-')}", f"the library cannot load the {name.replace('_', ' ')}: {reason}"
+            "broken-processor", f"the library cannot load the {name.replace('_', ' ')}: {reason}"
         ) from error

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.plan import SettingRow
-from hfspec.ir.problem import KeyPath
+from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.spec import Spec
 from hfspec.ir.tree import Tree
 from hfspec.tasks.task import Task
@@ -42,6 +44,26 @@ def own_defaults(task: Task, spec: Spec, generation: Mapping[str, Any]) -> Froze
             if setting.default is not None and not said & {setting.name, *GIVES_WAY.get(setting.name, ())}
         }
     )
+
+
+def narrowed(task: Task, model_class: str) -> Task:
+    """The task with only the settings that a model of this class can use."""
+    return replace(task, settings=tuple(setting for setting in task.settings if setting.suits(model_class)))
+
+
+def dead_settings(files: SourceFiles, spec: Spec, task: Task, model_class: str) -> Iterator[Problem]:
+    """What the spec sets and this model cannot use, though others of the task can."""
+    for section, names in (("model_config",), spec.inference), (("signature", "params"), spec.signature.params):
+        for name in names:
+            setting = task.setting(name)
+            if setting is not None and not setting.suits(model_class):
+                yield files.problem(
+                    "dead-key",
+                    f"a {model_class} has no use for the setting `{name}`",
+                    at=(*section, name),
+                    expected=f"a model class such as {setting.models}",
+                    remedy="remove it",
+                )
 
 
 def setting_rows(

@@ -10,7 +10,15 @@ from hfspec.checkpoint.card import card, card_files, licence
 from hfspec.checkpoint.config_rewrite import says, with_dtype
 from hfspec.checkpoint.examination import Examined, examine
 from hfspec.checkpoint.requirements import requirement_lines, versions
-from hfspec.checkpoint.settings import GENERATION_CONFIG, generation_settings, own_defaults, setting_rows, task_params
+from hfspec.checkpoint.settings import (
+    GENERATION_CONFIG,
+    dead_settings,
+    generation_settings,
+    narrowed,
+    own_defaults,
+    setting_rows,
+    task_params,
+)
 from hfspec.checkpoint.signature import signature
 from hfspec.checkpoint.source_files import SourceFiles, source_files
 from hfspec.checkpoint.targets import target_problems
@@ -42,6 +50,8 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
     assert model is not None, "resolve pins a model"
     words = source_files(tree, resolved, TOKENIZER)
     found = examine(spec, task, model, words)
+    dead = tuple(dead_settings(model, spec, task, found.class_name))
+    task = narrowed(task, found.class_name)
     name = spec.name or PurePath(tree.file).stem
     generation = _generation(task, model, found)
     specific = task_params(found.config, task, spec.task)
@@ -49,7 +59,7 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
     document = FrozenDict(_resolved_document(spec, name, resolved))
     licence_step, licence_note = licence(model)
     steps = (*_model_steps(spec, model, found), *_component_steps(words), card(model, name), licence_step)
-    problems = tuple(target_problems(model, steps))
+    problems = (*dead, *target_problems(model, steps))
     if problems:
         raise SpecError(problems)
     libraries = versions(

@@ -1,8 +1,9 @@
-"""A setting of a task: its name, the values it takes, what it does. One fact, used by the schema, the checks and docs."""
+"""A setting of a task: its name, its values, what it does. One fact for the schema, the checks and the docs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from hfspec.ir.frozen import Json
@@ -21,7 +22,9 @@ JSON_TYPES: dict[str, tuple[type, ...]] = {
 class Setting:
     """``types`` are JSON Schema's names. ``minimum`` is the least value allowed, ``above`` a value that must be
     exceeded, ``maximum`` the greatest; ``items`` the JSON type of a list's items. ``default`` is hfspec's own, where
-    neither the checkpoint nor the spec says; None leaves it to the library."""
+    neither the checkpoint nor the spec says; None leaves it to the library. ``models``: a pattern of the names of the
+    model classes that can use it, where not all of the task's can (``Whisper*``).
+    """
 
     name: str
     types: tuple[str, ...]
@@ -32,6 +35,7 @@ class Setting:
     choices: tuple[Json, ...] = ()
     items: str = ""
     default: Json = None
+    models: str = "*"
 
     def fault(self, value: Any) -> str:
         """What is wrong with a value, as words that follow "expected"; empty when it is good."""
@@ -51,6 +55,10 @@ class Setting:
             and (self.above is None or value > self.above)
             and (self.maximum is None or value <= self.maximum)
         )
+
+    def suits(self, model_class: str) -> bool:
+        """Whether a model class of this name can use the setting."""
+        return fnmatchcase(model_class, self.models)
 
     def expected(self) -> str:
         """The values allowed, in words."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hfspec.ir.signature import Column
 from hfspec.tasks import generation, media
 from hfspec.tasks.setting import Setting
@@ -26,7 +28,8 @@ TIMES = (
         items="number",
     ),
 )
-WHISPER = (
+WHISPER_MODELS = "Whisper*"
+_WHISPER = (
     Setting("language", ("string",), "The language spoken: a name or a code (Whisper); detected by default."),
     Setting(
         "task",
@@ -56,7 +59,7 @@ WHISPER = (
     ),
 )
 # Of the library's generation settings those that make sense for speech; sampling is asked for by temperature.
-GENERATION = (
+_GENERATION = (
     Setting("max_new_tokens", ("integer",), "How many tokens a segment may have.", minimum=1, default=NEW_TOKENS),
     Setting("num_beams", ("integer",), "How many beams to search; 1 for none.", minimum=1, default=BEAMS),
     *(
@@ -77,6 +80,8 @@ GENERATION = (
         }
     ),
 )
+WHISPER = tuple(replace(setting, models=WHISPER_MODELS) for setting in _WHISPER)
+GENERATION = tuple(replace(setting, models=WHISPER_MODELS) for setting in _GENERATION)
 
 TASK = Task(
     name="automatic-speech-recognition",
@@ -88,6 +93,7 @@ TASK = Task(
     full_words="list of dicts: text, seconds of audio, chunks with text and timestamp, language where it is known",
     auto_class="AutoModelForSpeechSeq2Seq",
     other_auto_classes=("AutoModelForCTC",),
+    models=(WHISPER_MODELS, "*ForCTC"),
     components=("feature_extractor", "tokenizer"),
     requirements=("av",),
     settings=(*TIMES, *WHISPER, *GENERATION, *media.REMOTE, media.BATCH_SECONDS),
