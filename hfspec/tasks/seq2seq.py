@@ -35,7 +35,11 @@ SETTINGS = (
         default=False,
     ),
     TRUNCATION,
-    BATCH_TOKENS,
+    replace(
+        BATCH_TOKENS,
+        description="How many tokens one batch may hold, padding, answers and beams included.",
+        default=16384,
+    ),
 )
 LANGUAGES = (
     Setting(

@@ -134,6 +134,15 @@ def test_settings_mean_what_they_mean_to_the_library(loaded, checkpoint, setting
     assert answer == [text for text, _ in right]
 
 
+def test_texts_of_several_lengths_share_a_batch(loaded):
+    predictor = loaded("t5", load={"max_new_tokens": 9})
+    shapes = []
+    generate = predictor._family.model.generate
+    predictor._family.model.generate = lambda **given: (shapes.append(given["input_ids"].shape), generate(**given))[1]
+    predictor.predict(shuffled(MIXED))
+    assert [shape[0] for shape in shapes] == [len(MIXED)]
+
+
 def test_the_full_output_tells_all(loaded, checkpoint):
     predictor = loaded("t5", load={"max_new_tokens": 12, "num_beams": 1}, prompt_template="{{q}} {prompt}!")
     rows = predictor.predict(["the dog", "rain", "a"], outputs="full")

@@ -66,6 +66,14 @@ def test_the_tokenizer_says(loaded, right, checkpoint):
     assert predictor.predict(TEXTS) == right("nllb", "deu_Latn", "fra_Latn")
 
 
+def test_the_tokenizers_own_option_limits_a_text(loaded, checkpoint):
+    tokenizer = {"path": str(checkpoint("t5")), "options": {"model_max_length": 20}}
+    predictor = loaded("t5", "translation_en_to_fr", components={"tokenizer": tokenizer})
+    with pytest.raises(InputError, match="the model reads at most 20") as caught:
+        predictor.predict(["short", "long " * 20])
+    assert caught.value.row == 1
+
+
 def test_the_checkpoint_begins_in_its_own_language(loaded, checkpoint):
     """mBART's answers begin with the decoder's start token, which is a language."""
     predictor = loaded("mbart", model_config={"src_lang": "en_XX"})
