@@ -21,7 +21,7 @@ from hfspec.checkpoint.modules import (
 from hfspec.checkpoint.processors import processor_class
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.tensors import fit_notes, fit_problems
-from hfspec.checkpoint.vocabulary import Tokenizer, tokenizer, vocabulary_problems
+from hfspec.checkpoint.vocabulary import Tokenizer, chat_problems, tokenizer, vocabulary_problems
 from hfspec.checkpoint.weight_files import WeightGroup, weight_group
 from hfspec.errors import SpecError
 from hfspec.ir.frozen import FrozenDict
@@ -100,6 +100,8 @@ def examine(spec: Spec, task: Task, files: SourceFiles, words: SourceFiles | Non
         if found is None:
             problems.settle()
     notes = _check_fit(problems, files, task=task, config=config, class_name=model_class.__name__, found=found)
+    if found_words is not None:
+        problems.found.extend(chat_problems(words or files, found_words, task))
     if found is not None and found_words is not None:
         problems.found.extend(vocabulary_problems(words or files, found_words, found.vocabulary))
     others = _other_groups(problems, files, modules)

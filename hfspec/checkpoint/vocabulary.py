@@ -12,6 +12,7 @@ from typing import Any
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.problem import Problem
+from hfspec.tasks.task import Task
 
 # A tokenizer without any of these is made up by the library, with special tokens and nothing else.
 VOCABULARIES = (
@@ -46,12 +47,13 @@ AROUND = (
 @dataclass(frozen=True, slots=True)
 class Tokenizer:
     """The tokenizer of a deployment. ``size``: one more than the greatest id it can give. ``packages``: what it needs
-    beside the library.
+    beside the library. ``chats``: whether it has a chat template.
     """
 
     class_name: str
     size: int
     packages: tuple[str, ...] = ()
+    chats: bool = False
 
 
 def tokenizer(files: SourceFiles, folder: str, options: FrozenDict) -> Tokenizer:
@@ -74,7 +76,23 @@ def tokenizer(files: SourceFiles, folder: str, options: FrozenDict) -> Tokenizer
         vocabulary: dict[str, int] = loaded.get_vocab()
     pieces = not loaded.is_fast and any(files.has(f"{folder}{name}") for name in SENTENCEPIECES)
     packages = ("sentencepiece",) if pieces else ()
-    return Tokenizer(type(loaded).__name__, max(vocabulary.values(), default=-1) + 1, packages)
+    return Tokenizer(
+        type(loaded).__name__, max(vocabulary.values(), default=-1) + 1, packages, bool(loaded.chat_template)
+    )
+
+
+def chat_problems(files: SourceFiles, found: Tokenizer, task: Task) -> Iterator[Problem]:
+    """A conversation can be put to a model only by the template that it was trained with."""
+    if task.chat and not found.chats:
+        yield files.problem(
+            "no-chat-template",
+            f"the tokenizer has no chat template, and {task.name} puts conversations to the model by one",
+            at=("task",),
+            found=task.name,
+            expected="a tokenizer with a chat_template, in tokenizer_config.json or chat_template.jinja",
+            remedy="use a model that was trained to chat, or name a tokenizer with its template under"
+            " components.tokenizer, or use text-generation or llm/v1/completions",
+        )
 
 
 def vocabulary_problems(files: SourceFiles, found: Tokenizer, rows: int | None) -> Iterator[Problem]:

@@ -7,9 +7,9 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from hfspec.errors import HfspecError, OutputError, UsageError, VerificationError, WorldError
 
@@ -17,7 +17,8 @@ GOOD, WRONG_ANSWER, USAGE, WORLD, DAMAGED = 0, 1, 2, 3, 4
 
 
 def main(folder: Path, argv: Sequence[str]) -> int:
-    """Answer what ``argv`` asks of the artifact in ``folder``, as JSON on standard output and nothing else there.
+    """Answer what ``argv`` asks of the artifact in ``folder``, as JSON on standard output and nothing else there: one
+    line, or one for each piece of a streamed answer, as it comes.
 
     Returns the exit code: 0 good, 1 an answer that the signature does not allow, 2 bad input, params or usage, 3 the
     world failed, 4 the artifact is damaged. An error is one line on standard error.
@@ -28,15 +29,17 @@ def main(folder: Path, argv: Sequence[str]) -> int:
     except SystemExit as stop:  # argparse has said what is wrong, or has shown its help
         return int(stop.code or GOOD)
     try:
+        out = sys.stdout.buffer
         with contextlib.redirect_stdout(sys.stderr):
-            text = _answer(folder, arguments)
+            for line in _lines(folder, arguments):
+                _write(out, line)
     except HfspecError as error:
         return _fail(str(error), _exit_code(error))
     except KeyboardInterrupt:
         return _fail("interrupted.", 130)
     except Exception as error:  # noqa: BLE001 - the one place where a fault of ours becomes a line, not a traceback
         return _fail(f"unexpected {type(error).__name__}: {error}", WORLD)
-    return _write(text)
+    return GOOD
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _answer(folder: Path, arguments: argparse.Namespace) -> str:
+def _lines(folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
     data = _data(arguments)
     params = _mapping(arguments.params, "--params")
     model_config = _mapping(arguments.model_config, "--model-config")
@@ -63,7 +66,8 @@ def _answer(folder: Path, arguments: argparse.Namespace) -> str:
 
     predictor = load(folder, model_config=model_config, outputs=arguments.outputs, verify=not arguments.no_verify)
     answer = predictor.predict_json(data, params)
-    return json.dumps(answer, ensure_ascii=False, allow_nan=False)
+    for part in answer if isinstance(answer, Iterator) else [answer]:
+        yield json.dumps(part, ensure_ascii=False, allow_nan=False)
 
 
 def _data(arguments: argparse.Namespace) -> Any:
@@ -114,11 +118,10 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def _write(text: str) -> int:
+def _write(out: IO[bytes], line: str) -> None:
     """UTF-8 whatever the locale; a reader that has gone away is no failure."""
     try:
-        sys.stdout.buffer.write(text.encode("utf-8") + b"\n")
-        sys.stdout.buffer.flush()
+        out.write(line.encode("utf-8") + b"\n")
+        out.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's last flush is silent
-    return GOOD
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that what is still to be written is silent

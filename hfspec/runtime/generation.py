@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 from hfspec.errors import ParamsError
@@ -27,6 +28,7 @@ READS_PROMPT = {
     "guidance_scale": 1,
     "stop_strings": None,
 }
+_SEEDED = Lock()
 
 
 def taken_from(model: Any) -> Any:
@@ -122,13 +124,15 @@ def has_stop_text(text: str, config: Any) -> bool:
 
 @contextmanager
 def seeded(seed: int | None, device: str) -> Iterator[None]:
-    """Sampling from this seed, torch's global generator left as it was; with None, from the global generator."""
+    """Sampling from this seed, torch's global generator left as it was; with None, from the global generator. Of calls
+    with a seed one runs at a time, since torch's generator is one for all threads.
+    """
     if seed is None:
         yield
         return
     import torch
 
     devices = [] if device == "cpu" else [torch.device(device).index or 0]
-    with torch.random.fork_rng(devices=devices):
+    with _SEEDED, torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield

@@ -64,6 +64,10 @@ class Settings(Mapping[str, Any]):
         laid._inforce = {**self._inforce, **{name: InForce(value, origin) for name, value in values.items()}}
         return laid
 
+    def fingerprint(self) -> tuple[tuple[str, str], ...]:
+        """The same for settings with the same values, whichever layers they came from."""
+        return tuple((name, repr(inforce.value)) for name, inforce in sorted(self._inforce.items()))
+
     def table(self) -> dict[str, InForce]:
         """Every setting in force, sorted by name."""
         return dict(sorted(self._inforce.items()))

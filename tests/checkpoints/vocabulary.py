@@ -109,3 +109,49 @@ def llama(max_length: int):
         chat_template=CHAT_TEMPLATE,
         model_max_length=max_length,
     )
+
+
+CHATML_TEMPLATE = (
+    "{% if tools %}<|im_start|>system\n{% if messages[0].role == 'system' %}{{ messages[0].content }}\n{% endif %}"
+    "# Tools\n{% for tool in tools %}{{ tool | tojson }}\n{% endfor %}<|im_end|>\n"
+    "{% elif messages[0].role == 'system' %}<|im_start|>system\n{{ messages[0].content }}<|im_end|>\n{% endif %}"
+    "{% for message in messages %}{% if message.role not in ['system', 'user', 'assistant', 'tool'] %}"
+    "{{ raise_exception('Unexpected role: ' + message.role) }}{% endif %}"
+    "{% if not (loop.first and message.role == 'system') %}"
+    "<|im_start|>{{ message.role }}\n{{ message.content }}{% for call in message.tool_calls or [] %}"
+    "<tool_call>{{ call.function.name }} {{ call.function.arguments | tojson }}</tool_call>{% endfor %}<|im_end|>\n"
+    "{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+PHI3_TEMPLATE = (
+    "{% for message in messages %}<|{{ message['role'] }}|>\n{{ message['content'] }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% else %}{{ eos_token }}{% endif %}"
+)
+
+
+def chatml(max_length: int):
+    """A tokenizer as Qwen 2.5 has it: byte-level BPE, nothing put before a text, a ChatML template with tools."""
+    special = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+    return _byte_level(
+        special, max_length, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=CHATML_TEMPLATE
+    )
+
+
+def phi3(max_length: int):
+    """A tokenizer with the special tokens and the template of Phi 3."""
+    special = ("<unk>", "<s>", "<|endoftext|>", "<|assistant|>", "<|system|>", "<|end|>", "<|user|>")
+    own = {"bos_token": "<s>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>", "unk_token": "<unk>"}
+    return _byte_level(special, max_length, **own, chat_template=PHI3_TEMPLATE)
+
+
+def _byte_level(special: tuple[str, ...], max_length: int, **own: str):
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary, merges = bpe(special)
+    backend = Tokenizer(models.BPE(vocab=dict(vocabulary), merges=list(merges)))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    others = [token for token in special if token not in own.values()]
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, extra_special_tokens=others, model_max_length=max_length, **own
+    )
