@@ -21,6 +21,7 @@ CODES = MappingProxyType(
         "remote-code": "A checkpoint that needs code of its own.",
         "task-not-possible": "A task that the architecture, or the library's class for it, cannot do.",
         "unknown-architecture": "An architecture that the installed library does not have.",
+        "unknown-language": "A language that the checkpoint does not translate from or into.",
         "unsafe-path": "A file of a source whose name cannot be carried along safely.",
         "vocabulary-too-large": "A tokenizer with more tokens than the model has embeddings.",
         "wrong-shape": "A tensor of another shape than the config makes it.",

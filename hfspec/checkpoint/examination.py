@@ -10,6 +10,7 @@ from hfspec.checkpoint.architecture import encoder_class, task_class
 from hfspec.checkpoint.config import library_config, raw_config
 from hfspec.checkpoint.dtypes import dominant
 from hfspec.checkpoint.fit import Fit, fit
+from hfspec.checkpoint.languages import language_problems
 from hfspec.checkpoint.modules import (
     WEIGHTED,
     Module,
@@ -102,6 +103,7 @@ def examine(spec: Spec, task: Task, files: SourceFiles, words: SourceFiles | Non
     notes = _check_fit(problems, files, task=task, config=config, class_name=model_class.__name__, found=found)
     if found_words is not None:
         problems.found.extend(chat_problems(words or files, found_words, task))
+        problems.found.extend(language_problems(spec, task, words or files, found_words, raw))
     if found is not None and found_words is not None:
         problems.found.extend(vocabulary_problems(words or files, found_words, found.vocabulary))
     others = _other_groups(problems, files, modules)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.problem import Problem
+from hfspec.runtime.languages import Tongues, tongues
 from hfspec.tasks.task import Task
 
 # A tokenizer without any of these is made up by the library, with special tokens and nothing else.
@@ -47,13 +48,14 @@ AROUND = (
 @dataclass(frozen=True, slots=True)
 class Tokenizer:
     """The tokenizer of a deployment. ``size``: one more than the greatest id it can give. ``packages``: what it needs
-    beside the library. ``chats``: whether it has a chat template.
+    beside the library. ``chats``: whether it has a chat template. ``tongues``: what it says of languages.
     """
 
     class_name: str
     size: int
     packages: tuple[str, ...] = ()
     chats: bool = False
+    tongues: Tongues = field(default_factory=Tongues)
 
 
 def tokenizer(files: SourceFiles, folder: str, options: FrozenDict) -> Tokenizer:
@@ -76,9 +78,8 @@ def tokenizer(files: SourceFiles, folder: str, options: FrozenDict) -> Tokenizer
         vocabulary: dict[str, int] = loaded.get_vocab()
     pieces = not loaded.is_fast and any(files.has(f"{folder}{name}") for name in SENTENCEPIECES)
     packages = ("sentencepiece",) if pieces else ()
-    return Tokenizer(
-        type(loaded).__name__, max(vocabulary.values(), default=-1) + 1, packages, bool(loaded.chat_template)
-    )
+    size = max(vocabulary.values(), default=-1) + 1
+    return Tokenizer(type(loaded).__name__, size, packages, bool(loaded.chat_template), tongues(loaded))
 
 
 def chat_problems(files: SourceFiles, found: Tokenizer, task: Task) -> Iterator[Problem]:

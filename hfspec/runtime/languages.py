@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
+NAMES = ("src_lang", "tgt_lang")
 CODE = re.compile(r"[a-z]{2,3}_[A-Z][A-Za-z]{1,3}")
 PAIR = re.compile(r"translation_(.+)_to_(.+)")
 
@@ -32,6 +33,18 @@ class Direction:
     prefix: str = ""
     source: str | None = None
     target: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tongues:
+    """What a tokenizer says of languages. ``codes``: code -> the id of its token, empty for one that is not told the
+    language. ``own``: the source and target that its own config states. ``marks``: what a text may begin with to name
+    its target.
+    """
+
+    codes: Mapping[str, int] = field(default_factory=dict)
+    own: tuple[str | None, str | None] = (None, None)
+    marks: tuple[str, ...] = ()
 
 
 class Languages(ABC):
@@ -134,18 +147,24 @@ class OnePair(Languages):
 WAYS = ("from", "into")
 
 
-def languages_of(words: Any, config: Any, generation_config: Any, *, instructed: bool) -> Languages:
-    """The languages of a checkpoint, from its tokenizer and its two configs; ``instructed`` as PairLanguages has it."""
-    codes = _language_tokens(words)
-    if codes:
-        stated = (generation_config.forced_bos_token_id, generation_config.decoder_start_token_id)
-        own = (words.init_kwargs.get("src_lang"), words.init_kwargs.get("tgt_lang"))
-        return TokenLanguages(codes, own, starts=any(token in codes.values() for token in stated))
-    prefixes = _prefixes(getattr(config, "task_specific_params", None) or {})
+def tongues(words: Any) -> Tongues:
+    """What a tokenizer says of languages."""
+    own = (words.init_kwargs.get("src_lang"), words.init_kwargs.get("tgt_lang"))
+    return Tongues(_language_tokens(words), own, tuple(getattr(words, "supported_language_codes", ())))
+
+
+def languages_of(
+    known: Tongues, specific: Mapping[str, Any], starts: Sequence[int | None], *, instructed: bool
+) -> Languages:
+    """The languages of a checkpoint: what its tokenizer says, its config's task_specific_params, the tokens that its
+    answers may begin with, and ``instructed`` as PairLanguages has it.
+    """
+    if known.codes:
+        return TokenLanguages(known.codes, known.own, starts=any(token in known.codes.values() for token in starts))
+    prefixes = _prefixes(specific)
     if prefixes:
         return PairLanguages(prefixes, instructed=instructed)
-    marked = getattr(words, "supported_language_codes", ())
-    return OnePair(f"; write one of {', '.join(marked[:3])}, … before each text" if marked else "")
+    return OnePair(f"; write one of {', '.join(known.marks[:3])}, … before each text" if known.marks else "")
 
 
 def from_task_name(task: str) -> tuple[str | None, str | None]:

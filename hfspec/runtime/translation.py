@@ -8,12 +8,11 @@ from typing import Any
 from hfspec.errors import InputError, ParamsError
 from hfspec.runtime.batching import Item
 from hfspec.runtime.family import Place, Row
-from hfspec.runtime.languages import Direction, LanguageError, from_task_name, languages_of
+from hfspec.runtime.languages import NAMES, Direction, LanguageError, from_task_name, languages_of, tongues
 from hfspec.runtime.seq2seq import Answer, Seq2Seq, Source, task_params
 from hfspec.runtime.settings import CHECKPOINT, Settings
 from hfspec.runtime.tokens import Tokens
 
-NAMES = ("src_lang", "tgt_lang")
 Pair = tuple[str | None, str | None]
 
 
@@ -25,8 +24,9 @@ class Translation(Seq2Seq):
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         deployment = place.manifest.deployment
-        instructed = self.template is not None
-        self.languages = languages_of(self.words, self.model.config, self.base, instructed=instructed)
+        specific = getattr(self.model.config, "task_specific_params", None) or {}
+        starts = (self.base.forced_bos_token_id, self.base.decoder_start_token_id)
+        self.languages = languages_of(tongues(self.words), specific, starts, instructed=self.template is not None)
         self.named: Pair = (
             from_task_name(deployment.task_as_written) if self.languages.reads_task_name else (None, None)
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import hfspec
-from hfspec.errors import InputError, ParamsError
+from hfspec.errors import InputError, ParamsError, SpecError
 from tests.runtime.test_seq2seq import language_token, truths
 
 pytestmark = pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")
@@ -135,30 +135,56 @@ def test_marian_takes_its_target_from_the_text(loaded, checkpoint):
     assert templated.predict("the dog") == answer[:1]
 
 
+UNKNOWN = [
+    ("nllb", {"src_lang": "eng_Latn", "tgt_lang": "fr"}, "tgt_lang", "'fr'; did you mean 'fra_Latn'"),
+    ("nllb", {"src_lang": "English", "tgt_lang": "fra_Latn"}, "src_lang", "did you mean 'eng_Latn'"),
+    ("mbart", {"src_lang": "en", "tgt_lang": "ro_RO"}, "src_lang", "did you mean 'en_XX'"),
+    ("m2m100", {"src_lang": "en", "tgt_lang": "fra"}, "tgt_lang", "did you mean 'fr'"),
+    ("m2m100", {"src_lang": "en", "tgt_lang": "</s>"}, "tgt_lang", "knows no language"),
+    (
+        "t5",
+        {"src_lang": "en", "tgt_lang": "es"},
+        "tgt_lang",
+        "into 'es'; its config has prefixes for en to de, en to fr",
+    ),
+    ("marian", {"tgt_lang": "fra"}, "tgt_lang", "would change nothing; write one of >>fra<<"),
+    ("bart", {"tgt_lang": "fr"}, "tgt_lang", "no choice of languages"),
+]
+
+
+@pytest.mark.parametrize(("name", "said", "wrong", "words"), UNKNOWN)
+def test_a_language_the_checkpoint_does_not_know(loaded, name, said, wrong, words):
+    with pytest.raises(ParamsError) as caught:
+        loaded(name, load=said).predict(TEXTS)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "said", "wrong", "words"), UNKNOWN)
+def test_a_language_in_the_spec_is_checked_by_the_plan(loaded, name, said, wrong, words):
+    places = {
+        ("model_config", wrong): {"model_config": said},
+        ("signature", "params", wrong): {"signature": {"params": said}},
+    }
+    for path, keys in places.items():
+        with pytest.raises(SpecError) as caught:
+            loaded(name, **keys)
+        assert [(problem.code, problem.path) for problem in caught.value.problems] == [("unknown-language", path)]
+        assert words in str(caught.value)
+
+
 @pytest.mark.parametrize(
-    ("name", "task", "config", "words"),
+    ("name", "task", "words"),
     [
-        ("nllb", "translation", {"src_lang": "eng_Latn", "tgt_lang": "fr"}, "'fr'; did you mean 'fra_Latn'"),
-        ("nllb", "translation", {"src_lang": "English", "tgt_lang": "fra_Latn"}, "did you mean 'eng_Latn'"),
-        ("nllb", "translation_en_to_fr", {}, "did you mean 'eng_Latn'"),
-        ("mbart", "translation", {"src_lang": "en", "tgt_lang": "ro_RO"}, "did you mean 'en_XX'"),
-        ("m2m100", "translation", {"src_lang": "en", "tgt_lang": "fra"}, "did you mean 'fr'"),
-        ("m2m100", "translation", {"src_lang": "en", "tgt_lang": "</s>"}, "knows no language"),
-        (
-            "t5",
-            "translation_fr_to_en",
-            {},
-            "does not translate from 'fr'; its config has prefixes for en to de, en to fr",
-        ),
-        ("t5", "translation_en_to_es", {}, "does not translate into 'es'"),
-        ("marian", "translation", {"tgt_lang": "fra"}, "would change nothing; write one of >>fra<<"),
-        ("bart", "translation", {"tgt_lang": "fr"}, "no choice of languages"),
+        ("nllb", "translation_eng_to_fra", ["did you mean 'eng_Latn'", "did you mean 'fra_Latn'"]),
+        ("t5", "translation_fr_to_en", ["does not translate from 'fr'", "does not translate into 'en'"]),
+        ("t5", "translation_en_to_es", ["does not translate into 'es'"]),
     ],
 )
-def test_a_language_the_checkpoint_does_not_know(loaded, name, task, config, words):
-    with pytest.raises(ParamsError) as caught:
-        loaded(name, task, model_config=config).predict(TEXTS)
-    assert words in str(caught.value)
+def test_a_language_in_the_tasks_name_is_checked_by_the_plan(loaded, name, task, words):
+    with pytest.raises(SpecError) as caught:
+        loaded(name, task)
+    assert [problem.path for problem in caught.value.problems] == [("task",)] * len(words)
+    assert all(word in str(problem) for word, problem in zip(words, caught.value.problems, strict=True))
 
 
 @pytest.mark.parametrize(
