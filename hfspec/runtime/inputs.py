@@ -47,7 +47,7 @@ class Columns:
             if meant is not None:
                 self.target[name] = str(meant.name)
         self.main = next((name for name, target in self.target.items() if target == first.name), self.names[0])
-        self.is_pair = template is None and [column.type for column in given] == ["string", "string"] == self._types()
+        self.is_pair = template is None and _begin_with_two_texts(given) and self._types()[:2] == ["string", "string"]
 
     def _types(self) -> list[str]:
         return [self.by_name[name].type for name in self.target]
@@ -92,7 +92,7 @@ class Columns:
     def bare(self, number: int, value: Any) -> Row:
         """The row of a value without a name; raises InputError naming it."""
         if self.is_pair and isinstance(value, list | tuple) and len(value) == 2:
-            return self.row(number, dict(zip(self.names, value, strict=True)))
+            return self.row(number, dict(zip(self.names[:2], value, strict=True)))
         if isinstance(value, list | tuple):
             raise InputError(f"expected one value, found {found(value)}; allowed: {self.allowed()}.", row=number)
         others = [name for name in self.required if name != self.main]
@@ -114,6 +114,12 @@ class Columns:
         near = get_close_matches(name, [str(other) for other in given], n=1, cutoff=0.6)
         hint = f"; did you mean {near[0]!r} to be {name!r}?" if near else ""
         return f"the column {name!r} is missing; the columns given are {listed}{hint}."
+
+
+def _begin_with_two_texts(columns: Sequence[Column]) -> bool:
+    """Whether two texts make a row: they fill the first two columns, and no row needs more."""
+    types = [column.type for column in columns[:2]]
+    return types == ["string", "string"] and not any(column.required for column in columns[2:])
 
 
 def to_rows(data: Any, columns: Columns) -> list[Row]:

@@ -5,7 +5,7 @@ Importing sentence_transformers takes many times as long as loading a small mode
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -55,6 +55,17 @@ def encoder(place: Place) -> Encoder:
     return NativeEncoder(place, read(place.model, causal=causal) or known)
 
 
+def read_texts(words: Any, texts: Sequence[str], takes: Collection[str]) -> list[Text]:
+    """Each text as tokens, cut to the tokenizer's limit; of what the tokenizer gives, what the model ``takes``."""
+    if not texts:
+        return []
+    read_by_model = words(list(texts), truncation=True, padding=False, verbose=False)
+    names = [name for name in read_by_model if name in takes]
+    cut = [bool(encoding.overflowing) for encoding in read_by_model.encodings]
+    rows = [{name: list(read_by_model[name][place]) for name in names} for place in range(len(texts))]
+    return [Text(text, row, len(row["input_ids"]), mine) for text, row, mine in zip(texts, rows, cut, strict=True)]
+
+
 class NativeEncoder:
     """The Transformer, then the modules after it."""
 
@@ -78,14 +89,7 @@ class NativeEncoder:
         self.size = self._after_pooling(self._dimensions()).shape[1]
 
     def prepare(self, texts: Sequence[str], prompt: str) -> list[Text]:
-        if not texts:
-            return []
-        whole = [prompt + text for text in texts]
-        read_by_model = self.words(whole, truncation=True, padding=False, verbose=False)
-        names = [name for name in read_by_model if name in self.takes]
-        cut = [bool(encoding.overflowing) for encoding in read_by_model.encodings]
-        rows = [{name: list(read_by_model[name][place]) for name in names} for place in range(len(whole))]
-        return [Text(text, row, len(row["input_ids"]), mine) for text, row, mine in zip(whole, rows, cut, strict=True)]
+        return read_texts(self.words, [prompt + text for text in texts], self.takes)
 
     def encode(self, batch: Sequence[Text], prompt: str) -> Any:
         import torch

@@ -5,7 +5,7 @@ Each does what the sentence-transformers module of its name does (https://sbert.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from hfspec.errors import StorageError
@@ -104,3 +104,13 @@ def _fill(target: Any, module: Module, prefix: str, device: str) -> None:
         target.to(device=device, dtype=next(iter(weights.values())).dtype).eval()
     except (OSError, RuntimeError, StopIteration) as error:
         raise StorageError(f"the weights of {module.folder.name}/ could not be loaded: {error}") from error
+
+
+def splade(logits: Any, mask: Any, config: Mapping[str, Any]) -> Any:
+    """Logits over the vocabulary (rows, tokens, vocabulary) as one weight a word: log(1 + relu), over a row's tokens
+    the largest or the sum (SPLADE, arXiv 2107.05720 and 2109.10086).
+    """
+    weights = (logits * mask.unsqueeze(-1).to(logits.dtype)).relu().log1p()
+    if config.get("activation_function", "relu") == "log1p_relu":
+        weights = weights.log1p()
+    return weights.amax(dim=1) if config.get("pooling_strategy", "max") == "max" else weights.sum(dim=1)

@@ -28,7 +28,10 @@ TASKS = MappingProxyType(
         ("transformers", "conversational"): "hfspec.tasks.chat:CONVERSATIONAL",
         ("transformers", "llm/v1/chat"): "hfspec.tasks.chat:CHAT",
         ("transformers", "llm/v1/completions"): "hfspec.tasks.chat:COMPLETIONS",
+        ("transformers", "llm/v1/embeddings"): "hfspec.tasks.embeddings:TRANSFORMERS",
         ("sentence-transformers", "feature-extraction"): "hfspec.tasks.sentence_embedding:TASK",
+        ("sentence-transformers", "llm/v1/embeddings"): "hfspec.tasks.embeddings:SENTENCE_TRANSFORMERS",
+        ("sentence-transformers", "sparse-embedding"): "hfspec.tasks.sparse_embedding:TASK",
         ("sentence-transformers", "text-ranking"): "hfspec.tasks.text_ranking:TASK",
     }
 )
@@ -42,8 +45,8 @@ ALIASES = MappingProxyType(
 # Tasks of the design whose stage does not exist yet: a spec may name them and is told so.
 NOT_YET = MappingProxyType(
     {
-        "transformers": ("llm/v1/embeddings",),
-        "sentence-transformers": ("llm/v1/embeddings", "sentence-similarity", "sparse-embedding"),
+        "transformers": (),
+        "sentence-transformers": ("sentence-similarity",),
     }
 )
 TRANSLATION_NAME = re.compile(r"translation_[A-Za-z]+_to_[A-Za-z]+")

@@ -19,6 +19,7 @@ from tests.checkpoints import (
     generators,
     question_answerers,
     seq2seq,
+    sparse_encoders,
     speech,
     token_models,
     vision,
@@ -27,6 +28,7 @@ from tests.checkpoints import (
 MAKERS: dict[str, Callable[[Path], None]] = {
     **classifiers.MAKERS,
     **cross_encoders.MAKERS,
+    **sparse_encoders.MAKERS,
     **generators.MAKERS,
     **chatters.MAKERS,
     **embedders.MAKERS,

@@ -31,6 +31,7 @@ PUBLISHED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "cross-encoder/stsb-roberta-base": ("roberta-stsb", "", ("onnx/model_quint8_avx2.onnx", "pytorch_model.bin")),
     "FacebookAI/roberta-large-mnli": ("roberta-mnli", "", ("tf_model.h5",)),
     "cross-encoder/ms-marco-MiniLM-L6-v2": ("ce-msmarco", "", ("onnx/model.onnx", "flax_model.msgpack", "pytorch_model.bin")),
+    "naver/splade-cocondenser-ensembledistil": ("splade", "", ("pytorch_model.bin",)),
     "sentence-transformers/all-MiniLM-L6-v2": ("minilm-like", "", ("data_config.json", "train_script.py")),
     "HuggingFaceTB/SmolLM3-3B": ("llama-chat", "a07cc9a", ()),
     "dbmdz/bert-large-cased-finetuned-conll03-english": ("bert-ner", "4c53496", OTHER_FORMATS),

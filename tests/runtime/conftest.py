@@ -32,6 +32,8 @@ TASKS = {
     "ce-msmarco": "text-ranking",
     "ce-modules": "text-ranking",
     "ce-nli": "text-ranking",
+    "splade": "sparse-embedding",
+    "splade-sum": "sparse-embedding",
 }
 SENTENCE_TASKS = {"feature-extraction", "text-ranking", "sparse-embedding", "sentence-similarity"}
 
