@@ -18,10 +18,11 @@ from hfspec.runtime.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """A row's features and how many seconds its audio has."""
+    """A row's features, how many seconds its audio has, and whether the model hears only the beginning of it."""
 
     features: Features
     seconds: float
+    truncated: bool
 
 
 class AudioClassification(Family):
@@ -44,14 +45,15 @@ class AudioClassification(Family):
     def _item(self, row: Row, settings: Settings) -> Item[Sound]:
         sound = wave(row.values["audio"], row.number, self.features.rate, settings)
         features = self.features(sound.samples, row.number)
-        return Item(row.number, len(sound.samples), Sound(features, sound.seconds), shape_of(features))
+        heard = Sound(features, sound.seconds, self.features.cuts(len(sound.samples)))
+        return Item(row.number, len(sound.samples), heard, shape_of(features))
 
     def run(self, batch: Sequence[Item[Sound]], settings: Settings) -> list[Labelled]:
         import torch
 
         with torch.inference_mode():
             logits = self.model(**stacked([item.content.features for item in batch], self.model, self.device)).logits
-        about = [{"seconds": item.content.seconds} for item in batch]
+        about = [{"seconds": item.content.seconds, "truncated": item.content.truncated} for item in batch]
         return labels.labelled(logits, self.model.config, settings.get("function_to_apply"), about)
 
     def standard(self, results: Sequence[Labelled], settings: Settings) -> Table:

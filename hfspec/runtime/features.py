@@ -14,6 +14,7 @@ from hfspec.runtime import parts
 from hfspec.runtime.family import Place
 
 Features = Mapping[str, Any]
+SPECTROGRAM_WINDOW, SPECTROGRAM_STEP = 25, 10  # milliseconds, as Kaldi's filter banks have them
 
 
 class SoundFeatures:
@@ -36,6 +37,16 @@ class SoundFeatures:
         except (ValueError, IndexError, RuntimeError) as error:
             raise InputError(f"the feature extractor refuses the audio: {error}", row=row) from error
         return dict(made)
+
+    def cuts(self, samples: int) -> bool:
+        """Whether the extractor leaves out the end of so many samples: some read windows of one length only."""
+        whole = getattr(self.extractor, "n_samples", None)
+        if isinstance(whole, int):
+            return samples > whole
+        if type(self.extractor).__name__ != "ASTFeatureExtractor":
+            return False
+        frames = 1 + (samples - SPECTROGRAM_WINDOW * self.rate // 1000) // (SPECTROGRAM_STEP * self.rate // 1000)
+        return frames > int(self.extractor.max_length)
 
 
 def least_samples(config: Any) -> int:

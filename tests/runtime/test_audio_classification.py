@@ -34,6 +34,18 @@ def test_every_label_and_score_as_the_pipeline_says(artifact, checkpoint, name, 
     assert_scores(answers, truths(checkpoint(name), SOUNDS))
     assert [answer["seconds"] for answer in answers] == pytest.approx([0.6, 0.3, 1.4, 0.3, 0.6])
     assert answers[1] == answers[3]
+    # The tiny spectrogram model hears 128 steps of 10 ms and says so; the other hears everything.
+    assert [answer["truncated"] for answer in answers] == [name == "ast-tagging" and len(x) > 20720 for x in SOUNDS]
+
+
+@pytest.mark.parametrize(("samples", "cut"), [(20879, False), (20880, True)])
+def test_what_is_cut_is_said_from_the_first_sample_on(artifact, samples, cut):
+    predictor = hfspec.load(artifact("ast-tagging"))
+    sound = tone(440, 2)
+    (answer,) = predictor.predict(sound[:samples], outputs="full")
+    (longer,) = predictor.predict(sound, outputs="full")
+    assert answer["truncated"] is cut
+    assert (answer["scores"] == pytest.approx(longer["scores"], abs=1e-6)) or not cut
 
 
 def test_the_standard_form_is_a_frame_of_the_best_labels(artifact, checkpoint):
