@@ -37,7 +37,7 @@ class Module:
 
 
 def modules_of(files: SourceFiles, task: Task) -> tuple[Module, ...]:
-    """The modules of the task's model, in order; none for a model of transformers, nor for a classifier alone.
+    """The modules of the task's model, in order; none for a model of transformers alone, nor for a classifier.
 
     Raises SpecError when the checkpoint is of another kind, when a module is code of its own, or when one is of a
     kind that is not supported.
@@ -47,7 +47,7 @@ def modules_of(files: SourceFiles, task: Task) -> tuple[Module, ...]:
     refuse_other_kinds(files, task)
     if files.has("modules.json"):
         return _dense(files) if task.kind == "dense" else _native(files, task)
-    if task.kind == "cross-encoder":
+    if task.kind == "cross-encoder" or task.library == "transformers":
         return ()
     raise files.refusal(
         "not-a-checkpoint",

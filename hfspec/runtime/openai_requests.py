@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any
 
 from hfspec.errors import InputError, ParamsError
@@ -20,8 +21,10 @@ from hfspec.runtime.settings import Settings, param_value
 from hfspec.tasks import openai
 from hfspec.tasks.task import Task
 
-# Keys that are one setting: the first name is the one in force.
-LENGTHS = ("max_tokens", "max_new_tokens", "max_completion_tokens")
+# Keys and params that are another setting, later ones before earlier ones where a request gives several.
+STANDS_FOR = MappingProxyType(
+    {"max_new_tokens": "max_tokens", "max_completion_tokens": "max_tokens", "dimensions": "truncate_dim"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +98,10 @@ def checked(row: Row, settings: Settings, task: Task, signature: Signature) -> R
         near = get_close_matches(main, list(row.values), n=1, cutoff=0.6)
         hint = f"; did you mean {near[0]!r} to be {main!r}?" if near else "."
         raise InputError(f"the request has no {main}{hint}", row=row.number)
-    own = {
-        LENGTHS[0] if key in LENGTHS else key: _setting(key, values, task, row.number)
-        for key in _in_order(values, task)
-    }
-    for name, value in own.items():
-        for alias in LENGTHS if name in LENGTHS else (name,):
-            if alias in declared:
-                _within(declared[alias], value, row.number)
+    own = {STANDS_FOR.get(key, key): _setting(key, values, task, row.number) for key in _in_order(values, task)}
+    for name, param in declared.items():
+        if STANDS_FOR.get(name, name) in own:
+            _within(param, own[STANDS_FOR.get(name, name)], row.number)
     _check_stream(values, row)
     return Request(row.number, row.single, values, settings.over(own))
 
@@ -118,14 +117,15 @@ def _check_key(key: str, value: Any, known: Sequence[str], row: int) -> None:
 
 
 def _in_order(values: Mapping[str, Any], task: Task) -> list[str]:
-    """The keys that are settings; of several names for the length the newest last, so that it is the one in force."""
-    keys = [key for key in values if key in LENGTHS or task.setting(key) is not None]
-    return sorted(keys, key=lambda key: LENGTHS.index(key) if key in LENGTHS else -1)
+    """The keys that are settings, in the order in which a later one is laid over an earlier one."""
+    order = list(STANDS_FOR)
+    keys = [key for key in values if task.setting(STANDS_FOR.get(key, key)) is not None]
+    return sorted(keys, key=lambda key: order.index(key) if key in STANDS_FOR else -1)
 
 
 def _setting(key: str, values: Mapping[str, Any], task: Task, row: int) -> Any:
     value = values[key]
-    setting = task.setting(LENGTHS[0] if key in LENGTHS else key)
+    setting = task.setting(STANDS_FOR.get(key, key))
     assert setting is not None
     if fault := setting.fault(value):
         raise InputError(f"{key}: expected {fault}; found {found(value)}.", row=row)
