@@ -134,6 +134,47 @@ def test_settings_mean_what_they_mean_to_the_library(loaded, checkpoint, setting
     assert answer == [text for text, _ in right]
 
 
+@pytest.mark.parametrize("beams", [1, 3])
+def test_a_stop_string_ends_an_answer(loaded, checkpoint, beams):
+    from transformers import AutoTokenizer
+
+    words = AutoTokenizer.from_pretrained(checkpoint("t5"))
+    settings = {"max_new_tokens": 12, "num_beams": beams, "stop_strings": ["R"]}
+    rows = loaded("t5", load=settings).predict(list(MIXED), outputs="full")
+    right = truths(checkpoint("t5"), MIXED, tokenizer=words, **settings)
+    assert [row["text"] for row in rows] == [text for text, _ in right]
+    ended = [row for row in rows if "R" in row["text"]]
+    assert ended
+    assert {row["finish_reason"] for row in ended} == {"stop"}
+
+
+def test_a_template_with_several_slots(loaded, checkpoint):
+    predictor = loaded(
+        "t5", prompt_template="question: {question} context: {context}", load={"max_new_tokens": 8, "num_beams": 2}
+    )
+    rows = [{"question": "who?", "context": "{question} the dog"}, {"context": "rain", "question": "None"}]
+    right = truths(
+        checkpoint("t5"),
+        ["question: who? context: {question} the dog", "question: None context: rain"],
+        max_new_tokens=8,
+        num_beams=2,
+    )
+    assert predictor.predict(rows) == [text for text, _ in right]
+
+
+def test_the_plan_shows_what_the_checkpoint_says_of_the_task(checkpoint, tmp_path):
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        f"spec_version: 1\nlibrary: transformers\ntask: summarization\nmodel: {{path: {checkpoint('t5')}}}\n",
+        encoding="utf-8",
+    )
+    settings = {row.key: (row.value, row.origin) for row in hfspec.plan(spec).settings}
+    assert settings["max_length"] == (24, "task_specific_params of config.json")
+    assert settings["num_beams"] == (4, "task_specific_params of config.json")
+    assert "max_new_tokens" not in settings
+    assert settings["truncation"] == (False, "hfspec default")
+
+
 def test_texts_of_several_lengths_share_a_batch(loaded):
     predictor = loaded("t5", load={"max_new_tokens": 9})
     shapes = []
