@@ -28,7 +28,7 @@ from hfspec.errors import SpecError
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.problem import Problem
 from hfspec.ir.spec import Spec
-from hfspec.tasks.task import Task
+from hfspec.tasks.task import PROCESSOR, Task
 
 T = TypeVar("T")
 
@@ -76,11 +76,12 @@ class _Problems:
             raise SpecError(tuple(dict.fromkeys(self.found)))
 
 
-def examine(spec: Spec, task: Task, files: SourceFiles, words: SourceFiles | None) -> Examined:
-    """Examine the model in ``files`` with the tokenizer in ``words``, or its own when that is None.
+def examine(spec: Spec, task: Task, files: SourceFiles, own: Mapping[str, SourceFiles]) -> Examined:
+    """Examine the model in ``files`` with the components in ``own``, by name, and its own of the others.
 
     Raises SpecError with every problem found.
     """
+    words = own.get("tokenizer", own.get(PROCESSOR))
     modules = modules_of(files, task)
     folder = modules[0].folder if modules else ""
     raw = raw_config(files, folder)
@@ -89,7 +90,7 @@ def examine(spec: Spec, task: Task, files: SourceFiles, words: SourceFiles | Non
     model_class = problems.attempt(lambda: _model_class(files, config, task)) if config is not None else None
     group = problems.attempt(lambda: weight_group(files, folder))
     found_words = problems.attempt(lambda: _tokenizer(spec, task, files, words, folder))
-    processors = problems.attempt(lambda: _processors(task, files))
+    processors = problems.attempt(lambda: _processors(spec, task, files, own))
     problems.found.extend(_quantised_cast(spec, files, raw))
     if config is None or model_class is None or group is None:
         problems.settle()
@@ -151,12 +152,17 @@ def _tokenizer(spec: Spec, task: Task, files: SourceFiles, words: SourceFiles | 
         return None
     if words is None:
         return tokenizer(files, folder, FrozenDict())
-    component = spec.components.tokenizer
-    return tokenizer(words, "", component.options if component else FrozenDict())
+    return tokenizer(words, "", spec.components.options("tokenizer"))
 
 
-def _processors(task: Task, files: SourceFiles) -> dict[str, str]:
-    return {name: processor_class(files, name, FrozenDict()) for name in task.components if name != "tokenizer"}
+def _processors(spec: Spec, task: Task, files: SourceFiles, own: Mapping[str, SourceFiles]) -> dict[str, str]:
+    """Each component but the tokenizer -> its class; a processor only where the spec brings one."""
+    needed = [name for name in task.components if name != "tokenizer"]
+    brought = own.get(PROCESSOR)
+    sources = {name: own.get(name) or brought or files for name in needed}
+    if brought is not None:
+        sources[PROCESSOR] = brought
+    return {name: processor_class(source, name, spec.components.options(name)) for name, source in sources.items()}
 
 
 def _dtype(spec: Spec, raw: Mapping[str, Any], group: WeightGroup) -> str:

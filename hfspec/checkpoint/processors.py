@@ -1,4 +1,4 @@
-"""Feature extractors and image processors: whether there is one, and which class of the library it is."""
+"""Feature extractors, image processors and processors: whether there is one, and which class of the library it is."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any
 
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.ir.frozen import FrozenDict, thaw
+from hfspec.tasks.task import PROCESSED, PROCESSOR
 
 # Component -> the library's auto class, and what it is given beside the spec's options: image processors take the PIL
 # backend, at compile time as at run time, so that nothing depends on whether torchvision is installed.
 AUTO_CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     "feature_extractor": ("AutoFeatureExtractor", {}),
     "image_processor": ("AutoImageProcessor", {"backend": "pil"}),
+    PROCESSOR: ("AutoProcessor", {}),
 }
 CONFIGS = ("preprocessor_config.json", "processor_config.json")
 
@@ -32,8 +34,9 @@ def processor_class(files: SourceFiles, name: str, options: FrozenDict) -> str:
             remedy="use a checkpoint that has one",
         )
     with tempfile.TemporaryDirectory() as place:
-        for path in (*CONFIGS, "config.json"):
+        for path in files.paths if name == PROCESSOR else (*CONFIGS, "config.json"):
             if files.has(path):
+                (Path(place) / path).parent.mkdir(parents=True, exist_ok=True)
                 (Path(place) / path).symlink_to(files.reader.small(path).absolute())
         return type(_load(files, place, name, options)).__name__
 
@@ -43,7 +46,7 @@ def _load(files: SourceFiles, place: str, name: str, options: FrozenDict) -> Any
 
     auto_class, settings = AUTO_CLASSES[name]
     try:
-        return getattr(transformers, auto_class).from_pretrained(
+        loaded = getattr(transformers, auto_class).from_pretrained(
             place, trust_remote_code=False, local_files_only=True, **{**settings, **thaw(options)}
         )
     except Exception as error:
@@ -51,3 +54,11 @@ def _load(files: SourceFiles, place: str, name: str, options: FrozenDict) -> Any
         raise files.refusal(
             "broken-processor", f"the library cannot load the {name.replace('_', ' ')}: {reason}"
         ) from error
+    if name == PROCESSOR and not all(hasattr(loaded, part) for part in PROCESSED):
+        raise files.refusal(
+            "no-processor",
+            "the source has no processor, which is a feature extractor and a tokenizer together",
+            found=type(loaded).__name__,
+            remedy="give the components one by one",
+        )
+    return loaded

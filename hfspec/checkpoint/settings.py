@@ -104,9 +104,9 @@ def _own_keys(tree: Tree, spec: Spec, dtype: str) -> Iterator[SettingRow]:
         value = getattr(spec, key)
         if value is not None:
             yield SettingRow(key, value, _origin(tree, (key,)))
-    if spec.components.tokenizer is not None:
-        for name, option in spec.components.tokenizer.options.items():
-            path = ("components", "tokenizer", "options", name)
+    for part, component in spec.components.given():
+        for name, option in component.options.items():
+            path = ("components", part, "options", name)
             yield SettingRow(".".join(path), option, _origin(tree, path))
 
 

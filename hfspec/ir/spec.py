@@ -142,8 +142,19 @@ class Components(Frozen):
         default=None, description="The feature extractor, for audio models."
     )
     processor: ComponentSource | None = Field(
-        default=None, description="The processor of a model that takes more than one kind of input."
+        default=None,
+        description="The processor of a speech model: feature extractor and tokenizer together, instead of the two.",
     )
+
+    def given(self) -> tuple[tuple[str, ComponentSource], ...]:
+        """Those that the spec names, with their sources."""
+        found = ((name, getattr(self, name)) for name in type(self).model_fields)
+        return tuple((name, component) for name, component in found if component is not None)
+
+    def options(self, name: str) -> FrozenDict:
+        """The options of a component: its own, or those of the processor that brings it."""
+        component = getattr(self, name) or self.processor
+        return component.options if component is not None else FrozenDict()
 
 
 class Adapter(Source):

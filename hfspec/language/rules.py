@@ -18,7 +18,7 @@ from hfspec.language import params
 from hfspec.language.provenance import MISSING
 from hfspec.tasks import table
 from hfspec.tasks.prompt_template import prompt_template
-from hfspec.tasks.task import Task
+from hfspec.tasks.task import PROCESSOR, Task
 
 LATER = "It is part of the language and comes with a later version; remove it for now."
 FREE_FORM = ("input_example", "golden", "metadata")
@@ -31,6 +31,7 @@ def problems(tree: Tree) -> Iterator[Problem]:
     yield from _unsupported(tree)
     yield from _names(tree)
     yield from _mandatory(tree, tree.value, ())
+    yield from _components(tree, task)
     yield from _template(tree, task)
     yield from _outputs(tree)
     yield from params.problems(tree, task)
@@ -83,17 +84,27 @@ def _unsupported(tree: Tree) -> Iterator[Problem]:
         unsupported.append((("golden",), "golden"))
     if value.get("trust_remote_code") and value.get("trust_remote_code") is not True:
         unsupported.append((("trust_remote_code",), "Remote code"))
-    unsupported += [(("components", name), f"The component {name}") for name in _own_components(tree)]
     for path, what in unsupported:
         yield Problem("not-supported-yet", f"{what} is not supported yet.", tree.origin(path), path, remedy=LATER)
 
 
-def _own_components(tree: Tree) -> list[str]:
+def _components(tree: Tree, task: Task | None) -> Iterator[Problem]:
     components = tree.value.get("components")
-    if not isinstance(components, Mapping):
-        return []
-    known = [name for name in components if name in models.Components.model_fields and components[name] is not None]
-    return [name for name in known if name != "tokenizer"]
+    if task is None or not isinstance(components, Mapping):
+        return
+    given = [name for name in components if name in models.Components.model_fields and components[name] is not None]
+    for name in given:
+        if name not in task.replaceable:
+            path: KeyPath = ("components", name)
+            message = f"The task {task.name} uses no {name.replace('_', ' ')}."
+            expected = _one_of(task.replaceable)
+            yield Problem("dead-key", message, tree.origin(path), path, expected=expected, remedy="Remove it.")
+    parts = [name for name in given if name in task.components]
+    if PROCESSOR in given and PROCESSOR in task.replaceable and parts:
+        path = ("components", PROCESSOR)
+        message = f"The processor brings its own {' and '.join(parts).replace('_', ' ')}, given here as well."
+        remedy = f"Keep `{PROCESSOR}`, or give {' and '.join(f'`{name}`' for name in task.components)} instead."
+        yield Problem("conflict", message, tree.origin(path), path, remedy=remedy)
 
 
 def _names(tree: Tree) -> Iterator[Problem]:

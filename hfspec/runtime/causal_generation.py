@@ -52,8 +52,8 @@ class CausalGeneration(Family):
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         self.words = parts.tokenizer(place)
-        self.model = parts.model(place, parts.library_class(place.manifest.deployment.model_class))
-        self.base = generation.taken_from(self.model)
+        model = parts.model(place, parts.library_class(place.manifest.deployment.model_class))
+        self.model, self.base = generation.apart(model)
         self.device = place.device
         self.chat = ChatTemplate(self.words, self.template)
         self.limit = parts.longest(self.model, self.words)

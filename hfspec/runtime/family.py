@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a family loads from and to: the artifact's folder and manifest, its task, torch's names of dtype and
-    device.
+    device. ``loaded``: the library's objects made so far, by the name of the component.
     """
 
     folder: Path
@@ -37,6 +37,7 @@ class Place:
     task: Task
     dtype: str
     device: str
+    loaded: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def model(self) -> Path:

@@ -31,14 +31,18 @@ READS_PROMPT = {
 _SEEDED = Lock()
 
 
-def taken_from(model: Any) -> Any:
-    """The checkpoint's generation config, taken off the model: generate() mixes the model's own back into the config of
-    a call, and would then warn of settings that the call has left out on purpose.
+def apart(model: Any) -> tuple[Any, Any]:
+    """(the model over the same weights but without a generation config of its own, the checkpoint's generation config).
+
+    generate() mixes the model's own config back into that of a call, and would then warn of settings that the call has
+    left out on purpose. The model given is left as it is, for those who use it by itself.
     """
     base = copy.deepcopy(model.generation_config)
+    bare = copy.copy(model)
+    bare.generation_config = copy.deepcopy(base)
     for name in LENGTHS | SAMPLING | BEAMS:
-        setattr(model.generation_config, name, None)
-    return base
+        setattr(bare.generation_config, name, None)
+    return bare, base
 
 
 def own(config: Any) -> dict[str, Any]:

@@ -14,11 +14,13 @@ from typing import Any
 from hfspec.errors import StorageError, UsageError
 from hfspec.ir.frozen import thaw
 from hfspec.runtime.family import Place
+from hfspec.tasks.task import PROCESSED, PROCESSOR
 
 AUTO_COMPONENTS = {
+    "tokenizer": "AutoTokenizer",
     "feature_extractor": "AutoFeatureExtractor",
     "image_processor": "AutoImageProcessor",
-    "processor": "AutoProcessor",
+    PROCESSOR: "AutoProcessor",
 }
 LARGEST_LENGTH = 10**9  # a tokenizer without a limit says 10**30
 
@@ -45,30 +47,32 @@ def quiet() -> Iterator[None]:
 
 def tokenizer(place: Place, folder: Path | None = None, **settings: Any) -> Any:
     """The tokenizer, the spec's own component before the model's; ``settings`` yield to the spec's options."""
-    from transformers import AutoTokenizer
-
-    own = place.folder / "components" / "tokenizer"
-    source = own if own.is_dir() else (folder or place.model)
-    options = thaw(place.manifest.deployment.options.get("tokenizer", {}))
-    with quiet(), _reading(source, "tokenizer"):
-        return AutoTokenizer.from_pretrained(
-            str(source), local_files_only=True, trust_remote_code=False, **{**settings, **options}
-        )
+    return _component(place, "tokenizer", folder or place.model, settings)
 
 
 def component(place: Place, name: str, **settings: Any) -> Any:
     """The feature extractor, image processor or processor, the spec's own component before the model's; ``settings``
     yield to the spec's options.
     """
+    return _component(place, name, place.model, settings)
+
+
+def _component(place: Place, name: str, source: Path, settings: Mapping[str, Any]) -> Any:
+    """What ``source`` or the spec brings, kept in ``place.loaded``; the parts of a processor are its own."""
     import transformers
 
-    own = place.folder / "components" / name
-    source = own if own.is_dir() else place.model
+    own = place.folder / "components"
+    if name in PROCESSED and not (own / name).is_dir() and (own / PROCESSOR).is_dir():
+        whole = place.loaded.get(PROCESSOR) or _component(place, PROCESSOR, source, {})
+        place.loaded[name] = getattr(whole, name)
+        return place.loaded[name]
+    source = own / name if (own / name).is_dir() else source
     options = thaw(place.manifest.deployment.options.get(name, {}))
     with quiet(), _reading(source, name.replace("_", " ")):
-        return getattr(transformers, AUTO_COMPONENTS[name]).from_pretrained(
+        place.loaded[name] = getattr(transformers, AUTO_COMPONENTS[name]).from_pretrained(
             str(source), local_files_only=True, trust_remote_code=False, **{**settings, **options}
         )
+    return place.loaded[name]
 
 
 def model(place: Place, model_class: Any, folder: Path | None = None, **settings: Any) -> Any:
@@ -87,7 +91,8 @@ def model(place: Place, model_class: Any, folder: Path | None = None, **settings
             **settings,
         )
     _refuse_gaps(report, model_class.__name__)
-    return loaded.eval().to(place.device)
+    place.loaded["model"] = loaded.eval().to(place.device)
+    return place.loaded["model"]
 
 
 def library_class(name: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from hfspec.errors import UsageError
 from hfspec.ir.artifact import Manifest
 from hfspec.ir.signature import Signature
-from hfspec.runtime import batching
+from hfspec.runtime import batching, fingerprint, native
 from hfspec.runtime.answers import Table, to_json
 from hfspec.runtime.family import Family, Place, Row
 from hfspec.runtime.inputs import Columns, to_rows
@@ -96,6 +96,20 @@ class Predictor:
     def settings(self, params: Mapping[str, Any] | None = None) -> dict[str, InForce]:
         """Every setting that a call with these params would use, with the layer its value came from."""
         return self._in_force(params).table()
+
+    def components(self) -> dict[str, Any]:
+        """The library's own objects that this predictor runs, by name: ``task``, ``model``, ``tokenizer`` and the like
+        as far as the task has them, and ``dtype``, as ``transformers.pipeline(**components)`` takes them where the
+        library still has the task's pipeline. Of sentence-transformers ``model`` alone, its own class over all of it.
+        """
+        return native.components(self._place)
+
+    def pipeline(self) -> Any:
+        """The library's pipeline over the same objects. The spec's inference settings are not part of it.
+
+        Raises UsageError, saying what to use instead, where the library has none for the task.
+        """
+        return native.pipeline(self._place)
 
     def _in_force(self, params: Mapping[str, Any] | None) -> Settings:
         fixed = {*self._layers[MODEL_CONFIG], *self._layers[LOAD]}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hfspec.errors import StorageError
-from hfspec.runtime import parts
+from hfspec.runtime import native, parts
 from hfspec.runtime.family import Place
 from hfspec.runtime.sentence_layers import layer, pool
 from hfspec.runtime.sentence_modules import Checkpoint, pooling_modes, read
@@ -128,19 +128,7 @@ class LibraryEncoder:
     """sentence_transformers itself, for modules that only it knows."""
 
     def __init__(self, place: Place) -> None:
-        with parts.quiet():
-            from sentence_transformers import SentenceTransformer
-
-            try:
-                self.model = SentenceTransformer(
-                    str(place.model),
-                    device=place.device,
-                    local_files_only=True,
-                    trust_remote_code=False,
-                    model_kwargs={"dtype": parts.torch_dtype(place.dtype)},
-                )
-            except (OSError, ValueError, RuntimeError, ImportError) as error:
-                raise StorageError(f"sentence_transformers could not load model/: {error}") from error
+        self.model = native.sentence_model(place)
         self.size = int(self.model.get_embedding_dimension() or 0)
 
     def prepare(self, texts: Sequence[str], prompt: str) -> list[Text]:

@@ -48,8 +48,8 @@ class Seq2Seq(Family):
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         self.words = parts.tokenizer(place)
-        self.model = parts.model(place, parts.library_class(place.manifest.deployment.model_class))
-        self.base = generation.taken_from(self.model)
+        model = parts.model(place, parts.library_class(place.manifest.deployment.model_class))
+        self.model, self.base = generation.apart(model)
         self.device = place.device
         self.limit = parts.longest(self.model, self.words)
         self.specific = task_params(self.model.config, place.manifest.deployment.task_as_written)

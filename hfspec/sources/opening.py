@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hfspec.sources.hub import HubSource
 
 MODULES = "modules.json"
+COMPONENTS = "components/"
 
 
 def open_source(source: Source, role: str, library: str, base: Path, progress: Progress) -> tuple[SourcePin, Reader]:
@@ -27,8 +28,8 @@ def open_source(source: Source, role: str, library: str, base: Path, progress: P
     opened = _open(source, base, progress)
     names = tuple(file.path for file in opened.files)
     location = source.repo or source.path or source.package or ""
-    if role == "components/tokenizer":
-        chosen = selection.select_tokenizer(names, location)
+    if role.startswith(COMPONENTS):
+        chosen = selection.select_component(role.removeprefix(COMPONENTS), names, location)
     else:
         folders = _module_folders(opened, names, location) if library == "sentence-transformers" else ("",)
         chosen = selection.select_model(names, location, folders)

@@ -17,6 +17,13 @@ TOKENIZER = re.compile(
     r"[^/]+\.(tiktoken|spm|model|vocab)"
 )
 PROCESSOR = re.compile(r"(preprocessor|processor|image_processor|video_preprocessor|feature_extractor)_config\.json")
+# Component -> what must be there, each with the files it may consist of.
+COMPONENTS = {
+    "tokenizer": (("tokenizer", TOKENIZER),),
+    "feature_extractor": (("feature extractor", PROCESSOR),),
+    "image_processor": (("image processor", PROCESSOR),),
+    "processor": (("processor", PROCESSOR), ("tokenizer", TOKENIZER)),
+}
 PAPERS = re.compile(r"README\.md|(LICEN[CS]E|NOTICE|COPYING|USE_POLICY)([._-][^/]*)?", re.IGNORECASE)
 SENTENCE = re.compile(r"modules\.json|config_sentence_transformers\.json|sentence_[a-z_-]+_config\.json")
 # The formats that can be built from, the best first: one file, or an index with its shards.
@@ -78,11 +85,17 @@ def select_model(names: Collection[str], where: str, folders: Iterable[str] = ("
     return Selection(tuple(sorted(needed)), _skipped(names, needed))
 
 
-def select_tokenizer(names: Collection[str], where: str) -> Selection:
-    """The files of a tokenizer, with the config that says which class it is. Raises SourceError when it has none."""
-    needed = {name for name in names if TOKENIZER.fullmatch(name)}
-    if not needed:
-        raise SourceError(f"{where} has no tokenizer files. {_found(names)}")
+def select_component(name: str, names: Collection[str], where: str) -> Selection:
+    """The files of a component, with the config that says which class it is; a processor's are a tokenizer's as well.
+
+    Raises SourceError when it has none.
+    """
+    needed: set[str] = set()
+    for kind, pattern in COMPONENTS[name]:
+        found = {path for path in names if pattern.fullmatch(path)}
+        if not found:
+            raise SourceError(f"{where} has no {kind} files. {_found(names)}")
+        needed |= found
     needed |= {CONFIG} & set(names)
     return Selection(tuple(sorted(needed)), _skipped(names, needed))
 

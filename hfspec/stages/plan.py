@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import PurePath, PurePosixPath
 from typing import Any
 
@@ -34,7 +34,6 @@ from hfspec.ir.tree import Tree
 from hfspec.tasks.table import find
 from hfspec.tasks.task import Task
 
-TOKENIZER = "components/tokenizer"
 INDEXES = (".safetensors.index.json", ".bin.index.json")
 
 
@@ -48,8 +47,8 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
     model = source_files(tree, resolved, "model")
     assert task is not None, "validate lets no unknown task through"
     assert model is not None, "resolve pins a model"
-    words = source_files(tree, resolved, TOKENIZER)
-    found = examine(spec, task, model, words)
+    own = _own_components(spec, tree, resolved)
+    found = examine(spec, task, model, own)
     dead = tuple(dead_settings(model, spec, task, found.class_name))
     task = narrowed(task, found.class_name)
     name = spec.name or PurePath(tree.file).stem
@@ -58,8 +57,8 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
     defaults = own_defaults(task, spec, {**generation, **specific})
     document = FrozenDict(_resolved_document(spec, name, resolved))
     licence_step, licence_note = licence(model)
-    steps = (*_model_steps(spec, model, found), *_component_steps(words), card(model, name), licence_step)
-    problems = (*dead, *target_problems(model, steps))
+    steps = (*_model_steps(spec, model, found), *_component_steps(own), card(model, name), licence_step)
+    problems = (*dead, *embedding_problems(model, spec, task, found.dimension), *target_problems(model, steps))
     if problems:
         raise SpecError(problems)
     libraries = versions(
@@ -89,7 +88,7 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
 
 
 def _deployment(spec: Spec, task: Task, found: Examined, defaults: FrozenDict) -> Deployment:
-    component = spec.components.tokenizer
+    options = {name: component.options for name, component in spec.components.given() if component.options}
     return Deployment(
         library=spec.library,
         task=task.name,
@@ -101,7 +100,7 @@ def _deployment(spec: Spec, task: Task, found: Examined, defaults: FrozenDict) -
         model_config=spec.inference,
         defaults=defaults,
         components=found.components,
-        options=FrozenDict({"tokenizer": component.options} if component and component.options else {}),
+        options=FrozenDict(options),
     )
 
 
@@ -124,9 +123,15 @@ def _model_steps(spec: Spec, model: SourceFiles, found: Examined) -> Iterator[Co
         yield from weight_steps(model, group, "model/", Saving(saving.cast, {}, None))
 
 
-def _component_steps(words: SourceFiles | None) -> Iterator[CopyFile]:
-    if words is not None:
-        yield from _copies(words, f"{TOKENIZER}/", set(card_files(words)))
+def _own_components(spec: Spec, tree: Tree, resolved: Resolved) -> dict[str, SourceFiles]:
+    """The components that the spec brings from elsewhere, by name."""
+    found = ((name, source_files(tree, resolved, f"components/{name}")) for name, _ in spec.components.given())
+    return {name: files for name, files in found if files is not None}
+
+
+def _component_steps(own: Mapping[str, SourceFiles]) -> Iterator[CopyFile]:
+    for files in own.values():
+        yield from _copies(files, f"{files.role}/", set(card_files(files)))
 
 
 def _copies(files: SourceFiles, place: str, handled: set[str]) -> Iterator[CopyFile]:

@@ -37,9 +37,8 @@ def resolve(spec: Spec, tree: Tree, progress: Progress) -> Resolved:
 
 def _sources(spec: Spec) -> Iterator[tuple[str, Source]]:
     yield "model", spec.model
-    tokenizer = spec.components.tokenizer
-    if tokenizer is not None:
-        yield "components/tokenizer", tokenizer
+    for name, component in spec.components.given():
+        yield f"components/{name}", component
 
 
 def _place(source: Source) -> str:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from hfspec.ir.signature import Column, Tensor
 from hfspec.tasks.setting import Setting
 
+PROCESSOR = "processor"
+PROCESSED = ("feature_extractor", "tokenizer")  # what the library puts together as a processor
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -47,6 +50,11 @@ class Task:
     def auto_classes(self) -> tuple[str, ...]:
         """Every auto class of the task."""
         return tuple(filter(None, (self.auto_class, *self.other_auto_classes)))
+
+    @property
+    def replaceable(self) -> tuple[str, ...]:
+        """The components that a spec may bring from elsewhere; a processor stands for several at once."""
+        return (*self.components, PROCESSOR) if set(PROCESSED) <= set(self.components) else self.components
 
     def setting(self, name: str) -> Setting | None:
         """The setting of this name, None when the task has none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hfspec.errors import SourceError
-from hfspec.sources.selection import module_folders, select_model, select_tokenizer
+from hfspec.sources.selection import module_folders, select_component, select_model
 
 BASE = ["config.json", "tokenizer.json", "tokenizer_config.json", "README.md"]
 SHARDS = [f"model-0000{n}-of-00002.safetensors" for n in (1, 2)]
@@ -148,9 +148,9 @@ def test_what_cannot_be_used(case):
 def test_a_tokenizer_alone():
     names = [*BASE, "model.safetensors", "vocab.txt", "chat_template.jinja", "generation_config.json"]
     wanted = ("chat_template.jinja", "config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
-    assert select_tokenizer(names, "x").needed == wanted
+    assert select_component("tokenizer", names, "x").needed == wanted
 
 
 def test_no_tokenizer():
     with pytest.raises(SourceError, match=r"x has no tokenizer files. Found there: config.json."):
-        select_tokenizer(["config.json"], "x")
+        select_component("tokenizer", ["config.json"], "x")
