@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hfspec.errors import ParamsError
+from hfspec.errors import InputError, ParamsError
 from hfspec.runtime.audio import Wave
 from hfspec.runtime.batching import Item
+from hfspec.runtime.family import Row
 from hfspec.runtime.features import Features, SoundFeatures, shape_of, stacked
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.transcript import Chunk, Transcript, chunk_sizes, chunks, refuse_given
@@ -60,10 +61,15 @@ class CtcRecognizer:
             )
         chunk_sizes(self.features.rate, max(self.align, 1), settings)
 
-    def items(self, sound: Wave, row: int, settings: Settings) -> list[Item[Heard]]:
+    def items(self, sound: Wave, row: Row, settings: Settings) -> list[Item[Heard]]:
+        if "language" in row.values:
+            raise InputError(
+                "column 'language': a CTC model writes the language it was trained on; leave the column out.",
+                row=row.number,
+            )
         whole = Chunk(0, len(sound.samples), 0, 0)
         cut = list(chunks(len(sound.samples), sound.rate, max(self.align, 1), settings)) or [whole]
-        return [self._item(sound, row, chunk) for chunk in cut]
+        return [self._item(sound, row.number, chunk) for chunk in cut]
 
     def _item(self, sound: Wave, row: int, chunk: Chunk) -> Item[Heard]:
         features = self.features(sound.samples[chunk.start : chunk.end], row, return_attention_mask=True)

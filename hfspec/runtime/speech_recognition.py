@@ -37,7 +37,7 @@ class SpeechRecognition(Family):
         items: list[Item[Any]] = []
         for row in rows:
             sound = wave(row.values["audio"], row.number, self.features.rate, settings)
-            items += self.recognizer.items(sound, row.number, settings)
+            items += self.recognizer.items(sound, row, settings)
         return items
 
     def run(self, batch: Sequence[Item[Any]], settings: Settings) -> Sequence[Any]:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from hfspec.errors import ParamsError
+from hfspec.errors import InputError, ParamsError
 from hfspec.runtime import generation
 from hfspec.runtime.audio import Wave
 from hfspec.runtime.batching import Item
+from hfspec.runtime.family import Row
 from hfspec.runtime.features import Features, SoundFeatures, shape_of, stacked
 from hfspec.runtime.parts import quiet
 from hfspec.runtime.settings import CHECKPOINT, Settings
@@ -19,18 +20,22 @@ from hfspec.runtime.transcript import Chunk, Transcript, chunk_sizes, chunks
 from hfspec.tasks import speech_recognition as task
 
 THRESHOLDS = frozenset({"compression_ratio_threshold", "logprob_threshold", "no_speech_threshold"})
+ENGLISH_ONLY = "this Whisper knows English only, so neither language nor task can be chosen."
 OWN = ("return_timestamps", "language", "task")
 GIVEN = tuple(setting.name for setting in (*task.WHISPER, *task.GENERATION) if setting.name not in {"prompt", "seed"})
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A window, or the whole of a longer sound, ready for the model. ``chunk``: None when the sound is not cut."""
+    """A window, or the whole of a longer sound, ready for the model. ``chunk``: None when the sound is not cut.
+    ``language``: as it was asked for, None to detect it.
+    """
 
     features: Features
     chunk: Chunk | None
     is_long: bool
     seconds: float
+    language: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +74,30 @@ class WhisperRecognizer:
             raise ParamsError("return_timestamps: Whisper times segments or words; set true or 'word'.")
         if times == "word" and getattr(self.model.generation_config, "alignment_heads", None) is None:
             raise ParamsError("return_timestamps: 'word' needs alignment_heads in the checkpoint's generation config.")
-        if settings.get("language") is not None:
-            self._check_language(settings["language"])
-        if (settings.get("language") or settings.get("task")) and not self._is_multilingual():
-            raise ParamsError("this Whisper knows English only, so language and task cannot be chosen.")
+        fault = "" if settings.get("language") is None else self._language_fault(settings["language"])
+        if fault:
+            raise ParamsError(f"language: {fault}")
+        if settings.get("task") and not self._is_multilingual():
+            raise ParamsError(f"task: {ENGLISH_ONLY}")
         self._prompt(settings)
 
     def _is_multilingual(self) -> bool:
         return bool(getattr(self.model.generation_config, "is_multilingual", bool(self.languages)))
 
-    def _check_language(self, language: str) -> None:
-        """A name, a code or a token of a language that this checkpoint knows."""
+    def _language_fault(self, language: str) -> str:
+        """Why a language cannot be asked for, empty when it can: by its name, its code or its token."""
+        if not self._is_multilingual():
+            return ENGLISH_ONLY
         from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
         codes = {token.strip("<|>") for token in self.languages}
         names = {name for name, code in TO_LANGUAGE_CODE.items() if code in codes}
         known = {*codes, *names, *self.languages}
         if language.lower() in known or not self.languages:
-            return
+            return ""
         near = get_close_matches(language.lower(), sorted(names | codes), n=1, cutoff=0.5)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ParamsError(
-            f"language: this Whisper does not know {language!r}{hint}; it knows: {', '.join(sorted(names or codes))}."
-        )
+        return f"this Whisper does not know {language!r}{hint}; it knows: {', '.join(sorted(names or codes))}."
 
     def _prompt(self, settings: Settings) -> dict[str, Any]:
         if settings.get("prompt") is None:
@@ -102,21 +108,26 @@ class WhisperRecognizer:
             raise ParamsError(f"prompt: {error}") from error
         return {"prompt_ids": ids.to(self.device)}
 
-    def items(self, sound: Wave, row: int, settings: Settings) -> list[Item[Heard]]:
-        cut = list(chunks(len(sound.samples), sound.rate, 1, settings))
-        if cut:
-            return [self._item(sound, row, chunk, settings) for chunk in cut]
-        return [self._item(sound, row, None, settings)]
+    def items(self, sound: Wave, row: Row, settings: Settings) -> list[Item[Heard]]:
+        own = row.values.get("language")
+        fault = "" if own is None else self._language_fault(own)
+        if fault:
+            raise InputError(f"column 'language': {fault}", row=row.number)
+        cut: list[Chunk | None] = [*chunks(len(sound.samples), sound.rate, 1, settings)] or [None]
+        language = settings.get("language") if own is None else own
+        return [self._item(sound, row.number, chunk, language, settings) for chunk in cut]
 
-    def _item(self, sound: Wave, row: int, chunk: Chunk | None, settings: Settings) -> Item[Heard]:
+    def _item(
+        self, sound: Wave, row: int, chunk: Chunk | None, language: str | None, settings: Settings
+    ) -> Item[Heard]:
         samples = sound.samples if chunk is None else sound.samples[chunk.start : chunk.end]
         is_long = chunk is None and len(samples) > self.window
         whole = {"truncation": False, "padding": "longest"} if is_long else {}
         features = self.features(samples, row, return_attention_mask=True, **whole)
         alone = (row, chunk.start if chunk else 0) if is_long or self._goes_alone(settings) else None
-        heard = Heard(features, chunk, is_long, sound.seconds)
+        heard = Heard(features, chunk, is_long, sound.seconds, language)
         beams = int(settings.get("num_beams") or 1)
-        return Item(row, max(len(samples), self.window) * beams, heard, (shape_of(features), alone))
+        return Item(row, max(len(samples), self.window) * beams, heard, (shape_of(features), language, alone))
 
     def _goes_alone(self, settings: Settings) -> bool:
         """Whether company would be felt: what is sampled draws from its own seed, and words are timed by statistics
@@ -131,7 +142,7 @@ class WhisperRecognizer:
 
         inputs = stacked([item.content.features for item in batch], self.model, self.device)
         with torch.inference_mode(), generation.seeded(settings.get("seed"), self.device), self._same_attention():
-            made = self._generate(inputs, self._options(settings, is_long=batch[0].content.is_long))
+            made = self._generate(inputs, self._options(settings, batch[0].content))
         return [self._written(made, place, item.content, settings) for place, item in enumerate(batch)]
 
     def _generate(self, inputs: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -142,14 +153,16 @@ class WhisperRecognizer:
             raise ParamsError(f"Whisper refuses the settings: {error}") from error
         return made
 
-    def _options(self, settings: Settings, *, is_long: bool) -> dict[str, Any]:
+    def _options(self, settings: Settings, heard: Heard) -> dict[str, Any]:
         """What generate is given beyond the checkpoint's own generation config."""
         times = settings.get("return_timestamps")
         names = [name for name in GIVEN if name in settings and settings.origin(name) != CHECKPOINT]
         options = {name: settings[name] for name in names if settings[name] is not None}
         if settings.rank("max_length") > settings.rank("max_new_tokens"):
             options.pop("max_new_tokens", None)
-        if times or is_long:
+        if heard.language is not None:
+            options["language"] = heard.language
+        if times or heard.is_long:
             options["return_timestamps"] = True
         if times == "word":
             options["return_token_timestamps"] = True

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from hfspec.errors import ParamsError
 from hfspec.runtime.audio import Wave
 from hfspec.runtime.batching import Item
+from hfspec.runtime.family import Row
 from hfspec.runtime.settings import Settings
 
 
@@ -57,7 +58,7 @@ class Recognizer(Protocol):
 
     def check(self, settings: Settings) -> None: ...
 
-    def items(self, sound: Wave, row: int, settings: Settings) -> list[Item[Any]]: ...
+    def items(self, sound: Wave, row: Row, settings: Settings) -> list[Item[Any]]: ...
 
     def run(self, batch: Sequence[Item[Any]], settings: Settings) -> Sequence[Any]: ...
 

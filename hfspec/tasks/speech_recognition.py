@@ -30,7 +30,11 @@ TIMES = (
 )
 WHISPER_MODELS = "Whisper*"
 _WHISPER = (
-    Setting("language", ("string",), "The language spoken: a name or a code (Whisper); detected by default."),
+    Setting(
+        "language",
+        ("string",),
+        "The language spoken, a name or a code (Whisper), where a row does not say its own; detected by default.",
+    ),
     Setting(
         "task",
         ("string",),
@@ -87,7 +91,7 @@ TASK = Task(
     name="automatic-speech-recognition",
     library="transformers",
     summary="The words spoken in a sound.",
-    inputs=(Column("binary", "audio"),),
+    inputs=(Column("binary", "audio"), Column("string", "language", required=False)),
     outputs=(Column("string"),),
     output_words="list[str]",
     full_words="list of dicts: text, seconds of audio, chunks with text and timestamp, language where it is known",

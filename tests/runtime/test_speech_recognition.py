@@ -182,6 +182,44 @@ def test_the_language_is_told(artifact, checkpoint, whisper):
     assert {answer["language"] for answer in chosen.predict(SOUNDS[:2], outputs="full")} == {"es"}
 
 
+def test_each_row_may_say_its_language(artifact, whisper):
+    sounds = [SOUNDS[0], SOUNDS[2], SOUNDS[0], SOUNDS[0]]
+    said = ["de", "Chinese", None, "fr"]
+    predictor = hfspec.load(artifact("whisper"), model_config={**FAST, "language": "es"})
+    rows = [{"audio": sound, "language": language} for sound, language in zip(sounds, said, strict=True)]
+    answers = predictor.predict(rows, outputs="full")
+    assert [answer["language"] for answer in answers] == ["de", "zh", "es", "fr"]
+    for answer, sound, language in zip(answers, sounds, said, strict=True):
+        assert_same([answer], whisper_truth(whisper, [sound], {**FAST, "language": language or "es"}))
+    assert predictor.predict(pd.DataFrame(rows), outputs="full") == answers
+
+
+@pytest.mark.parametrize(("language", "words"), [("germn", "did you mean 'german'"), ("", "does not know ''")])
+def test_a_row_with_an_unknown_language_is_named(artifact, language, words):
+    predictor = hfspec.load(artifact("whisper"), model_config=FAST)
+    with pytest.raises(InputError, match="row 1: column 'language'") as caught:
+        predictor.predict([{"audio": SOUNDS[0]}, {"audio": SOUNDS[0], "language": language}])
+    assert words in str(caught.value)
+
+
+def test_letters_know_no_language(artifact):
+    with pytest.raises(InputError, match="row 0: column 'language': a CTC model"):
+        hfspec.load(artifact("wav2vec2-ctc")).predict([{"audio": SOUNDS[0], "language": "en"}])
+    one = hfspec.load(artifact("wav2vec2-ctc")).predict([{"audio": SOUNDS[0], "language": None}])
+    assert one == hfspec.load(artifact("wav2vec2-ctc")).predict(SOUNDS[0])
+
+
+def test_an_english_whisper_takes_no_language(artifact):
+    predictor = hfspec.load(artifact("whisper"), model_config=FAST)
+    predictor._family.recognizer.model.generation_config.is_multilingual = False
+    with pytest.raises(InputError, match=r"row 0: .*English only"):
+        predictor.predict({"audio": SOUNDS[0], "language": "en"})
+    chosen = hfspec.load(artifact("whisper"), model_config={**FAST, "task": "translate"})
+    chosen._family.recognizer.model.generation_config.is_multilingual = False
+    with pytest.raises(ParamsError, match="English only"):
+        chosen.predict(SOUNDS[0])
+
+
 def test_a_prompt_goes_before(artifact, whisper):
     import torch
 
