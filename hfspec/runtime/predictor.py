@@ -9,7 +9,7 @@ from typing import Any
 from hfspec.errors import UsageError
 from hfspec.ir.artifact import Manifest
 from hfspec.ir.signature import Signature
-from hfspec.runtime import batching, fingerprint, native
+from hfspec.runtime import batching, native
 from hfspec.runtime.answers import Table, to_json
 from hfspec.runtime.family import Family, Place, Row
 from hfspec.runtime.inputs import Columns, to_rows

@@ -9,7 +9,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from hfspec.errors import StorageError
 from hfspec.runtime import native, parts
 from hfspec.runtime.family import Place
 from hfspec.runtime.sentence_layers import layer, pool

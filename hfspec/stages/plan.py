@@ -58,7 +58,7 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
     document = FrozenDict(_resolved_document(spec, name, resolved))
     licence_step, licence_note = licence(model)
     steps = (*_model_steps(spec, model, found), *_component_steps(own), card(model, name), licence_step)
-    problems = (*dead, *embedding_problems(model, spec, task, found.dimension), *target_problems(model, steps))
+    problems = (*dead, *target_problems(model, steps))
     if problems:
         raise SpecError(problems)
     libraries = versions(
