@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import hfspec
@@ -20,7 +20,7 @@ PREDICTOR = "predictor.py"
 PREDICTOR_TEXT = '''"""Run this model: python predictor.py "a text", or --help. It needs what requirements.txt lists."""
 
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 sys.dont_write_bytecode = True
 HERE = Path(__file__).resolve().parent
@@ -37,10 +37,15 @@ RUNTIME_FILES = (
     "errors.py",
     "ir/__init__.py",
     "ir/artifact.py",
+    "ir/field_types.py",
     "ir/frozen.py",
     "ir/signature.py",
 )
 RUNTIME_FOLDERS = ("runtime", "tasks")
+# A plain file where Python would make a folder for byte code: whoever imports code/, as MLflow does, writes none there,
+# which verification would find, and reads none that somebody else put there.
+NO_BYTECODE = "__pycache__"
+NO_BYTECODE_TEXT = b"This file keeps Python from writing byte code into the artifact, and from reading any there.\n"
 
 
 def generated(plan: Plan, files: Sequence[FileRecord]) -> dict[str, bytes]:
@@ -60,11 +65,13 @@ def generated(plan: Plan, files: Sequence[FileRecord]) -> dict[str, bytes]:
 
 
 def _runtime() -> dict[str, bytes]:
-    """The runtime's files as they are installed, under code/."""
+    """The runtime's files as they are installed, under code/, and in each folder the file that keeps byte code out."""
     package = Path(hfspec.__file__).parent
     folders = [path for name in RUNTIME_FOLDERS for path in sorted((package / name).rglob("*.py"))]
     paths = [*(package / name for name in RUNTIME_FILES), *folders]
-    return {f"code/hfspec/{path.relative_to(package).as_posix()}": path.read_bytes() for path in paths}
+    code = {PurePosixPath("code/hfspec", path.relative_to(package).as_posix()): path.read_bytes() for path in paths}
+    closed = {path.parent / NO_BYTECODE: NO_BYTECODE_TEXT for path in code}
+    return {path.as_posix(): content for path, content in (code | closed).items()}
 
 
 def _conda(plan: Plan) -> dict[str, Any]:
@@ -82,6 +89,7 @@ def _python_env(plan: Plan) -> dict[str, Any]:
 def _mlmodel(plan: Plan, files: Sequence[FileRecord]) -> dict[str, Any]:
     """What MLflow reads (https://mlflow.org/docs/latest/ml/model/), without times and with an id by content."""
     content = canonical({"spec": plan.spec_digest, "files": [[record.path, record.sha256] for record in files]})
+    example = {"saved_input_example_info": {"artifact_path": INPUT_EXAMPLE, "type": "json_object"}}
     return {
         "flavors": {
             "python_function": {
@@ -94,6 +102,7 @@ def _mlmodel(plan: Plan, files: Sequence[FileRecord]) -> dict[str, Any]:
         "metadata": {"hfspec": {"name": plan.name, "task": plan.deployment.task}},
         "model_size_bytes": sum(record.size for record in files),
         "model_uuid": hashlib.sha256(content).hexdigest()[:32],
+        **(example if plan.input_example is not None else {}),
         "signature": _mlflow_signature(plan.signature),
     }
 
@@ -104,10 +113,18 @@ def _mlflow_signature(signature: Signature) -> dict[str, Any]:
         for param in signature.params
     ]
     return {
-        "inputs": json.dumps(_side(signature.inputs)),
+        "inputs": _mlflow_inputs(signature.inputs),
         "outputs": json.dumps(_side(signature.outputs)),
         "params": json.dumps(params) if params else None,
     }
+
+
+def _mlflow_inputs(side: tuple[Column, ...] | Tensor) -> str | None:
+    """MLflow takes a bare text only where no column has a name, and then drops every column but the first without a
+    word. So where columns may be left out it checks nothing, and the predictor, which takes both, checks all.
+    """
+    optional = isinstance(side, tuple) and not all(column.required for column in side)
+    return None if optional else json.dumps(_side(side))
 
 
 def _side(side: tuple[Column, ...] | Tensor) -> list[dict[str, Any]]:

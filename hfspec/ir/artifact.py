@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hfspec.ir.field_types import check_fields
 from hfspec.ir.frozen import FrozenDict, freeze, thaw
 from hfspec.ir.signature import Signature
 
@@ -119,6 +120,7 @@ class Manifest:
             if value["format_version"] != FORMAT_VERSION:
                 raise ValueError(f"format version {value['format_version']!r}; this hfspec reads {FORMAT_VERSION}")
             manifest = cls._from_json(value)
+            check_fields(manifest, manifest.deployment, *manifest.sources, *manifest.files)
         except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise ValueError(f"not a manifest of hfspec: {error!r}") from error
         if manifest.to_bytes() != data:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hfspec.ir.field_types import check_fields
 from hfspec.ir.frozen import Json, freeze, thaw
 
 
@@ -79,11 +80,9 @@ class Signature:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Signature:
         """The inverse of to_json; raises KeyError or TypeError on any other shape."""
-        return cls(
-            inputs=_side_from_json(value["inputs"]),
-            outputs=_side_from_json(value["outputs"]),
-            params=tuple(Param(**{key: freeze(item) for key, item in param.items()}) for param in value["params"]),
-        )
+        params = tuple(Param(**{key: freeze(item) for key, item in param.items()}) for param in value["params"])
+        check_fields(*params)
+        return cls(_side_from_json(value["inputs"]), _side_from_json(value["outputs"]), params)
 
 
 def _side_to_json(side: tuple[Column, ...] | Tensor) -> Any:
@@ -92,5 +91,9 @@ def _side_to_json(side: tuple[Column, ...] | Tensor) -> Any:
 
 def _side_from_json(value: Any) -> tuple[Column, ...] | Tensor:
     if isinstance(value, Mapping):
-        return Tensor(dtype=value["dtype"], shape=tuple(value["shape"]))
-    return tuple(Column(**column) for column in value)
+        tensor = Tensor(dtype=value["dtype"], shape=tuple(value["shape"]))
+        check_fields(tensor)
+        return tensor
+    columns = tuple(Column(**column) for column in value)
+    check_fields(*columns)
+    return columns

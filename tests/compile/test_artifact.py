@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -86,6 +87,28 @@ def test_mlmodel(compiled):
     assert "utc_time_created" not in model
 
 
+def test_mlflow_checks_no_columns_where_some_may_be_left_out(compiled):
+    """It would refuse a bare text, or drop the second column of a pair."""
+    model = yaml.safe_load((compiled("bert-sentiment").path / "MLmodel").read_text())
+    assert model["signature"]["inputs"] is None
+    assert [column["name"] for column in json.loads(model["signature"]["outputs"])] == ["label", "score"]
+
+
+def test_whoever_imports_the_artifacts_code_leaves_no_byte_code_in_it(artifact):
+    """As MLflow does: with code/ on the path, and byte code not switched off."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    script = "import sys; sys.path.insert(0, sys.argv[1]); import hfspec.runtime.mlflow_model as m; print(m.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", script, artifact / "code"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Path(done.stdout.strip()).is_relative_to(artifact)
+    assert hfspec.verify(artifact)
+
+
 def test_mlflows_entry_point_answers(compiled):
     from hfspec.runtime.mlflow_model import _load_pyfunc
 
@@ -116,6 +139,8 @@ def test_example_is_run_and_kept(checkpoint, tmp_path):
     assert json.loads((artifact.path / "input_example.json").read_text(encoding="utf-8")) == example
     assert len(hfspec.load(artifact.path).predict(example)) == 2
     assert hfspec.verify(artifact.path) == artifact.manifest
+    model = yaml.safe_load((artifact.path / "MLmodel").read_text())
+    assert model["saved_input_example_info"]["artifact_path"] == "input_example.json"
 
 
 def test_output_against_a_signature_that_does_not_fit(checkpoint, tmp_path):

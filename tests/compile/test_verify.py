@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
 import os
 import shutil
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import hfspec
-from hfspec.ir.artifact import Manifest
+from hfspec.ir.artifact import Manifest, canonical, digest_of
 from hfspec.runtime.integrity import path_fault, verify_files
 from tests.compile.conftest import tree_of
 
@@ -151,6 +153,36 @@ def test_manifest_with_two_paths_that_differ_in_case(artifact):
 
 def test_good_paths():
     assert [path_fault(path) for path in ("model/config.json", "a b/ü.txt", "..hidden", "x..y")] == [""] * 4
+
+
+def places(value, path=()):
+    """The path of everything in a JSON value, two items of a list at most."""
+    items = value.items() if isinstance(value, dict) else enumerate(value[:2]) if isinstance(value, list) else ()
+    for key, item in items:
+        yield (*path, key)
+        yield from places(item, (*path, key))
+
+
+@pytest.mark.parametrize("wrong", [None, True, 5, 1.5, "x", [], ["x"], {}, {"x": 1}], ids=repr)
+def test_a_manifest_with_a_value_of_another_kind_is_refused_or_read_but_nothing_else(wrong, artifact):
+    """Its own digest is right: whoever made it could write one."""
+    document = json.loads((artifact / "artifact.json").read_bytes())
+    del document["digest"]
+    accepted = []
+    for place in places(document):
+        changed = copy.deepcopy(document)
+        holder = changed
+        for key in place[:-1]:
+            holder = holder[key]
+        kind, holder[place[-1]] = type(holder[place[-1]]), wrong
+        (artifact / "artifact.json").write_bytes(canonical({**changed, "digest": digest_of(changed)}))
+        with contextlib.suppress(hfspec.VerificationError):
+            hfspec.verify(artifact)
+            accepted.append((place, kind))
+    free = ("metadata", "versions", "made_by", "signature")  # a param's default may be any JSON value
+    texts = [place for place, kind in accepted if kind is str and place[0] not in free and type(wrong) is not str]
+    nullable = {"prompt_template", "revision", "commit", "model_config", "defaults", "components", "options"}
+    assert [place for place in texts if not nullable & set(place)] == []
 
 
 def test_manifest_survives_a_round_trip(artifact):
