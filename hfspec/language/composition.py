@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +20,17 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.defaults_list import create_defaults_list
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, RangeSweep
-from hydra.errors import MissingConfigException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf._utils import split_key
 
-from hfspec.errors import HfspecError, SpecError
+from hfspec.errors import SpecError
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.problem import KeyPath, Origin, Problem
 from hfspec.ir.tree import Tree
 from hfspec.language import forbidden, interpolation
 from hfspec.language.documents import Folder
+from hfspec.language.hydra_errors import translated, unreadable
 from hfspec.language.hydra_source import SpecRepository
 from hfspec.language.provenance import Layers
 from hfspec.language.yaml12 import Document
@@ -71,7 +70,7 @@ def compose(spec: Path, overrides: Sequence[str] = (), document: Document | None
     """
     folder = Folder(spec, document)
     parsed = _parse_all(overrides)
-    with _translated(folder, parsed), _hydra_version():
+    with translated(folder, parsed), _hydra_version():
         ConfigLoaderImpl.validate_sweep_overrides_legal(parsed, RunMode.RUN, from_shell=True)
         repository = SpecRepository(folder)
         ready = [_as_set(override, folder) for override in parsed]
@@ -112,13 +111,22 @@ def sweep(spec: Path, overrides: Sequence[str]) -> list[list[str]]:
 
     folder = Folder(spec)
     parsed = _parse_all(overrides)
-    with _translated(folder, parsed), _hydra_version():
+    swept = [override for override in parsed if override.is_sweep_override()]
+    with translated(folder, swept, certain=bool(swept)), _hydra_version():
         ConfigLoaderImpl.validate_sweep_overrides_legal(parsed, RunMode.MULTIRUN, from_shell=True)
         for override in parsed:
             override.config_loader = _Groups(folder)
         _bound(parsed)
         batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    if not batches or not batches[0]:
+        message = "The sweep has no combination: one of its values stands for nothing."
+        remedy = "A glob() goes by the options of a config group, a folder below the spec's root."
+        raise SpecError([Problem("override", message, _together(swept), remedy=remedy)])
     return [list(combination) for combination in batches[0]]
+
+
+def _together(overrides: Sequence[Override]) -> Origin:
+    return Origin(override=" ".join(override.input_line or "" for override in overrides))
 
 
 class _Groups:
@@ -141,9 +149,7 @@ def _bound(overrides: Sequence[Override]) -> None:
             combinations *= len(getattr(value, "list", ())) or 1
     if combinations > MAX_COMBINATIONS:
         message = f"The sweep has about {combinations:.0f} combinations; {MAX_COMBINATIONS} are allowed."
-        raise SpecError(
-            [Problem("override", message, Origin(override=" ".join(o.input_line or "" for o in overrides)))]
-        )
+        raise SpecError([Problem("override", message, _together(overrides))])
 
 
 def _loader() -> Any:
@@ -158,24 +164,13 @@ def _parse_all(overrides: Sequence[str]) -> list[Override]:
         try:
             override = parser.parse_overrides([text])[0]
         except Exception as error:  # noqa: BLE001 - the grammar's errors, recursion and assertions are of many types
-            problems.append(_unreadable(text, error))
+            problems.append(unreadable(text, error))
             continue
         parsed.append(override)
         problems += _override_faults(override)
     if problems:
         raise SpecError(problems)
     return parsed
-
-
-def _unreadable(text: str, error: Exception) -> Problem:
-    origin = Origin(override=text or "an empty argument")
-    if "=" not in text and not text.startswith("~"):
-        return Problem("override", "An override is written key=value.", origin, found=text)
-    said = re.sub(r"LexerNoViableAltException: .*|Error parsing override '.*'", "", _sentence(error)).strip(" :")
-    message = f"The override cannot be read{': ' + said if said else ''}."
-    return Problem(
-        "override", message, origin, remedy="Quote the value, for Hydra and for the shell: 'key=\"a value\"'."
-    )
 
 
 def _override_faults(override: Override) -> list[Problem]:
@@ -211,9 +206,13 @@ def _lay_document(layers: Layers, folder: Folder, default: Any, repository: Spec
 
 def _apply(override: Override, config: Any, layers: Layers, folder: Folder) -> None:
     line = override.input_line or ""
-    with _translated(folder, [override]):
-        ConfigLoaderImpl._apply_overrides_to_config([override], config)  # noqa: SLF001 - Hydra has no public way
     path = _numbered(split_key(override.key_or_group), layers)
+    if override.is_delete() and isinstance(path[-1], int):
+        remedy = "Give the whole list: `key=[…]`."
+        message = "One item of a list cannot be taken out."
+        raise SpecError([Problem("override", message, Origin(override=line), path, remedy=remedy)])
+    with translated(folder, [override], certain=True):
+        ConfigLoaderImpl._apply_overrides_to_config([override], config)  # noqa: SLF001 - Hydra has no public way
     if override.is_delete():
         layers.remove(path)
         return
@@ -250,58 +249,3 @@ def _hydra_version() -> Iterator[None]:
             yield
     finally:
         instance.version_base = before
-
-
-@contextmanager
-def _translated(folder: Folder, overrides: Sequence[Override]) -> Iterator[None]:
-    """Every error of Hydra's as a SpecError, at the override or the defaults list it speaks of."""
-    try:
-        yield
-    except HfspecError:
-        raise
-    except MissingConfigException as error:
-        raise SpecError([_missing(folder, error, overrides)]) from error
-    except RecursionError as error:
-        message = "The defaults lists extend each other in a circle."
-        raise SpecError([Problem("defaults", message, _defaults_origin(folder, error), ("defaults",))]) from error
-    except Exception as error:  # the boundary: Hydra raises assertions, ValueErrors and its own, for content
-        message = _sentence(error)
-        named = [override.input_line or "" for override in overrides if override.key_or_group in message]
-        origin = Origin(override=named[0]) if named else _defaults_origin(folder, error)
-        code, path = ("override", ()) if named else ("defaults", ("defaults",))
-        raise SpecError([Problem(code, message, origin, path)]) from error
-
-
-def _missing(folder: Folder, error: Any, overrides: Sequence[Override]) -> Problem:
-    name = str(error.missing_cfg_file)
-    group, _, last = name.rpartition("/")
-    options = [option for option in folder.names(group) if not option.endswith("/")]
-    close = get_close_matches(last, options, n=1)
-    chosen = [override.input_line or "" for override in overrides if override.value() == last]
-    return Problem(
-        "unknown-config",
-        f"There is no config `{name}` below {folder.root.name}/.",
-        Origin(override=chosen[0]) if chosen else _defaults_origin(folder, error),
-        ("defaults",),
-        expected="one of " + ", ".join(options) if options else "",
-        found=name,
-        nearest=close[0] if close else "",
-    )
-
-
-def _defaults_origin(folder: Folder, error: BaseException) -> Origin:
-    named = re.search(r"[Ii]n '?([^':]+)'?:", str(error))
-    document = folder.document(named.group(1)) if named and folder.has(named.group(1)) else folder.primary
-    missing = str(getattr(error, "missing_cfg_file", "") or "").rpartition("/")[2]
-    entries = document.value.get("defaults")
-    for index, entry in enumerate(entries if isinstance(entries, tuple) else ()):
-        if missing and missing in str(entry):
-            return document.origins[("defaults", index)]
-    return document.origins.get(("defaults",), document.origins[()])
-
-
-def _sentence(error: BaseException) -> str:
-    text = re.split(r"\n(?:Config search path|See https)", str(error) or "It is not well formed.")[0]
-    if error.__cause__ is not None and str(error.__cause__):
-        text += f" ({str(error.__cause__).splitlines()[0]})"
-    return " ".join(text.split())

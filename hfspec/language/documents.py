@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hfspec.errors import SpecError, UsageError
 from hfspec.ir.problem import Problem
-from hfspec.language import forbidden, interpolation
+from hfspec.language import defaults, forbidden, interpolation
 from hfspec.language.discovery import SUFFIXES, search_root
 from hfspec.language.yaml12 import MAX_BYTES, Document, read_yaml
 
@@ -20,7 +20,7 @@ def read_document(file: Path, shown: str) -> Document:
     Raises SpecError for what the language does not allow, and UsageError when the file cannot be read.
     """
     document = read_yaml(_bytes(file), shown)
-    problems = [*forbidden.faults(document.value)]
+    problems = [*forbidden.faults(document.value), *defaults.faults(document.value)]
     if any(True for _ in interpolation.texts(document.value)):
         problems += interpolation.faults(document.value)
     if problems:
@@ -29,6 +29,8 @@ def read_document(file: Path, shown: str) -> Document:
 
 
 def _bytes(file: Path) -> bytes:
+    if file.is_dir():
+        raise UsageError(f"{file} is a folder; name one spec, such as {file / 'name.yaml'}")
     try:
         with file.open("rb") as stream:
             return stream.read(MAX_BYTES + 1)
@@ -79,8 +81,11 @@ class Folder:
         return name in self._documents or self._file(name) is not None
 
     def is_group(self, name: str) -> bool:
-        """Whether a config group of this name exists: a folder below the root."""
-        return bool(name) and self._inside(name) and (self.root / name).is_dir()
+        """Whether a config group of this name exists: a folder below the root with configs somewhere in it.
+
+        A folder without any, such as the ``outputs/`` of some other tool, does not take the key ``outputs`` away.
+        """
+        return bool(name) and self._inside(name) and _holds_configs(self.root / name)
 
     def names(self, group: str) -> list[str]:
         """The configs in a group and the groups below it, sorted; a group's name ends in ``/``."""
@@ -99,3 +104,11 @@ class Folder:
     def _inside(self, name: str) -> bool:
         parts = name.split("/")
         return not name.startswith("/") and ".." not in parts and "\0" not in name and max(map(len, parts)) < 250
+
+
+def _holds_configs(folder: Path) -> bool:
+    for _, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        if any(name.endswith(SUFFIXES) for name in files):
+            return True
+    return False

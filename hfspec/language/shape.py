@@ -26,15 +26,22 @@ ARTICLES = {
     "null": "null",
 }
 
+YAML_1_1_BOOLEANS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+
 
 def problems(tree: Tree) -> Iterator[Problem]:
     """Every way in which the document is not of the language's shape; each once."""
     seen: set[tuple[str, KeyPath]] = set()
     for error in _validator().iter_errors(thaw(tree.value)):
-        for problem in () if error.instance == MISSING else _translate(error, tree):
+        for problem in () if error.instance == MISSING or _is_said_better(error) else _translate(error, tree):
             if (problem.code, problem.path) not in seen:
                 seen.add((problem.code, problem.path))
                 yield problem
+
+
+def _is_said_better(error: Any) -> bool:
+    """Whether another rule, which is broken as well, says more than the type does."""
+    return error.validator == "type" and not {"enum", "const", "oneOf"}.isdisjoint(error.schema)
 
 
 @cache
@@ -53,7 +60,7 @@ def _translate(error: Any, tree: Tree) -> Iterator[Problem]:
         yield from (_missing(tree, path, key, error) for key in error.validator_value if key not in error.instance)
     elif error.validator == "not":
         yield from _no_null(tree, path)
-    elif error.validator == "oneOf":
+    elif error.validator == "oneOf" or (error.validator == "type" and "repo" in error.schema.get("properties", ())):
         yield _place(tree, path, error.instance)
     else:
         yield _value(tree, path, error)
@@ -116,10 +123,19 @@ def _no_null(tree: Tree, path: KeyPath) -> Iterator[Problem]:
 
 
 def _place(tree: Tree, path: KeyPath, instance: Any) -> Problem:
+    if not isinstance(instance, dict):
+        message, remedy = "A source is a mapping that says where it is.", f"Write `{path[-1]}: {{repo: owner/name}}`."
+        if isinstance(instance, str) and instance:
+            kind = "path" if instance.startswith((".", "/", "~")) else "repo"
+            remedy = f"Write `{path[-1]}: {{{kind}: {instance}}}`."
+        found = _shown(instance)
+        return Problem(
+            "source-place", message, tree.origin(path), path, expected="a mapping", found=found, remedy=remedy
+        )
     given = [key for key in ("repo", "path", "package") if isinstance(instance, dict) and instance.get(key) is not None]
     if given:
         message = f"A source is in one place; here are {len(given)}: {', '.join(given)}."
-    elif isinstance(instance, dict) and "options" in instance:
+    elif "options" in instance:
         message = "The options have no source that they belong to."
     else:
         message = "The source has no place."
@@ -138,7 +154,9 @@ def _value(tree: Tree, path: KeyPath, error: Any) -> Problem:
         remedy = f"Write {_quoted(origin, path, text)}"
         return Problem("quote-text", message, origin, path, expected=expected, found=text, remedy=remedy)
     if path == ("trust_remote_code",):
-        remedy = "List the files that somebody has read: `- {path: modeling.py, sha256: …}`."
+        remedy = (
+            _plain_word(found, error) or "List the files that somebody has read: `- {path: modeling.py, sha256: …}`."
+        )
         message = "Remote code is trusted file by file, never as a whole."
         return Problem(
             "wrong-value", message, origin, path, expected="false or a list", found=_shown(found), remedy=remedy
@@ -155,7 +173,18 @@ def _value(tree: Tree, path: KeyPath, error: Any) -> Problem:
         expected=expected,
         found=text or _shown(found),
         nearest=close[0] if close else "",
+        remedy=_plain_word(found, error),
     )
+
+
+def _plain_word(found: Any, error: Any) -> str:
+    """The remedy for what another YAML dialect, or a person, would read otherwise; empty when there is none."""
+    types = _types(error)
+    if isinstance(found, str) and "boolean" in types and found.lower() in YAML_1_1_BOOLEANS:
+        return f"YAML 1.2 reads `{found}` as text; write {YAML_1_1_BOOLEANS[found.lower()]}."
+    if error.validator == "type" and type(found) in (int, float) and "string" in types:
+        return "Quote it if it is text."
+    return ""
 
 
 def _quoted(origin: Origin, path: KeyPath, text: str) -> str:

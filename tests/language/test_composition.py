@@ -292,3 +292,20 @@ def test_an_override_that_is_none_is_a_problem_of_that_override(root: Path, text
         found = error.problems
     assert found
     assert all(problem.origin.override for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "at"),
+    [
+        (["name=x", "x=range(0,1,0)"], "x=range(0,1,0)"),
+        (["x=interval(0,1)", "name=x"], "x=interval(0,1)"),
+        (["_nogroup=glob(*)"], "_nogroup=glob(*)"),
+        (["name=x", "x=range(0,1000000000)"], "x=range(0,1000000000)"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_reported_at_its_override(root: Path, overrides: list[str], at: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        composition.sweep(root / "spec.yaml", overrides)
+    (problem,) = caught.value.problems
+    assert at in problem.origin.override
+    assert problem.origin.file == ""

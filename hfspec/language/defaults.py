@@ -1,0 +1,35 @@
+"""The form of a ``defaults:`` list, checked entry by entry before Hydra reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hfspec.ir.problem import Problem
+
+
+def faults(value: Any) -> Iterator[Problem]:
+    """A problem, still without a place, for a document whose defaults are no list, and for each entry that is none."""
+    defaults = value.get("defaults", ()) if isinstance(value, Mapping) else ()
+    if not isinstance(defaults, tuple):
+        message = "A defaults list is a list."
+        remedy = "Write `defaults: [/_base/name, _self_]`, or the same with one `- entry` a line."
+        yield Problem("defaults", message, path=("defaults",), expected="a list", remedy=remedy)
+        return
+    for index, entry in enumerate(defaults):
+        if not _is_entry(entry):
+            message = "An entry of a defaults list names a config, or chooses from a group."
+            expected = "a text such as /_base/name, or one `group: option`"
+            yield Problem("defaults", message, path=("defaults", index), expected=expected)
+
+
+def _is_entry(entry: Any) -> bool:
+    if isinstance(entry, str):
+        return bool(entry)
+    return isinstance(entry, Mapping) and len(entry) == 1 and all(_is_choice(choice) for choice in entry.values())
+
+
+def _is_choice(choice: Any) -> bool:
+    if isinstance(choice, tuple):
+        return all(isinstance(option, str) for option in choice)
+    return choice is None or isinstance(choice, str)

@@ -1,0 +1,134 @@
+"""Hydra's errors as problems, each at the override or at the entry of a defaults list that it speaks of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from hydra.errors import MissingConfigException
+
+from hfspec.errors import HfspecError, SpecError
+from hfspec.ir.problem import Origin, Problem
+from hfspec.language.documents import Folder
+
+_NOISE = re.compile(r"LexerNoViableAltException: .*|Error parsing override '.*'")
+# What Hydra says, and what the person at the command line is to do about it.
+_REMEDIES = (
+    (r"Ambiguous value", "To sweep over the values, add -m (--multirun); for a list, write key=[value1,value2]."),
+    (r"Multiple values for (\S+)\. ", r"The spec chooses one already: write \1=… without the +, to choose another."),
+    (r"Config group override must be", "Name an option of the group, or take the group out with ~group."),
+    (r"does not support sweep type", "Sweep over values, choice(…), range(…) or glob(…)."),
+    (r"Error resolving interpolation", "An entry may refer to another entry of the list only, as `${group}`."),
+)
+
+
+@contextmanager
+def translated(folder: Folder, overrides: Sequence[Override], *, certain: bool = False) -> Iterator[None]:
+    """Every error of Hydra's as a SpecError.
+
+    ``certain``: the overrides, and not a defaults list, are what is at work, so that an error is one of theirs.
+    """
+    try:
+        yield
+    except HfspecError:
+        raise
+    except MissingConfigException as error:
+        raise SpecError([_missing(folder, error, overrides)]) from error
+    except RecursionError as error:
+        message = "The defaults lists extend each other in a circle."
+        raise SpecError([Problem("defaults", message, _defaults_origin(folder, error), ("defaults",))]) from error
+    except Exception as error:  # the boundary: Hydra raises assertions, ValueErrors and its own, for content
+        raise SpecError([_problem(folder, error, overrides, certain=certain)]) from error
+
+
+def _problem(folder: Folder, error: Exception, overrides: Sequence[Override], *, certain: bool) -> Problem:
+    said = _sentence(error)
+    message, remedy = _advice(said)
+    named = [override for override in overrides if _is_about(override, said)] or (list(overrides) if certain else [])
+    if not named:
+        return Problem("defaults", message, _defaults_origin(folder, error), ("defaults",), remedy=remedy)
+    shown = named if certain else named[:1]
+    origin = Origin(override=" ".join(override.input_line or "" for override in shown))
+    return Problem("override", message, origin, remedy=remedy)
+
+
+def _is_about(override: Override, said: str) -> bool:
+    if override.key_or_group and override.key_or_group in said:
+        return True
+    return "Config group override must be" in said and not isinstance(override.value(), str | list)
+
+
+def _advice(said: str) -> tuple[str, str]:
+    """A whole sentence of what is wrong, and the remedy where Hydra's own advice would mislead."""
+    message, remedy = said.rstrip(". ") + ".", ""
+    for pattern, advice in _REMEDIES:
+        if found := re.search(pattern, said):
+            remedy = found.expand(advice)
+    return re.sub(r"\.? (?:1\. To use it as a list|To override a value use)\b.*", ".", message), remedy
+
+
+def unreadable(text: str, error: Exception) -> Problem:
+    """The problem of an override that Hydra's grammar does not take."""
+    origin = Origin(override=text or "an empty argument")
+    key, equals, _ = text.partition("=")
+    if not equals and not text.startswith("~"):
+        return Problem("override", "An override is written key=value.", origin, found=text)
+    if re.search(r"[\[\]]", key):
+        right = re.sub(r"\[(-?\d+)\]", r".\1", key)
+        remedy = f"A place in a list is written with a dot, as in `{right}=…`."
+        return Problem("override", "The override's key cannot be read.", origin, found=key, remedy=remedy)
+    if re.search(r"[\s\"']", key):
+        remedy = "A key is written without spaces and quotes: key=value, with dots between its parts."
+        return Problem("override", "The override's key cannot be read.", origin, found=key, remedy=remedy)
+    said = _sentence(error.__cause__) if error.__cause__ is not None else _NOISE.sub("", _sentence(error)).strip(" :")
+    message = f"The override cannot be read{': ' + said if said else ''}."
+    if "Unknown function" in said:
+        remedy = "Quote the value if it is text: 'key=\"f(x)\"'."
+    elif re.search(r"\{\s*[\"']", text):
+        remedy = "Hydra takes no quotes round the keys of a mapping: 'key={name: \"a value\"}'."
+    else:
+        remedy = "Quote the value, for Hydra and for the shell: 'key=\"a value\"'."
+    return Problem("override", message, origin, remedy=remedy)
+
+
+def _missing(folder: Folder, error: Any, overrides: Sequence[Override]) -> Problem:
+    name = str(error.missing_cfg_file)
+    group, _, last = name.rpartition("/")
+    options = [option for option in folder.names(group) if not option.endswith("/")]
+    close = get_close_matches(last, options, n=1)
+    chosen = [override.input_line or "" for override in overrides if override.value() == last]
+    return Problem(
+        "unknown-config",
+        f"There is no config `{name}` below {folder.root.name}/.",
+        Origin(override=chosen[0]) if chosen else _defaults_origin(folder, error),
+        ("defaults",),
+        expected="one of " + ", ".join(options) if options else "",
+        found=name,
+        nearest=close[0] if close else "",
+    )
+
+
+def _defaults_origin(folder: Folder, error: BaseException) -> Origin:
+    """The entry that the error names, or its list, or the file."""
+    said = str(error)
+    named = re.search(r"[Ii]n '?([^':]+)'?:", said)
+    document = folder.document(named.group(1)) if named and folder.has(named.group(1)) else folder.primary
+    missing = str(getattr(error, "missing_cfg_file", "") or "").rpartition("/")[2]
+    spoken_of = [missing] if missing else re.findall(r"override '([^']+)'|interpolation '([^']+)'", said)
+    words = [word for found in spoken_of for word in ([found] if isinstance(found, str) else found) if word]
+    entries = document.value.get("defaults")
+    for index, entry in enumerate(entries if isinstance(entries, tuple) else ()):
+        if any(word in str(entry) for word in words):
+            return document.origins[("defaults", index)]
+    return document.origins.get(("defaults",), document.origins[()])
+
+
+def _sentence(error: BaseException) -> str:
+    text = re.split(r"\n(?:Config search path|See https)", str(error) or "It is not well formed.")[0]
+    if error.__cause__ is not None and str(error.__cause__):
+        text += f" ({str(error.__cause__).splitlines()[0]})"
+    return " ".join(text.split())
