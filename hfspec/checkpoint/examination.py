@@ -122,7 +122,7 @@ def examine(spec: Spec, task: Task, files: SourceFiles, own: Mapping[str, Source
         dimension=width,
         needs_library=task.kind == "dense" and needs_the_library(files),
         packages=found_words.packages if found_words else (),
-        notes=(*notes, *_notes(spec, raw, group, dtype)),
+        notes=(*notes, *_notes(spec, raw, group, dtype), *_pooling_notes(task, modules, raw)),
     )
 
 
@@ -134,7 +134,8 @@ def _width(task: Task, files: SourceFiles, modules: tuple[Module, ...], config: 
     """How many numbers a row's answer has, where it is an embedding, or scores of more than one label."""
     if task.kind == "cross-encoder":
         return int(config.num_labels) if config.num_labels > 1 else None
-    return dimension(files, modules, getattr(config, "hidden_size", None)) if task.kind == "dense" else None
+    hidden = getattr(config, "hidden_size", None)
+    return dimension(files, modules, hidden) if task.kind == "dense" and modules else None
 
 
 def _fit(files: SourceFiles, model_class: type[Any], config: Any, group: WeightGroup, dtype: str) -> Fit:
@@ -225,6 +226,14 @@ def _other_groups(problems: _Problems, files: SourceFiles, modules: tuple[Module
             groups.append(group)
             problems.found.extend(weight_problems(files, module, group))
     return groups
+
+
+def _pooling_notes(task: Task, modules: tuple[Module, ...], raw: Mapping[str, Any]) -> tuple[str, ...]:
+    if task.kind != "dense" or modules:
+        return ()
+    last = any(str(name).endswith("ForCausalLM") for name in raw.get("architectures") or ())
+    what = "the hidden state of its last token" if last else "the mean of the hidden states of its tokens"
+    return (f"The checkpoint says nothing of pooling: the embedding of a text is {what}, not scaled to length 1.",)
 
 
 def _notes(spec: Spec, raw: Mapping[str, Any], group: WeightGroup, dtype: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from hfspec.ir.progress import Progress
 from hfspec.ir.spec import Source, Spec
 from hfspec.ir.tree import Tree
 from hfspec.sources.opening import open_source
+from hfspec.tasks.table import find
 
 
 def resolve(spec: Spec, tree: Tree, progress: Progress) -> Resolved:
@@ -26,7 +27,7 @@ def resolve(spec: Spec, tree: Tree, progress: Progress) -> Resolved:
     for role, source in _sources(spec):
         key: KeyPath = tuple(role.split("/"))
         try:
-            pin, readers[role] = open_source(source, role, spec.library, _base(tree, key), progress)
+            pin, readers[role] = open_source(source, role, _layout(spec), _base(tree, key), progress)
             pins.append(pin)
         except SourceError as error:
             failures.append(f"{tree.origin((*key, _place(source)))}: {dotted(key)}: {error}")
@@ -39,6 +40,12 @@ def _sources(spec: Spec) -> Iterator[tuple[str, Source]]:
     yield "model", spec.model
     for name, component in spec.components.given():
         yield f"components/{name}", component
+
+
+def _layout(spec: Spec) -> str:
+    """The library whose layout the sources have: a task over sentence vectors takes the folders of its modules."""
+    task = find(spec.library, spec.task)
+    return "sentence-transformers" if task is not None and task.kind else spec.library
 
 
 def _place(source: Source) -> str:
