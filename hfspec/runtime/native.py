@@ -17,7 +17,7 @@ def components(place: Place) -> dict[str, Any]:
     """The objects by the names that ``transformers.pipeline`` has for them, with ``task`` and ``dtype``; of
     sentence-transformers ``model`` alone, which is the whole pipeline.
     """
-    if place.task.library == "sentence-transformers":
+    if place.task.library == "sentence-transformers" or "model" not in place.loaded:
         return {"model": sentence_model(place)}
     deployment = place.manifest.deployment
     task = place.task.name if _has_pipeline(place) else deployment.task_as_written
@@ -63,8 +63,13 @@ def _sentence_model(place: Place) -> Any:
         except (OSError, ValueError, RuntimeError, ImportError) as error:
             raise StorageError(f"sentence_transformers could not load model/: {error}") from error
     if (place.folder / "components" / "tokenizer").is_dir():
-        loaded.tokenizer = place.loaded.get("tokenizer") or parts.tokenizer(place)
+        _give(loaded[0], place.loaded.get("tokenizer") or parts.tokenizer(place))
     return loaded.eval()
+
+
+def _give(module: Any, tokenizer: Any) -> None:
+    """The Transformer module of sentence-transformers 6 has its tokenizer as its processor, older ones as it is."""
+    setattr(module, "processor" if hasattr(module, "processor") else "tokenizer", tokenizer)
 
 
 def _has_pipeline(place: Place) -> bool:
