@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.errors import SpecError
 from hfspec.ir.problem import Problem
+from hfspec.runtime.trust import ADAPTER, IMPLEMENTATION_KEYS, OTHER_WEIGHTS
 
-# The library downloads and runs a kernel when one of these names a repository ("owner/name").
-KERNEL_KEYS = (
-    "attn_implementation",
-    "_attn_implementation",
-    "_attn_implementation_internal",
-    "experts_implementation",
-    "_experts_implementation",
-    "_experts_implementation_internal",
-)
 # Never handed to the library: what they ask for is decided by hfspec.
-WITHHELD = ("auto_map", "quantization_config", "custom_pipelines", "transformers_weights", *KERNEL_KEYS)
+WITHHELD = ("auto_map", "quantization_config", "custom_pipelines", *IMPLEMENTATION_KEYS)
 
 
 def library_config(files: SourceFiles, folder: str = "") -> Any:
@@ -51,7 +44,7 @@ def raw_config(files: SourceFiles, folder: str = "") -> dict[str, Any]:
     path = f"{folder}config.json"
     if files.has(path):
         return files.json(path)
-    if any(name.endswith("adapter_config.json") for name in files.paths):
+    if any(PurePosixPath(name).name == ADAPTER for name in files.paths):
         raise files.refusal(
             "not-a-checkpoint",
             "the source holds a PEFT adapter and no model",
@@ -61,15 +54,22 @@ def raw_config(files: SourceFiles, folder: str = "") -> dict[str, Any]:
 
 
 def dangers(files: SourceFiles, raw: Mapping[str, Any]) -> Iterator[Problem]:
-    """Keys, at any depth, that would make the library download code and run it."""
+    """Keys, at any depth, that would make the library download code and run it, or read other weights."""
     for where, value in _walk(raw):
         name = where.rpartition(".")[2]
-        if name in KERNEL_KEYS and any("/" in text for text in _texts(value)):
+        if name in IMPLEMENTATION_KEYS and any("/" in text for text in _texts(value)):
             yield files.problem(
                 "remote-code",
                 f"config.json sets {where}, with which the library downloads a kernel from the hub and runs it",
                 found=repr(value),
                 remedy="use a checkpoint whose config.json does not set it",
+            )
+        elif name == OTHER_WEIGHTS:
+            yield files.problem(
+                "broken-checkpoint",
+                f"config.json sets {where}, which makes the library read weights that hfspec does not look at",
+                found=repr(value),
+                remedy="name the weights model.safetensors and take the key out",
             )
 
 

@@ -14,6 +14,7 @@ from hfspec.runtime.family import Family, Place
 from hfspec.runtime.integrity import default_memory, read_manifest, verify_files
 from hfspec.runtime.predictor import Predictor, checked_form
 from hfspec.runtime.settings import load_layer
+from hfspec.runtime.trust import check_trust
 from hfspec.tasks import table
 from hfspec.tasks.task import Task
 
@@ -39,6 +40,7 @@ def load(
     """
     root = Path(folder).resolve()
     manifest = verify_files(root, remember=default_memory()) if verify else read_manifest(root)
+    check_trust(root, manifest)
     task = _task(manifest)
     given = load_layer(model_config, task, manifest.signature)
     form = checked_form(manifest.deployment.outputs if outputs is None else outputs)

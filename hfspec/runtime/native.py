@@ -60,7 +60,7 @@ def _sentence_model(place: Place) -> Any:
                 trust_remote_code=False,
                 model_kwargs={"dtype": parts.torch_dtype(place.dtype), "use_safetensors": True},
             )
-        except (OSError, ValueError, RuntimeError, ImportError) as error:
+        except Exception as error:  # over a broken file the library may raise anything
             raise StorageError(f"sentence_transformers could not load model/: {error}") from error
     if (place.folder / "components" / "tokenizer").is_dir():
         _give(loaded[0], place.loaded.get("tokenizer") or parts.tokenizer(place))

@@ -177,6 +177,6 @@ def _refuse_gaps(report: Mapping[str, Any], name: str) -> None:
 def _reading(source: Path, what: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except Exception as error:  # over a broken file the library may raise anything
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise StorageError(f"the {what} in {source.name}/ could not be loaded: {reason}") from error

@@ -59,6 +59,12 @@ def compiled(shared_folder: Path, checkpoint: Callable[[str], Path]) -> Callable
 
 
 @pytest.fixture
+def copied(tmp_path: Path, compiled: Callable[[str], Artifact]) -> Callable[[str], Path]:
+    """``copied(name)``: a copy of a tiny checkpoint's artifact that the test may break."""
+    return lambda name: Path(shutil.copytree(compiled(name).path, tmp_path / f"artifact-{name}"))
+
+
+@pytest.fixture
 def artifact(tmp_path: Path, compiled: Callable[[str], Artifact]) -> Path:
     """A copy of a good artifact that the test may break."""
     return Path(shutil.copytree(compiled("bert-sentiment").path, tmp_path / "artifact"))

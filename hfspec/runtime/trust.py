@@ -1,0 +1,138 @@
+"""What no artifact of hfspec holds, however right its digests are: settings with which a library would fetch or run
+code, apply an adapter, or read files elsewhere.
+
+The compiler refuses them too. This is for artifacts that something else made.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from hfspec.errors import VerificationError
+from hfspec.ir.artifact import Manifest
+
+# With these the library chooses an implementation: its own by one of these names, or a repository that it fetches a
+# kernel from and runs. It does the latter for flash attention too, where that is not installed.
+IMPLEMENTATION_KEYS = (
+    "attn_implementation",
+    "_attn_implementation",
+    "_attn_implementation_internal",
+    "experts_implementation",
+    "_experts_implementation",
+    "_experts_implementation_internal",
+)
+FLASH = "flash_attention"
+OTHER_WEIGHTS = "transformers_weights"
+ADAPTER = "adapter_config.json"
+MODULES = "modules.json"
+INDEX = ".safetensors.index.json"
+# Options of a component that say where and how it is loaded, which is not theirs to say.
+LOADING_OPTIONS = frozenset(
+    {
+        *("_commit_hash", "_from_auto", "cache_dir", "code_revision", "config", "force_download", "gguf_file"),
+        *("local_files_only", "proxies", "revision", "subfolder", "token", "tokenizer_type", "trust_remote_code"),
+        *("tokenizer_file", "tokenizer_object", "use_auth_token", "vocab_file", "merges_file", "spm_file"),
+    }
+)
+
+
+def check_trust(root: Path, manifest: Manifest) -> None:
+    """Raises VerificationError, naming each file and what is in it, when the artifact holds any of this."""
+    faults = [*_deployment_faults(manifest), *_adapters(manifest)]
+    for record in manifest.files:
+        name = PurePosixPath(record.path).name
+        if record.path.startswith(("model/", "components/")) and name.endswith(".json"):
+            faults += [(record.path, fault) for fault in _file_faults(name, root / record.path)]
+    if faults:
+        listed = "\n".join(f"  {path}: {fault}" for path, fault in faults)
+        raise VerificationError(
+            f"{root} is not loaded, since it holds what no artifact of hfspec does:\n{listed}",
+            sorted({path for path, _ in faults}),
+        )
+
+
+def _deployment_faults(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    for component, options in manifest.deployment.options.items():
+        chosen = sorted(LOADING_OPTIONS & set(options)) if isinstance(options, Mapping) else ["(no mapping)"]
+        if chosen:
+            yield "artifact.json", f"options of the {component} that decide how it is loaded: {', '.join(chosen)}"
+    if not _may_be_run(manifest.deployment.model_class):
+        yield "artifact.json", f"{manifest.deployment.model_class!r} as the model's class, which it is not"
+
+
+def _may_be_run(name: str) -> bool:
+    """Whether this is a model class of transformers, or no name that transformers has: another library's class."""
+    import transformers
+
+    found = getattr(transformers, name, None)
+    is_model = isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)
+    return name.isidentifier() and (found is None or is_model)
+
+
+def _adapters(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    for record in manifest.files:
+        if record.path.startswith("model/") and PurePosixPath(record.path).name == ADAPTER:
+            yield record.path, "an adapter, which the library would apply, or follow to a base model elsewhere"
+
+
+def _file_faults(name: str, path: Path) -> Iterator[str]:
+    if name == "config.json":
+        yield from _config_faults(_parsed(path))
+    elif name == MODULES:
+        yield from _module_faults(_parsed(path))
+    elif name.endswith(INDEX):
+        yield from _index_faults(_parsed(path))
+
+
+def _parsed(path: Path) -> Any:
+    """None where it is no JSON, which the library says better when it reads it."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _config_faults(config: Any) -> Iterator[str]:
+    for key, value in _walk(config):
+        if key in IMPLEMENTATION_KEYS:
+            for text in _foreign(value):
+                yield f"{key}: {text!r}, which the library fetches and runs (where it is flash-attn, install that)"
+        elif key == OTHER_WEIGHTS:
+            yield f"{key}, which names other weights than those that were compiled"
+
+
+def _foreign(value: Any) -> list[str]:
+    texts = [value] if isinstance(value, str) else list(value.values()) if isinstance(value, Mapping) else []
+    flash = find_spec("flash_attn") is not None
+    return [text for text in texts if isinstance(text, str) and ("/" in text or (FLASH in text and not flash))]
+
+
+def _walk(value: Any) -> Iterator[tuple[str, Any]]:
+    items = value.items() if isinstance(value, Mapping) else ()
+    for key, item in items:
+        yield key, item
+        yield from _walk(item)
+
+
+def _module_faults(modules: Any) -> Iterator[str]:
+    for module in modules if isinstance(modules, list) else ():
+        kind, path = (str(module.get(key, "")) for key in ("type", "path")) if isinstance(module, Mapping) else ("", "")
+        if not kind.startswith("sentence_transformers."):
+            yield f"a module of type {kind!r}, which is code of its own"
+        if _leads_out(path):
+            yield f"a module at {path!r}, which is outside"
+
+
+def _index_faults(index: Any) -> Iterator[str]:
+    shards = index.get("weight_map") if isinstance(index, Mapping) else None
+    for shard in sorted({str(name) for name in shards.values()}) if isinstance(shards, Mapping) else ():
+        if _leads_out(shard):
+            yield f"weights at {shard!r}, which is outside"
+
+
+def _leads_out(path: str) -> bool:
+    return PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or "\\" in path

@@ -1,0 +1,180 @@
+"""Artifacts whose digests are right and whose files mean harm: refused or answered, and nothing of theirs is run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import hfspec
+from hfspec.ir.artifact import FileRecord, Manifest
+from hfspec.ir.frozen import FrozenDict
+from tests.compile.conftest import write_spec
+
+PLANTED = "import pathlib\npathlib.Path({canary!r}).touch()\nfrom transformers import BertConfig as C, BertModel as M\n"
+JINJA = "{{{{ cycler.__init__.__globals__.os.system('touch {canary}') }}}}"
+
+
+def sealed(folder: Path, change: Callable[[Manifest], Manifest] = lambda manifest: manifest) -> Path:
+    """The artifact with a manifest that vouches for whatever lies in it now."""
+    manifest = Manifest.from_bytes((folder / "artifact.json").read_bytes())
+    records = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != "artifact.json":
+            content = path.read_bytes()
+            name = path.relative_to(folder).as_posix()
+            records.append(FileRecord(name, len(content), hashlib.sha256(content).hexdigest()))
+    files = tuple(sorted(records, key=lambda record: record.path))
+    (folder / "artifact.json").write_bytes(change(replace(manifest, files=files)).to_bytes())
+    hfspec.verify(folder)
+    return folder
+
+
+def edited(path: Path, **keys: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **keys}))
+
+
+@pytest.fixture
+def canary(tmp_path, monkeypatch):
+    """A file that planted code makes; such code can be imported as the module ``planted`` too."""
+    place = tmp_path / "canary"
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "planted.py").write_text(PLANTED.format(canary=str(place)))
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    yield place
+    assert not place.exists()
+
+
+def refused(folder: Path, name: str, *, fault: str) -> None:
+    with pytest.raises(hfspec.VerificationError, match=fault) as caught:
+        hfspec.load(folder)
+    assert caught.value.files == (name,)
+    with pytest.raises(hfspec.VerificationError, match=fault):
+        hfspec.load(folder, verify=False)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"_attn_implementation": "kernels-community/flash-attn2"},
+        {"_attn_implementation_internal": "owner/kernel"},
+        {"attn_implementation": {"": "owner/kernel"}},
+        {"text_config": {"_attn_implementation": "owner/kernel@main"}},
+        {"experts_implementation": "owner/kernel"},
+        {"attn_implementation": "flash_attention_2"},
+        {"transformers_weights": "../../elsewhere.safetensors"},
+    ],
+    ids=str,
+)
+def test_settings_that_fetch_code_or_read_elsewhere(keys, artifact):
+    edited(artifact / "model/config.json", **keys)
+    refused(sealed(artifact), "model/config.json", fault="which")
+
+
+@pytest.mark.parametrize("name", ["pipeline", "AutoModelForSequenceClassification", "AutoTokenizer", "utils", "a.b"])
+def test_a_model_class_that_is_none(name, artifact):
+    folder = sealed(artifact, lambda found: replace(found, deployment=replace(found.deployment, model_class=name)))
+    refused(folder, "artifact.json", fault=name)
+
+
+@pytest.mark.parametrize(
+    "options", [{"trust_remote_code": True}, {"subfolder": "../../.."}, {"vocab_file": "/x"}], ids=str
+)
+def test_options_that_say_where_to_load_from(options, artifact):
+    given = FrozenDict({"tokenizer": options})
+    folder = sealed(artifact, lambda found: replace(found, deployment=replace(found.deployment, options=given)))
+    refused(folder, "artifact.json", fault=next(iter(options)))
+
+
+def test_an_adapter_that_leads_to_another_model(artifact, canary):
+    adapter = {"peft_type": "LORA", "base_model_name_or_path": "/", "auto_mapping": {"parent_library": "planted"}}
+    (artifact / "model/adapter_config.json").write_text(json.dumps(adapter))
+    refused(sealed(artifact), "model/adapter_config.json", fault="adapter")
+
+
+@pytest.mark.parametrize(
+    "module",
+    [{"type": "planted.M", "path": ""}, {"type": "os.path.M", "path": "9"}]
+    + [{"type": "sentence_transformers.models.Dense", "path": path} for path in ("../../elsewhere", "/etc")],
+    ids=str,
+)
+def test_modules_that_are_foreign_code_or_lie_outside(module, copied, canary):
+    folder = copied("minilm-like")
+    modules = json.loads((folder / "model/modules.json").read_text())
+    (folder / "model/modules.json").write_text(json.dumps([*modules, {"idx": 9, "name": "9", **module}]))
+    (folder / "model/planted.py").write_text(PLANTED.format(canary=str(canary)))
+    refused(sealed(folder), "model/modules.json", fault="module")
+
+
+def test_shards_that_lie_outside(artifact):
+    (artifact / "model/model.safetensors").rename(artifact / "model/x.safetensors")
+    index = {"metadata": {}, "weight_map": {"a": "../../elsewhere.safetensors"}}
+    (artifact / "model/model.safetensors.index.json").write_text(json.dumps(index))
+    refused(sealed(artifact), "model/model.safetensors.index.json", fault="outside")
+
+
+def test_code_that_the_library_would_run_if_it_were_trusted(artifact, canary):
+    (artifact / "model/planted.py").write_text(PLANTED.format(canary=str(canary)))
+    classes = {"AutoConfig": "planted.C", "AutoModel": "planted.M", "AutoModelForSequenceClassification": "planted.M"}
+    edited(artifact / "model/config.json", auto_map=classes)
+    edited(artifact / "model/tokenizer_config.json", auto_map={"AutoTokenizer": ["planted.C", "planted.C"]})
+    assert len(hfspec.load(sealed(artifact)).predict("a fine film")) == 1
+
+
+def test_a_chat_template_that_leaves_its_sandbox(copied, canary):
+    folder = copied("gpt2")
+    edited(folder / "model/tokenizer_config.json", chat_template=JINJA.format(canary=canary))
+    predictor = hfspec.load(sealed(folder))
+    with pytest.raises(hfspec.InputError, match="unsafe"):
+        predictor.predict([{"role": "user", "content": "hello"}])
+
+
+def test_pickled_weights(artifact, canary):
+    class Planted:
+        def __reduce__(self):
+            return os.system, (f"touch {canary}",)
+
+    (artifact / "model/model.safetensors").unlink()
+    (artifact / "model/pytorch_model.bin").write_bytes(pickle.dumps(Planted()))
+    with pytest.raises(hfspec.StorageError, match=r"model\.safetensors"):
+        hfspec.load(sealed(artifact))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", b"[" * 100_000),
+        ("config.json", b"[]"),
+        ("config.json", b"\xff"),
+        ("tokenizer.json", b"{}"),
+        ("model.safetensors", b""),
+        ("model.safetensors", b"\xff" * 64),
+        ("generation_config.json", b'{"watermarking_config": {"x": 1}}'),
+    ],
+)
+def test_broken_files_are_one_plain_error(name, content, copied):
+    folder = copied("gpt2")
+    (folder / "model" / name).write_bytes(content)
+    with pytest.raises(hfspec.StorageError, match=r"in model/ could not be loaded"):
+        hfspec.load(sealed(folder))
+
+
+def test_the_compiler_refuses_other_weights_too(own_copy, tmp_path):
+    model = own_copy("bert-sentiment")
+    edited(model / "config.json", transformers_weights="other.safetensors")
+    with pytest.raises(hfspec.SpecError, match="transformers_weights"):
+        hfspec.plan(write_spec(tmp_path / "s", model))
+
+
+def test_an_adapter_beside_a_model_is_left_out(own_copy, tmp_path):
+    model = own_copy("bert-sentiment")
+    (model / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    plan = hfspec.plan(write_spec(tmp_path / "s", model))
+    assert not [step for step in plan.steps if "adapter" in step.target]
+    assert any("adapter_config.json" in note for note in plan.notes)
