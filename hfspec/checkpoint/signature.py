@@ -9,26 +9,16 @@ from hfspec.tasks.prompt_template import input_columns
 from hfspec.tasks.task import Task
 
 
-def signature(spec: specs.Spec, task: Task, dimension: int | None) -> Signature:
-    """The deployment's signature. ``dimension``: how many numbers a row's answer has, for tasks that
-    give arrays.
-    """
+def signature(spec: specs.Spec, task: Task, array: Tensor | None) -> Signature:
+    """The deployment's signature. ``array``: the task's answer, where it is an array whose width is known."""
     given = spec.signature
-    outputs: tuple[Column, ...] | Tensor = _outputs(spec, task, dimension)
+    outputs: tuple[Column, ...] | Tensor = (Column("any"),) if spec.outputs == "full" else array or task.outputs
     if given.outputs is not None:
         outputs = _columns(given.outputs)
     if given.output_tensor is not None:
         outputs = Tensor(given.output_tensor.dtype, given.output_tensor.shape)
     inputs = input_columns(task, spec.prompt_template) if given.inputs is None else _columns(given.inputs)
     return Signature(inputs, outputs, tuple(_param(name, param) for name, param in given.params.items()))
-
-
-def _outputs(spec: specs.Spec, task: Task, dimension: int | None) -> tuple[Column, ...] | Tensor:
-    if spec.outputs == "full":
-        return (Column("any"),)
-    if isinstance(task.outputs, Tensor) and dimension is not None:
-        return Tensor(task.outputs.dtype, (*task.outputs.shape[:1], dimension))
-    return task.outputs
 
 
 def _columns(columns: tuple[specs.Column, ...]) -> tuple[Column, ...]:

@@ -34,7 +34,8 @@ class FileRecord:
 class SourceRecord:
     """Where a part came from. ``role``: ``model``, ``adapter`` or ``components/<name>``; ``kind``: repo, path or
     package; ``location``: the repository, the path as the spec wrote it, or package/folder; ``revision``: as the spec
-    wrote it; ``commit``: 40 hex digits, for a repo only."""
+    wrote it; ``commit``: 40 hex digits, for a repo only.
+    """
 
     role: str
     kind: str
@@ -71,7 +72,10 @@ class Deployment:
 class Manifest:
     """The artifact's account of itself. ``files`` lists every file but the manifest, sorted by path. ``versions``:
     package name -> version the artifact was planned for. ``made_by``: how (``{"hfspec": "0.1.0"}``); no times, no
-    absolute paths."""
+    absolute paths. Of an artifact that gives embeddings, ``space``: a digest of what its weights, tokenizer, modules
+    and prompts are, and ``fingerprint``: that of the embedding space, the settings that the spec fixes included; None,
+    and left out, for other tasks.
+    """
 
     name: str
     spec_digest: str
@@ -82,11 +86,15 @@ class Manifest:
     versions: FrozenDict
     made_by: FrozenDict
     metadata: FrozenDict
+    space: str | None = None
+    fingerprint: str | None = None
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, without the digest."""
+        embedding = {"space": self.space, "fingerprint": self.fingerprint}
         return {
+            **{name: value for name, value in embedding.items() if value is not None},
             "format_version": self.format_version,
             "name": self.name,
             "spec_digest": self.spec_digest,
@@ -132,6 +140,8 @@ class Manifest:
         return cls(
             format_version=value["format_version"],
             name=value["name"],
+            space=value.get("space"),
+            fingerprint=value.get("fingerprint"),
             spec_digest=value["spec_digest"],
             sources=tuple(SourceRecord(**source) for source in value["sources"]),
             deployment=Deployment(**{key: freeze(item) for key, item in value["deployment"].items()}),

@@ -23,6 +23,7 @@ def _text(manifest: Manifest) -> str:
     deployment = manifest.deployment
     head = (
         ("digest", manifest.digest),
+        *([("fingerprint", manifest.fingerprint)] if manifest.fingerprint else []),
         ("task", f"{deployment.task} ({deployment.library})"),
         ("model", deployment.model_class),
         ("dtype", deployment.dtype),

@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--params", metavar="JSON", help='params of the call, such as {"top_k": 2}')
     parser.add_argument("--outputs", choices=("standard", "full"), help="the form of the answer")
     parser.add_argument("--model-config", metavar="JSON", help="settings that override the artifact's model_config")
+    parser.add_argument("--expect-fingerprint", metavar="HEX", help="the space that the embeddings must be of")
     parser.add_argument("--no-verify", action="store_true", help="do not check the files against the manifest first")
     return parser
 
@@ -64,7 +65,13 @@ def _lines(folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
     model_config = _mapping(arguments.model_config, "--model-config")
     from hfspec.runtime.load import load
 
-    predictor = load(folder, model_config=model_config, outputs=arguments.outputs, verify=not arguments.no_verify)
+    predictor = load(
+        folder,
+        model_config=model_config,
+        outputs=arguments.outputs,
+        verify=not arguments.no_verify,
+        expect_fingerprint=arguments.expect_fingerprint,
+    )
     answer = predictor.predict_json(data, params)
     for part in answer if isinstance(answer, Iterator) else [answer]:
         yield json.dumps(part, ensure_ascii=False, allow_nan=False)

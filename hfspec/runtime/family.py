@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hfspec.ir.artifact import Manifest
+from hfspec.ir.signature import Column, Tensor
 from hfspec.runtime.batching import Item
 from hfspec.runtime.prompt import prompt_text
 from hfspec.runtime.settings import Settings
@@ -70,6 +71,10 @@ class Family(ABC):
         Raises InputError naming the row.
         """
         return None
+
+    def declared(self, outputs: tuple[Column, ...] | Tensor, settings: Settings) -> tuple[Column, ...] | Tensor:  # noqa: ARG002
+        """The signature's ``outputs`` under the settings of a call: the same for most tasks."""
+        return outputs
 
     @abstractmethod
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Any]]:

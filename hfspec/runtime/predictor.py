@@ -9,22 +9,12 @@ from typing import Any
 from hfspec.errors import UsageError
 from hfspec.ir.artifact import Manifest
 from hfspec.ir.signature import Signature
-from hfspec.runtime import batching, native
+from hfspec.runtime import batching, fingerprint, native
 from hfspec.runtime.answers import Table, to_json
 from hfspec.runtime.family import Family, Place, Row
 from hfspec.runtime.inputs import Columns, to_rows
 from hfspec.runtime.output_check import check_output
-from hfspec.runtime.settings import (
-    CHECKPOINT,
-    HFSPEC_DEFAULT,
-    LOAD,
-    MODEL_CONFIG,
-    PREDICT,
-    SIGNATURE,
-    InForce,
-    Settings,
-    predict_layer,
-)
+from hfspec.runtime.settings import LOAD, MODEL_CONFIG, PREDICT, InForce, Settings, fixed_layers, predict_layer
 from hfspec.tasks.task import Task
 
 FORMS = ("standard", "full")
@@ -48,14 +38,7 @@ class Predictor:
         self._tokenizing = Lock()  # a tokenizer keeps how it truncates, so that two calls at once would mix theirs
         self._outputs = checked_form(outputs)
         deployment = place.manifest.deployment
-        table = {setting.name: setting.default for setting in place.task.settings if setting.default is not None}
-        self._layers: dict[str, Mapping[str, Any]] = {
-            HFSPEC_DEFAULT: {**table, **deployment.defaults},
-            CHECKPOINT: family.own_settings(),
-            MODEL_CONFIG: deployment.model_config,
-            LOAD: given,
-            SIGNATURE: {param.name: param.default for param in self.signature.params},
-        }
+        self._layers = fixed_layers(place.task, place.manifest, family.own_settings(), given)
         self._columns = Columns(place.task, self.signature.inputs, deployment.prompt_template)
 
     @property
@@ -74,6 +57,12 @@ class Predictor:
     def dtype(self) -> str:
         """The dtype the weights are loaded in."""
         return self._place.dtype
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The fingerprint of the space of the embeddings, with the settings as loaded; None for other tasks."""
+        place = self._place
+        return fingerprint.of_artifact(place.folder, place.manifest, place.task, self._layers[LOAD], place.dtype)
 
     @property
     def device(self) -> str:
@@ -127,7 +116,7 @@ class Predictor:
         if form == "full":
             return self._family.full(results, settings)
         answer = self._family.standard(results, settings)
-        check_output(answer, self.signature, settings)
+        check_output(answer, self._family.declared(self.signature.outputs, settings))
         return answer
 
     def _results(self, rows: Sequence[Row], settings: Settings) -> list[Any]:

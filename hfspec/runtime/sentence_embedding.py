@@ -7,70 +7,62 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.errors import ParamsError
+from hfspec.ir.signature import Column, Tensor
+from hfspec.runtime import quantization
 from hfspec.runtime.batching import Item
-from hfspec.runtime.family import Family, Place, Row
-from hfspec.runtime.sentence_encoder import Text, encoder
-from hfspec.runtime.sentence_modules import settings as stated
-from hfspec.runtime.settings import Settings
+from hfspec.runtime.family import Row
+from hfspec.runtime.fingerprint import fingerprint
+from hfspec.runtime.sentence_encoder import Text
+from hfspec.runtime.sentence_family import SentenceFamily
+from hfspec.runtime.settings import LOAD, PREDICT, Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """A row's result; ``vector`` a numpy array (dimensions,), float32."""
+    """A row's result; ``vector`` a numpy array (width,) at the precision asked for."""
 
     vector: Any
     tokens: int
     cut: bool
 
 
-class SentenceEmbedding(Family):
-    """Texts longer than the model reads are cut, as users of sentence-transformers expect; full output says so."""
-
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
-        self.encoder = encoder(place)
-        self.stated = stated(place.model)
-        self.prompts: dict[str, str] = {
-            name: text for name, text in (self.stated.get("prompts") or {}).items() if text is not None
-        }
-
-    def own_settings(self) -> dict[str, Any]:
-        own = {"prompt_name": self.stated.get("default_prompt_name"), "truncate_dim": self.stated.get("truncate_dim")}
-        return {name: value for name, value in own.items() if value is not None}
+class SentenceEmbedding(SentenceFamily):
+    """Every precision is a function of the text alone, so that no embedding depends on its batch."""
 
     def check(self, settings: Settings) -> None:
-        name = settings.get("prompt_name")
-        if name is not None and name not in self.prompts:
-            known = ", ".join(sorted(self.prompts)) or "none"
-            raise ParamsError(f"prompt_name {name!r} is not one of the model's prompts; they are: {known}.")
+        super().check(settings)
+        if fault := quantization.fault(self.encoder.size, settings):
+            raise ParamsError(f"{fault}.")
 
-    def _prompt(self, settings: Settings) -> str:
-        """The text before each text: of prompt and prompt_name the one set in the higher layer, prompt in the same."""
-        if "prompt" in settings and settings.rank("prompt") >= settings.rank("prompt_name"):
-            return str(settings["prompt"] or "")
-        name = settings.get("prompt_name")
-        return "" if name is None else self.prompts[name]
+    def declared(self, outputs: tuple[Column, ...] | Tensor, settings: Settings) -> tuple[Column, ...] | Tensor:
+        """Who asks for another width or precision than the spec does is answered with those."""
+        if not {settings.origin("truncate_dim"), settings.origin("precision")} & {LOAD, PREDICT}:
+            return outputs
+        dtype, width = quantization.array(self.encoder.size, settings)
+        return Tensor(dtype, (-1, width))
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Text]]:
-        texts = self.encoder.prepare([row.values["text"] for row in rows], self._prompt(settings))
-        return [Item(row.number, text.tokens, text) for row, text in zip(rows, texts, strict=True)]
+        return self.items([(row.number, row.values["text"]) for row in rows], settings)
 
     def run(self, batch: Sequence[Item[Text]], settings: Settings) -> list[Embedded]:
-        texts = [item.content for item in batch]
-        vectors = self.encoder.encode(texts, self._prompt(settings))
-        if settings.get("truncate_dim"):
-            vectors = vectors[:, : settings["truncate_dim"]]
+        vectors = self.vectors(batch, settings)
         if settings.get("normalize_embeddings"):
             vectors = vectors / vectors.norm(dim=1, keepdim=True).clamp(min=1e-12)
-        return [Embedded(row, text.tokens, text.cut) for row, text in zip(vectors.numpy(), texts, strict=True)]
+        made = quantization.quantized(vectors.numpy(), settings)
+        return [Embedded(row, item.content.tokens, item.content.cut) for row, item in zip(made, batch, strict=True)]
 
     def standard(self, results: Sequence[Embedded], settings: Settings) -> Any:
-        """(rows, dimensions), float32; one text is one row."""
+        """(rows, width); one text is one row."""
         import numpy as np
 
         if not results:
-            return np.empty((0, min(self.encoder.size, settings.get("truncate_dim") or self.encoder.size)), np.float32)
+            dtype, width = quantization.array(self.encoder.size, settings)
+            return np.empty((0, width), dtype)
         return np.stack([result.vector for result in results])
 
-    def full(self, results: Sequence[Embedded], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
-        return [{"embedding": row.vector, "tokens": row.tokens, "truncated": row.cut} for row in results]
+    def full(self, results: Sequence[Embedded], settings: Settings) -> list[dict[str, Any]]:
+        mark = fingerprint(self.place.manifest.space or "", self.place.dtype, settings, self.prompts)
+        return [
+            {"embedding": row.vector, "tokens": row.tokens, "truncated": row.cut, "fingerprint": mark}
+            for row in results
+        ]

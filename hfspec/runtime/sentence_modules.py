@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hfspec.errors import StorageError
+from hfspec.tasks.task import Task
 
 TRANSFORMER_CONFIGS = tuple(
     f"sentence_{name}_config.json"
@@ -77,6 +78,15 @@ def settings(model: Path) -> dict[str, Any]:
     return _read(model / "config_sentence_transformers.json")
 
 
+def own_settings(stated: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    """What config_sentence_transformers.json says of the task's settings."""
+    own = {
+        "prompt_name": stated.get("default_prompt_name"),
+        **{name: stated.get(name) for name in ("max_active_dims", "similarity_fn_name", "truncate_dim")},
+    }
+    return {name: value for name, value in own.items() if value is not None and task.setting(name) is not None}
+
+
 def read(model: Path, *, causal: bool) -> Checkpoint | None:
     """The checkpoint when it is made of parts that hfspec runs itself; None when the library has to run it.
 
@@ -118,11 +128,16 @@ def _read_modules(model: Path, kind: str) -> Checkpoint | None:
     entries = json.loads((model / "modules.json").read_text(encoding="utf-8"))
     if not entries or [entry for entry in entries if not entry["type"].startswith("sentence_transformers.")]:
         return None
-    first, *rest = [_module(model, entry) for entry in entries]
-    config = next((found for name in TRANSFORMER_CONFIGS if (found := _read(first.folder / name))), {})
+    first, *rest = [module(model, entry) for entry in entries]
+    config = transformer_settings(first.folder)
     if first.kind not in TRANSFORMERS or not _is_plain(config, kind):
         return None
     return Checkpoint(first.folder, config.get("max_seq_length"), bool(config.get("do_lower_case")), tuple(rest))
+
+
+def transformer_settings(folder: Path) -> dict[str, Any]:
+    """What a Transformer module's folder says of it beside config.json: max_seq_length, do_lower_case."""
+    return next((found for name in TRANSFORMER_CONFIGS if (found := _read(folder / name))), {})
 
 
 def pooling_modes(config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -133,7 +148,8 @@ def pooling_modes(config: Mapping[str, Any]) -> tuple[str, ...]:
     return (mode,) if isinstance(mode, str) else tuple(mode)
 
 
-def _module(model: Path, entry: Mapping[str, Any]) -> Module:
+def module(model: Path, entry: Mapping[str, Any]) -> Module:
+    """The module of an entry of modules.json."""
     folder = model / entry["path"] if entry["path"] else model
     kind = entry["type"].rsplit(".", 1)[-1]
     return Module(kind, _read(folder / "config.json") if kind not in TRANSFORMERS else {}, folder)

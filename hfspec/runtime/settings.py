@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from hfspec.errors import ParamsError
+from hfspec.ir.artifact import Manifest
 from hfspec.ir.frozen import thaw
 from hfspec.ir.signature import Param, Signature
 from hfspec.tasks.setting import Setting
@@ -71,6 +72,20 @@ class Settings(Mapping[str, Any]):
     def table(self) -> dict[str, InForce]:
         """Every setting in force, sorted by name."""
         return dict(sorted(self._inforce.items()))
+
+
+def fixed_layers(
+    task: Task, manifest: Manifest, own: Mapping[str, Any], given: Mapping[str, Any]
+) -> dict[str, Mapping[str, Any]]:
+    """The layers below those of a call. ``own``: what the checkpoint states; ``given``: model_config given to load."""
+    table = {setting.name: setting.default for setting in task.settings if setting.default is not None}
+    return {
+        HFSPEC_DEFAULT: {**table, **manifest.deployment.defaults},
+        CHECKPOINT: own,
+        MODEL_CONFIG: manifest.deployment.model_config,
+        LOAD: given,
+        SIGNATURE: {param.name: param.default for param in manifest.signature.params},
+    }
 
 
 def load_layer(given: Mapping[str, Any] | None, task: Task, signature: Signature) -> dict[str, Any]:

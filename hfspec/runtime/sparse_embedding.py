@@ -11,11 +11,12 @@ from hfspec.errors import StorageError
 from hfspec.runtime import parts
 from hfspec.runtime.batching import Item
 from hfspec.runtime.family import Family, Place, Row
+from hfspec.runtime.fingerprint import fingerprint
 from hfspec.runtime.padding import Padding
 from hfspec.runtime.prompts import Prompts
 from hfspec.runtime.sentence_encoder import Text, fit_tokenizer, read_texts
 from hfspec.runtime.sentence_layers import splade
-from hfspec.runtime.sentence_modules import read_sparse
+from hfspec.runtime.sentence_modules import own_settings, read_sparse
 from hfspec.runtime.sentence_modules import settings as stated
 from hfspec.runtime.settings import Settings
 
@@ -38,7 +39,7 @@ class SparseEmbedding(Family):
         checkpoint = read_sparse(place.model)
         if checkpoint is None:
             raise StorageError("model/ is no sparse encoder that hfspec knows: a masked-language model, SpladePooling.")
-        self.device = place.device
+        self.place, self.device = place, place.device
         model_class = parts.library_class(place.manifest.deployment.model_class)
         self.model = parts.model(place, model_class, checkpoint.transformer)
         self.words = parts.tokenizer(place, checkpoint.transformer)
@@ -51,11 +52,7 @@ class SparseEmbedding(Family):
         self.prompts = Prompts(self.stated)
 
     def own_settings(self) -> dict[str, Any]:
-        own = {
-            "prompt_name": self.stated.get("default_prompt_name"),
-            "max_active_dims": self.stated.get("max_active_dims"),
-        }
-        return {name: value for name, value in own.items() if value is not None}
+        return own_settings(self.stated, self.task)
 
     def check(self, settings: Settings) -> None:
         self.prompts.check(settings)
@@ -88,7 +85,8 @@ class SparseEmbedding(Family):
     def standard(self, results: Sequence[Weighted], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
         return [{"indices": row.indices, "values": row.values} for row in results]
 
-    def full(self, results: Sequence[Weighted], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
+    def full(self, results: Sequence[Weighted], settings: Settings) -> list[dict[str, Any]]:
+        mark = fingerprint(self.place.manifest.space or "", self.place.dtype, settings, self.prompts)
         return [
             {
                 "indices": row.indices,
@@ -97,6 +95,7 @@ class SparseEmbedding(Family):
                 "terms": self._terms(row),
                 "tokens": row.tokens,
                 "truncated": row.cut,
+                "fingerprint": mark,
             }
             for row in results
         ]

@@ -15,7 +15,7 @@ from hfspec.runtime.family import Place, Row
 from hfspec.runtime.pairs import OneAndOthers
 from hfspec.runtime.prompts import Prompts
 from hfspec.runtime.sentence_encoder import fit_tokenizer
-from hfspec.runtime.sentence_modules import read_cross_encoder
+from hfspec.runtime.sentence_modules import own_settings, read_cross_encoder
 from hfspec.runtime.sentence_modules import settings as stated
 from hfspec.runtime.sequence_classifier import SequenceClassifier
 from hfspec.runtime.settings import Settings
@@ -59,8 +59,7 @@ class TextRanking(SequenceClassifier):
         self.activation = _activation(place.model, self.stated, self.labels)
 
     def own_settings(self) -> dict[str, Any]:
-        name = self.stated.get("default_prompt_name")
-        return {} if name is None else {"prompt_name": name}
+        return own_settings(self.stated, self.task)
 
     def check(self, settings: Settings) -> None:
         self.prompts.check(settings)

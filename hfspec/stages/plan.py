@@ -8,6 +8,7 @@ from typing import Any
 
 from hfspec.checkpoint.card import card, card_files, licence
 from hfspec.checkpoint.config_rewrite import says, with_dtype
+from hfspec.checkpoint.embedding import answer_array, embedding_notes, embedding_problems
 from hfspec.checkpoint.examination import Examined, examine
 from hfspec.checkpoint.requirements import requirement_lines, versions
 from hfspec.checkpoint.settings import (
@@ -58,12 +59,13 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
     document = FrozenDict(_resolved_document(spec, name, resolved))
     licence_step, licence_note = licence(model)
     steps = (*_model_steps(spec, model, found), *_component_steps(own), card(model, name), licence_step)
-    problems = (*dead, *target_problems(model, steps))
+    problems = (*dead, *embedding_problems(model, spec, task, found.dimension), *target_problems(model, steps))
     if problems:
         raise SpecError(problems)
     libraries = versions(
         *task.requirements, *found.packages, *(["sentence-transformers"] if found.needs_library else [])
     )
+    notes = (*found.notes, *embedding_notes(model, spec, task), licence_note, *_skipped(resolved))
     main = _saving(spec, found)
     size = sum(weight_bytes(group, main) for group in found.groups)
     return Plan(
@@ -72,7 +74,7 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
         spec_digest=digest_of(thaw(document)),
         sources=tuple(_record(pin) for pin in resolved.pins.sources),
         deployment=_deployment(spec, task, found, defaults),
-        signature=signature(spec, task, _dimension(spec, found)),
+        signature=signature(spec, task, answer_array(model, spec, task, found.dimension)),
         steps=steps,
         parameters=sum(parameters(group) for group in found.groups),
         weight_bytes=size,
@@ -83,7 +85,7 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
         metadata=spec.metadata,
         input_example=spec.input_example,
         run=spec.input_example is not None,
-        notes=tuple(filter(None, (*found.notes, licence_note, *_skipped(resolved)))),
+        notes=tuple(filter(None, notes)),
     )
 
 
@@ -144,13 +146,6 @@ def _generation(task: Task, model: SourceFiles, found: Examined) -> dict[str, An
     """What the checkpoint's own generation config says of the task's settings."""
     stated = generation_settings(model.json(f"{found.folder}{GENERATION_CONFIG}"))
     return {name: value for name, value in stated.items() if task.setting(name) is not None}
-
-
-def _dimension(spec: Spec, found: Examined) -> int | None:
-    cut = spec.inference.get("truncate_dim")
-    if found.dimension is None or cut is None:
-        return found.dimension
-    return min(found.dimension, int(cut))
 
 
 def _memory(found: Examined, saving: Saving) -> int:

@@ -22,6 +22,7 @@ TASK = Task(
     " count, whether the text was cut, fingerprint of the embedding space",
     auto_class="AutoModelForMaskedLM",
     kind="sparse",
+    embeds=True,
     settings=(
         Setting(
             "max_active_dims",

@@ -31,6 +31,7 @@ TASKS = MappingProxyType(
         ("transformers", "llm/v1/embeddings"): "hfspec.tasks.embeddings:TRANSFORMERS",
         ("sentence-transformers", "feature-extraction"): "hfspec.tasks.sentence_embedding:TASK",
         ("sentence-transformers", "llm/v1/embeddings"): "hfspec.tasks.embeddings:SENTENCE_TRANSFORMERS",
+        ("sentence-transformers", "sentence-similarity"): "hfspec.tasks.sentence_similarity:TASK",
         ("sentence-transformers", "sparse-embedding"): "hfspec.tasks.sparse_embedding:TASK",
         ("sentence-transformers", "text-ranking"): "hfspec.tasks.text_ranking:TASK",
     }

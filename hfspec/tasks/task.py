@@ -44,6 +44,7 @@ class Task:
     models: tuple[str, ...] = ("*",)
     needed_label: str = ""
     kind: str = ""
+    embeds: bool = False
     chat: bool = False
 
     @property

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import hfspec
-from hfspec.errors import OutputError, ParamsError
+from hfspec.errors import OutputError, ParamsError, SpecError
 from tests.checkpoints.embedders import write_json
 from tests.runtime.texts import MIXED, PLAIN, shuffled
 
@@ -66,7 +66,9 @@ def test_a_caller_may_name_the_prompt(artifact, checkpoint):
     truth = encode(checkpoint("st-dense"), [PLAIN], prompt_name="query")
     assert_same(predictor.predict(PLAIN, params={"prompt_name": "query"}), truth)
     assert np.abs(predictor.predict(PLAIN) - truth).max() > 1e-3
-    with pytest.raises(ParamsError, match="'qury' is not one of the model's prompts; they are: passage, query"):
+    with pytest.raises(
+        ParamsError, match="'qury' is not one of the model's prompts; they are: document, passage, query"
+    ):
         predictor.predict(PLAIN, params={"prompt_name": "qury"})
 
 
@@ -77,6 +79,139 @@ def test_a_prompt_name_from_the_caller_is_not_defeated_by_a_prompt_in_model_conf
     }
     predictor = hfspec.load(artifact("st-dense", **keys))
     assert_same(predictor.predict(PLAIN), encode(checkpoint("st-dense"), [PLAIN], prompt_name="query"))
+
+
+@pytest.mark.parametrize("role", ["query", "document"])
+@pytest.mark.parametrize("prompts", [{"query": "q: ", "document": "d: ", "passage": "p: "}, {"query": "q: "}, {}])
+def test_roles_are_encode_query_and_encode_document(build, checkpoint, tmp_path, role, prompts):
+    from sentence_transformers import SentenceTransformer
+
+    stated = {"prompts": {**prompts, "other": "o: "}, "default_prompt_name": "other"}
+    folder = variant(checkpoint, tmp_path / "roles", stated=stated)
+    model = SentenceTransformer(str(folder), device="cpu")
+    truth = (model.encode_query if role == "query" else model.encode_document)(list(TEXTS))
+    assert_same(
+        hfspec.load(build(folder, "feature-extraction", model_config={"role": role})).predict(list(TEXTS)), truth
+    )
+
+
+@pytest.mark.parametrize("prompts", [{"passage": "p: "}, {"corpus": "c: ", "passage": "p: "}, {"corpus": "p: "}])
+def test_a_document_takes_the_first_prompt_for_documents_that_the_checkpoint_states(
+    build, checkpoint, tmp_path, prompts
+):
+    folder = variant(checkpoint, tmp_path / "roles", stated={"prompts": {"query": "q: ", **prompts}})
+    artifact = build(folder, "feature-extraction", model_config={"role": "document"})
+    assert_same(hfspec.load(artifact).predict(list(TEXTS)), encode(folder, list(TEXTS), prompt="p: "))
+
+
+def test_a_caller_may_say_the_role(artifact, checkpoint):
+    params = {"role": {"type": "string", "default": "document"}}
+    predictor = hfspec.load(artifact("st-dense", signature={"params": params}))
+    queries = predictor.predict([PLAIN], params={"role": "query"})
+    assert_same(queries, encode(checkpoint("st-dense"), [PLAIN], prompt_name="query"))
+    assert_same(predictor.predict([PLAIN]), encode(checkpoint("st-dense"), [PLAIN]))
+    with pytest.raises(ParamsError, match="query, document"):
+        predictor.predict([PLAIN], params={"role": "passage"})
+
+
+def test_prompt_and_prompt_name_win_over_the_role(artifact, checkpoint):
+    for settings in ({"prompt_name": "passage"}, {"prompt": "instruct: "}):
+        predictor = hfspec.load(artifact("st-dense", model_config={"role": "query", **settings}))
+        assert_same(predictor.predict([PLAIN]), encode(checkpoint("st-dense"), [PLAIN], **settings))
+
+
+RANGES = [[-1.0], [1.0]]
+
+
+def levels(vectors, precision, ranges):
+    """The truth for scaled precisions, by the library's own function over given ranges."""
+    from sentence_transformers.util import quantize_embeddings
+
+    wide = np.array([side * vectors.shape[1] if len(side) == 1 else side for side in ranges], np.float32)
+    return quantize_embeddings(vectors, precision, ranges=wide)
+
+
+@pytest.mark.parametrize("precision", ["int8", "uint8"])
+@pytest.mark.parametrize("wide", [False, True])
+def test_scaled_precisions_are_the_librarys_over_the_ranges(artifact, checkpoint, precision, wide):
+    vectors = encode(checkpoint("st-dense"), list(TEXTS))
+    ranges = [vectors.min(axis=0).tolist(), vectors.max(axis=0).tolist()] if wide else RANGES
+    settings = {"precision": precision, "quantization_ranges": ranges}
+    mine = hfspec.load(artifact("st-dense", model_config=settings)).predict(list(TEXTS))
+    truth = levels(vectors, precision, ranges)
+    assert mine.dtype == truth.dtype == precision
+    difference = np.abs(mine.astype(int) - truth.astype(int))
+    assert difference.max() <= 1  # a value on the edge of two levels
+    assert (difference > 0).mean() < 0.02
+    assert len(np.unique(mine)) > 20
+
+
+@pytest.mark.parametrize("precision", ["binary", "ubinary"])
+@pytest.mark.parametrize("dimensions", [24, 9])
+def test_binary_precisions_are_the_librarys(artifact, checkpoint, precision, dimensions):
+    settings = {"precision": precision, "truncate_dim": dimensions}
+    predictor = hfspec.load(artifact("st-dense", model_config=settings))
+    mine = predictor.predict(list(TEXTS))
+    truth = encode(checkpoint("st-dense"), list(TEXTS), **settings)
+    assert mine.dtype == truth.dtype
+    np.testing.assert_array_equal(mine, truth)
+    assert predictor.signature.outputs.shape == (-1, (dimensions + 7) // 8)
+    assert predictor.predict([]).dtype == truth.dtype
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8", "uint8", "binary", "ubinary"])
+def test_no_embedding_depends_on_its_batch(artifact, precision):
+    ranges = {"quantization_ranges": RANGES} if precision.endswith("int8") else {}
+    predictor = hfspec.load(artifact("st-dense", model_config={"precision": precision, **ranges}))
+    together = predictor.predict(list(TEXTS))
+    alone = np.concatenate([predictor.predict([text]) for text in TEXTS])
+    assert together.dtype == alone.dtype
+    np.testing.assert_allclose(together.astype(float), alone.astype(float), atol=1e-5 if precision == "float32" else 1)
+    assert predictor.signature.outputs.dtype == str(together.dtype)
+    assert [row["embedding"].dtype for row in predictor.predict([PLAIN], outputs="full")] == [together.dtype]
+
+
+def test_a_caller_may_say_precision_and_dimensions(artifact, checkpoint):
+    params = {"precision": {"type": "string", "default": "float32"}, "truncate_dim": 24}
+    predictor = hfspec.load(artifact("st-dense", signature={"params": params}))
+    assert_same(predictor.predict([PLAIN]), encode(checkpoint("st-dense"), [PLAIN]))
+    asked = {"precision": "ubinary", "truncate_dim": 16}
+    np.testing.assert_array_equal(
+        predictor.predict([PLAIN], params=asked), encode(checkpoint("st-dense"), [PLAIN], **asked)
+    )
+    with pytest.raises(ParamsError, match="needs quantization_ranges"):
+        predictor.predict([PLAIN], params={"precision": "int8"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"precision": "int8"}, "needs quantization_ranges"),
+        ({"quantization_ranges": RANGES}, "no effect on precision float32"),
+        ({"precision": "binary", "quantization_ranges": RANGES}, "no effect on precision binary"),
+        ({"precision": "int8", "quantization_ranges": [[-1.0]]}, "two lists"),
+        ({"precision": "int8", "quantization_ranges": [[-1.0], ["1"]]}, "two lists"),
+        ({"precision": "int8", "quantization_ranges": [[-1.0] * 3, [1.0] * 3]}, "each of 1 or 24 numbers"),
+        ({"precision": "int8", "quantization_ranges": [[1.0], [-1.0]]}, "above the greatest"),
+        ({"precision": "int8", "truncate_dim": 3, "quantization_ranges": [[0.0] * 24, [1.0]]}, "1 or 3 numbers"),
+    ],
+    ids=str,
+)
+def test_precisions_without_their_ranges_are_refused(artifact, build, checkpoint, settings, said):
+    with pytest.raises(SpecError, match=said) as caught:
+        build(checkpoint("st-dense"), "feature-extraction", model_config=settings)
+    assert all(problem.path[0] == "model_config" for problem in caught.value.problems)
+    with pytest.raises(ParamsError, match=said):
+        hfspec.load(artifact("st-dense"), model_config=settings).predict([PLAIN])
+
+
+@pytest.mark.parametrize(
+    "keys", [{"model_config": {"prompt_name": "qury"}}, {"signature": {"params": {"prompt_name": "qury"}}}], ids=str
+)
+def test_a_prompt_that_the_checkpoint_lacks_is_refused_before_anything_is_written(build, checkpoint, keys):
+    with pytest.raises(SpecError, match="they are: document, passage, query") as caught:
+        build(checkpoint("st-dense"), "feature-extraction", **keys)
+    assert caught.value.problems[0].path[-1] == "prompt_name"
 
 
 def test_full_output_says_what_was_cut(artifact, checkpoint):

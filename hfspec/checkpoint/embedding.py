@@ -1,0 +1,79 @@
+"""What the spec's settings make of embeddings: the array that comes out, and what the checkpoint cannot give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.ir.frozen import thaw
+from hfspec.ir.problem import KeyPath, Problem
+from hfspec.ir.signature import Tensor
+from hfspec.ir.spec import Spec
+from hfspec.runtime import quantization
+from hfspec.runtime.prompts import ROLES, Prompts
+from hfspec.runtime.sentence_modules import own_settings
+from hfspec.tasks.task import Task
+
+STATED = "config_sentence_transformers.json"
+
+
+def answer_array(files: SourceFiles, spec: Spec, task: Task, size: int | None) -> Tensor | None:
+    """The array that the task answers with, for models that give ``size`` numbers a row; None when they do not, and for
+    tasks that answer otherwise.
+    """
+    if size is None or not isinstance(task.outputs, Tensor):
+        return None
+    if task.setting("precision") is not None:
+        dtype, width = quantization.array(size, _settings(files, spec, task))
+        return Tensor(dtype, (-1, width))
+    return Tensor(task.outputs.dtype, (-1, size)) if task.kind == "cross-encoder" else None
+
+
+def embedding_problems(files: SourceFiles, spec: Spec, task: Task, size: int | None) -> Iterator[Problem]:
+    """Prompts that the checkpoint does not have, and precisions that lack their ranges."""
+    if not task.kind:
+        return
+    prompts = Prompts(files.json(STATED), roles=task.kind != "cross-encoder")
+    for path, name in _said(spec, "prompt_name"):
+        if fault := prompts.fault(name if isinstance(name, str) else None):
+            known = ", ".join(sorted(prompts.by_name)) or "none, the checkpoint has no prompts"
+            yield files.problem("unknown-prompt", fault, at=path, found=repr(name), expected=known)
+    if task.setting("precision") is None or size is None:
+        return
+    if fault := quantization.fault(size, _settings(files, spec, task)):
+        paths = [path for name in ("precision", quantization.RANGES) for path, _ in _said(spec, name)]
+        yield files.problem("quantization", fault, at=paths[-1] if paths else ("model_config",))
+
+
+def embedding_notes(files: SourceFiles, spec: Spec, task: Task) -> Iterator[str]:
+    """What follows from a role where sentence-transformers itself does otherwise."""
+    stated = Prompts(files.json(STATED)).stated if task.setting("role") is not None else {}
+    named = [name for name in ROLES["document"] if name in stated]
+    if (
+        "document" in [role for _, role in _said(spec, "role")]
+        and named
+        and named[0] != "document"
+        and stated[named[0]]
+    ):
+        yield (
+            f"The role document puts the checkpoint's prompt {named[0]!r} before each text; encode_document of"
+            " sentence-transformers 6 would put none, since it takes an unstated prompt named document for empty."
+        )
+
+
+def _settings(files: SourceFiles, spec: Spec, task: Task) -> dict[str, Any]:
+    """The settings in force in a call without params."""
+    own = own_settings(files.json(STATED), task)
+    defaults = {name: param.default for name, param in spec.signature.params.items()}
+    return {**own, **thaw(spec.inference), **defaults}
+
+
+def _said(spec: Spec, name: str) -> list[tuple[KeyPath, Any]]:
+    """Where the spec sets a setting, and to what."""
+    found: list[tuple[KeyPath, Any]] = []
+    if name in spec.inference:
+        found.append((("model_config", name), thaw(spec.inference[name])))
+    if name in spec.signature.params:
+        found.append((("signature", "params", name), spec.signature.params[name].default))
+    return found

@@ -1,0 +1,116 @@
+"""What an artifact's embeddings are made by, as one digest: weights, tokenizer, modules, prompts.
+
+Taken from content: tensors by name, dtype, shape and bytes, however they lie in files; JSON by its values. Names,
+places, cards and the bookkeeping that libraries leave in configs are no part of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hfspec.checkpoint.vocabulary import AROUND, VOCABULARIES
+from hfspec.ir.artifact import Manifest, digest_of
+from hfspec.ir.frozen import thaw
+from hfspec.ir.safetensors_header import header_length, parse_header
+from hfspec.runtime import sentence_modules
+from hfspec.runtime.prompts import Prompts
+from hfspec.runtime.sentence_modules import Module
+
+CHUNK = 4 << 20
+# Entries of a config that change no answer; the dtype is counted as it is loaded.
+BOOKKEEPING = frozenset(
+    {
+        *("_commit_hash", "_name_or_path", "auto_map", "dtype", "name_or_path", "torch_dtype", "transformers_version"),
+        *("chat_template", "is_local", "local_files_only", "special_tokens_map_file", "tokenizer_file"),
+    }
+)
+# Of these, only what the tokenizer reads when there is a tokenizer.json.
+BESIDE_TOKENIZER_JSON = ("added_tokens.json", "special_tokens_map.json", "tokenizer_config.json")
+NOT_OF_THE_TOKENIZER = ("config.json", "chat_template.jinja")
+LAYOUT = ("modality_config", "module_output_name", "transformer_task", "unpad_inputs")
+
+
+def embedding_space(folder: Path, manifest: Manifest) -> str:
+    """sha256 in hex over what the artifact's embeddings are made by; reads every weight once."""
+    model = folder / "model"
+    modules = _modules(model)
+    transformer = modules[0].folder if modules else model
+    words = folder / "components" / "tokenizer"
+    places = [module.folder for module in modules] or [model]
+    return digest_of(
+        {
+            "config": _plain(_json(transformer / "config.json")),
+            "modules": [[module.kind, _settings(module)] for module in modules],
+            "prompts": Prompts(sentence_modules.settings(model)).by_name,
+            "tokenizer": _tokenizer(words if words.is_dir() else transformer),
+            "tokenizer options": thaw(manifest.deployment.options.get("tokenizer", {})),
+            "weights": {
+                f"{number}.{name}": mark for number, place in enumerate(places) for name, mark in _weights(place)
+            },
+        }
+    )
+
+
+def _modules(model: Path) -> list[Module]:
+    if not (model / "modules.json").is_file():
+        return []
+    entries = json.loads((model / "modules.json").read_text(encoding="utf-8"))
+    return [sentence_modules.module(model, entry) for entry in entries]
+
+
+def _settings(module: Module) -> dict[str, Any]:
+    """A module's settings, the same in every layout that versions of the library have written."""
+    if module.kind == "Pooling":
+        modes = sentence_modules.pooling_modes(module.config)
+        return {"modes": list(modes), "include_prompt": bool(module.config.get("include_prompt", True))}
+    if module.kind in sentence_modules.TRANSFORMERS:
+        stated = sentence_modules.transformer_settings(module.folder)
+        return {name: value for name, value in stated.items() if name not in LAYOUT and value not in (None, False, {})}
+    return {name: value for name, value in module.config.items() if value is not None}
+
+
+def _tokenizer(folder: Path) -> dict[str, Any]:
+    whole = (folder / "tokenizer.json").is_file()
+    names = ("tokenizer.json", *BESIDE_TOKENIZER_JSON) if whole else (*VOCABULARIES, *AROUND)
+    paths = [folder / name for name in names if name not in NOT_OF_THE_TOKENIZER and (folder / name).is_file()]
+    return {path.name: _plain(_json(path)) if path.suffix == ".json" else _digest(path) for path in paths}
+
+
+def _weights(folder: Path) -> Iterator[tuple[str, list[Any]]]:
+    """Each tensor of a folder's weights: its name; dtype, shape and the digest of its bytes."""
+    for path in sorted(folder.glob("*.safetensors")):
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            prefix = file.read(8)
+            header = parse_header(prefix + file.read(header_length(prefix, size) - 8), size)
+            for tensor in header.tensors:
+                file.seek(header.length + tensor.start)
+                mark = _sha256(file, tensor.end - tensor.start)
+                yield tensor.name, [tensor.dtype, list(tensor.shape), mark]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return _sha256(file, path.stat().st_size)
+
+
+def _sha256(file: Any, size: int) -> str:
+    """Of the next ``size`` bytes."""
+    digest, left = hashlib.sha256(), size
+    while left and (data := file.read(min(CHUNK, left))):
+        digest.update(data)
+        left -= len(data)
+    return digest.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Without bookkeeping, at the top."""
+    return {key: item for key, item in value.items() if key not in BOOKKEEPING} if isinstance(value, Mapping) else value
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
