@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
@@ -11,6 +11,7 @@ from pathlib import Path
 from hfspec.artifact.staging import staging_folder
 from hfspec.errors import SpecError
 from hfspec.ir.artifact import Artifact, Manifest
+from hfspec.ir.lock import Change, Lock, Locked
 from hfspec.ir.pins import Resolved
 from hfspec.ir.plan import Plan
 from hfspec.ir.problem import Problem
@@ -27,19 +28,21 @@ def compile(  # noqa: A001 - it is the verb
     overrides: Sequence[str] = (),
     *,
     run: bool = True,
+    locked: bool = False,
     progress: Progress | None = None,
 ) -> Artifact:
     """Compile a spec file into an artifact at ``output``, by default ``build/<name>`` under the current folder.
 
     ``run``: whether the emitted predictor is run on the spec's input_example before the artifact is put in place.
-    Raises SpecError with every problem found, SourceError, StorageError, and UsageError when ``output`` is something
-    that must not be replaced. Whatever is raised, the target holds what it held before.
+    ``locked``: whether the spec's lock must hold, to the byte; without it a lock only says which commits to take.
+    Raises SpecError with every problem found, SourceError, StorageError, LockError, and UsageError when ``output`` is
+    something that must not be replaced. Whatever is raised, the target holds what it held before.
     """
     from hfspec.stages.build import build
     from hfspec.stages.emit import emit
 
     reported = progress or Silent()
-    tree, resolved, decided = _decided(Path(spec), overrides, reported)
+    tree, resolved, decided = _decided(Path(spec), overrides, reported, locked=locked)
     decided = replace(decided, run=decided.run and run)
     target = Path(output) if output is not None else _default_target(decided.name)
     with staging_folder(target.absolute()) as staging, _placed(tree):
@@ -47,9 +50,54 @@ def compile(  # noqa: A001 - it is the verb
         return emit(decided, files, staging, target.absolute())
 
 
-def plan(spec: str | PathLike[str], overrides: Sequence[str] = (), progress: Progress | None = None) -> Plan:
-    """What compile would do; nothing is written. Raises SpecError with every problem found, and SourceError."""
-    return _decided(Path(spec), overrides, progress or Silent())[2]
+def plan(
+    spec: str | PathLike[str], overrides: Sequence[str] = (), progress: Progress | None = None, *, locked: bool = False
+) -> Plan:
+    """What compile would do; nothing is written.
+
+    Raises SpecError with every problem found, SourceError, and LockError.
+    """
+    return _decided(Path(spec), overrides, progress or Silent(), locked=locked)[2]
+
+
+def lock(
+    spec: str | PathLike[str],
+    overrides: Sequence[str] = (),
+    *,
+    upgrade: bool = False,
+    progress: Progress | None = None,
+) -> Locked:
+    """Write the lock of a spec beside it, ``<spec file>.lock``, and say what changed in it.
+
+    A lock that is there keeps its commits for every repository and revision that the spec still names, wherever a
+    branch has moved since; ``upgrade`` asks anew. Raises SpecError, SourceError, StorageError, and LockError when what
+    is there is no lock.
+    """
+    from hfspec.locking.comparison import changes
+    from hfspec.locking.lock_file import read_lock, write_lock
+
+    file, reported = Path(spec), progress or Silent()
+    tree, checked = _validated(file, overrides)
+    held = read_lock(file)
+    resolved = _digested(tree, checked, None if upgrade else held, reported)
+    decided = _planned(tree, checked, resolved)
+    found = _locked(tree, checked, resolved, decided.versions)
+    return Locked(write_lock(file, found), found, changes(held, found) if held else (), is_new=held is None)
+
+
+def check_lock(
+    spec: str | PathLike[str], overrides: Sequence[str] = (), progress: Progress | None = None
+) -> tuple[Change, ...]:
+    """What moved since the spec was locked: the spec, branches and tags, bytes, installed versions; none when it holds.
+
+    Raises LockError when there is no lock, SpecError, SourceError, StorageError.
+    """
+    from hfspec.locking.comparison import changes
+    from hfspec.locking.lock_file import held_lock
+
+    tree, checked = _validated(Path(spec), overrides)
+    held = held_lock(Path(spec))
+    return changes(held, _found(tree, checked, _digested(tree, checked, None, progress or Silent()), held))
 
 
 def validate(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> tuple[Problem, ...]:
@@ -103,10 +151,49 @@ def _placed(tree: Tree) -> Iterator[None]:
         raise SpecError([replace(found, origin=tree.origin(found.path)) for found in error.problems]) from error
 
 
-def _decided(spec: Path, overrides: Sequence[str], progress: Progress) -> tuple[Tree, Resolved, Plan]:
-    from hfspec.stages.plan import plan as decide
+def _decided(spec: Path, overrides: Sequence[str], progress: Progress, *, locked: bool) -> tuple[Tree, Resolved, Plan]:
+    from hfspec.locking.lock_file import held_lock, read_lock
+    from hfspec.locking.pinning import check_held, check_versions
     from hfspec.stages.resolve import resolve
 
     tree, checked = _validated(spec, overrides)
-    resolved = resolve(checked, tree, progress)
-    return tree, resolved, decide(checked, tree, resolved)
+    if not locked:
+        resolved = resolve(checked, tree, progress, _commits(read_lock(spec)))
+        return tree, resolved, _planned(tree, checked, resolved)
+    held = held_lock(spec)
+    resolved = _digested(tree, checked, held, progress)
+    check_held(spec, overrides, held, _found(tree, checked, resolved, held))
+    decided = _planned(tree, checked, resolved)
+    check_versions(spec, overrides, held, decided)
+    return tree, resolved, decided
+
+
+def _planned(tree: Tree, spec: Spec, resolved: Resolved) -> Plan:
+    from hfspec.stages.plan import plan as decide
+
+    return decide(spec, tree, resolved)
+
+
+def _commits(held: Lock | None) -> Mapping[tuple[str, str | None], str]:
+    return held.commits if held else {}
+
+
+def _digested(tree: Tree, spec: Spec, held: Lock | None, progress: Progress) -> Resolved:
+    """The sources, at the commits that a lock holds, with the digest of every file."""
+    from hfspec.stages.digest import digest
+    from hfspec.stages.resolve import resolve
+
+    return digest(resolve(spec, tree, progress, _commits(held)), progress)
+
+
+def _locked(tree: Tree, spec: Spec, digested: Resolved, versions: Mapping[str, str]) -> Lock:
+    from hfspec.stages.lock import lock as hold
+
+    return hold(spec, tree, digested, versions)
+
+
+def _found(tree: Tree, spec: Spec, digested: Resolved, held: Lock) -> Lock:
+    """The lock that would be written now, for the packages that ``held`` names as they are installed here."""
+    from hfspec.checkpoint.requirements import installed
+
+    return _locked(tree, spec, digested, installed(held.versions))

@@ -9,6 +9,7 @@
     │   ├── SourceError      a hub, folder or package did not give what the spec names
     │   └── StorageError     a disk did not take or give what was asked
     ├── VerificationError    bytes differ from the manifest that vouches for them
+    ├── LockError            a lock is missing, unreadable, or does not hold: the spec or the world moved
     └── PredictionError      a predictor refused
         ├── InputError       the data given to predict, with the row where it is known
         ├── ParamsError      the params given to predict or the model_config given to load
@@ -23,6 +24,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hfspec.ir.lock import Change
     from hfspec.ir.problem import Problem
 
 
@@ -62,6 +64,14 @@ class VerificationError(HfspecError):
 
     def __init__(self, message: str, files: Sequence[str] = ()) -> None:
         self.files = tuple(files)
+        super().__init__(message)
+
+
+class LockError(HfspecError):
+    """A lock is missing, unreadable, or does not hold. ``changes`` has everything that differs from it, where known."""
+
+    def __init__(self, message: str, changes: Sequence[Change] = ()) -> None:
+        self.changes = tuple(changes)
         super().__init__(message)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
 from hfspec.errors import UsageError
@@ -18,7 +19,22 @@ def versions(*more: str) -> FrozenDict:
     predictor was planned with could not be said.
     """
     found = {name: _version(name).partition("+")[0] for name in (*PACKAGES, *more)}
-    return FrozenDict({**found, "python": f"{sys.version_info.major}.{sys.version_info.minor}"})
+    return FrozenDict({**found, "python": _python()})
+
+
+def installed(names: Iterable[str]) -> FrozenDict:
+    """The versions found here of packages, and of ``python``, as versions() gives them; ``not installed`` for none."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = _python() if name == "python" else version(name).partition("+")[0]
+        except (PackageNotFoundError, ValueError):
+            found[name] = "not installed"
+    return FrozenDict(found)
+
+
+def _python() -> str:
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def _version(name: str) -> str:

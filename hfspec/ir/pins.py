@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Protocol
 
 
@@ -64,6 +64,12 @@ class Pins:
 
     def source(self, role: str) -> SourcePin | None:
         return next((source for source in self.sources if source.role == role), None)
+
+
+def portable(path: str) -> str:
+    """A path that means the same on every machine: as written when relative, only its last part when absolute."""
+    written = PurePath(path)
+    return written.name if written.is_absolute() else PurePosixPath(*written.parts).as_posix()
 
 
 class Reader(Protocol):

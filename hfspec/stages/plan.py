@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import PurePath, PurePosixPath
+from pathlib import PurePath
 from typing import Any
 
 from hfspec.checkpoint.card import card, card_files, licence
@@ -28,7 +28,7 @@ from hfspec.checkpoint.weights import Saving, parameters, size_in_bytes, weight_
 from hfspec.errors import SpecError
 from hfspec.ir.artifact import Deployment, SourceRecord, digest_of
 from hfspec.ir.frozen import FrozenDict, thaw
-from hfspec.ir.pins import Resolved, SourcePin
+from hfspec.ir.pins import Resolved, SourcePin, portable
 from hfspec.ir.plan import CopyFile, Plan, WriteBytes, WriteWeights
 from hfspec.ir.spec import Spec, dump
 from hfspec.ir.tree import Tree
@@ -173,12 +173,6 @@ def _resolved_document(spec: Spec, name: str, resolved: Resolved) -> dict[str, A
 def _record(pin: SourcePin) -> SourceRecord:
     location = portable(pin.location) if pin.kind == "path" else pin.location
     return SourceRecord(pin.role, pin.kind, location, pin.revision, pin.commit)
-
-
-def portable(path: str) -> str:
-    """A path that means the same on every machine: as written when relative, only its last part when absolute."""
-    written = PurePath(path)
-    return written.name if written.is_absolute() else PurePosixPath(*written.parts).as_posix()
 
 
 def _skipped(resolved: Resolved) -> Iterator[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from hfspec.errors import SourceError
 from hfspec.ir.pins import Pins, Reader, Resolved, SourcePin
@@ -14,9 +16,16 @@ from hfspec.ir.tree import Tree
 from hfspec.sources.opening import open_source
 from hfspec.tasks.table import find
 
+# Repository and revision as the spec writes it -> the commit to take instead of asking what the revision stands for.
+Commits = Mapping[tuple[str, str | None], str]
+UNPINNED: Commits = MappingProxyType({})
 
-def resolve(spec: Spec, tree: Tree, progress: Progress) -> Resolved:
+
+def resolve(spec: Spec, tree: Tree, progress: Progress, pinned: Commits = UNPINNED) -> Resolved:
     """Every source of the spec pinned, the model first, each with a reader.
+
+    A repository that ``pinned`` has, under its revision as written, is taken at that commit wherever the revision has
+    moved since.
 
     Raises SourceError with every source that failed, each at its place in the spec; StorageError when the cache's disk
     refuses.
@@ -27,13 +36,18 @@ def resolve(spec: Spec, tree: Tree, progress: Progress) -> Resolved:
     for role, source in _sources(spec):
         key: KeyPath = tuple(role.split("/"))
         try:
-            pin, readers[role] = open_source(source, role, _layout(spec), _base(tree, key), progress)
-            pins.append(pin)
+            pin, readers[role] = open_source(_at(source, pinned), role, _layout(spec), _base(tree, key), progress)
+            pins.append(replace(pin, revision=source.revision))
         except SourceError as error:
             failures.append(f"{tree.origin((*key, _place(source)))}: {dotted(key)}: {error}")
     if failures:
         raise SourceError("\n".join(failures))
     return Resolved(Pins(tuple(pins)), readers)
+
+
+def _at(source: Source, pinned: Commits) -> Source:
+    commit = pinned.get((source.repo, source.revision)) if source.repo else None
+    return source if commit is None else source.model_copy(update={"revision": commit})
 
 
 def _sources(spec: Spec) -> Iterator[tuple[str, Source]]:

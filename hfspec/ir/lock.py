@@ -1,0 +1,209 @@
+"""What a lock says: every source of a spec at an exact commit, with the digest of every file that a deployment uses.
+
+Written canonically, as ``artifact.json`` is, with no time and no path of a machine, so that two machines write the same
+bytes. The JSON Schema is generated from these models (hfspec.locking.schema).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    Strict,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+
+from hfspec.ir.artifact import canonical
+from hfspec.ir.frozen import FrozenDict, thaw
+from hfspec.ir.pins import FilePin
+from hfspec.ir.spec import END, Frozen, Sha256, Text
+
+COMMIT_PATTERN = rf"^[0-9a-f]{{40}}{END}"
+
+
+def _inside(path: str) -> str:
+    parts = path.split("/")
+    if "\\" in path or not path.isprintable() or any(part in ("", ".", "..") for part in parts):
+        raise ValueError("a path inside the source was expected, such as onnx/config.json")
+    return path
+
+
+def _texts(value: object) -> FrozenDict:
+    if not isinstance(value, dict | FrozenDict) or not all(isinstance(item, str) and item for item in value.values()):
+        raise ValueError("a mapping from names to texts was expected")
+    return FrozenDict(dict(sorted(value.items())))
+
+
+def _schema(item: dict[str, Any]) -> WithJsonSchema:
+    return WithJsonSchema({"type": "object", "additionalProperties": {"type": "string", **item}})
+
+
+_TextsOf = (PlainValidator(_texts), PlainSerializer(thaw))
+Commit: TypeAlias = Annotated[str, Field(pattern=COMMIT_PATTERN)]
+InsidePath: TypeAlias = Annotated[str, Field(min_length=1), AfterValidator(_inside)]
+Versions: TypeAlias = Annotated[FrozenDict, *_TextsOf, _schema({"minLength": 1})]
+Digests: TypeAlias = Annotated[FrozenDict, *_TextsOf, _schema({"pattern": "^[0-9a-f]{64}$"})]
+
+
+class LockedFile(Frozen):
+    """A file of a source, by its content."""
+
+    path: InsidePath = Field(description="POSIX path inside the source.")
+    size: int = Field(ge=0, description="Bytes.")
+    sha256: Sha256 = Field(description="The digest of the bytes, in hex.")
+
+
+class LockedSource(Frozen):
+    """A source of the spec, pinned."""
+
+    role: Text = Field(description="`model`, `adapter` or `components/<name>`.")
+    kind: Literal["repo", "path", "package"] = Field(description="Which key of the spec names the source.")
+    location: Text = Field(
+        description="The repository, the path as the spec wrote it (its last part when absolute), or package/folder."
+    )
+    revision: Text | None = Field(description="The commit, tag or branch as the spec wrote it.")
+    commit: Commit | None = Field(description="The commit it stood for; null unless the source is a repository.")
+    files: Annotated[tuple[LockedFile, ...], Strict(False)] = Field(
+        description="Every file that the deployment uses, sorted by path."
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> LockedSource:
+        if (self.kind == "repo") != (self.commit is not None):
+            raise ValueError("a repo has a commit, a path or package has none")
+        if self.kind == "path" and PurePosixPath(self.location).is_absolute():
+            raise ValueError("an absolute path belongs to one machine")
+        paths = [file.path for file in self.files]
+        if paths != sorted(set(paths)):
+            raise ValueError("files must be sorted by path, each once")
+        return self
+
+    @property
+    def origin(self) -> tuple[str, str, str | None]:
+        """What the spec says of it."""
+        return self.kind, self.location, self.revision
+
+
+class Lock(Frozen):
+    """Everything one deployment is made of."""
+
+    lock_version: Literal[1] = Field(description="The version of the lock's form.")
+    name: Text = Field(description="The deployment's name.")
+    spec_digest: Sha256 = Field(
+        description="sha256 over the spec after composition and overrides, before its revisions became commits."
+    )
+    library: Text = Field(description="The library that runs the model.")
+    task: Text = Field(description="The task by its own name, whatever alias the spec wrote.")
+    sources: Annotated[tuple[LockedSource, ...], Strict(False)] = Field(
+        min_length=1, description="Every source, the model first."
+    )
+    chat_templates: Digests = Field(
+        description="The chat templates that the deployment's tokenizer has: name -> sha256 of the text in UTF-8."
+    )
+    generation_config: Sha256 | None = Field(
+        description="sha256 of the model's generation_config.json; null when it has none."
+    )
+    versions: Versions = Field(description="The versions of Python and packages that the artifact is planned for.")
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Lock:
+        roles = [source.role for source in self.sources]
+        if len(roles) != len(set(roles)):
+            raise ValueError("each role has one source")
+        return self
+
+    def source(self, role: str) -> LockedSource | None:
+        """The source of a role, None when the lock has none."""
+        return next((source for source in self.sources if source.role == role), None)
+
+    @property
+    def commits(self) -> dict[tuple[str, str | None], str]:
+        """Repository and revision as written -> commit, for every repo."""
+        return {(source.location, source.revision): source.commit for source in self.sources if source.commit}
+
+    def to_bytes(self) -> bytes:
+        """The bytes of the lock file."""
+        return canonical(self.model_dump(mode="json"))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Lock:
+        """The lock in these bytes; indentation, order of keys and line ends do not count.
+
+        Raises ValueError, naming each wrong place (``sources.0.files.2.sha256``).
+        """
+        try:
+            text = data.decode("utf-8")
+            json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise ValueError("; ".join(_explained(found) for found in error.errors())) from error
+        except UnicodeDecodeError as error:
+            raise ValueError(f"it is not text in UTF-8 (byte {error.start})") from error
+        except json.JSONDecodeError as error:
+            raise ValueError(f"line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from error
+        except RecursionError as error:
+            raise ValueError("it is nested too deeply") from error
+
+
+def _explained(found: Any) -> str:
+    place = ".".join(str(part) for part in found["loc"])
+    text = str(found["msg"]).removeprefix("Value error, ")
+    return f"{place}: {text}" if place else text
+
+
+def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} is there twice")
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that differs between a lock and what it is compared with.
+
+    ``code``: ``spec``, ``task``, ``source-added``, ``source-removed``, ``source-moved`` (the spec names another place),
+    ``commit``, ``file``, ``chat-template``, ``generation-config``, ``version``, ``missing`` (no lock at all).
+    ``place``: a role, a role and a file (``model: config.json``), a package; ``before`` and ``after`` are what the lock
+    says and what was found, None where there is nothing.
+    """
+
+    code: str
+    place: str
+    message: str
+    before: str | None = None
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """What locking a spec came to: the file, what it says now, how that differs from before. ``is_new``: there was no
+    lock before, so that there is nothing to differ from.
+    """
+
+    path: Path
+    lock: Lock
+    changes: tuple[Change, ...]
+    is_new: bool
+
+
+def locked_file(file: FilePin) -> LockedFile:
+    """A pinned file whose digest is known."""
+    assert file.sha256 is not None, "digest fills in every digest"
+    return LockedFile(path=file.path, size=file.size, sha256=file.sha256)

@@ -1,0 +1,51 @@
+"""Pins to pins with the digest of every file: what a hub does not state is read and digested."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+from hfspec.errors import SourceError
+from hfspec.ir.pins import FilePin, Pins, Reader, Resolved, SourcePin
+from hfspec.ir.progress import Progress
+
+CHUNK = 4 << 20
+
+
+def digest(resolved: Resolved, progress: Progress) -> Resolved:
+    """The same sources, with a sha256 for each file.
+
+    A hub states it for large files, so that only small ones are fetched; every file of a folder or package is read.
+    Raises SourceError, StorageError.
+    """
+    sources = tuple(_source(pin, resolved.readers[pin.role], progress) for pin in resolved.pins.sources)
+    return replace(resolved, pins=Pins(sources))
+
+
+def _source(pin: SourcePin, reader: Reader, progress: Progress) -> SourcePin:
+    return replace(pin, files=tuple(_file(pin, file, reader, progress) for file in pin.files))
+
+
+def _file(pin: SourcePin, file: FilePin, reader: Reader, progress: Progress) -> FilePin:
+    if file.sha256 is not None:
+        return file
+    local = reader.fetch(file.path)
+    progress.start(f"{pin.location}: {file.path}", file.size)
+    try:
+        size, sha256 = _digested(local, progress)
+    except OSError as error:
+        raise SourceError(f"{pin.location}: {file.path} cannot be read: {error.strerror}.") from error
+    finally:
+        progress.finish()
+    return FilePin(file.path, size, sha256)
+
+
+def _digested(file: Path, progress: Progress) -> tuple[int, str]:
+    found, size = hashlib.sha256(), 0
+    with file.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            found.update(chunk)
+            size += len(chunk)
+            progress.advance(len(chunk))
+    return size, found.hexdigest()
