@@ -57,3 +57,19 @@ def test_overrides(tmp_path: Path) -> None:
     assert "dtype: bfloat16" in printed
     assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == ["dtype=float16", "dtype=float32"]
     assert not (tmp_path / "never").exists()
+
+
+def test_sentence_embeddings() -> None:
+    printed = run(sys.executable, "examples/sentence_embeddings.py")
+    assert "gives float32 of shape (-1, 384)" in printed
+    assert printed.count("has 384 numbers") == 2
+    assert 0.2 < float(printed.split()[-1]) < 0.7
+
+
+def test_paraphrase_mining() -> None:
+    lines = run(sys.executable, "examples/paraphrase_mining.py").splitlines()
+    scores = [float(line.split()[0]) for line in lines]
+    assert scores == sorted(scores, reverse=True)
+    assert len(lines) == 12
+    assert "Is breakfast included in the price?  |  Does the price include breakfast?" in lines[0]
+    assert not any("Whales" in line or "eggs" in line for line in lines)

@@ -32,6 +32,7 @@ PUBLISHED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "FacebookAI/roberta-large-mnli": ("roberta-mnli", "", ("tf_model.h5",)),
     "cross-encoder/ms-marco-MiniLM-L6-v2": ("ce-msmarco", "", ("onnx/model.onnx", "flax_model.msgpack", "pytorch_model.bin")),
     "naver/splade-cocondenser-ensembledistil": ("splade", "", ("pytorch_model.bin",)),
+    "intfloat/e5-small-v2": ("minilm-like", "", ("pytorch_model.bin", "onnx/model.onnx")),
     "sentence-transformers/all-MiniLM-L6-v2": ("minilm-like", "", ("data_config.json", "train_script.py")),
     "HuggingFaceTB/SmolLM3-3B": ("llama-chat", "a07cc9a", ()),
     "databricks/dolly-v2-3b": ("dolly", "", ("instruct_pipeline.py", "pytorch_model.bin")),
