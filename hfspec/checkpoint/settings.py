@@ -19,7 +19,7 @@ SEQ2SEQ = "AutoModelForSeq2SeqLM"
 OUR_DEFAULT = "hfspec default"
 TASK_PARAMS = "task_specific_params of config.json"
 # A default gives way when one of these is said, since they decide the same thing.
-GIVES_WAY = {"max_new_tokens": ("max_length", "max_time")}
+GIVES_WAY = {"max_new_tokens": ("max_length", "max_time", "max_tokens")}
 # Bookkeeping of the library in generation_config.json.
 NOT_SETTINGS = ("transformers_version", "_from_model_config")
 

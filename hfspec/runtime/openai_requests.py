@@ -1,7 +1,8 @@
 """Requests of the OpenAI API: any form of input as requests, one a row, and each one's keys checked.
 
-A request is a mapping. Its first key's value alone (a text, a list of messages, a list of texts) is a request too. A
-list of requests, a Series of them or a DataFrame with the keys as columns is several; an empty list is none.
+A request is a mapping. Its first key's value alone is a request too: a text, a list of messages for chat, a list of
+texts for the others. A list of requests, a Series of them or a DataFrame with the keys as columns is several; an empty
+list is none.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def to_requests(data: Any, main: str) -> list[Row]:
         ]
     if _pandas(data, "Series"):
         data = data.tolist()
-    elif isinstance(data, Mapping) or _is_bare(data):
+    elif isinstance(data, Mapping) or _is_bare(data, main):
         return [_row(0, data, main, single=True)]
     if not isinstance(data, list | tuple):
         raise InputError(f"expected a request (a mapping with {main}) or a list of requests; found {found(data)}.")
@@ -67,20 +68,20 @@ def to_requests(data: Any, main: str) -> list[Row]:
 def _row(number: int, item: Any, main: str, *, single: bool = False) -> Row:
     if isinstance(item, Mapping):
         return Row(number, {str(key): value for key, value in item.items()}, single)
-    if _is_bare(item):
+    if _is_bare(item, main):
         return Row(number, {main: item}, single)
     raise InputError(f"expected a request (a mapping with {main}), found {found(item)}.", row=number)
 
 
-def _is_bare(value: Any) -> bool:
-    """Whether this is the value of a request's first key: a text, texts, or messages."""
+def _is_bare(value: Any, main: str) -> bool:
+    """Whether this is the value of a request's first key: a text, messages, or texts where these are no messages."""
     if isinstance(value, str):
         return True
     if not isinstance(value, list | tuple) or not value:
         return False
-    return all(isinstance(item, str) for item in value) or all(
-        isinstance(item, Mapping) and not item.keys().isdisjoint({"role", "content"}) for item in value
-    )
+    if main == "messages":
+        return all(isinstance(item, Mapping) and not item.keys().isdisjoint({"role", "content"}) for item in value)
+    return all(isinstance(item, str) for item in value)
 
 
 def checked(row: Row, settings: Settings, task: Task, signature: Signature) -> Request:

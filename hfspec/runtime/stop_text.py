@@ -1,4 +1,7 @@
-"""Texts that end an answer, wherever in its tokens they lie, and are cut from it."""
+"""Texts that end an answer, wherever in its tokens they lie, and are cut from it.
+
+An answer's text has no special tokens in it; a stop text that is one ends the answer where the model makes it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any, NamedTuple
 from hfspec.runtime.settings import Settings
 
 MARGIN = 4  # tokens before a stop text whose bytes may be halves of characters
+SPARE = 4  # room for special tokens among those of a stop text; one missed while generating is still cut afterwards
 
 
 class Cut(NamedTuple):
@@ -43,8 +47,11 @@ def cut(words: Any, ids: Sequence[int], stops: Sequence[str]) -> Cut | None:
     """Where a stop text ends the answer, None when it has none. The answer ends with the first token after which a stop
     text is there; of several that this token completes, the one that begins first counts.
     """
+    marks = _special(words, stops)
+    marked = next((place for place, token in enumerate(ids) if token in marks), None)
+    ids = ids if marked is None else ids[:marked]
     if before(_text(words, ids), stops) is None:
-        return None
+        return None if marked is None else Cut(_text(words, ids), marked + 1)
     low, high = 1, len(ids)
     while low < high:
         middle = (low + high) // 2
@@ -70,19 +77,23 @@ class _Ending:
     def __init__(self, words: Any, stops: Sequence[str], width: int, streamer: Any) -> None:
         self.words, self.stops, self.width, self.streamer = words, stops, width, streamer
         self.special = set(words.all_special_ids)
+        self.marks = _special(words, stops)
         self.reach = max((len(stop.encode()) for stop in stops), default=0) + MARGIN
 
     def __call__(self, input_ids: Any, scores: Any, **options: Any) -> Any:  # noqa: ARG002 - the library's form
         import torch
 
         over = self.streamer is not None and self.streamer.abandoned
-        ended = [over or self._has_stop(line) for line in input_ids[:, self.width :].tolist()]
+        first = max(self.width, input_ids.shape[1] - SPARE * self.reach)
+        ended = [over or self._has_stop(line) for line in input_ids[:, first:].tolist()]
         return torch.tensor(ended, dtype=torch.bool, device=input_ids.device)
 
     def _has_stop(self, ids: list[int]) -> bool:
         """Whether a stop text is at the end: only as many tokens are decoded as it can have, one a byte."""
         if not self.stops:
             return False
+        if ids and ids[-1] in self.marks:
+            return True
         tail: list[int] = []
         for token in reversed(ids):
             if token not in self.special:
@@ -90,6 +101,11 @@ class _Ending:
             if len(tail) >= self.reach:
                 break
         return before(_text(self.words, tail[::-1]), self.stops) is not None
+
+
+def _special(words: Any, stops: Sequence[str]) -> set[int]:
+    """The special tokens that are stop texts."""
+    return {token for token in words.all_special_ids if words.convert_ids_to_tokens(token) in stops}
 
 
 def _text(words: Any, ids: Sequence[int]) -> str:

@@ -39,8 +39,10 @@ class PromptTemplate:
         return "".join(values[text] if is_slot else text for text, is_slot in self.pieces)
 
     def columns(self, task: Task) -> tuple[Column, ...]:
-        """The columns of a row of the task under this template: its slots in the place of the prompt."""
-        if self.is_plain:
+        """The columns of a row of the task under this template: its slots in the place of the prompt, where that is a
+        text; in a conversation the template goes around a message, and the columns stay.
+        """
+        if self.is_plain or task.inputs[0].type != "string":
             return task.inputs
         others = tuple(column for column in task.inputs[1:] if column.name not in self.slots)
         return (*(Column("string", slot) for slot in self.slots), *others)

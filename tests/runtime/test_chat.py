@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from itertools import zip_longest
 
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
@@ -122,6 +123,17 @@ def test_of_several_stops_the_first_to_be_said_counts(chat, checkpoint):
     assert (content(untouched), untouched["choices"][0]["finish_reason"]) == (free, "length")
 
 
+def test_a_special_token_stops_too(chat, checkpoint):
+    words = loaded(checkpoint("phi3-chat"))[1]
+    user = words.convert_tokens_to_ids("<|user|>")
+    others = [token for token in range(len(words)) if token != user]
+    predictor = chat("phi3-chat", model_config={"suppress_tokens": others, "max_tokens": 4})
+    free, stopped = predictor.predict([{"messages": HELLO}, {"messages": HELLO, "stop": ["<|user|>"]}])
+    assert (content(free), free["usage"]["completion_tokens"]) == ("", 4)
+    assert (content(stopped), stopped["usage"]["completion_tokens"]) == ("", 1)
+    assert stopped["choices"][0]["finish_reason"] == "stop"
+
+
 def test_choices_are_sampled_each_from_its_own_seed(chat, checkpoint):
     request = {"messages": HELLO, "n": 3, "seed": 7, "temperature": 1.3, "max_tokens": 8}
     predictor = chat()
@@ -216,6 +228,20 @@ def test_a_stream_of_choices_with_its_usage_last(chat):
     assert all(chunk.usage is None for chunk in chunks[:-1])
 
 
+def test_streams_read_in_turns_are_each_what_they_would_be_alone(chat):
+    predictor = chat()
+    request = {"messages": HELLO, "max_tokens": 20, "temperature": 1.2}
+    requests = [{**request, "seed": seed} for seed in (1, 2)] + [request]
+    alone = [content(predictor.predict(one)) for one in requests[:2]]
+    streams = [predictor.predict({**one, "stream": True}) for one in requests]
+    texts = ["", "", ""]
+    for chunks in zip_longest(*streams):
+        for place, chunk in enumerate(chunks):
+            texts[place] += chunk["choices"][0]["delta"].get("content", "") if chunk else ""
+        assert content(predictor.predict(requests[0])) == alone[0]
+    assert texts[:2] == alone
+
+
 def test_a_stream_that_nobody_reads_on_ends_the_model_too(chat):
     predictor = chat()
     steps = []
@@ -267,6 +293,10 @@ def test_every_form_of_input(chat, checkpoint):
     frame = pd.DataFrame({"messages": [HELLO, CHATS[1]], "max_tokens": [None, 2]})
     assert [content(one) for one in predictor.predict(frame)] == [truth, other]
     assert [content(one) for one in predictor.predict(pd.Series([HELLO, "hello"]))] == [truth, truth]
+    assert [content(one) for one in predictor.predict(["hello", CHATS[1]])] == [
+        truth,
+        answer(checkpoint("llama-chat"), CHATS[1], 4),
+    ]
     assert predictor.predict([]) == []
     assert predictor.predict([], outputs="full") == []
 

@@ -150,6 +150,13 @@ def test_the_prompt_template_goes_around_the_last_user_message(chat, checkpoint)
     assert predictor.predict(CHATS[2]) == [answer(checkpoint("llama-chat"), asked)]
 
 
+def test_stop_texts_are_cut(chat, checkpoint):
+    free = answer(checkpoint("dialogpt"), CHATS[1])
+    stop = next(free[at : at + 3] for at in range(2, len(free)) if "�" not in free[at : at + 3])
+    (row,) = chat("dialogpt", model_config={"stop": stop}).predict(CHATS[1], outputs="full")
+    assert (row["text"], row["finish_reason"]) == (free[: free.index(stop)], "stop")
+
+
 def test_settings_are_those_of_generation(chat, checkpoint):
     settings = {"do_sample": True, "temperature": 1.5, "top_k": 0, "seed": 4, "max_new_tokens": 6}
     predictor = chat("qwen-chat", model_config=settings)
