@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hfspec.compiler import compile, load_spec, plan, validate, verify  # noqa: A004
+    from hfspec.compiler import check_lock, compile, load_spec, lock, plan, validate, verify  # noqa: A004
+    from hfspec.comparison.diff import diff
     from hfspec.runtime.load import load
 
 __version__ = "0.1.0"
@@ -17,7 +18,10 @@ _PUBLIC = {
     "load_spec": "hfspec.compiler",
     "validate": "hfspec.compiler",
     "plan": "hfspec.compiler",
+    "lock": "hfspec.compiler",
+    "check_lock": "hfspec.compiler",
     "verify": "hfspec.compiler",
+    "diff": "hfspec.comparison.diff",
     "load": "hfspec.runtime.load",
     "Predictor": "hfspec.runtime.predictor",
     "Spec": "hfspec.ir.spec",
@@ -30,6 +34,7 @@ _PUBLIC = {
     "SourceError": "hfspec.errors",
     "StorageError": "hfspec.errors",
     "VerificationError": "hfspec.errors",
+    "LockError": "hfspec.errors",
     "PredictionError": "hfspec.errors",
     "InputError": "hfspec.errors",
     "ParamsError": "hfspec.errors",

@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 
 from hfspec.artifact.staging import staging_folder
+from hfspec.artifact.target import check_apart
 from hfspec.errors import SpecError
 from hfspec.ir.artifact import Artifact, Manifest
 from hfspec.ir.lock import Change, Lock, Locked
@@ -38,6 +39,7 @@ def compile(  # noqa: A001 - it is the verb
     Raises SpecError with every problem found, SourceError, StorageError, LockError, and UsageError when ``output`` is
     something that must not be replaced. Whatever is raised, the target holds what it held before.
     """
+    from hfspec.sources.folder import FolderSource
     from hfspec.stages.build import build
     from hfspec.stages.emit import emit
 
@@ -45,6 +47,7 @@ def compile(  # noqa: A001 - it is the verb
     tree, resolved, decided = _decided(Path(spec), overrides, reported, locked=locked)
     decided = replace(decided, run=decided.run and run)
     target = Path(output) if output is not None else _default_target(decided.name)
+    check_apart(target, (reader.folder for reader in resolved.readers.values() if isinstance(reader, FolderSource)))
     with staging_folder(target.absolute()) as staging, _placed(tree):
         files = build(decided, resolved.readers, staging, reported)
         return emit(decided, files, staging, target.absolute())
@@ -153,13 +156,16 @@ def _placed(tree: Tree) -> Iterator[None]:
 
 def _decided(spec: Path, overrides: Sequence[str], progress: Progress, *, locked: bool) -> tuple[Tree, Resolved, Plan]:
     from hfspec.locking.lock_file import held_lock, read_lock
-    from hfspec.locking.pinning import check_held, check_versions
+    from hfspec.locking.pinning import check_held, check_versions, notes
     from hfspec.stages.resolve import resolve
 
     tree, checked = _validated(spec, overrides)
     if not locked:
-        resolved = resolve(checked, tree, progress, _commits(read_lock(spec)))
-        return tree, resolved, _planned(tree, checked, resolved)
+        known = read_lock(spec)
+        resolved = resolve(checked, tree, progress, _commits(known))
+        decided = _planned(tree, checked, resolved)
+        told = notes(spec, known, resolved.pins) if known else ()
+        return tree, resolved, replace(decided, notes=(*decided.notes, *told))
     held = held_lock(spec)
     resolved = _digested(tree, checked, held, progress)
     check_held(spec, overrides, held, _found(tree, checked, resolved, held))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hfspec.errors import LockError
 from hfspec.ir.lock import Change, Lock
+from hfspec.ir.pins import Pins
 from hfspec.ir.plan import Plan
 from hfspec.locking.comparison import changes, entries
 from hfspec.locking.lock_file import lock_path
@@ -24,6 +25,19 @@ def check_versions(spec: Path, overrides: Sequence[str], held: Lock, plan: Plan)
     moved = tuple(entries("version", "", held.versions, plan.versions))
     if moved:
         raise _refused(spec, overrides, moved)
+
+
+def notes(spec: Path, held: Lock, pins: Pins) -> tuple[str, ...]:
+    """What a reader of an unlocked plan should know of the lock beside its spec: whose commits were taken from it, and
+    whose were not, because it does not have them.
+    """
+    file, known = lock_path(spec), held.commits
+    repos = [pin for pin in pins.sources if pin.kind == "repo"]
+    taken = [pin.role for pin in repos if (pin.location, pin.revision) in known]
+    others = [pin.role for pin in repos if (pin.location, pin.revision) not in known]
+    told = f"{file} says the commit of {', '.join(taken)}." if taken else ""
+    missed = f"{file} does not say the commit of {', '.join(others)}; run `hfspec lock {spec}`." if others else ""
+    return tuple(filter(None, (told, missed)))
 
 
 def _refused(spec: Path, overrides: Sequence[str], moved: Sequence[Change]) -> LockError:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hfspec.errors import SourceError
 from hfspec.ir.pins import FilePin, Pins, Reader, Resolved, SourcePin
-from hfspec.ir.progress import Progress
+from hfspec.ir.progress import Progress, Silent
 
 CHUNK = 4 << 20
 
@@ -24,20 +24,23 @@ def digest(resolved: Resolved, progress: Progress) -> Resolved:
 
 
 def _source(pin: SourcePin, reader: Reader, progress: Progress) -> SourcePin:
-    return replace(pin, files=tuple(_file(pin, file, reader, progress) for file in pin.files))
+    if pin.kind == "repo":  # its reader tells what it fetches
+        return replace(pin, files=tuple(_file(pin, file, reader, Silent()) for file in pin.files))
+    progress.start(f"{pin.location}: digests", sum(file.size for file in pin.files if file.sha256 is None))
+    try:
+        return replace(pin, files=tuple(_file(pin, file, reader, progress) for file in pin.files))
+    finally:
+        progress.finish()
 
 
 def _file(pin: SourcePin, file: FilePin, reader: Reader, progress: Progress) -> FilePin:
     if file.sha256 is not None:
         return file
     local = reader.fetch(file.path)
-    progress.start(f"{pin.location}: {file.path}", file.size)
     try:
         size, sha256 = _digested(local, progress)
     except OSError as error:
         raise SourceError(f"{pin.location}: {file.path} cannot be read: {error.strerror}.") from error
-    finally:
-        progress.finish()
     return FilePin(file.path, size, sha256)
 
 
