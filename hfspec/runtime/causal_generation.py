@@ -172,10 +172,10 @@ class CausalGeneration(Family):
         stops = stop_text.texts(settings)
         if stops and (cut := stop_text.cut(self.words, kept, stops)) is not None:
             return Continuation(prompt, cut.text, cut.tokens, stopped=True)
-        if ended and generation.has_stop_text(self.words.decode(kept[:-1], skip_special_tokens=True), config):
+        if ended and generation.has_stop_text(self.words, kept[:-1], config):
             kept = kept[:-1]  # it ended before: where the model pads with its end token, this one is padding
         text = self.words.decode(kept, skip_special_tokens=True)
-        stopped = ended or generation.has_stop_text(text, config)
+        stopped = ended or generation.has_stop_text(self.words, kept, config)
         return Continuation(prompt, text, len(kept), stopped)
 
 

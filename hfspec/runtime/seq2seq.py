@@ -136,7 +136,7 @@ class Seq2Seq(Family):
         clean = bool(settings.get("clean_up_tokenization_spaces"))
         text = self.words.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=clean)
         forced = config.forced_eos_token_id is not None and len(kept) >= config.max_new_tokens
-        stopped = (ended and not forced) or generation.has_stop_text(text, config)
+        stopped = (ended and not forced) or generation.has_stop_text(self.words, kept, config)
         return Answer(source, text, len(kept), stopped)
 
     def standard(self, results: Sequence[tuple[Answer, ...]], settings: Settings) -> list[str]:  # noqa: ARG002

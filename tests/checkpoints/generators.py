@@ -59,4 +59,27 @@ def llama_chat(folder: Path) -> None:
     write(folder, model, tokenizer, seed=13)
 
 
-MAKERS = {"gpt2": gpt2, "gpt2-sharded": gpt2_sharded, "llama-chat": llama_chat}
+def dolly(folder: Path) -> None:
+    """GPT-NeoX trained on instructions, with the marks of its format as tokens and no mark in its generation config."""
+    from transformers import GenerationConfig, GPTNeoXConfig, GPTNeoXForCausalLM
+
+    tokenizer = vocabulary.gpt_neox(2048)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["### End", "### Instruction:", "### Response:\n"]})
+    config = GPTNeoXConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=2048,
+        bos_token_id=0,
+        eos_token_id=0,
+        # The real one names code of its own here, which nothing in hfspec runs.
+        custom_pipelines={"text-generation": {"impl": "instruct_pipeline.InstructionTextGenerationPipeline"}},
+    )
+    model = GPTNeoXForCausalLM(config)
+    model.generation_config = GenerationConfig(bos_token_id=0, eos_token_id=0)
+    write(folder, model, tokenizer, seed=14, licence=True)
+
+
+MAKERS = {"gpt2": gpt2, "gpt2-sharded": gpt2_sharded, "llama-chat": llama_chat, "dolly": dolly}

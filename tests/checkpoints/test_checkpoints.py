@@ -12,8 +12,16 @@ import pytest
 from tests.checkpoints import MAKERS, make
 
 TEXTS = ["a fine film", "an awful, boring plot", "", "Ünïcode 漢字 🎬", "hello " * 40]
-CLASSIFIERS = ["bert-sentiment", "bert-toxic", "bert-regression", "roberta-stsb", "roberta-mnli", "bart-mnli", "bert-nli"]
-GENERATORS = ["gpt2", "gpt2-sharded", "llama-chat"]
+CLASSIFIERS = [
+    "bert-sentiment",
+    "bert-toxic",
+    "bert-regression",
+    "roberta-stsb",
+    "roberta-mnli",
+    "bart-mnli",
+    "bert-nli",
+]
+GENERATORS = ["gpt2", "gpt2-sharded", "llama-chat", "dolly"]
 
 
 def digest(folder):

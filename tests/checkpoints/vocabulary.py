@@ -82,6 +82,14 @@ def gpt2(max_length: int):
     return GPT2Tokenizer(vocab=dict(vocabulary), merges=list(merges), model_max_length=max_length)
 
 
+def gpt_neox(max_length: int):
+    """A GPT-NeoX tokenizer, its end of text also its beginning and unknown token."""
+    from transformers import GPTNeoXTokenizer
+
+    vocabulary, merges = bpe(("<|endoftext|>",))
+    return GPTNeoXTokenizer(vocab=dict(vocabulary), merges=list(merges), model_max_length=max_length)
+
+
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}<|{{ message['role'] }}|>\n{{ message['content'] }}{{ eos_token }}\n"
     "{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
