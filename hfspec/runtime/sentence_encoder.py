@@ -168,8 +168,18 @@ def fit_tokenizer(words: Any, place: Place, checkpoint: Checkpoint, model: Any) 
         words.model_max_length = checkpoint.max_seq_length
     elif limit != -1:
         words.model_max_length = min(words.model_max_length, limit)
+    words.model_max_length = min(words.model_max_length, _positions(model))
     if checkpoint.lower_case:
         _lower(words)
+
+
+def _positions(model: Any) -> int:
+    """How many positions the model has learned; no text can have more tokens. Other kinds of positions have no end."""
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and hasattr(module, "num_embeddings"):
+            first = 0 if module.padding_idx is None else module.padding_idx + 1
+            return int(module.num_embeddings) - first
+    return parts.LARGEST_LENGTH
 
 
 def _lower(words: Any) -> None:

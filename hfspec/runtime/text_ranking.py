@@ -136,8 +136,9 @@ class TextRanking(SequenceClassifier):
         return made[:, 0] if self.labels == 1 else made
 
     def full(self, results: Sequence[list[Scored]], settings: Settings) -> list[dict[str, Any]]:
+        names = {} if self.labels == 1 else {"labels": [self.model.config.id2label[at] for at in range(self.labels)]}
         return [
-            _ranking(row, settings) if not row or row[0].listed else {**_score(row[0]), **_about(row[0])}
+            _ranking(row, settings) if not row or row[0].listed else {**names, **_score(row[0]), **_about(row[0])}
             for row in results
         ]
 

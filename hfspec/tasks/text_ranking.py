@@ -20,8 +20,8 @@ TASK = Task(
     outputs=Tensor("float32", (-1,)),
     output_words="ndarray of scores, one a pair, (pairs, labels) where the model has several labels; of a query with"
     " documents one a document, in their order; for several such rows a list of arrays",
-    full_words="list of dicts: score (scores for several labels), token count, whether the pair was cut; of a query"
-    " with documents its ranking: corpus_id and score, best first, as many as top_k",
+    full_words="list of dicts: score (labels and scores where there are several), token count, whether the pair was"
+    " cut; of a query with documents its ranking: corpus_id and score, best first, as many as top_k",
     auto_class="AutoModelForSequenceClassification",
     kind="cross-encoder",
     settings=(

@@ -10,7 +10,8 @@ import pytest
 
 import hfspec
 from hfspec.errors import OutputError, ParamsError, SpecError
-from tests.checkpoints.embedders import write_json
+from tests.checkpoints.cross_encoders import change_json
+from tests.checkpoints.embedders import modules, pooling, write_json
 from tests.runtime.texts import MIXED, PLAIN, shuffled
 
 TEXTS = (*MIXED, "word " * 400, "long " * 60)
@@ -277,6 +278,24 @@ def test_a_transformer_may_lower_the_case(build, checkpoint, tmp_path):
     folder = variant(checkpoint, tmp_path / "lower", transformer={"max_seq_length": 16, "do_lower_case": True})
     texts = ["A FINE Film", "a fine film", "ÀÉ ß"]
     assert_same(hfspec.load(build(folder, "feature-extraction")).predict(texts), encode(folder, texts))
+
+
+@pytest.mark.parametrize("stated", [{"max_seq_length": 130}, {}])
+def test_a_text_is_cut_to_the_positions_that_the_model_has(build, checkpoint, tmp_path, stated):
+    """RoBERTa counts positions from 2, so that 130 of them read 128 tokens; the library fails beyond."""
+    from sentence_transformers import SentenceTransformer
+
+    folder = shutil.copytree(checkpoint("roberta-mlm"), tmp_path / "roberta")
+    modules(folder, ["Transformer", "Pooling"])
+    pooling(folder, "mean_tokens")
+    write_json(folder / "sentence_bert_config.json", {"do_lower_case": False, **stated})
+    change_json(folder / "tokenizer_config.json", model_max_length=512)
+    model = SentenceTransformer(str(folder), device="cpu")
+    model.max_seq_length = 128
+    texts = [PLAIN, "word " * 400]
+    predictor = hfspec.load(build(folder, "feature-extraction"))
+    assert_same(predictor.predict(texts), model.encode(texts))
+    assert [row["tokens"] for row in predictor.predict(texts, outputs="full")][1] == 128
 
 
 def test_the_librarys_current_layout_is_read(build, checkpoint, tmp_path):

@@ -166,6 +166,7 @@ def test_full_output_says_what_was_cut(loaded, checkpoint):
     truth = predict(checkpoint("ce-msmarco"), PAIRS)
     assert [row["score"] for row in answer] == pytest.approx(truth.tolist(), abs=1e-5)
     labels = loaded("ce-nli").predict(PAIRS[:2], outputs="full")
+    assert [row["labels"] for row in labels] == [["contradiction", "entailment", "neutral"]] * 2
     assert_same(np.stack([row["scores"] for row in labels]), predict(checkpoint("ce-nli"), PAIRS[:2]))
 
 
