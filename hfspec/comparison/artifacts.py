@@ -1,0 +1,184 @@
+"""An artifact's account of its deployment, from its manifest and its small files; weights are never opened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hfspec.artifact.texts import INPUT_EXAMPLE
+from hfspec.checkpoint.card import FRONT_MATTER
+from hfspec.comparison.parts import account, signature_parts, task_name
+from hfspec.errors import VerificationError
+from hfspec.ir.artifact import Deployment, FileRecord, Manifest, digest_of
+from hfspec.ir.frozen import FrozenDict, freeze, thaw
+from hfspec.runtime.integrity import path_fault, read_manifest
+
+LARGEST_READ = 64 << 20
+PARTS = ("model/", "components/")
+RUNTIME = "code/"
+DECLARED = re.compile(r"^(license(?:_name|_link)?):[ \t]*[\"']?([^\r\n\"'#]+?)[\"']?[ \t]*\r?$", re.MULTILINE)
+WEIGHTS = (".safetensors", ".bin")
+TOLD_ELSEWHERE = ("LICENSE", INPUT_EXAMPLE)
+# What the account states in words of its own; any other key of the manifest is stated as it stands.
+STATED = frozenset(
+    {"format_version", "name", "spec_digest", "sources", "deployment", "signature", "files", "versions", "made_by"}
+    | {"metadata", "space", "fingerprint"}
+)
+DEPLOYMENT_STATED = frozenset(
+    {"library", "task", "task_as_written", "model_class", "dtype", "outputs", "prompt_template", "model_config"}
+    | {"defaults", "components", "options"}
+)
+# Who wrote the file and when, not what it says.
+NOT_SETTINGS = ("transformers_version", "_from_model_config")
+
+
+def artifact_account(folder: Path) -> FrozenDict:
+    """What an artifact says of itself, checked against its manifest as far as it is read.
+
+    Raises VerificationError when the manifest is damaged, or a small file is not what the manifest says.
+    """
+    manifest = read_manifest(folder)
+    files = SmallFiles(folder, {record.path: record for record in manifest.files})
+    deployment = manifest.deployment
+    return account(
+        {
+            "name": manifest.name,
+            "task": {
+                "library": deployment.library,
+                "task": task_name(deployment.library, deployment.task_as_written),
+            },
+            **_origins(manifest),
+            "prompt template": deployment.prompt_template,
+            "chat template": _chat_templates(files),
+            "labels": files.json("model/config.json").get("id2label"),
+            "model_config": deployment.model_config,
+            "generation defaults": _generation(files),
+            "defaults of hfspec": deployment.defaults,
+            "signature": signature_parts(manifest.signature),
+            "dtype": deployment.dtype,
+            "outputs": deployment.outputs,
+            "licence": _licence(files),
+            "metadata": manifest.metadata,
+            "input example": files.value(INPUT_EXAMPLE),
+            "embedding space": _given({"space": manifest.space, "fingerprint": manifest.fingerprint}),
+            "library versions": {**manifest.versions, **manifest.made_by},
+            **_contents(manifest.files),
+            **{key: value for key, value in manifest.to_json().items() if key not in STATED},
+            "deployment": {
+                key: getattr(deployment, key) for key in Deployment.__slots__ if key not in DEPLOYMENT_STATED
+            },
+        }
+    )
+
+
+class SmallFiles:
+    """Files of an artifact by path, each checked against its record before anything parses it."""
+
+    def __init__(self, folder: Path, records: Mapping[str, FileRecord]) -> None:
+        self.folder = folder
+        self.records = records
+
+    def text(self, path: str) -> str:
+        """The file's text; empty when the artifact has no such file. Raises VerificationError."""
+        record = self.records.get(path)
+        return "" if record is None else self._checked(record).decode("utf-8", errors="replace")
+
+    def value(self, path: str) -> Any:
+        """The file's JSON value; None when there is none, or when the file holds something else."""
+        try:
+            return freeze(json.loads(self.text(path) or "null"))
+        except (ValueError, RecursionError):
+            return None
+
+    def json(self, path: str) -> Mapping[str, Any]:
+        """The file's JSON object; empty when there is none."""
+        value = self.value(path)
+        return value if isinstance(value, FrozenDict) else {}
+
+    def _checked(self, record: FileRecord) -> bytes:
+        fault = path_fault(record.path) or ("is too large to compare" if record.size > LARGEST_READ else "")
+        if fault:
+            raise VerificationError(f"{record.path} of the folder {self.folder}: {fault}.", [record.path])
+        try:
+            flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+            with os.fdopen(os.open(self.folder / record.path, flags | getattr(os, "O_BINARY", 0)), "rb") as file:
+                data = file.read(record.size + 1)
+        except OSError as error:
+            message = f"{record.path} of the folder {self.folder} cannot be read: {error.strerror}."
+            raise VerificationError(message, [record.path]) from error
+        if hashlib.sha256(data).hexdigest() != record.sha256:
+            message = f"{record.path} of the folder {self.folder} is not what was compiled; compile it again."
+            raise VerificationError(message, [record.path])
+        return data
+
+
+def _origins(manifest: Manifest) -> dict[str, Any]:
+    """Model, adapter and components: the source of each, its class, and the options that the spec sets."""
+    deployment = manifest.deployment
+    found: dict[str, dict[str, Any]] = {"model": {"class": deployment.model_class}}
+    for name, kind in deployment.components.items():
+        found[f"components/{name}"] = {"class": kind}
+    for name, options in deployment.options.items():
+        found.setdefault(f"components/{name}", {})["options"] = options
+    for source in manifest.sources:
+        stated = {key: value for key, value in asdict(source).items() if key not in ("role", "kind", "location")}
+        found.setdefault(source.role, {}).update({source.kind: source.location, **_given(stated)})
+    components = {role.removeprefix("components/"): part for role, part in found.items() if role.startswith(PARTS)}
+    return {**{role: part for role, part in found.items() if not role.startswith(PARTS)}, "components": components}
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: thaw(value) for key, value in values.items() if value is not None}
+
+
+def _chat_templates(files: SmallFiles) -> dict[str, Any]:
+    """Every chat template by the file that holds it, ``tokenizer_config.json`` for one that stands in there."""
+    found = {path: files.text(path) for path in files.records if _is_part(path) and path.endswith(".jinja")}
+    for path in files.records:
+        if _is_part(path) and path.endswith(("tokenizer_config.json", "chat_template.json", "processor_config.json")):
+            template = files.json(path).get("chat_template")
+            if template:
+                found[path] = template
+    return found
+
+
+def _generation(files: SmallFiles) -> dict[str, Any]:
+    stated = files.json("model/generation_config.json")
+    return {key: value for key, value in stated.items() if key not in NOT_SETTINGS}
+
+
+def _licence(files: SmallFiles) -> dict[str, Any]:
+    front = FRONT_MATTER.match(files.text("README.md"))
+    declared = dict(DECLARED.findall(front.group(1))) if front else {}
+    record = files.records.get("LICENSE")
+    return {**declared, **({"LICENSE": record.sha256} if record else {})}
+
+
+def _contents(records: tuple[FileRecord, ...]) -> dict[str, Any]:
+    """Sizes, and digests: one for all weights, one for the runtime's copy, one for each other file."""
+    weights = [record for record in records if _is_part(record.path) and record.path.endswith(WEIGHTS)]
+    runtime = [record for record in records if record.path.startswith(RUNTIME)]
+    code = [record for record in records if _is_part(record.path) and record.path.endswith(".py")]
+    told = {record.path for record in (*weights, *runtime, *code)}.union(TOLD_ELSEWHERE)
+    files = {record.path: record.sha256 for record in records if record.path not in told}
+    size = {"total": sum(record.size for record in records), "weights": sum(record.size for record in weights)}
+    return {
+        "size": size,
+        "weights": {"files": len(weights), "sha256": _together(weights)},
+        "code files": {record.path: record.sha256 for record in code},
+        "files": {**files, RUNTIME: _together(runtime)},
+    }
+
+
+def _together(records: list[FileRecord]) -> str:
+    return digest_of({record.path: record.sha256 for record in records})
+
+
+def _is_part(path: str) -> bool:
+    return path.startswith(PARTS)

@@ -1,0 +1,82 @@
+"""Two sides in, what changed between them out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from hfspec.comparison.change import Change, changes
+from hfspec.errors import UsageError
+from hfspec.ir.frozen import FrozenDict
+
+SideKind: TypeAlias = Literal["a spec", "a lock", "an artifact"]
+Place: TypeAlias = Callable[[Path], Path]
+LOCK = ".lock"
+AT_REVISION = re.compile(r"(?P<file>.+?\.(?:ya?ml|lock))@(?P<revision>.+)", re.DOTALL)
+
+
+def diff(a: str | PathLike[str], b: str | PathLike[str]) -> tuple[Change, ...]:
+    """What changed from ``a`` to ``b``, by meaning; empty where both say the same.
+
+    Each is a spec (``specs/x.yaml``), a lock (``specs/x.yaml.lock``), either of them at a git revision
+    (``specs/x.yaml@HEAD~1``), or an artifact's folder; both are of one kind. No source is asked and no weights are
+    read. Raises UsageError for what cannot be compared, SpecError, LockError, VerificationError for an artifact whose
+    manifest or small files are damaged, and WorldError.
+    """
+    before, after = fspath(a), fspath(b)
+    kind, other = kind_of(before), kind_of(after)
+    if kind != other:
+        raise UsageError(f"{before} is {kind} and {after} is {other}; compare two of a kind")
+    if kind == "a spec":
+        return changes(*_spec_accounts(before, after))
+    return changes(_account(kind, before), _account(kind, after))
+
+
+def kind_of(side: str) -> SideKind:
+    """What a side is; raises UsageError when there is no such thing."""
+    if Path(side).is_dir():
+        return "an artifact"
+    at = None if Path(side).exists() else AT_REVISION.fullmatch(side)
+    if at is None and not Path(side).exists():
+        raise UsageError(f"{side} does not exist; give a spec, SPEC@REVISION for one at a git revision, or an artifact")
+    return "a lock" if (at["file"] if at else side).endswith(LOCK) else "a spec"
+
+
+def _spec_accounts(*sides: str) -> list[FrozenDict]:
+    from hfspec.comparison.specs import SpecSide, read_spec, spec_account
+
+    read: list[SpecSide] = []
+    for side in sides:
+        with _file(side) as (file, place):
+            read.append(read_spec(file, place))
+    # A name that neither spec writes is that of its file, which whoever asks has just chosen.
+    named = any(side.spec.name is not None for side in read)
+    return [spec_account(side, named=named) for side in read]
+
+
+def _account(kind: SideKind, side: str) -> FrozenDict:
+    if kind == "an artifact":
+        from hfspec.comparison.artifacts import artifact_account
+
+        return artifact_account(Path(side))
+    from hfspec.comparison.locks import lock_account
+
+    with _file(side) as (file, _):
+        return lock_account(file)
+
+
+@contextmanager
+def _file(side: str) -> Iterator[tuple[Path, Place]]:
+    """The file that a side names, as it is or as it was, and where the reader knows the folders around it to be."""
+    at = AT_REVISION.fullmatch(side)
+    if at is None or Path(side).exists():
+        yield Path(side), lambda path: path
+        return
+    from hfspec.comparison.revisions import past
+
+    with past(Path(at["file"]), at["revision"]) as found:
+        yield found.file, found.place

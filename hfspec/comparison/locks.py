@@ -1,0 +1,47 @@
+"""A lock's account of what a deployment is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hfspec.comparison.parts import account
+from hfspec.errors import LockError, StorageError
+from hfspec.ir.frozen import FrozenDict
+from hfspec.ir.lock import Lock, LockedSource
+
+
+def lock_account(file: Path) -> FrozenDict:
+    """What a lock says; raises LockError when the file is no lock, and StorageError when it cannot be read."""
+    lock = _read(file)
+    parts = {source.role: _source(source) for source in lock.sources}
+    return account(
+        {
+            "name": lock.name,
+            "task": {"library": lock.library, "task": lock.task},
+            **{role: part for role, part in parts.items() if "/" not in role},
+            "components": {role.partition("/")[2]: part for role, part in parts.items() if "/" in role},
+            "chat template": {name: f"sha256 {digest}" for name, digest in lock.chat_templates.items()},
+            "generation defaults": {"generation_config.json": lock.generation_config}
+            if lock.generation_config
+            else None,
+            "library versions": lock.versions,
+            "size": {source.role: sum(file.size for file in source.files) for source in lock.sources},
+            "files": {source.role: {file.path: file.sha256 for file in source.files} for source in lock.sources},
+            "spec digest": lock.spec_digest,
+        }
+    )
+
+
+def _source(source: LockedSource) -> dict[str, Any]:
+    stated = {source.kind: source.location, "revision": source.revision, "commit": source.commit}
+    return {key: value for key, value in stated.items() if value is not None}
+
+
+def _read(file: Path) -> Lock:
+    try:
+        return Lock.from_bytes(file.read_bytes())
+    except OSError as error:
+        raise StorageError(f"{file} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise LockError(f"{file} is no lock that this hfspec reads: {error}.") from error

@@ -1,0 +1,43 @@
+"""The parts that the accounts of specs and of artifacts have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hfspec.ir.frozen import FrozenDict
+from hfspec.ir.signature import Column, Param, Signature, Tensor
+from hfspec.tasks.table import TRANSLATION_NAME, canonical
+
+
+def account(groups: Mapping[str, Any]) -> FrozenDict:
+    """The groups that say something: what is None or empty is left out."""
+    return FrozenDict({group: value for group, value in groups.items() if value is not None and value not in ((), {})})
+
+
+def task_name(library: str, written: str) -> str:
+    """The canonical name; a translation keeps the name that says the languages."""
+    return written if TRANSLATION_NAME.fullmatch(written) else canonical(library, written)
+
+
+def signature_parts(signature: Signature) -> dict[str, Any]:
+    """Inputs and outputs by column, with the columns' order, and params by name."""
+    return {
+        "inputs": _side(signature.inputs),
+        "outputs": _side(signature.outputs),
+        "params": {param.name: _param(param) for param in signature.params},
+    }
+
+
+def _side(side: tuple[Column, ...] | Tensor) -> Any:
+    if isinstance(side, Tensor):
+        return f"array of {side.dtype}, shape ({', '.join('any' if size < 0 else str(size) for size in side.shape)})"
+    return {column.name or f"column {place}": _column(column) for place, column in enumerate(side, start=1)}
+
+
+def _column(column: Column) -> str:
+    return column.type if column.required else f"{column.type} (optional)"
+
+
+def _param(param: Param) -> dict[str, Any]:
+    return {key: value for key, value in param.to_json().items() if key != "name"}
