@@ -148,7 +148,8 @@ class CausalGeneration(Family):
         tools = {"tokenizer": self.words} if config.stop_strings is not None else {}
         tools |= stop_text.criteria(self.words, stop_text.texts(settings), width, streamer)
         tools |= penalties.processors(settings, width)
-        with torch.inference_mode(), generation.seeded(settings.get("seed"), self.device):
+        draws = generation.samples(settings)
+        with torch.inference_mode(), generation.seeded(settings.get("seed"), self.device, draws=draws):
             made = self.model.generate(**inputs, generation_config=config, streamer=streamer, **tools)
         count = made.shape[0] // len(prompts)
         lines = made[:, width:].cpu().tolist()

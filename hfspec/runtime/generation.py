@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from threading import Lock
 from typing import Any
 
@@ -28,7 +28,7 @@ READS_PROMPT = {
     "guidance_scale": 1,
     "stop_strings": None,
 }
-_SEEDED = Lock()
+_DRAWING = Lock()
 
 
 def apart(model: Any) -> tuple[Any, Any]:
@@ -132,16 +132,17 @@ def has_stop_text(words: Any, ids: Sequence[int], config: Any) -> bool:
 
 
 @contextmanager
-def seeded(seed: int | None, device: str) -> Iterator[None]:
+def seeded(seed: int | None, device: str, *, draws: bool = False) -> Iterator[None]:
     """Sampling from this seed, torch's global generator left as it was; with None, from the global generator. Of calls
-    with a seed one runs at a time, since torch's generator is one for all threads.
+    with a seed, or that say that they draw, one runs at a time, since torch's generator is one for all threads.
     """
     if seed is None:
-        yield
+        with _DRAWING if draws else nullcontext():
+            yield
         return
     import torch
 
     devices = [] if device == "cpu" else [torch.device(device).index or 0]
-    with _SEEDED, torch.random.fork_rng(devices=devices):
+    with _DRAWING, torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield

@@ -8,8 +8,8 @@ Run with transformers 4.57.6 and torch 2.13, on checkpoints made beforehand with
     python tests/golden/make_generation.py made
 
 do_sample and max_new_tokens are always given, because the pipeline's own defaults are others. So is
-clean_up_tokenization_spaces: unless told otherwise that pipeline takes the spaces before full stops out of every answer,
-whatever the tokenizer says.
+clean_up_tokenization_spaces: unless told otherwise that pipeline takes the spaces before full stops out of every
+answer, whatever the tokenizer says.
 """
 
 from __future__ import annotations
