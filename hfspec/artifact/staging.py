@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import hashlib
 import os
 import secrets
 import shutil
@@ -24,6 +25,7 @@ from hfspec.errors import StorageError
 
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
+LONGEST_NAME = 180
 NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
 
 
@@ -34,8 +36,8 @@ def staging_folder(target: Path) -> Iterator[Path]:
     What dead runs left beside the target is cleaned up first. Raises StorageError for what the disk refuses, there and
     in the block, and UsageError when the target is something that must not be replaced.
     """
-    check_target(target)
     with _terminable(), _translated(target):
+        check_target(target)
         made = _make_parents(target.parent)
         try:
             _clean(target)
@@ -73,7 +75,7 @@ def put_in_place(staging: Path, target: Path) -> None:
 @contextlib.contextmanager
 def _locked_folder(target: Path) -> Iterator[Path]:
     while True:
-        folder = target.parent / f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.partial"
+        folder = target.parent / f"{_prefix(target)}{os.getpid()}-{secrets.token_hex(4)}.partial"
         lock = -1
         try:
             folder.mkdir(mode=0o755)
@@ -89,22 +91,31 @@ def _locked_folder(target: Path) -> Iterator[Path]:
 
 
 def _remove(folder: Path) -> None:
-    """The folder gone, even when a signal cuts the first attempt short."""
+    """The folder gone, even when a signal cuts the first attempt short, or when it was an artifact made read-only."""
     try:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove_once(folder)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove_once(folder)
         raise
+
+
+def _remove_once(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.is_dir():
+        for place, _, _ in os.walk(folder):
+            with contextlib.suppress(OSError):
+                Path(place).chmod(0o700)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _clean(target: Path) -> None:
     """Remove staging folders of this target whose builders are dead."""
-    for folder in target.parent.glob(f".{_literal(target.name)}.*.partial"):
+    for folder in target.parent.glob(f"{_literal(_prefix(target))}*.partial"):
         with contextlib.suppress(OSError):
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
                 if _lock(lock):
-                    shutil.rmtree(folder, ignore_errors=True)
+                    _remove(folder)
             finally:
                 os.close(lock)
 
@@ -139,7 +150,7 @@ def _swap(staging: Path, target: Path) -> None:
     except BaseException:
         old.rename(target)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    _remove(old)
 
 
 def _make_parents(folder: Path) -> tuple[Path, ...]:
@@ -161,6 +172,14 @@ def _sync(path: Path, mode: int | None = None) -> None:
 
 def _exists(path: Path) -> bool:
     return path.is_symlink() or path.exists()
+
+
+def _prefix(target: Path) -> str:
+    """What the staging folders of a target begin with; short, since a name may have 255 bytes at most."""
+    name = target.name
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
+    return f".{name}."
 
 
 def _literal(name: str) -> str:

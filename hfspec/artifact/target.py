@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,20 @@ REMEDY = "move it away or choose another --output"
 
 
 def check_target(target: Path) -> None:
-    """Raises UsageError unless nothing, an empty folder or an artifact of hfspec lies at ``target``."""
+    """Raises UsageError unless nothing, an empty folder or an artifact of hfspec lies at ``target``; OSError when that
+    cannot be found out.
+    """
     if target.is_symlink():
         raise UsageError(f"{target} is a link, which hfspec does not replace; {REMEDY}.")
     if not target.exists():
         return
     if not target.is_dir():
         raise UsageError(f"{target} is a file and no artifact of hfspec; {REMEDY}.")
+    if _holds_current_folder(target):
+        raise UsageError(
+            f"{target} is the current folder or one above it, which cannot be replaced under your feet; go to another"
+            " folder first."
+        )
     found = sorted(path.name for path in target.iterdir())
     if not found:
         return
@@ -30,6 +38,25 @@ def check_target(target: Path) -> None:
     strangers = _strangers(target, known)
     if strangers:
         raise UsageError(f"{target} holds files that hfspec did not write, such as {strangers[0]}; {REMEDY}.")
+
+
+def check_apart(target: Path, sources: Iterable[Path]) -> None:
+    """Raises UsageError when a source lies in the target, since putting the new artifact there would delete it, and
+    when the target is no name of a folder.
+    """
+    if "\0" in str(target):
+        raise UsageError("the name of a folder cannot have a null character in it; choose another --output.")
+    for source in sources:
+        if source.resolve().is_relative_to(target.resolve()):
+            raise UsageError(f"{target} holds the source {source}, which would be lost; choose another --output.")
+
+
+def _holds_current_folder(target: Path) -> bool:
+    """An artifact takes the place of the folder, so that a shell in it would stand in a folder that is gone."""
+    try:
+        return Path.cwd().is_relative_to(target.resolve())
+    except OSError:  # the current folder is gone already
+        return False
 
 
 def _known_files(manifest: Path) -> set[str] | None:

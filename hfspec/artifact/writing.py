@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -86,12 +87,20 @@ def copy_range(source: Path, start: int, end: int, write: Callable[[Any], None],
         file.seek(start)
         position = start
         while position < end:
-            try:
-                count = file.readinto(buffer[: end - position])
-            except OSError as error:
-                raise SourceError(f"{source} cannot be read: {error.strerror}.") from error
+            count = _fill(file, source, buffer[: end - position])
             if not count:
                 break
             write(buffer[:count])
             progress.advance(count)
             position += count
+
+
+def _fill(file: FileIO, source: Path, buffer: memoryview) -> int:
+    """As many bytes as there are, up to the buffer's length: some file systems give less at a time."""
+    filled = 0
+    try:
+        while filled < len(buffer) and (count := file.readinto(buffer[filled:])):
+            filled += count
+    except OSError as error:
+        raise SourceError(f"{source} cannot be read: {error.strerror}.") from error
+    return filled

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePath
+from typing import Any
 
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.ir.plan import CopyFile, WriteBytes
 
 CARDS = ("README.md", "readme.md", "Readme.md", "model_card.md")
-LICENCES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt", "LICENCE.md", "COPYING", "license.txt")
+# In any case: LICENSE, licence.txt, LICENSE-MIT, COPYING.md.
+LICENCE = re.compile(r"(?:licen[cs]e|copying)(?:[-_][\w.-]+?)?(?:\.(?:txt|md|rst))?", re.IGNORECASE)
 FRONT_MATTER = re.compile(r"\A\ufeff?---\r?\n(.*?)\r?\n---", re.DOTALL)
-DECLARED = re.compile(r"^license(_name|_link)?:[ \t]*[\"']?([^\r\n\"'#]+?)[\"']?[ \t]*\r?$", re.MULTILINE)
+DECLARED = ("license", "license_name", "license_link")
 
 
 def card(files: SourceFiles, name: str) -> CopyFile | WriteBytes:
@@ -27,7 +29,7 @@ def licence(files: SourceFiles) -> tuple[CopyFile | WriteBytes, str]:
     """LICENSE: the checkpoint's own text, or what its card declares, or that nothing is said; and a note on the latter
     two, empty for the first.
     """
-    found = _first(files, LICENCES)
+    found = _licence_file(files)
     if found:
         return _copy(files, found, "LICENSE"), ""
     declared = _declared(files)
@@ -40,7 +42,7 @@ def licence(files: SourceFiles) -> tuple[CopyFile | WriteBytes, str]:
 
 def card_files(files: SourceFiles) -> frozenset[str]:
     """The source's files that go to the top of the artifact instead of into model/."""
-    return frozenset(path for path in (_first(files, CARDS), _first(files, LICENCES)) if path)
+    return frozenset(path for path in (_first(files, CARDS), _licence_file(files)) if path)
 
 
 def _declared(files: SourceFiles) -> str:
@@ -48,9 +50,28 @@ def _declared(files: SourceFiles) -> str:
     if not found:
         return ""
     front = FRONT_MATTER.match(files.content(found).decode("utf-8", errors="replace"))
-    entries = dict(DECLARED.findall(front.group(1))) if front else {}
-    parts = [entries.get("", ""), entries.get("_name", ""), entries.get("_link", "")]
-    return ", ".join(part for part in parts if part)
+    entries = _entries(front.group(1)) if front else {}
+    values = [entries.get(key) for key in DECLARED]
+    texts = [text for value in values for text in (value if isinstance(value, list) else [value])]
+    return ", ".join(" ".join(text.split()) for text in texts if isinstance(text, str) and text.strip())
+
+
+def _entries(front: str) -> dict[str, Any]:
+    """The front matter of a card; empty when it is no YAML mapping."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        value = YAML(typ="safe", pure=True).load(front)
+    except (YAMLError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _licence_file(files: SourceFiles) -> str:
+    """The shortest name is the whole licence; longer ones are of parts."""
+    found = [path for path in files.paths if LICENCE.fullmatch(path)]
+    return min(found, key=lambda path: (len(path), path), default="")
 
 
 def _first(files: SourceFiles, names: tuple[str, ...]) -> str:

@@ -10,6 +10,7 @@ CODES = MappingProxyType(
         "broken-processor": "A feature extractor or image processor that the library cannot load.",
         "broken-tokenizer": "A tokenizer that the library cannot load.",
         "cast-of-quantised": "A dtype asked for of a quantised checkpoint, which is kept as it is.",
+        "cast-overflows": "A number among the weights that is too large for the dtype asked for.",
         "example-fails": "The emitted predictor did not answer the spec's input_example.",
         "missing-tensors": "Tensors that the architecture needs and the checkpoint lacks, such as a head.",
         "no-chat-template": "A tokenizer without a chat template, where the task is a conversation.",

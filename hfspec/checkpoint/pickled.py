@@ -31,11 +31,18 @@ def header(files: SourceFiles, path: str) -> WeightHeader:
     offset = 0
     for name in sorted(tensors):
         tensor = tensors[name]
+        stored = str(tensor.dtype).removeprefix("torch.")
+        if stored not in BY_TORCH_NAME or str(tensor.layout) != "torch.strided":
+            raise files.refusal(
+                "wrong-tensors",
+                f"tensor {name} in {path} is one that safetensors cannot hold",
+                found=f"{stored}, {tensor.layout}",
+            )
         identity = (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tuple(tensor.shape), tensor.stride())
         if tensor.numel() and identity in seen:
             continue
         seen.add(identity)
-        dtype = BY_TORCH_NAME[str(tensor.dtype).removeprefix("torch.")]
+        dtype = BY_TORCH_NAME[stored]
         end = offset + prod(tensor.shape) * size_of(dtype)
         infos.append(TensorInfo(name, dtype, tuple(tensor.shape), offset, end))
         offset = end

@@ -10,17 +10,19 @@ from hfspec.artifact.writing import CHUNK, DigestingFile, copy_range
 from hfspec.checkpoint import pickled
 from hfspec.checkpoint.dtypes import DTYPES
 from hfspec.checkpoint.safetensors_layout import preamble
-from hfspec.errors import SourceError
+from hfspec.errors import SourceError, SpecError
 from hfspec.ir.artifact import FileRecord
 from hfspec.ir.pins import Reader
 from hfspec.ir.plan import TensorMove, WriteWeights
+from hfspec.ir.problem import Problem
 from hfspec.ir.progress import Progress, Silent
 
 
 def write_weights(step: WriteWeights, readers: Mapping[str, Reader], target: Path, progress: Progress) -> FileRecord:
     """The file that ``step`` describes.
 
-    Raises SourceError when a source's bytes cannot be read, OSError when the target cannot be written.
+    Raises SourceError when a source's bytes cannot be read, SpecError, at ``dtype``, when a number is too large for the
+    dtype that it is cast to, OSError when the target cannot be written.
     """
     sources = _Sources(readers)
     with DigestingFile(target) as file:
@@ -72,10 +74,26 @@ def _caster(move: TensorMove, write: Callable[[Any], None]) -> Callable[[Any], N
     stored, wanted = (getattr(torch, DTYPES[name][0]) for name in (move.source_dtype, move.dtype))
 
     def cast(chunk: Any) -> None:
-        values = torch.frombuffer(chunk, dtype=stored).to(wanted)
+        before = torch.frombuffer(chunk, dtype=stored)
+        values = before.to(wanted)
+        if move.used and not (values.isfinite() | ~before.isfinite()).all():
+            raise _overflow(move, float(before[before.isfinite()].abs().max()))
         write(values.view(torch.uint8).numpy())
 
     return cast
+
+
+def _overflow(move: TensorMove, largest: float) -> SpecError:
+    """Infinities among the weights make every answer nan; bfloat16 has the range of float32."""
+    wanted = DTYPES[move.dtype][0]
+    problem = Problem(
+        "cast-overflows",
+        f"tensor {move.name} of {move.path} holds numbers up to {largest:.4g}, which are infinite in {wanted}",
+        path=("dtype",),
+        found=wanted,
+        remedy="choose bfloat16" if move.dtype == "F16" else "keep the weights as they are stored (auto)",
+    )
+    return SpecError((problem,))
 
 
 def _chunks_of(tensor: Any) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from hfspec.checkpoint import pickled
+from hfspec.checkpoint.dtypes import DTYPES
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.errors import SpecError
 from hfspec.ir.pins import TensorInfo, WeightHeader
@@ -62,7 +63,12 @@ def weight_group(files: SourceFiles, folder: str = "") -> WeightGroup:
     is_pickled = paths[0].endswith(".bin")
     headers = {path: pickled.header(files, path) if is_pickled else files.header(path) for path in paths}
     group = WeightGroup(folder, headers, index, is_pickled)
-    problems = (*_index_problems(files, group), *_size_problems(files, group), *_duplicates(files, group))
+    problems = (
+        *_index_problems(files, group),
+        *_size_problems(files, group),
+        *_duplicates(files, group),
+        *_dtype_problems(files, group),
+    )
     if problems:
         raise SpecError(problems)
     return group
@@ -111,6 +117,17 @@ def _size_problems(files: SourceFiles, group: WeightGroup) -> Iterator[Problem]:
                 expected=f"{needed} bytes",
                 found=f"{size}",
                 remedy="fetch it again",
+            )
+
+
+def _dtype_problems(files: SourceFiles, group: WeightGroup) -> Iterator[Problem]:
+    for path, tensor in group.placed():
+        if tensor.dtype not in DTYPES:
+            yield files.problem(
+                "wrong-tensors",
+                f"tensor {tensor.name} in {path} is stored as {tensor.dtype}, which cannot be carried along",
+                expected=f"one of {', '.join(sorted(DTYPES))}",
+                found=tensor.dtype,
             )
 
 

@@ -93,6 +93,7 @@ def _move(files: SourceFiles, path: str, tensor: TensorInfo, saving: Saving) -> 
         shape=tensor.shape,
         source_dtype=tensor.dtype,
         dtype=saving.dtype(tensor),
+        used=not saving.asked or tensor.name in saving.asked,
     )
 
 

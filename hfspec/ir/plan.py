@@ -24,7 +24,7 @@ class CopyFile:
 class TensorMove:
     """One tensor on its way into a new weight file: taken from ``path`` of ``role``, at safetensors offsets
     ``start``..``end`` in bytes after that file's header, stored as ``dtype`` (safetensors' name), cast from
-    ``source_dtype`` when that differs."""
+    ``source_dtype`` when that differs. ``used``: whether the model loads it."""
 
     name: str
     role: str
@@ -34,6 +34,7 @@ class TensorMove:
     shape: tuple[int, ...]
     source_dtype: str
     dtype: str
+    used: bool = True
 
 
 @dataclass(frozen=True, slots=True)

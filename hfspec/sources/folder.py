@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,14 +13,20 @@ from hfspec.ir.pins import FilePin, WeightHeader
 from hfspec.ir.safetensors_header import header_length, parse_header
 from hfspec.sources.hub_cache import COMMIT
 
+# Device, inode, size in bytes, mtime in ns.
+State = tuple[int, int, int, int]
+
 
 @dataclass(frozen=True, slots=True)
 class FolderSource:
-    """A folder and its files; a Reader. ``name`` is what the spec calls it. Made by open_folder."""
+    """A folder and its files; a Reader. ``name`` is what the spec calls it. ``states``: what each file was when the
+    folder was opened; one that has changed since is refused. Made by open_folder.
+    """
 
     name: str
     folder: Path
     files: tuple[FilePin, ...]
+    states: Mapping[str, State]
 
     def small(self, path: str) -> Path:
         return self.fetch(path)
@@ -34,9 +40,11 @@ class FolderSource:
             raise SourceError(f"{self.name}: {path} cannot be read: {error.strerror}.") from error
 
     def fetch(self, path: str) -> Path:
-        if not any(file.path == path for file in self.files):
+        if path not in self.states:
             raise SourceError(f"{self.name} has no file {path}.")
         file = self.folder / path
+        if not file.exists() or _state(file.stat()) != self.states[path]:
+            raise SourceError(f"{self.name}: {path} was changed while it was being compiled; compile again.")
         if not os.access(file, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
             raise SourceError(f"{self.name}: {path} may not be read; check its permissions.")
         return file
@@ -59,10 +67,15 @@ def open_folder(name: str, folder: Path) -> FolderSource:
         raise SourceError(_missing(name, folder))
     root = _root(folder)
     try:
-        files = tuple(FilePin(path, (folder / path).stat().st_size) for path in sorted(_walk(name, folder, root)))
+        found = {path: (folder / path).stat() for path in sorted(_walk(name, folder, root))}
     except OSError as error:
         raise SourceError(f"{name}: {error.filename} cannot be read: {error.strerror}.") from error
-    return FolderSource(name, folder, files)
+    files = tuple(FilePin(path, stat.st_size) for path, stat in found.items())
+    return FolderSource(name, folder, files, {path: _state(stat) for path, stat in found.items()})
+
+
+def _state(stat: os.stat_result) -> State:
+    return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
 def _root(folder: Path) -> Path:

@@ -9,7 +9,7 @@ from hfspec.artifact.writing import write_bytes, write_copy
 from hfspec.checkpoint.tensor_writing import write_weights
 from hfspec.ir.artifact import FileRecord
 from hfspec.ir.pins import Reader
-from hfspec.ir.plan import CopyFile, Plan, WriteWeights
+from hfspec.ir.plan import CopyFile, Plan, WriteBytes, WriteWeights
 from hfspec.ir.progress import Progress
 
 
@@ -17,7 +17,7 @@ def build(plan: Plan, readers: Mapping[str, Reader], staging: Path, progress: Pr
     """Every file of the plan, written under ``staging``; their records, sorted by path.
 
     Memory stays at a few buffers whatever the size of the model. Raises SourceError when a source's bytes are not
-    those that were pinned, OSError for what the disk refuses.
+    those that were pinned, SpecError when a number does not fit the dtype asked for, OSError for what the disk refuses.
     """
     records = []
     for step in sorted(plan.steps, key=lambda step: step.target):
@@ -30,5 +30,15 @@ def build(plan: Plan, readers: Mapping[str, Reader], staging: Path, progress: Pr
             records.append(write_weights(step, readers, target, progress))
         else:
             records.append(write_bytes(step.target, step.content, target))
+        _check_unchanged(step, readers)
         progress.finish()
     return tuple(records)
+
+
+def _check_unchanged(step: CopyFile | WriteWeights | WriteBytes, readers: Mapping[str, Reader]) -> None:
+    """A file that was written to while it was read is a mixture of two; a reader refuses one that has changed."""
+    if isinstance(step, CopyFile):
+        readers[step.role].fetch(step.path)
+    elif isinstance(step, WriteWeights):
+        for role, path in sorted({(move.role, move.path) for move in step.tensors}):
+            readers[role].fetch(path)

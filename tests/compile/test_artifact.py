@@ -60,6 +60,37 @@ def test_card_and_licence(compiled, checkpoint, own_copy, tmp_path):
     assert (hfspec.compile(spec, output=tmp_path / "whole").path / "LICENSE").read_text() == "The whole text.\n"
 
 
+@pytest.mark.parametrize(
+    ("front", "declared"),
+    [
+        ("license: [mit, apache-2.0]", "mit, apache-2.0"),
+        ("license:\n- mit\n- bsd", "mit, bsd"),
+        ('license: other # x\nlicense_name: "a b" # c\nlicense_link: https://x.y/#z', "other, a b, https://x.y/#z"),
+        ("license: [a, b\n: {", ""),
+        ("- license", ""),
+        ("license: {a: 1}", ""),
+    ],
+)
+def test_declared_licence(front, declared, own_copy, tmp_path):
+    model = own_copy("bert-sentiment")
+    (model / "LICENSE").unlink(missing_ok=True)
+    (model / "README.md").write_text(f"---\n{front}\n---\n# Card\n")
+    text = next(
+        step.content for step in hfspec.plan(write_spec(tmp_path / "s", model)).steps if step.target == "LICENSE"
+    )
+    assert (f"declares its licence as: {declared}\n" if declared else "declares none") in text.decode()
+
+
+@pytest.mark.parametrize("name", ["LICENSE.MD", "license", "licence.txt", "LICENSE-MIT", "COPYING.txt"])
+def test_licence_under_another_name(name, own_copy, tmp_path):
+    model = own_copy("bert-sentiment")
+    (model / "LICENSE").unlink(missing_ok=True)
+    (model / name).write_text("The whole text.")
+    steps = {step.target: step for step in hfspec.plan(write_spec(tmp_path / "s", model)).steps}
+    assert steps["LICENSE"].path == name
+    assert f"model/{name}" not in steps
+
+
 def test_requirements_are_pinned_to_what_is_installed(compiled):
     lines = (compiled("minilm-like").path / "requirements.txt").read_text().split()
     pinned = dict(line.split("==") for line in lines)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import hfspec
-from tests.compile.conftest import tree_of
+from hfspec.ir.progress import Silent
+from tests.compile.conftest import tree_of, write_spec
 
 # Imports once and forks for each compile, so that signals arrive during the compile and not during imports.
 PREPARED = """
@@ -200,6 +201,61 @@ def test_a_damaged_artifact_is_replaced(spec_for, artifact):
     assert hfspec.verify(artifact)
 
 
+def test_a_read_only_artifact_is_replaced_without_a_trace(spec_for, artifact, permissions_enforced):
+    for place in [artifact, *artifact.rglob("*")]:
+        place.chmod(0o555 if place.is_dir() else 0o444)
+    made = hfspec.compile(spec_for("bert-sentiment"), output=artifact, overrides=["dtype=float16"])
+    assert hfspec.verify(artifact).digest == made.digest
+    assert not list(artifact.parent.glob(".*partial"))
+
+
+def test_the_current_folder_is_not_replaced_under_ones_feet(spec_for, artifact, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    for place, output in ((artifact / "model", artifact), (artifact, "."), (tmp_path / "empty", ".")):
+        monkeypatch.chdir(place)
+        with pytest.raises(hfspec.UsageError, match="current folder"):
+            hfspec.compile(spec_for("bert-sentiment"), output=output)
+    assert hfspec.verify(artifact)
+
+
+def test_a_source_in_the_target_is_not_lost(artifact, tmp_path):
+    """Compiled from the model of an artifact into that artifact, the old weights would be gone."""
+    (tmp_path / "link").symlink_to(artifact.name)
+    for source, target in ((artifact / "model", artifact), (tmp_path / "link" / "model", artifact)):
+        spec = write_spec(tmp_path / "s", source)
+        with pytest.raises(hfspec.UsageError, match="holds the source"):
+            hfspec.compile(spec, output=target, overrides=["dtype=float16", "task=text-classification"])
+    assert hfspec.verify(artifact).deployment.dtype == "float32"
+    assert hfspec.compile(spec, output=tmp_path / "beside").path.is_dir()
+
+
+def test_a_target_in_the_source_is_no_part_of_it(own_copy, tmp_path):
+    model = own_copy("bert-sentiment")
+    first, again = (hfspec.compile(write_spec(tmp_path / "s", model), output=model / "build" / "x") for _ in range(2))
+    assert first.digest == again.digest
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("x" * 300, hfspec.StorageError, "too long"),
+        ("x\0y", hfspec.UsageError, "null character"),
+        ("/proc/nowhere/x", hfspec.StorageError, "/proc/nowhere"),
+    ],
+    ids=["long", "null", "proc"],
+)
+def test_names_that_no_folder_can_have(name, error, message, spec_for, tmp_path):
+    with pytest.raises(error, match=message):
+        hfspec.compile(spec_for("bert-sentiment"), output=f"{tmp_path}/out/{name}" if name[0] == "x" else name)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "ü" * 120, "a b\n*[x]"], ids=["longest", "wide", "odd"])
+def test_names_that_a_folder_can_have(name, spec_for, tmp_path):
+    assert hfspec.verify(hfspec.compile(spec_for("bert-sentiment"), output=f"{tmp_path}/out/{name}/").path)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
+
+
 def test_an_empty_folder_is_used(spec_for, tmp_path):
     (tmp_path / "empty").mkdir()
     artifact = hfspec.compile(spec_for("bert-sentiment"), output=tmp_path / "empty")
@@ -211,22 +267,65 @@ def test_default_place(spec_for, tmp_path, monkeypatch):
     assert hfspec.compile(spec_for("bert-sentiment", name="mine")).path == tmp_path / "build" / "mine"
 
 
-def test_a_source_that_changes_meanwhile(own_copy, tmp_path, monkeypatch):
-    """The weights grow between the plan and the copy."""
-    from hfspec.ir.progress import Silent
-    from tests.compile.conftest import write_spec
+def grown(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
 
+
+def flipped(path: Path) -> None:
+    """The same size and other bytes."""
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def replaced(path: Path) -> None:
+    """The same size and times, and another file."""
+    before = path.stat()
+    other = path.with_name("other")
+    other.write_bytes(bytes(before.st_size))
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.replace(path)
+
+
+@pytest.mark.parametrize("overrides", [[], ["dtype=float16"]], ids=["copied", "cast"])
+@pytest.mark.parametrize("moment", ["model/config.json", "model/model.safetensors"])
+@pytest.mark.parametrize("change", [grown, flipped, replaced, Path.unlink])
+def test_a_source_that_changes_meanwhile(change, moment, overrides, own_copy, tmp_path):
+    """The weights are no longer what was planned, before they are copied and while they are."""
+    model = own_copy("bert-sentiment")
+
+    class Meddling(Silent):
+        done = False
+
+        def start(self, what: str, total_bytes: int | None) -> None:
+            self.what = what
+            if what == moment == "model/config.json":
+                change(model / "model.safetensors")
+
+        def advance(self, bytes_done: int) -> None:
+            if self.what == moment == "model/model.safetensors" and not self.done:
+                self.done = True
+                change(model / "model.safetensors")
+
+    spec = write_spec(tmp_path / "s", model)
+    with pytest.raises(hfspec.SourceError, match=r"model\.safetensors"):
+        hfspec.compile(spec, output=tmp_path / "out" / "target", overrides=overrides, progress=Meddling())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_small_file_that_changes_after_it_was_examined(own_copy, tmp_path):
+    """What was judged harmless is what is deployed."""
     model = own_copy("bert-sentiment")
 
     class Meddling(Silent):
         def start(self, what: str, total_bytes: int | None) -> None:
-            if what == "model/config.json":
-                with (model / "model.safetensors").open("ab") as file:
-                    file.write(b"more")
+            if what == "LICENSE":
+                config = (model / "config.json").read_text()
+                (model / "config.json").write_text(config.replace("POSITIVE", "NEGATIVE"))
 
-    with pytest.raises(hfspec.SourceError, match=r"model\.safetensors"):
-        hfspec.compile(write_spec(tmp_path / "s", model), output=tmp_path / "out" / "target", progress=Meddling())
-    assert not (tmp_path / "out").exists()
+    with pytest.raises(hfspec.SourceError, match=r"config\.json was changed"):
+        hfspec.compile(write_spec(tmp_path / "s", model), output=tmp_path / "target", progress=Meddling())
 
 
 def test_an_example_that_fails(spec_for, tmp_path):

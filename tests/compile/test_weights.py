@@ -65,6 +65,92 @@ def test_cast_of_strange_numbers(own_copy, tmp_path):
         assert same_bits(found, tensors["stray"].to(getattr(torch, dtype)))
 
 
+@pytest.mark.parametrize(("dtype", "remedy"), [("float16", "bfloat16"), ("bfloat16", "auto")])
+def test_a_number_too_large_for_the_dtype_is_refused(dtype, remedy, own_copy, tmp_path):
+    """It would be an infinity, and every answer nan. What is infinite already, or not loaded at all, is no matter."""
+    model = own_copy("bert-sentiment")
+    tensors = load_file(model / "model.safetensors")
+    tensors["classifier.weight"][0, 0] = -3.4e38
+    tensors["classifier.bias"][0] = float("inf")
+    save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
+    spec = write_spec(tmp_path / "s", model)
+    with pytest.raises(hfspec.SpecError) as caught:
+        built(spec, f"dtype={dtype}")
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.path) == ("cast-overflows", ("dtype",))
+    assert f"dtype={dtype}" in str(problem.origin)
+    assert "classifier.weight" in problem.message
+    assert remedy in problem.remedy
+    assert not (spec.parent / "target").exists()
+    assert built(spec).path.is_dir()
+
+
+def raw_tensor(path: Path, dtype: str, size: int) -> None:
+    """One more tensor of four elements in a safetensors file, of a dtype that torch may not have."""
+    content = path.read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    end = len(content) - start
+    header["stray"] = {"dtype": dtype, "shape": [4], "data_offsets": [end, end + size]}
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + content[start:] + b"\x01" * size)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [
+        ("F8_E4M3", 4),
+        ("F8_E5M2", 4),
+        ("F8_E8M0", 4),
+        ("F8_E4M3FNUZ", 4),
+        ("U64", 32),
+        ("C64", 32),
+        ("BOOL", 4),
+        ("I8", 4),
+    ],
+)
+def test_dtypes_that_are_carried_along(dtype, size, own_copy, tmp_path):
+    model = own_copy("bert-sentiment")
+    raw_tensor(model / "model.safetensors", dtype, size)
+    artifact = built(write_spec(tmp_path / "s", model), "dtype=bfloat16")
+    found, wanted = tensors_of(artifact.path / "model"), tensors_of(model)
+    assert same_bits(found["stray"], wanted["stray"])
+    assert len(hfspec.load(artifact.path).predict("a fine film")) == 1
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("F4", 2), ("F6_E2M3", 3)])
+@pytest.mark.parametrize("cast", ["auto", "float16"])
+def test_dtypes_that_are_not(dtype, size, cast, own_copy, tmp_path):
+    model = own_copy("bert-sentiment")
+    raw_tensor(model / "model.safetensors", dtype, size)
+    with pytest.raises(hfspec.SpecError, match=f"tensor stray in model.safetensors is stored as {dtype}"):
+        built(write_spec(tmp_path / "s", model), f"dtype={cast}")
+
+
+def test_tensors_of_odd_shapes_and_names(own_copy, tmp_path):
+    """And a file without metadata, as older versions of safetensors wrote."""
+    model = own_copy("bert-sentiment")
+    strays = {"scalar": torch.tensor(3.5), "none": torch.zeros(3, 0), "a/../b": torch.ones(2), 'ü\n"': torch.ones(1)}
+    save_file(load_file(model / "model.safetensors") | strays, model / "model.safetensors")
+    for dtype in ("float16", "auto"):
+        artifact = built(write_spec(tmp_path / dtype, model), f"dtype={dtype}")
+        found = tensors_of(artifact.path / "model")
+        cast = torch.float32 if dtype == "auto" else torch.float16
+        assert all(same_bits(found[name], tensor.to(cast)) for name, tensor in strays.items())
+        assert len(hfspec.load(artifact.path).predict("a fine film")) == 1
+
+
+@pytest.mark.parametrize(
+    "tensor", [torch.ones(2, dtype=torch.complex128), torch.eye(2).to_sparse()], ids=["dtype", "layout"]
+)
+def test_pickled_tensors_that_safetensors_cannot_hold(tensor, own_copy, tmp_path):
+    model = own_copy("pickle-only")
+    state = torch.load(model / "pytorch_model.bin", weights_only=True)
+    torch.save(state | {"stray": tensor}, model / "pytorch_model.bin")
+    with pytest.raises(hfspec.SpecError, match=r"tensor stray in pytorch_model\.bin"):
+        built(write_spec(tmp_path / "s", model))
+
+
 def test_integers_are_never_cast(own_copy, tmp_path):
     model = own_copy("bert-sentiment")
     tensors = load_file(model / "model.safetensors")
