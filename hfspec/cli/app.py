@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from contextlib import suppress
+from io import TextIOWrapper
+from typing import Annotated, NoReturn
 
 import typer
 
 from hfspec import __version__
 from hfspec.cli import artifact_commands, compile_commands, spec_commands
-from hfspec.cli.exit_codes import exit_code
+from hfspec.cli.exit_codes import INTERRUPTED, READER_LEFT, WORLD, exit_code
 from hfspec.errors import HfspecError, SpecError
 
 app = typer.Typer(
     name="hfspec",
     help="Describe the deployment of a Hugging Face model in YAML, compile it, run it.",
+    epilog="Exit codes: 0 good, 1 the spec is wrong, 2 usage, 3 the world failed (hub, disk), 4 verification failed.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -35,18 +38,48 @@ def options(version: Annotated[bool, typer.Option("--version", help="Print the v
 
 def main() -> None:
     """Run the command in sys.argv and exit: 0 good, 1 spec wrong, 2 usage, 3 the world failed, 4 not verified."""
+    _print_anything()
+    try:
+        code = _run()
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where what it cannot write still has a message and an exit code
+    except HfspecError as error:
+        _leave(_message(error), exit_code(error))
+    except BrokenPipeError:
+        _leave("", READER_LEFT)
+    except OSError as error:
+        _leave(f"hfspec: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", WORLD)
+    if code == INTERRUPTED:
+        _leave("hfspec: interrupted; no artifact is half written", INTERRUPTED)
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
         app()
-    except HfspecError as error:
-        print(_message(error), file=sys.stderr)
-        sys.exit(exit_code(error))
-    except KeyboardInterrupt:
-        print("hfspec: interrupted; nothing was put in place", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        # Whoever read our output has left; do not fail again when Python flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+    except SystemExit as left:
+        if isinstance(left.__context__, BrokenPipeError):
+            raise left.__context__ from None
+        return left.code if isinstance(left.code, int) else 0
+    return 0
+
+
+def _print_anything() -> None:
+    """Paths and texts reach stdout and stderr whatever the locale: a path's bytes as they are, the rest escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            is_unicode = stream.encoding.lower().startswith("utf")
+            stream.reconfigure(errors="surrogateescape" if is_unicode else "backslashreplace")
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    with suppress(OSError):  # nobody may be left to read it
+        if message:
+            print(message, file=sys.stderr)
+    with suppress(OSError):
+        # What could not be written is given up, so that Python does not fail on it again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(code)
 
 
 def _message(error: HfspecError) -> str:

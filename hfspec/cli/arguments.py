@@ -27,7 +27,5 @@ class ProblemFormat(StrEnum):
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec, a YAML file.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="[KEY=VALUE]...", help="Hydra overrides: any key of the schema, whether or not the file has it."
-    ),
+    typer.Argument(metavar="KEY=VALUE", help="Hydra overrides: any key of the schema, whether or not the file has it."),
 ]

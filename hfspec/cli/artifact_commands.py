@@ -14,11 +14,12 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The artifact's fold
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(inspect)
-    app.command()(verify)
+    app.command(short_help="Show what an artifact says of itself.")(inspect)
+    app.command(short_help="Check every byte of an artifact.")(verify)
     app.command(
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
-        help="Run an artifact: texts as arguments, or --json FILE|-, --params JSON, --outputs full.",
+        short_help="Run an artifact on texts or JSON.",
+        # What follows DIR is the predictor's own, its --help included.
+        context_settings={"allow_interspersed_args": False},
     )(predict)
 
 
@@ -41,8 +42,17 @@ def verify(folder: Folder) -> None:
     print(f"{folder}: {len(manifest.files)} files verified, digest {manifest.digest}")
 
 
-def predict(context: typer.Context, folder: Folder) -> None:
-    """Run an artifact: texts as arguments, or --json FILE|-, --params JSON, --outputs full."""
+def predict(
+    folder: Folder,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TEXT",
+            help="Texts to answer, or --json FILE|-; --params JSON, --outputs full, and what --help lists.",
+        ),
+    ] = None,
+) -> None:
+    """Run an artifact; the answer is JSON. `hfspec predict DIR --help` shows every option."""
     from hfspec.runtime.command import main
 
-    raise typer.Exit(main(folder, list(context.args)))
+    raise typer.Exit(main(folder, arguments or []))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +15,8 @@ from hfspec.errors import UsageError
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(plan)
-    app.command()(compile)
+    app.command(short_help="Show what compile would build.")(plan)
+    app.command(short_help="Compile a spec into an artifact.")(compile)
 
 
 def plan(
@@ -37,7 +38,12 @@ def compile(  # noqa: A001 - the command's name
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="The artifact; by default build/<name>.")
     ] = None,
     multirun: Annotated[
-        bool, typer.Option("--multirun", "-m", help="Hydra's multirun: one artifact for each combination of values.")
+        bool,
+        typer.Option(
+            "--multirun",
+            "-m",
+            help="Hydra's multirun: an artifact for each combination, in DIR/<values> or build/<name>,<values>.",
+        ),
     ] = False,
     cfg: Annotated[
         str | None, typer.Option("--cfg", metavar="job", help="Print the composed spec as Hydra does, and stop.")
@@ -52,8 +58,8 @@ def compile(  # noqa: A001 - the command's name
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
     """Compile a spec into an artifact; the last line printed is the artifact's path."""
-    if cfg is not None or info is not None:
-        print(_explain(spec, overrides or [], cfg, info, resolve=resolve))
+    if cfg is not None or info is not None or resolve:
+        print(_explain(spec, overrides or [], cfg, info, resolve=resolve, multirun=multirun))
         return
     from hfspec import compiler
 
@@ -61,12 +67,18 @@ def compile(  # noqa: A001 - the command's name
         artifact = compiler.compile(
             spec, output=target, overrides=combination, run=run, progress=for_terminal(quiet=quiet)
         )
-        print(artifact.path)
+        print(artifact.path, flush=True)
 
 
-def _explain(spec: Path, overrides: list[str], cfg: str | None, info: str | None, *, resolve: bool) -> str:
+def _explain(
+    spec: Path, overrides: list[str], cfg: str | None, info: str | None, *, resolve: bool, multirun: bool
+) -> str:
     from hfspec.language import composition
 
+    if resolve and cfg is None:
+        raise UsageError("--resolve goes with --cfg job")
+    if multirun:
+        raise UsageError("--cfg and --info show one combination; leave out -m, and give one value for each key")
     if cfg not in (None, "job"):
         raise UsageError(f"--cfg {cfg}: expected job; a spec has no configuration of Hydra's own")
     if info not in (None, "defaults"):
@@ -81,24 +93,9 @@ def _explain(spec: Path, overrides: list[str], cfg: str | None, info: str | None
 
 def _targets(
     spec: Path, overrides: list[str], output: Path | None, *, multirun: bool
-) -> list[tuple[Path | None, list[str]]]:
-    """Where each combination goes: a folder named for its overrides, below the place that one artifact would have."""
+) -> Sequence[tuple[Path | None, list[str]]]:
     if not multirun:
         return [(output, overrides)]
-    from hfspec import compiler
-    from hfspec.language import composition
+    from hfspec.cli import multirun as sweep
 
-    combinations = composition.sweep(spec, overrides)
-    shared = set(combinations[0]).intersection(*combinations) if len(combinations) > 1 else set(combinations[0])
-    targets: list[tuple[Path | None, list[str]]] = []
-    for combination in combinations:
-        place = output or compiler.default_target(spec, combination)
-        own = [override for override in combination if override not in shared] or combination
-        targets.append((place / _folder_name(own), combination))
-    return targets
-
-
-def _folder_name(overrides: list[str]) -> str:
-    """``dtype=bfloat16,model_config.top_k=3``, with what a file name cannot hold as ``_``."""
-    text = ",".join(overrides) or "default"
-    return "".join(character if character.isalnum() or character in "=,._+-" else "_" for character in text)[:200]
+    return sweep.targets(spec, overrides, output)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from hfspec.errors import HfspecError, PredictionError, SpecError, UsageError, VerificationError, WorldError
 
 SPEC_WRONG, USAGE, WORLD, VERIFICATION = 1, 2, 3, 4
+# As a shell counts a process that SIGINT or SIGPIPE ended.
+INTERRUPTED, READER_LEFT = 130, 141
 _CODES: tuple[tuple[type[HfspecError], int], ...] = (
     (SpecError, SPEC_WRONG),
     (UsageError, USAGE),

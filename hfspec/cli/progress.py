@@ -53,7 +53,7 @@ class Bar:
 
 
 def for_terminal(*, quiet: bool) -> Progress:
-    """A bar where somebody watches, lines where a log is kept, silence where asked."""
-    if quiet:
+    """A bar where somebody watches, lines where a log is kept, silence where asked, and where stderr is closed."""
+    if quiet or sys.stderr is None:
         return Silent()
     return Bar() if sys.stderr.isatty() else Lines()

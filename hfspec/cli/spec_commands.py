@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from hfspec.cli.arguments import ProblemFormat
 from hfspec.cli.exit_codes import SPEC_WRONG
 from hfspec.errors import UsageError
+from hfspec.ir.problem import Problem
 
 STARTER = """\
 # yaml-language-server: $schema={schema}
@@ -23,9 +25,9 @@ model:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(init)
-    app.command()(validate)
-    app.command()(schema)
+    app.command(short_help="Write a small spec to begin with.")(init)
+    app.command(short_help="Report every problem of specs.")(validate)
+    app.command(short_help="Write the JSON Schema of specs.")(schema)
 
 
 def init(
@@ -62,12 +64,11 @@ def validate(
     ] = ProblemFormat.text,
 ) -> None:
     """Check specs without reading any model: every problem of every file, each with its place."""
-    from hfspec import compiler
     from hfspec.language.discovery import spec_files
     from hfspec.report.problems import render
 
     files = spec_files(paths)
-    problems = [problem for file in files for problem in compiler.validate(file)]
+    problems = [problem for file in files for problem in _problems(file)]
     text = render(problems, format.value)
     if text:
         print(text)
@@ -75,6 +76,17 @@ def validate(
         raise typer.Exit(SPEC_WRONG)
     if format is ProblemFormat.text:
         print(f"{len(files)} {'spec is' if len(files) == 1 else 'specs are'} good")
+
+
+def _problems(file: Path) -> Sequence[Problem]:
+    """Of one file; that it, or a base of it, cannot be read is a problem like another, and hides no other file's."""
+    from hfspec import compiler
+    from hfspec.language.documents import unreadable
+
+    try:
+        return compiler.validate(file)
+    except UsageError as error:
+        return [unreadable(file, error)]
 
 
 def schema(

@@ -46,6 +46,7 @@ CODES = MappingProxyType(
         "unknown-key": "A key that the language does not have at this place.",
         "unknown-setting": "A setting that no task has.",
         "unknown-task": "A task that the library does not have.",
+        "unreadable": "A file that cannot be read: a link to nothing, or one that its permissions close.",
         "wrong-type": "A value of the wrong type.",
         "wrong-value": "A value of the right type that is not allowed.",
     }

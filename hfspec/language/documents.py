@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hfspec.errors import SpecError, UsageError
-from hfspec.ir.problem import Problem
+from hfspec.ir.problem import Origin, Problem
 from hfspec.language import defaults, forbidden, interpolation
 from hfspec.language.discovery import SUFFIXES, search_root
 from hfspec.language.yaml12 import MAX_BYTES, Document, read_yaml
@@ -37,6 +37,13 @@ def _bytes(file: Path) -> bytes:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"{file} cannot be read: {reason}") from error
+
+
+def unreadable(file: Path, error: UsageError) -> Problem:
+    """As a problem of the spec in ``file``: that it, or a base of it, cannot be read."""
+    said = str(error).removeprefix(f"{file} ")
+    message = f"{error}." if said == str(error) else f"The file {said}."
+    return Problem("unreadable", message, Origin(file=str(file)))
 
 
 def placed(problems: Iterable[Problem], document: Document) -> list[Problem]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -115,6 +116,38 @@ def test_validate_reports_every_file_and_ends_with_1(hfspec: Run, spec: Path, tm
     annotations = hfspec("validate", folder, "--format", "github").stdout.splitlines()
     assert len(annotations) == len(found)
     assert all(line.startswith("::error file=") for line in annotations)
+
+
+def test_a_file_that_cannot_be_read_hides_no_other_files_problems(hfspec: Run, spec: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "specs"
+    folder.mkdir()
+    (folder / "a_dead_link.yaml").symlink_to("nowhere.yaml")
+    (folder / "b.yaml").write_text("spec_version: 1\n", encoding="utf-8")
+    (folder / "folder.yaml").mkdir()
+    shutil.copy(spec, folder / "good.yaml")
+    os.mkfifo(folder / "pipe.yaml")  # reading it would wait for ever
+    done = hfspec("validate", folder, "--format", "json", timeout=60)
+    assert (done.returncode, done.stderr) == (1, "")
+    found = json.loads(done.stdout)
+    assert {(Path(item["file"]).name, item["code"]) for item in found} == {
+        ("a_dead_link.yaml", "unreadable"),
+        ("b.yaml", "missing-key"),
+    }
+
+
+def test_a_folder_is_no_spec_to_compile(hfspec: Run, tmp_path: Path) -> None:
+    done = hfspec("compile", tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is a folder" in done.stderr
+
+
+def test_what_follows_the_folder_of_predict_is_the_predictors_own(hfspec: Run) -> None:
+    done = hfspec("predict", "absent", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--params" in done.stdout
+    refused = hfspec("predict", "--json", "-", "absent")
+    assert refused.returncode == 2
+    assert "--json" in refused.stderr
 
 
 def test_validate_of_good_specs_says_so(hfspec: Run, spec: Path) -> None:

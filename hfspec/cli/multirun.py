@@ -1,0 +1,73 @@
+"""What a multirun makes: every combination checked before the first is compiled, and a place for each of its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from hfspec.errors import SpecError, UsageError
+
+# A file name may have 255 bytes; a compile works in a folder beside its target whose name is a little longer.
+MAX_NAME_BYTES = 150
+
+
+def targets(spec: Path, overrides: Sequence[str], output: Path | None) -> list[tuple[Path, list[str]]]:
+    """Where each combination of a sweep goes, and its overrides; each combination once, in Hydra's order.
+
+    A folder named for its overrides below ``output``; without one, ``build/<name>,<overrides>`` beside the artifact
+    that a plain compile makes. Raises SpecError with the problems of all combinations, and UsageError where
+    ``output`` is an artifact itself.
+    """
+    from hfspec.language import composition
+
+    if output is not None and (output / "artifact.json").exists():
+        raise UsageError(f"{output} is an artifact; a multirun puts several below a folder: choose another --output")
+    combinations = [list(each) for each in dict.fromkeys(map(tuple, composition.sweep(spec, overrides)))]
+    defaults = _default_targets(spec, combinations)
+    own = _distinct(combinations)
+    places = [
+        (output / (name or "default")) if output else place.with_name(f"{place.name},{name}" if name else place.name)
+        for place, name in zip(defaults, own, strict=True)
+    ]
+    return list(zip(places, combinations, strict=True))
+
+
+def _default_targets(spec: Path, combinations: list[list[str]]) -> list[Path]:
+    from hfspec import compiler
+
+    found, places = {}, []
+    for combination in combinations:
+        try:
+            places.append(compiler.default_target(spec, combination))
+        except SpecError as error:
+            found.update(dict.fromkeys(error.problems))
+    if found:
+        raise SpecError(list(found))
+    return places
+
+
+def _distinct(combinations: list[list[str]]) -> list[str]:
+    """A name for each, of the overrides in which it differs from the others: ``dtype=bfloat16,model_config.top_k=3``.
+
+    Those that come out alike, or too long for a file name, end in a digest of their overrides.
+    """
+    shared = set(combinations[0]).intersection(*combinations) if len(combinations) > 1 else set()
+    texts = [",".join(override for override in each if override not in shared) for each in combinations]
+    names = [_file_name(text) for text in texts]
+    alike = Counter(name.casefold() for name in names)
+    return [
+        name if alike[name.casefold()] == 1 and len(name.encode()) <= MAX_NAME_BYTES else _shortened(name, text)
+        for name, text in zip(names, texts, strict=True)
+    ]
+
+
+def _file_name(text: str) -> str:
+    """With ``_`` for what a file name cannot hold, or a shell would take for something of its own."""
+    return "".join(character if character.isalnum() or character in "=,._+-" else "_" for character in text)
+
+
+def _shortened(name: str, text: str) -> str:
+    kept = name.encode()[: MAX_NAME_BYTES - 9].decode(errors="ignore")
+    return f"{kept}-{sha256(text.encode(errors='surrogateescape')).hexdigest()[:8]}"
