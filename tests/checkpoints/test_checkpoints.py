@@ -21,7 +21,7 @@ CLASSIFIERS = [
     "bart-mnli",
     "bert-nli",
 ]
-GENERATORS = ["gpt2", "gpt2-sharded", "llama-chat", "dolly"]
+GENERATORS = ["gpt2", "gpt2-sharded", "llama-chat", "qwen-chat", "phi3-chat", "dialogpt", "dolly"]
 
 
 def digest(folder):
