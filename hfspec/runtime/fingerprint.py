@@ -18,7 +18,7 @@ from hfspec.runtime.prompts import Prompts
 from hfspec.runtime.quantization import RANGES, SCALED
 from hfspec.runtime.sentence_modules import own_settings
 from hfspec.runtime.sentence_modules import settings as stated
-from hfspec.runtime.settings import PREDICT, SIGNATURE, Settings, fixed_layers
+from hfspec.runtime.settings import PREDICT, REQUEST, SIGNATURE, Settings, fixed_layers
 from hfspec.tasks.task import Task
 
 SHAPING = ("max_active_dims", "normalize_embeddings", "precision", "truncate_dim")
@@ -66,6 +66,6 @@ def check(expected: str | None, found: str | None) -> None:
 def _fixed(settings: Settings, prompts: Prompts) -> str:
     """The prompt put before every text; none where callers choose it, or where it follows from the role."""
     choice = prompts.choice(settings)
-    if choice in {"", "role"} or settings.origin(choice) in {SIGNATURE, PREDICT}:
+    if choice in {"", "role"} or settings.origin(choice) in {SIGNATURE, PREDICT, REQUEST}:
         return ""
     return prompts.text(settings)

@@ -114,12 +114,12 @@ class OpenAIEmbeddings(SentenceEmbedding):
             return self._object(results[0])
         return [self._object(reply) for reply in results]
 
-    def full(self, results: Sequence[Any], settings: Settings) -> list[dict[str, Any]]:
-        vectors = [vector for reply in results for vector in reply]
-        known = super().full([vector.embedded for vector in vectors], settings)
+    def full(self, results: Sequence[Any], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002 - as above
         return [
             {"request": vector.part.request.row, "index": vector.part.index, **more}
-            for vector, more in zip(vectors, known, strict=True)
+            for reply in results
+            for vector in reply
+            for more in super(OpenAIEmbeddings, self).full([vector.embedded], vector.part.settings)
         ]
 
     def _object(self, reply: Reply) -> dict[str, Any]:
@@ -134,7 +134,8 @@ class OpenAIEmbeddings(SentenceEmbedding):
             for vector in reply
         ]
         counts = {"prompt_tokens": tokens, "total_tokens": tokens}
-        return {"object": "list", "data": data, "model": self.name, "usage": counts}
+        mark = self.mark(reply[0].part.settings)
+        return {"object": "list", "data": data, "model": self.name, "usage": counts, "fingerprint": mark}
 
 
 def _texts(request: Request) -> list[str]:

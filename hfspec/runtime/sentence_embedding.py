@@ -61,8 +61,12 @@ class SentenceEmbedding(SentenceFamily):
         return np.stack([result.vector for result in results])
 
     def full(self, results: Sequence[Embedded], settings: Settings) -> list[dict[str, Any]]:
-        mark = fingerprint(self.place.manifest.space or "", self.place.dtype, settings, self.prompts)
+        mark = self.mark(settings)
         return [
             {"embedding": row.vector, "tokens": row.tokens, "truncated": row.cut, "fingerprint": mark}
             for row in results
         ]
+
+    def mark(self, settings: Settings) -> str:
+        """The fingerprint of the space that embeddings made with these settings are of."""
+        return fingerprint(self.place.manifest.space or "", self.place.dtype, settings, self.prompts)

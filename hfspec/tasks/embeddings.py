@@ -22,6 +22,7 @@ SENTENCE_TRANSFORMERS = Task(
     output_words="an object with a list of embeddings for one request, a list of such objects for a list",
     full_words="list of dicts, one a text: request, index, and what feature-extraction knows of it",
     kind="dense",
+    embeds=True,
     settings=sentence_embedding.TASK.settings,
     runner="hfspec.runtime.openai_embeddings:OpenAIEmbeddings",
 )

@@ -47,7 +47,7 @@ ALIASES = MappingProxyType(
 NOT_YET = MappingProxyType(
     {
         "transformers": (),
-        "sentence-transformers": ("sentence-similarity",),
+        "sentence-transformers": (),
     }
 )
 TRANSLATION_NAME = re.compile(r"translation_[A-Za-z]+_to_[A-Za-z]+")

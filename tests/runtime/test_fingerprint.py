@@ -250,6 +250,15 @@ def test_a_call_that_asks_for_another_space_says_so(checkpoint, compiled):
     assert len(cut["embedding"]) == 7
 
 
+@pytest.mark.parametrize("library", ["sentence-transformers", "transformers"])
+def test_openai_responses_carry_it(checkpoint, compiled, artifact, library):
+    predictor = hfspec.load(compiled(checkpoint("st-dense"), "llm/v1/embeddings", library=library))
+    assert predictor.fingerprint == mark(artifact("st-dense"))  # the same space, asked for by another task
+    whole = predictor.predict({"input": [PLAIN, "b"]})
+    cut = predictor.predict({"input": PLAIN, "dimensions": 7})
+    assert whole["fingerprint"] == predictor.fingerprint != cut["fingerprint"]
+
+
 def test_load_refuses_another_space_before_the_model_is_loaded(artifact, tmp_path, monkeypatch):
     from hfspec.runtime import parts
 
