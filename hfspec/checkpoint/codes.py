@@ -25,6 +25,7 @@ CODES = MappingProxyType(
         "unknown-architecture": "An architecture that the installed library does not have.",
         "unknown-language": "A language that the checkpoint does not translate from or into.",
         "unknown-prompt": "A prompt named in the spec that the checkpoint does not have.",
+        "unknown-option": "An option that a component does not have.",
         "unsafe-path": "A file of a source whose name cannot be carried along safely.",
         "vocabulary-too-large": "A tokenizer with more tokens than the model has embeddings.",
         "wrong-shape": "A tensor of another shape than the config makes it.",

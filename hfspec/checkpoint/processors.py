@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tempfile
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.errors import SpecError
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.tasks.task import PROCESSED, PROCESSOR
 
@@ -38,7 +40,25 @@ def processor_class(files: SourceFiles, name: str, options: FrozenDict) -> str:
             if files.has(path):
                 (Path(place) / path).parent.mkdir(parents=True, exist_ok=True)
                 (Path(place) / path).symlink_to(files.reader.small(path).absolute())
-        return type(_load(files, place, name, options)).__name__
+        loaded = _load(files, place, name, options)
+    if files.key == ("components", name):
+        _refuse_unknown(files, name, loaded, options)
+    return type(loaded).__name__
+
+
+def _refuse_unknown(files: SourceFiles, name: str, loaded: Any, options: FrozenDict) -> None:
+    """The library leaves out, without a word, an option that a component does not have."""
+    holders = [getattr(loaded, part) for part in PROCESSED] if name == PROCESSOR else [loaded]
+    known = sorted({key for holder in holders for key in vars(holder) if not key.startswith("_")})
+    problems = []
+    for option in options:
+        if not any(hasattr(holder, option) for holder in holders):
+            message = f"the {type(loaded).__name__} has no option {option!r}, so it would change nothing"
+            near = get_close_matches(option, known, n=1)
+            at = ("components", name, "options", option)
+            problems.append(files.problem("unknown-option", message, at=at, nearest=near[0] if near else ""))
+    if problems:
+        raise SpecError(tuple(problems))
 
 
 def _load(files: SourceFiles, place: str, name: str, options: FrozenDict) -> Any:

@@ -192,6 +192,30 @@ def test_a_source_whose_parts_are_no_processor(build, checkpoint, bare):
     assert {problem.path for problem in refused.value.problems} == {("components", "processor")}
 
 
+@pytest.mark.parametrize(
+    ("model", "task", "name", "option", "nearest"),
+    [
+        ("wav2vec2-keywords", "audio-classification", "feature_extractor", "do_normalise", "do_normalize"),
+        ("vit", PICTURES, "image_processor", "image_means", "image_mean"),
+        ("whisper", SPEECH, "processor", "dithering", "dither"),
+    ],
+)
+def test_an_option_that_the_component_does_not_have(build, checkpoint, model, task, name, option, nearest):
+    source = {"path": str(checkpoint(model)), "options": {option: 1.0}}
+    with pytest.raises(SpecError) as refused:
+        build(checkpoint(model), task, components={name: source})
+    (problem,) = refused.value.problems
+    assert (problem.code, problem.path) == ("unknown-option", ("components", name, "options", option))
+    assert problem.nearest == nearest
+
+
+def test_a_processors_options_reach_both_its_parts(loaded, checkpoint):
+    options = {"dither": 0.5, "model_max_length": 40}
+    source = {"path": str(checkpoint("whisper")), "options": options}
+    found = loaded("whisper", SPEECH, components={"processor": source}).components()
+    assert (found["feature_extractor"].dither, found["tokenizer"].model_max_length) == (0.5, 40)
+
+
 MODELS = {
     "text-classification": ("bert-sentiment", TEXTS, {"tokenizer"}),
     "token-classification": ("bert-ner", TEXTS, {"tokenizer"}),
