@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from hfspec.checkpoint.settings import STATED
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.ir.frozen import thaw
 from hfspec.ir.problem import KeyPath, Problem
@@ -14,8 +15,6 @@ from hfspec.runtime import quantization
 from hfspec.runtime.prompts import ROLES, Prompts
 from hfspec.runtime.sentence_modules import own_settings
 from hfspec.tasks.task import Task
-
-STATED = "config_sentence_transformers.json"
 
 
 def answer_array(files: SourceFiles, spec: Spec, task: Task, size: int | None) -> Tensor | None:
@@ -28,6 +27,11 @@ def answer_array(files: SourceFiles, spec: Spec, task: Task, size: int | None) -
         dtype, width = quantization.array(size, _settings(files, spec, task))
         return Tensor(dtype, (-1, width))
     return Tensor(task.outputs.dtype, (-1, size)) if task.kind == "cross-encoder" else None
+
+
+def stated_settings(files: SourceFiles, task: Task) -> dict[str, Any]:
+    """What the checkpoint itself says of the task's settings."""
+    return own_settings(files.json(STATED), task) if task.kind else {}
 
 
 def embedding_problems(files: SourceFiles, spec: Spec, task: Task, size: int | None) -> Iterator[Problem]:
@@ -64,7 +68,7 @@ def embedding_notes(files: SourceFiles, spec: Spec, task: Task) -> Iterator[str]
 
 def _settings(files: SourceFiles, spec: Spec, task: Task) -> dict[str, Any]:
     """The settings in force in a call without params."""
-    own = own_settings(files.json(STATED), task)
+    own = stated_settings(files, task)
     defaults = {name: param.default for name, param in spec.signature.params.items()}
     return {**own, **thaw(spec.inference), **defaults}
 

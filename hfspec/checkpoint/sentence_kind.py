@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from hfspec.checkpoint.settings import STATED
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.tasks import table
 from hfspec.tasks.task import Task
 
-STATED = "config_sentence_transformers.json"
 # The library's class, as the checkpoint states it -> kind.
 CLASSES = {
     "SentenceTransformer": "dense",

@@ -17,6 +17,7 @@ from hfspec.tasks.task import Task
 GENERATION_CONFIG = "generation_config.json"
 SEQ2SEQ = "AutoModelForSeq2SeqLM"
 OUR_DEFAULT = "hfspec default"
+STATED = "config_sentence_transformers.json"
 TASK_PARAMS = "task_specific_params of config.json"
 # A default gives way when one of these is said, since they decide the same thing.
 GIVES_WAY = {"max_new_tokens": ("max_length", "max_time", "max_tokens")}
@@ -73,6 +74,7 @@ def setting_rows(
     specific: Mapping[str, Any],
     defaults: FrozenDict,
     *,
+    stated: Mapping[str, Any],
     stored_dtype: str,
 ) -> tuple[SettingRow, ...]:
     """The rows of the plan: the deployment's own keys first, then the inference settings by name."""
@@ -80,6 +82,7 @@ def setting_rows(
         **{key: SettingRow(key, defaults[key], OUR_DEFAULT) for key in defaults},
         **{key: SettingRow(key, generation[key], GENERATION_CONFIG) for key in generation},
         **{key: SettingRow(key, specific[key], TASK_PARAMS) for key in specific},
+        **{key: SettingRow(key, stated[key], STATED) for key in stated},
         **{key: SettingRow(key, spec.inference[key], _origin(tree, ("model_config", key))) for key in spec.inference},
     }
     params = tuple(

@@ -8,7 +8,7 @@ from typing import Any
 
 from hfspec.checkpoint.card import card, card_files, licence
 from hfspec.checkpoint.config_rewrite import says, with_dtype
-from hfspec.checkpoint.embedding import answer_array, embedding_notes, embedding_problems
+from hfspec.checkpoint.embedding import answer_array, embedding_notes, embedding_problems, stated_settings
 from hfspec.checkpoint.examination import Examined, examine
 from hfspec.checkpoint.requirements import requirement_lines, versions
 from hfspec.checkpoint.settings import (
@@ -79,7 +79,15 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
         parameters=sum(parameters(group) for group in found.groups),
         weight_bytes=size,
         memory_bytes=_memory(found, main) if found.fit else size,
-        settings=setting_rows(tree, spec, generation, specific, defaults, stored_dtype=found.dtype),
+        settings=setting_rows(
+            tree,
+            spec,
+            generation,
+            specific,
+            defaults,
+            stated=stated_settings(model, task),
+            stored_dtype=found.dtype,
+        ),
         requirements=requirement_lines(libraries),
         versions=libraries,
         metadata=spec.metadata,

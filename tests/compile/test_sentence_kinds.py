@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+import hfspec
 from tests.compile.conftest import write_spec
 from tests.compile.test_plan import change_json, refusal
 
@@ -74,3 +75,20 @@ def test_a_cross_encoder_that_reads_a_language_models_logits_is_refused(own_copy
     (model / "modules.json").write_text(json.dumps(modules))
     spec = write_spec(tmp_path / "s", model, library="sentence-transformers", task="text-ranking")
     assert "a sequence classifier alone" in str(refusal(spec))
+
+
+def test_the_plan_shows_what_the_checkpoint_says_of_the_settings(spec_for):
+    spec = spec_for("splade-sum", library="sentence-transformers", task="sparse-embedding")
+    rows = {row.key: (row.value, row.origin) for row in hfspec.plan(spec).settings}
+    assert rows["max_active_dims"] == (40, "config_sentence_transformers.json")
+    assert rows["prompt_name"] == ("document", "config_sentence_transformers.json")
+    over = {row.key: row.value for row in hfspec.plan(spec, ["model_config.max_active_dims=3"]).settings}
+    assert over["max_active_dims"] == 3
+
+
+def test_the_plan_says_which_prompt_a_role_takes_where_the_library_takes_none(own_copy, tmp_path):
+    model = own_copy("st-dense")
+    change_json(model / "config_sentence_transformers.json", prompts={"query": "q: ", "passage": "p: "})
+    keys = {"library": "sentence-transformers", "task": "feature-extraction", "model_config": {"role": "document"}}
+    (note,) = [note for note in hfspec.plan(write_spec(tmp_path / "s", model, **keys)).notes if "role" in note]
+    assert "'passage'" in note
