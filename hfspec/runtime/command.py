@@ -32,7 +32,8 @@ def main(folder: Path, argv: Sequence[str]) -> int:
         out = sys.stdout.buffer
         with contextlib.redirect_stdout(sys.stderr):
             for line in _lines(folder, arguments):
-                _write(out, line)
+                if not _write(out, line):
+                    break
     except HfspecError as error:
         return _fail(str(error), _exit_code(error))
     except KeyboardInterrupt:
@@ -125,10 +126,12 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def _write(out: IO[bytes], line: str) -> None:
-    """UTF-8 whatever the locale; a reader that has gone away is no failure."""
+def _write(out: IO[bytes], line: str) -> bool:
+    """UTF-8 whatever the locale; False, which is no failure, when the reader has gone away."""
     try:
         out.write(line.encode("utf-8") + b"\n")
         out.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that what is still to be written is silent
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's last flush is silent
+        return False
+    return True

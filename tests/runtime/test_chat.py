@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from itertools import zip_longest
 
 import pytest
@@ -280,6 +282,18 @@ def test_the_command_prints_an_object_or_a_chunk_a_line(build, checkpoint, tmp_p
     assert main(folder, ["--json", str(file)]) == 0
     lines = capsysbinary.readouterr().out.decode().splitlines()
     assert "".join(json.loads(line)["choices"][0]["delta"].get("content", "") for line in lines) == whole
+
+
+def test_a_reader_that_leaves_ends_the_command(build, checkpoint, tmp_path):
+    folder = build(checkpoint("llama-chat"), "llm/v1/chat")
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps({**REQUEST, "max_tokens": 60, "stream": True}), encoding="utf-8")
+    command = [sys.executable, str(folder / "predictor.py"), "--json", str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert json.loads(process.stdout.readline())["object"] == "chat.completion.chunk"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 def test_every_form_of_input(chat, checkpoint):
