@@ -178,3 +178,12 @@ BAD = [
 def test_bad_requests_are_refused_by_row(embed, data, message):
     with pytest.raises(InputError, match=message):
         embed().predict(data)
+
+
+def test_every_answer_says_which_space_it_is_of(embed):
+    predictor = embed()
+    whole, cut = predictor.predict([{"input": TWO}, {"input": TWO, "dimensions": 8}])
+    assert whole["fingerprint"] != cut["fingerprint"]
+    rows = predictor.predict([{"input": TWO[0]}, {"input": TWO[0], "dimensions": 8}], outputs="full")
+    assert [row["fingerprint"] for row in rows] == [whole["fingerprint"], cut["fingerprint"]]
+    assert embed(library="transformers").predict(TWO)["fingerprint"] == whole["fingerprint"]
