@@ -10,6 +10,7 @@ from typing import Any
 
 from hfspec.errors import UsageError
 from hfspec.ir.artifact import Manifest
+from hfspec.runtime import fingerprint
 from hfspec.runtime.family import Family, Place
 from hfspec.runtime.integrity import default_memory, read_manifest, verify_files
 from hfspec.runtime.predictor import Predictor, checked_form
@@ -29,12 +30,14 @@ def load(
     dtype: str | None = None,
     device: str | None = None,
     verify: bool = True,
+    expect_fingerprint: str | None = None,
 ) -> Predictor:
     """The predictor of the artifact in ``folder``. No file of the artifact is executed and no network is used.
 
     ``model_config``: settings that override the spec's. ``outputs``: standard or full, instead of the spec's choice.
     ``dtype``: cast the weights to this while loading (auto: as stored). ``device``: as torch names it; by default a GPU
-    where torch finds one. ``verify=False`` skips checking every byte against the manifest.
+    where torch finds one. ``verify=False`` skips checking every byte against the manifest. ``expect_fingerprint``: that
+    of the space which the embeddings must be of, checked before the model is loaded, with these settings and dtype.
 
     Raises VerificationError, StorageError, UsageError and, for model_config, ParamsError.
     """
@@ -45,6 +48,8 @@ def load(
     given = load_layer(model_config, task, manifest.signature)
     form = checked_form(manifest.deployment.outputs if outputs is None else outputs)
     place = Place(root, manifest, task, _dtype(dtype, manifest), _device(device))
+    if expect_fingerprint is not None:
+        fingerprint.check(expect_fingerprint, fingerprint.of_artifact(root, manifest, task, given, place.dtype))
     return Predictor(place, _family(task)(place), given, form)
 
 
