@@ -21,6 +21,19 @@ from hfspec.tasks.prompt_template import prompt_template
 from hfspec.tasks.task import PROCESSOR, Task
 
 LATER = "It is part of the language and comes with a later version; remove it for now."
+# Words of from_pretrained that are no options of what it makes.
+HOW_TO_LOAD = frozenset(
+    [
+        "cache_dir",
+        "code_revision",
+        "force_download",
+        "local_files_only",
+        "revision",
+        "subfolder",
+        "token",
+        "trust_remote_code",
+    ]
+)
 FREE_FORM = ("input_example", "golden", "metadata")
 
 
@@ -93,6 +106,7 @@ def _components(tree: Tree, task: Task | None) -> Iterator[Problem]:
     if task is None or not isinstance(components, Mapping):
         return
     given = [name for name in components if name in models.Components.model_fields and components[name] is not None]
+    yield from _reserved(tree, components, given)
     for name in given:
         if name not in task.replaceable:
             path: KeyPath = ("components", name)
@@ -105,6 +119,15 @@ def _components(tree: Tree, task: Task | None) -> Iterator[Problem]:
         message = f"The processor brings its own {' and '.join(parts).replace('_', ' ')}, given here as well."
         remedy = f"Keep `{PROCESSOR}`, or give {' and '.join(f'`{name}`' for name in task.components)} instead."
         yield Problem("conflict", message, tree.origin(path), path, remedy=remedy)
+
+
+def _reserved(tree: Tree, components: Mapping[str, Any], given: list[str]) -> Iterator[Problem]:
+    for name in given:
+        options = components[name].get("options") if isinstance(components[name], Mapping) else None
+        for option in sorted(HOW_TO_LOAD & set(options)) if isinstance(options, Mapping) else ():
+            path: KeyPath = ("components", name, "options", option)
+            message = f"`{option}` says how a component is fetched, which is not among its own options."
+            yield Problem("dead-key", message, tree.origin(path), path, remedy="Remove it.")
 
 
 def _names(tree: Tree) -> Iterator[Problem]:
