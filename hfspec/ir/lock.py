@@ -7,6 +7,7 @@ bytes. The JSON Schema is generated from these models (hfspec.locking.schema).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,6 +15,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     PlainSerializer,
     PlainValidator,
@@ -26,7 +28,7 @@ from pydantic import (
 from hfspec.ir.artifact import canonical
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.pins import FilePin
-from hfspec.ir.spec import END, Frozen, Sha256, Text
+from hfspec.ir.spec import END, SHA256_PATTERN, Frozen, Sha256, Text
 
 COMMIT_PATTERN = rf"^[0-9a-f]{{40}}{END}"
 
@@ -44,15 +46,44 @@ def _texts(value: object) -> FrozenDict:
     return FrozenDict(dict(sorted(value.items())))
 
 
+def _digests(value: object) -> FrozenDict:
+    texts = _texts(value)
+    wrong = [name for name, text in texts.items() if not re.match(SHA256_PATTERN, text)]
+    if wrong:
+        raise ValueError(f"a sha256 in hex was expected under {', '.join(wrong)}")
+    return texts
+
+
 def _schema(item: dict[str, Any]) -> WithJsonSchema:
     return WithJsonSchema({"type": "object", "additionalProperties": {"type": "string", **item}})
 
 
-_TextsOf = (PlainValidator(_texts), PlainSerializer(thaw))
+def _number(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a whole number was expected")
+    return value
+
+
+def _sorted(files: tuple[LockedFile, ...]) -> tuple[LockedFile, ...]:
+    paths = [file.path for file in files]
+    if paths != sorted(set(paths)):
+        raise ValueError("files must be sorted by path, each once")
+    return files
+
+
+def _distinct(sources: tuple[LockedSource, ...]) -> tuple[LockedSource, ...]:
+    roles = [source.role for source in sources]
+    if not roles or len(roles) != len(set(roles)):
+        raise ValueError("there is at least one source, and each role has one")
+    return sources
+
+
 Commit: TypeAlias = Annotated[str, Field(pattern=COMMIT_PATTERN)]
 InsidePath: TypeAlias = Annotated[str, Field(min_length=1), AfterValidator(_inside)]
-Versions: TypeAlias = Annotated[FrozenDict, *_TextsOf, _schema({"minLength": 1})]
-Digests: TypeAlias = Annotated[FrozenDict, *_TextsOf, _schema({"pattern": "^[0-9a-f]{64}$"})]
+Versions: TypeAlias = Annotated[FrozenDict, PlainValidator(_texts), PlainSerializer(thaw), _schema({"minLength": 1})]
+Digests: TypeAlias = Annotated[
+    FrozenDict, PlainValidator(_digests), PlainSerializer(thaw), _schema({"pattern": SHA256_PATTERN})
+]
 
 
 class LockedFile(Frozen):
@@ -73,7 +104,7 @@ class LockedSource(Frozen):
     )
     revision: Text | None = Field(description="The commit, tag or branch as the spec wrote it.")
     commit: Commit | None = Field(description="The commit it stood for; null unless the source is a repository.")
-    files: Annotated[tuple[LockedFile, ...], Strict(False)] = Field(
+    files: Annotated[tuple[LockedFile, ...], Strict(False), AfterValidator(_sorted)] = Field(
         description="Every file that the deployment uses, sorted by path."
     )
 
@@ -83,9 +114,6 @@ class LockedSource(Frozen):
             raise ValueError("a repo has a commit, a path or package has none")
         if self.kind == "path" and PurePosixPath(self.location).is_absolute():
             raise ValueError("an absolute path belongs to one machine")
-        paths = [file.path for file in self.files]
-        if paths != sorted(set(paths)):
-            raise ValueError("files must be sorted by path, each once")
         return self
 
     @property
@@ -97,15 +125,15 @@ class LockedSource(Frozen):
 class Lock(Frozen):
     """Everything one deployment is made of."""
 
-    lock_version: Literal[1] = Field(description="The version of the lock's form.")
+    lock_version: Annotated[Literal[1], BeforeValidator(_number)] = Field(description="The version of the lock's form.")
     name: Text = Field(description="The deployment's name.")
     spec_digest: Sha256 = Field(
         description="sha256 over the spec after composition and overrides, before its revisions became commits."
     )
     library: Text = Field(description="The library that runs the model.")
     task: Text = Field(description="The task by its own name, whatever alias the spec wrote.")
-    sources: Annotated[tuple[LockedSource, ...], Strict(False)] = Field(
-        min_length=1, description="Every source, the model first."
+    sources: Annotated[tuple[LockedSource, ...], Strict(False), AfterValidator(_distinct)] = Field(
+        json_schema_extra={"minItems": 1}, description="Every source, the model first."
     )
     chat_templates: Digests = Field(
         description="The chat templates that the deployment's tokenizer has: name -> sha256 of the text in UTF-8."
@@ -114,13 +142,6 @@ class Lock(Frozen):
         description="sha256 of the model's generation_config.json; null when it has none."
     )
     versions: Versions = Field(description="The versions of Python and packages that the artifact is planned for.")
-
-    @model_validator(mode="after")
-    def _distinct(self) -> Lock:
-        roles = [source.role for source in self.sources]
-        if len(roles) != len(set(roles)):
-            raise ValueError("each role has one source")
-        return self
 
     def source(self, role: str) -> LockedSource | None:
         """The source of a role, None when the lock has none."""
