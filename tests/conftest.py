@@ -13,6 +13,8 @@ from tests.hub.server import Hub
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# One thread a process: the workers share the cores, and tiny models gain nothing from more.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The hub's client reads these when it is imported: the developer's own token and settings stay out of the tests.
 os.environ["HF_TOKEN_PATH"] = os.devnull
 for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
