@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hfspec.compiler import check_lock, compile, load_spec, lock, plan, validate, verify  # noqa: A004
     from hfspec.comparison.diff import diff
+    from hfspec.compiler import check_lock, compile, load_spec, lock, plan, validate, verify  # noqa: A004
     from hfspec.runtime.load import load
 
 __version__ = "0.1.0"
