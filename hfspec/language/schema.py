@@ -22,26 +22,31 @@ from hfspec.tasks.task import Task
 SCHEMA_ID = "https://hfspec.dev/schemas/spec.schema.json"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SCALAR = {"type": ["string", "number", "boolean"]}
+_HEAD = {
+    "$schema": DIALECT,
+    "$id": SCHEMA_ID,
+    "title": "hfspec spec",
+    "description": "The deployment of one Hugging Face model.",
+    "type": "object",
+}
 
 
 @cache
 def spec_schema() -> dict[str, Any]:
     """The schema of a spec file: a whole one, or one laid over others with ``defaults:``. Not to be changed."""
-    definitions = _definitions()
-    for library, model in models.VARIANTS.items():
-        rules = list(_task_rules(library, definitions))
-        definitions[model.__name__]["allOf"] = rules
-    return {
-        "$schema": DIALECT,
-        "$id": SCHEMA_ID,
-        "title": "hfspec spec",
-        "description": "The deployment of one Hugging Face model.",
-        "type": "object",
-        "if": {"required": ["defaults"]},
-        "then": {"$ref": "#/$defs/LayeredSpec"},
-        "else": {"required": ["library"], "properties": {"library": _libraries()}, "allOf": list(_variants())},
-        "$defs": definitions,
-    }
+    whole = _whole()
+    condition = {"if": {"required": ["defaults"]}, "then": {"$ref": "#/$defs/LayeredSpec"}, "else": whole}
+    return {**_HEAD, **condition, "$defs": _definitions(layered=True)}
+
+
+@cache
+def composed_schema() -> dict[str, Any]:
+    """The schema of a composed spec, which has no ``defaults`` left; a third of the work. Not to be changed."""
+    return {**_HEAD, **_whole(), "$defs": _definitions(layered=False)}
+
+
+def _whole() -> dict[str, Any]:
+    return {"required": ["library"], "properties": {"library": _libraries()}, "allOf": list(_variants())}
 
 
 def schema_text() -> str:
@@ -65,27 +70,23 @@ def _when(properties: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
     return {"if": {"required": list(properties), "properties": properties}, "then": then}
 
 
-def _definitions() -> dict[str, Any]:
-    wanted: list[Any] = [
-        *models.VARIANTS.values(),
-        models.SpecBase,
-        models.Param,
-        layered_spec(),
-        layered_model(models.Param),
-    ]
+def _definitions(*, layered: bool) -> dict[str, Any]:
+    wanted: list[Any] = [*models.VARIANTS.values(), models.SpecBase, models.Param]
+    if layered:
+        wanted += [layered_spec(), layered_model(models.Param)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PydanticJsonSchemaWarning)  # a FrozenDict default is shown as {} below
         _, generated = models_json_schema([(model, "validation") for model in wanted], by_alias=True)
     definitions = {name: _tidied(definition) for name, definition in sorted(generated["$defs"].items())}
-    for prefix in ("", "Layered"):
+    for prefix in ("", "Layered") if layered else ("",):
         signature = definitions[f"{prefix}Signature"]["properties"]
         signature["params"]["additionalProperties"] = _param_schema(prefix)
-        trust = definitions[f"{prefix}SpecBase" if not prefix else "LayeredSpec"]["properties"]["trust_remote_code"]
-        trust.update(_false_or_list(trust))
-    for model in models.VARIANTS.values():
-        trust = definitions[model.__name__]["properties"]["trust_remote_code"]
+    for name in (*(model.__name__ for model in models.VARIANTS.values()), "SpecBase", *["LayeredSpec"] * layered):
+        trust = definitions[name]["properties"]["trust_remote_code"]
         trust.update(_false_or_list(trust))
     definitions["SpecBase"]["properties"]["library"] = {"description": "The library that runs the model."}
+    for library, model in models.VARIANTS.items():
+        definitions[model.__name__]["allOf"] = list(_task_rules(library, definitions))
     return definitions
 
 

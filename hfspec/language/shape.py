@@ -13,7 +13,7 @@ from hfspec.ir.frozen import thaw
 from hfspec.ir.problem import KeyPath, Origin, Problem, dotted
 from hfspec.ir.tree import Tree
 from hfspec.language.provenance import MISSING
-from hfspec.language.schema import spec_schema
+from hfspec.language.schema import composed_schema
 from hfspec.tasks import table
 
 ARTICLES = {
@@ -48,7 +48,7 @@ def _is_said_better(error: Any) -> bool:
 def _validator() -> Any:
     from jsonschema import Draft202012Validator
 
-    return Draft202012Validator(spec_schema())
+    return Draft202012Validator(composed_schema())
 
 
 def _translate(error: Any, tree: Tree) -> Iterator[Problem]:
@@ -104,7 +104,7 @@ def _missing(tree: Tree, path: KeyPath, key: str, error: Any) -> Problem:
             (*path, "revision"),
             remedy="Give `repo`, or remove `revision`.",
         )
-    expected = ", ".join(spec_schema()["else"]["properties"]["library"]["enum"]) if key == "library" else ""
+    expected = ", ".join(composed_schema()["properties"]["library"]["enum"]) if key == "library" else ""
     return Problem(
         "missing-key",
         f"The key `{key}` is missing.",

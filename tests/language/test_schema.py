@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, currently_in_test_context, given, note, sett
 from jsonschema import Draft202012Validator
 
 from hfspec.language.model import parse_document, parse_layered
-from hfspec.language.schema import schema_text, spec_schema
+from hfspec.language.schema import composed_schema, schema_text, spec_schema
 from hfspec.tasks import table
 from tests.language.documents import layered, mutated, specs
 
@@ -164,3 +164,10 @@ def test_variants_are_told_apart_without_a_choice_between_them() -> None:
 def test_the_file_in_the_tree_is_up_to_date() -> None:
     written = (ROOT / "schemas/spec.schema.json").read_text(encoding="utf-8")
     assert written == schema_text(), "run `hfspec schema` and commit the result"
+
+
+def test_what_checks_a_composed_spec_is_the_published_schema_without_its_layers() -> None:
+    published, composed = spec_schema(), composed_schema()
+    assert {key: composed[key] for key in published["else"]} == published["else"]
+    assert composed["$defs"].items() <= published["$defs"].items()
+    assert not [name for name in composed["$defs"] if name.startswith("Layered")]
