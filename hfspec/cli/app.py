@@ -11,20 +11,21 @@ from typing import Annotated, NoReturn
 import typer
 
 from hfspec import __version__
-from hfspec.cli import artifact_commands, compile_commands, spec_commands
+from hfspec.cli import artifact_commands, compile_commands, diff_command, lock_commands, schema_commands, spec_commands
 from hfspec.cli.exit_codes import INTERRUPTED, READER_LEFT, WORLD, exit_code
 from hfspec.errors import HfspecError, SpecError
 
 app = typer.Typer(
     name="hfspec",
     help="Describe the deployment of a Hugging Face model in YAML, compile it, run it.",
-    epilog="Exit codes: 0 good, 1 the spec is wrong, 2 usage, 3 the world failed (hub, disk), 4 verification failed.",
+    epilog="Exit codes: 0 good, 1 the spec is wrong, 2 usage, 3 the world failed (hub, disk), 4 verification failed, "
+    "5 a lock does not hold.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (spec_commands, compile_commands, artifact_commands):
+for module in (spec_commands, schema_commands, lock_commands, compile_commands, artifact_commands, diff_command):
     module.register(app)
 
 
@@ -37,7 +38,9 @@ def options(version: Annotated[bool, typer.Option("--version", help="Print the v
 
 
 def main() -> None:
-    """Run the command in sys.argv and exit: 0 good, 1 spec wrong, 2 usage, 3 the world failed, 4 not verified."""
+    """Run the command in sys.argv and exit: 0 good, 1 spec wrong, 2 usage, 3 the world failed, 4 not verified,
+    5 a lock does not hold.
+    """
     _print_anything()
     try:
         code = _run()

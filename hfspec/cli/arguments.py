@@ -29,3 +29,6 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY=VALUE", help="Hydra overrides: any key of the schema, whether or not the file has it."),
 ]
+Locked = Annotated[
+    bool, typer.Option("--locked", help="Take exactly what SPEC.lock says, and refuse whatever differs from it.")
+]

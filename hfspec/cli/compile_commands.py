@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hfspec.cli.arguments import Format, Overrides, SpecFile
+from hfspec.cli.arguments import Format, Locked, Overrides, SpecFile
 from hfspec.cli.progress import for_terminal
 from hfspec.errors import UsageError
 
@@ -22,13 +22,14 @@ def register(app: typer.Typer) -> None:
 def plan(
     spec: SpecFile,
     overrides: Overrides = None,
+    locked: Locked = False,
     format: Annotated[Format, typer.Option(help="text for a person, json for a program.")] = Format.text,  # noqa: A002
 ) -> None:
     """Show what compile would build; reads headers and small files, never weights, and writes nothing."""
     from hfspec import compiler
     from hfspec.report.plan import render
 
-    print(render(compiler.plan(spec, overrides or ()), format.value))
+    print(render(compiler.plan(spec, overrides or (), locked=locked), format.value))
 
 
 def compile(  # noqa: A001 - the command's name
@@ -55,6 +56,7 @@ def compile(  # noqa: A001 - the command's name
     run: Annotated[
         bool, typer.Option("--run/--no-run", help="Run the emitted predictor on input_example before it is kept.")
     ] = True,
+    locked: Locked = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
     """Compile a spec into an artifact; the last line printed is the artifact's path."""
@@ -65,7 +67,7 @@ def compile(  # noqa: A001 - the command's name
 
     for target, combination in _targets(spec, overrides or [], output, multirun=multirun):
         artifact = compiler.compile(
-            spec, output=target, overrides=combination, run=run, progress=for_terminal(quiet=quiet)
+            spec, output=target, overrides=combination, run=run, locked=locked, progress=for_terminal(quiet=quiet)
         )
         print(artifact.path, flush=True)
 

@@ -1,10 +1,13 @@
-"""Errors as exit codes: 0 good, 1 the spec is wrong, 2 usage, 3 the world failed, 4 verification failed."""
+"""Errors as exit codes.
+
+0 good, 1 the spec is wrong, 2 usage, 3 the world failed, 4 verification failed, 5 a lock does not hold.
+"""
 
 from __future__ import annotations
 
-from hfspec.errors import HfspecError, PredictionError, SpecError, UsageError, VerificationError, WorldError
+from hfspec.errors import HfspecError, LockError, PredictionError, SpecError, UsageError, VerificationError, WorldError
 
-SPEC_WRONG, USAGE, WORLD, VERIFICATION = 1, 2, 3, 4
+SPEC_WRONG, USAGE, WORLD, VERIFICATION, LOCK = 1, 2, 3, 4, 5
 # As a shell counts a process that SIGINT or SIGPIPE ended.
 INTERRUPTED, READER_LEFT = 130, 141
 _CODES: tuple[tuple[type[HfspecError], int], ...] = (
@@ -13,6 +16,7 @@ _CODES: tuple[tuple[type[HfspecError], int], ...] = (
     (PredictionError, USAGE),
     (WorldError, WORLD),
     (VerificationError, VERIFICATION),
+    (LockError, LOCK),
 )
 
 

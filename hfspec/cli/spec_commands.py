@@ -1,4 +1,4 @@
-"""init, validate, schema: what can be done with a spec alone."""
+"""init and validate: what can be done with a spec alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(short_help="Write a small spec to begin with.")(init)
     app.command(short_help="Report every problem of specs.")(validate)
-    app.command(short_help="Write the JSON Schema of specs.")(schema)
 
 
 def init(
@@ -87,29 +86,3 @@ def _problems(file: Path) -> Sequence[Problem]:
         return compiler.validate(file)
     except UsageError as error:
         return [unreadable(file, error)]
-
-
-def schema(
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write it; - for stdout.")
-    ] = Path("schemas/spec.schema.json"),
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail when the file differs.")] = False,
-) -> None:
-    """Write the JSON Schema of specs, for editors and other tools."""
-    from hfspec.language.schema import schema_text
-
-    text = schema_text()
-    if str(output) == "-":
-        print(text, end="")
-    elif check:
-        _compare(output, text)
-    else:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text, encoding="utf-8")
-        print(output)
-
-
-def _compare(output: Path, text: str) -> None:
-    if not output.is_file() or output.read_text(encoding="utf-8") != text:
-        raise UsageError(f"{output} is not what this version generates; run `hfspec schema` and commit the result")
-    print(f"{output} is up to date")
