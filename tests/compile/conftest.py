@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import hfspec
 from hfspec.ir.artifact import Artifact
+from tests.compile.forks import ForkServer
 
 TASKS = {
     "gpt2": "text-generation",
@@ -62,6 +64,14 @@ def compiled(shared_folder: Path, checkpoint: Callable[[str], Path]) -> Callable
 def copied(tmp_path: Path, compiled: Callable[[str], Artifact]) -> Callable[[str], Path]:
     """``copied(name)``: a copy of a tiny checkpoint's artifact that the test may break."""
     return lambda name: Path(shutil.copytree(compiled(name).path, tmp_path / f"artifact-{name}"))
+
+
+@pytest.fixture(scope="session")
+def forks(shared_folder: Path, checkpoint: Callable[[str], Path]) -> Iterator[ForkServer]:
+    """A process that runs scripts in forks of itself."""
+    server = ForkServer(write_spec(shared_folder / f"warm-{os.getpid()}", checkpoint("bert-sentiment")))
+    yield server
+    server.close()
 
 
 @pytest.fixture

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,118 +11,67 @@ import hfspec
 from hfspec.ir.progress import Silent
 from tests.compile.conftest import tree_of, write_spec
 
-# Imports once and forks for each compile, so that signals arrive during the compile and not during imports.
-PREPARED = """
-import contextlib, json, os, random, resource, signal, sys, time
-import hfspec, transformers
-spec, target = sys.argv[1:3]
 
-def start(*overrides):
-    child = os.fork()
-    if child:
-        return child
-    code = 9
-    try:
-        hfspec.compile(spec, output=target, overrides=overrides)
-        code = 0
-    except hfspec.StorageError as error:
-        print(error, flush=True)
-        code = 3
-    except BaseException as error:
-        code = 7
-    finally:
-        os._exit(code)
-
-def ended(child):
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-def held():
-    return hfspec.verify(target).digest if os.path.lexists(target) else None
-
-def beside():
-    return sorted(set(os.listdir(os.path.dirname(target))) - {os.path.basename(target)})
-
-hfspec.plan(spec)  # warms up what is imported late
-"""
-
-
-def forked(script: str, spec: Path, target: Path) -> list:
-    """What the script, run after PREPARED, prints as JSON on its last line."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(
-        [sys.executable, "-c", PREPARED + script, str(spec), str(target)],
-        check=True,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
-    )
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def test_killed_at_twenty_moments(spec_for, tmp_path):
-    """Half of the kills fall on a first compile, half on one that replaces an artifact."""
+def test_killed_at_twenty_moments(forks, spec_for, tmp_path):
+    """At deeds from the first to the last that a compile does at its target; half of them on a first compile."""
     script = """
-random.seed(2)
-began = time.monotonic()
+CAST = ("dtype=float16", "max_shard_size=4KB")
 assert ended(start()) == 0
-lasts = time.monotonic() - began
 first = held()
-assert ended(start("dtype=float16", "max_shard_size=4KB")) == 0
-second = held()
+assert ended(start(*CAST)) == 0
+second, last = held(), deeds()
 seen = []
 for number in range(20):
     if number == 10:
-        import shutil
         shutil.rmtree(target)
-    overrides = () if number % 2 else ("dtype=float16", "max_shard_size=4KB")
-    child = start(*overrides)
-    time.sleep(lasts * (number % 10 + random.random()) / 10)
-    os.kill(child, signal.SIGKILL)
-    seen.append([ended(child), held() in ((first, second) if number < 10 else (None, first, second))])
-last = ended(start())
-print(json.dumps([seen, last, held() == first, first != second, beside()]))
+    overrides = () if number % 2 else CAST
+    child = start(*overrides, at=1 + (last - 1) * (number % 10) // 9 if number % 2 == 0 else None)
+    if number % 2:
+        time.sleep(0.02 * number)
+        os.kill(child, signal.SIGKILL)
+    code = ended(child)
+    allowed = (first, second) if number < 10 else (None, first, second)
+    seen.append([number, code, code == -9 or number % 2 == 1, held() in allowed])
+again = ended(start())
+print(json.dumps([seen, again, held() == first, first != second, beside()]))
 """
-    seen, last, right, differ, beside = forked(script, spec_for("bert-sentiment"), tmp_path / "out" / "target")
-    assert all(good for _, good in seen)
-    assert sum(code == -9 for code, _ in seen) >= 5
-    assert (last, right, differ, beside) == (0, True, True, [])
+    seen, *after = forks.run(script, spec_for("bert-sentiment"), tmp_path / "out" / "target")
+    assert [kill for kill in seen if not (kill[2] and kill[3])] == []
+    assert after == [0, True, True, []]
 
 
-def test_asked_to_stop(spec_for, tmp_path):
-    """As soon as the staging folder appears, and a random moment later."""
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_asked_to_stop(name, forks, spec_for, tmp_path):
+    """At any deed, those of cleaning up after the exchange included; nothing is left beside a whole artifact."""
     script = """
-random.seed(3)
+CAST = ("dtype=float16", "max_shard_size=4KB")
 assert ended(start()) == 0
-codes = []
-for number in range(16):
-    child = start("max_shard_size=4KB", "dtype=float16")
-    while not beside():
-        assert os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
-    time.sleep(random.random() * 0.02 * (number // 4))
-    os.kill(child, signal.SIGTERM if number % 2 else signal.SIGINT)
-    codes.append(ended(child))
-    assert beside() == [], (number, codes, beside())
-print(json.dumps([codes, held() is not None]))
+old = held()
+assert ended(start(*CAST)) == 0
+new, last = held(), deeds()
+seen = []
+for number in range(6):
+    code = ended(start(*CAST, at=1 + (last - 1) * number // 5, signal=signal.NAME))
+    seen.append([number, code, held() in (old, new), beside()])
+print(json.dumps(seen))
 """
-    codes, whole = forked(script, spec_for("bert-sentiment"), tmp_path / "out" / "target")
-    assert 7 in codes
-    assert set(codes) <= {0, 7}
-    assert whole
+    seen = forks.run(script.replace("NAME", name), spec_for("bert-sentiment"), tmp_path / "out" / "target")
+    assert all((code, whole, beside) == (7, True, []) for _, code, whole, beside in seen), seen
 
 
-def test_two_compiles_of_one_target(spec_for, tmp_path):
+def test_two_compiles_of_one_target(forks, spec_for, tmp_path):
     script = """
 codes = []
-for _ in range(5):
+for _ in range(3):
     children = [start(), start("dtype=float16"), start("max_shard_size=4KB")]
     codes += [ended(child) for child in children]
     assert held()
 print(json.dumps([codes, beside()]))
 """
-    assert forked(script, spec_for("bert-sentiment"), tmp_path / "out" / "target") == [[0] * 15, []]
+    assert forks.run(script, spec_for("bert-sentiment"), tmp_path / "out" / "target") == [[0] * 9, []]
 
 
-def test_full_disk(spec_for, tmp_path):
+def test_full_disk(forks, spec_for, tmp_path):
     """An artifact that is there stays; of a first one not even the folders above it are left."""
     script = """
 assert ended(start()) == 0
@@ -137,7 +83,7 @@ place = os.path.dirname(target)
 target = os.path.join(place, "new", "er", "target")
 print(json.dumps([again, kept, ended(start()), os.listdir(place)]))
 """
-    assert forked(script, spec_for("bert-sentiment"), tmp_path / "out" / "target") == [3, True, 3, ["target"]]
+    assert forks.run(script, spec_for("bert-sentiment"), tmp_path / "out" / "target") == [3, True, 3, ["target"]]
 
 
 def test_read_only_parent(spec_for, tmp_path, permissions_enforced):

@@ -18,40 +18,56 @@ os.umask(int(sys.argv[1], 8))
 import hfspec
 print(hfspec.compile(sys.argv[2], overrides=sys.argv[3:]).digest)
 """
+OVERRIDES = ["dtype=bfloat16", "max_shard_size=20KB"]
 
 
-def compiled_in(place: Path, checkpoint: Path, umask: str, **environment: str) -> tuple[str, Path]:
-    """A compile in a process of its own, in a folder of its own; the digest it printed and the artifact."""
+def laid_out(place: Path, checkpoint: Path) -> Path:
+    """A checkpoint, a spec that names it by a relative path, and a folder to work in; the spec."""
     shutil.copytree(checkpoint, place / "models" / checkpoint.name)
-    spec = write_spec(place / "specs", Path("../models") / checkpoint.name, metadata={"b": 1, "a": [2, "ü"]})
-    work = place / "work"
-    work.mkdir()
-    command = [
-        sys.executable,
-        "-c",
-        COMPILE,
-        umask,
-        os.path.relpath(spec, work),
-        "dtype=bfloat16",
-        "max_shard_size=20KB",
-    ]
-    done = subprocess.run(
-        command, cwd=work, env={**os.environ, **environment}, check=True, capture_output=True, text=True
-    )
-    return done.stdout.strip(), work / "build" / "spec"
+    (place / "work").mkdir()
+    return write_spec(place / "specs", Path("../models") / checkpoint.name, metadata={"b": 1, "a": [2, "ü"]})
 
 
-def test_two_compiles_give_the_same_bytes(tmp_path, checkpoint: Callable[[str], Path]):
+def linked(place: Path, checkpoint: Path) -> Path:
+    """The same, its files links into another folder, as in the hub's cache, made in another order, with other times."""
+    snapshot = place / "models" / "snapshots" / ("a" * 40)
+    (place / "models" / "blobs").mkdir(parents=True)
+    snapshot.mkdir(parents=True)
+    for number, path in enumerate(sorted(checkpoint.iterdir(), reverse=True)):
+        blob = place / "models" / "blobs" / str(number)
+        shutil.copy(path, blob)
+        os.utime(blob, (number, number))
+        (snapshot / path.name).symlink_to(f"../../blobs/{number}")
+    (place / "models" / checkpoint.name).symlink_to(snapshot.relative_to(place / "models"))
+    (place / "work").mkdir()
+    return write_spec(place / "specs", Path("../models") / checkpoint.name, metadata={"b": 1, "a": [2, "ü"]})
+
+
+def test_two_compiles_give_the_same_bytes(forks, tmp_path, checkpoint: Callable[[str], Path]):
+    """In a fork of a process with one hash seed, and in a process of its own with everything else."""
     model = checkpoint("bert-sentiment")
-    first, one = compiled_in(tmp_path / "a", model, "022", TZ="UTC", PYTHONHASHSEED="0", LC_ALL="C")
-    second, two = compiled_in(
-        tmp_path / "elsewhere" / "b", model, "077", TZ="Asia/Kathmandu", PYTHONHASHSEED="4711", LC_ALL="C.UTF-8"
+    spec = laid_out(tmp_path / "a", model)
+    script = f"""
+os.umask(0o022)
+os.chdir({str(tmp_path / "a" / "work")!r})
+os.environ.update(TZ="UTC", LC_ALL="C")
+print(json.dumps(hfspec.compile("../specs/spec.yaml", overrides={OVERRIDES!r}).digest))
+"""
+    first = forks.run(script, spec, tmp_path / "a" / "work" / "none")
+    other = linked(tmp_path / "elsewhere" / "b", model)
+    second = subprocess.run(
+        [sys.executable, "-c", COMPILE, "077", other, *OVERRIDES],
+        cwd=tmp_path / "elsewhere" / "b" / "work",
+        env={**os.environ, "TZ": "Asia/Kathmandu", "PYTHONHASHSEED": "4711", "LC_ALL": "C.UTF-8"},
+        check=True,
+        capture_output=True,
+        text=True,
     )
-    assert first == second
+    one, two = tmp_path / "a/work/build/spec", tmp_path / "elsewhere/b/work/build/spec"
     assert tree_of(one) == tree_of(two)
+    assert first == second.stdout.strip() == hfspec.verify(one).digest
     modes = [{path.relative_to(root): path.stat().st_mode for path in root.rglob("*")} for root in (one, two)]
     assert modes[0] == modes[1]
-    assert hfspec.verify(one).digest == first
     for content in tree_of(two).values():
         assert str(tmp_path).encode() not in content
 
