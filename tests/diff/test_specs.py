@@ -53,7 +53,11 @@ def _with(path: str, value: Any) -> dict[str, Any]:
 CHANGES = [
     ("name", "other", ("name", "", "a", "other", "changed")),
     ("model/revision", "main", ("model", "revision", "607a30d", "main", "changed")),
-    ("model/repo", "distilbert/distilgpt2", ("model", "repo", SPEC["model"]["repo"], "distilbert/distilgpt2", "changed")),
+    (
+        "model/repo",
+        "distilbert/distilgpt2",
+        ("model", "repo", SPEC["model"]["repo"], "distilbert/distilgpt2", "changed"),
+    ),
     ("model/revision", None, ("model", "revision", "607a30d", "main", "changed")),
     ("prompt_template", None, ("prompt template", "", SPEC["prompt_template"], None, "removed")),
     ("prompt_template", "{prompt}", ("prompt template", "", SPEC["prompt_template"], "{prompt}", "changed")),
@@ -184,7 +188,10 @@ def test_a_base_and_an_interpolation_count_for_what_they_give(tmp_path: Path) ->
     base = {key: value for key, value in SPEC.items() if key != "metadata"}
     _write(tmp_path / "specs", "_base/common.yaml", base)
     (tmp_path / "specs" / "_base" / "common.yaml").write_text(f"# @package _global_\n{json.dumps(base)}\n")
-    part = {"defaults": ["/_base/common", "_self_"], "metadata": {**SPEC["metadata"], "owner": "${metadata.contact.of}"}}
+    part = {
+        "defaults": ["/_base/common", "_self_"],
+        "metadata": {**SPEC["metadata"], "owner": "${metadata.contact.of}"},
+    }
     part["metadata"]["contact"] = {**SPEC["metadata"]["contact"], "of": "team"}
     composed = _write(tmp_path / "specs", "x.yaml", part)
     whole = _write(tmp_path, "whole.yaml", _with("metadata/contact/of", "team"))
