@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,8 @@ class Bar:
 
 
 def for_terminal(*, quiet: bool) -> Progress:
-    """A bar where somebody watches, lines where a log is kept, silence where asked, and where stderr is closed."""
+    """A bar on a terminal that can draw one, lines elsewhere, silence where asked, and where stderr is closed."""
     if quiet or sys.stderr is None:
         return Silent()
-    return Bar() if sys.stderr.isatty() else Lines()
+    can_draw = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    return Bar() if can_draw else Lines()

@@ -60,10 +60,14 @@ def _translate(error: Any, tree: Tree) -> Iterator[Problem]:
         yield from (_missing(tree, path, key, error) for key in error.validator_value if key not in error.instance)
     elif error.validator == "not":
         yield from _no_null(tree, path)
-    elif error.validator == "oneOf" or (error.validator == "type" and "repo" in error.schema.get("properties", ())):
+    elif error.validator == "oneOf" or (error.validator == "type" and _is_source(path)):
         yield _place(tree, path, error.instance)
     else:
         yield _value(tree, path, error)
+
+
+def _is_source(path: KeyPath) -> bool:
+    return path in {("model",), ("adapter",)} or (path[:1] == ("components",) and len(path) == 2)
 
 
 def _unknown(tree: Tree, path: KeyPath, known: list[str]) -> Problem:

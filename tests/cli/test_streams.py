@@ -82,6 +82,19 @@ def test_a_path_that_is_no_unicode_is_printed_as_its_bytes(tmp_path: Path) -> No
     assert done.stderr == b""
 
 
+@pytest.mark.parametrize(("terminal", "kind"), [("xterm", "Bar"), ("dumb", "Lines")])
+def test_a_bar_is_drawn_only_where_it_can_be(terminal: str, kind: str) -> None:
+    leader, follower = os.openpty()
+    script = "from hfspec.cli.progress import for_terminal as f; print(type(f(quiet=False)).__name__)"
+    environment = {**os.environ, "TERM": terminal}
+    done = subprocess.run(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=follower, env=environment, text=True, check=True
+    )
+    os.close(leader)
+    os.close(follower)
+    assert done.stdout.strip() == kind
+
+
 def test_ctrl_c_in_a_compile_says_so_and_leaves_nothing(tmp_path: Path, checkpoint: Callable[[str], Path]) -> None:
     spec = tmp_path / "slow.yaml"
     place = tmp_path / "place"
