@@ -1,4 +1,4 @@
-"""A spec or lock at a git revision, with the configs that the spec extends: read from git's objects, not checked out."""
+"""A spec or lock at a git revision, with what the spec extends: read from git's objects, not checked out."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Past:
 def past(spec: Path, revision: str) -> Iterator[Past]:
     """The spec or lock at a revision (a commit, tag or branch), for as long as the context lasts.
 
-    It need not exist now. Raises UsageError where there is no repository, no such revision, or no such file in it, WorldError where git
-    cannot be run; the problems of a SpecError raised inside get the places that a reader knows.
+    It need not exist now. Raises UsageError where there is no repository, no such revision, or no such file in it,
+    WorldError where git cannot be run; the problems of a SpecError raised inside get the places that a reader knows.
     """
     file = Path(os.path.abspath(spec))  # noqa: PTH100 - resolve() would follow the spec's own link
     root = search_root(spec)

@@ -31,7 +31,8 @@ STATED = frozenset(
 @dataclass(frozen=True, slots=True)
 class SpecSide:
     """A spec that has been read. ``place``: the folder of a file that it is made of -> where the reader
-    knows that folder to be."""
+    knows that folder to be.
+    """
 
     spec: Spec
     tree: Tree
