@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.ir.plan import CopyFile, WriteBytes, WriteWeights
 from hfspec.ir.problem import Problem
-from hfspec.runtime.integrity import path_fault
+from hfspec.runtime.integrity import folded, path_fault
 
 
 def target_problems(files: SourceFiles, steps: Sequence[CopyFile | WriteWeights | WriteBytes]) -> Iterator[Problem]:
@@ -19,11 +19,11 @@ def target_problems(files: SourceFiles, steps: Sequence[CopyFile | WriteWeights 
             yield files.problem(
                 "unsafe-path", f"a file of the source cannot be carried along: {fault}", found=step.target
             )
-        folded = step.target.casefold()
-        if folded in seen:
+        name = folded(step.target)
+        if name in seen:
             yield files.problem(
                 "unsafe-path",
-                "two files of the source have names that differ in case only",
-                found=f"{seen[folded]}, {step.target}",
+                "two files of the source have names that are one where case or a letter's form makes no difference",
+                found=f"{seen[name]}, {step.target}",
             )
-        seen[folded] = step.target
+        seen[name] = step.target

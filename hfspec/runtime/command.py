@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TextIO, cast
 
 from hfspec.errors import HfspecError, OutputError, UsageError, VerificationError, WorldError
 
@@ -29,7 +29,7 @@ def main(folder: Path, argv: Sequence[str]) -> int:
     except SystemExit as stop:  # argparse has said what is wrong, or has shown its help
         return int(stop.code or GOOD)
     try:
-        out = sys.stdout.buffer
+        out = _opened(sys.stdout, "output")
         with contextlib.redirect_stdout(sys.stderr):
             for line in _lines(folder, arguments):
                 if not _write(out, line):
@@ -90,7 +90,7 @@ def _data(arguments: argparse.Namespace) -> Any:
 
 def _read(source: str) -> bytes:
     if source == "-":
-        return sys.stdin.buffer.read()
+        return _opened(sys.stdin, "input").read()
     try:
         return Path(source).read_bytes()
     except OSError as error:
@@ -124,6 +124,13 @@ def _exit_code(error: HfspecError) -> int:
 def _fail(message: str, code: int) -> int:
     sys.stderr.write(f"error: {' '.join(message.split())}\n")
     return code
+
+
+def _opened(stream: TextIO | None, name: str) -> IO[bytes]:
+    """The bytes behind a standard stream, which Python leaves out where the caller has closed it."""
+    if stream is None:
+        raise UsageError(f"standard {name} is closed.")
+    return cast("IO[bytes]", stream.buffer)
 
 
 def _write(out: IO[bytes], line: str) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
 from hfspec.errors import VerificationError
 from hfspec.ir.artifact import MANIFEST_NAME, FileRecord, Manifest
@@ -91,10 +92,15 @@ def _unsafe(manifest: Manifest) -> list[str]:
     faults = [path for path in paths if path_fault(path)]
     seen: set[str] = set()
     for path in (MANIFEST_NAME, *paths):
-        if path.casefold() in seen:
+        if folded(path) in seen:
             faults.append(path)
-        seen.add(path.casefold())
+        seen.add(folded(path))
     return faults
+
+
+def folded(path: str) -> str:
+    """What a path is to a file system that knows no case and one form of each letter: two that are alike are one."""
+    return normalize("NFC", normalize("NFC", path).casefold())
 
 
 def _strangers(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
@@ -166,7 +172,8 @@ class _Memory:
         if path is None:
             return cls()
         try:
-            value = json.loads(path.read_bytes())
+            with path.open("rb") as file:
+                value = json.loads(file.read()) if _is_own(os.fstat(file.fileno())) else {}
         except (OSError, ValueError, RecursionError):
             return cls()
         return cls(value if isinstance(value, dict) else {})
@@ -190,6 +197,13 @@ class _Memory:
             Path(file.name).replace(path)
         except OSError:
             return
+
+
+def _is_own(found: os.stat_result) -> bool:
+    """Whether nobody else can have written the file: who could, could make a changed artifact pass."""
+    if not hasattr(os, "geteuid"):
+        return True
+    return found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _key(found: os.stat_result) -> str:

@@ -163,6 +163,16 @@ def test_predictor_runs_its_own_code_from_a_moved_artifact(compiled, tmp_path):
     assert tree_of(place) == before
 
 
+@pytest.mark.parametrize(("stream", "arguments"), [("stdin", ["--json", "-"]), ("stdout", ["a fine film"])])
+def test_predictor_with_a_closed_stream(stream, arguments, compiled, monkeypatch, capsys):
+    from hfspec.runtime.command import main
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, stream, None)
+        assert main(compiled("bert-sentiment").path, arguments) == 2
+    assert "is closed" in capsys.readouterr().err
+
+
 def test_example_is_run_and_kept(checkpoint, tmp_path):
     example = ["a fine film", "schöne Grüße"]
     spec = write_spec(tmp_path / "s", checkpoint("bert-sentiment"), input_example=example)

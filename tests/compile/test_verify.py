@@ -151,6 +151,14 @@ def test_manifest_with_two_paths_that_differ_in_case(artifact):
     refused(artifact, record.path)
 
 
+def test_manifest_with_two_forms_of_one_letter(artifact):
+    """Two files here, one on file systems that know one form only."""
+    manifest = hfspec.verify(artifact)
+    composed, decomposed = (replace(manifest.files[0], path=f"model/{name}") for name in ("\u00e9", "e\u0301"))
+    (artifact / "artifact.json").write_bytes(replace(manifest, files=(composed, decomposed)).to_bytes())
+    refused(artifact, decomposed.path)
+
+
 def test_good_paths():
     assert [path_fault(path) for path in ("model/config.json", "a b/ü.txt", "..hidden", "x..y")] == [""] * 4
 
@@ -222,6 +230,26 @@ def test_memory_is_what_saves_the_reading(artifact, tmp_path):
     memory.write_text(json.dumps({f"{found.st_dev}:{found.st_ino}": state}))
     assert verify_files(artifact, remember=memory) == manifest
     refused(artifact, "model/model.safetensors")
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_a_memory_that_others_may_write_is_not_believed(mode, artifact, tmp_path):
+    memory = tmp_path / "verified.json"
+    time.sleep(0.15)
+    verify_files(artifact, remember=memory)
+    weights = artifact / "model" / "model.safetensors"
+    entries = json.loads(memory.read_bytes())
+    damaged = bytearray(weights.read_bytes())
+    damaged[-1] ^= 1
+    weights.write_bytes(damaged)
+    found = weights.stat()
+    key = f"{found.st_dev}:{found.st_ino}"
+    entries[key] = [found.st_size, found.st_mtime_ns, found.st_ctime_ns, entries[key][-1]]
+    memory.write_text(json.dumps(entries))
+    assert verify_files(artifact, remember=memory)
+    memory.chmod(mode)
+    with pytest.raises(hfspec.VerificationError):
+        verify_files(artifact, remember=memory)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{broken", b'{"1:2": null}'])
