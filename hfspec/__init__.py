@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hfspec.comparison.diff import diff
-    from hfspec.compiler import check_lock, compile, load_spec, lock, plan, validate, verify  # noqa: A004
-    from hfspec.runtime.load import load
+    from hfspec.comparison.diff import diff  # noqa: F401
+    from hfspec.compiler import check_lock, compile, load_spec, lock, plan, validate, verify  # noqa: A004, F401
+    from hfspec.runtime.load import load  # noqa: F401
 
 __version__ = "0.1.0"
 

@@ -11,9 +11,9 @@ from hfspec.ir.frozen import thaw
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.signature import Tensor
 from hfspec.ir.spec import Spec
-from hfspec.runtime import quantization
-from hfspec.runtime.prompts import ROLES, Prompts
-from hfspec.runtime.sentence_modules import own_settings
+from hfspec.runtime.sentences import quantization
+from hfspec.runtime.sentences.prompts import ROLES, Prompts
+from hfspec.runtime.sentences.sentence_modules import own_settings
 from hfspec.tasks.task import Task
 
 

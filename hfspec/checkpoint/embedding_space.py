@@ -16,9 +16,9 @@ from hfspec.checkpoint.vocabulary import AROUND, VOCABULARIES
 from hfspec.ir.artifact import Manifest, digest_of
 from hfspec.ir.frozen import thaw
 from hfspec.ir.safetensors_header import header_length, parse_header
-from hfspec.runtime import sentence_modules
-from hfspec.runtime.prompts import Prompts
-from hfspec.runtime.sentence_modules import Module
+from hfspec.runtime.sentences import sentence_modules
+from hfspec.runtime.sentences.prompts import Prompts
+from hfspec.runtime.sentences.sentence_modules import Module
 
 CHUNK = 4 << 20
 # Entries of a config that change no answer; the dtype is counted as it is loaded.

@@ -13,8 +13,8 @@ from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.weight_files import WeightGroup
 from hfspec.errors import SpecError
 from hfspec.ir.problem import Problem
-from hfspec.runtime import sentence_modules
 from hfspec.runtime.integrity import path_fault
+from hfspec.runtime.sentences import sentence_modules
 from hfspec.tasks.task import Task
 
 DENSE_MODULES = ("Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout")

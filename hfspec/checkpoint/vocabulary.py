@@ -12,7 +12,7 @@ from typing import Any
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.problem import Problem
-from hfspec.runtime.languages import Tongues, tongues
+from hfspec.runtime.generation.languages import Tongues, tongues
 from hfspec.tasks.task import Task
 
 # A tokenizer without any of these is made up by the library, with special tokens and nothing else.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias, Union
 
-Json: TypeAlias = Union[None, bool, int, float, str, tuple["Json", ...], "FrozenDict"]
+Json: TypeAlias = Union[bool, int, float, str, tuple["Json", ...], "FrozenDict", None]
 
 
 class FrozenDict(Mapping[str, Any]):

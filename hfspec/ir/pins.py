@@ -11,7 +11,8 @@ from typing import Protocol
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
     """A tensor's entry in a safetensors header. ``dtype`` is safetensors' name (F32, BF16, I64, …); ``start`` and
-    ``end`` are offsets in bytes from the end of the header."""
+    ``end`` are offsets in bytes from the end of the header.
+    """
 
     name: str
     dtype: str
@@ -23,7 +24,8 @@ class TensorInfo:
 @dataclass(frozen=True, slots=True)
 class WeightHeader:
     """The header of one safetensors file. ``length``: bytes before the data (8 for the size, then the JSON).
-    ``tensors`` in order of their offsets."""
+    ``tensors`` in order of their offsets.
+    """
 
     length: int
     tensors: tuple[TensorInfo, ...]
@@ -33,7 +35,8 @@ class WeightHeader:
 @dataclass(frozen=True, slots=True)
 class FilePin:
     """A file of a source that the deployment uses: POSIX path inside the source, size in bytes, sha256 in hex where it
-    is known before the bytes are read (the hub states it for large files)."""
+    is known before the bytes are read (the hub states it for large files).
+    """
 
     path: str
     size: int

@@ -24,7 +24,8 @@ class CopyFile:
 class TensorMove:
     """One tensor on its way into a new weight file: taken from ``path`` of ``role``, at safetensors offsets
     ``start``..``end`` in bytes after that file's header, stored as ``dtype`` (safetensors' name), cast from
-    ``source_dtype`` when that differs. ``used``: whether the model loads it."""
+    ``source_dtype`` when that differs. ``used``: whether the model loads it.
+    """
 
     name: str
     role: str
@@ -62,7 +63,8 @@ class WriteBytes:
 @dataclass(frozen=True, slots=True)
 class SettingRow:
     """A setting in force and where it came from (``specs/x.yaml:7:3``, ``command line (dtype=…)``,
-    ``generation_config.json``, ``hfspec default``)."""
+    ``generation_config.json``, ``hfspec default``).
+    """
 
     key: str
     value: Json

@@ -12,7 +12,7 @@ class Progress(Protocol):
         """Work begins; ``total_bytes`` is None when its size is not known."""
 
     def advance(self, bytes_done: int) -> None:
-        """This many more bytes are done."""
+        """So many more bytes are done."""
 
     def finish(self) -> None:
         """The work is done."""

@@ -17,7 +17,8 @@ from hfspec.ir.frozen import Json, freeze, thaw
 @dataclass(frozen=True, slots=True)
 class Column:
     """A field of each row. ``type`` is one of MLflow's: string, boolean, integer, long, float, double, binary,
-    object, any. ``name`` is None when there is only one column and it has no name."""
+    object, any. ``name`` is None when there is only one column and it has no name.
+    """
 
     type: str
     name: str | None = None

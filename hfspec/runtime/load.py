@@ -10,10 +10,10 @@ from typing import Any
 
 from hfspec.errors import UsageError
 from hfspec.ir.artifact import Manifest
-from hfspec.runtime import fingerprint
 from hfspec.runtime.family import Family, Place
 from hfspec.runtime.integrity import default_memory, read_manifest, verify_files
 from hfspec.runtime.predictor import Predictor, checked_form
+from hfspec.runtime.sentences import fingerprint
 from hfspec.runtime.settings import load_layer
 from hfspec.runtime.trust import check_trust
 from hfspec.tasks import table

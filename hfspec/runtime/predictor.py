@@ -9,11 +9,12 @@ from typing import Any
 from hfspec.errors import UsageError
 from hfspec.ir.artifact import Manifest
 from hfspec.ir.signature import Signature
-from hfspec.runtime import batching, fingerprint, native
+from hfspec.runtime import batching, native
 from hfspec.runtime.answers import Table, to_json
 from hfspec.runtime.family import Family, Place, Row
 from hfspec.runtime.inputs import Columns, to_rows
 from hfspec.runtime.output_check import check_output
+from hfspec.runtime.sentences import fingerprint
 from hfspec.runtime.settings import LOAD, MODEL_CONFIG, PREDICT, InForce, Settings, fixed_layers, predict_layer
 from hfspec.tasks.task import Task
 

@@ -17,7 +17,7 @@ from hfspec.ir.artifact import MANIFEST_NAME, Artifact, FileRecord, Manifest
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.plan import Plan
 from hfspec.ir.problem import Problem
-from hfspec.runtime import fingerprint
+from hfspec.runtime.sentences import fingerprint
 from hfspec.tasks.table import find
 
 

@@ -18,5 +18,5 @@ TASK = Task(
     components=("feature_extractor",),
     requirements=("av",),
     settings=(labels.TOP_K, labels.FUNCTION_TO_APPLY, *media.REMOTE, media.BATCH_SECONDS),
-    runner="hfspec.runtime.audio_classification:AudioClassification",
+    runner="hfspec.runtime.media.audio_classification:AudioClassification",
 )

@@ -19,7 +19,7 @@ CONVERSATIONAL = Task(
     prompt=True,
     chat=True,
     settings=(*generation.SETTINGS, openai.STOP, BATCH_TOKENS),
-    runner="hfspec.runtime.conversational:Conversational",
+    runner="hfspec.runtime.chat.conversational:Conversational",
 )
 CHAT = Task(
     name="llm/v1/chat",
@@ -40,7 +40,7 @@ CHAT = Task(
     prompt=True,
     chat=True,
     settings=openai.SETTINGS,
-    runner="hfspec.runtime.chat:Chat",
+    runner="hfspec.runtime.chat.chat:Chat",
 )
 COMPLETIONS = Task(
     name="llm/v1/completions",
@@ -59,5 +59,5 @@ COMPLETIONS = Task(
     auto_class="AutoModelForCausalLM",
     prompt=True,
     settings=openai.SETTINGS,
-    runner="hfspec.runtime.completions:Completions",
+    runner="hfspec.runtime.chat.completions:Completions",
 )

@@ -24,7 +24,7 @@ SENTENCE_TRANSFORMERS = Task(
     kind="dense",
     embeds=True,
     settings=sentence_embedding.TASK.settings,
-    runner="hfspec.runtime.openai_embeddings:OpenAIEmbeddings",
+    runner="hfspec.runtime.chat.openai_embeddings:OpenAIEmbeddings",
 )
 TRANSFORMERS = replace(
     SENTENCE_TRANSFORMERS,

@@ -33,5 +33,5 @@ TASK = Task(
         # Each token's logits are as many as the vocabulary: a batch of these is 200 MB for 50,000 words.
         replace(BATCH_TOKENS, default=1024),
     ),
-    runner="hfspec.runtime.fill_mask:FillMask",
+    runner="hfspec.runtime.text.fill_mask:FillMask",
 )

@@ -29,7 +29,9 @@ LENGTH = (
     _count("min_new_tokens", "How many tokens to generate at least."),
     _count("min_length", "How long prompt and answer must be together, in tokens."),
     Setting(
-        "early_stopping", ("boolean", "string"), "When beam search stops: true, false or 'never'.",
+        "early_stopping",
+        ("boolean", "string"),
+        "When beam search stops: true, false or 'never'.",
         choices=(True, False, "never"),
     ),
     Setting("max_time", ("number",), "How many seconds generation may take.", above=0),
@@ -44,8 +46,8 @@ STRATEGY = (
 LOGITS = (
     Setting("temperature", ("number",), "How even sampling makes the odds; 1 leaves them.", above=0),
     Setting("top_k", ("integer",), "Sample among this many likeliest tokens; 0 for all.", minimum=0),
-    Setting("top_p", ("number",), "Sample among the likeliest tokens that make up this probability.", above=0, maximum=1),
-    Setting("min_p", ("number",), "Leave out tokens below this share of the likeliest one's odds.", minimum=0, maximum=1),
+    Setting("top_p", ("number",), "Sample among the likeliest tokens of this total probability.", above=0, maximum=1),
+    Setting("min_p", ("number",), "Leave out tokens below this share of the best one's odds.", minimum=0, maximum=1),
     Setting("typical_p", ("number",), "Sample among the most typical tokens of this mass.", above=0, maximum=1),
     Setting("epsilon_cutoff", ("number",), "Leave out tokens below this probability.", minimum=0, maximum=1),
     Setting("eta_cutoff", ("number",), "Leave out tokens by eta sampling.", minimum=0, maximum=1),
@@ -59,7 +61,12 @@ LOGITS = (
     Setting("suppress_tokens", ("array",), "Token ids never to generate.", items="integer"),
     Setting("begin_suppress_tokens", ("array",), "Token ids never to begin with.", items="integer"),
     Setting("bad_words_ids", ("array",), "Lists of token ids never to generate.", items="array"),
-    Setting("exponential_decay_length_penalty", ("array",), "[start, factor]: favour an end after start tokens.", items="number"),
+    Setting(
+        "exponential_decay_length_penalty",
+        ("array",),
+        "[start, factor]: favour an end after start tokens.",
+        items="number",
+    ),
     Setting("guidance_scale", ("number",), "Classifier-free guidance; 1 for none.", minimum=1),
 )
 TOKENS = (

@@ -18,5 +18,5 @@ TASK = Task(
     components=("image_processor",),
     requirements=("pillow",),
     settings=(labels.TOP_K, labels.FUNCTION_TO_APPLY, *media.REMOTE, media.BATCH_IMAGES),
-    runner="hfspec.runtime.image_classification:ImageClassification",
+    runner="hfspec.runtime.media.image_classification:ImageClassification",
 )

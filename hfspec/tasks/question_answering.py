@@ -58,5 +58,5 @@ TASK = Task(
         ),
         BATCH_TOKENS,
     ),
-    runner="hfspec.runtime.question_answering:QuestionAnswering",
+    runner="hfspec.runtime.questions.question_answering:QuestionAnswering",
 )

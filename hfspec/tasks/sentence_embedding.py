@@ -49,5 +49,5 @@ TASK = Task(
         QUANTIZATION_RANGES,
         BATCH_TOKENS,
     ),
-    runner="hfspec.runtime.sentence_embedding:SentenceEmbedding",
+    runner="hfspec.runtime.sentences.sentence_embedding:SentenceEmbedding",
 )

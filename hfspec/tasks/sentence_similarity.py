@@ -37,5 +37,5 @@ TASK = Task(
         TRUNCATE_DIM,
         BATCH_TOKENS,
     ),
-    runner="hfspec.runtime.sentence_similarity:SentenceSimilarity",
+    runner="hfspec.runtime.sentences.sentence_similarity:SentenceSimilarity",
 )

@@ -68,7 +68,7 @@ SUMMARIZATION = Task(
     auto_class="AutoModelForSeq2SeqLM",
     prompt=True,
     settings=SETTINGS,
-    runner="hfspec.runtime.seq2seq:Seq2Seq",
+    runner="hfspec.runtime.generation.seq2seq:Seq2Seq",
 )
 TEXT2TEXT = replace(
     SUMMARIZATION, name="text2text-generation", summary="The answer of an encoder-decoder model to each text."
@@ -84,5 +84,5 @@ TRANSLATION = replace(
     ),
     full_words=f"{FULL_WORDS}, src_lang, tgt_lang",
     settings=(*LANGUAGES, *SETTINGS),
-    runner="hfspec.runtime.translation:Translation",
+    runner="hfspec.runtime.generation.translation:Translation",
 )

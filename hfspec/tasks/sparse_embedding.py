@@ -36,5 +36,5 @@ TASK = Task(
         # Each token's logits are as many as the vocabulary: a batch of these is 120 MB for 30,000 words.
         replace(BATCH_TOKENS, default=1024),
     ),
-    runner="hfspec.runtime.sparse_embedding:SparseEmbedding",
+    runner="hfspec.runtime.sentences.sparse_embedding:SparseEmbedding",
 )

@@ -101,5 +101,5 @@ TASK = Task(
     components=("feature_extractor", "tokenizer"),
     requirements=("av",),
     settings=(*TIMES, *WHISPER, *GENERATION, *media.REMOTE, media.BATCH_SECONDS),
-    runner="hfspec.runtime.speech_recognition:SpeechRecognition",
+    runner="hfspec.runtime.media.speech_recognition:SpeechRecognition",
 )

@@ -31,5 +31,5 @@ TASK = Task(
         ),
         BATCH_TOKENS,
     ),
-    runner="hfspec.runtime.table_question_answering:TableQuestionAnswering",
+    runner="hfspec.runtime.questions.table_question_answering:TableQuestionAnswering",
 )

@@ -23,5 +23,5 @@ TASK = Task(
         TRUNCATION,
         BATCH_TOKENS,
     ),
-    runner="hfspec.runtime.text_classification:TextClassification",
+    runner="hfspec.runtime.text.text_classification:TextClassification",
 )

@@ -39,5 +39,5 @@ TASK = Task(
         TRUNCATION,
         BATCH_TOKENS,
     ),
-    runner="hfspec.runtime.text_generation:TextGeneration",
+    runner="hfspec.runtime.generation.text_generation:TextGeneration",
 )

@@ -50,5 +50,5 @@ TASK = Task(
         prompts.PROMPT,
         BATCH_TOKENS,
     ),
-    runner="hfspec.runtime.text_ranking:TextRanking",
+    runner="hfspec.runtime.sentences.text_ranking:TextRanking",
 )

@@ -39,5 +39,5 @@ TASK = Task(
         TRUNCATION,
         BATCH_TOKENS,
     ),
-    runner="hfspec.runtime.token_classification:TokenClassification",
+    runner="hfspec.runtime.text.token_classification:TokenClassification",
 )

@@ -17,5 +17,5 @@ TASK = Task(
     auto_class="AutoModel",
     prompt=True,
     settings=(TRUNCATION, BATCH_TOKENS),
-    runner="hfspec.runtime.token_features:TokenFeatures",
+    runner="hfspec.runtime.text.token_features:TokenFeatures",
 )

@@ -43,5 +43,5 @@ TASK = Task(
         TRUNCATION,
         BATCH_TOKENS,
     ),
-    runner="hfspec.runtime.zero_shot_classification:ZeroShotClassification",
+    runner="hfspec.runtime.text.zero_shot_classification:ZeroShotClassification",
 )

@@ -30,7 +30,11 @@ PUBLISHED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "openai-community/gpt2": ("gpt2-sharded", "", OTHER_FORMATS),
     "cross-encoder/stsb-roberta-base": ("roberta-stsb", "", ("onnx/model_quint8_avx2.onnx", "pytorch_model.bin")),
     "FacebookAI/roberta-large-mnli": ("roberta-mnli", "", ("tf_model.h5",)),
-    "cross-encoder/ms-marco-MiniLM-L6-v2": ("ce-msmarco", "", ("onnx/model.onnx", "flax_model.msgpack", "pytorch_model.bin")),
+    "cross-encoder/ms-marco-MiniLM-L6-v2": (
+        "ce-msmarco",
+        "",
+        ("onnx/model.onnx", "flax_model.msgpack", "pytorch_model.bin"),
+    ),
     "naver/splade-cocondenser-ensembledistil": ("splade", "", ("pytorch_model.bin",)),
     "intfloat/e5-small-v2": ("minilm-like", "", ("pytorch_model.bin", "onnx/model.onnx")),
     "sentence-transformers/all-MiniLM-L6-v2": ("minilm-like", "", ("data_config.json", "train_script.py")),

@@ -13,9 +13,9 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 import hfspec
 from hfspec.errors import InputError, ParamsError
-from hfspec.runtime.chat import Chat
+from hfspec.runtime.chat.chat import Chat
+from hfspec.runtime.chat.openai_objects import World
 from hfspec.runtime.command import main
-from hfspec.runtime.openai_objects import World
 from tests.runtime.chats import CHATS, HELLO, TOOL, answer, ends_of, loaded, prompt_ids, said, text_of
 
 REQUEST = {"messages": HELLO, "max_tokens": 5}

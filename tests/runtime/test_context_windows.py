@@ -7,7 +7,7 @@ import random
 import pytest
 
 from hfspec.errors import InputError
-from hfspec.runtime.context_windows import Size, windows
+from hfspec.runtime.questions.context_windows import Size, windows
 from tests.checkpoints import vocabulary
 
 WORDS = ("the", "quick", "brown", "fox", "Zoë", "漢字", "42nd-street,", "jumps!", "un-likely", "doggedness", "🎬")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hfspec.runtime import stop_text
-from hfspec.runtime.causal_generation import Continuation, Prompt
-from hfspec.runtime.streaming import certain, pieces
+from hfspec.runtime.generation import stop_text
+from hfspec.runtime.generation.causal_generation import Continuation, Prompt
+from hfspec.runtime.generation.streaming import certain, pieces
 from tests.runtime.texts import MIXED
 
 

@@ -1,0 +1,68 @@
+"""Labels and scores for sounds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hfspec.runtime import labels, parts
+from hfspec.runtime.answers import Table
+from hfspec.runtime.batching import Item
+from hfspec.runtime.family import Family, Place, Row
+from hfspec.runtime.labels import Labelled
+from hfspec.runtime.media import media
+from hfspec.runtime.media.audio import wave
+from hfspec.runtime.media.features import Features, SoundFeatures, shape_of, stacked
+from hfspec.runtime.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A row's features, how many seconds its audio has, and whether the model hears only the beginning of it."""
+
+    features: Features
+    seconds: float
+    truncated: bool
+
+
+class AudioClassification(Family):
+    """Equal to what the library's audio-classification pipeline answers for one row alone, but that the score of a
+    single label is its sigmoid: its softmax would be 1 whatever the sound.
+    """
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self.model = parts.model(place, parts.library_class(place.manifest.deployment.model_class))
+        self.features = SoundFeatures(place, self.model)
+        self.device = place.device
+
+    def check(self, settings: Settings) -> None:
+        media.check_remote(settings)
+
+    def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Sound]]:
+        return [self._item(row, settings) for row in rows]
+
+    def _item(self, row: Row, settings: Settings) -> Item[Sound]:
+        sound = wave(row.values["audio"], row.number, self.features.rate, settings)
+        features = self.features(sound.samples, row.number)
+        heard = Sound(features, sound.seconds, self.features.cuts(len(sound.samples)))
+        return Item(row.number, len(sound.samples), heard, shape_of(features))
+
+    def run(self, batch: Sequence[Item[Sound]], settings: Settings) -> list[Labelled]:
+        import torch
+
+        with torch.inference_mode():
+            logits = self.model(**stacked([item.content.features for item in batch], self.model, self.device)).logits
+        about = [{"seconds": item.content.seconds, "truncated": item.content.truncated} for item in batch]
+        return labels.labelled(logits, self.model.config, settings.get("function_to_apply"), about)
+
+    def standard(self, results: Sequence[Labelled], settings: Settings) -> Table:
+        return labels.table(results, settings.get("top_k", 1))
+
+    def full(self, results: Sequence[Labelled], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
+        return labels.full(results)
+
+    def budget(self, settings: Settings) -> int:
+        """How many samples one forward pass may hold."""
+        return int(settings["batch_seconds"] * self.features.rate)

@@ -1,0 +1,70 @@
+"""Labels and scores for images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hfspec.errors import InputError
+from hfspec.runtime import labels, parts
+from hfspec.runtime.answers import Table
+from hfspec.runtime.batching import Item
+from hfspec.runtime.family import Family, Place, Row
+from hfspec.runtime.labels import Labelled
+from hfspec.runtime.media import media
+from hfspec.runtime.media.features import Features, shape_of, stacked
+from hfspec.runtime.media.image import image
+from hfspec.runtime.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A row's features, and the width and height of its image in pixels."""
+
+    features: Features
+    size: tuple[int, int]
+
+
+class ImageClassification(Family):
+    """Equal to what the library's image-classification pipeline answers for one image alone, with the processor's PIL
+    backend, so that the answer does not depend on whether torchvision is installed.
+    """
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self.model = parts.model(place, parts.library_class(place.manifest.deployment.model_class))
+        self.processor = parts.component(place, "image_processor", backend="pil")
+        self.device = place.device
+
+    def check(self, settings: Settings) -> None:
+        media.check_remote(settings)
+
+    def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Picture]]:
+        return [self._item(row, settings) for row in rows]
+
+    def _item(self, row: Row, settings: Settings) -> Item[Picture]:
+        picture = image(row.values["image"], row.number, settings)
+        try:
+            features = dict(self.processor(images=picture, return_tensors="pt"))
+        except (ValueError, ZeroDivisionError) as error:
+            raise InputError(f"the image processor refuses the image: {error}", row=row.number) from error
+        return Item(row.number, 1, Picture(features, picture.size), shape_of(features))
+
+    def run(self, batch: Sequence[Item[Picture]], settings: Settings) -> list[Labelled]:
+        import torch
+
+        with torch.inference_mode():
+            logits = self.model(**stacked([item.content.features for item in batch], self.model, self.device)).logits
+        about = [{"width": item.content.size[0], "height": item.content.size[1]} for item in batch]
+        return labels.labelled(logits, self.model.config, settings.get("function_to_apply"), about)
+
+    def standard(self, results: Sequence[Labelled], settings: Settings) -> Table:
+        return labels.table(results, settings.get("top_k", 1))
+
+    def full(self, results: Sequence[Labelled], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
+        return labels.full(results)
+
+    def budget(self, settings: Settings) -> int:
+        """How many images one forward pass may hold."""
+        return int(settings["batch_images"])

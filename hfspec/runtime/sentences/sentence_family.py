@@ -1,0 +1,41 @@
+"""What every task over dense sentence embeddings shares: the encoder, the prompts, the vectors of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hfspec.runtime.batching import Item
+from hfspec.runtime.family import Family, Place
+from hfspec.runtime.sentences.prompts import Prompts
+from hfspec.runtime.sentences.sentence_encoder import Text, encoder
+from hfspec.runtime.sentences.sentence_modules import own_settings
+from hfspec.runtime.sentences.sentence_modules import settings as stated
+from hfspec.runtime.settings import Settings
+
+
+class SentenceFamily(Family):
+    """Texts longer than the model reads are cut, as users of sentence-transformers expect; full output says so."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self.place = place
+        self.encoder = encoder(place)
+        self.stated = stated(place.model)
+        self.prompts = Prompts(self.stated)
+
+    def own_settings(self) -> dict[str, Any]:
+        return own_settings(self.stated, self.task)
+
+    def check(self, settings: Settings) -> None:
+        self.prompts.check(settings)
+
+    def items(self, texts: Sequence[tuple[int, str]], settings: Settings) -> list[Item[Text]]:
+        """An item for each text, given with the number of the row that it belongs to."""
+        made = self.encoder.prepare([text for _, text in texts], self.prompts.text(settings))
+        return [Item(number, text.tokens, text) for (number, _), text in zip(texts, made, strict=True)]
+
+    def vectors(self, batch: Sequence[Item[Text]], settings: Settings) -> Any:
+        """A tensor (texts, dimensions) of float32 on the CPU, of the dimensions that are kept."""
+        made = self.encoder.encode([item.content for item in batch], self.prompts.text(settings))
+        return made[:, : settings.get("truncate_dim") or made.shape[1]]

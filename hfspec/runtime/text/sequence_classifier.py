@@ -1,0 +1,50 @@
+"""Logits for texts and pairs of texts: what every task over a sequence classification head shares."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from hfspec.runtime import parts
+from hfspec.runtime.family import Family, Place
+from hfspec.runtime.text.padding import Padding
+from hfspec.runtime.text.tokens import Tokens
+
+
+class SequenceClassifier(Family):
+    """A family whose model gives one line of logits for each sequence."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self.words = parts.tokenizer(place)
+        self.model = parts.model(place, parts.library_class(place.manifest.deployment.model_class))
+        self.device = place.device
+        self.limit = parts.longest(self.model, self.words)
+        self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
+        self.padding = Padding(self.model, self.words, self.pad, self.limit)
+        self.takes_use_cache = "use_cache" in inspect.signature(self.model.forward).parameters
+
+    def groups(self, sequences: Sequence[Tokens]) -> list[Hashable]:
+        """The group of each sequence, so that padding is not seen.
+
+        A decoder that knows no padding token takes one sequence at a time, a model that sees padding only sequences of
+        one length, and an encoder-decoder, which reads its answer at the last end token, only those with as many.
+        """
+        config = self.model.config
+        if config.pad_token_id is None and (self.takes_use_cache or self.words.pad_token_id is None):
+            return list(range(len(sequences)))
+        ends = [
+            tokens["input_ids"].count(config.eos_token_id) if config.is_encoder_decoder else 0 for tokens in sequences
+        ]
+        return list(zip(self.padding.groups(sequences), ends, strict=True))
+
+    def logits(self, rows: Sequence[Tokens]) -> Any:
+        """(rows, labels), a tensor of float32 on the CPU."""
+        import torch
+
+        inputs = parts.padded(rows, self.pad, "right", self.device)
+        if self.takes_use_cache:
+            inputs["use_cache"] = False
+        with torch.inference_mode():
+            return self.model(**inputs).logits.float().cpu()

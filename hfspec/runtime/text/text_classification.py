@@ -1,0 +1,51 @@
+"""Labels and scores for texts and pairs of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hfspec.runtime import labels
+from hfspec.runtime.answers import Table
+from hfspec.runtime.batching import Item
+from hfspec.runtime.family import Row
+from hfspec.runtime.labels import Labelled
+from hfspec.runtime.settings import Settings
+from hfspec.runtime.text.sequence_classifier import SequenceClassifier
+from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
+
+
+class TextClassification(SequenceClassifier):
+    """Equal to what the library's text-classification pipeline answers for one row alone."""
+
+    def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Tokens]]:
+        tokens: list[Tokens] = [{} for _ in rows]
+        for paired in (False, True):
+            # An empty second text is none: so the library reads a pair that it is given alone.
+            places = [place for place, row in enumerate(rows) if bool(row.values.get("text_pair")) is paired]
+            found = self._encode([rows[place] for place in places], settings, paired=paired)
+            for place, mine in zip(places, found, strict=True):
+                tokens[place] = mine
+        if not settings.get("truncation"):
+            refuse_overlong(rows, tokens, self.limit)
+        return [
+            Item(row.number, len(mine["input_ids"]), mine, group)
+            for row, mine, group in zip(rows, tokens, self.groups(tokens), strict=True)
+        ]
+
+    def _encode(self, rows: Sequence[Row], settings: Settings, *, paired: bool) -> list[Tokens]:
+        texts = [row.values["text"] for row in rows]
+        pairs = [row.values["text_pair"] for row in rows] if paired else None
+        cut = {"truncation": True, "max_length": self.limit} if settings.get("truncation") else {}
+        return encode(self.words, texts, pairs, **cut)
+
+    def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> list[Labelled]:
+        logits = self.logits([item.content for item in batch])
+        about = [{"tokens": item.length} for item in batch]
+        return labels.labelled(logits, self.model.config, settings.get("function_to_apply"), about)
+
+    def standard(self, results: Sequence[Labelled], settings: Settings) -> Table:
+        return labels.table(results, settings.get("top_k", 1))
+
+    def full(self, results: Sequence[Labelled], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
+        return labels.full(results)
