@@ -44,7 +44,7 @@ Generated from the code by `make docs`. Every problem of a spec is reported at o
 | a call, or data given to predict | `UsageError`, `InputError`, `ParamsError` | 2 | see the argument or row it names |
 | the world: hub, network, disk | `SourceError`, `StorageError` | 3 | the message says whether trying again can help |
 | bytes that differ from the manifest | `VerificationError`, with `.files` | 4 | compile or fetch the artifact again |
-| a lock that is missing, or that the spec or the world no longer fits | `LockError`, with `.changes` | 5 | [lock.md](lock.md) |
+| a lock that is missing, or no longer fits | `LockError`, with `.changes` | 5 | see [lock.md](lock.md) |
 
 All of them are `hfspec.HfspecError`. Whatever is raised, the target of a compile holds what it held before.
 `hfspec validate --format json` gives a list of objects with `file`, `line`, `column`, `override`, `path`, `code`,
