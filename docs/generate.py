@@ -97,6 +97,12 @@ def _task_row(task: Task) -> str:
     )
 
 
+def _required(columns: tuple[Column, ...]) -> str:
+    """The columns that every row has, and whether there are others."""
+    names = [column.name or "value" for column in columns if column.required]
+    return ", ".join(names) + (" …" if len(names) < len(columns) else "")
+
+
 def _columns(side: tuple[Column, ...] | Tensor) -> str:
     if isinstance(side, Tensor):
         return f"array of {side.dtype}"
