@@ -18,6 +18,7 @@ def check_target(target: Path) -> None:
     """Raises UsageError unless nothing, an empty folder or an artifact of hfspec lies at ``target``; OSError when that
     cannot be found out.
     """
+    _check_outside(target)
     if target.is_symlink():
         raise UsageError(f"{target} is a link, which hfspec does not replace; {REMEDY}.")
     if not target.exists():
@@ -38,6 +39,14 @@ def check_target(target: Path) -> None:
     strangers = _strangers(target, known)
     if strangers:
         raise UsageError(f"{target} holds files that hfspec did not write, such as {strangers[0]}; {REMEDY}.")
+
+
+def _check_outside(target: Path) -> None:
+    for parent in target.absolute().parents:
+        if _known_files(parent / MANIFEST_NAME) is not None:
+            raise UsageError(
+                f"{target} lies in the artifact {parent}, which would be damaged; choose another --output."
+            )
 
 
 def check_apart(target: Path, sources: Iterable[Path]) -> None:

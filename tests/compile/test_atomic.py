@@ -175,6 +175,14 @@ def test_a_source_in_the_target_is_not_lost(artifact, tmp_path):
     assert hfspec.compile(spec, output=tmp_path / "beside").path.is_dir()
 
 
+def test_a_target_inside_an_artifact(spec_for, tmp_path):
+    """Writing there would make the artifact one that no longer verifies."""
+    around = hfspec.compile(spec_for("bert-sentiment"), output=tmp_path / "around").path
+    with pytest.raises(hfspec.UsageError, match="lies in the artifact"):
+        hfspec.compile(spec_for("bert-sentiment"), output=around / "model" / "inner")
+    hfspec.verify(around)
+
+
 def test_a_target_in_the_source_is_no_part_of_it(own_copy, tmp_path):
     model = own_copy("bert-sentiment")
     first, again = (hfspec.compile(write_spec(tmp_path / "s", model), output=model / "build" / "x") for _ in range(2))
