@@ -10,14 +10,15 @@ from hfspec.errors import UsageError
 
 SUFFIXES = (".yaml", ".yml")
 ROOT_NAME = "specs"
+ARTIFACT = "artifact.json"  # a folder that holds it is an artifact, whose YAML files are no specs
 
 
 def spec_files(paths: Sequence[Path]) -> list[Path]:
     """The specs these paths name: a file is one; a folder stands for every ``*.yaml`` and ``*.yml`` below it.
 
     Below a folder, a file or folder whose name begins with ``_`` holds parts that specs extend, not specs, and one that
-    begins with ``.`` is hidden; both are left out, as are pipes and devices, and folders behind links. Sorted, each
-    once. Raises UsageError for a path that does not exist and for a folder without a spec.
+    begins with ``.`` is hidden; both are left out, as are artifacts, pipes and devices, and folders behind links.
+    Sorted, each once. Raises UsageError for a path that does not exist and for a folder without a spec.
     """
     files: dict[Path, None] = {}
     for path in paths:
@@ -40,7 +41,7 @@ def _below(folder: Path) -> list[Path]:
 
 def _walk(folder: Path) -> Iterator[Path]:
     for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if _counts(name)]
+        folders[:] = [name for name in folders if _counts(name) and not Path(parent, name, ARTIFACT).is_file()]
         specs = (Path(parent, name) for name in files if name.endswith(SUFFIXES) and _counts(name))
         yield from (file for file in specs if file.is_file() or not file.exists())  # a dead link is to be told of
 

@@ -109,6 +109,7 @@ def _missing(folder: Folder, error: Any, overrides: Sequence[Override]) -> Probl
         expected="one of " + ", ".join(options) if options else "",
         found=name,
         nearest=close[0] if close else "",
+        remedy="Configs are looked up from the nearest folder named specs above the spec, else from the spec's own.",
     )
 
 

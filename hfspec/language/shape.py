@@ -66,6 +66,10 @@ def _translate(error: Any, tree: Tree) -> Iterator[Problem]:
         yield _value(tree, path, error)
 
 
+# Hydra puts a config's keys under its group's name unless the config says otherwise.
+PACKAGE_LINE = "Begin the file that holds it with the line `# @package _global_`, so that its keys are the spec's own."
+
+
 def _is_source(path: KeyPath) -> bool:
     return path in {("model",), ("adapter",)} or (path[:1] == ("components",) and len(path) == 2)
 
@@ -82,7 +86,7 @@ def _unknown(tree: Tree, path: KeyPath, known: list[str]) -> Problem:
         path,
         expected="" if is_setting and len(known) > 20 else "one of " + ", ".join(known),
         nearest=close[0] if close else "",
-        remedy="" if close else "Remove it.",
+        remedy="" if close else PACKAGE_LINE if path == (name,) and name.startswith("_") else "Remove it.",
     )
 
 

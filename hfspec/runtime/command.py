@@ -38,6 +38,9 @@ def main(folder: Path, argv: Sequence[str]) -> int:
         return _fail(str(error), _exit_code(error))
     except KeyboardInterrupt:
         return _fail("interrupted.", 130)
+    except ModuleNotFoundError as error:
+        needed = Path(folder) / "requirements.txt"
+        return _fail(f"the package {error.name} is not installed here: python -m pip install -r {needed}", WORLD)
     except Exception as error:  # noqa: BLE001 - the one place where a fault of ours becomes a line, not a traceback
         return _fail(f"unexpected {type(error).__name__}: {error}", WORLD)
     return GOOD

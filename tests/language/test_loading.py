@@ -193,3 +193,16 @@ def test_sizes_beyond_the_limits_are_refused() -> None:
         with pytest.raises(SpecError) as caught:
             read_yaml(data, "f.yaml")
         assert [problem.code for problem in caught.value.problems] == [code]
+
+
+def test_artifacts_below_a_folder_are_no_specs(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").touch()
+    (tmp_path / "build" / "one").mkdir(parents=True)
+    for name in ("artifact.json", "conda.yaml"):
+        (tmp_path / "build" / "one" / name).touch()
+    assert spec_files([tmp_path]) == [tmp_path / "spec.yaml"]
+
+
+def test_overrides_given_as_one_text(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"write \['dtype=float32'\]"):
+        load(tmp_path / "spec.yaml", "dtype=float32")

@@ -144,3 +144,13 @@ def test_answers_are_utf8_whatever_the_locale(artifact):
     done = subprocess.run(command, capture_output=True, env=environment, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert json.loads(done.stdout.decode("utf-8"))[0].startswith("中文")
+
+
+def test_a_package_that_is_not_installed_is_named_with_what_to_do(artifact, run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    folder = artifact("bert-sentiment")
+    code, out, err = run(folder, "a")
+    assert (code, out) == (3, "")
+    assert "transformers is not installed" in err
+    assert str(folder / "requirements.txt") in err
+    assert len(err.splitlines()) == 1
