@@ -11,7 +11,7 @@ from typing import Any
 from hfspec.ir.artifact import FORMAT_VERSION, Deployment, FileRecord, Manifest, SourceRecord
 from hfspec.ir.signature import Column, Param, Signature, Tensor
 
-SCHEMA_ID = "https://hfspec.dev/schemas/artifact.schema.json"
+SCHEMA_ID = "urn:hfspec:schema:artifact:1"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 RECORDS: tuple[type[Any], ...] = (Column, Deployment, FileRecord, Param, Signature, SourceRecord, Tensor)
 SHA256 = MappingProxyType({"type": "string", "pattern": "^[0-9a-f]{64}$"})

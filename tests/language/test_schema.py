@@ -134,7 +134,7 @@ def test_a_whole_spec_needs_its_keys_and_a_layered_one_does_not(key: str) -> Non
 def test_the_schema_is_valid_and_has_an_identity() -> None:
     Draft202012Validator.check_schema(spec_schema())
     assert spec_schema()["$schema"].endswith("2020-12/schema")
-    assert spec_schema()["$id"].endswith("/spec.schema.json")
+    assert spec_schema()["$id"] == "urn:hfspec:schema:spec:1"
 
 
 def test_every_key_is_described() -> None:

@@ -22,7 +22,7 @@ def test_the_file_in_the_tree_is_the_one_that_is_generated(kind):
     Draft202012Validator.check_schema(schema)
     written = (ROOT / "schemas" / f"{kind}.schema.json").read_text(encoding="utf-8")
     assert json.loads(written) == schema
-    assert schema["$id"].endswith(f"/{kind}.schema.json")
+    assert schema["$id"] == f"urn:hfspec:schema:{kind}:1"
 
 
 def test_a_written_lock_is_one_by_its_schema(repository, folder, write):
