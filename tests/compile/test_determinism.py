@@ -63,7 +63,7 @@ print(json.dumps(hfspec.compile("../specs/spec.yaml", overrides={OVERRIDES!r}).d
         capture_output=True,
         text=True,
     )
-    one, two = tmp_path / "a/work/build/spec", tmp_path / "elsewhere/b/work/build/spec"
+    one, two = tmp_path / "a/place/build/spec", tmp_path / "elsewhere/b/place/build/spec"
     assert tree_of(one) == tree_of(two)
     assert first == second.stdout.strip() == hfspec.verify(one).digest
     modes = [{path.relative_to(root): path.stat().st_mode for path in root.rglob("*")} for root in (one, two)]
