@@ -24,7 +24,7 @@ OVERRIDES = ["dtype=bfloat16", "max_shard_size=20KB"]
 def laid_out(place: Path, checkpoint: Path) -> Path:
     """A checkpoint, a spec that names it by a relative path, and a folder to work in; the spec."""
     shutil.copytree(checkpoint, place / "models" / checkpoint.name)
-    (place / "work").mkdir()
+    (place / "place").mkdir()
     return write_spec(place / "specs", Path("../models") / checkpoint.name, metadata={"b": 1, "a": [2, "ü"]})
 
 
@@ -39,7 +39,7 @@ def linked(place: Path, checkpoint: Path) -> Path:
         os.utime(blob, (number, number))
         (snapshot / path.name).symlink_to(f"../../blobs/{number}")
     (place / "models" / checkpoint.name).symlink_to(snapshot.relative_to(place / "models"))
-    (place / "work").mkdir()
+    (place / "place").mkdir()
     return write_spec(place / "specs", Path("../models") / checkpoint.name, metadata={"b": 1, "a": [2, "ü"]})
 
 
@@ -49,15 +49,15 @@ def test_two_compiles_give_the_same_bytes(forks, tmp_path, checkpoint: Callable[
     spec = laid_out(tmp_path / "a", model)
     script = f"""
 os.umask(0o022)
-os.chdir({str(tmp_path / "a" / "work")!r})
+os.chdir({str(tmp_path / "a" / "place")!r})
 os.environ.update(TZ="UTC", LC_ALL="C")
 print(json.dumps(hfspec.compile("../specs/spec.yaml", overrides={OVERRIDES!r}).digest))
 """
-    first = forks.run(script, spec, tmp_path / "a" / "work" / "none")
+    first = forks.run(script, spec, tmp_path / "a" / "place" / "none")
     other = linked(tmp_path / "elsewhere" / "b", model)
     second = subprocess.run(
         [sys.executable, "-c", COMPILE, "077", other, *OVERRIDES],
-        cwd=tmp_path / "elsewhere" / "b" / "work",
+        cwd=tmp_path / "elsewhere" / "b" / "place",
         env={**os.environ, "TZ": "Asia/Kathmandu", "PYTHONHASHSEED": "4711", "LC_ALL": "C.UTF-8"},
         check=True,
         capture_output=True,
