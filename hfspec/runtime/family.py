@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from hfspec.ir.artifact import Manifest
 from hfspec.ir.signature import Column, Tensor
 from hfspec.runtime.batching import Item
+from hfspec.runtime.integrity import Verified
 from hfspec.runtime.prompt import prompt_text
 from hfspec.runtime.settings import Settings
 from hfspec.tasks.task import Task
@@ -30,7 +32,8 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a family loads from and to: the artifact's folder and manifest, its task, torch's names of dtype and
-    device. ``loaded``: the library's objects made so far, by the name of the component.
+    device. ``verified``: what was found of its files, None where they were not looked at. ``loaded``: the library's
+    objects made so far, by the name of the component.
     """
 
     folder: Path
@@ -38,11 +41,23 @@ class Place:
     task: Task
     dtype: str
     device: str
+    verified: Verified | None = field(default=None, compare=False)
     loaded: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def model(self) -> Path:
         return self.folder / "model"
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """What is read of the artifact in the block is what was verified, or VerificationError is raised, whatever the
+        library says of the swapped file.
+        """
+        try:
+            yield
+        finally:
+            if self.verified is not None:
+                self.verified.check_unchanged()
 
 
 class Family(ABC):

@@ -3,68 +3,109 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import stat
-import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
 from hfspec.errors import VerificationError
 from hfspec.ir.artifact import MANIFEST_NAME, FileRecord, Manifest
+from hfspec.runtime.verified_memory import NO_SURPRISES, Memory, State, is_young, state_of
 
 CHUNK = 1 << 20
 LARGEST_MANIFEST = 256 << 20
-# A file changed this short a time before it was read may change again without its times showing it.
-SETTLED_NS = 100_000_000
 
 
-def verify_files(folder: Path, remember: Path | None = None) -> Manifest:
-    """The manifest of the artifact in ``folder``, once every byte has been found to be what it says.
-
-    ``remember``: a file that keeps which files (by device, inode, size, mtime and ctime) had which digest, so that the
-    next verification need not read them; it may be missing, broken or unwritable. Raises VerificationError naming
-    every file that differs, is missing, is not expected, or is a link.
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """An artifact whose every byte was found to be what the manifest says. ``states``: what each file and folder was
+    when it was found right, by its path; ``began``: when the verification did, in ns.
     """
-    manifest = read_manifest(folder)
+
+    folder: Path
+    manifest: Manifest
+    states: Mapping[str, State]
+    began: int
+
+    def check_unchanged(self) -> None:
+        """For those who have read the files since: raises VerificationError, naming each file and folder that is
+        another or was written to after it was verified, even if it was put back.
+        """
+        changed = sorted(path for path, state in self.states.items() if _state_at(self.folder / path) != state)
+        if changed:
+            raise VerificationError(
+                f"{_where(self.folder)} was changed while it was read; once nothing writes to it, run this again:\n"
+                + "\n".join(f"  {path}: was changed after it was verified" for path in changed),
+                changed,
+            )
+        if any(is_young(state, self.began) for state in self.states.values()):
+            examine(self.folder)
+
+
+def verify_files(folder: Path) -> Manifest:
+    """The manifest of the artifact in ``folder``, once every byte has been read and found to be what it says.
+
+    Raises VerificationError naming every file that differs, is missing, is not expected, or is a link.
+    """
+    verified = examine(folder)
+    verified.check_unchanged()
+    return verified.manifest
+
+
+def examine(folder: Path, remember: Path | None = None) -> Verified:
+    """The artifact in ``folder``, every byte of it found right; it may change as soon as this returns.
+
+    ``remember``: a file that keeps which files had which digest, so that the next verification need not read them; it
+    may be missing, broken or unwritable. Raises VerificationError as verify_files does.
+    """
+    began = time.time_ns()
+    states: dict[str, State] = {}
+    manifest = _read_manifest(folder, states)
     unsafe = _unsafe(manifest)
     if unsafe:
         raise VerificationError(f"{_where(folder)} has a manifest with unsafe paths: {'; '.join(unsafe)}.", unsafe)
-    faults = dict(_strangers(folder, manifest))
-    memory = _Memory.read(remember)
+    faults = dict(_strangers(folder, manifest, states))
+    memory = Memory.read(remember)
     for record in manifest.files:
         if record.path not in faults:
-            fault = _fault(folder / record.path, record, memory)
+            fault = _fault(folder / record.path, record, memory, states)
             if fault:
                 faults[record.path] = fault
-    memory.write(remember)
+    memory.write()
     if faults:
         listed = "\n".join(f"  {path}: {fault}" for path, fault in sorted(faults.items()))
         raise VerificationError(
             f"{_where(folder)} is not what was compiled; compile it again or fetch it anew:\n{listed}", sorted(faults)
         )
-    return manifest
+    return Verified(folder, manifest, states, began)
 
 
 def read_manifest(folder: Path) -> Manifest:
     """The manifest, checked against its own digest; raises VerificationError when it is missing or damaged."""
+    return _read_manifest(folder, {})
+
+
+def _read_manifest(folder: Path, states: dict[str, State]) -> Manifest:
     path = folder / MANIFEST_NAME
     try:
-        if not stat.S_ISREG(path.lstat().st_mode):
-            raise VerificationError(f"{MANIFEST_NAME} of {_where(folder)} is no plain file.", [MANIFEST_NAME])
-        if path.stat().st_size > LARGEST_MANIFEST:
-            raise VerificationError(f"{MANIFEST_NAME} of {_where(folder)} is far too large.", [MANIFEST_NAME])
-        return Manifest.from_bytes(path.read_bytes())
+        with _opened(path) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise VerificationError(f"{MANIFEST_NAME} of {_where(folder)} is no plain file.", [MANIFEST_NAME])
+            if found.st_size > LARGEST_MANIFEST:
+                raise VerificationError(f"{MANIFEST_NAME} of {_where(folder)} is far too large.", [MANIFEST_NAME])
+            states[MANIFEST_NAME] = state_of(found)
+            return Manifest.from_bytes(file.readall())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise VerificationError(
             f"{_where(folder)} is no artifact: it has no {MANIFEST_NAME}.", [MANIFEST_NAME]
         ) from error
     except OSError as error:
-        raise VerificationError(f"{path} cannot be read: {error.strerror}.", [MANIFEST_NAME]) from error
+        raise VerificationError(f"{path} cannot be read: {_reason(error)}.", [MANIFEST_NAME]) from error
     except (ValueError, RecursionError) as error:
         raise VerificationError(f"{MANIFEST_NAME} of {_where(folder)} is damaged: {error}.", [MANIFEST_NAME]) from error
 
@@ -79,12 +120,6 @@ def path_fault(path: str) -> str:
     if "\\" in path or ":" in path or any(ord(letter) < 32 or ord(letter) == 127 for letter in path):
         return "a character that is no part of a file's name everywhere"
     return ""
-
-
-def default_memory() -> Path:
-    """Where a predictor remembers what it verified: the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "hfspec" / "verified.json"
 
 
 def _unsafe(manifest: Manifest) -> list[str]:
@@ -103,115 +138,88 @@ def folded(path: str) -> str:
     return normalize("NFC", normalize("NFC", path).casefold())
 
 
-def _strangers(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """What is there and should not be: unknown files and folders, links, anything that is neither file nor folder."""
+def _strangers(folder: Path, manifest: Manifest, states: dict[str, State]) -> Iterator[tuple[str, str]]:
+    """What is there and should not be: unknown files and folders, links, anything that is neither file nor folder.
+    ``states`` gets that of each folder.
+    """
     known = {record.path for record in manifest.files} | {MANIFEST_NAME}
     folders = {parent.as_posix() for path in known for parent in PurePosixPath(path).parents}
-    for path, entry in _entries(folder):
+    for path, entry in _entries(folder, ".", states):
         if entry.is_symlink():
             yield path, "is a link"
         elif entry.is_dir(follow_symlinks=False):
             if path not in folders:
                 yield path, "is not expected" if path not in known else "is a folder"
         elif path not in known:
-            yield path, "is not expected"
+            yield path, "is not expected" if path not in folders else "is no folder"
         elif not entry.is_file(follow_symlinks=False):
             yield path, "is no plain file"
 
 
-def _entries(folder: Path, prefix: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+def _entries(folder: Path, path: str, states: dict[str, State]) -> Iterator[tuple[str, os.DirEntry[str]]]:
     try:
+        states[path] = state_of(folder.stat())
         with os.scandir(folder) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        raise VerificationError(f"{folder} cannot be read: {error.strerror}.", [prefix or "."]) from error
+        raise VerificationError(f"{folder} cannot be read: {_reason(error)}.", [path]) from error
     for entry in found:
-        path = f"{prefix}{entry.name}"
-        yield path, entry
+        inner = entry.name if path == "." else f"{path}/{entry.name}"
+        yield inner, entry
         if entry.is_dir(follow_symlinks=False):
-            yield from _entries(folder / entry.name, f"{path}/")
+            yield from _entries(folder / entry.name, inner, states)
 
 
-def _fault(path: Path, record: FileRecord, memory: _Memory) -> str:
+def _fault(path: Path, record: FileRecord, memory: Memory, states: dict[str, State]) -> str:
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
-            return _content_fault(file, record, memory)
-    except FileNotFoundError:
+        with _opened(path) as file:
+            found = os.fstat(file.fileno())
+            states[record.path] = state_of(found)
+            return _content_fault(file, found, record, memory)
+    except (FileNotFoundError, NotADirectoryError):
         return "is missing"
     except OSError as error:
-        return f"cannot be read ({error.strerror})"
+        return f"cannot be read ({_reason(error)})"
 
 
-def _content_fault(file: FileIO, record: FileRecord, memory: _Memory) -> str:
-    before = os.fstat(file.fileno())
-    if before.st_size != record.size:
-        return f"has {before.st_size} bytes instead of {record.size}"
-    if memory.knows(before, record.sha256):
+def _opened(path: Path) -> FileIO:
+    """The file itself, where the path is no link, and without waiting for whoever fills a pipe."""
+    return os.fdopen(os.open(path, os.O_RDONLY | NO_SURPRISES), "rb", buffering=0)
+
+
+def _content_fault(file: FileIO, found: os.stat_result, record: FileRecord, memory: Memory) -> str:
+    if not stat.S_ISREG(found.st_mode):
+        return "is no plain file"
+    if found.st_size != record.size:
+        return f"has {found.st_size} bytes instead of {record.size}"
+    if memory.knows(found, record.sha256):
         return ""
     started = time.time_ns()
+    if _digest(file) != record.sha256:
+        return "has other content"
+    if state_of(os.fstat(file.fileno())) != state_of(found):
+        return "was changed while it was read"
+    memory.add(found, record.sha256, started)
+    return ""
+
+
+def _digest(file: FileIO) -> str:
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(CHUNK))
     while count := file.readinto(buffer):
         digest.update(buffer[:count])
-    if digest.hexdigest() != record.sha256:
-        return "has other content"
-    memory.add(before, os.fstat(file.fileno()), record.sha256, started)
-    return ""
+    return digest.hexdigest()
 
 
-@dataclass
-class _Memory:
-    """Which files had which digest: ``device:inode`` -> [size, mtime, ctime, sha256]."""
-
-    entries: dict[str, list[int | str]] = field(default_factory=dict)
-    changed: bool = False
-
-    @classmethod
-    def read(cls, path: Path | None) -> _Memory:
-        if path is None:
-            return cls()
-        try:
-            with path.open("rb") as file:
-                value = json.loads(file.read()) if _is_own(os.fstat(file.fileno())) else {}
-        except (OSError, ValueError, RecursionError):
-            return cls()
-        return cls(value if isinstance(value, dict) else {})
-
-    def knows(self, found: os.stat_result, sha256: str) -> bool:
-        return self.entries.get(_key(found)) == [*_state(found), sha256]
-
-    def add(self, before: os.stat_result, after: os.stat_result, sha256: str, started: int) -> None:
-        if _state(before) == _state(after) and max(before.st_mtime_ns, before.st_ctime_ns) < started - SETTLED_NS:
-            self.entries[_key(before)] = [*_state(before), sha256]
-            self.changed = True
-
-    def write(self, path: Path | None) -> None:
-        """Atomically, and without a word when the place cannot be written: it is a help and not a promise."""
-        if path is None or not self.changed:
-            return
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-                json.dump(self.entries, file)
-            Path(file.name).replace(path)
-        except OSError:
-            return
+def _state_at(path: Path) -> State | None:
+    try:
+        return state_of(path.lstat())
+    except OSError:
+        return None
 
 
-def _is_own(found: os.stat_result) -> bool:
-    """Whether nobody else can have written the file: who could, could make a changed artifact pass."""
-    if not hasattr(os, "geteuid"):
-        return True
-    return found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-
-
-def _key(found: os.stat_result) -> str:
-    return f"{found.st_dev}:{found.st_ino}"
-
-
-def _state(found: os.stat_result) -> list[int]:
-    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def _where(folder: Path) -> str:

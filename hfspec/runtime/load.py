@@ -11,11 +11,12 @@ from typing import Any
 from hfspec.errors import UsageError
 from hfspec.ir.artifact import Manifest
 from hfspec.runtime.family import Family, Place
-from hfspec.runtime.integrity import default_memory, read_manifest, verify_files
+from hfspec.runtime.integrity import examine, read_manifest
 from hfspec.runtime.predictor import Predictor, checked_form
 from hfspec.runtime.sentences import fingerprint
 from hfspec.runtime.settings import load_layer
 from hfspec.runtime.trust import check_trust
+from hfspec.runtime.verified_memory import default_memory
 from hfspec.tasks import table
 from hfspec.tasks.task import Task
 
@@ -42,15 +43,17 @@ def load(
     Raises VerificationError, StorageError, UsageError and, for model_config, ParamsError.
     """
     root = Path(folder).resolve()
-    manifest = verify_files(root, remember=default_memory()) if verify else read_manifest(root)
+    verified = examine(root, remember=default_memory()) if verify else None
+    manifest = verified.manifest if verified else read_manifest(root)
     check_trust(root, manifest)
     task = _task(manifest)
     given = load_layer(model_config, task, manifest.signature)
     form = checked_form(manifest.deployment.outputs if outputs is None else outputs)
-    place = Place(root, manifest, task, _dtype(dtype, manifest), _device(device))
-    if expect_fingerprint is not None:
-        fingerprint.check(expect_fingerprint, fingerprint.of_artifact(root, manifest, task, given, place.dtype))
-    return Predictor(place, _family(task)(place), given, form)
+    place = Place(root, manifest, task, _dtype(dtype, manifest), _device(device), verified)
+    with place.unchanged():
+        if expect_fingerprint is not None:
+            fingerprint.check(expect_fingerprint, fingerprint.of_artifact(root, manifest, task, given, place.dtype))
+        return Predictor(place, _family(task)(place), given, form)
 
 
 def _task(manifest: Manifest) -> Task:

@@ -44,7 +44,8 @@ def sentence_model(place: Place) -> Any:
     Raises StorageError when the library cannot load it.
     """
     if "sentence_model" not in place.loaded:
-        place.loaded["sentence_model"] = _sentence_model(place)
+        with place.unchanged():
+            place.loaded["sentence_model"] = _sentence_model(place)
     return place.loaded["sentence_model"]
 
 
