@@ -43,6 +43,7 @@ Generated from the code by `make docs`. Every problem of a spec is reported at o
 | the spec | `SpecError`, with `.problems` | 1 | mend what is listed |
 | a call, or data given to predict | `UsageError`, `InputError`, `ParamsError` | 2 | see the argument or row it names |
 | the world: hub, network, disk | `SourceError`, `StorageError` | 3 | the message says whether trying again can help |
+| a row that does not fit in memory by itself | `OutOfMemoryError`, with `.row` | 3 | see [running.md](running.md) |
 | bytes that differ from the manifest | `VerificationError`, with `.files` | 4 | compile or fetch the artifact again |
 | a lock that is missing, or no longer fits | `LockError`, with `.changes` | 5 | see [lock.md](lock.md) |
 

@@ -39,6 +39,7 @@ _PUBLIC = {
     "InputError": "hfspec.errors",
     "ParamsError": "hfspec.errors",
     "OutputError": "hfspec.errors",
+    "OutOfMemoryError": "hfspec.errors",
 }
 __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
 

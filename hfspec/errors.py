@@ -13,7 +13,8 @@
     └── PredictionError      a predictor refused
         ├── InputError       the data given to predict, with the row where it is known
         ├── ParamsError      the params given to predict or the model_config given to load
-        └── OutputError      the model answered something its signature does not allow
+        ├── OutputError      the model answered something its signature does not allow
+        └── OutOfMemoryError a row needs more memory than the device has, with the row
 
 Nothing here knows of HTTP status codes or of exit codes: the command line maps them.
 """
@@ -80,10 +81,13 @@ class PredictionError(HfspecError):
 
 
 class InputError(PredictionError):
-    """The data given to predict. ``row`` is its place in the input, counted from 0, where known."""
+    """The data given to predict. ``row`` is its place in the input, counted from 0, where known;
+    ``reason`` the message without it.
+    """
 
     def __init__(self, message: str, row: int | None = None) -> None:
         self.row = row
+        self.reason = message
         super().__init__(message if row is None else f"row {row}: {message}")
 
 
@@ -93,3 +97,11 @@ class ParamsError(PredictionError):
 
 class OutputError(PredictionError):
     """The model answered something that the signature does not allow."""
+
+
+class OutOfMemoryError(PredictionError):
+    """The device has too little memory for one row by itself. ``row`` is its place in the input, counted from 0."""
+
+    def __init__(self, message: str, row: int) -> None:
+        self.row = row
+        super().__init__(f"row {row}: {message}")

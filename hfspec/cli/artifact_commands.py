@@ -48,7 +48,8 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="TEXT",
-            help="Texts to answer, or --json FILE|-; --params JSON, --outputs full, and what --help lists.",
+            help="Texts to answer, or --json FILE|-, or --jsonl FILE|- for a row a line; --params JSON, --outputs full,"
+            " and what --help lists.",
         ),
     ] = None,
 ) -> None:

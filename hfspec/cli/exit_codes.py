@@ -5,7 +5,16 @@
 
 from __future__ import annotations
 
-from hfspec.errors import HfspecError, LockError, PredictionError, SpecError, UsageError, VerificationError, WorldError
+from hfspec.errors import (
+    HfspecError,
+    LockError,
+    OutOfMemoryError,
+    PredictionError,
+    SpecError,
+    UsageError,
+    VerificationError,
+    WorldError,
+)
 
 SPEC_WRONG, USAGE, WORLD, VERIFICATION, LOCK = 1, 2, 3, 4, 5
 # As a shell counts a process that SIGINT or SIGPIPE ended.
@@ -13,6 +22,7 @@ INTERRUPTED, READER_LEFT = 130, 141
 _CODES: tuple[tuple[type[HfspecError], int], ...] = (
     (SpecError, SPEC_WRONG),
     (UsageError, USAGE),
+    (OutOfMemoryError, WORLD),
     (PredictionError, USAGE),
     (WorldError, WORLD),
     (VerificationError, VERIFICATION),

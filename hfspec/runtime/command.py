@@ -1,4 +1,4 @@
-"""The command line of an artifact's own predictor.py: texts or JSON in, one JSON document out."""
+"""The command line of an artifact's own predictor.py: texts or JSON in, one JSON document out, or a line for a line."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, TextIO, cast
+from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 
-from hfspec.errors import HfspecError, OutputError, UsageError, VerificationError, WorldError
+from hfspec.errors import HfspecError, OutOfMemoryError, OutputError, UsageError, VerificationError, WorldError
+
+if TYPE_CHECKING:
+    from hfspec.runtime.predictor import Predictor
 
 GOOD, WRONG_ANSWER, USAGE, WORLD, DAMAGED = 0, 1, 2, 3, 4
 
 
 def main(folder: Path, argv: Sequence[str]) -> int:
     """Answer what ``argv`` asks of the artifact in ``folder``, as JSON on standard output and nothing else there: one
-    line, or one for each piece of a streamed answer, as it comes.
+    line, or one for each piece of a streamed answer or each row of --jsonl, as it comes.
 
     Returns the exit code: 0 good, 1 an answer that the signature does not allow, 2 bad input, params or usage, 3 the
     world failed, 4 the artifact is damaged. An error is one line on standard error.
@@ -55,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="a text to answer; several make several rows")
     parser.add_argument("--json", metavar="FILE", help="read the input from a JSON file, - for standard input")
+    parser.add_argument("--jsonl", metavar="FILE", help="read a row from each line of JSON, answer each with a line")
+    parser.add_argument("--window", metavar="ROWS", type=int, help="read at most so many lines ahead (--jsonl)")
     parser.add_argument("--params", metavar="JSON", help='params of the call, such as {"top_k": 2}')
     parser.add_argument("--outputs", choices=("standard", "full"), help="the form of the answer")
     parser.add_argument("--model-config", metavar="JSON", help="settings that override the artifact's model_config")
@@ -64,7 +69,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _lines(folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
-    data = _data(arguments)
+    _check_sources(arguments)
+    data = None if arguments.jsonl else _data(arguments)
     params = _mapping(arguments.params, "--params")
     model_config = _mapping(arguments.model_config, "--model-config")
     from hfspec.runtime.load import load
@@ -76,18 +82,54 @@ def _lines(folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
         verify=not arguments.no_verify,
         expect_fingerprint=arguments.expect_fingerprint,
     )
+    if arguments.jsonl:
+        yield from _streamed(predictor, arguments, params)
+        return
     answer = predictor.predict_json(data, params)
     for part in answer if isinstance(answer, Iterator) else [answer]:
-        yield json.dumps(part, ensure_ascii=False, allow_nan=False)
+        yield _line(part)
+
+
+def _streamed(predictor: Predictor, arguments: argparse.Namespace, params: Mapping[str, Any] | None) -> Iterator[str]:
+    from hfspec.runtime.answers import to_json
+
+    window = {} if arguments.window is None else {"window": arguments.window}
+    for answer in predictor.predict_iter(_json_lines(arguments.jsonl), params, **window):
+        yield _line(to_json(answer))
+
+
+def _line(answer: Any) -> str:
+    return json.dumps(answer, ensure_ascii=False, allow_nan=False)
+
+
+def _json_lines(source: str) -> Iterator[Any]:
+    """The value in each line; raises UsageError naming the line that has none."""
+    with contextlib.ExitStack() as stack:
+        lines = _opened(sys.stdin, "input") if source == "-" else stack.enter_context(_file(source))
+        for number, line in enumerate(lines, start=1):
+            yield _parsed(line, f"--jsonl {source}, line {number}")
+
+
+def _file(source: str) -> IO[bytes]:
+    try:
+        return Path(source).open("rb")
+    except OSError as error:
+        raise UsageError(f"--jsonl {source}: {error.strerror}.") from error
+
+
+def _check_sources(arguments: argparse.Namespace) -> None:
+    given = [name for name in ("texts", "json", "jsonl") if getattr(arguments, name)]
+    if len(given) > 1:
+        raise UsageError("give texts, --json or --jsonl, not more than one of them.")
+    if arguments.window is not None and not arguments.jsonl:
+        raise UsageError("--window is of use with --jsonl only.")
 
 
 def _data(arguments: argparse.Namespace) -> Any:
-    if arguments.texts and arguments.json:
-        raise UsageError("give either texts or --json, not both.")
     if arguments.json:
         return _parsed(_read(arguments.json), f"--json {arguments.json}")
     if not arguments.texts:
-        raise UsageError("nothing to answer: give a text, or --json FILE. See --help.")
+        raise UsageError("nothing to answer: give a text, --json FILE or --jsonl FILE. See --help.")
     return arguments.texts[0] if len(arguments.texts) == 1 else list(arguments.texts)
 
 
@@ -119,7 +161,7 @@ def _parsed(data: bytes, option: str) -> Any:
 def _exit_code(error: HfspecError) -> int:
     if isinstance(error, VerificationError):
         return DAMAGED
-    if isinstance(error, WorldError):
+    if isinstance(error, WorldError | OutOfMemoryError):
         return WORLD
     return WRONG_ANSWER if isinstance(error, OutputError) else USAGE
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hfspec.ir.artifact import Manifest
 from hfspec.ir.signature import Column, Tensor
@@ -16,6 +16,8 @@ from hfspec.runtime.integrity import Verified
 from hfspec.runtime.prompt import prompt_text
 from hfspec.runtime.settings import Settings
 from hfspec.tasks.task import Task
+
+STANDARD, FULL = FORMS = ("standard", "full")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,12 @@ class Place:
 
 class Family(ABC):
     """A task family with its model loaded. The predictor calls preprocess on a window of rows, run on each batch, and
-    standard or full on the window's results; nothing is kept between calls.
+    standard or full on the results; nothing is kept between calls. ``rows_at_once``: how many rows preprocess is given,
+    ``look_ahead``: how many full batches a window of rows makes; together they bound what a call holds in memory.
     """
+
+    rows_at_once: ClassVar[int] = 256
+    look_ahead: ClassVar[int] = 32
 
     def __init__(self, place: Place) -> None:
         self.task = place.task
@@ -85,6 +91,13 @@ class Family(ABC):
 
         Raises InputError naming the row.
         """
+        return None
+
+    def check_rows(self, rows: Sequence[Row]) -> None:  # noqa: B027 - most rows stand for themselves
+        """Raises InputError when the rows of a call have no common form of answer."""
+
+    def belonging(self, settings: Settings) -> Callable[[Row, Row], bool] | None:  # noqa: ARG002 - for most tasks
+        """Whether a row's answer depends on the row before it, so that preprocess must see both; None for never."""
         return None
 
     def declared(self, outputs: tuple[Column, ...] | Tensor, settings: Settings) -> tuple[Column, ...] | Tensor:  # noqa: ARG002
@@ -113,6 +126,11 @@ class Family(ABC):
     @abstractmethod
     def full(self, results: Sequence[Any], settings: Settings) -> list[dict[str, Any]]:
         """Everything the model knows, one dict of JSON values, arrays and texts a row."""
+
+    def answer(self, result: Any, settings: Settings, form: str) -> Any:
+        """What one row by itself is answered, in the standard or the full form: an item of what those give for many."""
+        made = self.full([result], settings) if form == FULL else self.standard([result], settings)
+        return made[0]
 
     def budget(self, settings: Settings) -> int:
         """How many tokens one forward pass may hold."""

@@ -39,6 +39,12 @@ def table(results: Sequence[Labelled], top: int | None) -> Table:
     return Table({"row": "long", "label": "string", "score": "double"}, tuple(lines))
 
 
+def answer(result: Labelled, top: int | None) -> Any:
+    """One row's: label and score, or with ``top`` other than 1 a list of the best labels and their scores."""
+    lines = [{"label": label, "score": score} for label, score in zip(result.labels, result.scores, strict=True)]
+    return lines[0] if top == 1 else lines[:top]
+
+
 def full(results: Sequence[Labelled]) -> list[dict[str, Any]]:
     """Every label and score of each row, and what else is known about it."""
     return [{"labels": list(result.labels), "scores": list(result.scores), **result.about} for result in results]

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from threading import Lock
 from typing import Any
 
 from hfspec.errors import UsageError
 from hfspec.ir.artifact import Manifest
 from hfspec.ir.signature import Signature
-from hfspec.runtime import batching, native
+from hfspec.runtime import native
 from hfspec.runtime.answers import Table, to_json
-from hfspec.runtime.family import Family, Place, Row
+from hfspec.runtime.call import Call
+from hfspec.runtime.family import FORMS, FULL, Family, Place, Row
 from hfspec.runtime.inputs import Columns, to_rows
 from hfspec.runtime.output_check import check_output
+from hfspec.runtime.row_stream import each_row
 from hfspec.runtime.sentences import fingerprint
 from hfspec.runtime.settings import LOAD, MODEL_CONFIG, PREDICT, InForce, Settings, fixed_layers, predict_layer
+from hfspec.runtime.windows import FIRST
+from hfspec.runtime.windows import FULL as FULL_WINDOW
 from hfspec.tasks.task import Task
-
-FORMS = ("standard", "full")
 
 
 def checked_form(outputs: str) -> str:
@@ -79,6 +81,26 @@ class Predictor:
         answer = self._answer(data, params, outputs)
         return answer.to_pandas() if isinstance(answer, Table) else answer
 
+    def predict_iter(
+        self,
+        rows: Iterable[Any],
+        params: Mapping[str, Any] | None = None,
+        outputs: str | None = None,
+        *,
+        window: int = FULL_WINDOW,
+    ) -> Iterator[Any]:
+        """The answers to rows that come one by one, one answer a row, in order: of any number of rows in the same
+        memory. Of ``rows`` at most ``window`` are taken ahead of the answer that is given, and few before the first.
+
+        A row is what a list given to predict may hold. Its answer is the item that predict would give for it: a text, a
+        number, an array, an object; a dict where predict gives a data frame. Raises ParamsError and UsageError at once,
+        and while the answers are taken what predict raises, its rows counted over the whole stream.
+        """
+        form = checked_form(outputs or self._outputs)
+        if type(window) is not int or window < 1:
+            raise UsageError(f"window must be a number of rows, at least 1, not {window!r}.")
+        return self._answers(self._call(params), each_row(rows, self._rows), form, window)
+
     def predict_json(self, data: Any, params: Mapping[str, Any] | None = None, outputs: str | None = None) -> Any:
         """The same answer as plain JSON values; raises the same."""
         return to_json(self._answer(data, params, outputs))
@@ -106,27 +128,32 @@ class Predictor:
         given = predict_layer(params, self.task, self.signature, fixed)
         return Settings({**self._layers, PREDICT: given})
 
-    def _answer(self, data: Any, params: Mapping[str, Any] | None, outputs: str | None) -> Any:
-        form = checked_form(outputs or self._outputs)
+    def _call(self, params: Mapping[str, Any] | None) -> Call:
+        """Raises ParamsError."""
         settings = self._in_force(params)
         self._family.check(settings)
+        return Call(self._family, settings, self._tokenizing)
+
+    def _rows(self, data: Any) -> list[Row]:
         rows = self._family.rows(data)
-        if rows is None:
-            rows = to_rows(data, self._columns)
-        results = self._results(rows, settings)
-        if form == "full":
-            return self._family.full(results, settings)
-        answer = self._family.standard(results, settings)
-        check_output(answer, self._family.declared(self.signature.outputs, settings))
+        return to_rows(data, self._columns) if rows is None else rows
+
+    def _answer(self, data: Any, params: Mapping[str, Any] | None, outputs: str | None) -> Any:
+        form = checked_form(outputs or self._outputs)
+        call = self._call(params)
+        rows = self._rows(data)
+        self._family.check_rows(rows)
+        results = [result for window in call.results(rows) for result in window]
+        if form == FULL:
+            return self._family.full(results, call.settings)
+        answer = self._family.standard(results, call.settings)
+        check_output(answer, self._family.declared(self.signature.outputs, call.settings))
         return answer
 
-    def _results(self, rows: Sequence[Row], settings: Settings) -> list[Any]:
-        """One a row, in order, whatever the number of items that a row makes."""
-        family = self._family
-        with self._tokenizing:
-            items = family.preprocess(rows, settings)
-        parts = batching.run(items, family.budget(settings), lambda batch: family.run(batch, settings))
-        of_row: dict[int, list[Any]] = {row.number: [] for row in rows}
-        for item, part in zip(items, parts, strict=True):
-            of_row[item.row].append(part)
-        return [family.joined(of_row[row.number], settings) for row in rows]
+    def _answers(self, call: Call, rows: Iterator[Row], form: str, window: int) -> Iterator[Any]:
+        declared = self._family.declared(self.signature.outputs, call.settings)
+        for results in call.results(rows, window, FIRST):
+            if form != FULL:
+                check_output(self._family.standard(results, call.settings), declared)
+            for result in results:
+                yield self._family.answer(result, call.settings, form)

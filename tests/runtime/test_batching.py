@@ -6,11 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hfspec.runtime.batching import Item, batches, run
+from hfspec.runtime.batching import Budget, Item, run
 
 items = st.lists(st.tuples(st.integers(0, 50), st.sampled_from(["a", "b", None])), max_size=60).map(
     lambda pairs: [Item(row, length, f"row {row}", group) for row, (length, group) in enumerate(pairs)]
 )
+
+
+def batches(rows, budget):
+    """Places in ``rows``, a list for each batch that is run."""
+    made = []
+
+    def forward(batch):
+        made.append([next(place for place, row in enumerate(rows) if row is item) for item in batch])
+        return batch
+
+    run(rows, Budget(budget), forward)
+    return made
 
 
 @given(items, st.integers(1, 200))
@@ -25,7 +37,7 @@ def test_every_item_is_in_one_batch_within_the_budget(rows, budget):
 
 @given(items, st.integers(1, 200))
 def test_answers_come_back_in_order(rows, budget):
-    assert run(rows, budget, lambda batch: [item.content for item in batch]) == [item.content for item in rows]
+    assert run(rows, Budget(budget), lambda batch: [item.content for item in batch]) == [item.content for item in rows]
 
 
 def test_rows_of_like_length_are_put_together():
@@ -35,4 +47,4 @@ def test_rows_of_like_length_are_put_together():
 
 def test_a_family_that_loses_a_row_is_found_out():
     with pytest.raises(ValueError, match="shorter"):
-        run([Item(0, 1, "a"), Item(1, 1, "b")], 10, lambda batch: ["one"])
+        run([Item(0, 1, "a"), Item(1, 1, "b")], Budget(10), lambda batch: ["one"])

@@ -72,7 +72,7 @@ def test_params_and_model_config_are_passed_on(artifact, run):
     ("argv", "words"),
     [
         ([], "nothing to answer"),
-        (["a", "--json", "x.json"], "not both"),
+        (["a", "--json", "x.json"], "not more than one"),
         (["--json", "missing.json"], "missing.json: No such file"),
         (["--json", "-"], "this is not JSON"),
         (["--params", "{", "a"], "--params: this is not JSON"),

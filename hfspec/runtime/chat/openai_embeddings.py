@@ -19,7 +19,7 @@ from hfspec.runtime.batching import Item
 from hfspec.runtime.cells import checked as checked_cell
 from hfspec.runtime.cells import found
 from hfspec.runtime.chat.openai_requests import Request, checked, to_requests
-from hfspec.runtime.family import Place, Row
+from hfspec.runtime.family import FULL, Place, Row
 from hfspec.runtime.sentences.sentence_embedding import Embedded, SentenceEmbedding
 from hfspec.runtime.settings import Settings
 
@@ -121,6 +121,10 @@ class OpenAIEmbeddings(SentenceEmbedding):
             for vector in reply
             for more in super(OpenAIEmbeddings, self).full([vector.embedded], vector.part.settings)
         ]
+
+    def answer(self, result: Any, settings: Settings, form: str) -> Any:
+        """The object; in the full form a list, one a text."""
+        return self.full([result], settings) if form == FULL else self._object(result)
 
     def _object(self, reply: Reply) -> dict[str, Any]:
         tokens = sum(vector.embedded.tokens for vector in reply)

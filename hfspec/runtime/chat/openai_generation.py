@@ -17,7 +17,7 @@ from hfspec.runtime.batching import Item
 from hfspec.runtime.chat.openai_objects import Head, World, usage
 from hfspec.runtime.chat.openai_requests import Request, checked, to_requests
 from hfspec.runtime.chat.request_settings import generating
-from hfspec.runtime.family import Place, Row
+from hfspec.runtime.family import FULL, Place, Row
 from hfspec.runtime.generation import generation, stop_text
 from hfspec.runtime.generation.causal_generation import CausalGeneration, Continuation, Prompt, account
 from hfspec.runtime.generation.streaming import TokenStream, pieces
@@ -130,6 +130,10 @@ class OpenAIGeneration(CausalGeneration):
             for choice in reply
             for made in [choice.made or self._answered(choice.ask)]
         ]
+
+    def answer(self, result: Reply, settings: Settings, form: str) -> Any:
+        """The object; in the full form a list, one a choice."""
+        return self.full([result], settings) if form == FULL else self._whole(result)
 
     def _whole(self, reply: Reply) -> dict[str, Any]:
         made = [choice.made for choice in reply if choice.made is not None]

@@ -11,7 +11,7 @@ from hfspec.errors import InputError
 from hfspec.runtime import parts
 from hfspec.runtime.batching import Item
 from hfspec.runtime.chat.chat_template import ChatTemplate
-from hfspec.runtime.family import Family, Place
+from hfspec.runtime.family import FULL, Family, Place
 from hfspec.runtime.generation import generation, penalties, stop_text
 from hfspec.runtime.settings import Settings
 
@@ -66,6 +66,12 @@ class CausalGeneration(Family):
 
     def check(self, settings: Settings) -> None:
         generation.check(self.base, settings)
+
+    def answer(self, result: Any, settings: Settings, form: str) -> Any:
+        """A list of answers where a prompt gets several."""
+        several = generation.answers_per_prompt(settings) > 1
+        made = self.full([result], settings) if form == FULL else self.standard([result], settings)
+        return made if several else made[0]
 
     def prompt(self, row: int, text: str, ids: list[int], settings: Settings) -> Prompt:
         """The prompt with the room it has; raises InputError naming the row when it is too long, or empty without a

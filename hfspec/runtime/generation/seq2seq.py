@@ -9,7 +9,7 @@ from typing import Any
 from hfspec.errors import InputError, ParamsError
 from hfspec.runtime import parts
 from hfspec.runtime.batching import Item
-from hfspec.runtime.family import Family, Place, Row
+from hfspec.runtime.family import FULL, Family, Place, Row
 from hfspec.runtime.generation import generation
 from hfspec.runtime.generation.languages import Direction
 from hfspec.runtime.settings import Settings
@@ -145,6 +145,12 @@ class Seq2Seq(Family):
 
     def full(self, results: Sequence[tuple[Answer, ...]], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
         return [self._account(made) for several in results for made in several]
+
+    def answer(self, result: tuple[Answer, ...], settings: Settings, form: str) -> Any:
+        """A list of answers where a text gets several."""
+        several = generation.answers_per_prompt(settings) > 1
+        made = self.full([result], settings) if form == FULL else self.standard([result], settings)
+        return made if several else made[0]
 
     def _account(self, made: Answer) -> dict[str, Any]:
         return {

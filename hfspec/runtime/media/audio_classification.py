@@ -9,7 +9,7 @@ from typing import Any
 from hfspec.runtime import labels, parts
 from hfspec.runtime.answers import Table
 from hfspec.runtime.batching import Item
-from hfspec.runtime.family import Family, Place, Row
+from hfspec.runtime.family import FULL, Family, Place, Row
 from hfspec.runtime.labels import Labelled
 from hfspec.runtime.media import media
 from hfspec.runtime.media.audio import wave
@@ -30,6 +30,9 @@ class AudioClassification(Family):
     """Equal to what the library's audio-classification pipeline answers for one row alone, but that the score of a
     single label is its sigmoid: its softmax would be 1 whatever the sound.
     """
+
+    rows_at_once = 1
+    look_ahead = 4
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
@@ -59,6 +62,11 @@ class AudioClassification(Family):
 
     def standard(self, results: Sequence[Labelled], settings: Settings) -> Table:
         return labels.table(results, settings.get("top_k", 1))
+
+    def answer(self, result: Labelled, settings: Settings, form: str) -> Any:
+        if form == FULL:
+            return super().answer(result, settings, form)
+        return labels.answer(result, settings.get("top_k", 1))
 
     def full(self, results: Sequence[Labelled], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
         return labels.full(results)

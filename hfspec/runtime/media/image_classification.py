@@ -10,7 +10,7 @@ from hfspec.errors import InputError
 from hfspec.runtime import labels, parts
 from hfspec.runtime.answers import Table
 from hfspec.runtime.batching import Item
-from hfspec.runtime.family import Family, Place, Row
+from hfspec.runtime.family import FULL, Family, Place, Row
 from hfspec.runtime.labels import Labelled
 from hfspec.runtime.media import media
 from hfspec.runtime.media.features import Features, shape_of, stacked
@@ -30,6 +30,9 @@ class ImageClassification(Family):
     """Equal to what the library's image-classification pipeline answers for one image alone, with the processor's PIL
     backend, so that the answer does not depend on whether torchvision is installed.
     """
+
+    rows_at_once = 1
+    look_ahead = 4
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
@@ -61,6 +64,11 @@ class ImageClassification(Family):
 
     def standard(self, results: Sequence[Labelled], settings: Settings) -> Table:
         return labels.table(results, settings.get("top_k", 1))
+
+    def answer(self, result: Labelled, settings: Settings, form: str) -> Any:
+        if form == FULL:
+            return super().answer(result, settings, form)
+        return labels.answer(result, settings.get("top_k", 1))
 
     def full(self, results: Sequence[Labelled], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
         return labels.full(results)

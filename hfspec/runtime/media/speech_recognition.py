@@ -21,6 +21,9 @@ class SpeechRecognition(Family):
     than Whisper's window is transcribed segment after segment, as Whisper's authors do, unless chunk_length_s is set.
     """
 
+    rows_at_once = 1
+    look_ahead = 4
+
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         model = parts.model(place, parts.library_class(place.manifest.deployment.model_class))

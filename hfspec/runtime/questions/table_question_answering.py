@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -70,6 +70,10 @@ class TableQuestionAnswering(Family):
             "input_ids": parts.pad_id(self.model, self.words),
             "token_type_ids": [0] * len(sizes),
         }
+
+    def belonging(self, settings: Settings) -> Callable[[Row, Row], bool] | None:
+        """In a conversation, queries about one table that follow each other."""
+        return _same_table if settings["sequential"] else None
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Question]]:
         questions: list[Question] = []
@@ -184,6 +188,14 @@ class TableQuestionAnswering(Family):
             }
             for result in results
         ]
+
+
+def _same_table(one: Row, other: Row) -> bool:
+    try:
+        tables = [text_table(row.values["table"], row.number) for row in (one, other)]
+    except InputError:
+        return False  # preprocess says of which row
+    return tables[0] == tables[1]
 
 
 def _cell_scores(inputs: Mapping[str, list[Any]], scores: Sequence[float]) -> dict[tuple[int, int], float]:

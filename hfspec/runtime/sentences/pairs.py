@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,9 +47,10 @@ def _texts(value: Any, name: str, row: int) -> tuple[str, ...]:
     return tuple(checked(text, Column("string", f"{name}[{place}]"), row) for place, text in enumerate(listed))
 
 
-def refuse_mixed(rows: list[OneAndOthers], numbers: list[int], task: Task) -> None:
+def refuse_mixed(rows: Sequence[Row], task: Task) -> None:
     """Raises InputError when some rows are single pairs and others lists, whose answers have no common form."""
-    for mine, number in zip(rows, numbers, strict=True):
-        if mine.listed is not rows[0].listed:
+    listed = [pairs_of(row, task).listed for row in rows]
+    for row, mine in zip(rows, listed, strict=True):
+        if mine is not listed[0]:
             _, second, many = (column.name for column in task.inputs)
-            raise InputError(f"the rows of one call all have {second}, or all have {many}.", row=number)
+            raise InputError(f"the rows of one call all have {second}, or all have {many}.", row=row.number)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.runtime.batching import Item
-from hfspec.runtime.family import Row
+from hfspec.runtime.family import FULL, Row
 from hfspec.runtime.sentences import pairs
 from hfspec.runtime.sentences.sentence_encoder import Text
 from hfspec.runtime.sentences.sentence_family import SentenceFamily
@@ -36,15 +36,14 @@ class Compared:
 class SentenceSimilarity(SentenceFamily):
     """Each text is embedded by itself; a row's texts are compared once all of them are."""
 
+    def check_rows(self, rows: Sequence[Row]) -> None:
+        pairs.refuse_mixed(rows, self.task)
+
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[tuple[Text, bool]]]:
-        given = [pairs.pairs_of(row, self.task) for row in rows]
-        numbers = [row.number for row in rows]
-        pairs.refuse_mixed(given, numbers, self.task)
-        texts = [
-            (number, text) for number, mine in zip(numbers, given, strict=True) for text in (mine.one, *mine.others)
-        ]
-        is_listed = bool(given) and given[0].listed
-        return [Item(item.row, item.length, (item.content, is_listed)) for item in self.items(texts, settings)]
+        given = {row.number: pairs.pairs_of(row, self.task) for row in rows}
+        texts = [(number, text) for number, mine in given.items() for text in (mine.one, *mine.others)]
+        items = self.items(texts, settings)
+        return [Item(item.row, item.length, (item.content, given[item.row].listed)) for item in items]
 
     def run(self, batch: Sequence[Item[tuple[Text, bool]]], settings: Settings) -> list[Side]:
         texts = [Item(item.row, item.length, item.content[0]) for item in batch]
@@ -72,6 +71,12 @@ class SentenceSimilarity(SentenceFamily):
         if results and results[0].listed:
             return arrays[0] if len(arrays) == 1 else arrays
         return np.concatenate(arrays) if arrays else np.empty((0,), np.float32)
+
+    def answer(self, result: Compared, settings: Settings, form: str) -> Any:
+        """A number for a pair, an array for a list."""
+        if form == FULL:
+            return super().answer(result, settings, form)
+        return result.scores if result.listed else float(result.scores[0])
 
     def full(self, results: Sequence[Compared], settings: Settings) -> list[dict[str, Any]]:
         return [

@@ -11,7 +11,7 @@ from typing import Any
 from hfspec.errors import InputError, StorageError
 from hfspec.runtime import parts
 from hfspec.runtime.batching import Item
-from hfspec.runtime.family import Place, Row
+from hfspec.runtime.family import FULL, Place, Row
 from hfspec.runtime.sentences import pairs
 from hfspec.runtime.sentences.pairs import OneAndOthers
 from hfspec.runtime.sentences.prompts import Prompts
@@ -65,23 +65,28 @@ class TextRanking(SequenceClassifier):
     def check(self, settings: Settings) -> None:
         self.prompts.check(settings)
 
+    def check_rows(self, rows: Sequence[Row]) -> None:
+        pairs.refuse_mixed(rows, self.task)
+
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Pair]]:
-        given = [pairs.pairs_of(row, self.task) for row in rows]
-        numbers = [row.number for row in rows]
-        pairs.refuse_mixed(given, numbers, self.task)
-        if self.labels > 1 and given and given[0].listed:
-            raise InputError(
-                f"documents are ranked by one score, and this model gives {self.labels}: give pairs of query and"
-                " document.",
-                row=rows[0].number,
-            )
-        placed = [(number, mine, other) for number, mine in zip(numbers, given, strict=True) for other in mine.others]
+        placed = [(row.number, mine, other) for row in rows for mine in [self._given(row)] for other in mine.others]
         made = self._pairs([(mine, other) for _, mine, other in placed], settings)
         groups = self.groups([pair.tokens for pair in made])
         return [
             Item(number, len(pair.tokens["input_ids"]), pair, group)
             for (number, _, _), pair, group in zip(placed, made, groups, strict=True)
         ]
+
+    def _given(self, row: Row) -> OneAndOthers:
+        """Raises InputError naming the row."""
+        given = pairs.pairs_of(row, self.task)
+        if self.labels > 1 and given.listed:
+            raise InputError(
+                f"documents are ranked by one score, and this model gives {self.labels}: give pairs of query and"
+                " document.",
+                row=row.number,
+            )
+        return given
 
     def _pairs(self, texts: Sequence[tuple[OneAndOthers, str]], settings: Settings) -> list[Pair]:
         if not texts:
@@ -135,6 +140,14 @@ class TextRanking(SequenceClassifier):
             return np.empty((0,) if self.labels == 1 else (0, self.labels), np.float32)
         made = np.stack([pair.scores for pair in scored])
         return made[:, 0] if self.labels == 1 else made
+
+    def answer(self, result: list[Scored], settings: Settings, form: str) -> Any:
+        """A number for a pair, or an array where the model has several labels; an array for documents."""
+        if form == FULL:
+            return super().answer(result, settings, form)
+        if not result or result[0].listed:
+            return self._array(result)
+        return float(result[0].scores[0]) if self.labels == 1 else result[0].scores
 
     def full(self, results: Sequence[list[Scored]], settings: Settings) -> list[dict[str, Any]]:
         names = {} if self.labels == 1 else {"labels": [self.model.config.id2label[at] for at in range(self.labels)]}

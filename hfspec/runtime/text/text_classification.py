@@ -8,7 +8,7 @@ from typing import Any
 from hfspec.runtime import labels
 from hfspec.runtime.answers import Table
 from hfspec.runtime.batching import Item
-from hfspec.runtime.family import Row
+from hfspec.runtime.family import FULL, Row
 from hfspec.runtime.labels import Labelled
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.sequence_classifier import SequenceClassifier
@@ -46,6 +46,11 @@ class TextClassification(SequenceClassifier):
 
     def standard(self, results: Sequence[Labelled], settings: Settings) -> Table:
         return labels.table(results, settings.get("top_k", 1))
+
+    def answer(self, result: Labelled, settings: Settings, form: str) -> Any:
+        if form == FULL:
+            return super().answer(result, settings, form)
+        return labels.answer(result, settings.get("top_k", 1))
 
     def full(self, results: Sequence[Labelled], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
         return labels.full(results)

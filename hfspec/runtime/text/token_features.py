@@ -9,7 +9,7 @@ from typing import Any
 
 from hfspec.runtime import parts
 from hfspec.runtime.batching import Item
-from hfspec.runtime.family import Family, Place, Row
+from hfspec.runtime.family import FULL, Family, Place, Row
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.padding import Padding
 from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
@@ -35,6 +35,8 @@ class TokenFeatures(Family):
     """Equal to what the library's feature-extraction pipeline answers for one row alone. An encoder-decoder that needs
     a second text, which that pipeline fails on, gives the states of its encoder.
     """
+
+    look_ahead = 8
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
@@ -89,6 +91,9 @@ class TokenFeatures(Family):
         """(tokens, hidden) for one text, a list of them for any other number."""
         states = [result.states for result in results]
         return states[0] if len(states) == 1 else states
+
+    def answer(self, result: Features, settings: Settings, form: str) -> Any:
+        return super().answer(result, settings, form) if form == FULL else result.states
 
     def full(self, results: Sequence[Features], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
         return [{"features": row.states, "tokens": row.tokens, "offsets": row.offsets} for row in results]

@@ -121,6 +121,10 @@ class ZeroShotClassification(SequenceClassifier):
         ]
         return Table({"sequence": "string", "labels": "string", "scores": "double"}, tuple(lines))
 
+    def answer(self, result: Ranked, settings: Settings, form: str) -> dict[str, Any]:  # noqa: ARG002
+        """The same in both forms: a row has several labels."""
+        return self.full([result], settings)[0]
+
     def full(self, results: Sequence[Ranked], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
         return [{"sequence": row.text, "labels": list(row.labels), "scores": list(row.scores)} for row in results]
 
