@@ -29,12 +29,14 @@ def compile(  # noqa: A001 - it is the verb
     overrides: Sequence[str] = (),
     *,
     run: bool = True,
+    check_golden: bool = True,
     locked: bool = False,
     progress: Progress | None = None,
 ) -> Artifact:
     """Compile a spec file into an artifact at ``output``, by default ``build/<name>`` under the current folder.
 
-    ``run``: whether the emitted predictor is run on the spec's input_example before the artifact is put in place.
+    ``run``: whether the emitted predictor is run on the spec's input_example and golden examples before the artifact is
+    put in place; ``check_golden``: whether on the golden ones.
     ``locked``: whether the spec's lock must hold, to the byte; without it a lock only says which commits to take.
     Raises SpecError with every problem found, SourceError, StorageError, LockError, and UsageError when ``output`` is
     something that must not be replaced. Whatever is raised, the target holds what it held before.
@@ -45,7 +47,7 @@ def compile(  # noqa: A001 - it is the verb
 
     reported = progress or Silent()
     tree, resolved, decided = _decided(Path(spec), overrides, reported, locked=locked)
-    decided = replace(decided, run=decided.run and run)
+    decided = _trying(decided, run=run, check_golden=check_golden)
     target = Path(output) if output is not None else _default_target(decided.name)
     check_apart(target, (reader.folder for reader in resolved.readers.values() if isinstance(reader, FolderSource)))
     with staging_folder(target.absolute()) as staging, _placed(tree):
@@ -117,20 +119,33 @@ def load_spec(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> Spec:
     return _validated(Path(spec), overrides)[1]
 
 
-def verify(folder: str | PathLike[str]) -> Manifest:
+def verify(folder: str | PathLike[str], *, run: bool = False) -> Manifest:
     """The manifest of an artifact, every byte of which has been read and found right.
 
-    Raises VerificationError naming every file that is not what the manifest says.
+    ``run``: whether its golden examples, and its input example, are then answered by the installed runtime, which
+    executes no file of the artifact. Raises VerificationError naming every file that is not what the manifest says, and
+    every example that does not get its answer; UsageError when there is no example to run.
     """
     from hfspec.runtime.integrity import verify_files
 
-    return verify_files(Path(folder))
+    manifest = verify_files(Path(folder))
+    if run:
+        from hfspec.runtime.examples import check_examples
+
+        check_examples(Path(folder), manifest)
+    return manifest
 
 
 def default_target(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> Path:
     """Where compile puts the artifact when it is not told; raises SpecError."""
     checked = load_spec(spec, overrides)
     return _default_target(checked.name or Path(spec).stem)
+
+
+def _trying(decided: Plan, *, run: bool, check_golden: bool) -> Plan:
+    """The plan with the examples run that the caller wants run, of those that the spec has."""
+    golden = decided.check_golden and run and check_golden
+    return replace(decided, run=golden or (run and decided.input_example is not None), check_golden=golden)
 
 
 def _default_target(name: str) -> Path:

@@ -14,8 +14,8 @@ from hfspec.ir.artifact import FileRecord, canonical
 from hfspec.ir.frozen import thaw
 from hfspec.ir.plan import Plan
 from hfspec.ir.signature import Column, Signature, Tensor
+from hfspec.runtime.examples import GOLDEN, INPUT_EXAMPLE
 
-INPUT_EXAMPLE = "input_example.json"
 PREDICTOR = "predictor.py"
 PREDICTOR_TEXT = '''"""Run this model: python predictor.py "a text", or --help. It needs what requirements.txt lists."""
 
@@ -39,6 +39,8 @@ RUNTIME_FILES = (
     "ir/artifact.py",
     "ir/field_types.py",
     "ir/frozen.py",
+    "ir/golden.py",
+    "ir/problem.py",
     "ir/signature.py",
 )
 RUNTIME_FOLDERS = ("runtime", "tasks")
@@ -61,6 +63,8 @@ def generated(plan: Plan, files: Sequence[FileRecord]) -> dict[str, bytes]:
     contents = {path: text.encode() for path, text in texts.items()}
     if plan.input_example is not None:
         contents[INPUT_EXAMPLE] = _json(thaw(plan.input_example))
+    if plan.golden:
+        contents[GOLDEN] = _json([golden.to_json() for golden in plan.golden])
     return {**contents, **_runtime()}
 
 

@@ -1,21 +1,24 @@
-"""The emitted predictor, run on the spec's input example in a process of its own."""
+"""The emitted predictor, run on the artifact's own examples in one process of its own."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-from hfspec.artifact.texts import INPUT_EXAMPLE, PREDICTOR
+from hfspec.artifact.texts import PREDICTOR
+from hfspec.runtime.examples import Fault
 
 LONGEST_MESSAGE = 2000
 
 
-def trial_fault(folder: Path) -> str:
-    """Why the artifact's predictor does not answer its input example; empty when it does.
+def trial(folder: Path, *, golden: bool) -> tuple[Fault, ...] | str:
+    """Every example of the artifact in ``folder`` that its predictor fails, ``golden``: of the golden ones too; or, as
+    a text, why the predictor does not run at all.
 
-    The predictor itself holds the answer against the signature, and fails when it does not fit.
+    The predictor itself holds each answer against the signature, and fails when it does not fit.
     """
     place = folder.absolute()
     environment = {
@@ -25,14 +28,14 @@ def trial_fault(folder: Path) -> str:
         "TOKENIZERS_PARALLELISM": "false",
     }
     done = subprocess.run(
-        [sys.executable, str(place / PREDICTOR), "--json", str(place / INPUT_EXAMPLE), "--no-verify"],
+        [sys.executable, str(place / PREDICTOR), "--check", "golden" if golden else "example", "--no-verify"],
         cwd=place.parent,
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
     )
-    if done.returncode == 0:
-        return ""
+    if done.stdout:
+        return tuple(Fault.from_json(fault) for fault in json.loads(done.stdout))
     said = done.stderr.decode("utf-8", errors="replace").strip().replace(f"{place}{os.sep}", "")
     return said[-LONGEST_MESSAGE:] or f"it ended with exit code {done.returncode}"

@@ -34,12 +34,21 @@ def inspect(
     print(render(read_manifest(folder), format.value))
 
 
-def verify(folder: Folder) -> None:
+def verify(
+    folder: Folder,
+    run: Annotated[
+        bool, typer.Option("--run", help="Answer its golden examples, or its input example, as well (exit code 4).")
+    ] = False,
+) -> None:
     """Check every byte of an artifact against its manifest."""
     from hfspec.compiler import verify as verify_artifact
 
-    manifest = verify_artifact(folder)
+    manifest = verify_artifact(folder, run=run)
     print(f"{folder}: {len(manifest.files)} files verified, digest {manifest.digest}")
+    if run:
+        from hfspec.runtime.examples import ran
+
+        print(f"{folder}: {ran(folder)}")
 
 
 def predict(

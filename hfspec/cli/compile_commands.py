@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ import typer
 from hfspec.cli.arguments import Format, Locked, Overrides, SpecFile
 from hfspec.cli.progress import for_terminal
 from hfspec.errors import UsageError
+from hfspec.ir.artifact import Artifact
 
 
 def register(app: typer.Typer) -> None:
@@ -54,7 +56,11 @@ def compile(  # noqa: A001 - the command's name
         str | None, typer.Option("--info", metavar="defaults", help="Print the defaults list as Hydra does, and stop.")
     ] = None,
     run: Annotated[
-        bool, typer.Option("--run/--no-run", help="Run the emitted predictor on input_example before it is kept.")
+        bool, typer.Option("--run/--no-run", help="Run the emitted predictor on its examples before it is kept.")
+    ] = True,
+    check_golden: Annotated[
+        bool,
+        typer.Option("--check-golden/--no-check-golden", help="Hold its answers to the spec's golden examples."),
     ] = True,
     locked: Locked = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
@@ -67,9 +73,24 @@ def compile(  # noqa: A001 - the command's name
 
     for target, combination in _targets(spec, overrides or [], output, multirun=multirun):
         artifact = compiler.compile(
-            spec, output=target, overrides=combination, run=run, locked=locked, progress=for_terminal(quiet=quiet)
+            spec,
+            output=target,
+            overrides=combination,
+            run=run,
+            check_golden=check_golden,
+            locked=locked,
+            progress=for_terminal(quiet=quiet),
         )
+        if not (run and check_golden):
+            _say_unchecked(artifact)
         print(artifact.path, flush=True)
+
+
+def _say_unchecked(artifact: Artifact) -> None:
+    from hfspec.runtime.examples import GOLDEN
+
+    if any(record.path == GOLDEN for record in artifact.manifest.files):
+        print("hfspec: the golden examples were not checked", file=sys.stderr)
 
 
 def _explain(

@@ -11,12 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hfspec.artifact.texts import INPUT_EXAMPLE
 from hfspec.checkpoint.card import FRONT_MATTER
 from hfspec.comparison.parts import account, signature_parts, task_name
 from hfspec.errors import VerificationError
 from hfspec.ir.artifact import Deployment, FileRecord, Manifest, digest_of
 from hfspec.ir.frozen import FrozenDict, freeze, thaw
+from hfspec.runtime.examples import GOLDEN, INPUT_EXAMPLE
 from hfspec.runtime.integrity import path_fault, read_manifest
 
 LARGEST_READ = 64 << 20
@@ -24,7 +24,7 @@ PARTS = ("model/", "components/")
 RUNTIME = "code/"
 DECLARED = re.compile(r"^(license(?:_name|_link)?):[ \t]*[\"']?([^\r\n\"'#]+?)[\"']?[ \t]*\r?$", re.MULTILINE)
 WEIGHTS = (".safetensors", ".bin")
-TOLD_ELSEWHERE = ("LICENSE", INPUT_EXAMPLE)
+TOLD_ELSEWHERE = ("LICENSE", INPUT_EXAMPLE, GOLDEN)
 # What the account states in words of its own; any other key of the manifest is stated as it stands.
 STATED = frozenset(
     {"format_version", "name", "spec_digest", "sources", "deployment", "signature", "files", "versions", "made_by"}
@@ -66,6 +66,7 @@ def artifact_account(folder: Path) -> FrozenDict:
             "licence": _licence(files),
             "metadata": manifest.metadata,
             "input example": files.value(INPUT_EXAMPLE),
+            "golden": {str(place): golden for place, golden in enumerate(files.value(GOLDEN) or (), start=1)},
             "embedding space": _given({"space": manifest.space, "fingerprint": manifest.fingerprint}),
             "library versions": {**manifest.versions, **manifest.made_by},
             **_contents(manifest.files),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hfspec.ir.artifact import Deployment, SourceRecord
 from hfspec.ir.frozen import FrozenDict, Json
+from hfspec.ir.golden import Golden
 from hfspec.ir.signature import Signature
 
 
@@ -77,8 +78,9 @@ class Plan:
 
     ``parameters``: number of weights' elements; ``weight_bytes``: at the saved dtype; ``memory_bytes``: what the
     loaded weights take. ``spec_document``: the resolved spec, written as spec.yaml. ``run``: whether the emitted
-    predictor is run on ``input_example`` before the artifact is put in place. ``notes``: what a reader should know
-    (files skipped, a missing licence), each a whole sentence. ``requirements``: pip requirement lines.
+    predictor is run on its examples before the artifact is put in place, ``check_golden``: on the golden ones too.
+    ``notes``: what a reader should know (files skipped, a missing licence), each a whole sentence. ``requirements``:
+    pip requirement lines.
     """
 
     name: str
@@ -97,4 +99,6 @@ class Plan:
     metadata: FrozenDict
     input_example: Json
     run: bool
+    golden: tuple[Golden, ...] = ()
+    check_golden: bool = False
     notes: tuple[str, ...] = ()

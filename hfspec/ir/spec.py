@@ -236,13 +236,13 @@ class Golden(Frozen):
     """An example with the answer it must get."""
 
     input: AnyJson = Field(description="What predict is given.")
-    output: AnyJson = Field(description="The standard output that must come back.")
+    output: AnyJson = Field(description="The answer that must come back, in the form that `outputs` says.")
     params: Mapping = Field(default=FrozenDict(), description="The params predict is given.")
     tolerance: float | None = Field(
         default=None,
         ge=0,
         allow_inf_nan=False,
-        description="Largest absolute difference of numbers; by dtype if unset.",
+        description="Largest absolute difference of numbers; by dtype if unset (docs/golden.md).",
     )
 
 
@@ -307,7 +307,7 @@ class SpecBase(Frozen):
         default=None, description="An input that predict answers; the compiler runs it and stores it beside the model."
     )
     golden: Annotated[tuple[Golden, ...], Strict(False)] = Field(
-        default=(), description="Examples with the answers they must get, checked by compile and verify."
+        default=(), description="Examples with the answers they must get, checked by compile and `verify --run`."
     )
     trust_remote_code: Annotated[
         tuple[ReviewedFile, ...],

@@ -14,7 +14,7 @@ from typing import Any
 from hfspec.ir import spec as models
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.tree import Tree
-from hfspec.language import params
+from hfspec.language import examples, params
 from hfspec.language.provenance import MISSING
 from hfspec.tasks import table
 from hfspec.tasks.prompt_template import prompt_template
@@ -48,6 +48,7 @@ def problems(tree: Tree) -> Iterator[Problem]:
     yield from _template(tree, task)
     yield from _outputs(tree)
     yield from params.problems(tree, task)
+    yield from examples.problems(tree, task)
 
 
 def task_of(tree: Tree) -> Task | None:
@@ -93,8 +94,6 @@ def _unsupported(tree: Tree) -> Iterator[Problem]:
         unsupported.append((("adapter",), "An adapter"))
     if value.get("save_mode") == "reference":
         unsupported.append((("save_mode",), "save_mode: reference"))
-    if value.get("golden"):
-        unsupported.append((("golden",), "golden"))
     if value.get("trust_remote_code") and value.get("trust_remote_code") is not True:
         unsupported.append((("trust_remote_code",), "Remote code"))
     for path, what in unsupported:

@@ -37,6 +37,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "requirements": list(plan.requirements),
         "notes": list(plan.notes),
         "run": plan.run,
+        "golden": [golden.to_json() for golden in plan.golden],
     }
 
 
@@ -48,7 +49,7 @@ def _text(plan: Plan) -> str:
         ("parameters", in_count(plan.parameters)),
         ("weights", in_bytes(plan.weight_bytes)),
         ("memory", f"{in_bytes(plan.memory_bytes)} for the weights"),
-        ("run at compile", "yes, on input_example" if plan.run else "no"),
+        ("run at compile", _run(plan)),
     )
     settings = aligned((row.key, json.dumps(thaw(row.value), ensure_ascii=False), row.origin) for row in plan.settings)
     sections = (
@@ -62,6 +63,12 @@ def _text(plan: Plan) -> str:
         section("notes", aligned((note,) for note in plan.notes)),
     )
     return "\n".join(filter(None, sections)).rstrip()
+
+
+def _run(plan: Plan) -> str:
+    example = "input_example" if plan.input_example is not None else ""
+    golden = f"{len(plan.golden)} golden" if plan.check_golden else ""
+    return f"yes, on {' and '.join(filter(None, (example, golden)))}" if plan.run else "no"
 
 
 def _source(source: SourceRecord) -> tuple[str, str, str]:

@@ -30,19 +30,29 @@ class Table:
 
 
 def to_json(answer: Any) -> Any:
-    """The answer as plain JSON values: a table or data frame as a list of records, an array as nested lists.
+    """The answer as plain JSON values: nan and infinities, which JSON does not have, become null."""
+    return _finite(plain(answer))
 
-    nan and infinities, which JSON does not have, become null.
-    """
+
+def plain(answer: Any) -> Any:
+    """The answer as plain values, nan as it is: a table or data frame as a list of records, an array as lists."""
     if isinstance(answer, Table) or _is_frame(answer):
-        return to_json(answer.records() if isinstance(answer, Table) else answer.to_dict(orient="records"))
+        return plain(answer.records() if isinstance(answer, Table) else answer.to_dict(orient="records"))
     if isinstance(answer, Mapping):
-        return {str(key): to_json(value) for key, value in answer.items()}
+        return {str(key): plain(value) for key, value in answer.items()}
     if isinstance(answer, list | tuple):
-        return [to_json(value) for value in answer]
+        return [plain(value) for value in answer]
     if hasattr(answer, "tolist"):  # numpy's arrays and scalars
-        return to_json(answer.tolist())
-    return None if isinstance(answer, float) and not math.isfinite(answer) else answer
+        return plain(answer.tolist())
+    return answer
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _is_frame(value: Any) -> bool:

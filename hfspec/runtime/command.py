@@ -64,13 +64,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--outputs", choices=("standard", "full"), help="the form of the answer")
     parser.add_argument("--model-config", metavar="JSON", help="settings that override the artifact's model_config")
     parser.add_argument("--expect-fingerprint", metavar="HEX", help="the space that the embeddings must be of")
+    parser.add_argument("--as-golden", action="store_true", help="print input and answer as a golden example of a spec")
+    parser.add_argument(
+        "--check",
+        choices=("example", "golden"),
+        help="answer the artifact's input example, or that and its golden examples; a list of what fails as JSON",
+    )
     parser.add_argument("--no-verify", action="store_true", help="do not check the files against the manifest first")
     return parser
 
 
 def _lines(folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
     _check_sources(arguments)
-    data = None if arguments.jsonl else _data(arguments)
+    _check_alone(arguments)
+    data = None if arguments.jsonl or arguments.check else _data(arguments)
     params = _mapping(arguments.params, "--params")
     model_config = _mapping(arguments.model_config, "--model-config")
     from hfspec.runtime.load import load
@@ -82,12 +89,20 @@ def _lines(folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
         verify=not arguments.no_verify,
         expect_fingerprint=arguments.expect_fingerprint,
     )
-    if arguments.jsonl:
+    if arguments.check:
+        from hfspec.runtime.examples import check_lines
+
+        yield from check_lines(predictor, folder, golden=arguments.check == "golden")
+    elif arguments.as_golden:
+        from hfspec.runtime.golden_text import golden_text
+
+        yield golden_text(predictor, data, params)
+    elif arguments.jsonl:
         yield from _streamed(predictor, arguments, params)
-        return
-    answer = predictor.predict_json(data, params)
-    for part in answer if isinstance(answer, Iterator) else [answer]:
-        yield _line(part)
+    else:
+        answer = predictor.predict_json(data, params)
+        for part in answer if isinstance(answer, Iterator) else [answer]:
+            yield _line(part)
 
 
 def _streamed(predictor: Predictor, arguments: argparse.Namespace, params: Mapping[str, Any] | None) -> Iterator[str]:
@@ -123,6 +138,16 @@ def _check_sources(arguments: argparse.Namespace) -> None:
         raise UsageError("give texts, --json or --jsonl, not more than one of them.")
     if arguments.window is not None and not arguments.jsonl:
         raise UsageError("--window is of use with --jsonl only.")
+
+
+def _check_alone(arguments: argparse.Namespace) -> None:
+    """Raises UsageError for options that an example's answer must not depend on, or that have no effect on it."""
+    asked = "--check" if arguments.check else "--as-golden" if arguments.as_golden else ""
+    names = ("outputs", "model_config", "jsonl", *(("texts", "json", "params", "as_golden") if arguments.check else ()))
+    refused = [name for name in names if getattr(arguments, name)]
+    if asked and refused:
+        listed = ", ".join("TEXT" if name == "texts" else f"--{name.replace('_', '-')}" for name in refused)
+        raise UsageError(f"{asked} takes the artifact as it is: leave out {listed}.")
 
 
 def _data(arguments: argparse.Namespace) -> Any:

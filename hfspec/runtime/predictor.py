@@ -10,7 +10,7 @@ from hfspec.errors import UsageError
 from hfspec.ir.artifact import Manifest
 from hfspec.ir.signature import Signature
 from hfspec.runtime import native
-from hfspec.runtime.answers import Table, to_json
+from hfspec.runtime.answers import Table, plain, to_json
 from hfspec.runtime.call import Call
 from hfspec.runtime.family import FORMS, FULL, Family, Place, Row
 from hfspec.runtime.inputs import Columns, to_rows
@@ -104,6 +104,10 @@ class Predictor:
     def predict_json(self, data: Any, params: Mapping[str, Any] | None = None, outputs: str | None = None) -> Any:
         """The same answer as plain JSON values; raises the same."""
         return to_json(self._answer(data, params, outputs))
+
+    def predict_plain(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
+        """The same answer as plain values, a nan as it is, which golden examples are compared with; raises the same."""
+        return plain(self._answer(data, params, None))
 
     def settings(self, params: Mapping[str, Any] | None = None) -> dict[str, InForce]:
         """Every setting that a call with these params would use, with the layer its value came from."""

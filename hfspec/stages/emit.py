@@ -9,30 +9,38 @@ from pathlib import Path
 import hfspec
 from hfspec.artifact.staging import put_in_place, settle
 from hfspec.artifact.texts import generated
-from hfspec.artifact.trial import trial_fault
+from hfspec.artifact.trial import trial
 from hfspec.artifact.writing import write_bytes
 from hfspec.checkpoint.embedding_space import embedding_space
 from hfspec.errors import SpecError
 from hfspec.ir.artifact import MANIFEST_NAME, Artifact, FileRecord, Manifest
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.plan import Plan
-from hfspec.ir.problem import Problem
+from hfspec.ir.problem import KeyPath, Problem
+from hfspec.runtime.examples import Fault, apart, line
 from hfspec.runtime.sentences import fingerprint
 from hfspec.tasks.table import find
+
+NO_RUN = "Mend the example or the settings, or compile with --no-run."
+GOLDEN_REMEDY = (
+    "Find out what changed (weights, settings, versions). Where the new answer is right, write it as the output,"
+    " which `hfspec predict DIR --as-golden` prints, or allow for it with `tolerance`."
+)
 
 
 def emit(plan: Plan, files: Sequence[FileRecord], staging: Path, target: Path) -> Artifact:
     """The artifact at ``target``, whole, or what was there before.
 
-    Raises SpecError, at ``input_example``, when the plan says to run the predictor and it does not answer; UsageError
-    when the target must not be replaced; OSError for what the disk refuses.
+    Raises SpecError when the plan says to run the predictor and it does not answer the input example, or answers a
+    golden one otherwise than the spec says, with a problem for each of them; UsageError when the target must not be
+    replaced; OSError for what the disk refuses.
     """
     contents = generated(plan, files)
     written = [write_bytes(path, content, staging / path) for path, content in sorted(contents.items())]
     manifest = _marked(_manifest(plan, sorted([*files, *written], key=lambda record: record.path)), staging)
     write_bytes(MANIFEST_NAME, manifest.to_bytes(), staging / MANIFEST_NAME)
     if plan.run:
-        _try(staging)
+        _try(plan, staging)
     settle(staging)
     put_in_place(staging, target)
     return Artifact(target, manifest)
@@ -61,16 +69,36 @@ def _marked(manifest: Manifest, staging: Path) -> Manifest:
     return replace(marked, fingerprint=fingerprint.of_artifact(staging, marked, task, {}))
 
 
-def _try(staging: Path) -> None:
-    fault = trial_fault(staging)
-    if fault:
-        raise SpecError(
-            (
-                Problem(
-                    "example-fails",
-                    f"the compiled predictor does not answer the input example: {fault}",
-                    path=("input_example",),
-                    remedy="mend the example or the settings, or compile with --no-run",
-                ),
-            )
-        )
+def _try(plan: Plan, staging: Path) -> None:
+    found = trial(staging, golden=plan.check_golden)
+    if isinstance(found, str):
+        place: KeyPath = ("golden",) if plan.input_example is None else ("input_example",)
+        message = f"The compiled predictor does not run: {found}"
+        raise SpecError([Problem("example-fails", message, path=place, remedy=NO_RUN)])
+    if found:
+        raise SpecError([_problem(fault) for fault in found])
+
+
+def _problem(fault: Fault) -> Problem:
+    if fault.golden is None:
+        message = f"The compiled predictor does not answer the input example: {fault.reason}"
+        return Problem("example-fails", message, path=("input_example",), remedy=NO_RUN)
+    place: KeyPath = ("golden", fault.golden)
+    if fault.reason:
+        message = f"Golden example {fault.golden}: {fault.reason}"
+        return Problem("example-fails", message, path=(*place, "input"), remedy=NO_RUN)
+    first, *others = fault.differences
+    message = f"The answer to golden example {fault.golden} differs from its output at {_places(fault.count)}."
+    also = "; ".join(line(other, f"golden[{fault.golden}]", fault.tolerance) for other in others)
+    return Problem(
+        "golden-differs",
+        f"{message} Also {also}." if also else message,
+        path=(*place, "output", *first.path),
+        expected=first.expected,
+        found=apart(first, fault.tolerance),
+        remedy=GOLDEN_REMEDY,
+    )
+
+
+def _places(count: int) -> str:
+    return "one place" if count == 1 else f"{count} places"

@@ -10,6 +10,7 @@ from hfspec.checkpoint.card import card, card_files, licence
 from hfspec.checkpoint.config_rewrite import says, with_dtype
 from hfspec.checkpoint.embedding import answer_array, embedding_notes, embedding_problems, stated_settings
 from hfspec.checkpoint.examination import Examined, examine
+from hfspec.checkpoint.golden import golden_examples, undetermined
 from hfspec.checkpoint.requirements import requirement_lines, versions
 from hfspec.checkpoint.settings import (
     GENERATION_CONFIG,
@@ -59,7 +60,13 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
     document = FrozenDict(_resolved_document(spec, name, resolved))
     licence_step, licence_note = licence(model)
     steps = (*_model_steps(spec, model, found), *_component_steps(own), card(model, name), licence_step)
-    problems = (*dead, *embedding_problems(model, spec, task, found.dimension), *target_problems(model, steps))
+    takes = signature(spec, task, answer_array(model, spec, task, found.dimension))
+    problems = (
+        *dead,
+        *embedding_problems(model, spec, task, found.dimension),
+        *target_problems(model, steps),
+        *undetermined(tree, spec, task, takes, {**defaults, **generation}),
+    )
     if problems:
         raise SpecError(problems)
     libraries = versions(
@@ -74,7 +81,7 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
         spec_digest=digest_of(thaw(document)),
         sources=tuple(_record(pin) for pin in resolved.pins.sources),
         deployment=_deployment(spec, task, found, defaults),
-        signature=signature(spec, task, answer_array(model, spec, task, found.dimension)),
+        signature=takes,
         steps=steps,
         parameters=sum(parameters(group) for group in found.groups),
         weight_bytes=size,
@@ -92,7 +99,9 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
         versions=libraries,
         metadata=spec.metadata,
         input_example=spec.input_example,
-        run=spec.input_example is not None,
+        golden=golden_examples(spec),
+        run=spec.input_example is not None or bool(spec.golden),
+        check_golden=bool(spec.golden),
         notes=tuple(filter(None, notes)),
     )
 

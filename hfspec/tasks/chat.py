@@ -41,6 +41,7 @@ CHAT = Task(
     chat=True,
     settings=openai.SETTINGS,
     runner="hfspec.runtime.chat.chat:Chat",
+    anew=openai.ANEW,
 )
 COMPLETIONS = Task(
     name="llm/v1/completions",
@@ -60,4 +61,5 @@ COMPLETIONS = Task(
     prompt=True,
     settings=openai.SETTINGS,
     runner="hfspec.runtime.chat.completions:Completions",
+    anew=openai.ANEW,
 )

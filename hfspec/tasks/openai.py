@@ -74,6 +74,8 @@ GENERATION_KEYS = (
     *optional("boolean", "stream"),
     *optional("string", "model", "user"),
 )
+# Keys of an answer that differ from call to call.
+ANEW = ("id", "created")
 # Keys that say nothing about the answer.
 WITHOUT_EFFECT = frozenset(
     {

@@ -23,7 +23,8 @@ class Task:
     form. ``prompt``: whether the input is a prompt, so that a prompt template applies. ``needed_label``: how the name
     of a label begins, in lower case, that the checkpoint must have. ``kind``: which kind of sentence-transformers model
     the task needs: dense, sparse, cross-encoder; empty for a model of transformers. ``chat``: whether the
-    checkpoint must have a chat template. ``runner`` is the runtime's class, ``module:NAME``.
+    checkpoint must have a chat template. ``anew``: keys that each answer has values of its own for, such as a time.
+    ``runner`` is the runtime's class, ``module:NAME``.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Task:
     kind: str = ""
     embeds: bool = False
     chat: bool = False
+    anew: tuple[str, ...] = ()
 
     @property
     def auto_classes(self) -> tuple[str, ...]:

@@ -161,8 +161,9 @@ def test_true_is_not_one(tmp_path: Path) -> None:
 def test_the_order_of_columns_is_seen(tmp_path: Path) -> None:
     columns = [{"name": name, "type": "string"} for name in ("question", "context")]
     template = "{question} {context}"
+    example = {"input_example": {"question": "a", "context": "b"}}
     sides = [
-        _write(tmp_path, name, {**_with("prompt_template", template), "signature": {"inputs": order}})
+        _write(tmp_path, name, {**_with("prompt_template", template), "signature": {"inputs": order}, **example})
         for name, order in (("a.yaml", columns), ("b.yaml", columns[::-1]))
     ]
     expected = Change("signature", "inputs (order)", ("question", "context"), ("context", "question"), "changed")
@@ -266,3 +267,13 @@ def test_what_cannot_be_compared_is_a_usage_error(tmp_path: Path) -> None:
         hfspec.diff(spec, folder)
     with pytest.raises(hfspec.UsageError, match=r"absent\.yaml does not exist"):
         hfspec.diff(spec, tmp_path / "absent.yaml")
+
+
+def test_a_golden_example_that_changed(tmp_path: Path) -> None:
+    golden = [{"input": "a", "output": ["b"]}, {"input": "c", "output": ["d"], "params": {}}]
+    after = [golden[0], {**golden[1], "output": ["e"]}, {"input": "f", "output": ["g"]}]
+    sides = [_write(tmp_path, f"{len(one)}.yaml", _with("golden", one)) for one in (golden, after)]
+    found = {(change.group, change.key, change.kind) for change in hfspec.diff(*sides)}
+    assert ("golden", '"2".output', "changed") in found or ("golden", "2.output", "changed") in found, found
+    assert {group for group, _, _ in found} == {"golden"}
+    assert not any(key.startswith(("1", '"1')) for _, key, _ in found)
