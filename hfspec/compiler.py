@@ -119,21 +119,59 @@ def load_spec(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> Spec:
     return _validated(Path(spec), overrides)[1]
 
 
-def verify(folder: str | PathLike[str], *, run: bool = False) -> Manifest:
+def verify(
+    folder: str | PathLike[str],
+    *,
+    run: bool = False,
+    key: str | PathLike[str] | None = None,
+    signature: str | PathLike[str] | None = None,
+) -> Manifest:
     """The manifest of an artifact, every byte of which has been read and found right.
 
     ``run``: whether its golden examples, and its input example, are then answered by the installed runtime, which
-    executes no file of the artifact. Raises VerificationError naming every file that is not what the manifest says, and
-    every example that does not get its answer; UsageError when there is no example to run.
+    executes no file of the artifact. ``key``: a public key; the artifact must then have been signed with its private
+    half, in ``signature``, by default ``<folder>.sig``. Raises VerificationError naming every file that is not what the
+    manifest says, the signature that does not vouch for them, and every example that does not get its answer;
+    UsageError for a key that is none, and when there is no example to run.
     """
-    from hfspec.runtime.integrity import verify_files
+    from hfspec.runtime.integrity import examine
 
-    manifest = verify_files(Path(folder))
+    root = Path(folder)
+    verified = examine(root)
+    if key is not None:
+        from hfspec.artifact.signing import check_signature, signature_path
+
+        check_signature(root, verified.manifest, Path(key), Path(signature or signature_path(root)))
     if run:
         from hfspec.runtime.examples import check_examples
 
-        check_examples(Path(folder), manifest)
-    return manifest
+        check_examples(root, verified.manifest)
+    verified.check_unchanged()
+    return verified.manifest
+
+
+def sign(
+    folder: str | PathLike[str],
+    key: str | PathLike[str],
+    *,
+    signature: str | PathLike[str] | None = None,
+    password: str | None = None,
+) -> Path:
+    """Sign an artifact, once every byte of it was found right, with a private key; the place of the signature.
+
+    ``key``: an elliptic-curve key in a PEM file, ``password``: what protects it. ``signature``: where to write it, by
+    default ``<folder>.sig``, since no file may be added to an artifact. Raises VerificationError, StorageError, and
+    UsageError for a key that cannot sign and a place that must not be written to.
+    """
+    from hfspec.artifact.signing import signature_path, write_signature
+    from hfspec.runtime.integrity import examine
+
+    root = Path(folder)
+    place = Path(signature or signature_path(root))
+    verified = examine(root)
+    write_signature(root, Path(key), place, password)
+    verified.check_unchanged()
+    return place
 
 
 def default_target(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> Path:

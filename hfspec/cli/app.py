@@ -11,7 +11,15 @@ from typing import Annotated, NoReturn
 import typer
 
 from hfspec import __version__
-from hfspec.cli import artifact_commands, compile_commands, diff_command, lock_commands, schema_commands, spec_commands
+from hfspec.cli import (
+    artifact_commands,
+    compile_commands,
+    diff_command,
+    lock_commands,
+    schema_commands,
+    sign_command,
+    spec_commands,
+)
 from hfspec.cli.exit_codes import INTERRUPTED, READER_LEFT, WORLD, exit_code
 from hfspec.errors import HfspecError, SpecError
 
@@ -25,7 +33,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (spec_commands, schema_commands, lock_commands, compile_commands, artifact_commands, diff_command):
+COMMANDS = (
+    spec_commands,
+    schema_commands,
+    lock_commands,
+    compile_commands,
+    artifact_commands,
+    sign_command,
+    diff_command,
+)
+for module in COMMANDS:
     module.register(app)
 
 

@@ -32,3 +32,7 @@ Overrides = Annotated[
 Locked = Annotated[
     bool, typer.Option("--locked", help="Take exactly what SPEC.lock says, and refuse whatever differs from it.")
 ]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The artifact's folder.")]
+SignatureFile = Annotated[
+    Path | None, typer.Option("--signature", metavar="FILE", help="The signature; by default DIR.sig, beside DIR.")
+]

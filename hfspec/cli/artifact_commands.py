@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from hfspec.cli.arguments import Format
-
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The artifact's folder.")]
+from hfspec.cli.arguments import Folder, Format, SignatureFile
+from hfspec.errors import UsageError
 
 
 def register(app: typer.Typer) -> None:
@@ -39,12 +38,20 @@ def verify(
     run: Annotated[
         bool, typer.Option("--run", help="Answer its golden examples, or its input example, as well (exit code 4).")
     ] = False,
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", metavar="PUBLIC", help="Refuse what was not signed with this key's private half."),
+    ] = None,
+    signature: SignatureFile = None,
 ) -> None:
-    """Check every byte of an artifact against its manifest."""
+    """Check every byte of an artifact against its manifest, and with --key who vouches for it."""
     from hfspec.compiler import verify as verify_artifact
 
-    manifest = verify_artifact(folder, run=run)
-    print(f"{folder}: {len(manifest.files)} files verified, digest {manifest.digest}")
+    if signature is not None and key is None:
+        raise UsageError("--signature goes with --key, the public key that it is checked with")
+    manifest = verify_artifact(folder, run=run, key=key, signature=signature)
+    signed = f", signed with the key of {key}" if key else ""
+    print(f"{folder}: {len(manifest.files)} files verified, digest {manifest.digest}{signed}")
     if run:
         from hfspec.runtime.examples import ran
 
