@@ -70,7 +70,8 @@ def optional(kind: str, *names: str) -> tuple[Column, ...]:
 GENERATION_KEYS = (
     *optional("long", "max_tokens", "n", "seed"),
     *optional("double", "temperature", "top_p", "frequency_penalty", "presence_penalty"),
-    *optional("any", "stop", "stream_options"),
+    *optional("any", "stop"),
+    *optional("object", "stream_options"),
     *optional("boolean", "stream"),
     *optional("string", "model", "user"),
 )

@@ -111,17 +111,20 @@ def test_mlmodel(compiled):
     assert flavor["loader_module"] == "hfspec.runtime.mlflow_model"
     assert (compiled("minilm-like").path / flavor["code"]).is_dir()
     assert (compiled("minilm-like").path / flavor["env"]["conda"]).is_file()
-    assert json.loads(model["signature"]["inputs"]) == [{"type": "string", "required": True}]
+    assert json.loads(model["signature"]["inputs"]) == [{"name": "text", "type": "string", "required": True}]
     assert json.loads(model["signature"]["outputs"]) == [
         {"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 32]}}
     ]
     assert "utc_time_created" not in model
 
 
-def test_mlflow_checks_no_columns_where_some_may_be_left_out(compiled):
-    """It would refuse a bare text, or drop the second column of a pair."""
+def test_mlmodel_shows_the_columns_and_leaves_checking_them_to_the_predictor(compiled):
     model = yaml.safe_load((compiled("bert-sentiment").path / "MLmodel").read_text())
-    assert model["signature"]["inputs"] is None
+    assert model["is_signature_from_type_hint"] is True
+    assert [(column["name"], column["required"]) for column in json.loads(model["signature"]["inputs"])] == [
+        ("text", True),
+        ("text_pair", False),
+    ]
     assert [column["name"] for column in json.loads(model["signature"]["outputs"])] == ["label", "score"]
 
 

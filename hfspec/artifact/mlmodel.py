@@ -1,0 +1,88 @@
+"""The artifact as MLflow reads it: its MLmodel file (https://mlflow.org/docs/latest/ml/model/)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Any
+
+from hfspec.ir.artifact import FileRecord, canonical
+from hfspec.ir.frozen import thaw
+from hfspec.ir.plan import Plan
+from hfspec.ir.signature import Column, Signature, Tensor
+from hfspec.runtime.examples import INPUT_EXAMPLE
+from hfspec.tasks import table
+
+# MLflow wants the properties of an object named.
+PROPERTIES = MappingProxyType({"stream_options": ("include_usage", "include_obfuscation")})
+
+
+def mlmodel(plan: Plan, files: Sequence[FileRecord]) -> dict[str, Any]:
+    """What the file says, without times and with an id by content.
+
+    MLflow would change input before the predictor sees it: it takes bare text only for columns without names, of which
+    it then drops all but the first, and it takes lists and tables apart. ``is_signature_from_type_hint`` is its mark of
+    a model that checks input itself: the signature is shown, and the data reaches the predictor as it came.
+    """
+    content = canonical({"spec": plan.spec_digest, "files": [[record.path, record.sha256] for record in files]})
+    example = {"saved_input_example_info": {"artifact_path": INPUT_EXAMPLE, "type": "json_object"}}
+    return {
+        "flavors": {"python_function": _flavor(plan)},
+        "is_signature_from_type_hint": True,
+        "metadata": {"hfspec": {"name": plan.name, "task": plan.deployment.task}},
+        "model_size_bytes": sum(record.size for record in files),
+        "model_uuid": hashlib.sha256(content).hexdigest()[:32],
+        **(example if plan.input_example is not None else {}),
+        "signature": _signature(plan.signature),
+        "type_hint_from_example": False,
+    }
+
+
+def _flavor(plan: Plan) -> dict[str, Any]:
+    """``config`` lists every setting, since MLflow lets a caller of load_model set only what is listed there."""
+    task = table.find(plan.deployment.library, plan.deployment.task)
+    assert task is not None
+    said = thaw(plan.deployment.model_config)
+    streams = {"predict_stream_fn": "predict_stream", "streamable": True}
+    return {
+        "code": "code",
+        "config": {name: said.get(name) for name in sorted(setting.name for setting in task.settings)},
+        "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
+        "loader_module": "hfspec.runtime.mlflow_model",
+        "python_version": plan.versions["python"],
+        **(streams if any(column.name == "stream" for column in task.inputs) else {}),
+    }
+
+
+def _signature(signature: Signature) -> dict[str, Any]:
+    params = [
+        {"name": param.name, "type": param.type, "default": thaw(param.default), "shape": None}
+        for param in signature.params
+    ]
+    return {
+        "inputs": json.dumps(_side(signature.inputs)),
+        "outputs": json.dumps(_side(signature.outputs)),
+        "params": json.dumps(params) if params else None,
+    }
+
+
+def _side(side: tuple[Column, ...] | Tensor) -> list[dict[str, Any]]:
+    if isinstance(side, Tensor):
+        return [{"type": "tensor", "tensor-spec": {"dtype": side.dtype, "shape": list(side.shape)}}]
+    return [_column(column) for column in side]
+
+
+def _column(column: Column) -> dict[str, Any]:
+    named = {"name": column.name} if column.name else {}
+    return {**named, **_type(column), "required": column.required}
+
+
+def _type(column: Column) -> dict[str, Any]:
+    if column.type != "object":
+        return {"type": column.type}
+    properties = PROPERTIES.get(column.name or "", ())
+    if not properties:
+        return {"type": "any"}
+    return {"type": "object", "properties": {name: {"type": "boolean", "required": False} for name in properties}}
