@@ -6,6 +6,8 @@ from types import MappingProxyType
 
 CODES = MappingProxyType(
     {
+        "adapter-base": "An adapter that was trained on another base model than the spec's.",
+        "adapter-target": "An adapter whose target modules the model does not have.",
         "broken-checkpoint": "A checkpoint that contradicts itself: its index, config or modules do not fit its files.",
         "broken-processor": "A feature extractor or image processor that the library cannot load.",
         "broken-tokenizer": "A tokenizer that the library cannot load.",
@@ -24,6 +26,7 @@ CODES = MappingProxyType(
         "quantization": "A precision of embeddings that lacks its ranges, or ranges that do not fit it.",
         "remote-code": "A checkpoint that needs code of its own.",
         "task-not-possible": "A task that the architecture, or the library's class for it, cannot do.",
+        "unknown-adapter": "An adapter of a type that cannot be run.",
         "unknown-architecture": "An architecture that the installed library does not have.",
         "unknown-language": "A language that the checkpoint does not translate from or into.",
         "unknown-prompt": "A prompt named in the spec that the checkpoint does not have.",

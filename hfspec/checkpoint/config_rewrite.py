@@ -1,4 +1,4 @@
-"""``config.json`` with the dtype that the weights were cast to."""
+"""``config.json`` with the dtype that the weights were cast to, and with the labels of an adapter's head."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+LABEL_KEYS = ("id2label", "label2id", "num_labels", "_num_labels")
 DTYPE_KEYS = ("dtype", "torch_dtype")
 
 
@@ -15,6 +16,15 @@ def with_dtype(config: Mapping[str, Any], dtype: str) -> bytes:
     if not any(key in changed for key in DTYPE_KEYS):
         changed["dtype"] = dtype
     return (json.dumps(changed, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def with_labels(config: Mapping[str, Any], count: int | None) -> Mapping[str, Any]:
+    """The config for a head of another number of labels than it says, which then have no names; as it is for None."""
+    if count is None:
+        return config
+    names = {str(number): f"LABEL_{number}" for number in range(count)}
+    rest = {key: value for key, value in config.items() if key not in LABEL_KEYS}
+    return {**rest, "id2label": names, "label2id": {name: int(number) for number, name in names.items()}}
 
 
 def says(config: Mapping[str, Any], dtype: str) -> bool:

@@ -16,6 +16,7 @@ from hfspec.checkpoint.vocabulary import AROUND, VOCABULARIES
 from hfspec.ir.artifact import Manifest, digest_of
 from hfspec.ir.frozen import thaw
 from hfspec.ir.safetensors_header import header_length, parse_header
+from hfspec.runtime import adapter_config
 from hfspec.runtime.sentences import sentence_modules
 from hfspec.runtime.sentences.prompts import Prompts
 from hfspec.runtime.sentences.sentence_modules import Module
@@ -28,6 +29,8 @@ BOOKKEEPING = frozenset(
         *("chat_template", "is_local", "local_files_only", "special_tokens_map_file", "tokenizer_file"),
     }
 )
+# Entries of an adapter's config that change no answer.
+TRAINED_WITH = frozenset({"inference_mode", "lora_dropout", "megatron_core", "peft_version"})
 # Of these, only what the tokenizer reads when there is a tokenizer.json.
 BESIDE_TOKENIZER_JSON = ("added_tokens.json", "special_tokens_map.json", "tokenizer_config.json")
 NOT_OF_THE_TOKENIZER = ("config.json", "chat_template.jinja")
@@ -41,8 +44,10 @@ def embedding_space(folder: Path, manifest: Manifest) -> str:
     transformer = modules[0].folder if modules else model
     words = folder / "components" / "tokenizer"
     places = [module.folder for module in modules] or [model]
+    adapter = folder / adapter_config.FOLDER
     return digest_of(
         {
+            **({"adapter": _adapter(adapter)} if adapter.is_dir() else {}),
             "config": _plain(_json(transformer / "config.json")),
             "modules": [[module.kind, _settings(module)] for module in modules],
             "prompts": Prompts(sentence_modules.settings(model)).by_name,
@@ -53,6 +58,12 @@ def embedding_space(folder: Path, manifest: Manifest) -> str:
             },
         }
     )
+
+
+def _adapter(folder: Path) -> dict[str, Any]:
+    config = _json(folder / adapter_config.CONFIG)
+    settings = {name: value for name, value in config.items() if name not in TRAINED_WITH and value is not None}
+    return {"config": settings, "weights": dict(_weights(folder))}
 
 
 def _modules(model: Path) -> list[Module]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
+from hfspec.checkpoint.adapted import Pair
+from hfspec.checkpoint.adapter import Adapter, read_adapter
 from hfspec.checkpoint.architecture import encoder_class, task_class
 from hfspec.checkpoint.config import library_config, raw_config
 from hfspec.checkpoint.dtypes import dominant
-from hfspec.checkpoint.fit import Fit, fit
+from hfspec.checkpoint.fit import Fit, Shapes, fit, shapes
 from hfspec.checkpoint.languages import language_problems
 from hfspec.checkpoint.modules import (
     WEIGHTED,
@@ -41,7 +44,8 @@ class Examined:
     resolved. ``dimension``: how many numbers the answer for one row has, where
     the task gives an array.
     ``needs_library``: whether the runtime needs sentence-transformers itself. ``packages``: what the tokenizer needs
-    beside the library.
+    beside the library. ``labels``: how many labels the adapter's head tells apart, where config.json says another
+    number.
     """
 
     folder: str
@@ -55,6 +59,21 @@ class Examined:
     needs_library: bool
     packages: tuple[str, ...]
     notes: tuple[str, ...]
+    adapter: Adapter | None = None
+    labels: int | None = None
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Every package that this checkpoint needs to run, beside those of its task."""
+        library = ("sentence-transformers",) if self.needs_library else ()
+        return (*self.packages, *library, *(("peft",) if self.adapter else ()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    fit: Fit | None
+    labels: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 class _Problems:
@@ -76,8 +95,11 @@ class _Problems:
             raise SpecError(tuple(dict.fromkeys(self.found)))
 
 
-def examine(spec: Spec, task: Task, files: SourceFiles, own: Mapping[str, SourceFiles]) -> Examined:
-    """Examine the model in ``files`` with the components in ``own``, by name, and its own of the others.
+def examine(
+    spec: Spec, task: Task, files: SourceFiles, own: Mapping[str, SourceFiles], adapter: SourceFiles | None = None
+) -> Examined:
+    """Examine the model in ``files`` with the components in ``own``, by name, and its own of the others, and with the
+    adapter that the spec puts on it.
 
     Raises SpecError with every problem found.
     """
@@ -89,6 +111,7 @@ def examine(spec: Spec, task: Task, files: SourceFiles, own: Mapping[str, Source
     config = problems.attempt(lambda: library_config(files, folder))
     model_class = problems.attempt(lambda: _model_class(files, config, task)) if config is not None else None
     group = problems.attempt(lambda: weight_group(files, folder))
+    pair = problems.attempt(lambda: _pair(spec, task, files, raw, adapter)) if adapter is not None else None
     found_words = problems.attempt(lambda: _tokenizer(spec, task, files, words, folder))
     processors = problems.attempt(lambda: _processors(spec, task, files, own))
     problems.found.extend(_quantised_cast(spec, files, raw))
@@ -96,11 +119,15 @@ def examine(spec: Spec, task: Task, files: SourceFiles, own: Mapping[str, Source
         problems.settle()
         raise AssertionError("a part is missing without a problem")
     dtype = _dtype(spec, raw, group)
-    found = None
+    fitted: _Fitted | None = _Fitted(None)
     if "quantization_config" not in raw:
-        found = problems.attempt(lambda: _fit(files, model_class, config, group, dtype))
-        if found is None:
+        fitted = problems.attempt(
+            lambda: _fitted(partial(_shapes, files, model_class, config, group, dtype), config, pair)
+        )
+        if fitted is None:
             problems.settle()
+    assert fitted is not None
+    found = fitted.fit
     notes = _check_fit(problems, files, task=task, config=config, class_name=model_class.__name__, found=found)
     if found_words is not None:
         problems.found.extend(chat_problems(words or files, found_words, task))
@@ -122,7 +149,9 @@ def examine(spec: Spec, task: Task, files: SourceFiles, own: Mapping[str, Source
         dimension=width,
         needs_library=task.kind == "dense" and needs_the_library(files),
         packages=found_words.packages if found_words else (),
-        notes=(*notes, *_notes(spec, raw, group, dtype), *_pooling_notes(task, modules, raw)),
+        adapter=pair.adapter if pair else None,
+        labels=fitted.labels,
+        notes=(*notes, *fitted.notes, *_notes(spec, raw, group, dtype), *_pooling_notes(task, modules, raw)),
     )
 
 
@@ -138,9 +167,32 @@ def _width(task: Task, files: SourceFiles, modules: tuple[Module, ...], config: 
     return dimension(files, modules, hidden) if task.kind == "dense" and modules else None
 
 
-def _fit(files: SourceFiles, model_class: type[Any], config: Any, group: WeightGroup, dtype: str) -> Fit:
+def _pair(spec: Spec, task: Task, files: SourceFiles, raw: Mapping[str, Any], adapter: SourceFiles) -> Pair:
+    assert spec.adapter is not None, "resolve pins an adapter for a spec with one only"
+    pair = Pair(files, raw, read_adapter(adapter, task), spec.adapter)
+    pair.check_base()
+    return pair
+
+
+def _fitted(load: Callable[[], Shapes], config: Any, pair: Pair | None) -> _Fitted:
+    """How the weights fit the class that ``load`` makes under ``config``, which gets the labels of an adapter's head,
+    and how the adapter fits.
+    """
+    loaded = load()
+    if pair is None:
+        return _Fitted(fit(loaded))
+    labels = pair.labels(loaded, config)
+    if labels is not None:
+        config.num_labels = labels
+        loaded = load()
+    found = fit(loaded)
+    notes = pair.check_fit(loaded, found.vocabulary)
+    return _Fitted(pair.without_brought(found), labels, notes)
+
+
+def _shapes(files: SourceFiles, model_class: type[Any], config: Any, group: WeightGroup, dtype: str) -> Shapes:
     try:
-        return fit(model_class, config, group.tensors, dtype)
+        return shapes(model_class, config, group.tensors, dtype)
     except Exception as error:  # an architecture may raise anything over a config that makes no sense
         reason = " ".join(str(error).split())
         raise files.refusal(

@@ -6,7 +6,7 @@ into a model on torch's meta device: nothing is allocated whatever the size of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -64,18 +64,33 @@ class _StandIn:
         import torch
 
         own = getattr(torch, DTYPES[self.info.dtype][0])
-        self.asked(self.info.name, dtype or own)
-        return torch.empty(self.info.shape, dtype=dtype or own, device="meta")
+        made = torch.empty(self.info.shape, dtype=dtype or own, device="meta")
+        self.asked(self.info.name, made)
+        return made
 
 
-def fit(model_class: type[Any], config: Any, tensors: Iterable[TensorInfo], dtype: str) -> Fit:
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """A model of shapes alone, on torch's meta device, and the library's report on how it was loaded. ``asked``: as in
+    Fit. ``stored``: parameter's name in the model -> tensor's name in the checkpoint, where it is that tensor as it is.
+    """
+
+    model: Any
+    report: Mapping[str, Any]
+    asked: dict[str, str]
+    stored: dict[str, str]
+
+
+def shapes(model_class: type[Any], config: Any, tensors: Iterable[TensorInfo], dtype: str) -> Shapes:
     """Load ``tensors`` into ``model_class`` at ``dtype`` (torch's name), as shapes only."""
     import torch
 
     asked: dict[str, str] = {}
+    given: dict[int, tuple[str, Any]] = {}  # the tensors are kept, so that no other gets the place of one
 
-    def note(name: str, wanted: Any) -> None:
-        asked[name] = str(wanted).removeprefix("torch.")
+    def note(name: str, made: Any) -> None:
+        asked[name] = str(made.dtype).removeprefix("torch.")
+        given[_place(made)] = (name, made)
 
     stand_ins = {info.name: _StandIn(info, note) for info in tensors}
     with _quiet(), _on_meta():
@@ -87,6 +102,14 @@ def fit(model_class: type[Any], config: Any, tensors: Iterable[TensorInfo], dtyp
             output_loading_info=True,
             ignore_mismatched_sizes=True,
         )
+    placed = {name: _place(tensor) for name, tensor in model.named_parameters(remove_duplicate=False)}
+    stored = {name: given[place][0] for name, place in placed.items() if place in given}
+    return Shapes(model, report, asked, stored)
+
+
+def fit(loaded: Shapes) -> Fit:
+    """What the library found while it loaded."""
+    model, report = loaded.model, loaded.report
     embedding = _embedding(model)
     return Fit(
         missing=tuple(sorted(report["missing_keys"])),
@@ -96,11 +119,16 @@ def fit(model_class: type[Any], config: Any, tensors: Iterable[TensorInfo], dtyp
         ),
         errors=tuple(str(message) for message in report["error_msgs"]),
         base_prefix=model.base_model_prefix if hasattr(model, model.base_model_prefix) else "",
-        asked=asked,
+        asked=loaded.asked,
         vocabulary=None if embedding is None else int(embedding.shape[0]),
         hidden=None if embedding is None else int(embedding.shape[-1]),
         memory_bytes=_memory(model),
     )
+
+
+def _place(tensor: Any) -> int:
+    """What tells a tensor's memory from any other's, though on the meta device it has none."""
+    return int(tensor.untyped_storage()._cdata)  # noqa: SLF001 - torch has no public name for it
 
 
 def _embedding(model: Any) -> Any:

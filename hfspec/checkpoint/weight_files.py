@@ -44,17 +44,17 @@ class WeightGroup:
         return ((path, tensor) for path, header in self.headers.items() for tensor in header.tensors)
 
 
-def weight_group(files: SourceFiles, folder: str = "") -> WeightGroup:
-    """The weights in ``folder`` (empty, or ending with a slash): safetensors, else .bin.
+def weight_group(files: SourceFiles, folder: str = "", names: tuple[str, str] = (SAFETENSORS, PICKLED)) -> WeightGroup:
+    """The weights in ``folder`` (empty, or ending with a slash): safetensors, else .bin, under these names.
 
     Raises SpecError with every problem found: no weights, files that the index names and that are not there, tensors
     that are not where the index says, truncated files.
     """
-    index, paths = _paths(files, folder)
+    index, paths = _paths(files, folder, names)
     if not paths:
         raise files.refusal(
             "no-weights",
-            f"the source has neither {folder}{SAFETENSORS} nor {folder}{PICKLED}",
+            f"the source has neither {folder}{names[0]} nor {folder}{names[1]}",
             remedy="name a source with weights in one of these formats",
         )
     absent = tuple(path for path in paths if not files.has(path))
@@ -79,8 +79,8 @@ def is_copied(path: str) -> bool:
     return PurePosixPath(path).suffix.lower() not in NEVER_COPIED
 
 
-def _paths(files: SourceFiles, folder: str) -> tuple[str, tuple[str, ...]]:
-    for name in (SAFETENSORS, PICKLED):
+def _paths(files: SourceFiles, folder: str, names: tuple[str, str]) -> tuple[str, tuple[str, ...]]:
+    for name in names:
         index = f"{folder}{name}.index.json"
         if files.has(f"{folder}{name}"):
             return "", (f"{folder}{name}",)

@@ -46,14 +46,16 @@ def size_in_bytes(text: str) -> int:
 
 
 def weight_steps(
-    files: SourceFiles, group: WeightGroup, place: str, saving: Saving
+    files: SourceFiles, group: WeightGroup, place: str, saving: Saving, name: str = SAFETENSORS
 ) -> tuple[CopyFile | WriteWeights | WriteBytes, ...]:
-    """The steps that put a group's weights under the folder ``place`` (ending with a slash) of the artifact."""
+    """The steps that put a group's weights under the folder ``place`` (ending with a slash) of the artifact, as
+    ``name`` where they are one file.
+    """
     if _as_they_are(group, saving):
         return tuple(_copy(files, path, place) for path in (*group.headers, *filter(None, [group.index])))
     moves = [_move(files, path, tensor, saving) for path, tensor in group.placed()]
     shards = _shards(sorted(moves, key=lambda move: move.name), saving.limit)
-    return tuple(_written(shards, place + group.folder))
+    return tuple(_written(shards, place + group.folder, name))
 
 
 def weight_bytes(group: WeightGroup, saving: Saving) -> int:
@@ -110,10 +112,10 @@ def _shards(moves: Sequence[TensorMove], limit: int | None) -> list[list[TensorM
     return shards
 
 
-def _written(shards: list[list[TensorMove]], folder: str) -> Iterator[WriteWeights | WriteBytes]:
+def _written(shards: list[list[TensorMove]], folder: str, single: str) -> Iterator[WriteWeights | WriteBytes]:
     count = len(shards)
     names = [f"model-{number:05d}-of-{count:05d}.safetensors" for number in range(1, count + 1)]
-    for name, shard in zip(names if count > 1 else [SAFETENSORS], shards, strict=True):
+    for name, shard in zip(names if count > 1 else [single], shards, strict=True):
         tensors = in_file_order(shard)
         size = len(preamble(tensors, METADATA)) + sum(map(bytes_of, tensors))
         yield WriteWeights(folder + name, tensors, METADATA, size)

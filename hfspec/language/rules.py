@@ -45,6 +45,7 @@ def problems(tree: Tree) -> Iterator[Problem]:
     yield from _names(tree)
     yield from _mandatory(tree, tree.value, ())
     yield from _components(tree, task)
+    yield from _adapter(tree)
     yield from _template(tree, task)
     yield from _outputs(tree)
     yield from params.problems(tree, task)
@@ -90,8 +91,6 @@ def _one_of(names: tuple[str, ...]) -> str:
 def _unsupported(tree: Tree) -> Iterator[Problem]:
     value = tree.value
     unsupported: list[tuple[KeyPath, str]] = []
-    if value.get("adapter") is not None:
-        unsupported.append((("adapter",), "An adapter"))
     if value.get("save_mode") == "reference":
         unsupported.append((("save_mode",), "save_mode: reference"))
     if value.get("trust_remote_code") and value.get("trust_remote_code") is not True:
@@ -117,6 +116,16 @@ def _components(tree: Tree, task: Task | None) -> Iterator[Problem]:
         path = ("components", PROCESSOR)
         message = f"The processor brings its own {' and '.join(parts).replace('_', ' ')}, given here as well."
         remedy = f"Keep `{PROCESSOR}`, or give {' and '.join(f'`{name}`' for name in task.components)} instead."
+        yield Problem("conflict", message, tree.origin(path), path, remedy=remedy)
+
+
+def _adapter(tree: Tree) -> Iterator[Problem]:
+    adapter = tree.value.get("adapter")
+    merges = isinstance(adapter, Mapping) and adapter.get("merge") is True
+    if merges and tree.value.get("save_mode") == "reference":
+        path: KeyPath = ("adapter", "merge")
+        message = "Merged weights are new weights, which no reference to the model's source can stand for."
+        remedy = "Keep `merge: true` with `save_mode: full`, or the reference with `merge: false`."
         yield Problem("conflict", message, tree.origin(path), path, remedy=remedy)
 
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from hfspec.ir.artifact import Manifest
 from hfspec.ir.signature import Column, Tensor
+from hfspec.runtime import adapter
 from hfspec.runtime.batching import Item
 from hfspec.runtime.integrity import Verified
 from hfspec.runtime.prompt import prompt_text
@@ -74,6 +75,7 @@ class Family(ABC):
     def __init__(self, place: Place) -> None:
         self.task = place.task
         self.template = place.manifest.deployment.prompt_template
+        self.alone = adapter.reads_alone(place)
 
     def prompt_text(self, row: Row) -> str:
         """What the model reads of a row whose input is a prompt: the spec's template around it, where there is one."""
@@ -134,4 +136,4 @@ class Family(ABC):
 
     def budget(self, settings: Settings) -> int:
         """How many tokens one forward pass may hold."""
-        return int(settings.get("batch_tokens") or 1)
+        return 1 if self.alone else int(settings.get("batch_tokens") or 1)

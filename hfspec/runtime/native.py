@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hfspec.errors import StorageError, UsageError
-from hfspec.runtime import parts
+from hfspec.runtime import adapter, parts
 from hfspec.runtime.family import Place
 
 ORDER = ("model", "tokenizer", "feature_extractor", "image_processor", "processor")
@@ -65,6 +65,8 @@ def _sentence_model(place: Place) -> Any:
             raise StorageError(f"sentence_transformers could not load model/: {error}") from error
     if (place.folder / "components" / "tokenizer").is_dir():
         _give(loaded[0], place.loaded.get("tokenizer") or parts.tokenizer(place))
+    with parts.quiet():
+        adapter.applied(place, loaded[0].auto_model)
     return loaded.eval()
 
 

@@ -6,13 +6,14 @@ No code of the artifact is run, no network is used, weights come from safetensor
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hfspec.errors import StorageError, UsageError
 from hfspec.ir.frozen import thaw
+from hfspec.runtime import adapter
 from hfspec.runtime.family import Place
 from hfspec.tasks.task import PROCESSED, PROCESSOR
 
@@ -76,11 +77,12 @@ def _component(place: Place, name: str, source: Path, settings: Mapping[str, Any
 
 
 def model(place: Place, model_class: Any, folder: Path | None = None, **settings: Any) -> Any:
-    """The model on its device, in its dtype, ready to answer.
+    """The model on its device, in its dtype, with the artifact's adapter where it has one, ready to answer.
 
     Raises StorageError when its files cannot be read, UsageError when they lack some of its weights.
     """
     source = folder or place.model
+    brought = adapter.brought(place)
     with quiet(), _reading(source, "model"):
         loaded, report = model_class.from_pretrained(
             str(source),
@@ -88,10 +90,12 @@ def model(place: Place, model_class: Any, folder: Path | None = None, **settings
             use_safetensors=True,
             dtype=torch_dtype(place.dtype),
             output_loading_info=True,
+            ignore_mismatched_sizes=bool(brought),
             **settings,
         )
-    _refuse_gaps(report, model_class.__name__)
-    place.loaded["model"] = loaded.eval().to(place.device)
+    _refuse_gaps(report, model_class.__name__, brought)
+    with quiet():
+        place.loaded["model"] = adapter.applied(place, loaded.eval().to(place.device))
     return place.loaded["model"]
 
 
@@ -120,7 +124,7 @@ def positions(loaded: Any) -> int:
     limit = getattr(loaded.config, "max_position_embeddings", None)
     if not isinstance(limit, int) or limit <= 0:
         return LARGEST_LENGTH
-    return limit - _padding_offset(loaded)
+    return limit - _padding_offset(loaded) - adapter.virtual_tokens(loaded)
 
 
 def longest(loaded: Any, words: Any) -> int:
@@ -163,8 +167,10 @@ def _padding_offset(loaded: Any) -> int:
     return 0
 
 
-def _refuse_gaps(report: Mapping[str, Any], name: str) -> None:
-    gaps = sorted({*report.get("missing_keys", ()), *(str(item) for item in report.get("mismatched_keys", ()))})
+def _refuse_gaps(report: Mapping[str, Any], name: str, brought: Collection[str]) -> None:
+    """``brought``: tensors that come with the adapter."""
+    mismatched = {item[0] for item in report.get("mismatched_keys", ())}
+    gaps = sorted({*report.get("missing_keys", ()), *mismatched}.difference(brought))
     if gaps:
         shown = ", ".join(gaps[:5]) + (", …" if len(gaps) > 5 else "")
         raise UsageError(

@@ -14,6 +14,7 @@ from typing import Any
 
 from hfspec.errors import VerificationError
 from hfspec.ir.artifact import Manifest
+from hfspec.runtime import adapter_config
 
 # With these the library chooses an implementation: its own by one of these names, or a repository that it fetches a
 # kernel from and runs. It does the latter for flash attention too, where that is not installed.
@@ -27,7 +28,8 @@ IMPLEMENTATION_KEYS = (
 )
 FLASH = "flash_attention"
 OTHER_WEIGHTS = "transformers_weights"
-ADAPTER = "adapter_config.json"
+ADAPTER = adapter_config.CONFIG
+PICKLES = (".bin", ".pkl", ".pickle", ".pt", ".pth")
 MODULES = "modules.json"
 INDEX = ".safetensors.index.json"
 # Options of a component that say where and how it is loaded, which is not theirs to say.
@@ -45,7 +47,7 @@ def check_trust(root: Path, manifest: Manifest) -> None:
     faults = [*_deployment_faults(manifest), *_adapters(manifest)]
     for record in manifest.files:
         name = PurePosixPath(record.path).name
-        if record.path.startswith(("model/", "components/")) and name.endswith(".json"):
+        if record.path.startswith(("adapter/", "model/", "components/")) and name.endswith(".json"):
             faults += [(record.path, fault) for fault in _file_faults(name, root / record.path)]
     if faults:
         listed = "\n".join(f"  {path}: {fault}" for path, fault in faults)
@@ -74,14 +76,21 @@ def _may_be_run(name: str) -> bool:
 
 
 def _adapters(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    for record in manifest.files:
-        if record.path.startswith("model/") and PurePosixPath(record.path).name == ADAPTER:
-            yield record.path, "an adapter, which the library would apply, or follow to a base model elsewhere"
+    paths = [record.path for record in manifest.files]
+    for path in paths:
+        if path.startswith("model/") and PurePosixPath(path).name == ADAPTER:
+            yield path, "an adapter, which the library would apply, or follow to a base model elsewhere"
+        if path.startswith("adapter/") and PurePosixPath(path).suffix in PICKLES:
+            yield path, "pickled weights, which an adapter has none of"
+    if f"adapter/{ADAPTER}" in paths and f"adapter/{adapter_config.WEIGHTS}" not in paths:
+        yield f"adapter/{ADAPTER}", f"an adapter without {adapter_config.WEIGHTS}, which peft would look for elsewhere"
 
 
 def _file_faults(name: str, path: Path) -> Iterator[str]:
     if name == "config.json":
         yield from _config_faults(_parsed(path))
+    elif name == ADAPTER:
+        yield from adapter_config.faults(_parsed(path))
     elif name == MODULES:
         yield from _module_faults(_parsed(path))
     elif name.endswith(INDEX):

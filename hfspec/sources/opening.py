@@ -18,18 +18,22 @@ if TYPE_CHECKING:
 
 MODULES = "modules.json"
 COMPONENTS = "components/"
+ADAPTER = "adapter"
 
 
 def open_source(source: Source, role: str, library: str, base: Path, progress: Progress) -> tuple[SourcePin, Reader]:
     """The source, pinned, and its reader. ``base``: the folder that a relative ``path`` starts from.
 
-    ``role`` decides what is chosen: ``components/tokenizer`` takes tokenizer files only. Raises SourceError.
+    ``role`` decides what is chosen: ``components/tokenizer`` takes tokenizer files only, ``adapter`` an adapter's.
+    Raises SourceError.
     """
     opened = _open(source, base, progress)
     names = tuple(file.path for file in opened.files)
     location = source.repo or source.path or source.package or ""
     if role.startswith(COMPONENTS):
         chosen = selection.select_component(role.removeprefix(COMPONENTS), names, location)
+    elif role == ADAPTER:
+        chosen = selection.select_adapter(names, location)
     else:
         folders = _module_folders(opened, names, location) if library == "sentence-transformers" else ("",)
         chosen = selection.select_model(names, location, folders)

@@ -31,6 +31,9 @@ WEIGHTS = (
     ("model.safetensors", re.compile(r"model-\d+-of-\d+\.safetensors")),
     ("pytorch_model.bin", re.compile(r"pytorch_model-\d+-of-\d+\.bin")),
 )
+OWN_TOKENIZER = "the adapter's own tokenizer; the model's is used"
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 WHY_NOT = (
     (re.compile(r".*\.(h5|pb|tflite)|saved_model/.*|variables/.*"), "TensorFlow's format"),
     (re.compile(r".*\.msgpack"), "Flax's format"),
@@ -100,6 +103,25 @@ def select_component(name: str, names: Collection[str], where: str) -> Selection
     return Selection(tuple(sorted(needed)), _skipped(names, needed))
 
 
+def select_adapter(names: Collection[str], where: str) -> Selection:
+    """The files of a PEFT adapter: its config, its weights in one format, card and licence; not its tokenizer.
+
+    Raises SourceError, which begins with ``where`` and lists what was found, when there is no config or no weights.
+    """
+    weights = [name for name in ADAPTER_WEIGHTS if name in names][:1]
+    lacking = [] if ADAPTER_CONFIG in names else [ADAPTER_CONFIG]
+    lacking += [] if weights else [f"weights ({' or '.join(ADAPTER_WEIGHTS)})"]
+    if lacking:
+        what = "a whole model, which belongs under `model`" if CONFIG in names else "no PEFT adapter that can be used"
+        raise SourceError(f"{where} is {what}: it has no {' and no '.join(lacking)}. {_found(names)}")
+    needed = {ADAPTER_CONFIG, *weights, *(name for name in names if PAPERS.fullmatch(name))}
+    skipped = _skipped(names, needed)
+    return Selection(
+        tuple(sorted(needed)),
+        tuple((name, OWN_TOKENIZER if TOKENIZER.fullmatch(name) else reason) for name, reason in skipped),
+    )
+
+
 def _is_at_top(name: str) -> bool:
     return bool(PAPERS.fullmatch(name) or SENTENCE.fullmatch(name) or name == "generation_config.json")
 
@@ -129,6 +151,10 @@ def _weights(local: Collection[str]) -> set[str]:
 
 def _check(names: Collection[str], needed: set[str], where: str) -> None:
     lacking = []
+    if ADAPTER_CONFIG in names and not any(PurePosixPath(name).name == CONFIG for name in names):
+        raise SourceError(
+            f"{where} holds a PEFT adapter and no model: name it under `adapter`, and its base model here."
+        )
     if not any(PurePosixPath(name).name == CONFIG for name in needed):
         lacking.append(CONFIG)
     if not any(name.endswith((".safetensors", ".bin")) for name in needed):

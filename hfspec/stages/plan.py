@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
+from hfspec.checkpoint.adapter import adapter_steps
 from hfspec.checkpoint.card import card, card_files, licence
-from hfspec.checkpoint.config_rewrite import says, with_dtype
+from hfspec.checkpoint.config_rewrite import says, with_dtype, with_labels
 from hfspec.checkpoint.embedding import answer_array, embedding_notes, embedding_problems, stated_settings
 from hfspec.checkpoint.examination import Examined, examine
 from hfspec.checkpoint.golden import golden_examples, undetermined
@@ -50,7 +51,7 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
     assert task is not None, "validate lets no unknown task through"
     assert model is not None, "resolve pins a model"
     own = _own_components(spec, tree, resolved)
-    found = examine(spec, task, model, own)
+    found = examine(spec, task, model, own, source_files(tree, resolved, "adapter"))
     dead = tuple(dead_settings(model, spec, task, found.class_name))
     task = narrowed(task, found.class_name)
     name = spec.name or PurePath(tree.file).stem
@@ -59,7 +60,8 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
     defaults = own_defaults(task, spec, {**generation, **specific})
     document = FrozenDict(_resolved_document(spec, name, resolved))
     licence_step, licence_note = licence(model)
-    steps = (*_model_steps(spec, model, found), *_component_steps(own), card(model, name), licence_step)
+    papers = (card(model, name), licence_step)
+    steps = (*_model_steps(spec, model, found), *_adapter_steps(found), *_component_steps(own), *papers)
     takes = signature(spec, task, answer_array(model, spec, task, found.dimension))
     problems = (
         *dead,
@@ -69,9 +71,7 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
     )
     if problems:
         raise SpecError(problems)
-    libraries = versions(
-        *task.requirements, *found.packages, *(["sentence-transformers"] if found.needs_library else [])
-    )
+    libraries = versions(*task.requirements, *found.needs)
     notes = (*found.notes, *embedding_notes(model, spec, task), licence_note, *_skipped(resolved))
     main = _saving(spec, found)
     size = sum(weight_bytes(group, main) for group in found.groups)
@@ -131,15 +131,20 @@ def _saving(spec: Spec, found: Examined) -> Saving:
 def _model_steps(spec: Spec, model: SourceFiles, found: Examined) -> Iterator[CopyFile | WriteWeights | WriteBytes]:
     saving = _saving(spec, found)
     config = f"{found.folder}config.json"
-    rewritten = saving.cast is not None and not says(found.config, saving.cast)
+    rewritten = found.labels is not None or (saving.cast is not None and not says(found.config, saving.cast))
     handled = {*card_files(model), *([config] if rewritten else [])}
     yield from _copies(model, "model/", handled)
     if rewritten:
-        yield WriteBytes(f"model/{config}", with_dtype(found.config, found.dtype))
+        yield WriteBytes(f"model/{config}", with_dtype(with_labels(found.config, found.labels), found.dtype))
     first, *others = found.groups
     yield from weight_steps(model, first, "model/", saving)
     for group in others:
         yield from weight_steps(model, group, "model/", Saving(saving.cast, {}, None))
+
+
+def _adapter_steps(found: Examined) -> Iterator[CopyFile | WriteWeights | WriteBytes]:
+    if found.adapter is not None:
+        yield from adapter_steps(found.adapter)
 
 
 def _own_components(spec: Spec, tree: Tree, resolved: Resolved) -> dict[str, SourceFiles]:
@@ -174,7 +179,7 @@ def _memory(found: Examined, saving: Saving) -> int:
 def _resolved_document(spec: Spec, name: str, resolved: Resolved) -> dict[str, Any]:
     """The spec with its name, each repo at its commit, and no path of this machine."""
     document = {**dump(spec), "name": name}
-    places = {"model": document["model"]}
+    places = {role: document[role] for role in ("model", "adapter") if document.get(role)}
     for part, component in document.get("components", {}).items():
         if component:
             places[f"components/{part}"] = component

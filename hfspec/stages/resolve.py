@@ -52,6 +52,8 @@ def _at(source: Source, pinned: Commits) -> Source:
 
 def _sources(spec: Spec) -> Iterator[tuple[str, Source]]:
     yield "model", spec.model
+    if spec.adapter is not None:
+        yield "adapter", spec.adapter
     for name, component in spec.components.given():
         yield f"components/{name}", component
 

@@ -1,0 +1,76 @@
+"""A checkpoint and the adapter that the spec puts on it, looked at together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hfspec.checkpoint.adapter import Adapter
+from hfspec.checkpoint.adapter_base import base_notes, base_problems, declared_base
+from hfspec.checkpoint.adapter_fit import adapt, adapter_problems, brought, head_labels, unmatched_targets
+from hfspec.checkpoint.fit import Fit, Shapes
+from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.checkpoint.vocabulary import VOCABULARIES
+from hfspec.checkpoint.weight_files import listed
+from hfspec.errors import SpecError
+from hfspec.ir.spec import Adapter as AdapterKey
+
+OF_A_TOKENIZER = (*VOCABULARIES, "added_tokens.json", "chat_template.jinja")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A model and its adapter. ``config``: the model's config.json."""
+
+    model: SourceFiles
+    config: Mapping[str, Any]
+    adapter: Adapter
+    key: AdapterKey
+
+    def check_base(self) -> None:
+        """Raises SpecError when the adapter says it was trained on another base."""
+        declared = declared_base(self.adapter.declared)
+        found = tuple(base_problems(self.adapter.files, declared, self.model, self.config, self.key))
+        if found:
+            raise SpecError(found)
+
+    def labels(self, loaded: Shapes, config: Any) -> int | None:
+        """How many labels the adapter's head has, where that is not what the library's ``config`` says."""
+        return head_labels(self.adapter, loaded.model, config)
+
+    def without_brought(self, found: Fit) -> Fit:
+        """The fit of the model without the faults of tensors that the adapter brings."""
+        names = brought(self.adapter)
+        return replace(
+            found,
+            missing=tuple(name for name in found.missing if name not in names),
+            mismatched=tuple(item for item in found.mismatched if item.name not in names),
+        )
+
+    def check_fit(self, loaded: Shapes, vocabulary: int | None) -> tuple[str, ...]:
+        """Notes on how the adapter goes onto the model of shapes, which is changed; raises SpecError."""
+        adapted = adapt(self.adapter, loaded.model)
+        found = tuple(adapter_problems(self.adapter, adapted, vocabulary))
+        if found:
+            raise SpecError(found)
+        unmatched = unmatched_targets(self.adapter, adapted)
+        told = f"The adapter targets modules that the model does not have: {listed(unmatched)}." if unmatched else ""
+        return (*filter(None, [told]), *self._notes())
+
+    def _notes(self) -> Iterator[str]:
+        files = self.adapter.files
+        yield from base_notes(declared_base(self.adapter.declared), self.model, self.config, self.key)
+        if self.adapter.weights.pickled:
+            yield "The adapter's weights are pickled (.bin) at the source and are written as safetensors."
+        own = [path for path, _ in files.pin.skipped if path in OF_A_TOKENIZER]
+        differing = [path for path in own if not self._is_the_models(path)]
+        if differing:
+            yield (
+                f"The adapter brings a tokenizer that is not the model's ({listed(differing)}); the model's is used:"
+                " to use the adapter's, name its source under `components.tokenizer`."
+            )
+
+    def _is_the_models(self, path: str) -> bool:
+        other = self.model.has(path) and self.model.content(path)
+        return bool(other) and other == self.adapter.files.content(path)

@@ -1,0 +1,172 @@
+"""A PEFT adapter's own files: its config as peft reads it, the header of its weights, how they are carried along."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from hfspec.checkpoint.card import card_files
+from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.checkpoint.weight_files import WeightGroup, is_copied, weight_group
+from hfspec.checkpoint.weights import Saving, weight_steps
+from hfspec.errors import SpecError, UsageError
+from hfspec.ir.plan import CopyFile, WriteBytes, WriteWeights
+from hfspec.ir.problem import Problem
+from hfspec.runtime.adapter_config import CONFIG, FOLDER, NEED_MORE, WEIGHTS, neutral
+from hfspec.tasks.task import Task
+
+PICKLED_WEIGHTS = "adapter_model.bin"
+# With these the stored tensors are not all there is to the adapter: peft needs the data it was begun with.
+NEED_DATA = ("corda", "lora_ga")
+# The model's class for a task -> the kinds of training, by peft's names, whose adapters it can have; a kind is a class
+# of peft around the model, which adds its own heads and inputs. An adapter without a kind goes with any.
+TASK_TYPES: Mapping[str, tuple[str, ...]] = {
+    "AutoModel": ("FEATURE_EXTRACTION",),
+    "AutoModelForCausalLM": ("CAUSAL_LM",),
+    "AutoModelForImageClassification": ("SEQ_CLS",),
+    "AutoModelForAudioClassification": ("SEQ_CLS",),
+    "AutoModelForQuestionAnswering": ("QUESTION_ANS",),
+    "AutoModelForSeq2SeqLM": ("SEQ_2_SEQ_LM",),
+    "AutoModelForSequenceClassification": ("SEQ_CLS",),
+    "AutoModelForSpeechSeq2Seq": ("SEQ_2_SEQ_LM",),
+    "AutoModelForTokenClassification": ("TOKEN_CLS",),
+}
+# Kinds whose answers a learned prompt leaves in their places: its own tokens are no part of what is generated, nor of
+# the one answer for a sequence.
+PROMPTED = ("CAUSAL_LM", "SEQ_2_SEQ_LM", "SEQ_CLS")
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """``config``: adapter_config.json as written to the artifact, without what leads elsewhere. ``declared``: as it was
+    at the source. ``kind``: peft's name of its type, such as LORA. ``is_prompt``: whether it is a learned prompt.
+    """
+
+    files: SourceFiles
+    config: Mapping[str, Any]
+    declared: Mapping[str, Any]
+    kind: str
+    is_prompt: bool
+    weights: WeightGroup
+
+    def library_config(self) -> Any:
+        """A new config object of peft for it, for a model that is only to be run."""
+        from peft import PEFT_TYPE_TO_CONFIG_MAPPING
+
+        return PEFT_TYPE_TO_CONFIG_MAPPING[self.kind].from_peft_type(**self.config)
+
+
+def read_adapter(files: SourceFiles, task: Task) -> Adapter:
+    """The adapter in a source. Nothing of it is run.
+
+    Raises SpecError when its config or weights cannot be used, or not for the task; UsageError without peft.
+    """
+    _check_installed()
+    declared = files.json(CONFIG)
+    kind = declared.get("peft_type")
+    problems = (*_type_problems(files, kind), *_dangers(files, declared))
+    if problems:
+        raise SpecError(problems)
+    config = neutral(declared)
+    adapter = Adapter(files, config, declared, str(kind), False, _weights(files))
+    library = _library_config(files, adapter)
+    found = Adapter(files, config, declared, str(kind), bool(library.is_prompt_learning), adapter.weights)
+    task_problems = tuple(_task_problems(found, task))
+    if task_problems:
+        raise SpecError(task_problems)
+    return found
+
+
+def adapter_steps(adapter: Adapter) -> Iterator[CopyFile | WriteWeights | WriteBytes]:
+    """The steps that put the adapter into the artifact: weights as stored, the config without what leads elsewhere."""
+    files = adapter.files
+    place = f"{FOLDER}/"
+    yield WriteBytes(place + CONFIG, (json.dumps(adapter.config, indent=2, sort_keys=True) + "\n").encode())
+    yield from weight_steps(files, adapter.weights, place, Saving(None, {}, None), name=WEIGHTS)
+    papers = {*card_files(files), *(path for path in files.paths if path != CONFIG and is_copied(path))}
+    for file in (files.file(path) for path in sorted(papers)):
+        yield CopyFile(place + file.path, files.role, file.path, file.size, file.sha256)
+
+
+def _check_installed() -> None:
+    try:
+        import peft  # noqa: F401 - only whether it is there
+    except ImportError as error:
+        raise UsageError(
+            "an adapter needs the package peft, which is not installed here; pip install 'hfspec[peft]'."
+        ) from error
+
+
+def _weights(files: SourceFiles) -> WeightGroup:
+    return weight_group(files, names=(WEIGHTS, PICKLED_WEIGHTS))
+
+
+def _type_problems(files: SourceFiles, kind: Any) -> Iterator[Problem]:
+    from peft import PEFT_TYPE_TO_CONFIG_MAPPING, __version__
+
+    known = sorted(name.value for name in PEFT_TYPE_TO_CONFIG_MAPPING)
+    if kind not in known:
+        yield files.problem(
+            "unknown-adapter",
+            f"peft {__version__} does not know the peft_type of {CONFIG}",
+            expected=f"one of {', '.join(name for name in known if name not in NEED_MORE)}",
+            found=repr(kind),
+            nearest=next(iter(get_close_matches(str(kind), known, n=1)), ""),
+        )
+    elif kind in NEED_MORE:
+        yield files.problem("unknown-adapter", f"the adapter is of type {kind}, {NEED_MORE[kind]}", found=str(kind))
+
+
+def _dangers(files: SourceFiles, declared: Mapping[str, Any]) -> Iterator[Problem]:
+    if declared.get("megatron_config") is not None:
+        yield files.problem(
+            "remote-code",
+            f"{CONFIG} sets megatron_config, with which peft imports a package that the adapter names",
+            found=repr(declared.get("megatron_core")),
+            remedy="use an adapter for the library's own layers",
+        )
+    if declared.get("alora_invocation_tokens") is not None:
+        yield files.problem(
+            "unknown-adapter", "the adapter is switched on by tokens of the prompt (aLoRA), which hfspec does not run"
+        )
+    if declared.get("init_lora_weights") in NEED_DATA:
+        yield files.problem(
+            "unknown-adapter",
+            f"the adapter changes the base's weights by data that it does not bring"
+            f" (init_lora_weights: {declared['init_lora_weights']})",
+            remedy="save it with path_initial_model_for_weight_conversion, which makes a LoRA of it",
+        )
+
+
+def _library_config(files: SourceFiles, adapter: Adapter) -> Any:
+    try:
+        return adapter.library_config()
+    except Exception as error:  # a config class may raise anything over values that make no sense
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise files.refusal(
+            "broken-checkpoint", f"peft refuses {CONFIG} as a config of type {adapter.kind}: {reason}"
+        ) from error
+
+
+def _task_problems(adapter: Adapter, task: Task) -> Iterator[Problem]:
+    trained_for = adapter.config.get("task_type")
+    classes = task.auto_classes or ("AutoModel",)  # embeddings of sentence-transformers
+    fitting = tuple(kind for name in classes for kind in TASK_TYPES.get(name, ()))
+    if trained_for is not None and trained_for not in fitting:
+        yield adapter.files.problem(
+            "task-not-possible",
+            f"the adapter was trained for another kind of task than {task.name}",
+            expected=f"task_type {' or '.join(fitting)}" if fitting else "an adapter without a task_type",
+            found=f"task_type {trained_for}",
+        )
+    elif adapter.is_prompt and trained_for not in PROMPTED:
+        yield adapter.files.problem(
+            "task-not-possible",
+            f"the adapter is a learned prompt ({adapter.kind}), whose own tokens would be among the answers of"
+            f" {task.name}",
+            expected=f"task_type {' or '.join(PROMPTED)}",
+            found=f"task_type {trained_for}",
+        )
