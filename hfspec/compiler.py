@@ -41,18 +41,24 @@ def compile(  # noqa: A001 - it is the verb
     Raises SpecError with every problem found, SourceError, StorageError, LockError, and UsageError when ``output`` is
     something that must not be replaced. Whatever is raised, the target holds what it held before.
     """
+    from hfspec.runtime.reference.places import remember
+    from hfspec.runtime.verified_memory import default_memory
     from hfspec.sources.folder import FolderSource
     from hfspec.stages.build import build
     from hfspec.stages.emit import emit
+    from hfspec.stages.point import point
 
     reported = progress or Silent()
     tree, resolved, decided = _decided(Path(spec), overrides, reported, locked=locked)
     decided = _trying(decided, run=run, check_golden=check_golden)
     target = Path(output) if output is not None else _default_target(decided.name)
-    check_apart(target, (reader.folder for reader in resolved.readers.values() if isinstance(reader, FolderSource)))
+    folders = {role: reader.folder for role, reader in resolved.readers.items() if isinstance(reader, FolderSource)}
+    check_apart(target, folders.values())
+    decided = point(decided, resolved.readers, reported, default_memory())
+    remember(decided.pointers, folders)
     with staging_folder(target.absolute()) as staging, _placed(tree):
         files = build(decided, resolved.readers, staging, reported)
-        return emit(decided, files, staging, target.absolute())
+        return emit(decided, files, resolved.readers, staging, target.absolute())
 
 
 def plan(

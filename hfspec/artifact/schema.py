@@ -8,12 +8,22 @@ from dataclasses import MISSING, Field, fields
 from types import MappingProxyType
 from typing import Any
 
-from hfspec.ir.artifact import FORMAT_VERSION, Deployment, FileRecord, Manifest, SourceRecord
+from hfspec.ir.artifact import FORMAT_VERSION, Deployment, FileRecord, Manifest, Pointer, SourceRecord, WrittenFile
 from hfspec.ir.signature import Column, Param, Signature, Tensor
 
 SCHEMA_ID = "urn:hfspec:schema:artifact:1"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-RECORDS: tuple[type[Any], ...] = (Column, Deployment, FileRecord, Param, Signature, SourceRecord, Tensor)
+RECORDS: tuple[type[Any], ...] = (
+    Column,
+    Deployment,
+    FileRecord,
+    Param,
+    Pointer,
+    Signature,
+    SourceRecord,
+    Tensor,
+    WrittenFile,
+)
 SHA256 = MappingProxyType({"type": "string", "pattern": "^[0-9a-f]{64}$"})
 
 
@@ -40,6 +50,7 @@ TYPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "float | None": _nullable("number"),
         "FrozenDict": {"type": "object"},
         "tuple[int, ...]": {"type": "array", "items": {"type": "integer"}},
+        "tuple[str, ...]": {"type": "array", "items": {"type": "string"}},
         "tuple[Json, ...] | None": _nullable("array"),
         "tuple[Column, ...] | Tensor": {
             "type": ["array", "object"],

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from hfspec.artifact.texts import PREDICTOR
@@ -14,9 +15,9 @@ from hfspec.runtime.examples import Fault
 LONGEST_MESSAGE = 2000
 
 
-def trial(folder: Path, *, golden: bool) -> tuple[Fault, ...] | str:
+def trial(folder: Path, sources: Mapping[str, Path], *, golden: bool) -> tuple[Fault, ...] | str:
     """Every example of the artifact in ``folder`` that its predictor fails, ``golden``: of the golden ones too; or, as
-    a text, why the predictor does not run at all.
+    a text, why the predictor does not run at all. ``sources``: role -> folder, for weights that the artifact refers to.
 
     The predictor itself holds each answer against the signature, and fails when it does not fit.
     """
@@ -27,8 +28,9 @@ def trial(folder: Path, *, golden: bool) -> tuple[Fault, ...] | str:
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
     }
+    given = [f"--source={role}={found.absolute()}" for role, found in sorted(sources.items())]
     done = subprocess.run(
-        [sys.executable, str(place / PREDICTOR), "--check", "golden" if golden else "example", "--no-verify"],
+        [sys.executable, str(place / PREDICTOR), "--check", "golden" if golden else "example", "--no-verify", *given],
         cwd=place.parent,
         env=environment,
         stdin=subprocess.DEVNULL,

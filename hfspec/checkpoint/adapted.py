@@ -11,10 +11,10 @@ from hfspec.checkpoint.adapter_base import base_notes, base_problems, declared_b
 from hfspec.checkpoint.adapter_fit import adapt, adapter_problems, brought, head_labels, unmatched_targets
 from hfspec.checkpoint.fit import Fit, Shapes
 from hfspec.checkpoint.source_files import SourceFiles
-from hfspec.checkpoint.vocabulary import VOCABULARIES
 from hfspec.checkpoint.weight_files import listed
 from hfspec.errors import SpecError
 from hfspec.ir.spec import Adapter as AdapterKey
+from hfspec.runtime.text.vocabulary_files import VOCABULARIES
 
 OF_A_TOKENIZER = (*VOCABULARIES, "added_tokens.json", "chat_template.jinja")
 

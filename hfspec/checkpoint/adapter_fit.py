@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.checkpoint.adapter import Adapter
-from hfspec.checkpoint.dtypes import DTYPES
 from hfspec.checkpoint.weight_files import listed
+from hfspec.ir.dtypes import DTYPES
 from hfspec.ir.pins import TensorInfo
 from hfspec.ir.problem import Problem
 

@@ -11,7 +11,6 @@ from hfspec.checkpoint.adapted import Pair
 from hfspec.checkpoint.adapter import Adapter, read_adapter
 from hfspec.checkpoint.architecture import encoder_class, task_class
 from hfspec.checkpoint.config import library_config, raw_config
-from hfspec.checkpoint.dtypes import dominant
 from hfspec.checkpoint.fit import Fit, Shapes, fit, shapes
 from hfspec.checkpoint.languages import language_problems
 from hfspec.checkpoint.modules import (
@@ -28,6 +27,7 @@ from hfspec.checkpoint.tensors import fit_notes, fit_problems
 from hfspec.checkpoint.vocabulary import Tokenizer, chat_problems, tokenizer, vocabulary_problems
 from hfspec.checkpoint.weight_files import WeightGroup, weight_group
 from hfspec.errors import SpecError
+from hfspec.ir.dtypes import dominant
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.problem import Problem
 from hfspec.ir.spec import Spec

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from hfspec.checkpoint.dtypes import DTYPES
+from hfspec.ir.dtypes import DTYPES
 from hfspec.ir.pins import TensorInfo
 
 

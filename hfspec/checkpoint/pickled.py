@@ -7,8 +7,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from hfspec.checkpoint.dtypes import BY_TORCH_NAME, size_of
 from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.ir.dtypes import BY_TORCH_NAME, size_of
 from hfspec.ir.pins import TensorInfo, WeightHeader
 
 

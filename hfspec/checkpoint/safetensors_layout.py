@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from math import prod
 
-from hfspec.checkpoint.dtypes import size_of
+from hfspec.ir.dtypes import size_of
 from hfspec.ir.plan import TensorMove
 
 ALIGNMENT = 8

@@ -8,10 +8,10 @@ from typing import Any
 
 from hfspec.artifact.writing import CHUNK, DigestingFile, copy_range
 from hfspec.checkpoint import pickled
-from hfspec.checkpoint.dtypes import DTYPES
 from hfspec.checkpoint.safetensors_layout import preamble
 from hfspec.errors import SourceError, SpecError
 from hfspec.ir.artifact import FileRecord
+from hfspec.ir.dtypes import DTYPES
 from hfspec.ir.pins import Reader
 from hfspec.ir.plan import TensorMove, WriteWeights
 from hfspec.ir.problem import Problem

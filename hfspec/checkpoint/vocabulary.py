@@ -13,36 +13,11 @@ from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.problem import Problem
 from hfspec.runtime.generation.languages import Tongues, tongues
+from hfspec.runtime.text.vocabulary_files import AROUND, VOCABULARIES
 from hfspec.tasks.task import Task
 
-# A tokenizer without any of these is made up by the library, with special tokens and nothing else.
-VOCABULARIES = (
-    "tokenizer.json",
-    "vocab.txt",
-    "vocab.json",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "tokenizer.model",
-    "source.spm",
-    "spm.model",
-    "bpe.codes",
-    "tekken.json",
-    "vocab",
-)
 # Files that a tokenizer without a tokenizer.json reads by the sentencepiece package.
 SENTENCEPIECES = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "source.spm", "spm.model")
-AROUND = (
-    "config.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "merges.txt",
-    "chat_template.jinja",
-    "target.spm",
-    "normalizer.json",
-    "bpe.vocab",
-    "target_vocab.json",
-)
 
 
 @dataclass(frozen=True, slots=True)

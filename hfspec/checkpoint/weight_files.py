@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from hfspec.checkpoint import pickled
-from hfspec.checkpoint.dtypes import DTYPES
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.errors import SpecError
+from hfspec.ir.dtypes import DTYPES
 from hfspec.ir.pins import TensorInfo, WeightHeader
 from hfspec.ir.problem import Problem
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from math import prod
 
-from hfspec.checkpoint.dtypes import BY_TORCH_NAME, CASTABLE, size_of
 from hfspec.checkpoint.safetensors_layout import bytes_of, in_file_order, preamble
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.weight_files import SAFETENSORS, WeightGroup
+from hfspec.ir.dtypes import BY_TORCH_NAME, CASTABLE, size_of
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.pins import TensorInfo, WeightHeader
 from hfspec.ir.plan import CopyFile, TensorMove, WriteBytes, WriteWeights
@@ -120,8 +120,12 @@ def _written(shards: list[list[TensorMove]], folder: str, single: str) -> Iterat
         size = len(preamble(tensors, METADATA)) + sum(map(bytes_of, tensors))
         yield WriteWeights(folder + name, tensors, METADATA, size)
     if count > 1:
-        total = sum(bytes_of(move) for shard in shards for move in shard)
-        weight_map = {move.name: name for name, shard in zip(names, shards, strict=True) for move in shard}
-        index = {"metadata": {"total_size": total}, "weight_map": weight_map}
-        text = json.dumps(index, indent=2, sort_keys=True) + "\n"
-        yield WriteBytes(f"{folder}{SAFETENSORS}.index.json", text.encode())
+        yield index_step(folder, dict(zip(names, shards, strict=True)))
+
+
+def index_step(folder: str, shards: Mapping[str, Sequence[TensorMove]]) -> WriteBytes:
+    """The index of the weight files in ``folder`` (ending with a slash): file name, or path, -> its tensors."""
+    total = sum(bytes_of(move) for moves in shards.values() for move in moves)
+    weight_map = {move.name: path.removeprefix(folder) for path, moves in shards.items() for move in moves}
+    text = json.dumps({"metadata": {"total_size": total}, "weight_map": weight_map}, indent=2, sort_keys=True) + "\n"
+    return WriteBytes(f"{folder}{SAFETENSORS}.index.json", text.encode())

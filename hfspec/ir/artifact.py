@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,55 @@ class SourceRecord:
     location: str
     revision: str | None = None
     commit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """A weight file that a full save writes anew, for a cast or another sharding: ``path`` in the artifact, ``size`` in
+    bytes, ``tensors``: name -> the dtype it is saved as, by safetensors' name.
+    """
+
+    path: str
+    size: int
+    tensors: FrozenDict
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """The weights of one model or module, which lie at the source of ``role`` and not in the artifact. ``folder``:
+    theirs, in the source and in ``model/``; empty or ending with a slash. ``files``: the source's weight files, by
+    their paths there. ``written``: what a full save makes of them, none where it takes them as they are; ``unused``:
+    tensors that the model does not load, some of those written.
+    """
+
+    role: str
+    folder: str
+    files: tuple[FileRecord, ...]
+    written: tuple[WrittenFile, ...] = ()
+    unused: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes at the source."""
+        return sum(file.size for file in self.files)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Pointer:
+        """The pointer that ``to_json`` gave."""
+        written = (WrittenFile(**{**file, "tensors": FrozenDict(file["tensors"])}) for file in value.get("written", ()))
+        files = tuple(FileRecord(**file) for file in value["files"])
+        return cls(value["role"], value["folder"], files, tuple(written), tuple(value.get("unused", ())))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; what is empty and may be is left out."""
+        written = [{"path": file.path, "size": file.size, "tensors": thaw(file.tensors)} for file in self.written]
+        rest = {"written": written, "unused": list(self.unused)}
+        return {
+            "role": self.role,
+            "folder": self.folder,
+            "files": [asdict(file) for file in self.files],
+            **{key: value for key, value in rest.items() if value},
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +137,7 @@ class Manifest:
     metadata: FrozenDict
     space: str | None = None
     fingerprint: str | None = None
+    pointers: tuple[Pointer, ...] = ()
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> dict[str, Any]:
@@ -95,6 +145,7 @@ class Manifest:
         embedding = {"space": self.space, "fingerprint": self.fingerprint}
         return {
             **{name: value for name, value in embedding.items() if value is not None},
+            **({"pointers": [pointer.to_json() for pointer in self.pointers]} if self.pointers else {}),
             "format_version": self.format_version,
             "name": self.name,
             "spec_digest": self.spec_digest,
@@ -128,7 +179,7 @@ class Manifest:
             if value["format_version"] != FORMAT_VERSION:
                 raise ValueError(f"format version {value['format_version']!r}; this hfspec reads {FORMAT_VERSION}")
             manifest = cls._from_json(value)
-            check_fields(manifest, manifest.deployment, *manifest.sources, *manifest.files)
+            check_fields(manifest, manifest.deployment, *manifest.sources, *manifest.files, *_parts(manifest.pointers))
         except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise ValueError(f"not a manifest of hfspec: {error!r}") from error
         if manifest.to_bytes() != data:
@@ -142,6 +193,7 @@ class Manifest:
             name=value["name"],
             space=value.get("space"),
             fingerprint=value.get("fingerprint"),
+            pointers=tuple(Pointer.from_json(pointer) for pointer in value.get("pointers", ())),
             spec_digest=value["spec_digest"],
             sources=tuple(SourceRecord(**source) for source in value["sources"]),
             deployment=Deployment(**{key: freeze(item) for key, item in value["deployment"].items()}),
@@ -151,6 +203,13 @@ class Manifest:
             made_by=FrozenDict(value["made_by"]),
             metadata=FrozenDict(value["metadata"]),
         )
+
+
+def _parts(pointers: tuple[Pointer, ...]) -> Iterator[Pointer | FileRecord | WrittenFile]:
+    for pointer in pointers:
+        yield pointer
+        yield from pointer.files
+        yield from pointer.written
 
 
 def canonical(value: Mapping[str, Any]) -> bytes:

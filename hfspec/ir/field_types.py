@@ -34,18 +34,19 @@ def _passed(_: Any) -> bool:
     return True
 
 
+RECORDS = ("FileRecord", "Pointer", "SourceRecord", "WrittenFile")
 # By the annotation as it is written. Records in records are checked by themselves.
 CHECKS: Mapping[str, Callable[[Any], bool]] = MappingProxyType(
     {
-        **dict.fromkeys(
-            ("Json", "Deployment", "Signature", "tuple[FileRecord, ...]", "tuple[SourceRecord, ...]"), _passed
-        ),
+        **dict.fromkeys(("Json", "Deployment", "Signature"), _passed),
+        **dict.fromkeys((f"tuple[{name}, ...]" for name in RECORDS), _passed),
         "str": _is_text,
         "str | None": _or_none(_is_text),
         "bool": lambda value: isinstance(value, bool),
         "int": lambda value: type(value) is int,
         "float | None": _or_none(_is_number),
         "FrozenDict": lambda value: isinstance(value, FrozenDict),
+        "tuple[str, ...]": lambda value: isinstance(value, tuple) and all(map(_is_text, value)),
         "tuple[int, ...]": lambda value: isinstance(value, tuple) and all(type(item) is int for item in value),
         "tuple[Json, ...] | None": _or_none(lambda value: isinstance(value, tuple)),
     }

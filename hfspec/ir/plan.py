@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hfspec.ir.artifact import Deployment, SourceRecord
+from hfspec.ir.artifact import Deployment, Pointer, SourceRecord
 from hfspec.ir.frozen import FrozenDict, Json
 from hfspec.ir.golden import Golden
 from hfspec.ir.signature import Signature
@@ -80,7 +80,8 @@ class Plan:
     loaded weights take. ``spec_document``: the resolved spec, written as spec.yaml. ``run``: whether the emitted
     predictor is run on its examples before the artifact is put in place, ``check_golden``: on the golden ones too.
     ``notes``: what a reader should know (files skipped, a missing licence), each a whole sentence. ``requirements``:
-    pip requirement lines.
+    pip requirement lines. ``pointers``: the weights that stay at their source, a digest empty where it is not known
+    yet.
     """
 
     name: str
@@ -102,3 +103,4 @@ class Plan:
     golden: tuple[Golden, ...] = ()
     check_golden: bool = False
     notes: tuple[str, ...] = ()
+    pointers: tuple[Pointer, ...] = ()

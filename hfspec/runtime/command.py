@@ -70,6 +70,13 @@ def _parser() -> argparse.ArgumentParser:
         choices=("example", "golden"),
         help="answer the artifact's input example, or that and its golden examples; a list of what fails as JSON",
     )
+    parser.add_argument(
+        "--source",
+        action="append",
+        default=[],
+        metavar="ROLE=FOLDER",
+        help="where the weights are that the artifact refers to, as model=FOLDER",
+    )
     parser.add_argument("--no-verify", action="store_true", help="do not check the files against the manifest first")
     return parser
 
@@ -88,6 +95,7 @@ def _lines(folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
         outputs=arguments.outputs,
         verify=not arguments.no_verify,
         expect_fingerprint=arguments.expect_fingerprint,
+        sources=given_sources(arguments.source),
     )
     if arguments.check:
         from hfspec.runtime.examples import check_lines
@@ -148,6 +156,17 @@ def _check_alone(arguments: argparse.Namespace) -> None:
     if asked and refused:
         listed = ", ".join("TEXT" if name == "texts" else f"--{name.replace('_', '-')}" for name in refused)
         raise UsageError(f"{asked} takes the artifact as it is: leave out {listed}.")
+
+
+def given_sources(texts: Sequence[str]) -> dict[str, str]:
+    """``role=folder`` texts as a mapping; raises UsageError for one that is none, or a role that is given twice."""
+    found: dict[str, str] = {}
+    for text in texts:
+        role, _, folder = text.partition("=")
+        if not role or not folder or role in found:
+            raise UsageError(f"--source {text}: expected a role and its folder, each role once, as model=FOLDER.")
+        found[role] = folder
+    return found
 
 
 def _data(arguments: argparse.Namespace) -> Any:

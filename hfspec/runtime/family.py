@@ -15,6 +15,7 @@ from hfspec.runtime import adapter
 from hfspec.runtime.batching import Item
 from hfspec.runtime.integrity import Verified
 from hfspec.runtime.prompt import prompt_text
+from hfspec.runtime.reference.gathering import Gathered
 from hfspec.runtime.settings import Settings
 from hfspec.tasks.task import Task
 
@@ -36,7 +37,8 @@ class Row:
 class Place:
     """Where a family loads from and to: the artifact's folder and manifest, its task, torch's names of dtype and
     device. ``verified``: what was found of its files, None where they were not looked at. ``loaded``: the library's
-    objects made so far, by the name of the component.
+    objects made so far, by the name of the component. ``weights``: where they were gathered, when they are not in the
+    artifact.
     """
 
     folder: Path
@@ -46,10 +48,18 @@ class Place:
     device: str
     verified: Verified | None = field(default=None, compare=False)
     loaded: dict[str, Any] = field(default_factory=dict, compare=False)
+    weights: Gathered | None = field(default=None, compare=False)
 
     @property
     def model(self) -> Path:
-        return self.folder / "model"
+        return self.folder / "model" if self.weights is None else self.weights.model
+
+    @property
+    def space(self) -> str | None:
+        """What the embeddings are made by; None where the task gives none."""
+        if self.weights is None or not self.task.embeds:
+            return self.manifest.space
+        return self.weights.space
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
@@ -61,6 +71,8 @@ class Place:
         finally:
             if self.verified is not None:
                 self.verified.check_unchanged()
+            if self.weights is not None:
+                self.weights.held.check_unchanged()
 
 
 class Family(ABC):

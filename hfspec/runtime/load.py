@@ -13,6 +13,8 @@ from hfspec.ir.artifact import Manifest
 from hfspec.runtime.family import Family, Place
 from hfspec.runtime.integrity import examine, read_manifest
 from hfspec.runtime.predictor import Predictor, checked_form
+from hfspec.runtime.reference.finding import Sources
+from hfspec.runtime.reference.gathering import gather
 from hfspec.runtime.sentences import fingerprint
 from hfspec.runtime.settings import load_layer
 from hfspec.runtime.trust import check_trust
@@ -32,15 +34,18 @@ def load(
     device: str | None = None,
     verify: bool = True,
     expect_fingerprint: str | None = None,
+    sources: Sources | None = None,
 ) -> Predictor:
-    """The predictor of the artifact in ``folder``. No file of the artifact is executed and no network is used.
+    """The predictor of the artifact in ``folder``. No file of the artifact is executed. No network is used, but for the
+    weights that a reference artifact pins and that are not in the hub's cache yet.
 
     ``model_config``: settings that override the spec's. ``outputs``: standard or full, instead of the spec's choice.
     ``dtype``: cast the weights to this while loading (auto: as stored). ``device``: as torch names it; by default a GPU
     where torch finds one. ``verify=False`` skips checking every byte against the manifest. ``expect_fingerprint``: that
     of the space which the embeddings must be of, checked before the model is loaded, with these settings and dtype.
+    ``sources``: of a reference artifact, role (``model``) -> the folder that has its weights.
 
-    Raises VerificationError, StorageError, UsageError and, for model_config, ParamsError.
+    Raises VerificationError, StorageError, SourceError, UsageError and, for model_config, ParamsError.
     """
     root = Path(folder).resolve()
     verified = examine(root, remember=default_memory()) if verify else None
@@ -49,10 +54,11 @@ def load(
     task = _task(manifest)
     given = load_layer(model_config, task, manifest.signature)
     form = checked_form(manifest.deployment.outputs if outputs is None else outputs)
-    place = Place(root, manifest, task, _dtype(dtype, manifest), _device(device), verified)
+    weights = gather(root, manifest, sources or {}, verify=verify)
+    place = Place(root, manifest, task, _dtype(dtype, manifest), _device(device), verified, weights=weights)
     with place.unchanged():
         if expect_fingerprint is not None:
-            fingerprint.check(expect_fingerprint, fingerprint.of_artifact(root, manifest, task, given, place.dtype))
+            fingerprint.check(expect_fingerprint, fingerprint.of_place(place, given))
         return Predictor(place, _family(task)(place), given, form)
 
 

@@ -64,8 +64,7 @@ class Predictor:
     @property
     def fingerprint(self) -> str | None:
         """The fingerprint of the space of the embeddings, with the settings as loaded; None for other tasks."""
-        place = self._place
-        return fingerprint.of_artifact(place.folder, place.manifest, place.task, self._layers[LOAD], place.dtype)
+        return fingerprint.of_place(self._place, self._layers[LOAD])
 
     @property
     def device(self) -> str:

@@ -10,9 +10,11 @@ import json
 import os
 import stat
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 # Device, inode, size in bytes, mtime and ctime in nanoseconds.
 State = tuple[int, int, int, int, int]
@@ -56,7 +58,13 @@ class Memory:
 
     @classmethod
     def read(cls, path: Path | None) -> Memory:
-        return cls(path, _read(path) if path else {})
+        return cls(path, read_own(path) if path else {})
+
+    def digest(self, found: os.stat_result) -> str | None:
+        """The digest that a file had, None when it is not known."""
+        key, entry = _entry(found, "")
+        known = self.entries.get(key)
+        return str(known[-1]) if known and known[:-1] == entry[:-1] else None
 
     def knows(self, found: os.stat_result, sha256: str) -> bool:
         key, entry = _entry(found, sha256)
@@ -77,13 +85,12 @@ class Memory:
         """Atomically, with what others have remembered meanwhile; the oldest beyond MOST_ENTRIES are forgotten."""
         if self.path is None or not self.changed:
             return
-        merged = {**{key: entry for key, entry in _read(self.path).items() if key not in self.entries}, **self.entries}
+        merged = {
+            **{key: entry for key, entry in read_own(self.path).items() if key not in self.entries},
+            **self.entries,
+        }
         kept = dict(islice(merged.items(), max(0, len(merged) - MOST_ENTRIES), None))
-        try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write(self.path, json.dumps(kept).encode())
-        except OSError:
-            return
+        write_own(self.path, kept)
 
 
 def _entry(found: os.stat_result, sha256: str) -> tuple[str, list[int | str]]:
@@ -91,7 +98,8 @@ def _entry(found: os.stat_result, sha256: str) -> tuple[str, list[int | str]]:
     return f"{device}:{inode}", [*rest, sha256]
 
 
-def _read(path: Path) -> dict[str, list[int | str]]:
+def read_own(path: Path) -> dict[str, Any]:
+    """The JSON object in a file that nobody else can have written; empty when there is none."""
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | NO_SURPRISES), "rb") as file:
             found = os.fstat(file.fileno())
@@ -110,7 +118,16 @@ def _is_own(found: os.stat_result) -> bool:
     return found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_own(path: Path, value: Mapping[str, Any]) -> None:
+    """JSON for read_own; nothing is said where it cannot be written."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _replace(path, json.dumps(value).encode())
+    except OSError:
+        return
+
+
+def _replace(path: Path, content: bytes) -> None:
     """A new file, readable by its owner only, in the old one's place; nothing is left of one that did not fit."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

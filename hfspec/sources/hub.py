@@ -9,22 +9,21 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from huggingface_hub import HfApi, constants, get_token, hf_hub_url
+from huggingface_hub import HfApi, hf_hub_url
 from huggingface_hub.errors import HFValidationError, HTTPError
-from huggingface_hub.utils import build_hf_headers
 
 from hfspec.errors import SourceError, StorageError
 from hfspec.ir.pins import FilePin, WeightHeader
 from hfspec.ir.progress import Progress
 from hfspec.ir.safetensors_header import header_length, parse_header
 from hfspec.sources.folder import read_header
-from hfspec.sources.hub_cache import COMMIT, RepoCache, cache_root, digest_of
+from hfspec.sources.hub_access import Access, access
+from hfspec.sources.hub_cache import COMMIT, RepoCache, digest_of
 from hfspec.sources.hub_errors import Asked
-from hfspec.sources.patience import IncompleteAnswerError, Patience
+from hfspec.sources.patience import IncompleteAnswerError
 from hfspec.sources.transfer import Remote
 
 T = TypeVar("T")
-DEFAULT_ENDPOINT = "https://huggingface.co"
 # Headers are some kilobytes: most come whole with the first request.
 FIRST_READ = 100_000
 
@@ -39,17 +38,25 @@ class HubFile:
 
 @dataclass(slots=True)
 class HubSource:
-    """One repository, pinned to a commit; a Reader. Made by open_repo."""
+    """One repository, pinned to a commit; a Reader. ``holds``: whether a file has the digest that an etag states. Made
+    by open_repo, and by pinned_repo.
+    """
 
-    asked: Asked
+    access: Access
     commit: str
     listing: Mapping[str, HubFile]
-    cache: RepoCache
     progress: Progress
-    headers: Mapping[str, str]
-    offline: bool
+    holds: Callable[[Path, str], bool] = lambda file, etag: digest_of(file, etag) == etag
     _read_headers: dict[str, WeightHeader] = field(default_factory=dict)
     _fetched: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> Asked:
+        return self.access.asked
+
+    @property
+    def cache(self) -> RepoCache:
+        return self.access.cache
 
     @property
     def files(self) -> tuple[FilePin, ...]:
@@ -89,26 +96,31 @@ class HubSource:
 
     def _remote(self, file: HubFile) -> Remote:
         url = hf_hub_url(self.asked.repo, file.pin.path, revision=self.commit, endpoint=self.asked.endpoint)
-        return Remote(url, file.pin.size, dict(self.headers), self.asked.patience)
+        return Remote(url, file.pin.size, dict(self.access.headers), self.asked.patience)
 
     def _is_sound(self, pointer: Path, file: HubFile) -> bool:
         """Whether the file is there with the right bytes."""
         if not pointer.is_file():
             return False
-        return pointer.stat().st_size == file.pin.size and digest_of(pointer, file.etag) == file.etag
+        return pointer.stat().st_size == file.pin.size and self.holds(pointer, file.etag)
 
     def _download(self, file: HubFile) -> Path:
-        if self.offline:
-            raise SourceError(
-                f"{self.asked.repo}: {file.pin.path} is damaged in the cache ({self.cache.folder}), and HF_HUB_OFFLINE"
-                " forbids to download it again."
-            )
+        if self.access.offline:
+            raise SourceError(self._not_cached(file))
         path, blob = file.pin.path, self.cache.blob(file.etag)
         blob.parent.mkdir(parents=True, exist_ok=True)
         with self.cache.lock(file.etag):
             if not self._is_sound(blob, file):
                 self._transfer(file, blob.with_name(f"{blob.name}.incomplete")).replace(blob)
             return self.cache.place(self.commit, path, file.etag)
+
+    def _not_cached(self, file: HubFile) -> str:
+        pointer = self.cache.snapshot(self.commit) / file.pin.path
+        state = "is damaged in the cache" if pointer.exists() else f"of commit {self.commit} is not in the cache"
+        return (
+            f"{self.asked.repo}: {file.pin.path} {state} ({self.cache.folder}), and HF_HUB_OFFLINE forbids to download"
+            " it; unset it where a hub can be reached, or bring the cache along."
+        )
 
     def _transfer(self, file: HubFile, partial: Path) -> Path:
         """The whole file in ``partial``, its digest checked; begun anew once if an older partial file was wrong."""
@@ -127,15 +139,15 @@ class HubSource:
         if is_resumed:
             return self._transfer(file, partial)
         raise SourceError(
-            f"{self.asked.repo}: {file.pin.path} was refused: the bytes that came have the digest {found}, the hub"
-            f" states {file.etag}. They were thrown away; run again, and if it happens again, tell the hub's owners."
+            f"{self.asked.repo}: {file.pin.path} was refused: the bytes that came have the digest {found} instead of"
+            f" {file.etag}. They were thrown away; run again, and if it happens again, tell the hub's owners."
         )
 
     def _header(self, file: HubFile) -> WeightHeader:
         pointer, size = self.cache.snapshot(self.commit) / file.pin.path, file.pin.size
         if pointer.is_file() and pointer.stat().st_size == size:
             return read_header(pointer)
-        if self.offline:
+        if self.access.offline:
             raise SourceError(f"{self.asked.repo}: {file.pin.path} is not in the cache, and HF_HUB_OFFLINE is set.")
         remote = self._remote(file)
         prefix = self._ask(lambda: remote.read(0, min(size, FIRST_READ)), file.pin.path)
@@ -165,19 +177,15 @@ def open_repo(repo: str, revision: str | None, progress: Progress) -> HubSource:
     Endpoint, cache, token, time-outs and offline mode are taken from the environment, by the names that the hub's
     client documents. Raises SourceError.
     """
-    environment = os.environ
-    endpoint = (environment.get("HF_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/")
-    token = get_token()
-    asked = Asked(endpoint, repo, revision or "main", bool(token), Patience.from_environment(environment))
-    cache = RepoCache(cache_root(environment), repo)
-    if _is_true(environment.get("HF_HUB_OFFLINE")) or constants.HF_HUB_OFFLINE:
+    reached = access(repo, revision or "main", os.environ)
+    asked, cache = reached.asked, reached.cache
+    if reached.offline:
         commit, listing = _from_cache(asked, cache)
-        return HubSource(asked, commit, listing, cache, progress, {}, offline=True)
-    api = HfApi(endpoint=endpoint, token=token, library_name="hfspec")
-    commit, listing = _from_hub(asked, api)
+        return HubSource(reached, commit, listing, progress)
+    commit, listing = _from_hub(asked, HfApi(endpoint=asked.endpoint, token=reached.token, library_name="hfspec"))
     with suppress(OSError):
         cache.remember(asked.revision, commit)
-    return HubSource(asked, commit, listing, cache, progress, build_hf_headers(token=token), offline=False)
+    return HubSource(reached, commit, listing, progress)
 
 
 def _from_hub(asked: Asked, api: Any) -> tuple[str, dict[str, HubFile]]:
@@ -238,7 +246,3 @@ def _cached(folder: Path, path: Path) -> HubFile:
     sha256 = blob if len(blob) == 64 else None
     etag = blob if len(blob) in (40, 64) else digest_of(path, "")
     return HubFile(FilePin(path.relative_to(folder).as_posix(), path.stat().st_size, sha256), etag)
-
-
-def _is_true(text: str | None) -> bool:
-    return (text or "").upper() in {"1", "ON", "YES", "TRUE"}

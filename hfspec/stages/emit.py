@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
 import hfspec
 from hfspec.artifact.staging import put_in_place, settle
 from hfspec.artifact.texts import generated
 from hfspec.artifact.trial import trial
 from hfspec.artifact.writing import write_bytes
-from hfspec.checkpoint.embedding_space import embedding_space
 from hfspec.errors import SpecError
 from hfspec.ir.artifact import MANIFEST_NAME, Artifact, FileRecord, Manifest
 from hfspec.ir.frozen import FrozenDict
+from hfspec.ir.pins import Reader
 from hfspec.ir.plan import Plan
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.runtime.examples import Fault, apart, line
-from hfspec.runtime.sentences import fingerprint
-from hfspec.tasks.table import find
+from hfspec.runtime.sentences.marking import marked
 
 NO_RUN = "Mend the example or the settings, or compile with --no-run."
 GOLDEN_REMEDY = (
@@ -28,8 +26,11 @@ GOLDEN_REMEDY = (
 )
 
 
-def emit(plan: Plan, files: Sequence[FileRecord], staging: Path, target: Path) -> Artifact:
-    """The artifact at ``target``, whole, or what was there before.
+def emit(
+    plan: Plan, files: Sequence[FileRecord], readers: Mapping[str, Reader], staging: Path, target: Path
+) -> Artifact:
+    """The artifact at ``target``, whole, or what was there before. ``readers``: by role, for a trial run of an artifact
+    that refers to its weights.
 
     Raises SpecError when the plan says to run the predictor and it does not answer the input example, or answers a
     golden one otherwise than the spec says, with a problem for each of them; UsageError when the target must not be
@@ -37,10 +38,10 @@ def emit(plan: Plan, files: Sequence[FileRecord], staging: Path, target: Path) -
     """
     contents = generated(plan, files)
     written = [write_bytes(path, content, staging / path) for path, content in sorted(contents.items())]
-    manifest = _marked(_manifest(plan, sorted([*files, *written], key=lambda record: record.path)), staging)
+    manifest = marked(_manifest(plan, sorted([*files, *written], key=lambda record: record.path)), staging)
     write_bytes(MANIFEST_NAME, manifest.to_bytes(), staging / MANIFEST_NAME)
     if plan.run:
-        _try(plan, staging)
+        _try(plan, readers, staging)
     settle(staging)
     put_in_place(staging, target)
     return Artifact(target, manifest)
@@ -57,20 +58,12 @@ def _manifest(plan: Plan, files: Sequence[FileRecord]) -> Manifest:
         versions=plan.versions,
         made_by=FrozenDict({"hfspec": hfspec.__version__}),
         metadata=plan.metadata,
+        pointers=plan.pointers,
     )
 
 
-def _marked(manifest: Manifest, staging: Path) -> Manifest:
-    """With the fingerprint of the embedding space, where the task gives embeddings."""
-    task = find(manifest.deployment.library, manifest.deployment.task)
-    if task is None or not task.embeds:
-        return manifest
-    marked = replace(manifest, space=embedding_space(staging, manifest))
-    return replace(marked, fingerprint=fingerprint.of_artifact(staging, marked, task, {}))
-
-
-def _try(plan: Plan, staging: Path) -> None:
-    found = trial(staging, golden=plan.check_golden)
+def _try(plan: Plan, readers: Mapping[str, Reader], staging: Path) -> None:
+    found = trial(staging, _weights(plan, readers), golden=plan.check_golden)
     if isinstance(found, str):
         place: KeyPath = ("golden",) if plan.input_example is None else ("input_example",)
         message = f"The compiled predictor does not run: {found}"
@@ -102,3 +95,13 @@ def _problem(fault: Fault) -> Problem:
 
 def _places(count: int) -> str:
     return "one place" if count == 1 else f"{count} places"
+
+
+def _weights(plan: Plan, readers: Mapping[str, Reader]) -> dict[str, Path]:
+    """The folder of each role that pointers name, with their files in it: downloaded, since a trial run is offline."""
+    found = {}
+    for pointer in plan.pointers:
+        local = [(file, readers[pointer.role].fetch(file.path)) for file in pointer.files]
+        file, place = local[0]
+        found[pointer.role] = place.parents[len(PurePosixPath(file.path).parts) - 1]
+    return found

@@ -12,6 +12,7 @@ from hfspec.checkpoint.config_rewrite import says, with_dtype, with_labels
 from hfspec.checkpoint.embedding import answer_array, embedding_notes, embedding_problems, stated_settings
 from hfspec.checkpoint.examination import Examined, examine
 from hfspec.checkpoint.golden import golden_examples, undetermined
+from hfspec.checkpoint.references import carried, pointers, reference_problems
 from hfspec.checkpoint.requirements import requirement_lines, versions
 from hfspec.checkpoint.settings import (
     GENERATION_CONFIG,
@@ -50,6 +51,9 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
     model = source_files(tree, resolved, "model")
     assert task is not None, "validate lets no unknown task through"
     assert model is not None, "resolve pins a model"
+    by_reference = spec.save_mode == "reference"
+    if by_reference and (refused := tuple(reference_problems(model))):
+        raise SpecError(refused)
     own = _own_components(spec, tree, resolved)
     found = examine(spec, task, model, own, source_files(tree, resolved, "adapter"))
     dead = tuple(dead_settings(model, spec, task, found.class_name))
@@ -82,7 +86,7 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
         sources=tuple(_record(pin) for pin in resolved.pins.sources),
         deployment=_deployment(spec, task, found, defaults),
         signature=takes,
-        steps=steps,
+        steps=carried(model, found.groups, steps) if by_reference else steps,
         parameters=sum(parameters(group) for group in found.groups),
         weight_bytes=size,
         memory_bytes=_memory(found, main) if found.fit else size,
@@ -103,6 +107,7 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
         run=spec.input_example is not None or bool(spec.golden),
         check_golden=bool(spec.golden),
         notes=tuple(filter(None, notes)),
+        pointers=pointers(model, found.groups, steps) if by_reference else (),
     )
 
 

@@ -8,33 +8,31 @@ Nor is the role: a query and a document are embedded to be compared with each ot
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from hfspec.errors import VerificationError
-from hfspec.ir.artifact import MANIFEST_NAME, Manifest, digest_of
+from hfspec.ir.artifact import MANIFEST_NAME, digest_of
 from hfspec.ir.frozen import thaw
+from hfspec.runtime.family import Place
 from hfspec.runtime.sentences.prompts import Prompts
 from hfspec.runtime.sentences.quantization import RANGES, SCALED
 from hfspec.runtime.sentences.sentence_modules import own_settings
 from hfspec.runtime.sentences.sentence_modules import settings as stated
 from hfspec.runtime.settings import PREDICT, REQUEST, SIGNATURE, Settings, fixed_layers
-from hfspec.tasks.task import Task
 
 SHAPING = ("max_active_dims", "normalize_embeddings", "precision", "truncate_dim")
 
 
-def of_artifact(
-    folder: Path, manifest: Manifest, task: Task, given: Mapping[str, Any], dtype: str | None = None
-) -> str | None:
-    """The fingerprint of the artifact in ``folder``, loaded with ``given`` settings at ``dtype``, from small files
-    alone; None where it gives no embeddings.
+def of_place(place: Place, given: Mapping[str, Any]) -> str | None:
+    """The fingerprint of an artifact as it is loaded with ``given`` settings; None where it gives no embeddings. Of a
+    full artifact from small files alone.
     """
-    if manifest.space is None:
+    space = place.space
+    if space is None:
         return None
-    known = stated(folder / "model")
-    settings = Settings(fixed_layers(task, manifest, own_settings(known, task), given))
-    return fingerprint(manifest.space, dtype or manifest.deployment.dtype, settings, Prompts(known))
+    known = stated(place.folder / "model")
+    settings = Settings(fixed_layers(place.task, place.manifest, own_settings(known, place.task), given))
+    return fingerprint(space, place.dtype, settings, Prompts(known))
 
 
 def fingerprint(space: str, dtype: str, settings: Settings, prompts: Prompts) -> str:

@@ -69,4 +69,4 @@ class SentenceEmbedding(SentenceFamily):
 
     def mark(self, settings: Settings) -> str:
         """The fingerprint of the space that embeddings made with these settings are of."""
-        return fingerprint(self.place.manifest.space or "", self.place.dtype, settings, self.prompts)
+        return fingerprint(self.place.space or "", self.place.dtype, settings, self.prompts)

@@ -86,7 +86,7 @@ class SparseEmbedding(Family):
         return [{"indices": row.indices, "values": row.values} for row in results]
 
     def full(self, results: Sequence[Weighted], settings: Settings) -> list[dict[str, Any]]:
-        mark = fingerprint(self.place.manifest.space or "", self.place.dtype, settings, self.prompts)
+        mark = fingerprint(self.place.space or "", self.place.dtype, settings, self.prompts)
         return [
             {
                 "indices": row.indices,

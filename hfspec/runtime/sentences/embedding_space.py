@@ -10,18 +10,22 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from hfspec.checkpoint.vocabulary import AROUND, VOCABULARIES
 from hfspec.ir.artifact import Manifest, digest_of
+from hfspec.ir.dtypes import DTYPES
 from hfspec.ir.frozen import thaw
 from hfspec.ir.safetensors_header import header_length, parse_header
 from hfspec.runtime import adapter_config
 from hfspec.runtime.sentences import sentence_modules
 from hfspec.runtime.sentences.prompts import Prompts
 from hfspec.runtime.sentences.sentence_modules import Module
+from hfspec.runtime.text.vocabulary_files import AROUND, VOCABULARIES
 
 CHUNK = 4 << 20
+UNCHANGED: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+AS_STORED: Mapping[str, str] = MappingProxyType({})
 # Entries of a config that change no answer; the dtype is counted as it is loaded.
 BOOKKEEPING = frozenset(
     {
@@ -37,9 +41,15 @@ NOT_OF_THE_TOKENIZER = ("config.json", "chat_template.jinja")
 LAYOUT = ("modality_config", "module_output_name", "transformer_task", "unpad_inputs")
 
 
-def embedding_space(folder: Path, manifest: Manifest) -> str:
-    """sha256 in hex over what the artifact's embeddings are made by; reads every weight once."""
-    model = folder / "model"
+def embedding_space(
+    folder: Path, manifest: Manifest, model: Path | None = None, saved: Mapping[str, Mapping[str, str]] = UNCHANGED
+) -> str:
+    """sha256 in hex over what the artifact's embeddings are made by; reads every weight once.
+
+    ``model``: its model/ with the weights, where they are not in ``folder``. ``saved``: the dtypes that weights count
+    as, where not as they are: folder of a module (empty, or ending with a slash) -> tensor -> safetensors' name.
+    """
+    model = model or folder / "model"
     modules = _modules(model)
     transformer = modules[0].folder if modules else model
     words = folder / "components" / "tokenizer"
@@ -54,7 +64,9 @@ def embedding_space(folder: Path, manifest: Manifest) -> str:
             "tokenizer": _tokenizer(words if words.is_dir() else transformer),
             "tokenizer options": thaw(manifest.deployment.options.get("tokenizer", {})),
             "weights": {
-                f"{number}.{name}": mark for number, place in enumerate(places) for name, mark in _weights(place)
+                f"{number}.{name}": mark
+                for number, place in enumerate(places)
+                for name, mark in _weights(place, saved.get(_key(place, model), {}))
             },
         }
     )
@@ -91,8 +103,12 @@ def _tokenizer(folder: Path) -> dict[str, Any]:
     return {path.name: _plain(_json(path)) if path.suffix == ".json" else _digest(path) for path in paths}
 
 
-def _weights(folder: Path) -> Iterator[tuple[str, list[Any]]]:
-    """Each tensor of a folder's weights: its name; dtype, shape and the digest of its bytes."""
+def _key(place: Path, model: Path) -> str:
+    return "" if place == model else f"{place.relative_to(model).as_posix()}/"
+
+
+def _weights(folder: Path, saved: Mapping[str, str] = AS_STORED) -> Iterator[tuple[str, list[Any]]]:
+    """Each tensor of a folder's weights: its name; dtype, shape and the digest of its bytes, as they are saved."""
     for path in sorted(folder.glob("*.safetensors")):
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -100,8 +116,19 @@ def _weights(folder: Path) -> Iterator[tuple[str, list[Any]]]:
             header = parse_header(prefix + file.read(header_length(prefix, size) - 8), size)
             for tensor in header.tensors:
                 file.seek(header.length + tensor.start)
-                mark = _sha256(file, tensor.end - tensor.start)
-                yield tensor.name, [tensor.dtype, list(tensor.shape), mark]
+                dtype, length = saved.get(tensor.name, tensor.dtype), tensor.end - tensor.start
+                same = dtype == tensor.dtype
+                mark = _sha256(file, length) if same else _cast_sha256(file.read(length), tensor.dtype, dtype)
+                yield tensor.name, [dtype, list(tensor.shape), mark]
+
+
+def _cast_sha256(data: bytes, stored: str, wanted: str) -> str:
+    """Of a tensor's bytes once they are cast."""
+    import torch
+
+    before, after = (getattr(torch, DTYPES[name][0]) for name in (stored, wanted))
+    values = torch.frombuffer(bytearray(data), dtype=before).to(after) if data else torch.empty(0, dtype=after)
+    return hashlib.sha256(values.view(torch.uint8).numpy().data).hexdigest()
 
 
 def _digest(path: Path) -> str:

@@ -1,0 +1,47 @@
+"""A plan's pointers, each with the digest of the bytes that it points at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from hfspec.errors import SourceError
+from hfspec.ir.artifact import FileRecord, Pointer
+from hfspec.ir.pins import Reader
+from hfspec.ir.plan import Plan
+from hfspec.ir.progress import Progress
+from hfspec.runtime.reference.held import digest
+from hfspec.runtime.verified_memory import Memory
+
+
+def point(plan: Plan, readers: Mapping[str, Reader], progress: Progress, memory: Path | None) -> Plan:
+    """The same plan with a sha256 for each file that a pointer names.
+
+    No weight is read whose digest a hub states, a lock holds, or ``memory`` (a file, as Memory keeps it) knows; any
+    other is read once. Raises SourceError, StorageError.
+    """
+    known = Memory.read(memory)
+    pointers = tuple(_pointed(pointer, readers[pointer.role], known, progress) for pointer in plan.pointers)
+    known.write()
+    return replace(plan, pointers=pointers)
+
+
+def _pointed(pointer: Pointer, reader: Reader, known: Memory, progress: Progress) -> Pointer:
+    return replace(pointer, files=tuple(_digested(pointer, file, reader, known, progress) for file in pointer.files))
+
+
+def _digested(pointer: Pointer, file: FileRecord, reader: Reader, known: Memory, progress: Progress) -> FileRecord:
+    if file.sha256:
+        return file
+    local = reader.fetch(file.path)
+    progress.start(f"{pointer.role}: digest of {file.path}", file.size)
+    try:
+        with local.open("rb", buffering=0) as stream:
+            sha256 = digest(stream, known, progress)
+        reader.fetch(file.path)  # refuses a file that was written to while it was read
+    except OSError as error:
+        raise SourceError(f"{file.path} of {pointer.role} cannot be read: {error.strerror}.") from error
+    finally:
+        progress.finish()
+    return replace(file, sha256=sha256)
