@@ -104,7 +104,7 @@ class OpenAIGeneration(CausalGeneration):
 
     def _item(self, ask: Ask) -> Item[Ask]:
         alone = (ask.request.row, ask.index)
-        shared = (ask.settings.fingerprint(), alone if ask.request.streams else None)
+        shared = (ask.settings.over({"seed": None}).fingerprint(), alone if ask.request.streams else None)
         group = (*self.group(ask.prompt, ask.settings, alone), *shared)
         return Item(ask.request.row, self.weight(ask.prompt, ask.settings), ask, group)
 
@@ -112,7 +112,8 @@ class OpenAIGeneration(CausalGeneration):
         asks = [item.content for item in batch]
         if asks[0].request.streams:
             return [Choice(ask, None) for ask in asks]
-        answers = self.continued([ask.prompt for ask in asks], asks[0].settings)
+        seeds = [ask.settings.get("seed") for ask in asks]
+        answers = self.continued([ask.prompt for ask in asks], asks[0].settings, seeds=seeds)
         return [Choice(ask, made) for ask, (made,) in zip(asks, answers, strict=True)]
 
     def joined(self, parts: Sequence[Choice], settings: Settings) -> Reply:  # noqa: ARG002

@@ -12,7 +12,7 @@ from hfspec.runtime import parts
 from hfspec.runtime.batching import Item
 from hfspec.runtime.chat.chat_template import ChatTemplate
 from hfspec.runtime.family import FULL, Family, Place
-from hfspec.runtime.generation import generation, penalties, stop_text
+from hfspec.runtime.generation import decoding, generation, penalties, stop_text
 from hfspec.runtime.settings import Settings
 
 
@@ -129,10 +129,11 @@ class CausalGeneration(Family):
         return (len(prompt.ids) + prompt.room) * width
 
     def group(self, prompt: Prompt, settings: Settings, alone: Any) -> tuple[Any, ...]:
-        """Prompts that share a batch make the same number of tokens; sampled ones share none (``alone`` tells them
-        apart), so that each draws from its own seed; where padding would be seen, only prompts of one length do.
+        """Prompts that share a batch make the same number of tokens; where padding would be seen, only prompts of one
+        length do. Those share none (``alone`` tells them apart) that are sampled with beams or stop strings, or timed.
         """
-        is_alone = generation.samples(settings) or settings.get("max_time") is not None
+        draws = generation.samples(settings) and not decoding.decodes(self.model, settings)
+        is_alone = draws or settings.get("max_time") is not None
         even = not self.pads or generation.reads_prompt(settings)
         return (prompt.room, len(prompt.ids) if even else 0, alone if is_alone else None)
 
@@ -141,10 +142,14 @@ class CausalGeneration(Family):
         return Item(row, self.weight(prompt, settings), prompt, self.group(prompt, settings, row))
 
     def continued(
-        self, prompts: Sequence[Prompt], settings: Settings, streamer: Any = None
+        self,
+        prompts: Sequence[Prompt],
+        settings: Settings,
+        streamer: Any = None,
+        seeds: Sequence[int | None] | None = None,
     ) -> list[tuple[Continuation, ...]]:
         """The answers to each prompt of one batch. ``streamer`` gets the tokens of a single prompt as they are made,
-        and may end its answer.
+        and may end its answer. ``seeds``: of each prompt, where they differ from that of the settings.
         """
         import torch
 
@@ -152,11 +157,13 @@ class CausalGeneration(Family):
         rows = [{"input_ids": prompt.ids, "attention_mask": [1] * len(prompt.ids)} for prompt in prompts]
         inputs = parts.padded(rows, {"input_ids": config.pad_token_id}, "left", self.device)
         width = inputs["input_ids"].shape[1]
-        tools = {"tokenizer": self.words} if config.stop_strings is not None else {}
+        tools: dict[str, Any] = {"tokenizer": self.words} if config.stop_strings is not None else {}
         tools |= stop_text.criteria(self.words, stop_text.texts(settings), width, streamer)
         tools |= penalties.processors(settings, width)
-        draws = generation.samples(settings)
-        with torch.inference_mode(), generation.seeded(settings.get("seed"), self.device, draws=draws):
+        if streamer is None:
+            own = [settings.get("seed")] * len(prompts) if seeds is None else seeds
+            tools |= decoding.options(self.model, settings, own, self.device)
+        with torch.inference_mode(), generation.drawing(settings, self.device, own="custom_generate" in tools):
             made = self.model.generate(**inputs, generation_config=config, streamer=streamer, **tools)
         count = made.shape[0] // len(prompts)
         lines = made[:, width:].cpu().tolist()

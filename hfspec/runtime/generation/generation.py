@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
@@ -132,17 +132,30 @@ def has_stop_text(words: Any, ids: Sequence[int], config: Any) -> bool:
 
 
 @contextmanager
-def seeded(seed: int | None, device: str, *, draws: bool = False) -> Iterator[None]:
+def seeded(seed: int | None, device: str) -> Iterator[None]:
     """Sampling from this seed, torch's global generator left as it was; with None, from the global generator. Of calls
-    with a seed, or that say that they draw, one runs at a time, since torch's generator is one for all threads.
+    with a seed one runs at a time, since torch's generator is one for all threads.
     """
     if seed is None:
-        with _DRAWING if draws else nullcontext():
-            yield
+        yield
         return
     import torch
 
     devices = [] if device == "cpu" else [torch.device(device).index or 0]
     with _DRAWING, torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def drawing(settings: Settings, device: str, *, own: bool) -> Iterator[None]:
+    """What generate() runs in. ``own``: the rows draw from generators of their own where they have a seed, so that
+    nobody has to wait; without seeds they draw from torch's, but not while another call has seeded that.
+    """
+    seed = settings.get("seed") if samples(settings) else None
+    if samples(settings) and seed is None:
+        with _DRAWING:
+            yield
+        return
+    with seeded(None if own else seed, device):
         yield

@@ -10,7 +10,7 @@ from hfspec.errors import InputError, ParamsError
 from hfspec.runtime import parts
 from hfspec.runtime.batching import Item
 from hfspec.runtime.family import FULL, Family, Place, Row
-from hfspec.runtime.generation import generation
+from hfspec.runtime.generation import decoding, generation
 from hfspec.runtime.generation.languages import Direction
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
@@ -102,11 +102,12 @@ class Seq2Seq(Family):
         return tokens
 
     def _item(self, row: Row, source: Source, settings: Settings) -> Item[Source]:
-        """Sampled rows share no batch, so that each draws from its own seed; where padding would be seen, only texts of
-        one length do.
+        """Texts that are sampled with beams or stop strings, or timed, share no batch; where padding would be seen,
+        only texts of one length do.
         """
         width = max(int(settings.get("num_beams") or 1), generation.answers_per_prompt(settings))
-        alone = generation.samples(settings) or settings.get("max_time") is not None
+        draws = generation.samples(settings) and not decoding.decodes(self.model, settings)
+        alone = draws or settings.get("max_time") is not None
         even = any(settings.get(name) not in (None, neutral) for name, neutral in READS_SOURCE.items())
         group = (source.direction.target, len(source.ids) if even else 0, row.number if alone else -1)
         return Item(row.number, (len(source.ids) + self._room(settings)) * width, source, group)
@@ -117,8 +118,9 @@ class Seq2Seq(Family):
         config = self._config(settings, batch[0].content.direction)
         rows = [{"input_ids": item.content.ids, "attention_mask": [1] * len(item.content.ids)} for item in batch]
         inputs = parts.padded(rows, {"input_ids": self.pad}, "right", self.device)
-        tools = {"tokenizer": self.words} if config.stop_strings is not None else {}
-        with torch.inference_mode(), generation.seeded(settings.get("seed"), self.device):
+        tools: dict[str, Any] = {"tokenizer": self.words} if config.stop_strings is not None else {}
+        tools |= decoding.options(self.model, settings, [settings.get("seed")] * len(batch), self.device)
+        with torch.inference_mode(), generation.drawing(settings, self.device, own="custom_generate" in tools):
             made = self.model.generate(**inputs, generation_config=config, **tools)
         lines, count = made[:, 1:].cpu().tolist(), made.shape[0] // len(batch)
         return [
