@@ -9,14 +9,29 @@ from typing import Any
 from hfspec.checkpoint.adapter import Adapter
 from hfspec.checkpoint.adapter_base import base_notes, base_problems, declared_base
 from hfspec.checkpoint.adapter_fit import adapt, adapter_problems, brought, head_labels, unmatched_targets
+from hfspec.checkpoint.config import WITHHELD
+from hfspec.checkpoint.config_rewrite import with_labels
 from hfspec.checkpoint.fit import Fit, Shapes
+from hfspec.checkpoint.merging import merge_problems, merged_tensors, stored_in
 from hfspec.checkpoint.source_files import SourceFiles
-from hfspec.checkpoint.weight_files import listed
+from hfspec.checkpoint.weight_files import WeightGroup, listed
+from hfspec.checkpoint.weights import UNCHANGED
 from hfspec.errors import SpecError
+from hfspec.ir.dtypes import BY_TORCH_NAME
+from hfspec.ir.frozen import FrozenDict
+from hfspec.ir.plan import Merging, TensorMove
 from hfspec.ir.spec import Adapter as AdapterKey
 from hfspec.runtime.text.vocabulary_files import VOCABULARIES
 
 OF_A_TOKENIZER = (*VOCABULARIES, "added_tokens.json", "chat_template.jinja")
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """``changes``: what a merged model has in place of the checkpoint's tensors, by their names."""
+
+    notes: tuple[str, ...]
+    changes: Mapping[str, TensorMove] = UNCHANGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +43,22 @@ class Pair:
     adapter: Adapter
     key: AdapterKey
 
-    def check_base(self) -> None:
-        """Raises SpecError when the adapter says it was trained on another base."""
+    @property
+    def beside(self) -> Adapter | None:
+        """The adapter where it is put beside the model, None where it is merged."""
+        return None if self.key.merge else self.adapter
+
+    def merging(self, model_class: str, labels: int | None) -> Merging | None:
+        """The model that the adapter is merged into, None where it is not."""
+        known = {key: value for key, value in with_labels(self.config, labels).items() if key not in WITHHELD}
+        return Merging(model_class, FrozenDict(known), FrozenDict(self.adapter.config)) if self.key.merge else None
+
+    def check(self) -> None:
+        """Raises SpecError when the adapter says it was trained on another base, or cannot be merged and should be."""
         declared = declared_base(self.adapter.declared)
-        found = tuple(base_problems(self.adapter.files, declared, self.model, self.config, self.key))
+        found = [*base_problems(self.adapter.files, declared, self.model, self.config, self.key)]
+        if self.key.merge:
+            found += merge_problems(self.adapter, is_quantised="quantization_config" in self.config)
         if found:
             raise SpecError(found)
 
@@ -48,15 +75,19 @@ class Pair:
             mismatched=tuple(item for item in found.mismatched if item.name not in names),
         )
 
-    def check_fit(self, loaded: Shapes, vocabulary: int | None) -> tuple[str, ...]:
-        """Notes on how the adapter goes onto the model of shapes, which is changed; raises SpecError."""
+    def fitted(self, loaded: Shapes, vocabulary: int | None, group: WeightGroup, dtype: str) -> Fitted:
+        """How the adapter goes onto the model of shapes, which is changed; raises SpecError when it does not."""
         adapted = adapt(self.adapter, loaded.model)
         found = tuple(adapter_problems(self.adapter, adapted, vocabulary))
         if found:
             raise SpecError(found)
         unmatched = unmatched_targets(self.adapter, adapted)
         told = f"The adapter targets modules that the model does not have: {listed(unmatched)}." if unmatched else ""
-        return (*filter(None, [told]), *self._notes())
+        notes = (*filter(None, [told]), *self._notes())
+        if not self.key.merge:
+            return Fitted(notes)
+        base = stored_in(self.model, group, loaded.asked)
+        return Fitted(notes, merged_tensors(self.adapter, adapted, base, loaded, BY_TORCH_NAME[dtype]))
 
     def _notes(self) -> Iterator[str]:
         files = self.adapter.files

@@ -11,6 +11,7 @@ CODES = MappingProxyType(
         "broken-checkpoint": "A checkpoint that contradicts itself: its index, config or modules do not fit its files.",
         "broken-processor": "A feature extractor or image processor that the library cannot load.",
         "broken-tokenizer": "A tokenizer that the library cannot load.",
+        "cannot-merge": "An adapter that cannot be merged into the model's weights.",
         "cast-of-quantised": "A dtype asked for of a quantised checkpoint, which is kept as it is.",
         "cast-overflows": "A number among the weights that is too large for the dtype asked for.",
         "example-fails": "The emitted predictor did not answer the spec's input_example, or a golden example's input.",

@@ -26,9 +26,11 @@ from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.tensors import fit_notes, fit_problems
 from hfspec.checkpoint.vocabulary import Tokenizer, chat_problems, tokenizer, vocabulary_problems
 from hfspec.checkpoint.weight_files import WeightGroup, weight_group
+from hfspec.checkpoint.weights import UNCHANGED
 from hfspec.errors import SpecError
 from hfspec.ir.dtypes import dominant
 from hfspec.ir.frozen import FrozenDict
+from hfspec.ir.plan import Merging, TensorMove
 from hfspec.ir.problem import Problem
 from hfspec.ir.spec import Spec
 from hfspec.tasks.task import PROCESSOR, Task
@@ -45,7 +47,8 @@ class Examined:
     the task gives an array.
     ``needs_library``: whether the runtime needs sentence-transformers itself. ``packages``: what the tokenizer needs
     beside the library. ``labels``: how many labels the adapter's head tells apart, where config.json says another
-    number.
+    number. ``adapter``: the one that is put beside the model; ``changes`` and ``merging``: where it is merged instead,
+    the tensors that differ from the checkpoint's, by their names, and the model that it is merged into.
     """
 
     folder: str
@@ -61,6 +64,8 @@ class Examined:
     notes: tuple[str, ...]
     adapter: Adapter | None = None
     labels: int | None = None
+    changes: Mapping[str, TensorMove] = UNCHANGED
+    merging: Merging | None = None
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -74,6 +79,7 @@ class _Fitted:
     fit: Fit | None
     labels: int | None = None
     notes: tuple[str, ...] = ()
+    changes: Mapping[str, TensorMove] = UNCHANGED
 
 
 class _Problems:
@@ -122,7 +128,7 @@ def examine(
     fitted: _Fitted | None = _Fitted(None)
     if "quantization_config" not in raw:
         fitted = problems.attempt(
-            lambda: _fitted(partial(_shapes, files, model_class, config, group, dtype), config, pair)
+            lambda: _fitted(partial(_shapes, files, model_class, config, group, dtype), config, group, dtype, pair)
         )
         if fitted is None:
             problems.settle()
@@ -149,7 +155,9 @@ def examine(
         dimension=width,
         needs_library=task.kind == "dense" and needs_the_library(files),
         packages=found_words.packages if found_words else (),
-        adapter=pair.adapter if pair else None,
+        adapter=pair.beside if pair else None,
+        merging=pair.merging(model_class.__name__, fitted.labels) if pair else None,
+        changes=fitted.changes,
         labels=fitted.labels,
         notes=(*notes, *fitted.notes, *_notes(spec, raw, group, dtype), *_pooling_notes(task, modules, raw)),
     )
@@ -170,11 +178,11 @@ def _width(task: Task, files: SourceFiles, modules: tuple[Module, ...], config: 
 def _pair(spec: Spec, task: Task, files: SourceFiles, raw: Mapping[str, Any], adapter: SourceFiles) -> Pair:
     assert spec.adapter is not None, "resolve pins an adapter for a spec with one only"
     pair = Pair(files, raw, read_adapter(adapter, task), spec.adapter)
-    pair.check_base()
+    pair.check()
     return pair
 
 
-def _fitted(load: Callable[[], Shapes], config: Any, pair: Pair | None) -> _Fitted:
+def _fitted(load: Callable[[], Shapes], config: Any, group: WeightGroup, dtype: str, pair: Pair | None) -> _Fitted:
     """How the weights fit the class that ``load`` makes under ``config``, which gets the labels of an adapter's head,
     and how the adapter fits.
     """
@@ -186,8 +194,8 @@ def _fitted(load: Callable[[], Shapes], config: Any, pair: Pair | None) -> _Fitt
         config.num_labels = labels
         loaded = load()
     found = fit(loaded)
-    notes = pair.check_fit(loaded, found.vocabulary)
-    return _Fitted(pair.without_brought(found), labels, notes)
+    fitted = pair.fitted(loaded, found.vocabulary, group, dtype)
+    return _Fitted(pair.without_brought(found), labels, fitted.notes, fitted.changes)
 
 
 def _shapes(files: SourceFiles, model_class: type[Any], config: Any, group: WeightGroup, dtype: str) -> Shapes:

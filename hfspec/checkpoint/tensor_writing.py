@@ -8,23 +8,30 @@ from typing import Any
 
 from hfspec.artifact.writing import CHUNK, DigestingFile, copy_range
 from hfspec.checkpoint import pickled
+from hfspec.checkpoint.merger import Merger
 from hfspec.checkpoint.safetensors_layout import preamble
 from hfspec.errors import SourceError, SpecError
 from hfspec.ir.artifact import FileRecord
 from hfspec.ir.dtypes import DTYPES
 from hfspec.ir.pins import Reader
-from hfspec.ir.plan import TensorMove, WriteWeights
+from hfspec.ir.plan import Merging, TensorMove, WriteWeights
 from hfspec.ir.problem import Problem
 from hfspec.ir.progress import Progress, Silent
 
 
-def write_weights(step: WriteWeights, readers: Mapping[str, Reader], target: Path, progress: Progress) -> FileRecord:
-    """The file that ``step`` describes.
+def write_weights(
+    step: WriteWeights,
+    readers: Mapping[str, Reader],
+    target: Path,
+    progress: Progress,
+    merging: Merging | None = None,
+) -> FileRecord:
+    """The file that ``step`` describes; ``merging``: the model of those of its tensors that an adapter is merged into.
 
     Raises SourceError when a source's bytes cannot be read, SpecError, at ``dtype``, when a number is too large for the
     dtype that it is cast to, OSError when the target cannot be written.
     """
-    sources = _Sources(readers)
+    sources = _Sources(readers, merging)
     with DigestingFile(target) as file:
         file.write(preamble(step.tensors, step.metadata))
         for move in step.tensors:
@@ -39,20 +46,38 @@ def write_weights(step: WriteWeights, readers: Mapping[str, Reader], target: Pat
 class _Sources:
     """The files that tensors come from, each found once."""
 
-    def __init__(self, readers: Mapping[str, Reader]) -> None:
+    def __init__(self, readers: Mapping[str, Reader], merging: Merging | None) -> None:
         self._readers = readers
+        self._merger = Merger(merging, self._tensor) if merging is not None else None
         self._starts: dict[tuple[str, str], tuple[Path, int]] = {}
         self._pickled: dict[tuple[str, str], dict[str, Any]] = {}
 
     def write(self, move: TensorMove, write: Callable[[Any], None]) -> None:
         """The tensor's bytes, cast when the move says so, to ``write``."""
+        if move.merge is not None:
+            assert self._merger is not None, "a plan with merged tensors says into which model"
+            for chunk in _chunks_of(self._merger.merged(move.merge)):
+                write(chunk)
+            return
         writer = write if move.dtype == move.source_dtype else _caster(move, write)
         if move.path.endswith(".bin"):
-            for chunk in _chunks_of(self._tensors(move)[move.name]):
+            for chunk in _chunks_of(self._tensors(move)[move.stored_name or move.name]):
                 writer(chunk)
             return
         path, start = self._place(move)
         copy_range(path, start + move.start, start + move.end, writer, Silent())
+
+    def _tensor(self, move: TensorMove) -> Any:
+        """The whole tensor in memory, cast when the move says so."""
+        import torch
+
+        stored, wanted = (getattr(torch, DTYPES[name][0]) for name in (move.source_dtype, move.dtype))
+        if move.path.endswith(".bin"):
+            return self._tensors(move)[move.stored_name or move.name].to(wanted)
+        path, start = self._place(move)
+        held = bytearray()
+        copy_range(path, start + move.start, start + move.end, held.extend, Silent())
+        return torch.frombuffer(held, dtype=stored).reshape(move.shape).to(wanted)
 
     def _place(self, move: TensorMove) -> tuple[Path, int]:
         key = (move.role, move.path)

@@ -17,6 +17,7 @@ from hfspec.ir.pins import TensorInfo, WeightHeader
 from hfspec.ir.plan import CopyFile, TensorMove, WriteBytes, WriteWeights
 
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+UNCHANGED: Mapping[str, TensorMove] = FrozenDict()
 METADATA = FrozenDict({"format": "pt"})
 
 
@@ -46,15 +47,21 @@ def size_in_bytes(text: str) -> int:
 
 
 def weight_steps(
-    files: SourceFiles, group: WeightGroup, place: str, saving: Saving, name: str = SAFETENSORS
+    files: SourceFiles,
+    group: WeightGroup,
+    place: str,
+    saving: Saving,
+    *,
+    name: str = SAFETENSORS,
+    changes: Mapping[str, TensorMove] = UNCHANGED,
 ) -> tuple[CopyFile | WriteWeights | WriteBytes, ...]:
     """The steps that put a group's weights under the folder ``place`` (ending with a slash) of the artifact, as
-    ``name`` where they are one file.
+    ``name`` where they are one file. ``changes``: tensors that stand in place of the group's, or beside them, by name.
     """
-    if _as_they_are(group, saving):
+    if _as_they_are(group, saving) and not changes:
         return tuple(_copy(files, path, place) for path in (*group.headers, *filter(None, [group.index])))
-    moves = [_move(files, path, tensor, saving) for path, tensor in group.placed()]
-    shards = _shards(sorted(moves, key=lambda move: move.name), saving.limit)
+    own = {tensor.name: _move(files, path, tensor, saving) for path, tensor in group.placed()}
+    shards = _shards(sorted({**own, **changes}.values(), key=lambda move: move.name), saving.limit)
     return tuple(_written(shards, place + group.folder, name))
 
 

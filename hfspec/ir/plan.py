@@ -25,7 +25,8 @@ class CopyFile:
 class TensorMove:
     """One tensor on its way into a new weight file: taken from ``path`` of ``role``, at safetensors offsets
     ``start``..``end`` in bytes after that file's header, stored as ``dtype`` (safetensors' name), cast from
-    ``source_dtype`` when that differs. ``used``: whether the model loads it.
+    ``source_dtype`` when that differs. ``used``: whether the model loads it. ``stored_name``: its name in the source,
+    where that is another. ``merge``: what is done with an adapter before it is written.
     """
 
     name: str
@@ -37,6 +38,36 @@ class TensorMove:
     source_dtype: str
     dtype: str
     used: bool = True
+    stored_name: str = ""
+    merge: Merge | None = None
+
+    @property
+    def files(self) -> frozenset[tuple[str, str]]:
+        """Every file that it is made from, as role and path."""
+        others = (*self.merge.parts, *self.merge.adapter) if self.merge else ()
+        return frozenset((move.role, move.path) for move in (self, *others))
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """What a parameter of a module becomes when an adapter is merged into the module. ``module``: its name in the
+    model; ``parameter``: its own name in the module (``weight``). ``parts``: each parameter of the module by that name,
+    with the dtype that the model loads it as; ``adapter``: the adapter's tensors for the module.
+    """
+
+    module: str
+    parameter: str
+    parts: tuple[TensorMove, ...]
+    adapter: tuple[TensorMove, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Merging:
+    """The model that an adapter is merged into: its class of transformers, its config, and the adapter's."""
+
+    model_class: str
+    config: FrozenDict
+    adapter: FrozenDict
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +112,7 @@ class Plan:
     predictor is run on its examples before the artifact is put in place, ``check_golden``: on the golden ones too.
     ``notes``: what a reader should know (files skipped, a missing licence), each a whole sentence. ``requirements``:
     pip requirement lines. ``pointers``: the weights that stay at their source, a digest empty where it is not known
-    yet.
+    yet. ``merging``: for an adapter that is merged into the model.
     """
 
     name: str
@@ -104,3 +135,4 @@ class Plan:
     check_golden: bool = False
     notes: tuple[str, ...] = ()
     pointers: tuple[Pointer, ...] = ()
+    merging: Merging | None = None

@@ -27,7 +27,7 @@ def build(plan: Plan, readers: Mapping[str, Reader], staging: Path, progress: Pr
         if isinstance(step, CopyFile):
             records.append(write_copy(step, readers[step.role].fetch(step.path), target, progress))
         elif isinstance(step, WriteWeights):
-            records.append(write_weights(step, readers, target, progress))
+            records.append(write_weights(step, readers, target, progress, plan.merging))
         else:
             records.append(write_bytes(step.target, step.content, target))
         _check_unchanged(step, readers)
@@ -40,5 +40,5 @@ def _check_unchanged(step: CopyFile | WriteWeights | WriteBytes, readers: Mappin
     if isinstance(step, CopyFile):
         readers[step.role].fetch(step.path)
     elif isinstance(step, WriteWeights):
-        for role, path in sorted({(move.role, move.path) for move in step.tensors}):
+        for role, path in sorted({file for move in step.tensors for file in move.files}):
             readers[role].fetch(path)

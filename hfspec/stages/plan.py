@@ -108,6 +108,7 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
         check_golden=bool(spec.golden),
         notes=tuple(filter(None, notes)),
         pointers=pointers(model, found.groups, steps) if by_reference else (),
+        merging=found.merging,
     )
 
 
@@ -142,7 +143,7 @@ def _model_steps(spec: Spec, model: SourceFiles, found: Examined) -> Iterator[Co
     if rewritten:
         yield WriteBytes(f"model/{config}", with_dtype(with_labels(found.config, found.labels), found.dtype))
     first, *others = found.groups
-    yield from weight_steps(model, first, "model/", saving)
+    yield from weight_steps(model, first, "model/", saving, changes=found.changes)
     for group in others:
         yield from weight_steps(model, group, "model/", Saving(saving.cast, {}, None))
 
