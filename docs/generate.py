@@ -165,7 +165,7 @@ def _facts(node: dict[str, Any]) -> list[str]:
 
 def _referred(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any] | None:
     """The object that a key holds, or whose list it holds, when it has named keys of its own."""
-    for candidate in (node, node.get("items", {}), *node.get("anyOf", ())):
+    for candidate in (node, node.get("items", {}), node.get("then", {}), *node.get("anyOf", ())):
         name = candidate.get("$ref", "").removeprefix("#/$defs/")
         found: dict[str, Any] | None = schema["$defs"].get(name)
         if found is not None and "properties" in found:

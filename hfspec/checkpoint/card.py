@@ -21,7 +21,7 @@ def card(files: SourceFiles, name: str) -> CopyFile | WriteBytes:
     found = _first(files, CARDS)
     if found:
         return _copy(files, found, "README.md")
-    text = f"# {name}\n\nThe model's source ({_where(files)}) has no model card.\n"
+    text = f"# {name}\n\nThe model's source ({where(files)}) has no model card.\n"
     return WriteBytes("README.md", text.encode())
 
 
@@ -34,9 +34,9 @@ def licence(files: SourceFiles) -> tuple[CopyFile | WriteBytes, str]:
         return _copy(files, found, "LICENSE"), ""
     declared = _declared(files)
     if declared:
-        text = f"The card of the model ({_where(files)}) declares its licence as: {declared}\n"
+        text = f"The card of the model ({where(files)}) declares its licence as: {declared}\n"
         return WriteBytes("LICENSE", (text + "Its source carries no licence text.\n").encode()), ""
-    text = f"The model's source ({_where(files)}) carries no licence text and declares none.\n"
+    text = f"The model's source ({where(files)}) carries no licence text and declares none.\n"
     return WriteBytes("LICENSE", text.encode()), "The model's source declares no licence."
 
 
@@ -45,12 +45,22 @@ def card_files(files: SourceFiles) -> frozenset[str]:
     return frozenset(path for path in (_first(files, CARDS), _licence_file(files)) if path)
 
 
-def _declared(files: SourceFiles) -> str:
+def front_matter(files: SourceFiles) -> dict[str, Any]:
+    """What the card states at its head, by key; empty when there is no card, or no YAML mapping at its head."""
     found = _first(files, CARDS)
-    if not found:
-        return ""
-    front = FRONT_MATTER.match(files.content(found).decode("utf-8", errors="replace"))
-    entries = _entries(front.group(1)) if front else {}
+    front = FRONT_MATTER.match(files.content(found).decode("utf-8", errors="replace")) if found else None
+    return _entries(front.group(1)) if front else {}
+
+
+def where(files: SourceFiles) -> str:
+    """The source in words, at its commit where it has one, without a path of this machine."""
+    pin = files.pin
+    place = f"{pin.kind} {PurePath(pin.location).name if pin.kind == 'path' else pin.location}"
+    return f"{place} at {pin.commit}" if pin.commit else place
+
+
+def _declared(files: SourceFiles) -> str:
+    entries = front_matter(files)
     values = [entries.get(key) for key in DECLARED]
     texts = [text for value in values for text in (value if isinstance(value, list) else [value])]
     return ", ".join(" ".join(text.split()) for text in texts if isinstance(text, str) and text.strip())
@@ -81,8 +91,3 @@ def _first(files: SourceFiles, names: tuple[str, ...]) -> str:
 def _copy(files: SourceFiles, path: str, target: str) -> CopyFile:
     file = files.file(path)
     return CopyFile(target, files.role, path, file.size, file.sha256)
-
-
-def _where(files: SourceFiles) -> str:
-    location = files.pin.location
-    return f"{files.pin.kind} {PurePath(location).name if files.pin.kind == 'path' else location}"

@@ -17,6 +17,7 @@ CODES = MappingProxyType(
         "example-fails": "The emitted predictor did not answer the spec's input_example, or a golden example's input.",
         "golden-by-chance": "A golden example whose answer is sampled from no seed.",
         "golden-differs": "The emitted predictor answered a golden example otherwise than the spec says.",
+        "licence-refused": "A source whose declared licence the spec's license_policy does not take.",
         "missing-tensors": "Tensors that the architecture needs and the checkpoint lacks, such as a head.",
         "no-chat-template": "A tokenizer without a chat template, where the task is a conversation.",
         "no-processor": "No feature extractor or image processor where the task needs one.",

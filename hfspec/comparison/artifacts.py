@@ -7,7 +7,6 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +127,7 @@ def _origins(manifest: Manifest) -> dict[str, Any]:
     for name, options in deployment.options.items():
         found.setdefault(f"components/{name}", {})["options"] = options
     for source in manifest.sources:
-        stated = {key: value for key, value in asdict(source).items() if key not in ("role", "kind", "location")}
+        stated = {key: value for key, value in source.to_json().items() if key not in ("role", "kind", "location")}
         found.setdefault(source.role, {}).update({source.kind: source.location, **_given(stated)})
     components = {role.removeprefix("components/"): part for role, part in found.items() if role.startswith(PARTS)}
     return {**{role: part for role, part in found.items() if not role.startswith(PARTS)}, "components": components}

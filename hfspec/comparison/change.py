@@ -29,6 +29,7 @@ GROUPS = (
     "save mode",
     "code files",
     "licence",
+    "licence policy",
     "metadata",
     "input example",
     "golden",

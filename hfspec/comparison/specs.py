@@ -24,7 +24,7 @@ DEFAULT_REVISION = "main"
 STATED = frozenset(
     {"spec_version", "name", "library", "task", "model", "adapter", "components", "prompt_template", "model_config"}
     | {"signature", "dtype", "outputs", "save_mode", "max_shard_size", "input_example", "golden", "trust_remote_code"}
-    | {"metadata"}
+    | {"metadata", "license_policy"}
 )
 
 
@@ -69,6 +69,9 @@ def spec_account(side: SpecSide, *, named: bool) -> FrozenDict:
             "input example": spec.input_example,
             "golden": {str(place): golden for place, golden in enumerate(others.get("golden", ()), start=1)},
             "code files": {file.path: file.sha256 for file in spec.trust_remote_code},
+            "licence policy": spec.license_policy.model_dump(mode="json", exclude_none=True)
+            if spec.license_policy
+            else None,
             "metadata": spec.metadata,
             **{key: value for key, value in others.items() if key not in STATED},
         }

@@ -34,7 +34,8 @@ class FileRecord:
 class SourceRecord:
     """Where a part came from. ``role``: ``model``, ``adapter`` or ``components/<name>``; ``kind``: repo, path or
     package; ``location``: the repository, the path as the spec wrote it, or package/folder; ``revision``: as the spec
-    wrote it; ``commit``: 40 hex digits, for a repo only.
+    wrote it; ``commit``: 40 hex digits, for a repo only. ``licences``: the identifiers that its card declares, in lower
+    case; empty, and left out, when it declares none.
     """
 
     role: str
@@ -42,6 +43,13 @@ class SourceRecord:
     location: str
     revision: str | None = None
     commit: str | None = None
+    licences: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; ``licences`` only where there are any."""
+        stated = asdict(self)
+        licences = stated.pop("licences")
+        return {**stated, "licences": list(licences)} if licences else stated
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +157,7 @@ class Manifest:
             "format_version": self.format_version,
             "name": self.name,
             "spec_digest": self.spec_digest,
-            "sources": [asdict(source) for source in self.sources],
+            "sources": [source.to_json() for source in self.sources],
             "deployment": {key: thaw(getattr(self.deployment, key)) for key in Deployment.__slots__},
             "signature": self.signature.to_json(),
             "files": [asdict(record) for record in self.files],
@@ -195,7 +203,9 @@ class Manifest:
             fingerprint=value.get("fingerprint"),
             pointers=tuple(Pointer.from_json(pointer) for pointer in value.get("pointers", ())),
             spec_digest=value["spec_digest"],
-            sources=tuple(SourceRecord(**source) for source in value["sources"]),
+            sources=tuple(
+                SourceRecord(**{key: freeze(item) for key, item in source.items()}) for source in value["sources"]
+            ),
             deployment=Deployment(**{key: freeze(item) for key, item in value["deployment"].items()}),
             signature=Signature.from_json(value["signature"]),
             files=tuple(FileRecord(**record) for record in value["files"]),

@@ -246,6 +246,36 @@ class Golden(Frozen):
     )
 
 
+UNDECLARED = "undeclared"
+LICENCE_LIST = Annotated[tuple[Text, ...], Strict(False)]
+
+
+class LicensePolicy(Frozen):
+    """Which licences the sources may declare: exactly one of a list of those allowed and a list of those refused."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_given("allow"), _given("deny")]})
+
+    allow: LICENCE_LIST | None = Field(
+        default=None,
+        min_length=1,
+        description="The only licences allowed, by the hub's identifiers; `*` stands for any letters. A source that "
+        "declares none is refused unless `undeclared` is among them.",
+        examples=[["apache-2.0", "mit", "bsd-*"]],
+    )
+    deny: LICENCE_LIST | None = Field(
+        default=None,
+        min_length=1,
+        description="The licences refused; a source that declares none is, too, where `undeclared` is among them.",
+        examples=[["cc-by-nc-*", "other"]],
+    )
+
+    @model_validator(mode="after")
+    def _one_list(self) -> LicensePolicy:
+        if (self.allow is None) == (self.deny is None):
+            raise ValueError("exactly one of allow, deny")
+        return self
+
+
 class ReviewedFile(Frozen):
     """A file of remote code that somebody has read."""
 
@@ -316,6 +346,11 @@ class SpecBase(Frozen):
     ] = Field(
         default=(),
         description="`false`, or exactly the files of remote code that were reviewed, each with its digest.",
+    )
+    license_policy: LicensePolicy | None = Field(
+        default=None,
+        description="Which licences the cards of the model, its components and its adapter may declare; checked by "
+        "plan and compile.",
     )
     metadata: Mapping = Field(default=FrozenDict(), description="Free-form, carried along.")
 

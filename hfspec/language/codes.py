@@ -48,6 +48,7 @@ CODES = MappingProxyType(
         "too-large": "A file or value that is too large.",
         "unknown-config": "A config that a defaults list or an override names and that does not exist.",
         "unknown-key": "A key that the language does not have at this place.",
+        "unknown-licence": "An entry of license_policy that is nearly, but not quite, a licence identifier of the hub.",
         "unknown-setting": "A setting that no task has.",
         "unknown-task": "A task that the library does not have.",
         "unreadable": "A file that cannot be read: a link to nothing, or one that its permissions close.",

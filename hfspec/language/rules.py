@@ -14,7 +14,7 @@ from typing import Any
 from hfspec.ir import spec as models
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.tree import Tree
-from hfspec.language import examples, params
+from hfspec.language import examples, licences, params
 from hfspec.language.provenance import MISSING
 from hfspec.tasks import table
 from hfspec.tasks.prompt_template import prompt_template
@@ -51,6 +51,7 @@ def problems(tree: Tree) -> Iterator[Problem]:
     yield from _saving(tree)
     yield from params.problems(tree, task)
     yield from examples.problems(tree, task)
+    yield from licences.problems(tree)
 
 
 def task_of(tree: Tree) -> Task | None:

@@ -60,6 +60,8 @@ def _translate(error: Any, tree: Tree) -> Iterator[Problem]:
         yield from (_missing(tree, path, key, error) for key in error.validator_value if key not in error.instance)
     elif error.validator == "not":
         yield from _no_null(tree, path)
+    elif error.validator == "oneOf" and not _is_source(path):
+        yield _one_key(tree, path, error)
     elif error.validator == "oneOf" or (error.validator == "type" and _is_source(path)):
         yield _place(tree, path, error.instance)
     else:
@@ -150,6 +152,16 @@ def _place(tree: Tree, path: KeyPath, instance: Any) -> Problem:
     remedy = "A key that a base spec gives is taken back with `key: null`." if given else ""
     expected = "exactly one of repo, path, package"
     return Problem("source-place", message, tree.origin(path), path, expected=expected, remedy=remedy)
+
+
+def _one_key(tree: Tree, path: KeyPath, error: Any) -> Problem:
+    keys = [key for choice in error.validator_value for key in choice["required"]]
+    given = [key for key in keys if isinstance(error.instance, dict) and error.instance.get(key) is not None]
+    message = (
+        f"`{path[-1]}` has {' and '.join(given)}, which cannot both be." if given else f"`{path[-1]}` says nothing."
+    )
+    code = "conflict" if given else "missing-key"
+    return Problem(code, message, tree.origin(path), path, expected=f"exactly one of {', '.join(keys)}")
 
 
 def _value(tree: Tree, path: KeyPath, error: Any) -> Problem:

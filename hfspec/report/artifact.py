@@ -43,6 +43,11 @@ def _text(manifest: Manifest) -> str:
     return "\n".join(filter(None, sections)).rstrip()
 
 
-def _source(source: SourceRecord) -> tuple[str, str, str]:
+def licence(source: SourceRecord) -> str:
+    """What licences the source declares, in words."""
+    return ", ".join(source.licences) or "no licence declared"
+
+
+def _source(source: SourceRecord) -> tuple[str, str, str, str]:
     at = f" at {source.revision}" if source.revision else ""
-    return (source.role, f"{source.kind} {source.location}{at}", source.commit or "")
+    return (source.role, f"{source.kind} {source.location}{at}", source.commit or "", licence(source))

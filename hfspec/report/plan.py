@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 from hfspec.ir.artifact import SourceRecord
 from hfspec.ir.frozen import thaw
 from hfspec.ir.plan import CopyFile, Plan, WriteBytes, WriteWeights
+from hfspec.report.artifact import licence
 from hfspec.report.signature import describe
 from hfspec.report.sizes import in_bytes, in_count
 from hfspec.report.table import aligned, section
@@ -26,7 +26,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
     return {
         "name": plan.name,
         "spec_digest": plan.spec_digest,
-        "sources": [asdict(source) for source in plan.sources],
+        "sources": [source.to_json() for source in plan.sources],
         "deployment": {key: thaw(getattr(plan.deployment, key)) for key in plan.deployment.__slots__},
         "signature": plan.signature.to_json(),
         "files": [{"path": step.target, "size": step.size, "from": _origin(step)} for step in plan.steps],
@@ -71,9 +71,9 @@ def _run(plan: Plan) -> str:
     return f"yes, on {' and '.join(filter(None, (example, golden)))}" if plan.run else "no"
 
 
-def _source(source: SourceRecord) -> tuple[str, str, str]:
+def _source(source: SourceRecord) -> tuple[str, str, str, str]:
     at = f" at {source.revision}" if source.revision else ""
-    return (source.role, f"{source.kind} {source.location}{at}", source.commit or "")
+    return (source.role, f"{source.kind} {source.location}{at}", source.commit or "", licence(source))
 
 
 def _origin(step: CopyFile | WriteWeights | WriteBytes) -> str:

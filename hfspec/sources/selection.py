@@ -99,7 +99,7 @@ def select_component(name: str, names: Collection[str], where: str) -> Selection
         if not found:
             raise SourceError(f"{where} has no {kind} files. {_found(names)}")
         needed |= found
-    needed |= {CONFIG} & set(names)
+    needed |= {name for name in names if name == CONFIG or PAPERS.fullmatch(name)}
     return Selection(tuple(sorted(needed)), _skipped(names, needed))
 
 

@@ -12,6 +12,7 @@ from hfspec.checkpoint.config_rewrite import says, with_dtype, with_labels
 from hfspec.checkpoint.embedding import answer_array, embedding_notes, embedding_problems, stated_settings
 from hfspec.checkpoint.examination import Examined, examine
 from hfspec.checkpoint.golden import golden_examples, undetermined
+from hfspec.checkpoint.licences import licence_problems, licences
 from hfspec.checkpoint.references import carried, pointers, reference_problems
 from hfspec.checkpoint.requirements import requirement_lines, versions
 from hfspec.checkpoint.settings import (
@@ -31,7 +32,7 @@ from hfspec.checkpoint.weights import Saving, parameters, size_in_bytes, weight_
 from hfspec.errors import SpecError
 from hfspec.ir.artifact import Deployment, SourceRecord, digest_of
 from hfspec.ir.frozen import FrozenDict, thaw
-from hfspec.ir.pins import Resolved, SourcePin, portable
+from hfspec.ir.pins import Resolved, portable
 from hfspec.ir.plan import CopyFile, Plan, WriteBytes, WriteWeights
 from hfspec.ir.spec import Spec, dump
 from hfspec.ir.tree import Tree
@@ -67,7 +68,9 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
     papers = (card(model, name), licence_step)
     steps = (*_model_steps(spec, model, found), *_adapter_steps(found), *_component_steps(own), *papers)
     takes = signature(spec, task, answer_array(model, spec, task, found.dimension))
+    sources = [SourceFiles(tree, pin, resolved.readers[pin.role]) for pin in resolved.pins.sources]
     problems = (
+        *licence_problems(tree, spec.license_policy, sources),
         *dead,
         *embedding_problems(model, spec, task, found.dimension),
         *target_problems(model, steps),
@@ -83,7 +86,7 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
         name=name,
         spec_document=document,
         spec_digest=digest_of(thaw(document)),
-        sources=tuple(_record(pin) for pin in resolved.pins.sources),
+        sources=tuple(_record(files) for files in sources),
         deployment=_deployment(spec, task, found, defaults),
         signature=takes,
         steps=carried(model, found.groups, steps) if by_reference else steps,
@@ -161,7 +164,7 @@ def _own_components(spec: Spec, tree: Tree, resolved: Resolved) -> dict[str, Sou
 
 def _component_steps(own: Mapping[str, SourceFiles]) -> Iterator[CopyFile]:
     for files in own.values():
-        yield from _copies(files, f"{files.role}/", set(card_files(files)))
+        yield from _copies(files, f"{files.role}/", set())
 
 
 def _copies(files: SourceFiles, place: str, handled: set[str]) -> Iterator[CopyFile]:
@@ -198,9 +201,10 @@ def _resolved_document(spec: Spec, name: str, resolved: Resolved) -> dict[str, A
     return document
 
 
-def _record(pin: SourcePin) -> SourceRecord:
+def _record(files: SourceFiles) -> SourceRecord:
+    pin = files.pin
     location = portable(pin.location) if pin.kind == "path" else pin.location
-    return SourceRecord(pin.role, pin.kind, location, pin.revision, pin.commit)
+    return SourceRecord(pin.role, pin.kind, location, pin.revision, pin.commit, licences(files))
 
 
 def _skipped(resolved: Resolved) -> Iterator[str]:

@@ -147,7 +147,7 @@ def test_what_cannot_be_used(case):
 
 def test_a_tokenizer_alone():
     names = [*BASE, "model.safetensors", "vocab.txt", "chat_template.jinja", "generation_config.json"]
-    wanted = ("chat_template.jinja", "config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
+    wanted = ("README.md", "chat_template.jinja", "config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
     assert select_component("tokenizer", names, "x").needed == wanted
 
 
