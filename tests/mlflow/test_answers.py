@@ -1,0 +1,186 @@
+"""MLflow's python_function answers as hfspec does: every task, every form of input, params and settings."""
+
+from __future__ import annotations
+
+import json
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.exceptions import MlflowException
+
+import hfspec
+from hfspec.tasks import table
+from tests.mlflow.deployments import DEPLOYMENTS, HELLO
+
+# Of the libraries' own calls, as in the tests of these tasks: a standard deviation inside wav2vec2, sacremoses.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::ResourceWarning")
+EACH = pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda deployment: deployment.name)
+
+
+def same(found, expected):
+    """Equal values of equal types; times and ids of answers of the OpenAI API apart."""
+    assert type(found) is type(expected)
+    if isinstance(expected, pd.DataFrame):
+        pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    elif isinstance(expected, np.ndarray):
+        assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+        assert np.array_equal(found, expected)
+    elif isinstance(expected, dict):
+        assert list(found) == list(expected)
+        for key in expected.keys() - {"id", "created"}:
+            same(found[key], expected[key])
+    elif isinstance(expected, list):
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            same(one, other)
+    else:
+        assert found == expected
+
+
+def test_every_task_is_here():
+    assert {(each.library, each.task) for each in DEPLOYMENTS} == set(table.TASKS)
+
+
+@EACH
+def test_answers_every_form_of_input(deployment, artifact):
+    folder = artifact(deployment)
+    model, predictor = mlflow.pyfunc.load_model(str(folder)), hfspec.load(folder)
+    for data in deployment.forms():
+        same(model.predict(data), predictor.predict(data))
+    if deployment.chosen:
+        data = deployment.example
+        expected = predictor.predict(data, deployment.chosen)
+        same(model.predict(data, params=deployment.chosen), expected)
+        assert str(expected) != str(predictor.predict(data))
+
+
+@EACH
+def test_shows_the_signature_and_an_example_that_works(deployment, artifact):
+    folder = artifact(deployment)
+    predictor, meta = hfspec.load(folder), mlflow.models.Model.load(str(folder))
+    signature = predictor.signature
+    assert meta.signature.inputs.input_names() == [column.name for column in signature.inputs]
+    assert meta.signature.inputs.required_input_names() == [each.name for each in signature.inputs if each.required]
+    assert meta.signature.outputs.is_tensor_spec() == isinstance(signature.outputs, hfspec.ir.signature.Tensor)
+    shown = {param.name: param.default for param in meta.signature.params.params} if meta.signature.params else {}
+    assert shown == {param.name: param.default for param in signature.params}
+    example = meta.load_input_example(str(folder))
+    assert example == deployment.example
+    model = mlflow.pyfunc.load_model(str(folder))
+    assert model.input_example == example
+    same(model.predict(example), predictor.predict(example))
+    posted = mlflow.models.convert_input_example_to_serving_input(example)
+    served = mlflow.models.utils._validate_serving_input(str(folder), posted)
+    same(served, predictor.predict(example))
+
+
+@pytest.mark.parametrize("deployment", [each for each in DEPLOYMENTS if each.settings], ids=lambda each: each.name)
+def test_settings_given_to_load(deployment, artifact):
+    folder = artifact(deployment)
+    model = mlflow.pyfunc.load_model(str(folder), model_config=deployment.settings)
+    expected = hfspec.load(folder, model_config=deployment.settings).predict(deployment.example)
+    same(model.predict(deployment.example), expected)
+    assert str(expected) != str(hfspec.load(folder).predict(deployment.example))
+
+
+def test_every_setting_of_the_task_can_be_given_to_load(of_task):
+    listed = mlflow.pyfunc.load_model(str(of_task("text-classification"))).model_config
+    assert listed == {"batch_tokens": None, "function_to_apply": None, "top_k": 1, "truncation": None}
+
+
+def test_settings_that_load_refuses(of_task):
+    with pytest.raises(hfspec.ParamsError, match="top_k: expected integer or null"):
+        mlflow.pyfunc.load_model(str(of_task("text-classification")), model_config={"top_k": "two"})
+    with pytest.raises(hfspec.ParamsError, match="wins over model_config at every call"):
+        mlflow.pyfunc.load_model(str(of_task("text-classification")), model_config={"function_to_apply": "none"})
+
+
+REFUSED = [
+    (3, "expected text, a list of texts"),
+    (None, "expected text, a list of texts"),
+    (["a", None], "row 1: column 'text': the value is missing"),
+    ([1], "row 0: column 'text': expected text"),
+    ({"txet": "a"}, "did you mean 'txet' to be 'text'"),
+    (pd.DataFrame({"id": ["x"], "note": ["a"]}), "the column 'text' is missing; the columns given are 'id', 'note'"),
+    (pd.DataFrame([["a", "b"]], columns=["text", "text"]), "columns of the same name"),
+    (np.array([["a", "b", "c"]]), "an array of shape"),
+]
+
+
+@pytest.mark.parametrize(("data", "message"), REFUSED, ids=lambda each: type(each).__name__)
+def test_input_that_is_refused(data, message, of_task):
+    model = mlflow.pyfunc.load_model(str(of_task("text-classification")))
+    with pytest.raises(MlflowException, match=message) as caught:
+        model.predict(data)
+    assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
+    assert isinstance(caught.value.__cause__, hfspec.InputError)
+
+
+@pytest.mark.parametrize("value", ["2", 2.0, True, None, 0, 21, 10**30])
+def test_params_that_are_refused(value, of_task):
+    model = mlflow.pyfunc.load_model(str(of_task("text-generation")))
+    with pytest.raises(MlflowException, match="max_new_tokens") as caught:
+        model.predict("a", params={"max_new_tokens": value})
+    assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
+
+
+def test_params_that_mlflow_leaves_out_with_a_warning(of_task, caplog):
+    """They never reach the predictor, which would refuse them."""
+    model = mlflow.pyfunc.load_model(str(of_task("text-generation")))
+    mlflow_logger = mlflow.models.utils._logger
+    mlflow_logger.addHandler(caplog.handler)
+    try:
+        assert model.predict("a", params={"max_new_token": 2}) == model.predict("a")
+    finally:
+        mlflow_logger.removeHandler(caplog.handler)
+    assert "Unrecognized params ['max_new_token'] are ignored" in caplog.text
+
+
+def test_defaults_that_mlflow_adds_are_not_what_the_caller_chose(artifact, tmp_path, checkpoint):
+    """A temperature that somebody chose turns sampling on; one that is only the default leaves do_sample as it is."""
+    params = {"temperature": 0.9, "do_sample": False, "seed": 3, "max_tokens": 8}
+    spec = {"spec_version": 1, "library": "transformers", "task": "llm/v1/chat", "signature": {"params": params}}
+    file = tmp_path / "chat.yaml"
+    file.write_text(json.dumps({**spec, "model": {"path": str(checkpoint("llama-chat"))}}))
+    folder = hfspec.compile(file, output=tmp_path / "artifact", run=False).path
+    model, predictor = mlflow.pyfunc.load_model(str(folder)), hfspec.load(folder)
+    for given in ({}, {"seed": 4}, {"temperature": 2.0}, {"do_sample": True}):
+        same(model.predict({"messages": HELLO}, params=given), predictor.predict({"messages": HELLO}, given))
+    hot = predictor.predict({"messages": HELLO}, {"temperature": 2.0})["choices"]
+    assert hot != predictor.predict({"messages": HELLO}, {**params, "temperature": 2.0})["choices"]
+
+
+STREAMS = [
+    ("llm/v1/chat", {"messages": HELLO, "max_tokens": 3}),
+    ("llm/v1/chat", {"messages": [*HELLO, {"role": "assistant", "content": "yes"}, *HELLO], "stop": "x", "n": 2}),
+    ("llm/v1/chat", {"messages": HELLO, "max_tokens": 3, "stream_options": {"include_usage": True}}),
+    ("llm/v1/completions", {"prompt": "a fine", "max_tokens": 3}),
+    ("llm/v1/completions", {"prompt": ["a", "b"], "stop": ["x"], "stream_options": {"include_usage": True}}),
+]
+
+
+@pytest.mark.parametrize(("task", "request_body"), STREAMS)
+def test_streams(task, request_body, of_task):
+    folder = of_task(task)
+    chunks = list(mlflow.pyfunc.load_model(str(folder)).predict_stream(request_body))
+    same(chunks, list(hfspec.load(folder).predict({**request_body, "stream": True})))
+    assert len(chunks) > 2
+
+
+def test_streams_with_params(of_task):
+    model = mlflow.pyfunc.load_model(str(of_task("llm/v1/chat")))
+    chunks = list(model.predict_stream({"messages": HELLO}, params={"max_tokens": 1}))
+    assert chunks[-1]["choices"][0]["finish_reason"] == "length"
+    with pytest.raises(MlflowException, match="at most 20"):
+        list(model.predict_stream({"messages": HELLO}, params={"max_tokens": 21}))
+    with pytest.raises(MlflowException, match=r"row 0: .*content"):
+        list(model.predict_stream({"messages": [{"role": "user"}]}))
+
+
+def test_predict_does_not_stream_and_other_tasks_have_no_stream(of_task):
+    with pytest.raises(MlflowException, match="call predict_stream"):
+        mlflow.pyfunc.load_model(str(of_task("llm/v1/chat"))).predict({"messages": HELLO, "stream": True})
+    with pytest.raises(MlflowException, match="does not support predict_stream"):
+        list(mlflow.pyfunc.load_model(str(of_task("text-generation"))).predict_stream("a"))
