@@ -129,14 +129,16 @@ def verify(
     folder: str | PathLike[str],
     *,
     run: bool = False,
+    trust_remote_code: bool = False,
     key: str | PathLike[str] | None = None,
     signature: str | PathLike[str] | None = None,
 ) -> Manifest:
     """The manifest of an artifact, every byte of which has been read and found right.
 
     ``run``: whether its golden examples, and its input example, are then answered by the installed runtime, which
-    executes no file of the artifact. ``key``: a public key; the artifact must then have been signed with its private
-    half, in ``signature``, by default ``<folder>.sig``. Raises VerificationError naming every file that is not what the
+    executes no file of the artifact but its reviewed code, for which ``trust_remote_code`` is needed. ``key``: a public
+    key; the artifact must then have been signed with its private half, in ``signature``, by default ``<folder>.sig``.
+    Raises VerificationError naming every file that is not what the
     manifest says, the signature that does not vouch for them, and every example that does not get its answer;
     UsageError for a key that is none, and when there is no example to run.
     """
@@ -151,7 +153,7 @@ def verify(
     if run:
         from hfspec.runtime.examples import check_examples
 
-        check_examples(root, verified.manifest)
+        check_examples(root, verified.manifest, trust_remote_code=trust_remote_code)
     verified.check_unchanged()
     return verified.manifest
 

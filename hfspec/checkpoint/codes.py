@@ -27,7 +27,7 @@ CODES = MappingProxyType(
         "not-a-checkpoint": "A source without a config.json, or whose config names no architecture.",
         "pickled-code": "A pickled checkpoint that holds more than tensors.",
         "quantization": "A precision of embeddings that lacks its ranges, or ranges that do not fit it.",
-        "remote-code": "A checkpoint that needs code of its own.",
+        "remote-code": "Code of a checkpoint's own that the spec does not list as reviewed, or not as it is.",
         "task-not-possible": "A task that the architecture, or the library's class for it, cannot do.",
         "unknown-adapter": "An adapter of a type that cannot be run.",
         "unknown-architecture": "An architecture that the installed library does not have.",

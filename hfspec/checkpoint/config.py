@@ -15,24 +15,27 @@ from hfspec.runtime.trust import ADAPTER, IMPLEMENTATION_KEYS, OTHER_WEIGHTS
 WITHHELD = ("auto_map", "quantization_config", "custom_pipelines", *IMPLEMENTATION_KEYS)
 
 
-def library_config(files: SourceFiles, folder: str = "") -> Any:
-    """The library's config object for the checkpoint in ``folder`` of the source.
+def library_config(files: SourceFiles, folder: str = "", *, is_code: bool = False) -> Any:
+    """The library's config object for the checkpoint in ``folder`` of the source. ``is_code``: its class is code of the
+    checkpoint's own, which is not run; what every config has is read all the same.
 
     Raises SpecError when there is no config.json, when the library has no class for its model_type (remote code is
     never run), or when its values are not what that class takes.
     """
     raw = raw_config(files, folder)
+    from transformers import PreTrainedConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     model_type = raw.get("model_type")
-    if model_type not in CONFIG_MAPPING:
+    if model_type not in CONFIG_MAPPING and not is_code:
         raise _unknown_type(files, raw)
     faults = tuple(dangers(files, raw))
     if faults:
         raise SpecError(faults)
-    known = {key: value for key, value in raw.items() if key not in WITHHELD}
+    withheld = (*WITHHELD, "model_type") if is_code else WITHHELD
+    known = {key: value for key, value in raw.items() if key not in withheld}
     try:
-        return CONFIG_MAPPING[model_type].from_dict(known)
+        return (PreTrainedConfig if is_code else CONFIG_MAPPING[model_type]).from_dict(known)
     except Exception as error:
         raise files.refusal(
             "broken-checkpoint", f"the library refuses {folder}config.json as a {model_type} config: {error}"
@@ -78,7 +81,7 @@ def _unknown_type(files: SourceFiles, raw: Mapping[str, Any]) -> SpecError:
     if "auto_map" in raw:
         return files.refusal(
             "remote-code",
-            "the checkpoint brings its own Python code (auto_map), and the library has no class for its model_type",
+            "the library has no class for the checkpoint's model_type, and its auto_map names no AutoConfig either",
             found=repr(model_type),
             remedy="use a checkpoint of an architecture that the library itself has",
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from hfspec.checkpoint.adapted import Pair
 from hfspec.checkpoint.adapter import Adapter, read_adapter
 from hfspec.checkpoint.architecture import encoder_class, task_class
+from hfspec.checkpoint.code_references import CONFIG, MODEL
 from hfspec.checkpoint.config import library_config, raw_config
 from hfspec.checkpoint.fit import Fit, Shapes, fit, shapes
 from hfspec.checkpoint.languages import language_problems
@@ -22,10 +23,11 @@ from hfspec.checkpoint.modules import (
     weight_problems,
 )
 from hfspec.checkpoint.processors import processor_class
+from hfspec.checkpoint.remote_code import Code, remote_code
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.tensors import fit_notes, fit_problems
-from hfspec.checkpoint.vocabulary import Tokenizer, chat_problems, tokenizer, vocabulary_problems
-from hfspec.checkpoint.weight_files import WeightGroup, weight_group
+from hfspec.checkpoint.vocabulary import Tokenizer, chat_problems, tokenizer, unread_tokenizer, vocabulary_problems
+from hfspec.checkpoint.weight_files import WeightGroup, listed, weight_group
 from hfspec.checkpoint.weights import UNCHANGED
 from hfspec.errors import SpecError
 from hfspec.ir.dtypes import dominant
@@ -42,13 +44,14 @@ T = TypeVar("T")
 class Examined:
     """``folder``: where the transformers checkpoint lies in the source, empty or ending with a slash. ``groups``: its
     weights first, then those of other modules. ``fit`` is None for a quantised checkpoint, whose tensors only the
-    quantiser understands. ``components``: each component of the task -> its class. ``dtype``: of the deployment,
-    resolved. ``dimension``: how many numbers the answer for one row has, where
-    the task gives an array.
-    ``needs_library``: whether the runtime needs sentence-transformers itself. ``packages``: what the tokenizer needs
-    beside the library. ``labels``: how many labels the adapter's head tells apart, where config.json says another
-    number. ``adapter``: the one that is put beside the model; ``changes`` and ``merging``: where it is merged instead,
-    the tensors that differ from the checkpoint's, by their names, and the model that it is merged into.
+    quantiser understands, and for a model of reviewed code, which is not run. ``components``: each component of the
+    task -> its class. ``dtype``: of the deployment, resolved. ``dimension``: how many numbers the answer for one row
+    has, where the task gives an array and the checkpoint says so.
+    ``needs_library``: whether the runtime needs sentence-transformers itself. ``packages``: what the tokenizer and
+    reviewed code need beside the library. ``code``: the reviewed code. ``labels``: how many labels the adapter's head
+    tells apart, where config.json says another number. ``adapter``: the one that is put beside the model; ``changes``
+    and ``merging``: where it is merged instead, the tensors that differ from the checkpoint's, by their names, and the
+    model that it is merged into.
     """
 
     folder: str
@@ -61,6 +64,7 @@ class Examined:
     dimension: int | None
     needs_library: bool
     packages: tuple[str, ...]
+    code: Code
     notes: tuple[str, ...]
     adapter: Adapter | None = None
     labels: int | None = None
@@ -114,27 +118,30 @@ def examine(
     folder = modules[0].folder if modules else ""
     raw = raw_config(files, folder)
     problems = _Problems()
-    config = problems.attempt(lambda: library_config(files, folder))
-    model_class = problems.attempt(lambda: _model_class(files, config, task)) if config is not None else None
+    code = remote_code(spec, task, files, own, folder=folder, raw=raw)
+    problems.found.extend((*code.problems, *_unchecked_adapter(adapter, code)))
+    config = problems.attempt(lambda: library_config(files, folder, is_code=CONFIG in code.classes))
+    model_class = problems.attempt(lambda: _model_class(files, config, task, code)) if config is not None else None
     group = problems.attempt(lambda: weight_group(files, folder))
     pair = problems.attempt(lambda: _pair(spec, task, files, raw, adapter)) if adapter is not None else None
-    found_words = problems.attempt(lambda: _tokenizer(spec, task, files, words, folder))
-    processors = problems.attempt(lambda: _processors(spec, task, files, own))
+    found_words = problems.attempt(lambda: _tokenizer(spec, task, files, words, folder=folder, code=code))
+    processors = problems.attempt(lambda: _processors(spec, task, files, own, code))
     problems.found.extend(_quantised_cast(spec, files, raw))
     if config is None or model_class is None or group is None:
         problems.settle()
         raise AssertionError("a part is missing without a problem")
     dtype = _dtype(spec, raw, group)
     fitted: _Fitted | None = _Fitted(None)
-    if "quantization_config" not in raw:
+    loaded = model_class.loaded
+    if loaded is not None and "quantization_config" not in raw:
         fitted = problems.attempt(
-            lambda: _fitted(partial(_shapes, files, model_class, config, group, dtype), config, group, dtype, pair)
+            lambda: _fitted(partial(_shapes, files, loaded, config, group, dtype), config, group, dtype, pair)
         )
         if fitted is None:
             problems.settle()
     assert fitted is not None
     found = fitted.fit
-    notes = _check_fit(problems, files, task=task, config=config, class_name=model_class.__name__, found=found)
+    notes = _check_fit(problems, files, task=task, config=config, class_name=model_class.name, found=found)
     if found_words is not None:
         problems.found.extend(chat_problems(words or files, found_words, task))
         problems.found.extend(language_problems(spec, task, words or files, found_words, raw))
@@ -146,7 +153,7 @@ def examine(
     assert processors is not None
     return Examined(
         folder=folder,
-        class_name=model_class.__name__,
+        class_name=model_class.name,
         config=raw,
         groups=(group, *others),
         fit=found,
@@ -154,17 +161,35 @@ def examine(
         dtype=dtype,
         dimension=width,
         needs_library=task.kind == "dense" and needs_the_library(files),
-        packages=found_words.packages if found_words else (),
+        packages=(*(found_words.packages if found_words else ()), *code.packages),
+        code=code,
         adapter=pair.beside if pair else None,
-        merging=pair.merging(model_class.__name__, fitted.labels) if pair else None,
+        merging=pair.merging(model_class.name, fitted.labels) if pair else None,
         changes=fitted.changes,
         labels=fitted.labels,
-        notes=(*notes, *fitted.notes, *_notes(spec, raw, group, dtype), *_pooling_notes(task, modules, raw)),
+        notes=(
+            *notes,
+            *fitted.notes,
+            *_notes(spec, raw, group, dtype),
+            *_pooling_notes(task, modules, raw),
+            *_code_notes(spec, code),
+        ),
     )
 
 
-def _model_class(files: SourceFiles, config: Any, task: Task) -> type[Any]:
-    return encoder_class(files, config) if task.kind == "dense" else task_class(files, config, task)
+@dataclass(frozen=True, slots=True)
+class _ModelClass:
+    """The class that runs the model. ``loaded``: the library's own, None for one of reviewed code."""
+
+    name: str
+    loaded: type[Any] | None
+
+
+def _model_class(files: SourceFiles, config: Any, task: Task, code: Code) -> _ModelClass:
+    if {CONFIG, MODEL} & set(code.classes):
+        return _ModelClass(code.class_name(MODEL), None)
+    found = encoder_class(files, config) if task.kind == "dense" else task_class(files, config, task)
+    return _ModelClass(found.__name__, found)
 
 
 def _width(task: Task, files: SourceFiles, modules: tuple[Module, ...], config: Any) -> int | None:
@@ -173,6 +198,15 @@ def _width(task: Task, files: SourceFiles, modules: tuple[Module, ...], config: 
         return int(config.num_labels) if config.num_labels > 1 else None
     hidden = getattr(config, "hidden_size", None)
     return dimension(files, modules, hidden) if task.kind == "dense" and modules else None
+
+
+def _unchecked_adapter(adapter: SourceFiles | None, code: Code) -> Iterator[Problem]:
+    if adapter is not None and MODEL in code.classes:
+        yield adapter.problem(
+            "remote-code",
+            "whether an adapter fits a model of reviewed code cannot be seen without running the code",
+            remedy="merge the adapter into the checkpoint with peft, and name the merged one as the model",
+        )
 
 
 def _pair(spec: Spec, task: Task, files: SourceFiles, raw: Mapping[str, Any], adapter: SourceFiles) -> Pair:
@@ -208,22 +242,31 @@ def _shapes(files: SourceFiles, model_class: type[Any], config: Any, group: Weig
         ) from error
 
 
-def _tokenizer(spec: Spec, task: Task, files: SourceFiles, words: SourceFiles | None, folder: str) -> Tokenizer | None:
+def _tokenizer(
+    spec: Spec, task: Task, files: SourceFiles, words: SourceFiles | None, *, folder: str, code: Code
+) -> Tokenizer | None:
     if "tokenizer" not in task.components:
         return None
+    if "tokenizer" in code.classes:
+        return unread_tokenizer(words or files, "" if words else folder, code.class_name("tokenizer"))
     if words is None:
         return tokenizer(files, folder, FrozenDict())
     return tokenizer(words, "", spec.components.options("tokenizer"))
 
 
-def _processors(spec: Spec, task: Task, files: SourceFiles, own: Mapping[str, SourceFiles]) -> dict[str, str]:
+def _processors(
+    spec: Spec, task: Task, files: SourceFiles, own: Mapping[str, SourceFiles], code: Code
+) -> dict[str, str]:
     """Each component but the tokenizer -> its class; a processor only where the spec brings one."""
     needed = [name for name in task.components if name != "tokenizer"]
     brought = own.get(PROCESSOR)
     sources = {name: own.get(name) or brought or files for name in needed}
     if brought is not None:
         sources[PROCESSOR] = brought
-    return {name: processor_class(source, name, spec.components.options(name)) for name, source in sources.items()}
+    return {
+        name: code.class_name(name) or processor_class(source, name, spec.components.options(name))
+        for name, source in sources.items()
+    }
 
 
 def _dtype(spec: Spec, raw: Mapping[str, Any], group: WeightGroup) -> str:
@@ -257,7 +300,7 @@ def _check_fit(
     problems: _Problems, files: SourceFiles, *, task: Task, config: Any, class_name: str, found: Fit | None
 ) -> tuple[str, ...]:
     if found is None:
-        return ("The checkpoint is quantised: its tensors are carried along unchanged and their shapes not checked.",)
+        return ()
     encodes = task.kind == "dense" or task.auto_class == "AutoModel"
     ignored = _pooler(found) if encodes else ()
     needed = _without_missing(found, ignored)
@@ -296,8 +339,22 @@ def _pooling_notes(task: Task, modules: tuple[Module, ...], raw: Mapping[str, An
     return (f"The checkpoint says nothing of pooling: the embedding of a text is {what}, not scaled to length 1.",)
 
 
+def _code_notes(spec: Spec, code: Code) -> Iterator[str]:
+    if code.classes:
+        files = listed([file.path for file in code.files])
+        yield f"Reviewed code goes along and runs with the consent of whoever loads the artifact: {files}."
+    if MODEL in code.classes:
+        yield "The model's class is reviewed code, which is not run here: names and shapes of tensors are not checked."
+        if spec.dtype != "auto":
+            yield f"Every tensor is cast to {spec.dtype}: what the model's own code keeps in float32 is not known here."
+
+
 def _notes(spec: Spec, raw: Mapping[str, Any], group: WeightGroup, dtype: str) -> tuple[str, ...]:
     notes = []
+    if "quantization_config" in raw:
+        notes.append(
+            "The checkpoint is quantised: its tensors are carried along unchanged and their shapes not checked."
+        )
     declared = _declared_dtype(raw)
     if spec.dtype == "auto" and declared not in (None, dtype) and "quantization_config" not in raw:
         notes.append(f"config.json says {declared}, the weights are stored as {dtype}; they stay as stored.")

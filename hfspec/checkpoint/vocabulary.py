@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.problem import Problem
 from hfspec.runtime.generation.languages import Tongues, tongues
+from hfspec.runtime.parts import quiet
 from hfspec.runtime.text.vocabulary_files import AROUND, VOCABULARIES
 from hfspec.tasks.task import Task
 
@@ -22,8 +22,9 @@ SENTENCEPIECES = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model", 
 
 @dataclass(frozen=True, slots=True)
 class Tokenizer:
-    """The tokenizer of a deployment. ``size``: one more than the greatest id it can give. ``packages``: what it needs
-    beside the library. ``chats``: whether it has a chat template. ``tongues``: what it says of languages.
+    """The tokenizer of a deployment. ``size``: one more than the greatest id it can give, 0 where that is not known.
+    ``packages``: what it needs beside the library. ``chats``: whether it has a chat template. ``tongues``: what it says
+    of languages.
     """
 
     class_name: str
@@ -57,6 +58,13 @@ def tokenizer(files: SourceFiles, folder: str, options: FrozenDict) -> Tokenizer
     return Tokenizer(type(loaded).__name__, size, packages, bool(loaded.chat_template), tongues(loaded))
 
 
+def unread_tokenizer(files: SourceFiles, folder: str, class_name: str) -> Tokenizer:
+    """The tokenizer in ``folder`` whose class is reviewed code: what its files say without it."""
+    chats = any(files.has(f"{folder}chat_template.{kind}") for kind in ("jinja", "json"))
+    chats = chats or bool(files.json(f"{folder}tokenizer_config.json").get("chat_template"))
+    return Tokenizer(class_name, 0, chats=chats)
+
+
 def chat_problems(files: SourceFiles, found: Tokenizer, task: Task) -> Iterator[Problem]:
     """A conversation can be put to a model only by the template that it was trained with."""
     if task.chat and not found.chats:
@@ -88,8 +96,7 @@ def _load(files: SourceFiles, place: str, options: FrozenDict) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # advice to users of the library, which are no problems here
+        with quiet():
             return AutoTokenizer.from_pretrained(place, trust_remote_code=False, local_files_only=True, **thaw(options))
     except Exception as error:
         raise files.refusal(

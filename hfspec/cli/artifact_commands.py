@@ -43,13 +43,16 @@ def verify(
         typer.Option("--key", metavar="PUBLIC", help="Refuse what was not signed with this key's private half."),
     ] = None,
     signature: SignatureFile = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Let --run run the reviewed code that the artifact brings.")
+    ] = False,
 ) -> None:
     """Check every byte of an artifact against its manifest, and with --key who vouches for it."""
     from hfspec.compiler import verify as verify_artifact
 
     if signature is not None and key is None:
         raise UsageError("--signature goes with --key, the public key that it is checked with")
-    manifest = verify_artifact(folder, run=run, key=key, signature=signature)
+    manifest = verify_artifact(folder, run=run, trust_remote_code=trust_remote_code, key=key, signature=signature)
     signed = f", signed with the key of {key}" if key else ""
     print(f"{folder}: {len(manifest.files)} files verified, digest {manifest.digest}{signed}")
     if run:
@@ -65,11 +68,11 @@ def predict(
         typer.Argument(
             metavar="TEXT",
             help="Texts to answer, or --json FILE|-, or --jsonl FILE|- for a row a line; --params JSON, --outputs full,"
-            " and what --help lists.",
+            " --trust-remote-code, and what --help lists.",
         ),
     ] = None,
 ) -> None:
     """Run an artifact; the answer is JSON. `hfspec predict DIR --help` shows every option."""
     from hfspec.runtime.command import main
 
-    raise typer.Exit(main(folder, arguments or []))
+    raise typer.Exit(main(folder, arguments or [], trusted=False))

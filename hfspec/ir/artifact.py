@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,8 @@ class Manifest:
     package name -> version the artifact was planned for. ``made_by``: how (``{"hfspec": "0.1.0"}``); no times, no
     absolute paths. Of an artifact that gives embeddings, ``space``: a digest of what its weights, tokenizer, modules
     and prompts are, and ``fingerprint``: that of the embedding space, the settings that the spec fixes included; None,
-    and left out, for other tasks.
+    and left out, for other tasks. ``code``: what is a class of reviewed code (``config``, ``model``, or a component's
+    name) -> the file of the artifact and the class in it (``model/modeling_x.py:XModel``); left out when empty.
     """
 
     name: str
@@ -146,13 +147,14 @@ class Manifest:
     space: str | None = None
     fingerprint: str | None = None
     pointers: tuple[Pointer, ...] = ()
+    code: FrozenDict = field(default_factory=FrozenDict)
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, without the digest."""
-        embedding = {"space": self.space, "fingerprint": self.fingerprint}
+        optional = {"space": self.space, "fingerprint": self.fingerprint, "code": thaw(self.code) or None}
         return {
-            **{name: value for name, value in embedding.items() if value is not None},
+            **{name: value for name, value in optional.items() if value is not None},
             **({"pointers": [pointer.to_json() for pointer in self.pointers]} if self.pointers else {}),
             "format_version": self.format_version,
             "name": self.name,
@@ -202,6 +204,7 @@ class Manifest:
             space=value.get("space"),
             fingerprint=value.get("fingerprint"),
             pointers=tuple(Pointer.from_json(pointer) for pointer in value.get("pointers", ())),
+            code=FrozenDict(value.get("code", {})),
             spec_digest=value["spec_digest"],
             sources=tuple(
                 SourceRecord(**{key: freeze(item) for key, item in source.items()}) for source in value["sources"]

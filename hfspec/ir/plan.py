@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hfspec.ir.artifact import Deployment, Pointer, SourceRecord
 from hfspec.ir.frozen import FrozenDict, Json
@@ -112,7 +112,8 @@ class Plan:
     predictor is run on its examples before the artifact is put in place, ``check_golden``: on the golden ones too.
     ``notes``: what a reader should know (files skipped, a missing licence), each a whole sentence. ``requirements``:
     pip requirement lines. ``pointers``: the weights that stay at their source, a digest empty where it is not known
-    yet. ``merging``: for an adapter that is merged into the model.
+    yet. ``merging``: for an adapter that is merged into the model. ``code``: the classes of reviewed code, as the
+    manifest has them.
     """
 
     name: str
@@ -136,3 +137,4 @@ class Plan:
     notes: tuple[str, ...] = ()
     pointers: tuple[Pointer, ...] = ()
     merging: Merging | None = None
+    code: FrozenDict = field(default_factory=FrozenDict)

@@ -20,7 +20,6 @@ from hfspec.tasks import table
 from hfspec.tasks.prompt_template import prompt_template
 from hfspec.tasks.task import PROCESSOR, Task
 
-LATER = "It is part of the language and comes with a later version; remove it for now."
 # Words of from_pretrained that are no options of what it makes.
 HOW_TO_LOAD = frozenset(
     [
@@ -41,7 +40,6 @@ def problems(tree: Tree) -> Iterator[Problem]:
     """Every rule that the document breaks."""
     task = task_of(tree)
     yield from _task_problems(tree, task)
-    yield from _unsupported(tree)
     yield from _names(tree)
     yield from _mandatory(tree, tree.value, ())
     yield from _components(tree, task)
@@ -88,15 +86,6 @@ def _task_problems(tree: Tree, task: Task | None) -> Iterator[Problem]:
 
 def _one_of(names: tuple[str, ...]) -> str:
     return "one of " + ", ".join(names)
-
-
-def _unsupported(tree: Tree) -> Iterator[Problem]:
-    value = tree.value
-    unsupported: list[tuple[KeyPath, str]] = []
-    if value.get("trust_remote_code") and value.get("trust_remote_code") is not True:
-        unsupported.append((("trust_remote_code",), "Remote code"))
-    for path, what in unsupported:
-        yield Problem("not-supported-yet", f"{what} is not supported yet.", tree.origin(path), path, remedy=LATER)
 
 
 def _components(tree: Tree, task: Task | None) -> Iterator[Problem]:

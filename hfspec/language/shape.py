@@ -175,7 +175,8 @@ def _value(tree: Tree, path: KeyPath, error: Any) -> Problem:
         return Problem("quote-text", message, origin, path, expected=expected, found=text, remedy=remedy)
     if path == ("trust_remote_code",):
         remedy = (
-            _plain_word(found, error) or "List the files that somebody has read: `- {path: modeling.py, sha256: …}`."
+            "List the files that somebody has read: `- {path: modeling.py, sha256: …}`. `hfspec plan` without this key"
+            " prints the whole list."
         )
         message = "Remote code is trusted file by file, never as a whole."
         return Problem(

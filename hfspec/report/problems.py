@@ -38,9 +38,9 @@ def _details(problem: Problem) -> list[str]:
         lines.append(f"found: {problem.found}")
     if problem.nearest:
         lines.append(f"did you mean: {problem.nearest}")
-    if problem.remedy:
-        lines.append(problem.remedy)
-    return [line.replace("\r", " ").replace("\n", " ") for line in lines]
+    # A remedy may be lines to paste; what was found is the user's, and stays on one.
+    plain = [line.replace("\r", " ").replace("\n", " ") for line in lines]
+    return [*plain, *(line.replace("\r", " ") for line in problem.remedy.split("\n") if line)]
 
 
 def _json(problems: Sequence[Problem]) -> str:

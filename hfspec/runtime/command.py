@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 GOOD, WRONG_ANSWER, USAGE, WORLD, DAMAGED = 0, 1, 2, 3, 4
 
 
-def main(folder: Path, argv: Sequence[str]) -> int:
+def main(folder: Path, argv: Sequence[str], *, trusted: bool = True) -> int:
     """Answer what ``argv`` asks of the artifact in ``folder``, as JSON on standard output and nothing else there: one
     line, or one for each piece of a streamed answer or each row of --jsonl, as it comes.
 
     Returns the exit code: 0 good, 1 an answer that the signature does not allow, 2 bad input, params or usage, 3 the
-    world failed, 4 the artifact is damaged. An error is one line on standard error.
+    world failed, 4 the artifact is damaged. An error is one line on standard error. ``trusted``: whether the artifact's
+    code may run without --trust-remote-code, as for the artifact's own predictor.py, which is such code itself.
     """
     parser = _parser()
     try:
@@ -34,6 +35,7 @@ def main(folder: Path, argv: Sequence[str]) -> int:
     try:
         out = _opened(sys.stdout, "output")
         with contextlib.redirect_stdout(sys.stderr):
+            arguments.trust_remote_code |= trusted
             for line in _lines(folder, arguments):
                 if not _write(out, line):
                     break
@@ -78,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
         help="where the weights are that the artifact refers to, as model=FOLDER",
     )
     parser.add_argument("--no-verify", action="store_true", help="do not check the files against the manifest first")
+    parser.add_argument(
+        "--trust-remote-code", action="store_true", help="run the reviewed Python files that came with the checkpoint"
+    )
     return parser
 
 
@@ -96,6 +101,7 @@ def _lines(folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
         verify=not arguments.no_verify,
         expect_fingerprint=arguments.expect_fingerprint,
         sources=given_sources(arguments.source),
+        trust_remote_code=arguments.trust_remote_code,
     )
     if arguments.check:
         from hfspec.runtime.examples import check_lines

@@ -73,7 +73,7 @@ def apart(difference: Difference, tolerance: float) -> str:
     return f"{difference.found} (difference {difference.size:.2g}, tolerance {tolerance:g})"
 
 
-def check_examples(folder: Path, manifest: Manifest) -> None:
+def check_examples(folder: Path, manifest: Manifest, *, trust_remote_code: bool = False) -> None:
     """Answer every example of the artifact in ``folder``.
 
     Raises VerificationError, naming each that fails and where; UsageError when there is none; what load raises.
@@ -85,7 +85,7 @@ def check_examples(folder: Path, manifest: Manifest) -> None:
             f"{folder} has neither golden examples nor an input example, so there is nothing to run; its bytes are as"
             " they were compiled. Give the spec `golden`, or verify without running."
         )
-    found = list(faults(load(folder), folder))
+    found = list(faults(load(folder, trust_remote_code=trust_remote_code), folder))
     if found:
         listed = "\n".join(f"  {text}" for fault in found for text in str(fault).splitlines())
         raise VerificationError(f"{folder} does not answer its own examples as it should:\n{listed}")

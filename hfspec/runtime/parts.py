@@ -68,11 +68,15 @@ def _component(place: Place, name: str, source: Path, settings: Mapping[str, Any
         place.loaded[name] = getattr(whole, name)
         return place.loaded[name]
     source = own / name if (own / name).is_dir() else source
-    options = thaw(place.manifest.deployment.options.get(name, {}))
+    options = {**settings, **thaw(place.manifest.deployment.options.get(name, {}))}
+    reviewed = place.code.get(name)
     with quiet(), _reading(source, name.replace("_", " ")):
-        place.loaded[name] = getattr(transformers, AUTO_COMPONENTS[name]).from_pretrained(
-            str(source), local_files_only=True, trust_remote_code=False, **{**settings, **options}
-        )
+        if reviewed is not None:
+            place.loaded[name] = reviewed.from_pretrained(str(source), local_files_only=True, **options)
+        else:
+            place.loaded[name] = getattr(transformers, AUTO_COMPONENTS[name]).from_pretrained(
+                str(source), local_files_only=True, trust_remote_code=False, **options
+            )
     return place.loaded[name]
 
 
@@ -83,6 +87,8 @@ def model(place: Place, model_class: Any, folder: Path | None = None, **settings
     """
     source = folder or place.model
     brought = adapter.brought(place)
+    if "model" in place.code:
+        settings["config"] = config(place, source)
     with quiet(), _reading(source, "model"):
         loaded, report = model_class.from_pretrained(
             str(source),
@@ -97,6 +103,22 @@ def model(place: Place, model_class: Any, folder: Path | None = None, **settings
     with quiet():
         place.loaded["model"] = adapter.applied(place, loaded.eval().to(place.device))
     return place.loaded["model"]
+
+
+def config(place: Place, source: Path) -> Any:
+    """The config in ``source``; raises StorageError when it cannot be read."""
+    import transformers
+
+    with quiet(), _reading(source, "config"):
+        if "config" in place.code:
+            return place.code["config"].from_pretrained(str(source), local_files_only=True)
+        return transformers.AutoConfig.from_pretrained(str(source), local_files_only=True, trust_remote_code=False)
+
+
+def model_class(place: Place) -> Any:
+    """The class that runs the model: reviewed code, else the library's own."""
+    reviewed = place.code.get("model")
+    return library_class(place.manifest.deployment.model_class) if reviewed is None else reviewed
 
 
 def library_class(name: str) -> Any:

@@ -7,6 +7,7 @@ The compiler refuses them too. This is for artifacts that something else made.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
@@ -27,10 +28,14 @@ IMPLEMENTATION_KEYS = (
     "_experts_implementation_internal",
 )
 FLASH = "flash_attention"
+PARTS = ("model/", "components/")
 OTHER_WEIGHTS = "transformers_weights"
 ADAPTER = adapter_config.CONFIG
 PICKLES = (".bin", ".pkl", ".pickle", ".pt", ".pth")
 MODULES = "modules.json"
+EXECUTABLE = (".py", ".pyc", ".pyd", ".pyi", ".pyo", ".so", ".dll", ".dylib")
+CLASS_PLACE = re.compile(r"((?:model|components/\w+)/(?:[\w.-]+/)*[A-Za-z_]\w*\.py):[A-Za-z_]\w*")
+CLASS_PARTS = frozenset({"config", "model", "tokenizer", "feature_extractor", "image_processor", "processor"})
 INDEX = ".safetensors.index.json"
 # Options of a component that say where and how it is loaded, which is not theirs to say.
 LOADING_OPTIONS = frozenset(
@@ -44,10 +49,10 @@ LOADING_OPTIONS = frozenset(
 
 def check_trust(root: Path, manifest: Manifest) -> None:
     """Raises VerificationError, naming each file and what is in it, when the artifact holds any of this."""
-    faults = [*_deployment_faults(manifest), *_adapters(manifest)]
+    faults = [*_deployment_faults(manifest), *_adapters(manifest), *_code_faults(manifest)]
     for record in manifest.files:
         name = PurePosixPath(record.path).name
-        if record.path.startswith(("adapter/", "model/", "components/")) and name.endswith(".json"):
+        if record.path.startswith(("adapter/", *PARTS)) and name.endswith(".json"):
             faults += [(record.path, fault) for fault in _file_faults(name, root / record.path)]
     if faults:
         listed = "\n".join(f"  {path}: {fault}" for path, fault in faults)
@@ -73,6 +78,19 @@ def _may_be_run(name: str) -> bool:
     found = getattr(transformers, name, None)
     is_model = isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)
     return name.isidentifier() and (found is None or is_model)
+
+
+def _code_faults(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """Classes of reviewed code that are none, and files of code that no class accounts for."""
+    paths = {record.path for record in manifest.files}
+    for part, place in manifest.code.items():
+        named = CLASS_PLACE.fullmatch(place) if isinstance(place, str) else None
+        if part not in CLASS_PARTS or named is None or named.group(1) not in paths:
+            yield "artifact.json", f"{place!r} as the code of its {part}, which names no class in a file of it"
+    for path in sorted(paths):
+        is_reviewed = bool(manifest.code) and path.endswith(".py")
+        if path.startswith(PARTS) and path.lower().endswith(EXECUTABLE) and not is_reviewed:
+            yield path, "a file of code, which the spec that it was compiled from does not list as reviewed"
 
 
 def _adapters(manifest: Manifest) -> Iterator[tuple[str, str]]:

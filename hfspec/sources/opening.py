@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,11 @@ COMPONENTS = "components/"
 ADAPTER = "adapter"
 
 
-def open_source(source: Source, role: str, library: str, base: Path, progress: Progress) -> tuple[SourcePin, Reader]:
-    """The source, pinned, and its reader. ``base``: the folder that a relative ``path`` starts from.
+def open_source(
+    source: Source, role: str, library: str, base: Path, progress: Progress, *, reviewed: Collection[str] = ()
+) -> tuple[SourcePin, Reader]:
+    """The source, pinned, and its reader. ``base``: the folder that a relative ``path`` starts from. ``reviewed``: the
+    paths of the files of code that are chosen beside those of the role, where the source has them.
 
     ``role`` decides what is chosen: ``components/tokenizer`` takes tokenizer files only, ``adapter`` an adapter's.
     Raises SourceError.
@@ -37,6 +41,7 @@ def open_source(source: Source, role: str, library: str, base: Path, progress: P
     else:
         folders = _module_folders(opened, names, location) if library == "sentence-transformers" else ("",)
         chosen = selection.select_model(names, location, folders)
+    chosen = selection.with_code(chosen, reviewed if role != ADAPTER else ())
     wanted = set(chosen.needed)
     pin = SourcePin(
         role=role,

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from hfspec.errors import SourceError
 
 CONFIG = "config.json"
+CODE = ".py"
 TOKENIZER = re.compile(
     r"tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json|vocab\.(txt|json|bpe)|"
     r"merges\.txt|bpe\.codes|tekken\.json|chat_template\.(jinja|json)|additional_chat_templates/[^/]+\.jinja|"
@@ -120,6 +121,13 @@ def select_adapter(names: Collection[str], where: str) -> Selection:
         tuple(sorted(needed)),
         tuple((name, OWN_TOKENIZER if TOKENIZER.fullmatch(name) else reason) for name, reason in skipped),
     )
+
+
+def with_code(chosen: Selection, reviewed: Collection[str]) -> Selection:
+    """The selection with those files of Python code that somebody has reviewed."""
+    code = {path for path, _ in chosen.skipped if path in reviewed and path.endswith(CODE)}
+    skipped = tuple((path, why) for path, why in chosen.skipped if path not in code)
+    return Selection(tuple(sorted({*chosen.needed, *code})), skipped)
 
 
 def _is_at_top(name: str) -> bool:

@@ -59,6 +59,7 @@ def _manifest(plan: Plan, files: Sequence[FileRecord]) -> Manifest:
         made_by=FrozenDict({"hfspec": hfspec.__version__}),
         metadata=plan.metadata,
         pointers=plan.pointers,
+        code=plan.code,
     )
 
 

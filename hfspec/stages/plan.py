@@ -66,7 +66,13 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
     document = FrozenDict(_resolved_document(spec, name, resolved))
     licence_step, licence_note = licence(model)
     papers = (card(model, name), licence_step)
-    steps = (*_model_steps(spec, model, found), *_adapter_steps(found), *_component_steps(own), *papers)
+    steps = (
+        *_model_steps(spec, model, found),
+        *_adapter_steps(found),
+        *_component_steps(own),
+        *found.code.files,
+        *papers,
+    )
     takes = signature(spec, task, answer_array(model, spec, task, found.dimension))
     sources = [SourceFiles(tree, pin, resolved.readers[pin.role]) for pin in resolved.pins.sources]
     problems = (
@@ -112,6 +118,7 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
         notes=tuple(filter(None, notes)),
         pointers=pointers(model, found.groups, steps) if by_reference else (),
         merging=found.merging,
+        code=found.code.classes,
     )
 
 

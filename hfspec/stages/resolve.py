@@ -33,10 +33,13 @@ def resolve(spec: Spec, tree: Tree, progress: Progress, pinned: Commits = UNPINN
     pins: list[SourcePin] = []
     readers: dict[str, Reader] = {}
     failures: list[str] = []
+    reviewed = [file.path for file in spec.trust_remote_code]
     for role, source in _sources(spec):
         key: KeyPath = tuple(role.split("/"))
         try:
-            pin, readers[role] = open_source(_at(source, pinned), role, _layout(spec), _base(tree, key), progress)
+            pin, readers[role] = open_source(
+                _at(source, pinned), role, _layout(spec), _base(tree, key), progress, reviewed=reviewed
+            )
             pins.append(replace(pin, revision=source.revision))
         except SourceError as error:
             failures.append(f"{tree.origin((*key, _place(source)))}: {dotted(key)}: {error}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.checkpoints import (
     chatters,
     classifiers,
+    coded,
     cross_encoders,
     defects,
     embedders,
@@ -27,6 +28,7 @@ from tests.checkpoints import (
 
 MAKERS: dict[str, Callable[[Path], None]] = {
     **classifiers.MAKERS,
+    **coded.MAKERS,
     **cross_encoders.MAKERS,
     **sparse_encoders.MAKERS,
     **generators.MAKERS,

@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import pickle
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import hfspec
-from hfspec.ir.artifact import FileRecord, Manifest
 from hfspec.ir.frozen import FrozenDict
 from tests.compile.conftest import write_spec
+from tests.hostile.sealing import sealed
 
 PLANTED = "import pathlib\npathlib.Path({canary!r}).touch()\nfrom transformers import BertConfig as C, BertModel as M\n"
 JINJA = "{{{{ cycler.__init__.__globals__.os.system('touch {canary}') }}}}"
-
-
-def sealed(folder: Path, change: Callable[[Manifest], Manifest] = lambda manifest: manifest) -> Path:
-    """The artifact with a manifest that vouches for whatever lies in it now."""
-    manifest = Manifest.from_bytes((folder / "artifact.json").read_bytes())
-    records = []
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.name != "artifact.json":
-            content = path.read_bytes()
-            name = path.relative_to(folder).as_posix()
-            records.append(FileRecord(name, len(content), hashlib.sha256(content).hexdigest()))
-    files = tuple(sorted(records, key=lambda record: record.path))
-    (folder / "artifact.json").write_bytes(change(replace(manifest, files=files)).to_bytes())
-    hfspec.verify(folder)
-    return folder
 
 
 def edited(path: Path, **keys: object) -> None:
@@ -108,7 +91,6 @@ def test_modules_that_are_foreign_code_or_lie_outside(module, copied, canary):
     folder = copied("minilm-like")
     modules = json.loads((folder / "model/modules.json").read_text())
     (folder / "model/modules.json").write_text(json.dumps([*modules, {"idx": 9, "name": "9", **module}]))
-    (folder / "model/planted.py").write_text(PLANTED.format(canary=str(canary)))
     refused(sealed(folder), "model/modules.json", fault="module")
 
 
@@ -119,12 +101,11 @@ def test_shards_that_lie_outside(artifact):
     refused(sealed(artifact), "model/model.safetensors.index.json", fault="outside")
 
 
-def test_code_that_the_library_would_run_if_it_were_trusted(artifact, canary):
+def test_code_that_nobody_has_listed(artifact, canary):
     (artifact / "model/planted.py").write_text(PLANTED.format(canary=str(canary)))
     classes = {"AutoConfig": "planted.C", "AutoModel": "planted.M", "AutoModelForSequenceClassification": "planted.M"}
     edited(artifact / "model/config.json", auto_map=classes)
-    edited(artifact / "model/tokenizer_config.json", auto_map={"AutoTokenizer": ["planted.C", "planted.C"]})
-    assert len(hfspec.load(sealed(artifact)).predict("a fine film")) == 1
+    refused(sealed(artifact), "model/planted.py", fault="not list as reviewed")
 
 
 def test_a_chat_template_that_leaves_its_sandbox(copied, canary):

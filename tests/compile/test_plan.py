@@ -129,7 +129,7 @@ def test_every_problem_at_once(own_copy, tmp_path):
     [
         ({"model_type": None}, "no model_type"),
         ({"model_type": "from-the-future"}, "does not know the model_type"),
-        ({"model_type": "mine", "auto_map": {"AutoConfig": "mine.Config"}}, "its own Python code"),
+        ({"model_type": "mine", "auto_map": {"AutoConfig": "mine.Config"}}, "names no class of its own code"),
         ({"_attn_implementation": "someone/kernel"}, "downloads a kernel"),
         ({"nested": {"attn_implementation": {"text": "someone/kernel@main"}}}, "downloads a kernel"),
         ({"dim": "wide"}, "refuses config.json"),

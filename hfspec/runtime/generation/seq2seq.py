@@ -49,7 +49,7 @@ class Seq2Seq(Family):
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         self.words = parts.tokenizer(place)
-        model = parts.model(place, parts.library_class(place.manifest.deployment.model_class))
+        model = parts.model(place, parts.model_class(place))
         self.model, self.base = generation.apart(model)
         self.device = place.device
         self.limit = parts.longest(self.model, self.words)

@@ -36,7 +36,7 @@ class AudioClassification(Family):
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self.model = parts.model(place, parts.library_class(place.manifest.deployment.model_class))
+        self.model = parts.model(place, parts.model_class(place))
         self.features = SoundFeatures(place, self.model)
         self.device = place.device
 

@@ -36,7 +36,7 @@ class ImageClassification(Family):
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self.model = parts.model(place, parts.library_class(place.manifest.deployment.model_class))
+        self.model = parts.model(place, parts.model_class(place))
         self.processor = parts.component(place, "image_processor", backend="pil")
         self.device = place.device
 

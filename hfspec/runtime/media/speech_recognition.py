@@ -26,7 +26,7 @@ class SpeechRecognition(Family):
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        model = parts.model(place, parts.library_class(place.manifest.deployment.model_class))
+        model = parts.model(place, parts.model_class(place))
         self.features = SoundFeatures(place, model)
         self.recognizer = _recognizer(model, self.features, parts.tokenizer(place), place.device)
 

@@ -60,7 +60,7 @@ class TableQuestionAnswering(Family):
         self.words = parts.tokenizer(place)
         if not hasattr(self.words, "max_row_id"):
             raise UsageError(f"{type(self.words).__name__} cannot read tables; the model needs a TapasTokenizer.")
-        self.model = parts.model(place, parts.library_class(place.manifest.deployment.model_class))
+        self.model = parts.model(place, parts.model_class(place))
         self.device = place.device
         self.limit = parts.longest(self.model, self.words)
         sizes = self.model.config.type_vocab_sizes

@@ -18,6 +18,7 @@ from hfspec.ir.dtypes import DTYPES
 from hfspec.ir.frozen import thaw
 from hfspec.ir.safetensors_header import header_length, parse_header
 from hfspec.runtime import adapter_config
+from hfspec.runtime.remote_code import code_files
 from hfspec.runtime.sentences import sentence_modules
 from hfspec.runtime.sentences.prompts import Prompts
 from hfspec.runtime.sentences.sentence_modules import Module
@@ -55,9 +56,11 @@ def embedding_space(
     words = folder / "components" / "tokenizer"
     places = [module.folder for module in modules] or [model]
     adapter = folder / adapter_config.FOLDER
+    code = {record.path: record.sha256 for record in code_files(manifest)}
     return digest_of(
         {
             **({"adapter": _adapter(adapter)} if adapter.is_dir() else {}),
+            **({"code": code} if code else {}),
             "config": _plain(_json(transformer / "config.json")),
             "modules": [[module.kind, _settings(module)] for module in modules],
             "prompts": Prompts(sentence_modules.settings(model)).by_name,

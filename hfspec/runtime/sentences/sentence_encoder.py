@@ -40,13 +40,10 @@ class Encoder(Protocol):
 
 def encoder(place: Place) -> Encoder:
     """The fastest encoder that knows every module of the checkpoint."""
-    from transformers import AutoConfig
-
     known = read(place.model, causal=False)
     if known is None:
         return LibraryEncoder(place)
-    with parts.quiet():
-        config = AutoConfig.from_pretrained(str(known.transformer), local_files_only=True, trust_remote_code=False)
+    config = parts.config(place, known.transformer)
     architecture = (getattr(config, "architectures", None) or [""])[0]
     if config.is_encoder_decoder or (known.transformer / "adapter_config.json").is_file():
         return LibraryEncoder(place)
@@ -60,9 +57,17 @@ def read_texts(words: Any, texts: Sequence[str], takes: Collection[str]) -> list
         return []
     read_by_model = words(list(texts), truncation=True, padding=False, verbose=False)
     names = [name for name in read_by_model if name in takes]
-    cut = [bool(encoding.overflowing) for encoding in read_by_model.encodings]
+    cut = _cut(words, texts, read_by_model)
     rows = [{name: list(read_by_model[name][place]) for name in names} for place in range(len(texts))]
     return [Text(text, row, len(row["input_ids"]), mine) for text, row, mine in zip(texts, rows, cut, strict=True)]
+
+
+def _cut(words: Any, texts: Sequence[str], read: Any) -> list[bool]:
+    """Whether each text had more tokens than were read; a tokenizer written in Python has to read it again whole."""
+    if read.encodings is not None:
+        return [bool(encoding.overflowing) for encoding in read.encodings]
+    whole = words(list(texts), truncation=False, padding=False, verbose=False)
+    return [len(all_) > len(some) for all_, some in zip(whole["input_ids"], read["input_ids"], strict=True)]
 
 
 class NativeEncoder:
@@ -72,7 +77,7 @@ class NativeEncoder:
         import inspect
 
         self.device = place.device
-        model_class = _model_class(place.manifest.deployment.model_class)
+        model_class = _model_class(place)
         unused = {"add_pooling_layer": False} if _has_pooler(model_class) else {}
         self.model = parts.model(place, model_class, checkpoint.transformer, **unused)
         if hasattr(self.model.config, "use_cache"):
@@ -144,11 +149,12 @@ class LibraryEncoder:
         return torch.from_numpy(made).float()
 
 
-def _model_class(name: str) -> Any:
+def _model_class(place: Place) -> Any:
     """The class that the plan chose, or the library's own choice where the plan names a class of another library."""
     import transformers
 
-    return parts.library_class(name) if hasattr(transformers, name) else transformers.AutoModel
+    is_known = "model" in place.code or hasattr(transformers, place.manifest.deployment.model_class)
+    return parts.model_class(place) if is_known else transformers.AutoModel
 
 
 def _has_pooler(model_class: Any) -> bool:

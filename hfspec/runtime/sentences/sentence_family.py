@@ -21,6 +21,7 @@ class SentenceFamily(Family):
         super().__init__(place)
         self.place = place
         self.encoder = encoder(place)
+        self.is_code = "model" in place.code  # whether padding would be seen, nobody knows
         self.stated = stated(place.model)
         self.prompts = Prompts(self.stated)
 
@@ -33,7 +34,10 @@ class SentenceFamily(Family):
     def items(self, texts: Sequence[tuple[int, str]], settings: Settings) -> list[Item[Text]]:
         """An item for each text, given with the number of the row that it belongs to."""
         made = self.encoder.prepare([text for _, text in texts], self.prompts.text(settings))
-        return [Item(number, text.tokens, text) for (number, _), text in zip(texts, made, strict=True)]
+        return [
+            Item(number, text.tokens, text, text.tokens if self.is_code else 0)
+            for (number, _), text in zip(texts, made, strict=True)
+        ]
 
     def vectors(self, batch: Sequence[Item[Text]], settings: Settings) -> Any:
         """A tensor (texts, dimensions) of float32 on the CPU, of the dimensions that are kept."""

@@ -40,7 +40,7 @@ class SparseEmbedding(Family):
         if checkpoint is None:
             raise StorageError("model/ is no sparse encoder that hfspec knows: a masked-language model, SpladePooling.")
         self.place, self.device = place, place.device
-        model_class = parts.library_class(place.manifest.deployment.model_class)
+        model_class = parts.model_class(place)
         self.model = parts.model(place, model_class, checkpoint.transformer)
         self.words = parts.tokenizer(place, checkpoint.transformer)
         fit_tokenizer(self.words, place, checkpoint, self.model)

@@ -18,7 +18,7 @@ class SequenceClassifier(Family):
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         self.words = parts.tokenizer(place)
-        self.model = parts.model(place, parts.library_class(place.manifest.deployment.model_class))
+        self.model = parts.model(place, parts.model_class(place))
         self.device = place.device
         self.limit = parts.longest(self.model, self.words)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
@@ -32,7 +32,8 @@ class SequenceClassifier(Family):
         one length, and an encoder-decoder, which reads its answer at the last end token, only those with as many.
         """
         config = self.model.config
-        if config.pad_token_id is None and (self.takes_use_cache or self.words.pad_token_id is None):
+        pads = getattr(config, "pad_token_id", None) is not None
+        if not pads and (self.takes_use_cache or self.words.pad_token_id is None):
             return list(range(len(sequences)))
         ends = [
             tokens["input_ids"].count(config.eos_token_id) if config.is_encoder_decoder else 0 for tokens in sequences

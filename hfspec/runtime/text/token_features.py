@@ -41,7 +41,7 @@ class TokenFeatures(Family):
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         self.words = parts.tokenizer(place)
-        model_class = parts.library_class(place.manifest.deployment.model_class)
+        model_class = parts.model_class(place)
         # The pooler plays no part in the hidden states, and checkpoints trained with another head lack it.
         has_pooler = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
         unused: dict[str, Any] = {"add_pooling_layer": False} if has_pooler else {}
