@@ -26,6 +26,7 @@ from hfspec.errors import StorageError
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
 LONGEST_NAME = 180
+ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
 
 
@@ -200,12 +201,16 @@ def _said(error: OSError, target: Path) -> str:
         return f"The artifact {target} does not fit on its disk ({reason}); free some space or choose another --output."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"The artifact {target} cannot be written ({reason}: {error.filename}); choose another --output."
+    if error.errno == errno.EBUSY:
+        return f"{target} is in use, as a mount point is ({reason}); choose a folder in it, or another --output."
     return f"The artifact {target} could not be written: {reason} ({error.filename})."
 
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends the block as an exception, so that it cleans up after itself as Ctrl-C does."""
+    """SIGTERM, and SIGHUP when the terminal closes, end the block as an exception, so that it cleans up after itself as
+    Ctrl-C does. What the caller has them ignore, as nohup does, stays ignored.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -213,8 +218,12 @@ def _terminable() -> Iterator[None]:
     def leave(number: int, _: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, leave)
+    before = {number: signal.getsignal(number) for number in ENDINGS}
+    heard = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    for number in heard:
+        signal.signal(number, leave)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in heard.items():
+            signal.signal(number, handler)

@@ -25,6 +25,11 @@ def check_target(target: Path) -> None:
         return
     if not target.is_dir():
         raise UsageError(f"{target} is a file and no artifact of hfspec; {REMEDY}.")
+    if os.path.ismount(target):
+        raise UsageError(
+            f"{target} is a mount point, which nothing can take the place of; choose a folder in it, such as"
+            f" --output {target / 'artifact'}."
+        )
     if _holds_current_folder(target):
         raise UsageError(
             f"{target} is the current folder or one above it, which cannot be replaced under your feet; go to another"

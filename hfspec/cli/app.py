@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from contextlib import suppress
@@ -33,6 +34,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+REMEDIES = {
+    errno.EMFILE: "raise the limit with `ulimit -n`, and run again",
+    errno.ENOSPC: "free some space, and run again",
+    errno.EACCES: "check its permissions, and who you are",
+    errno.EROFS: "choose a place that can be written to",
+}
 COMMANDS = (
     spec_commands,
     schema_commands,
@@ -68,7 +75,7 @@ def main() -> None:
     except BrokenPipeError:
         _leave("", READER_LEFT)
     except OSError as error:
-        _leave(f"hfspec: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", WORLD)
+        _leave(f"hfspec: {_said(error)}", WORLD)
     if code == INTERRUPTED:
         _leave("hfspec: interrupted; no artifact is half written", INTERRUPTED)
     sys.exit(code)
@@ -100,6 +107,12 @@ def _leave(message: str, code: int) -> NoReturn:
         # What could not be written is given up, so that Python does not fail on it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(code)
+
+
+def _said(error: OSError) -> str:
+    """Of what no stage has put into words; without a file's name it is a standard stream."""
+    remedy = REMEDIES.get(error.errno or 0, "")
+    return f"{error.strerror or error}: {error.filename or 'standard output'}{f'; {remedy}' if remedy else ''}"
 
 
 def _message(error: HfspecError) -> str:

@@ -11,7 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 
-from hfspec.errors import HfspecError, OutOfMemoryError, OutputError, UsageError, VerificationError, WorldError
+from hfspec.errors import (
+    HfspecError,
+    OutOfMemoryError,
+    OutputError,
+    StorageError,
+    UsageError,
+    VerificationError,
+    WorldError,
+)
 
 if TYPE_CHECKING:
     from hfspec.runtime.predictor import Predictor
@@ -229,11 +237,13 @@ def _opened(stream: TextIO | None, name: str) -> IO[bytes]:
 
 
 def _write(out: IO[bytes], line: str) -> bool:
-    """UTF-8 whatever the locale; False, which is no failure, when the reader has gone away."""
+    """UTF-8 whatever the locale; False, which is no failure, when the reader has gone away. Raises StorageError."""
     try:
         out.write(line.encode("utf-8") + b"\n")
         out.flush()
-    except BrokenPipeError:
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's last flush is silent
-        return False
+        if isinstance(error, BrokenPipeError):
+            return False
+        raise StorageError(f"the answer cannot be written to standard output: {error.strerror}.") from error
     return True

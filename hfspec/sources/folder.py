@@ -69,7 +69,7 @@ def open_folder(name: str, folder: Path) -> FolderSource:
     try:
         found = {path: (folder / path).stat() for path in sorted(_walk(name, folder, root))}
     except OSError as error:
-        raise SourceError(f"{name}: {error.filename} cannot be read: {error.strerror}.") from error
+        raise SourceError(f"{error.filename} cannot be read: {error.strerror}; check its permissions.") from error
     files = tuple(FilePin(path, stat.st_size) for path, stat in found.items())
     return FolderSource(name, folder, files, {path: _state(stat) for path, stat in found.items()})
 

@@ -85,7 +85,10 @@ class HubSource:
             if not self._is_sound(pointer, file):
                 pointer = self._download(file)
         except OSError as error:
-            raise StorageError(f"{pointer} cannot be written or read: {error.strerror or error}.") from error
+            raise StorageError(
+                f"{pointer} cannot be written or read: {error.strerror or error}. It lies in the hub's cache, which"
+                " HF_HUB_CACHE puts on another disk."
+            ) from error
         self._check_header(path, pointer)
         return pointer
 

@@ -16,7 +16,7 @@ from typing import Any
 
 SERVER = """
 import contextlib, json, os, resource, shutil, signal, sys, time, traceback
-import hfspec, transformers
+import hfspec, hfspec.cli.app, transformers
 
 hfspec.plan(sys.argv[1])  # warms up what is imported late
 target = ""

@@ -40,7 +40,7 @@ print(json.dumps([seen, again, held() == first, first != second, beside()]))
     assert after == [0, True, True, []]
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
 def test_asked_to_stop(name, forks, spec_for, tmp_path):
     """At any deed, those of cleaning up after the exchange included; nothing is left beside a whole artifact."""
     script = """

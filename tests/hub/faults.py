@@ -18,6 +18,7 @@ KINDS = (
     "corrupt",  # a body of the right length with wrong bytes
 )
 TRANSIENT = ("status", "drop", "cut", "reset", "truncate")
+ANY = (*TRANSIENT, "stall", "stall-body")  # all that passes; the stalls last as long as the client waits
 
 
 @dataclass
@@ -42,28 +43,39 @@ class Faults:
         self._waiting: list[Fault] = []
         self._random: random.Random | None = None
         self._one_in = 0
+        self._kinds = TRANSIENT
+        self._left: int | None = None
 
     def add(self, kind: str, pattern: str = "", **more) -> None:
         with self._lock:
             self._waiting.append(Fault(kind, pattern, **more))
 
-    def flaky(self, one_in: int, seed: int) -> None:
+    def flaky(self, one_in: int, seed: int, kinds: tuple[str, ...] = TRANSIENT) -> None:
         """From now on one request in so many fails, in a way that a client can recover from."""
         with self._lock:
-            self._random, self._one_in = random.Random(seed), one_in
+            self._random, self._one_in, self._kinds = random.Random(seed), one_in, kinds
+
+    def lose_after(self, requests: int) -> None:
+        """So many requests are answered, and then none any more."""
+        with self._lock:
+            self._left = requests
 
     def clear(self) -> None:
         with self._lock:
             self._waiting.clear()
-            self._random = None
+            self._random = self._left = None
 
     def take(self, request: str) -> Fault | None:
         """The fault that this request meets, if any."""
         with self._lock:
+            if self._left is not None:
+                self._left -= 1
+                if self._left < 0:
+                    return Fault("drop")
             for fault in self._waiting:
                 if fault.times > 0 and re.search(fault.pattern, request):
                     fault.times -= 1
                     return fault
             if self._random is not None and self._random.randrange(self._one_in) == 0:
-                return Fault(self._random.choice(TRANSIENT), status=self._random.choice((429, 500, 502, 503)))
+                return Fault(self._random.choice(self._kinds), status=self._random.choice((429, 500, 502, 503)))
             return None
