@@ -1,4 +1,5 @@
-"""Write the documentation that mirrors code: docs/spec.md, tasks.md and errors.md, and the README's table of tasks.
+"""Write what mirrors code: docs/spec.md, tasks.md and errors.md, the README's table of tasks, and the schema that the
+language checks specs by.
 
 Usage: python docs/generate.py [--check]      (--check writes nothing and fails when a file differs)
 """
@@ -13,7 +14,7 @@ from typing import Any
 from hfspec.checkpoint.codes import CODES as CHECKPOINT_CODES
 from hfspec.ir.signature import Column, Tensor
 from hfspec.language.codes import CODES as LANGUAGE_CODES
-from hfspec.language.schema import spec_schema
+from hfspec.language.schema import composed_text, spec_schema
 from hfspec.tasks import table
 from hfspec.tasks.setting import Setting
 from hfspec.tasks.task import Task
@@ -61,6 +62,7 @@ def main(arguments: list[str]) -> int:
     """0 when all is written or up to date, 1 when --check found a difference."""
     pages = {ROOT / "docs/spec.md": spec_page(), ROOT / "docs/tasks.md": tasks_page()}
     pages |= {ROOT / "docs/errors.md": errors_page(), ROOT / "README.md": readme()}
+    pages |= {ROOT / "hfspec/language/composed.schema.json": composed_text()}
     stale = [path for path, text in pages.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     if "--check" in arguments:
         for path in stale:

@@ -7,18 +7,19 @@ from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hfspec.artifact.staging import staging_folder
-from hfspec.artifact.target import check_apart
 from hfspec.errors import SpecError
-from hfspec.ir.artifact import Artifact, Manifest
-from hfspec.ir.lock import Change, Lock, Locked
-from hfspec.ir.pins import Resolved
-from hfspec.ir.plan import Plan
-from hfspec.ir.problem import Problem
 from hfspec.ir.progress import Progress, Silent
-from hfspec.ir.spec import Spec
-from hfspec.ir.tree import Tree
+
+if TYPE_CHECKING:  # each command imports what its own stages need
+    from hfspec.ir.artifact import Artifact, Manifest
+    from hfspec.ir.lock import Change, Lock, Locked
+    from hfspec.ir.pins import Resolved
+    from hfspec.ir.plan import Plan
+    from hfspec.ir.problem import Problem
+    from hfspec.ir.spec import Spec
+    from hfspec.ir.tree import Tree
 
 BUILD = "build"
 
@@ -41,6 +42,8 @@ def compile(  # noqa: A001 - it is the verb
     Raises SpecError with every problem found, SourceError, StorageError, LockError, and UsageError when ``output`` is
     something that must not be replaced. Whatever is raised, the target holds what it held before.
     """
+    from hfspec.artifact.staging import staging_folder
+    from hfspec.artifact.target import check_apart
     from hfspec.runtime.reference.places import remember
     from hfspec.runtime.verified_memory import default_memory
     from hfspec.sources.folder import FolderSource
@@ -84,6 +87,7 @@ def lock(
     branch has moved since; ``upgrade`` asks anew. Raises SpecError, SourceError, StorageError, and LockError when what
     is there is no lock.
     """
+    from hfspec.ir.lock import Locked
     from hfspec.locking.comparison import changes
     from hfspec.locking.lock_file import read_lock, write_lock
 
@@ -113,11 +117,13 @@ def check_lock(
 
 def validate(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> tuple[Problem, ...]:
     """Every problem that can be found without a source and without a model library; none for a good spec."""
+    from hfspec.stages.load import load
+    from hfspec.stages.validate import problems
+
     try:
-        load_spec(spec, overrides)
+        return problems(load(Path(spec), overrides))
     except SpecError as error:
         return error.problems
-    return ()
 
 
 def load_spec(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> Spec:

@@ -8,8 +8,9 @@ from typing import Any
 
 from hfspec.checkpoint.card import front_matter, where
 from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.ir.patterns import UNDECLARED
 from hfspec.ir.problem import KeyPath, Problem
-from hfspec.ir.spec import UNDECLARED, LicensePolicy
+from hfspec.ir.spec import LicensePolicy
 from hfspec.ir.tree import Tree
 
 OTHER = "other"

@@ -27,8 +27,9 @@ from pydantic import (
 
 from hfspec.ir.artifact import canonical
 from hfspec.ir.frozen import FrozenDict, thaw
+from hfspec.ir.patterns import END, SHA256_PATTERN
 from hfspec.ir.pins import FilePin
-from hfspec.ir.spec import END, SHA256_PATTERN, Frozen, Sha256, Text
+from hfspec.ir.spec import Frozen, Sha256, Text
 
 COMMIT_PATTERN = rf"^[0-9a-f]{{40}}{END}"
 

@@ -21,6 +21,14 @@ from pydantic import (
 )
 
 from hfspec.ir.frozen import FrozenDict, Json, freeze, thaw
+from hfspec.ir.patterns import (
+    NAME_PATTERN,
+    PACKAGE_PATTERN,
+    REPO_PATTERN,
+    REVISION_PATTERN,
+    SHA256_PATTERN,
+    SIZE_PATTERN,
+)
 
 SPEC_VERSION = 1
 
@@ -42,15 +50,6 @@ def _mapping(value: object) -> FrozenDict:
     return FrozenDict(value)
 
 
-# `$(?!\n)`: Python's `$` also matches before a last newline, ECMA's does not.
-END = r"$(?!\n)"
-NAME_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,95}}{END}"
-REPO_PATTERN = rf"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,95}}(/[A-Za-z0-9_.-]{{1,96}})?{END}"
-PACKAGE_PATTERN = rf"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*(/[A-Za-z0-9_.-]+)*{END}"
-REVISION_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9_./-]{{0,254}}{END}"
-SIZE_PATTERN = rf"^[1-9][0-9]*(\.[0-9]+)?(KB|MB|GB|KiB|MiB|GiB){END}"
-SHA256_PATTERN = rf"^[0-9a-f]{{64}}{END}"
-
 # The conversion stands last, so that it is outermost: pydantic leaves out of the schema a limit set around it.
 Dimension: TypeAlias = Annotated[int, Field(ge=-1), BeforeValidator(_integral)]
 Text: TypeAlias = Annotated[str, Field(min_length=1)]
@@ -70,7 +69,12 @@ class Frozen(BaseModel):
     """What every part of a spec is: strict, closed, immutable."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, protected_namespaces=(), regex_engine="python-re"
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        protected_namespaces=(),
+        regex_engine="python-re",
+        defer_build=True,  # at the first document: a command builds the variant that it meets and no other
     )
 
 
@@ -246,7 +250,6 @@ class Golden(Frozen):
     )
 
 
-UNDECLARED = "undeclared"
 LICENCE_LIST = Annotated[tuple[Text, ...], Strict(False)]
 
 

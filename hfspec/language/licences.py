@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
+from hfspec.ir.patterns import UNDECLARED
 from hfspec.ir.problem import KeyPath, Problem
-from hfspec.ir.spec import UNDECLARED
 from hfspec.ir.tree import Tree
 
 # https://huggingface.co/docs/hub/repositories-licenses, the column "License identifier". The hub adds to it, and cards

@@ -11,10 +11,11 @@ from difflib import get_close_matches
 from pathlib import PurePath
 from typing import Any
 
-from hfspec.ir import spec as models
+from hfspec.ir.patterns import NAME_PATTERN
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.tree import Tree
 from hfspec.language import examples, licences, params
+from hfspec.language.composed import component_names
 from hfspec.language.provenance import MISSING
 from hfspec.tasks import table
 from hfspec.tasks.prompt_template import prompt_template
@@ -62,14 +63,14 @@ def _task_problems(tree: Tree, task: Task | None) -> Iterator[Problem]:
     library, name = tree.value.get("library"), tree.value.get("task")
     if task is not None or not isinstance(name, str) or not name or not isinstance(library, str):
         return
-    if library not in models.VARIANTS:
+    if library not in table.LIBRARIES:
         return
     path, origin = ("task",), tree.origin(("task",))
     if table.is_planned(library, name):
         message = f"The task {name} is not supported yet with the library {library}."
         yield Problem("not-supported-yet", message, origin, path, expected=_one_of(table.names(library)), found=name)
         return
-    elsewhere = [other for other in models.VARIANTS if other != library and table.find(other, name)]
+    elsewhere = [other for other in table.LIBRARIES if other != library and table.find(other, name)]
     remedy = f"It is a task of the library {elsewhere[0]}." if elsewhere else ""
     close = get_close_matches(name, [*table.names(library), *table.NOT_YET.get(library, ())], n=1)
     yield Problem(
@@ -92,7 +93,7 @@ def _components(tree: Tree, task: Task | None) -> Iterator[Problem]:
     components = tree.value.get("components")
     if task is None or not isinstance(components, Mapping):
         return
-    given = [name for name in components if name in models.Components.model_fields and components[name] is not None]
+    given = [name for name in components if name in component_names() and components[name] is not None]
     yield from _reserved(tree, components, given)
     for name in given:
         if name not in task.replaceable:
@@ -129,7 +130,7 @@ def _reserved(tree: Tree, components: Mapping[str, Any], given: list[str]) -> It
 
 def _names(tree: Tree) -> Iterator[Problem]:
     stem = PurePath(tree.file).stem
-    if tree.value.get("name") is None and not re.fullmatch(models.NAME_PATTERN, stem):
+    if tree.value.get("name") is None and not re.fullmatch(NAME_PATTERN, stem):
         message = f"The file's name {stem!r} cannot be the deployment's name."
         remedy = "Write `name:` with letters, digits, dots, dashes and underscores."
         yield Problem("missing-key", message, tree.origin(()), ("name",), found=stem, remedy=remedy)

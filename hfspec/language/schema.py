@@ -45,6 +45,11 @@ def composed_schema() -> dict[str, Any]:
     return {**_HEAD, **_whole(), "$defs": _definitions(layered=False)}
 
 
+def composed_text() -> str:
+    """The content of hfspec/language/composed.schema.json, which the shape of a spec is checked by."""
+    return json.dumps(composed_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
 def _whole() -> dict[str, Any]:
     return {"required": ["library"], "properties": {"library": _libraries()}, "allOf": list(_variants())}
 

@@ -8,12 +8,12 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
-from hfspec.ir import spec as models
 from hfspec.ir.frozen import thaw
+from hfspec.ir.patterns import END
 from hfspec.ir.problem import KeyPath, Origin, Problem, dotted
 from hfspec.ir.tree import Tree
+from hfspec.language import composed
 from hfspec.language.provenance import MISSING
-from hfspec.language.schema import composed_schema
 from hfspec.tasks import table
 
 ARTICLES = {
@@ -48,7 +48,7 @@ def _is_said_better(error: Any) -> bool:
 def _validator() -> Any:
     from jsonschema import Draft202012Validator
 
-    return Draft202012Validator(composed_schema())
+    return Draft202012Validator(composed.schema())
 
 
 def _translate(error: Any, tree: Tree) -> Iterator[Problem]:
@@ -114,7 +114,7 @@ def _missing(tree: Tree, path: KeyPath, key: str, error: Any) -> Problem:
             (*path, "revision"),
             remedy="Give `repo`, or remove `revision`.",
         )
-    expected = ", ".join(composed_schema()["properties"]["library"]["enum"]) if key == "library" else ""
+    expected = ", ".join(composed.schema()["properties"]["library"]["enum"]) if key == "library" else ""
     return Problem(
         "missing-key",
         f"The key `{key}` is missing.",
@@ -227,7 +227,7 @@ def _expected(error: Any) -> str:
     if error.validator == "pattern":
         if "examples" in schema:
             return "a text such as " + " or ".join(_plain(item) for item in schema["examples"])
-        return f"a text of the form {schema['pattern'].removesuffix(models.END).removeprefix('^')}"
+        return f"a text of the form {schema['pattern'].removesuffix(END).removeprefix('^')}"
     if error.validator in ("minLength", "minItems", "minProperties"):
         return "at least one item" if error.validator == "minItems" else "a text that is not empty"
     words = " or ".join(ARTICLES[name] for name in _types(error))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hfspec.ir.artifact import Manifest
 from hfspec.ir.signature import Column, Tensor
@@ -15,9 +15,11 @@ from hfspec.runtime import adapter
 from hfspec.runtime.batching import Item
 from hfspec.runtime.integrity import Verified
 from hfspec.runtime.prompt import prompt_text
-from hfspec.runtime.reference.gathering import Gathered
 from hfspec.runtime.settings import Settings
 from hfspec.tasks.task import Task
+
+if TYPE_CHECKING:
+    from hfspec.runtime.reference.gathering import Gathered
 
 STANDARD, FULL = FORMS = ("standard", "full")
 

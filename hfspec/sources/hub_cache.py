@@ -15,8 +15,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub.utils import WeakFileLock
-
 COMMIT = re.compile(r"[0-9a-f]{40}")
 CHUNK = 1 << 20
 
@@ -61,6 +59,8 @@ class RepoCache:
 
     def lock(self, etag: str) -> AbstractContextManager[object]:
         """Held by one process at a time, the same lock that the client takes to download this blob."""
+        from huggingface_hub.utils import WeakFileLock
+
         file = self.root / ".locks" / self.folder.name / f"{etag}.lock"
         file.parent.mkdir(parents=True, exist_ok=True)
         lock: AbstractContextManager[object] = WeakFileLock(file)

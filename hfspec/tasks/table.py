@@ -36,6 +36,7 @@ TASKS = MappingProxyType(
         ("sentence-transformers", "text-ranking"): "hfspec.tasks.text_ranking:TASK",
     }
 )
+LIBRARIES = tuple(dict.fromkeys(library for library, _ in TASKS))
 ALIASES = MappingProxyType(
     {
         ("transformers", "sentiment-analysis"): "text-classification",

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, currently_in_test_context, given, note, settings
 from jsonschema import Draft202012Validator
 
+from hfspec.language import composed
 from hfspec.language.model import parse_document, parse_layered
 from hfspec.language.schema import composed_schema, schema_text, spec_schema
 from hfspec.tasks import table
@@ -171,3 +172,7 @@ def test_what_checks_a_composed_spec_is_the_published_schema_without_its_layers(
     assert {key: composed[key] for key in published["else"]} == published["else"]
     assert composed["$defs"].items() <= published["$defs"].items()
     assert not [name for name in composed["$defs"] if name.startswith("Layered")]
+
+
+def test_the_schema_that_specs_are_checked_by_is_the_one_that_the_models_give():
+    assert composed.schema() == composed_schema(), "run `make docs` and commit the result"

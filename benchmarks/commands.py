@@ -1,0 +1,156 @@
+"""Rows whose contenders are whole processes: compiling, starting, validating; and those that watch memory."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Any
+
+from benchmarks.material import SIZES
+from benchmarks.measuring import Contender, Measured
+from benchmarks.rows import Found, Row, Target, at_most, times
+
+DOING = "benchmarks.contenders.commands"
+SMALL, MIDDLE, LARGE = "llama-40mb", "llama-500mb", "llama-4gb"
+
+
+def rows(*, quick: bool) -> list[Row]:
+    """All of them; the quick run compiles no 4 GB."""
+    rounds = 3 if quick else 5
+    return [
+        _compiling(MIDDLE if quick else LARGE, 2 if quick else 3),
+        _cold_start("classification", rounds),
+        _cold_start("embeddings", rounds),
+        _validating(rounds),
+        _overhead(rounds),
+        _stream(20_000 if quick else 1_000_000),
+    ]
+
+
+def _whole(name: str, function: str, **settings: Any) -> Contender:
+    return Contender(name, f"{DOING}:{function}", settings, whole=True)
+
+
+def _slope(found: Found, who: str, large: str) -> float:
+    """Seconds for each further gigabyte: what starting takes is the same for both sizes and falls away."""
+    more = (SIZES[large] - SIZES[SMALL]) / 1e9
+    return (median(found[f"{who}, {large}"].seconds) - median(found[f"{who}, {SMALL}"].seconds)) / more
+
+
+def _compiling(large: str, rounds: int) -> Row:
+    def both(name: str, function: str, **settings: Any) -> list[Contender]:
+        return [_whole(f"{name}, {size}", function, checkpoint=size, **settings) for size in (SMALL, large)]
+
+    def against(who: str) -> Any:
+        return lambda found: _slope(found, who, large) / _slope(found, "copy and hash", large)
+
+    def more_memory(who: str) -> Any:
+        return lambda found: (found[f"{who}, {large}"].peak - found[f"{who}, {SMALL}"].peak) / 1e6
+
+    ours = both("compile", "compile_spec")
+    cast = both("cast", "compile_spec", overrides=["dtype=bfloat16"])
+    others = [*both("copy and hash", "copy_and_hash"), _whole("compile gpt2", "compile_work", work="generation")]
+    saving = [_whole("MLflow's save gpt2", "save_work", work="generation")]
+    return Row(
+        "compile",
+        f"compile: {SIZES[SMALL] / 1e6:,.0f} MB and {SIZES[large] / 1e6:,.0f} MB of weights; GPT-2 small (498 MB)",
+        1,
+        (*ours, *cast, *others, *saving),
+        (
+            Target("seconds a GB against copy and hash", 1.2, against("compile"), most=True),
+            Target("cast: seconds a GB against copy and hash", 1.5, against("cast"), most=True),
+            Target("more memory for the large one", 100, more_memory("compile"), most=True, unit="MB"),
+            Target("cast: more memory for the large one", 100, more_memory("cast"), most=True, unit="MB"),
+            at_most("MLflow's save gpt2", 0.5, "compile gpt2"),
+        ),
+        rounds=rounds,
+        unit="checkpoints",
+        prepares=(("main", "benchmarks.contenders.commands:write_specs", {}),),
+        note="Copying and hashing, as compiling, ends with an fsync of each file, into a new folder. MLflow"
+        " saves a pipeline that it has to load, with pip_requirements given so that it does not load it again.",
+    )
+
+
+def _cold_start(work: str, rounds: int) -> Row:
+    library = [_whole("sentence_transformers", "start_library")] if work == "embeddings" else []
+    return Row(
+        f"cold start, {work}",
+        f"cold start to the first answer, {work}",
+        1,
+        (
+            _whole("hfspec", "start_ours", work=work),
+            _whole("MLflow", "start_incumbent", work=work),
+            _whole("bare model classes", "start_bare", work=work),
+            *library,
+        ),
+        (at_most("MLflow", 0.5), at_most("bare model classes", 1.2)),
+        rounds=rounds,
+        unit="starts",
+        prepares=(
+            ("main", "benchmarks.contenders.ours:prepare", {"work": work}),
+            ("main", "benchmarks.contenders.incumbent:prepare", {"work": work}),
+        ),
+    )
+
+
+def _validating(rounds: int) -> Row:
+    command = {"arguments": ["-m", "hfspec", "validate", "specs/minilm.yaml"]}
+    libraries = Contender("import of its libraries", "-m", {"arguments": ["build/bench/libraries.py"]}, whole=True)
+    return Row(
+        "validate",
+        "hfspec validate, one spec, whole process",
+        1,
+        (Contender("hfspec validate", "-m", command, whole=True), libraries),
+        (
+            Target("seconds", 0.6, lambda found: median(found["hfspec validate"].seconds), most=True, unit="s"),
+            Target(
+                "time against importing its own libraries",
+                1.3,
+                times("hfspec validate", "import of its libraries"),
+                most=True,
+            ),
+        ),
+        rounds=rounds * 2,
+        unit="specs",
+        prepares=(("main", f"{DOING}:list_libraries", {}),),
+        note="Its own libraries: every module that is not hfspec's and that the command has loaded when it is done.",
+    )
+
+
+def _overhead(rounds: int) -> Row:
+    return Row(
+        "overhead",
+        "predict on one short text, 50 calls in a row (DistilBERT)",
+        50,
+        (
+            Contender("hfspec", f"{DOING}:predict_one", {}),
+            Contender("model called directly", f"{DOING}:call_one", {}),
+        ),
+        (at_most("model called directly", 1.1),),
+        rounds=rounds * 2,
+        unit="calls",
+        prepares=(("main", "benchmarks.contenders.ours:prepare", {"work": "classification"}),),
+    )
+
+
+def _stream(count: int) -> Row:
+    def said(name: str) -> Any:
+        return lambda found: _said(found["predict_iter"])[name]
+
+    return Row(
+        "stream",
+        f"{count:,} rows from an iterator (a tiny model)",
+        count,
+        (_whole("predict_iter", "stream", count=count),),
+        (
+            Target("more memory at the end than after 10,000 rows", 20, said("more_mb"), most=True, unit="MB"),
+            Target("seconds to the first answer", 1, said("first_s"), most=True, unit="s"),
+        ),
+        rounds=1,
+        unit="rows",
+        prepares=(("main", "benchmarks.contenders.ours:prepare", {"work": "tiny"}),),
+    )
+
+
+def _said(measured: Measured) -> dict[str, float]:
+    assert isinstance(measured.said, dict)
+    return measured.said

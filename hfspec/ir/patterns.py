@@ -1,0 +1,15 @@
+"""The forms that texts of a spec have, as regular expressions that Python and ECMA-262 read alike."""
+
+from __future__ import annotations
+
+# `$(?!\n)`: Python's `$` also matches before a last newline, ECMA's does not.
+END = r"$(?!\n)"
+NAME_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,95}}{END}"
+REPO_PATTERN = rf"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,95}}(/[A-Za-z0-9_.-]{{1,96}})?{END}"
+PACKAGE_PATTERN = rf"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*(/[A-Za-z0-9_.-]+)*{END}"
+REVISION_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9_./-]{{0,254}}{END}"
+SIZE_PATTERN = rf"^[1-9][0-9]*(\.[0-9]+)?(KB|MB|GB|KiB|MiB|GiB){END}"
+SHA256_PATTERN = rf"^[0-9a-f]{{64}}{END}"
+
+# What a license_policy calls a source that names no licence.
+UNDECLARED = "undeclared"
