@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hfspec.ir.artifact import Manifest
 from hfspec.ir.signature import Column, Tensor
-from hfspec.runtime import adapter
+from hfspec.runtime import adapter, memory
 from hfspec.runtime.batching import Item
 from hfspec.runtime.integrity import Verified
 from hfspec.runtime.prompt import prompt_text
@@ -86,15 +86,24 @@ class Family(ABC):
 
     rows_at_once: ClassVar[int] = 256
     look_ahead: ClassVar[int] = 32
+    # What is fastest on a CPU, whose caches hold what a layer makes of so many tokens (docs/running.md).
+    cpu_tokens: ClassVar[int] = 1024
 
     def __init__(self, place: Place) -> None:
         self.task = place.task
+        self._device = place.device
         self.template = place.manifest.deployment.prompt_template
         self.alone = adapter.reads_alone(place)
 
     def prompt_text(self, row: Row) -> str:
         """What the model reads of a row whose input is a prompt: the spec's template around it, where there is one."""
         return prompt_text(self.task, self.template, row.values)
+
+    def defaults(self) -> Mapping[str, Any]:
+        """The defaults of hfspec itself that depend on the device."""
+        if self.task.setting("batch_tokens") is None:
+            return {}
+        return {"batch_tokens": memory.batch_tokens(self._device, self.cpu_tokens)}
 
     def own_settings(self) -> Mapping[str, Any]:
         """The settings that the checkpoint itself states: the lowest layer."""

@@ -8,6 +8,19 @@ import sys
 CPU_ALLOCATOR = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory")
 
 
+# Tokens that a batch of a GPU may hold for each GiB of its memory, and at most.
+TOKENS_PER_GIB, MOST_TOKENS = 1024, 16384
+
+
+def batch_tokens(device: str, on_cpu: int) -> int:
+    """How many tokens a batch holds where nobody says: on a CPU ``on_cpu``, on a GPU what its memory is for."""
+    torch = sys.modules.get("torch")
+    if torch is None or not device.startswith("cuda"):
+        return on_cpu
+    gib = torch.cuda.get_device_properties(device).total_memory / 2**30
+    return max(on_cpu, min(MOST_TOKENS, int(gib * TOKENS_PER_GIB)))
+
+
 def is_exhausted(error: BaseException) -> bool:
     """Whether an error says that there is not enough memory, on whichever device."""
     torch = sys.modules.get("torch")

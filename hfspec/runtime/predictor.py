@@ -41,7 +41,7 @@ class Predictor:
         self._tokenizing = Lock()  # a tokenizer keeps how it truncates, so that two calls at once would mix theirs
         self._outputs = checked_form(outputs)
         deployment = place.manifest.deployment
-        self._layers = fixed_layers(place.task, place.manifest, family.own_settings(), given)
+        self._layers = fixed_layers(place.task, place.manifest, family.own_settings(), given, family.defaults())
         self._columns = Columns(place.task, self.signature.inputs, deployment.prompt_template)
 
     @property

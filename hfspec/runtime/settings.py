@@ -75,12 +75,18 @@ class Settings(Mapping[str, Any]):
 
 
 def fixed_layers(
-    task: Task, manifest: Manifest, own: Mapping[str, Any], given: Mapping[str, Any]
+    task: Task,
+    manifest: Manifest,
+    own: Mapping[str, Any],
+    given: Mapping[str, Any],
+    defaults: Mapping[str, Any] | None = None,
 ) -> dict[str, Mapping[str, Any]]:
-    """The layers below those of a call. ``own``: what the checkpoint states; ``given``: model_config given to load."""
+    """The layers below those of a call. ``own``: what the checkpoint states; ``given``: model_config given to load;
+    ``defaults``: hfspec's own for this device.
+    """
     table = {setting.name: setting.default for setting in task.settings if setting.default is not None}
     return {
-        HFSPEC_DEFAULT: {**table, **manifest.deployment.defaults},
+        HFSPEC_DEFAULT: {**(defaults or {}), **table, **manifest.deployment.defaults},
         CHECKPOINT: own,
         MODEL_CONFIG: manifest.deployment.model_config,
         LOAD: given,

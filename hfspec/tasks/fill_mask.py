@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hfspec.ir.signature import Column
 from hfspec.tasks.setting import Setting
 from hfspec.tasks.task import Task
@@ -31,7 +29,7 @@ TASK = Task(
         ),
         TRUNCATION,
         # Each token's logits are as many as the vocabulary: a batch of these is 200 MB for 50,000 words.
-        replace(BATCH_TOKENS, default=1024),
+        BATCH_TOKENS,
     ),
     runner="hfspec.runtime.text.fill_mask:FillMask",
 )

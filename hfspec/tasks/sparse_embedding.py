@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hfspec.ir.signature import Column
 from hfspec.tasks import prompts
 from hfspec.tasks.setting import Setting
@@ -34,7 +32,7 @@ TASK = Task(
         prompts.PROMPT_NAME,
         prompts.PROMPT,
         # Each token's logits are as many as the vocabulary: a batch of these is 120 MB for 30,000 words.
-        replace(BATCH_TOKENS, default=1024),
+        BATCH_TOKENS,
     ),
     runner="hfspec.runtime.sentences.sparse_embedding:SparseEmbedding",
 )

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import hfspec
 from hfspec.runtime.batching import Budget, Item, run
 
 items = st.lists(st.tuples(st.integers(0, 50), st.sampled_from(["a", "b", None])), max_size=60).map(
@@ -48,3 +49,29 @@ def test_rows_of_like_length_are_put_together():
 def test_a_family_that_loses_a_row_is_found_out():
     with pytest.raises(ValueError, match="shorter"):
         run([Item(0, 1, "a"), Item(1, 1, "b")], Budget(10), lambda batch: ["one"])
+
+
+@pytest.mark.parametrize(("name", "tokens"), [("bert-sentiment", 1024), ("st-dense", 1024), ("gpt2", 4096)])
+def test_the_budget_is_what_suits_the_device_unless_the_spec_says(artifact, name, tokens):
+    assert hfspec.load(artifact(name), device="cpu").settings()["batch_tokens"] == (tokens, "hfspec default")
+    told = hfspec.load(artifact(name, model_config={"batch_tokens": 77}), device="cpu")
+    assert told.settings()["batch_tokens"] == (77, "model_config")
+
+
+def test_little_of_what_is_computed_is_padding(artifact):
+    predictor = hfspec.load(artifact("bert-sentiment"), device="cpu")
+    computed, read = [], []
+
+    def count(module, args, options):
+        computed.append(options["attention_mask"].numel())
+        read.append(int(options["attention_mask"].sum()))
+
+    texts = ["a " * (1 + number * 37 % 100) for number in range(400)]
+    predictor.predict(texts[:2])
+    hook = predictor.components()["model"].register_forward_pre_hook(count, with_kwargs=True)
+    computed.clear()
+    read.clear()
+    predictor.predict(texts)
+    hook.remove()
+    assert sum(computed) < 1.12 * sum(read)
+    assert max(computed) <= 1024

@@ -50,6 +50,8 @@ class Continuation:
 class CausalGeneration(Family):
     """A tokenizer, a model, and continuations of prompts."""
 
+    cpu_tokens = 4096  # most steps compute one token a row, whatever the row's length
+
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         self.words = parts.tokenizer(place)

@@ -46,6 +46,8 @@ class Seq2Seq(Family):
     wins here.
     """
 
+    cpu_tokens = 4096  # most steps compute one token a row, whatever the row's length
+
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         self.words = parts.tokenizer(place)
