@@ -13,6 +13,7 @@ from hfspec.ir.frozen import thaw
 from hfspec.ir.plan import Plan
 from hfspec.ir.signature import Column, Signature, Tensor
 from hfspec.runtime.examples import INPUT_EXAMPLE
+from hfspec.runtime.mlflow_model import OF_LOAD
 from hfspec.tasks import table
 
 # MLflow wants the properties of an object named.
@@ -41,14 +42,15 @@ def mlmodel(plan: Plan, files: Sequence[FileRecord]) -> dict[str, Any]:
 
 
 def _flavor(plan: Plan) -> dict[str, Any]:
-    """``config`` lists every setting, since MLflow lets a caller of load_model set only what is listed there."""
+    """``config`` lists all that load can be told: MLflow lets a caller of load_model set only what stands there."""
     task = table.find(plan.deployment.library, plan.deployment.task)
     assert task is not None
     said = thaw(plan.deployment.model_config)
+    names = sorted([*OF_LOAD, *(setting.name for setting in task.settings)])
     streams = {"predict_stream_fn": "predict_stream", "streamable": True}
     return {
         "code": "code",
-        "config": {name: said.get(name) for name in sorted(setting.name for setting in task.settings)},
+        "config": {name: said.get(name) for name in names},
         "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
         "loader_module": "hfspec.runtime.mlflow_model",
         "python_version": plan.versions["python"],

@@ -19,6 +19,7 @@ from typing import Any
 from hfspec.artifact.signing_keys import check_private, check_public
 from hfspec.errors import StorageError, UsageError, VerificationError
 from hfspec.ir.artifact import MANIFEST_NAME, Manifest
+from hfspec.runtime.integrity import LEFT_BY_OTHERS
 
 SUFFIX = ".sig"
 BUNDLE = "application/vnd.dev.sigstore.bundle"
@@ -41,7 +42,7 @@ def write_signature(folder: Path, key: Path, signature: Path, password: str | No
         from model_signing import signing
 
         opening: Any = check_private(key, password)  # the library says str, and takes bytes
-        signer = signing.Config().set_hashing_config(_everything())
+        signer = signing.Config().set_hashing_config(_everything(folder))
         signer.use_elliptic_key_signer(private_key=key, password=opening)
         try:
             with tempfile.TemporaryDirectory(dir=signature.parent, prefix=f".{signature.name}.") as place:
@@ -64,7 +65,7 @@ def check_signature(folder: Path, manifest: Manifest, key: Path, signature: Path
         content = _read_signature(signature)
         held = Path(place) / "signature"  # the bytes that are looked into below
         held.write_bytes(content)
-        checker = verifying.Config().set_hashing_config(_everything()).use_elliptic_key_verifier(public_key=key)
+        checker = verifying.Config().set_hashing_config(_everything(folder)).use_elliptic_key_verifier(public_key=key)
         try:
             checker.verify(folder, held)
             signed = _signed_files(content)
@@ -97,11 +98,12 @@ def _signed_files(content: bytes) -> set[str]:
     return {resource["name"] for resource in json.loads(payload)["predicate"]["resources"]}
 
 
-def _everything() -> Any:
-    """Files of git too: by default the library leaves them unsigned."""
+def _everything(folder: Path) -> Any:
+    """Files of git too, which the library by default leaves unsigned; not what verification lets others leave there."""
     from model_signing import hashing
 
-    return hashing.Config().set_ignored_paths(paths=(), ignore_git_paths=False)
+    left = [folder / name for name in sorted(LEFT_BY_OTHERS)]
+    return hashing.Config().set_ignored_paths(paths=left, ignore_git_paths=False)
 
 
 def _read_signature(signature: Path) -> bytes:

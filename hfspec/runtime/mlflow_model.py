@@ -16,6 +16,9 @@ from hfspec.runtime.integrity import read_manifest
 from hfspec.runtime.load import load
 from hfspec.runtime.predictor import Predictor
 
+# Arguments of load that model_config carries besides settings.
+OF_LOAD = ("device", "dtype", "outputs", "sources")
+
 
 class MlflowModel:
     """A predictor as MLflow calls it. What it refuses becomes MLflow's error of an invalid value, which its server
@@ -61,9 +64,10 @@ def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> Ml
     """The model in MLflow's folder ``path``, which is the artifact itself. MLflow runs the artifact's code/ to get
     here, so that whoever loads a model with it has consented to the artifact's reviewed code too.
 
-    ``model_config``: every setting that MLmodel lists, with what the caller of load_model says instead.
+    ``model_config``: everything that MLmodel lists, with what the caller of load_model says instead.
     """
     root = Path(path)
     recorded = thaw(read_manifest(root).deployment.model_config)
     changed = {name: value for name, value in (model_config or {}).items() if value != recorded.get(name)}
-    return MlflowModel(load(root, model_config=changed or None, trust_remote_code=True))
+    arguments = {name: changed.pop(name) for name in OF_LOAD if name in changed}
+    return MlflowModel(load(root, model_config=changed or None, trust_remote_code=True, **arguments))

@@ -8,17 +8,27 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
 
 import hfspec
+from tests.checkpoints.adapters import make_adapter
 from tests.mlflow.deployments import DEPLOYMENTS, Deployment
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow's, of its own type hints, while it is imported
     import mlflow.pyfunc
+
+# How an artifact may be saved, besides whole.
+MODES: dict[str, dict[str, Any]] = {
+    "reference": {"save_mode": "reference"},
+    "adapter": {"adapter": {}},
+    "merged": {"adapter": {"merge": True}},
+    "adapter-on-reference": {"adapter": {}, "save_mode": "reference"},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +60,30 @@ def of_task(artifact: Callable[[Deployment], Path]) -> Callable[..., Path]:
 
     def get(task: str, library: str = "transformers") -> Path:
         return artifact(next(each for each in DEPLOYMENTS if (each.task, each.library) == (task, library)))
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def of_mode(shared_folder: Path, checkpoint: Callable[[str], Path]) -> Callable[[str], Path]:
+    """``of_mode(mode)``: the folder of an artifact over text saved in that way; see MODES."""
+
+    def get(mode: str) -> Path:
+        folder = shared_folder / "mlflow" / mode
+        folder.parent.mkdir(exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                model = checkpoint("bert-sentiment")
+                spec = {"library": "transformers", "task": "text-classification", "model": {"path": str(model)}}
+                if "adapter" in MODES[mode]:
+                    place = folder.with_name(f"{mode}-adapter")
+                    spec["adapter"] = {"path": str(make_adapter("sentiment-lora", model, place))}
+                    spec["adapter"] |= MODES[mode]["adapter"]
+                file = folder.with_name(f"{mode}.yaml")
+                saved = {"save_mode": MODES[mode].get("save_mode", "full"), "input_example": ["a fine film", "a film"]}
+                file.write_text(json.dumps({"spec_version": 1, **spec, **saved}), encoding="utf-8")
+                hfspec.compile(file, output=folder, run=False)
+        return folder
 
     return get
 

@@ -11,6 +11,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 import hfspec
+from hfspec.runtime.mlflow_model import OF_LOAD
 from hfspec.tasks import table
 from tests.mlflow.deployments import DEPLOYMENTS, HELLO
 
@@ -85,9 +86,23 @@ def test_settings_given_to_load(deployment, artifact):
     assert str(expected) != str(hfspec.load(folder).predict(deployment.example))
 
 
-def test_every_setting_of_the_task_can_be_given_to_load(of_task):
+def test_all_that_load_can_be_told_is_listed(of_task):
     listed = mlflow.pyfunc.load_model(str(of_task("text-classification"))).model_config
-    assert listed == {"batch_tokens": None, "function_to_apply": None, "top_k": 1, "truncation": None}
+    settings = {"batch_tokens": None, "function_to_apply": None, "top_k": 1, "truncation": None}
+    assert listed == {**settings, **dict.fromkeys(OF_LOAD)}
+    named = {setting.name for library, name in table.TASKS for setting in table.find(library, name).settings}
+    assert named.isdisjoint(OF_LOAD)
+
+
+def test_arguments_of_load(of_task):
+    folder = of_task("text-classification")
+    given = {"dtype": "bfloat16", "outputs": "full", "device": "cpu"}
+    model = mlflow.pyfunc.load_model(str(folder), model_config=given)
+    expected = hfspec.load(folder, **given).predict("a fine film")
+    same(model.predict("a fine film"), expected)
+    assert expected != hfspec.load(folder, outputs="full").predict("a fine film")
+    with pytest.raises(hfspec.UsageError, match="dtype must be one of"):
+        mlflow.pyfunc.load_model(str(folder), model_config={"dtype": "half"})
 
 
 def test_settings_that_load_refuses(of_task):

@@ -12,6 +12,7 @@ import pytest
 
 import hfspec
 from hfspec.runtime.answers import to_json
+from tests.mlflow.conftest import MODES
 from tests.mlflow.deployments import DEPLOYMENTS
 
 # Finds hfspec nowhere but in an artifact's code/, whatever is installed here.
@@ -49,14 +50,14 @@ print(json.dumps({"answers": answers, "files": sorted(files)}))
 
 
 @pytest.fixture(scope="module")
-def carried(artifact, tmp_path_factory):
-    """What a process without hfspec answers to each deployment's example, and the files of hfspec that it imported."""
-    folders = [artifact(deployment) for deployment in DEPLOYMENTS]
+def carried(artifact, of_mode, shared_folder, tmp_path_factory):
+    """What a process without hfspec answers to each artifact's example, and the files of hfspec that it imported."""
+    folders = [*(artifact(deployment) for deployment in DEPLOYMENTS), *map(of_mode, MODES)]
     before = [hfspec.verify(folder) for folder in folders]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *map(str, folders)],
-        env={**environment, "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))},
+        env={**environment, "XDG_CACHE_HOME": str(shared_folder / "cache")},
         cwd=tmp_path_factory.mktemp("empty"),
         capture_output=True,
         text=True,
@@ -76,11 +77,15 @@ def plain(answer):
     return pytest.approx(answer, abs=1e-5) if isinstance(answer, float) else answer
 
 
-@pytest.mark.parametrize("number", range(len(DEPLOYMENTS)), ids=[deployment.name for deployment in DEPLOYMENTS])
+NAMES = [*(deployment.name for deployment in DEPLOYMENTS), *MODES]
+
+
+@pytest.mark.parametrize("number", range(len(NAMES)), ids=NAMES)
 def test_answers_alike(number, carried):
     found, folders = carried
     answer = found["answers"][number]
-    expected = to_json(hfspec.load(folders[number]).predict(DEPLOYMENTS[number].example))
+    example = json.loads((folders[number] / "input_example.json").read_text())
+    expected = to_json(hfspec.load(folders[number]).predict(example))
     if isinstance(answer, dict):
         answer = {key: value for key, value in answer.items() if key not in {"id", "created"}}
     assert answer == plain(expected)
