@@ -74,6 +74,16 @@ def test_a_signature_anywhere(artifact, keys, tmp_path, monkeypatch):
     assert hfspec.verify(".", key=public)
 
 
+def test_what_a_registry_of_mlflow_leaves_in_the_folder_is_no_part_of_it(signed, keys):
+    artifact, public = signed
+    (artifact / "registered_model_meta").write_text("model_name: film\nmodel_version: '1'\n")
+    assert hfspec.verify(artifact, key=public)
+    private, public = keys("later")
+    hfspec.sign(artifact, private)
+    (artifact / "registered_model_meta").unlink()
+    assert hfspec.verify(artifact, key=public)
+
+
 def test_other_tools_of_the_library_accept_it(signed):
     from model_signing import verifying
 
