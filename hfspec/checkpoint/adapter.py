@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -70,13 +70,13 @@ def read_adapter(files: SourceFiles, task: Task) -> Adapter:
     problems = (*_type_problems(files, kind), *_dangers(files, declared))
     if problems:
         raise SpecError(problems)
-    config = neutral(declared)
-    adapter = Adapter(files, config, declared, str(kind), False, _weights(files))
+    known = _options(str(kind))
+    adapter = Adapter(files, neutral(declared, known), declared, str(kind), False, _weights(files))
     library = _library_config(files, adapter)
-    found = Adapter(files, config, declared, str(kind), bool(library.is_prompt_learning), adapter.weights)
-    task_problems = tuple(_task_problems(found, task))
-    if task_problems:
-        raise SpecError(task_problems)
+    found = replace(adapter, is_prompt=bool(library.is_prompt_learning))
+    problems = (*_option_problems(found, known), *_task_problems(found, task))
+    if problems:
+        raise SpecError(problems)
     return found
 
 
@@ -138,6 +138,28 @@ def _dangers(files: SourceFiles, declared: Mapping[str, Any]) -> Iterator[Proble
             f"the adapter changes the base's weights by data that it does not bring"
             f" (init_lora_weights: {declared['init_lora_weights']})",
             remedy="save it with path_initial_model_for_weight_conversion, which makes a LoRA of it",
+        )
+
+
+def _options(kind: str) -> frozenset[str]:
+    """What the config of an adapter of this type can say."""
+    from peft import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    return frozenset(field.name for field in fields(PEFT_TYPE_TO_CONFIG_MAPPING[kind]))
+
+
+def _option_problems(adapter: Adapter, known: frozenset[str]) -> Iterator[Problem]:
+    """An option that is set and that the installed peft would pass over with a warning."""
+    unknown = sorted(name for name, value in adapter.declared.items() if value and name not in known)
+    if unknown:
+        from peft import __version__
+
+        made_by = adapter.declared.get("peft_version")
+        yield adapter.files.problem(
+            "broken-checkpoint",
+            f"{CONFIG} sets options that peft {__version__} does not know for an adapter of type {adapter.kind}:"
+            f" {', '.join(unknown)}",
+            remedy=f"the adapter was saved by peft {made_by}; install that, or a newer one" if made_by else "",
         )
 
 

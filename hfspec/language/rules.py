@@ -44,7 +44,6 @@ def problems(tree: Tree) -> Iterator[Problem]:
     yield from _names(tree)
     yield from _mandatory(tree, tree.value, ())
     yield from _components(tree, task)
-    yield from _adapter(tree)
     yield from _template(tree, task)
     yield from _outputs(tree)
     yield from _saving(tree)
@@ -106,16 +105,6 @@ def _components(tree: Tree, task: Task | None) -> Iterator[Problem]:
         path = ("components", PROCESSOR)
         message = f"The processor brings its own {' and '.join(parts).replace('_', ' ')}, given here as well."
         remedy = f"Keep `{PROCESSOR}`, or give {' and '.join(f'`{name}`' for name in task.components)} instead."
-        yield Problem("conflict", message, tree.origin(path), path, remedy=remedy)
-
-
-def _adapter(tree: Tree) -> Iterator[Problem]:
-    adapter = tree.value.get("adapter")
-    merges = isinstance(adapter, Mapping) and adapter.get("merge") is True
-    if merges and tree.value.get("save_mode") == "reference":
-        path: KeyPath = ("adapter", "merge")
-        message = "Merged weights are new weights, which no reference to the model's source can stand for."
-        remedy = "Keep `merge: true` with `save_mode: full`, or the reference with `merge: false`."
         yield Problem("conflict", message, tree.origin(path), path, remedy=remedy)
 
 

@@ -4,7 +4,7 @@ import, which kinds of adapter there are that need more than their own folder.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -37,9 +37,11 @@ NEED_MORE = MappingProxyType(
 )
 
 
-def neutral(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config without what leads elsewhere; peft loads the same adapter from it."""
-    changed = dict(config)
+def neutral(config: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """The config with the options that are ``known`` to peft, without what leads elsewhere; peft loads the same adapter
+    from it.
+    """
+    changed = {key: value for key, value in config.items() if key in known}
     changed.update({key: None for key in ELSEWHERE if key in changed})
     changed.update({key: {} if key == "loftq_config" else None for key in BEGINNINGS if key in changed})
     if changed.get("prompt_tuning_init") == TOKENIZED_INIT:

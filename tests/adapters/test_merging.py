@@ -22,6 +22,7 @@ TASKS = {
     "sentiment-lora": "text-classification",
     "topics-lora": "text-classification",
     "ctc-lora": "automatic-speech-recognition",
+    "vit-lora": "image-classification",
 }
 MERGE = {"merge": True}
 

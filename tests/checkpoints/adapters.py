@@ -155,6 +155,7 @@ ADAPTERS: dict[str, tuple[str, str, Callable[[], Any], dict[str, Any]]] = {
         {},
     ),
     "mlm-lora": ("roberta-mlm", "RobertaForMaskedLM", lambda: _lora(None, target_modules=["query", "value"]), {}),
+    "mlm-tied-lora": ("roberta-mlm", "RobertaForMaskedLM", lambda: _lora(None, target_modules=["word_embeddings"]), {}),
     "features-lora": (
         "minilm-like",
         "BertModel",
@@ -168,7 +169,7 @@ ADAPTERS: dict[str, tuple[str, str, Callable[[], Any], dict[str, Any]]] = {
         {},
     ),
     "ctc-lora": ("wav2vec2-ctc", "Wav2Vec2ForCTC", lambda: _lora(None, target_modules=["q_proj", "v_proj"]), {}),
-    "vit-lora": ("vit", "ViTForImageClassification", lambda: _lora(None, target_modules=["query", "value"]), {}),
+    "vit-lora": ("vit", "ViTForImageClassification", lambda: _lora(None, target_modules="all-linear"), {}),
 }
 EIGHT: dict[str, Any] = {"num_virtual_tokens": 8}
 PROJECTIONS: dict[str, Any] = {"r": 4, "target_modules": ["q_proj", "o_proj", "up_proj"]}
