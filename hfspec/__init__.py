@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hfspec.comparison.diff import diff  # noqa: F401
-    from hfspec.compiler import check_lock, compile, load_spec, lock, plan, sign, validate, verify  # noqa: A004, F401
+    from hfspec.compiler import (
+        check_lock,  # noqa: F401
+        compile,  # noqa: A004, F401
+        load_spec,  # noqa: F401
+        lock,  # noqa: F401
+        persist,  # noqa: F401
+        plan,  # noqa: F401
+        sign,  # noqa: F401
+        validate,  # noqa: F401
+        verify,  # noqa: F401
+    )
     from hfspec.runtime.load import load  # noqa: F401
 
 __version__ = "0.1.0"
@@ -21,6 +31,7 @@ _PUBLIC = {
     "lock": "hfspec.compiler",
     "check_lock": "hfspec.compiler",
     "verify": "hfspec.compiler",
+    "persist": "hfspec.compiler",
     "sign": "hfspec.compiler",
     "diff": "hfspec.comparison.diff",
     "load": "hfspec.runtime.load",

@@ -9,10 +9,11 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hfspec.errors import SpecError
+from hfspec.errors import SpecError, UsageError
 from hfspec.ir.progress import Progress, Silent
 
 if TYPE_CHECKING:  # each command imports what its own stages need
+    from hfspec.artifact.linking import Link
     from hfspec.ir.artifact import Artifact, Manifest
     from hfspec.ir.lock import Change, Lock, Locked
     from hfspec.ir.pins import Resolved
@@ -32,6 +33,7 @@ def compile(  # noqa: A001 - it is the verb
     run: bool = True,
     check_golden: bool = True,
     locked: bool = False,
+    link: Link = "copy",
     progress: Progress | None = None,
 ) -> Artifact:
     """Compile a spec file into an artifact at ``output``, by default ``build/<name>`` under the current folder.
@@ -39,6 +41,7 @@ def compile(  # noqa: A001 - it is the verb
     ``run``: whether the emitted predictor is run on the spec's input_example and golden examples before the artifact is
     put in place; ``check_golden``: whether on the golden ones.
     ``locked``: whether the spec's lock must hold, to the byte; without it a lock only says which commits to take.
+    ``link``: how weight files get into a full artifact that are taken as they are: ``copy``, ``hardlink``, ``reflink``.
     Raises SpecError with every problem found, SourceError, StorageError, LockError, and UsageError when ``output`` is
     something that must not be replaced. Whatever is raised, the target holds what it held before.
     """
@@ -53,6 +56,7 @@ def compile(  # noqa: A001 - it is the verb
 
     reported = progress or Silent()
     tree, resolved, decided = _decided(Path(spec), overrides, reported, locked=locked)
+    _check_link(link, decided)
     decided = _trying(decided, run=run, check_golden=check_golden)
     target = Path(output) if output is not None else _default_target(decided.name)
     folders = {role: reader.folder for role, reader in resolved.readers.items() if isinstance(reader, FolderSource)}
@@ -60,8 +64,43 @@ def compile(  # noqa: A001 - it is the verb
     decided = point(decided, resolved.readers, reported, default_memory())
     remember(decided.pointers, folders)
     with staging_folder(target.absolute()) as staging, _placed(tree):
-        files = build(decided, resolved.readers, staging, reported)
+        files = build(decided, resolved.readers, staging, reported, link)
         return emit(decided, files, resolved.readers, staging, target.absolute())
+
+
+def persist(
+    folder: str | PathLike[str],
+    *,
+    sources: Mapping[str, str | PathLike[str]] | None = None,
+    link: Link = "copy",
+    progress: Progress | None = None,
+) -> Artifact:
+    """Turn a reference artifact into the full one, in its place: byte for byte what compiling its spec with
+    save_mode=full makes. A full artifact is verified and left as it is.
+
+    ``sources``: role (``model``) -> the folder that has its weights; ``link``: as for compile. Raises
+    VerificationError, SourceError, StorageError, and UsageError when the folder cannot be replaced. Whatever is raised,
+    or kills it, the reference artifact stays, and what was downloaded is kept for the next attempt.
+    """
+    from hfspec.artifact.staging import staging_folder
+    from hfspec.ir.artifact import Artifact
+    from hfspec.runtime.integrity import verify_files
+    from hfspec.runtime.reference.finding import check_given
+    from hfspec.runtime.verified_memory import default_memory
+    from hfspec.stages.build import build
+    from hfspec.stages.complete import complete
+    from hfspec.stages.restore import restore
+
+    target, given, reported = Path(folder).absolute(), sources or {}, progress or Silent()
+    _check_known(link)
+    manifest = verify_files(target)
+    check_given(manifest, given)
+    if not manifest.pointers:
+        return Artifact(target, manifest)
+    with staging_folder(target) as staging:
+        restored = restore(target, manifest, given, reported, default_memory())
+        files = build(restored, restored.readers, staging, reported, link)
+        return complete(manifest, files, staging, target)
 
 
 def plan(
@@ -138,15 +177,16 @@ def verify(
     trust_remote_code: bool = False,
     key: str | PathLike[str] | None = None,
     signature: str | PathLike[str] | None = None,
+    sources: Mapping[str, str | PathLike[str]] | None = None,
 ) -> Manifest:
     """The manifest of an artifact, every byte of which has been read and found right.
 
     ``run``: whether its golden examples, and its input example, are then answered by the installed runtime, which
     executes no file of the artifact but its reviewed code, for which ``trust_remote_code`` is needed. ``key``: a public
     key; the artifact must then have been signed with its private half, in ``signature``, by default ``<folder>.sig``.
-    Raises VerificationError naming every file that is not what the
-    manifest says, the signature that does not vouch for them, and every example that does not get its answer;
-    UsageError for a key that is none, and when there is no example to run.
+    ``sources``: where the weights of a reference artifact are, for ``run``. Raises VerificationError naming every file
+    that is not what the manifest says, the signature that does not vouch for them, and every example that does not get
+    its answer; UsageError for a key that is none, and when there is no example to run.
     """
     from hfspec.runtime.integrity import examine
 
@@ -159,9 +199,22 @@ def verify(
     if run:
         from hfspec.runtime.examples import check_examples
 
-        check_examples(root, verified.manifest, trust_remote_code=trust_remote_code)
+        check_examples(root, verified.manifest, sources, trust_remote_code=trust_remote_code)
     verified.check_unchanged()
     return verified.manifest
+
+
+def weights_here(manifest: Manifest, sources: Mapping[str, str | PathLike[str]] | None = None) -> int:
+    """How many of the weight files that a reference artifact refers to are on this machine, each read and found right.
+
+    Nothing is downloaded. ``sources``: role -> folder. Raises VerificationError when a folder or package has files of
+    their names with other bytes.
+    """
+    from hfspec.runtime.reference.finding import count_here
+    from hfspec.runtime.reference.held import Held
+    from hfspec.runtime.verified_memory import Memory
+
+    return count_here(manifest, sources or {}, Held(Memory(None)))
 
 
 def sign(
@@ -198,6 +251,21 @@ def _trying(decided: Plan, *, run: bool, check_golden: bool) -> Plan:
     """The plan with the examples run that the caller wants run, of those that the spec has."""
     golden = decided.check_golden and run and check_golden
     return replace(decided, run=golden or (run and decided.input_example is not None), check_golden=golden)
+
+
+def _check_known(link: str) -> None:
+    from hfspec.artifact.linking import LINKS
+
+    if link not in LINKS:
+        raise UsageError(f"link must be one of {', '.join(LINKS)}, not {link!r}.")
+
+
+def _check_link(link: str, plan: Plan) -> None:
+    _check_known(link)
+    if link != "copy" and plan.pointers:
+        raise UsageError(
+            f"--link {link} has no effect with save_mode: reference, which carries no weights; leave it out."
+        )
 
 
 def _default_target(name: str) -> Path:

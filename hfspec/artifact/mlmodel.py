@@ -27,17 +27,24 @@ def mlmodel(plan: Plan, files: Sequence[FileRecord]) -> dict[str, Any]:
     it then drops all but the first, and it takes lists and tables apart. ``is_signature_from_type_hint`` is its mark of
     a model that checks input itself: the signature is shown, and the data reaches the predictor as it came.
     """
-    content = canonical({"spec": plan.spec_digest, "files": [[record.path, record.sha256] for record in files]})
     example = {"saved_input_example_info": {"artifact_path": INPUT_EXAMPLE, "type": "json_object"}}
     return {
         "flavors": {"python_function": _flavor(plan)},
         "is_signature_from_type_hint": True,
         "metadata": {"hfspec": {"name": plan.name, "task": plan.deployment.task}},
-        "model_size_bytes": sum(record.size for record in files),
-        "model_uuid": hashlib.sha256(content).hexdigest()[:32],
+        **identity(plan.spec_digest, files),
         **(example if plan.input_example is not None else {}),
         "signature": _signature(plan.signature),
         "type_hint_from_example": False,
+    }
+
+
+def identity(spec_digest: str, files: Sequence[FileRecord]) -> dict[str, Any]:
+    """The entries that follow from the spec and the bytes of ``files``, those of the model, sorted by path."""
+    content = canonical({"spec": spec_digest, "files": [[record.path, record.sha256] for record in files]})
+    return {
+        "model_size_bytes": sum(record.size for record in files),
+        "model_uuid": hashlib.sha256(content).hexdigest()[:32],
     }
 
 

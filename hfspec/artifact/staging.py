@@ -15,6 +15,7 @@ import os
 import secrets
 import shutil
 import signal
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,7 +52,9 @@ def staging_folder(target: Path) -> Iterator[Path]:
 
 
 def settle(folder: Path) -> None:
-    """Every file and folder to the disk itself, with modes that do not depend on the umask."""
+    """Every file and folder to the disk itself, with modes that do not depend on the umask. A hard link keeps its mode,
+    which is the source's too.
+    """
     for root, folders, files in os.walk(folder):
         for name in files:
             _sync(Path(root) / name, 0o644)
@@ -164,7 +167,8 @@ def _make_parents(folder: Path) -> tuple[Path, ...]:
 def _sync(path: Path, mode: int | None = None) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        if mode is not None:
+        found = os.fstat(descriptor)
+        if mode is not None and (found.st_nlink == 1 or stat.S_ISDIR(found.st_mode)):
             os.fchmod(descriptor, mode)
         os.fsync(descriptor)
     finally:

@@ -16,6 +16,8 @@ from hfspec.ir.plan import Plan
 from hfspec.runtime.examples import GOLDEN, INPUT_EXAMPLE
 
 PREDICTOR = "predictor.py"
+SPEC = "spec.yaml"
+MLMODEL = "MLmodel"
 # In the environments that MLflow makes for its server, which is part of it; python predictor.py needs no MLflow.
 MLFLOW = "mlflow>=3.1,<4"
 PREDICTOR_TEXT = '''"""Run this model: python predictor.py "a text", or --help. It needs what requirements.txt lists."""
@@ -65,14 +67,17 @@ NO_BYTECODE = "__pycache__"
 NO_BYTECODE_TEXT = b"This file keeps Python from writing byte code into the artifact, and from reading any there.\n"
 
 
+WRITTEN = (SPEC, "requirements.txt", "conda.yaml", "python_env.yaml", MLMODEL, PREDICTOR, INPUT_EXAMPLE, GOLDEN)
+
+
 def generated(plan: Plan, files: Sequence[FileRecord]) -> dict[str, bytes]:
     """Path -> content of everything but the manifest and the files in ``files``, which are the plan's."""
     texts = {
-        "spec.yaml": to_yaml(thaw(plan.spec_document)),
+        SPEC: to_yaml(thaw(plan.spec_document)),
         "requirements.txt": "".join(f"{line}\n" for line in plan.requirements),
         "conda.yaml": to_yaml(_conda(plan)),
         "python_env.yaml": to_yaml(_python_env(plan)),
-        "MLmodel": to_yaml(mlmodel(plan, files)),
+        MLMODEL: to_yaml(mlmodel(plan, files)),
         PREDICTOR: PREDICTOR_TEXT,
     }
     contents = {path: text.encode() for path, text in texts.items()}
@@ -81,6 +86,11 @@ def generated(plan: Plan, files: Sequence[FileRecord]) -> dict[str, bytes]:
     if plan.golden:
         contents[GOLDEN] = _json([golden.to_json() for golden in plan.golden])
     return {**contents, **_runtime()}
+
+
+def is_generated(path: str) -> bool:
+    """Whether a file of an artifact is one that ``generated`` gives."""
+    return path.startswith("code/") or path in WRITTEN
 
 
 def _runtime() -> dict[str, bytes]:

@@ -68,12 +68,29 @@ def write_copy(step: CopyFile, source: Path, target: Path, progress: Progress) -
     """
     with DigestingFile(target) as file:
         copy_range(source, 0, step.size + 1, file.write, progress)
-        if file.size != step.size or step.sha256 not in (None, file.sha256):
-            raise SourceError(
-                f"{step.path} of {step.role} is not the file that was pinned"
-                f" ({file.size} bytes, sha256 {file.sha256}); compile again."
-            )
-        return FileRecord(step.target, file.size, file.sha256)
+        return _pinned(step, file.size, file.sha256)
+
+
+def write_shared(step: CopyFile, target: Path, progress: Progress) -> FileRecord:
+    """The record of a file whose bytes are in ``target`` already, as those of a copy; raises SourceError likewise."""
+    digest, size = hashlib.sha256(), 0
+
+    def take(data: Any) -> None:
+        nonlocal size
+        digest.update(data)
+        size += len(data)
+
+    copy_range(target, 0, step.size + 1, take, progress)
+    return _pinned(step, size, digest.hexdigest())
+
+
+def _pinned(step: CopyFile, size: int, sha256: str) -> FileRecord:
+    if size != step.size or step.sha256 not in (None, sha256):
+        raise SourceError(
+            f"{step.path} of {step.role} is not the file that was pinned"
+            f" ({size} bytes, sha256 {sha256}); compile again."
+        )
+    return FileRecord(step.target, size, sha256)
 
 
 def copy_range(source: Path, start: int, end: int, write: Callable[[Any], None], progress: Progress) -> None:

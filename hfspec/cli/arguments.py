@@ -24,6 +24,26 @@ class ProblemFormat(StrEnum):
     github = "github"
 
 
+class Link(StrEnum):
+    """How a weight file gets into an artifact that is taken as it is."""
+
+    copy = "copy"
+    hardlink = "hardlink"
+    reflink = "reflink"
+
+
+LinkOption = Annotated[
+    Link,
+    typer.Option(
+        help="How weight files get into the artifact: a copy, or a hard link or reflink to the source's own bytes."
+    ),
+]
+Sources = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--source", metavar="ROLE=FOLDER", help="Where the weights are that the artifact refers to, as model=FOLDER."
+    ),
+]
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec, a YAML file.")]
 Overrides = Annotated[
     list[str] | None,

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hfspec.cli.arguments import Folder, Format, SignatureFile
+from hfspec.cli.arguments import Folder, Format, Link, LinkOption, SignatureFile, Sources
 from hfspec.errors import UsageError
+
+if TYPE_CHECKING:
+    from hfspec.ir.artifact import Manifest
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(short_help="Show what an artifact says of itself.")(inspect)
     app.command(short_help="Check every byte of an artifact.")(verify)
+    app.command(short_help="Bring the weights into an artifact that refers to them.")(persist)
     app.command(
         short_help="Run an artifact on texts or JSON.",
         # What follows DIR is the predictor's own, its --help included.
@@ -46,19 +51,51 @@ def verify(
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Let --run run the reviewed code that the artifact brings.")
     ] = False,
+    source: Sources = None,
 ) -> None:
     """Check every byte of an artifact against its manifest, and with --key who vouches for it."""
     from hfspec.compiler import verify as verify_artifact
+    from hfspec.runtime.command import given_sources
 
     if signature is not None and key is None:
         raise UsageError("--signature goes with --key, the public key that it is checked with")
-    manifest = verify_artifact(folder, run=run, trust_remote_code=trust_remote_code, key=key, signature=signature)
+    given = given_sources(source or ())
+    manifest = verify_artifact(
+        folder, run=run, trust_remote_code=trust_remote_code, key=key, signature=signature, sources=given
+    )
     signed = f", signed with the key of {key}" if key else ""
     print(f"{folder}: {len(manifest.files)} files verified, digest {manifest.digest}{signed}")
+    if manifest.pointers or given:
+        print(f"{folder}: {_weights(manifest, given)}")
     if run:
         from hfspec.runtime.examples import ran
 
         print(f"{folder}: {ran(folder)}")
+
+
+def _weights(manifest: Manifest, given: Mapping[str, str]) -> str:
+    from hfspec.compiler import weights_here
+
+    total = sum(len(pointer.files) for pointer in manifest.pointers)
+    found = weights_here(manifest, given)
+    others = "" if found == total else "; load fetches the others, or asks for their folder"
+    return f"{found} of {total} weight files that it refers to are here, verified{others}"
+
+
+def persist(
+    folder: Folder,
+    source: Sources = None,
+    link: LinkOption = Link.copy,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+) -> None:
+    """Turn an artifact that refers to its weights into one that holds them, in its place, whole or not at all."""
+    from hfspec import compiler
+    from hfspec.cli.progress import for_terminal
+    from hfspec.runtime.command import given_sources
+
+    given = given_sources(source or ())
+    artifact = compiler.persist(folder, sources=given, link=link.value, progress=for_terminal(quiet=quiet))
+    print(artifact.path, flush=True)
 
 
 def predict(

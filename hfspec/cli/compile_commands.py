@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from hfspec.cli.arguments import Format, Locked, Overrides, SpecFile
+from hfspec.cli.arguments import Format, Link, LinkOption, Locked, Overrides, SpecFile
 from hfspec.cli.progress import for_terminal
 from hfspec.errors import UsageError
 from hfspec.ir.artifact import Artifact
@@ -63,6 +63,7 @@ def compile(  # noqa: A001 - the command's name
         typer.Option("--check-golden/--no-check-golden", help="Hold its answers to the spec's golden examples."),
     ] = True,
     locked: Locked = False,
+    link: LinkOption = Link.copy,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
     """Compile a spec into an artifact; the last line printed is the artifact's path."""
@@ -79,6 +80,7 @@ def compile(  # noqa: A001 - the command's name
             run=run,
             check_golden=check_golden,
             locked=locked,
+            link=link.value,
             progress=for_terminal(quiet=quiet),
         )
         if not (run and check_golden):

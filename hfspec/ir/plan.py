@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from hfspec.ir.artifact import Deployment, Pointer, SourceRecord
 from hfspec.ir.frozen import FrozenDict, Json
@@ -138,3 +139,13 @@ class Plan:
     pointers: tuple[Pointer, ...] = ()
     merging: Merging | None = None
     code: FrozenDict = field(default_factory=FrozenDict)
+
+
+class Work(Protocol):
+    """What is to be built: steps, and the model of an adapter that is merged into the weights they write."""
+
+    @property
+    def steps(self) -> tuple[CopyFile | WriteWeights | WriteBytes, ...]: ...
+
+    @property
+    def merging(self) -> Merging | None: ...

@@ -46,7 +46,6 @@ def problems(tree: Tree) -> Iterator[Problem]:
     yield from _components(tree, task)
     yield from _template(tree, task)
     yield from _outputs(tree)
-    yield from _saving(tree)
     yield from params.problems(tree, task)
     yield from examples.problems(tree, task)
     yield from licences.problems(tree)
@@ -178,20 +177,6 @@ def _slots(tree: Tree, task: Task, slots: tuple[str, ...]) -> Iterator[Problem]:
             yield Problem(
                 "prompt-template", message, tree.origin(place), place, expected="string", found=str(declared[slot])
             )
-
-
-def _saving(tree: Tree) -> Iterator[Problem]:
-    adapter = tree.value.get("adapter")
-    if (
-        tree.value.get("save_mode") != "reference"
-        or not isinstance(adapter, Mapping)
-        or adapter.get("merge") is not True
-    ):
-        return
-    path: KeyPath = ("save_mode",)
-    message = "Merged weights are nobody's but the artifact's own: there is no source to point at."
-    remedy = "Write `save_mode: full`; or `merge: false`, which leaves only the model at its source."
-    yield Problem("conflict", message, tree.origin(path), path, found="reference", remedy=remedy)
 
 
 def _outputs(tree: Tree) -> Iterator[Problem]:

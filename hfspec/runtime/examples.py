@@ -18,6 +18,7 @@ from hfspec.ir.problem import dotted
 from hfspec.runtime.answers import plain
 from hfspec.runtime.difference import Difference, differences
 from hfspec.runtime.predictor import Predictor
+from hfspec.runtime.reference.finding import Sources
 
 INPUT_EXAMPLE = "input_example.json"
 GOLDEN = "golden.json"
@@ -73,8 +74,10 @@ def apart(difference: Difference, tolerance: float) -> str:
     return f"{difference.found} (difference {difference.size:.2g}, tolerance {tolerance:g})"
 
 
-def check_examples(folder: Path, manifest: Manifest, *, trust_remote_code: bool = False) -> None:
-    """Answer every example of the artifact in ``folder``.
+def check_examples(
+    folder: Path, manifest: Manifest, sources: Sources | None = None, *, trust_remote_code: bool = False
+) -> None:
+    """Answer every example of the artifact in ``folder``; ``sources``: as for load.
 
     Raises VerificationError, naming each that fails and where; UsageError when there is none; what load raises.
     """
@@ -85,7 +88,8 @@ def check_examples(folder: Path, manifest: Manifest, *, trust_remote_code: bool 
             f"{folder} has neither golden examples nor an input example, so there is nothing to run; its bytes are as"
             " they were compiled. Give the spec `golden`, or verify without running."
         )
-    found = list(faults(load(folder, trust_remote_code=trust_remote_code), folder))
+    predictor = load(folder, sources=sources, trust_remote_code=trust_remote_code)
+    found = list(faults(predictor, folder))
     if found:
         listed = "\n".join(f"  {text}" for fault in found for text in str(fault).splitlines())
         raise VerificationError(f"{folder} does not answer its own examples as it should:\n{listed}")

@@ -1,0 +1,46 @@
+"""A restored folder completed and put in the place of the reference artifact that it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from hfspec.artifact.persisted import REWRITTEN, SAVE_MODE, persisted_texts
+from hfspec.artifact.staging import put_in_place, settle
+from hfspec.artifact.texts import SPEC
+from hfspec.artifact.writing import write_bytes
+from hfspec.errors import SpecError, VerificationError
+from hfspec.ir.artifact import MANIFEST_NAME, Artifact, FileRecord, Manifest, digest_of
+from hfspec.ir.frozen import thaw
+from hfspec.language.yaml12 import read_yaml
+from hfspec.runtime.sentences.marking import marked
+
+
+def complete(manifest: Manifest, files: Sequence[FileRecord], staging: Path, folder: Path) -> Artifact:
+    """The full artifact at ``folder``, byte for byte what compiling its spec with save_mode=full would have made.
+
+    ``manifest``: of the reference artifact there; ``files``: built under ``staging``. Raises VerificationError when the
+    spec in it is not the one that was compiled, OSError for what the disk refuses.
+    """
+    texts = {path: (folder / path).read_text(encoding="utf-8") for path in REWRITTEN}
+    spec_digest = _full_digest(texts[SPEC], manifest)
+    contents = persisted_texts(texts, spec_digest, files)
+    written = [write_bytes(path, content, staging / path) for path, content in sorted(contents.items())]
+    records = tuple(sorted([*files, *written], key=lambda record: record.path))
+    full = marked(replace(manifest, spec_digest=spec_digest, files=records, pointers=()), staging)
+    write_bytes(MANIFEST_NAME, full.to_bytes(), staging / MANIFEST_NAME)
+    settle(staging)
+    put_in_place(staging, folder)
+    return Artifact(folder, full)
+
+
+def _full_digest(text: str, manifest: Manifest) -> str:
+    """The digest of the spec with its weights in full."""
+    try:
+        document = thaw(read_yaml(text.encode(), SPEC).value)
+    except SpecError as error:
+        raise VerificationError(f"{SPEC} of the artifact is no spec: {error}", [SPEC]) from error
+    if digest_of(document) != manifest.spec_digest:
+        raise VerificationError(f"{SPEC} of the artifact is not the spec that it was compiled from.", [SPEC])
+    return digest_of({**document, SAVE_MODE: "full"})
