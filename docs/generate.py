@@ -41,7 +41,7 @@ Generated from the code by `make docs`. Every problem of a spec is reported at o
 
 | what is wrong | Python | exit code | what to do |
 |---|---|---|---|
-| the spec | `SpecError`, with `.problems` | 1 | mend what is listed |
+| the spec, or a folder it names that does not exist | `SpecError`, with `.problems` | 1 | mend what is listed |
 | a call, or data given to predict | `UsageError`, `InputError`, `ParamsError` | 2 | see the argument or row it names |
 | the world: hub, network, disk | `SourceError`, `StorageError` | 3 | the message says whether trying again can help |
 | a row that does not fit in memory by itself | `OutOfMemoryError`, with `.row` | 3 | see [running.md](running.md) |

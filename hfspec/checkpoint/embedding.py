@@ -35,7 +35,7 @@ def stated_settings(files: SourceFiles, task: Task) -> dict[str, Any]:
 
 
 def embedding_problems(files: SourceFiles, spec: Spec, task: Task, size: int | None) -> Iterator[Problem]:
-    """Prompts that the checkpoint does not have, and precisions that lack their ranges."""
+    """Prompts that the checkpoint does not have, dimensions beyond its own, and precisions that lack their ranges."""
     if not task.kind:
         return
     prompts = Prompts(files.json(STATED), roles=task.kind != "cross-encoder")
@@ -43,7 +43,13 @@ def embedding_problems(files: SourceFiles, spec: Spec, task: Task, size: int | N
         if fault := prompts.fault(name if isinstance(name, str) else None):
             known = ", ".join(sorted(prompts.by_name)) or "none, the checkpoint has no prompts"
             yield files.problem("unknown-prompt", fault, at=path, found=repr(name), expected=known)
-    if task.setting("precision") is None or size is None:
+    if size is None:
+        return
+    for path, wanted in _said(spec, "truncate_dim"):
+        if isinstance(wanted, int) and wanted > size:
+            message = "The model gives fewer dimensions than are to be kept."
+            yield files.problem("too-many-dimensions", message, at=path, found=str(wanted), expected=f"at most {size}")
+    if task.setting("precision") is None:
         return
     if fault := quantization.fault(size, _settings(files, spec, task)):
         paths = [path for name in ("precision", quantization.RANGES) for path, _ in _said(spec, name)]

@@ -112,4 +112,4 @@ def predict(
     """Run an artifact; the answer is JSON. `hfspec predict DIR --help` shows every option."""
     from hfspec.runtime.command import main
 
-    raise typer.Exit(main(folder, arguments or [], trusted=False))
+    raise typer.Exit(main(folder, arguments or [], trusted=False, program="hfspec predict DIR"))

@@ -59,16 +59,17 @@ def task_of(tree: Tree) -> Task | None:
 
 def _task_problems(tree: Tree, task: Task | None) -> Iterator[Problem]:
     library, name = tree.value.get("library"), tree.value.get("task")
-    if task is not None or not isinstance(name, str) or not name or not isinstance(library, str):
+    if task is not None or not isinstance(name, str) or not name:
         return
     if library not in table.LIBRARIES:
+        yield from _task_of_no_library(tree, name)
         return
     path, origin = ("task",), tree.origin(("task",))
     if table.is_planned(library, name):
         message = f"The task {name} is not supported yet with the library {library}."
         yield Problem("not-supported-yet", message, origin, path, expected=_one_of(table.names(library)), found=name)
         return
-    elsewhere = [other for other in table.LIBRARIES if other != library and table.find(other, name)]
+    elsewhere = table.libraries(name)
     remedy = f"It is a task of the library {elsewhere[0]}." if elsewhere else ""
     close = get_close_matches(name, [*table.names(library), *table.NOT_YET.get(library, ())], n=1)
     yield Problem(
@@ -80,6 +81,24 @@ def _task_problems(tree: Tree, task: Task | None) -> Iterator[Problem]:
         found=name,
         nearest=close[0] if close else "",
         remedy=remedy,
+    )
+
+
+def _task_of_no_library(tree: Tree, name: str) -> Iterator[Problem]:
+    """Where the library itself is wrong or missing: a task that no library has."""
+    if table.libraries(name) or any(table.is_planned(library, name) for library in table.LIBRARIES):
+        return
+    known = tuple(dict.fromkeys(known for library in table.LIBRARIES for known in table.names(library)))
+    close = get_close_matches(name, known, n=1)
+    path = ("task",)
+    yield Problem(
+        "unknown-task",
+        f"No library has a task {name!r}.",
+        tree.origin(path),
+        path,
+        expected=_one_of(known),
+        found=name,
+        nearest=close[0] if close else "",
     )
 
 

@@ -121,7 +121,9 @@ def _missing(tree: Tree, path: KeyPath, key: str, error: Any) -> Problem:
         tree.origin(path),
         (*path, key),
         expected=f"one of {expected}" if expected else "",
-        remedy=f"Write `{key}:`. {about}".strip(),
+        remedy=" ".join(
+            filter(None, (f"Write `{key}:`.", about, _library_of_task(tree) if key == "library" and not path else ""))
+        ),
     )
 
 
@@ -194,8 +196,15 @@ def _value(tree: Tree, path: KeyPath, error: Any) -> Problem:
         expected=expected,
         found=text or _shown(found),
         nearest=close[0] if close else "",
-        remedy=_plain_word(found, error),
+        remedy=_library_of_task(tree) if path == ("library",) else _plain_word(found, error),
     )
+
+
+def _library_of_task(tree: Tree) -> str:
+    """Which library has the spec's task; empty when none has."""
+    task = tree.value.get("task")
+    having = table.libraries(task) if isinstance(task, str) else ()
+    return f"The task {task} is one of {' and of '.join(having)}." if having else ""
 
 
 def _plain_word(found: Any, error: Any) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 GOOD, WRONG_ANSWER, USAGE, WORLD, DAMAGED = 0, 1, 2, 3, 4
 
 
-def main(folder: Path, argv: Sequence[str], *, trusted: bool = True) -> int:
+def main(folder: Path, argv: Sequence[str], *, trusted: bool = True, program: str = "predictor.py") -> int:
     """Answer what ``argv`` asks of the artifact in ``folder``, as JSON on standard output and nothing else there: one
     line, or one for each piece of a streamed answer or each row of --jsonl, as it comes.
 
@@ -35,7 +35,7 @@ def main(folder: Path, argv: Sequence[str], *, trusted: bool = True) -> int:
     world failed, 4 the artifact is damaged. An error is one line on standard error. ``trusted``: whether the artifact's
     code may run without --trust-remote-code, as for the artifact's own predictor.py, which is such code itself.
     """
-    parser = _parser()
+    parser = _parser(program)
     try:
         arguments = parser.parse_args(argv)
     except SystemExit as stop:  # argparse has said what is wrong, or has shown its help
@@ -59,9 +59,9 @@ def main(folder: Path, argv: Sequence[str], *, trusted: bool = True) -> int:
     return GOOD
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="predictor.py",
+        prog=program,
         description="Run the model of this artifact; the answer is JSON on standard output.",
         epilog="A text that begins with a dash goes after --. Exit codes: 0 good, 1 an answer against the signature,"
         " 2 bad input, params or usage, 3 the world failed, 4 the artifact is damaged.",

@@ -14,8 +14,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hfspec.errors import VerificationError
-from hfspec.ir.artifact import Manifest
+from hfspec.ir.artifact import Deployment, Manifest
 from hfspec.runtime import adapter_config
+from hfspec.runtime.family import FORMS
+from hfspec.tasks.prompt_template import prompt_template
 
 # With these the library chooses an implementation: its own by one of these names, or a repository that it fetches a
 # kernel from and runs. It does the latter for flash attention too, where that is not installed.
@@ -67,8 +69,24 @@ def _deployment_faults(manifest: Manifest) -> Iterator[tuple[str, str]]:
         chosen = sorted(LOADING_OPTIONS & set(options)) if isinstance(options, Mapping) else ["(no mapping)"]
         if chosen:
             yield "artifact.json", f"options of the {component} that decide how it is loaded: {', '.join(chosen)}"
+    yield from (("artifact.json", fault) for fault in _value_faults(manifest.deployment))
     if not _may_be_run(manifest.deployment.model_class):
         yield "artifact.json", f"{manifest.deployment.model_class!r} as the model's class, which it is not"
+
+
+def _value_faults(deployment: Deployment) -> Iterator[str]:
+    """Values of the right type that mean nothing."""
+    import torch
+
+    if not isinstance(getattr(torch, deployment.dtype, None), torch.dtype):
+        yield f"{deployment.dtype!r} as the dtype of its weights, which is none"
+    if deployment.outputs not in FORMS:
+        yield f"{deployment.outputs!r} as the form of its answers, which is one of {' and '.join(FORMS)}"
+    try:
+        if deployment.prompt_template is not None:
+            prompt_template(deployment.prompt_template)
+    except ValueError as fault:
+        yield f"a prompt template that cannot be read: {fault}"
 
 
 def _may_be_run(name: str) -> bool:

@@ -17,6 +17,10 @@ from hfspec.sources.hub_cache import COMMIT
 State = tuple[int, int, int, int]
 
 
+class NoSuchFolderError(SourceError):
+    """There is no folder where the spec names one."""
+
+
 @dataclass(frozen=True, slots=True)
 class FolderSource:
     """A folder and its files; a Reader. ``name`` is what the spec calls it. ``states``: what each file was when the
@@ -61,10 +65,11 @@ def read_header(file: Path) -> WeightHeader:
 def open_folder(name: str, folder: Path) -> FolderSource:
     """The folder with every file in it. ``name``: as the spec calls it, for messages.
 
-    Raises SourceError when it is no folder that can be read, or when a link in it leads out of it.
+    Raises NoSuchFolderError when there is none, and SourceError when it cannot be read, or when a link in it leads out
+    of it.
     """
     if not folder.is_dir():
-        raise SourceError(_missing(name, folder))
+        raise NoSuchFolderError(_missing(name, folder))
     root = _root(folder)
     try:
         found = {path: (folder / path).stat() for path in sorted(_walk(name, folder, root))}

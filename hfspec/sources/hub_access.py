@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from huggingface_hub import constants, get_token
 from huggingface_hub.utils import build_hf_headers
 
+from hfspec.errors import SourceError
 from hfspec.sources.hub_cache import RepoCache, cache_root
 from hfspec.sources.hub_errors import Asked
 from hfspec.sources.patience import Patience
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
+ADDRESS = re.compile(r"https?://[^/\s]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,13 @@ class Access:
 
 
 def access(repo: str, revision: str, environment: Mapping[str, str]) -> Access:
-    """Endpoint, cache, token, time-outs and offline mode, by the names that the hub's client documents."""
+    """Endpoint, cache, token, time-outs and offline mode, by the names that the hub's client documents.
+
+    Raises SourceError when the endpoint is no address.
+    """
     endpoint = (environment.get("HF_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/")
+    if not ADDRESS.match(endpoint):
+        raise SourceError(f"HF_ENDPOINT is {endpoint!r}, which is no address: write it as {DEFAULT_ENDPOINT}.")
     token = get_token()
     asked = Asked(endpoint, repo, revision, bool(token), Patience.from_environment(environment))
     offline = _is_true(environment.get("HF_HUB_OFFLINE")) or constants.HF_HUB_OFFLINE

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from hfspec.errors import SourceError
+from hfspec.errors import SourceError, SpecError
 from hfspec.ir.pins import Pins, Reader, Resolved, SourcePin
-from hfspec.ir.problem import KeyPath, dotted
+from hfspec.ir.problem import KeyPath, Problem, dotted
 from hfspec.ir.progress import Progress
 from hfspec.ir.spec import Source, Spec
 from hfspec.ir.tree import Tree
+from hfspec.sources.folder import NoSuchFolderError
 from hfspec.sources.opening import open_source
 from hfspec.tasks.table import find
 
@@ -27,12 +28,12 @@ def resolve(spec: Spec, tree: Tree, progress: Progress, pinned: Commits = UNPINN
     A repository that ``pinned`` has, under its revision as written, is taken at that commit wherever the revision has
     moved since.
 
-    Raises SourceError with every source that failed, each at its place in the spec; StorageError when the cache's disk
-    refuses.
+    Raises SourceError with every source that failed, each at its place in the spec; SpecError where all that is wrong
+    is that the spec names folders that do not exist; StorageError when the cache's disk refuses.
     """
     pins: list[SourcePin] = []
     readers: dict[str, Reader] = {}
-    failures: list[str] = []
+    failures: list[tuple[KeyPath, SourceError]] = []
     reviewed = [file.path for file in spec.trust_remote_code]
     for role, source in _sources(spec):
         key: KeyPath = tuple(role.split("/"))
@@ -42,10 +43,16 @@ def resolve(spec: Spec, tree: Tree, progress: Progress, pinned: Commits = UNPINN
             )
             pins.append(replace(pin, revision=source.revision))
         except SourceError as error:
-            failures.append(f"{tree.origin((*key, _place(source)))}: {dotted(key)}: {error}")
+            failures.append(((*key, _place(source)), error))
     if failures:
-        raise SourceError("\n".join(failures))
+        raise _refusal(tree, failures)
     return Resolved(Pins(tuple(pins)), readers)
+
+
+def _refusal(tree: Tree, failures: Sequence[tuple[KeyPath, SourceError]]) -> SpecError | SourceError:
+    if all(isinstance(error, NoSuchFolderError) for _, error in failures):
+        return SpecError([Problem("no-such-folder", str(error), tree.origin(path), path) for path, error in failures])
+    return SourceError("\n".join(f"{tree.origin(path)}: {dotted(path[:-1])}: {error}" for path, error in failures))
 
 
 def _at(source: Source, pinned: Commits) -> Source:

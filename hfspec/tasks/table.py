@@ -79,6 +79,11 @@ def names(library: str) -> tuple[str, ...]:
     )
 
 
+def libraries(name: str) -> tuple[str, ...]:
+    """The libraries that have a task of this name or alias."""
+    return tuple(library for library in LIBRARIES if find(library, name) is not None)
+
+
 def is_planned(library: str, name: str) -> bool:
     """Whether the design has the task though hfspec cannot do it yet."""
     return canonical(library, name) in NOT_YET.get(library, ())

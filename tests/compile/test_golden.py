@@ -247,6 +247,7 @@ def test_on_the_command_line(checkpoint, tmp_path, capfd):
     code, _, said = run("compile", spec, "-o", tmp_path / "b", "-q", "--no-check-golden")
     assert (code, said) == (0, "hfspec: the golden examples were not checked\n")
     assert run("predict", tmp_path / "b", TEXT, "--as-golden", "--outputs", "full")[0] == 2
+    assert run("predict", tmp_path / "b", "--nonsense")[2].startswith("usage: hfspec predict DIR ")
     code, printed, _ = run("predict", tmp_path / "b", "--check", "golden")
     assert (code, json.loads(printed)[0]["differences"][0]["path"]) == (4, [0, "score"])
     done = subprocess.run(

@@ -67,6 +67,18 @@ def test_a_model_class_that_is_none(name, artifact):
 
 
 @pytest.mark.parametrize(
+    "values",
+    [{"dtype": "nonsense"}, {"dtype": "float32.__class__"}, {"dtype": "nn"}, {"outputs": "nonsense"}]
+    + [{"prompt_template": template} for template in ("no slot", "{prompt", "{prompt.x}")],
+    ids=str,
+)
+def test_values_that_mean_nothing(values, artifact):
+    """Of the right type, with the right digests, and yet no decision that a plan makes."""
+    folder = sealed(artifact, lambda found: replace(found, deployment=replace(found.deployment, **values)))
+    refused(folder, "artifact.json", fault="prompt template" if "prompt_template" in values else values.popitem()[1])
+
+
+@pytest.mark.parametrize(
     "options", [{"trust_remote_code": True}, {"subfolder": "../../.."}, {"vocab_file": "/x"}], ids=str
 )
 def test_options_that_say_where_to_load_from(options, artifact):

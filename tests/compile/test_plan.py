@@ -296,3 +296,29 @@ def test_tokenizer_from_elsewhere(checkpoint, tmp_path):
     ).read_bytes()
     assert artifact.manifest.deployment.options["tokenizer"]["model_max_length"] == 9
     assert not any(path.suffix == ".safetensors" for path in (artifact.path / "components").rglob("*"))
+
+
+def test_more_dimensions_than_the_model_has(spec_for):
+    for keys in ({"model_config": {"truncate_dim": 33}}, {"signature": {"params": {"truncate_dim": 33}}}):
+        with pytest.raises(hfspec.SpecError) as caught:
+            hfspec.plan(spec_for("minilm-like", **keys))
+        (problem,) = caught.value.problems
+        assert (problem.code, problem.expected) == ("too-many-dimensions", "at most 32")
+        assert problem.path[-1] == "truncate_dim"
+    assert hfspec.plan(spec_for("minilm-like", model_config={"truncate_dim": 32}))
+
+
+def test_a_folder_that_does_not_exist_is_a_fault_of_the_spec(tmp_path):
+    components = {"tokenizer": {"package": "transformers/nowhere"}}
+    spec = write_spec(tmp_path / "s", tmp_path / "absent", components=components)
+    with pytest.raises(hfspec.SpecError) as caught:
+        hfspec.plan(spec)
+    assert [problem.path for problem in caught.value.problems] == [
+        ("model", "path"),
+        ("components", "tokenizer", "package"),
+    ]
+    assert {problem.code for problem in caught.value.problems} == {"no-such-folder"}
+    mixed = write_spec(tmp_path / "t", tmp_path / "absent", components={"tokenizer": {"package": "no_such_package/x"}})
+    with pytest.raises(hfspec.SourceError, match="absent does not exist") as world:
+        hfspec.plan(mixed)
+    assert "no_such_package is not installed" in str(world.value)

@@ -131,8 +131,8 @@ def _sources(lock):
     return Lock.from_bytes(lock.read_bytes()).model_dump()["sources"]
 
 
-def test_a_source_that_is_gone_is_a_fault_of_the_world(locked_folder):
+def test_a_source_that_is_gone_is_a_fault_of_the_spec_that_names_it(locked_folder):
     spec, folder = locked_folder
     folder.rename(folder.with_name("elsewhere"))
-    with pytest.raises(hfspec.SourceError, match="model does not exist"):
+    with pytest.raises(hfspec.SpecError, match="model does not exist"):
         hfspec.check_lock(spec)

@@ -46,10 +46,11 @@ def test_a_modules_json_that_is_none(opened, copied):
         opened(path=str(copied), library="sentence-transformers")
 
 
-def test_a_tokenizer_component_takes_tokenizer_files_only(opened, checkpoint):
+def test_a_tokenizer_component_takes_its_own_files_and_papers_only(opened, checkpoint):
     pin, _ = opened(role="components/tokenizer", path=str(checkpoint("bert-sentiment")))
     assert pin.role == "components/tokenizer"
-    assert [file.path for file in pin.files] == ["config.json", "tokenizer.json", "tokenizer_config.json"]
+    papers, own = ["LICENSE", "README.md"], ["config.json", "tokenizer.json", "tokenizer_config.json"]
+    assert [file.path for file in pin.files] == [*papers, *own]
 
 
 def test_a_missing_folder_names_its_neighbour(opened, copied, tmp_path):

@@ -103,3 +103,11 @@ def test_a_file_that_is_not_there(hub, opened):
     _, reader = opened(repo="distilbert/distilgpt2")
     with pytest.raises(SourceError, match=r"distilbert/distilgpt2 has no file absent.json at commit [0-9a-f]{40}"):
         reader.fetch("absent.json")
+
+
+@pytest.mark.parametrize("endpoint", ["nonsense", "hub.example", "ftp://hub.example", "http://", "https:// x"])
+def test_an_endpoint_that_is_no_address(endpoint, hub, opened, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    with pytest.raises(SourceError, match=r"HF_ENDPOINT is .* which is no address"):
+        opened(repo="someone/absent")
+    assert hub.requests == []

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from hfspec.errors import SourceError
+from hfspec.errors import SourceError, SpecError
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.pins import Pins
 from hfspec.ir.problem import Origin
@@ -35,7 +35,8 @@ def test_a_tokenizer_of_its_own_comes_second(hub, checkpoint):
     model, component = found.pins.sources
     assert (model.role, component.role) == ("model", "components/tokenizer")
     assert found.pins.source("components/tokenizer") == component
-    assert [file.path for file in component.files] == ["config.json", "tokenizer.json", "tokenizer_config.json"]
+    files = ["README.md", "config.json", "tokenizer.json", "tokenizer_config.json"]
+    assert [file.path for file in component.files] == files
     assert found.readers["components/tokenizer"].fetch("tokenizer.json").is_file()
 
 
@@ -52,8 +53,10 @@ def test_a_path_is_relative_to_the_file_that_wrote_it(checkpoint, tmp_path, monk
 
     assert place(Origin(base, 3, 3)) == tmp_path / "specs" / "base" / "model"
     assert place(Origin(override="model.path=model")) == tmp_path / "here" / "model"
-    with pytest.raises(SourceError, match=r"model does not exist"):
+    with pytest.raises(SpecError, match=r"model does not exist") as caught:
         place(Origin(spec, 3, 3))
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.path, problem.origin.line) == ("no-such-folder", ("model", "path"), 3)
 
 
 def test_every_failing_source_is_reported_at_its_place(hub, tmp_path):
