@@ -4,14 +4,18 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUN := $(BIN)/python
+# With transformers 4.57, for the tasks that MLflow has lost on 5. `make bench BASELINE=` does without it.
+BASELINE ?= $(VENV)-transformers4
 
-.PHONY: demo test check format schema docs clean help
+.PHONY: demo test check format schema docs bench bench-quick clean help
 
 help:
 	@echo "make demo    compile specs/minilm.yaml, verify it, run the emitted predictor"
 	@echo "make test    run the tests"
 	@echo "make check   format, lint, types, import contract, generated files"
 	@echo "make format  format and mend what the linter can"
+	@echo "make bench   measure against MLflow, the libraries and loops by hand; writes benchmarks/results/"
+	@echo "make bench-quick   the same with less work, into build/bench/results/"
 	@echo "make docs    write the generated parts of docs/, README.md and schemas/"
 
 # torch is installed first and by itself: a looser request would pull in packages for accelerators.
@@ -40,6 +44,22 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/hfspec schema --check
 	$(RUN) docs/generate.py --check
+
+$(VENV)/.bench: $(VENV)/.base
+	$(PIP) install -q -c constraints.txt -e '.[bench]'
+	@touch $@
+
+ifneq ($(BASELINE),)
+$(BASELINE)/.bench:
+	$(PYTHON) -m venv $(BASELINE)
+	$(BASELINE)/bin/python -m pip install -q torch==2.13.0
+	$(BASELINE)/bin/python -m pip install -q transformers==4.57.6 pandas==2.3.3 mlflow==3.17.2
+	@touch $@
+endif
+
+bench bench-quick: $(VENV)/.bench $(if $(BASELINE),$(BASELINE)/.bench)
+	$(RUN) -m benchmarks $(if $(BASELINE),--baseline $(BASELINE)/bin/python) \
+	    $(if $(findstring quick,$@),--quick --output build/bench/results)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

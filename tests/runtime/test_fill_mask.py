@@ -227,3 +227,32 @@ def test_a_tokenizer_without_a_mask_is_refused(build, tmp_path, checkpoint):
     vocabulary.gpt2(128).save_pretrained(folder)
     with pytest.raises(UsageError, match="no mask token"):
         hfspec.load(build(folder, "fill-mask"))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_vocabulary_is_scored_at_the_masks_alone(filler, name):
+    predictor = filler(name)
+    seen = []
+    head = predictor.components()["model"].get_output_embeddings()
+    texts = masked(name)
+    predictor.predict(texts)  # the model has been tried
+    head.register_forward_hook(lambda layer, given, scores: seen.append(scores.shape[:-1].numel()))
+    predictor.predict(texts)
+    assert sum(seen) == sum(text.count(MASKS[name]) for text in texts)
+
+
+def test_a_last_layer_that_needs_every_token_gets_them_all(filler, monkeypatch):
+    predictor = filler("bert-mlm")
+    texts = masked("bert-mlm")
+    truth = predictor.predict(texts)
+    other = filler("bert-mlm")
+    model = other.components()["model"]
+    plain = model.forward
+
+    def shaped(**inputs):
+        found = plain(**inputs)
+        found.logits = found.logits.reshape(*inputs["input_ids"].shape, -1)
+        return found
+
+    monkeypatch.setattr(model, "forward", shaped)
+    assert other.predict(texts) == truth

@@ -11,6 +11,7 @@ from hfspec.runtime import parts
 from hfspec.runtime.batching import Item
 from hfspec.runtime.family import Family, Place, Row
 from hfspec.runtime.settings import Settings
+from hfspec.runtime.text.masked_head import MaskedHead
 from hfspec.runtime.text.padding import Padding
 from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
 
@@ -54,6 +55,7 @@ class FillMask(Family):
         self.limit = parts.longest(self.model, self.words)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
         self.padding = Padding(self.model, self.words, self.pad, self.limit)
+        self.head = MaskedHead(self.model)
 
     def _targets(self, settings: Settings) -> list[int] | None:
         """The token ids to choose among, None for all; raises ParamsError for a word that is not one token."""
@@ -103,15 +105,19 @@ class FillMask(Family):
         import torch
 
         inputs = parts.padded([item.content.tokens for item in batch], self.pad, "right", self.device)
+        ids = inputs["input_ids"]
+        lengths = torch.tensor([len(item.content.tokens["input_ids"]) for item in batch], device=ids.device)
+        read = torch.arange(ids.shape[1], device=ids.device) < lengths.unsqueeze(1)
+        places = (ids == self.words.mask_token_id) & read
         with torch.inference_mode():
-            logits = self.model(**inputs).logits
-        return [self._filled(item.content, row, settings["top_k"]) for item, row in zip(batch, logits, strict=True)]
+            scores = self.head.logits(inputs, places).float().softmax(-1).cpu()
+        of_row = scores.split(places.sum(dim=1).tolist())
+        return [self._filled(item.content, row, settings["top_k"]) for item, row in zip(batch, of_row, strict=True)]
 
-    def _filled(self, text: Masked, logits: Any, top: int) -> Filled:
-        """``logits``: (tokens, vocabulary), the padding's rows last."""
+    def _filled(self, text: Masked, scores: Any, top: int) -> Filled:
+        """``scores``: (masks, vocabulary)."""
         ids, targets = text.tokens["input_ids"], text.targets
         places = [place for place, token in enumerate(ids) if token == self.words.mask_token_id]
-        scores = logits[places].float().softmax(-1).cpu()
         if targets is not None:
             scores = scores[:, targets]
         best = scores.topk(min(top, scores.shape[1]))
