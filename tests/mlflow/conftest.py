@@ -31,9 +31,12 @@ MODES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(shared_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(shared_folder / "cache"))
+@pytest.fixture(scope="module", autouse=True)
+def _own_cache(shared_folder: Path) -> Iterator[None]:
+    """One memory of where weights were, for the fixtures of a module that compile as for its tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(shared_folder / "cache"))
+        yield
 
 
 @pytest.fixture(scope="session")

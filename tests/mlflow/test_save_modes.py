@@ -25,8 +25,8 @@ def test_answers(mode, of_mode, of_task):
 
 
 def test_the_folder_of_the_weights_can_be_named(of_mode, checkpoint, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # where nobody remembers where the weights were
     folder = of_mode("reference")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # where nobody remembers where the weights were
     weights = shutil.copytree(checkpoint("bert-sentiment"), tmp_path / "weights")
     model = mlflow.pyfunc.load_model(str(folder), model_config={"sources": {"model": str(weights)}})
     assert model.predict(TEXTS).equals(hfspec.load(folder, sources={"model": weights}).predict(TEXTS))
