@@ -110,6 +110,7 @@ class Deployment:
     component name -> class name). ``model_config`` holds the spec's inference settings, ``defaults`` hfspec's own for
     what neither the checkpoint nor the spec says. ``dtype`` is the resolved dtype of the weights as saved (``float32``,
     never ``auto``). ``options``: component name -> constructor options that the spec overrides.
+    ``runtime``: device, device_map and threads to load with, as far as the spec says; left out when empty.
     """
 
     library: str
@@ -123,6 +124,12 @@ class Deployment:
     defaults: FrozenDict
     components: FrozenDict
     options: FrozenDict
+    runtime: FrozenDict = field(default_factory=FrozenDict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        stated = {key: thaw(getattr(self, key)) for key in type(self).__slots__}
+        return {key: value for key, value in stated.items() if value or key != "runtime"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +167,7 @@ class Manifest:
             "name": self.name,
             "spec_digest": self.spec_digest,
             "sources": [source.to_json() for source in self.sources],
-            "deployment": {key: thaw(getattr(self.deployment, key)) for key in Deployment.__slots__},
+            "deployment": self.deployment.to_json(),
             "signature": self.signature.to_json(),
             "files": [asdict(record) for record in self.files],
             "versions": thaw(self.versions),

@@ -9,6 +9,7 @@ REPO_PATTERN = rf"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,95}}(/[A-Za-z0-9_.-]{{1,96}})?{
 PACKAGE_PATTERN = rf"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*(/[A-Za-z0-9_.-]+)*{END}"
 REVISION_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9_./-]{{0,254}}{END}"
 SIZE_PATTERN = rf"^[1-9][0-9]*(\.[0-9]+)?(KB|MB|GB|KiB|MiB|GiB){END}"
+DEVICE_PATTERN = rf"^(auto|cpu|mps|cuda(:[0-9]{{1,2}})?){END}"
 SHA256_PATTERN = rf"^[0-9a-f]{{64}}{END}"
 
 # What a license_policy calls a source that names no licence.

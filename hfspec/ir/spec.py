@@ -22,6 +22,7 @@ from pydantic import (
 
 from hfspec.ir.frozen import FrozenDict, Json, freeze, thaw
 from hfspec.ir.patterns import (
+    DEVICE_PATTERN,
     NAME_PATTERN,
     PACKAGE_PATTERN,
     REPO_PATTERN,
@@ -286,6 +287,25 @@ class ReviewedFile(Frozen):
     sha256: Sha256 = Field(description="The digest of the file that was reviewed.")
 
 
+class Runtime(Frozen):
+    """Where the model is put when the artifact is loaded, unless who loads it says otherwise."""
+
+    device: str | None = Field(
+        default=None,
+        pattern=DEVICE_PATTERN,
+        description="The device, as torch names it; `auto`, a GPU where there is one, if left out.",
+        examples=["cpu", "cuda:0"],
+    )
+    device_map: Literal["auto", "balanced", "balanced_low_0", "sequential"] | None = Field(
+        default=None,
+        description="Spread a model of transformers over all GPUs and the CPU by this rule of the package accelerate, "
+        "instead of `device`.",
+    )
+    threads: Annotated[int, Field(ge=1, le=1024), BeforeValidator(_integral)] | None = Field(
+        default=None, description="How many CPU threads torch uses in the process that loads the artifact."
+    )
+
+
 class SpecBase(Frozen):
     """The keys that every variant has."""
 
@@ -354,6 +374,11 @@ class SpecBase(Frozen):
         default=None,
         description="Which licences the cards of the model, its components and its adapter may declare; checked by "
         "plan and compile.",
+    )
+    runtime: Runtime = Field(
+        default=Runtime(),
+        description="Where the model is put when the artifact is loaded.",
+        examples=[{"device": "cpu", "threads": 2}],
     )
     metadata: Mapping = Field(default=FrozenDict(), description="Free-form, carried along.")
 

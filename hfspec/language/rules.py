@@ -46,6 +46,7 @@ def problems(tree: Tree) -> Iterator[Problem]:
     yield from _components(tree, task)
     yield from _template(tree, task)
     yield from _outputs(tree)
+    yield from _runtime(tree)
     yield from params.problems(tree, task)
     yield from examples.problems(tree, task)
     yield from licences.problems(tree)
@@ -196,6 +197,19 @@ def _slots(tree: Tree, task: Task, slots: tuple[str, ...]) -> Iterator[Problem]:
             yield Problem(
                 "prompt-template", message, tree.origin(place), place, expected="string", found=str(declared[slot])
             )
+
+
+def _runtime(tree: Tree) -> Iterator[Problem]:
+    runtime = tree.value.get("runtime")
+    if not isinstance(runtime, Mapping) or runtime.get("device_map") is None:
+        return
+    path: KeyPath = ("runtime", "device_map")
+    if runtime.get("device") is not None:
+        message = "The model is put on one device and spread over several."
+        yield Problem("conflict", message, tree.origin(path), path, remedy="Keep `device` or `device_map`.")
+    if tree.value.get("library") == "sentence-transformers":
+        message = "A model of sentence-transformers is put on one device."
+        yield Problem("dead-key", message, tree.origin(path), path, remedy="Write `device:` instead.")
 
 
 def _outputs(tree: Tree) -> Iterator[Problem]:

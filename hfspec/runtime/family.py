@@ -38,9 +38,10 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a family loads from and to: the artifact's folder and manifest, its task, torch's names of dtype and
-    device. ``verified``: what was found of its files, None where they were not looked at. ``code``: the classes of
-    reviewed code, by what they are: ``config``, ``model``, a component's name. ``loaded``: the library's objects made
-    so far, by the name of the component. ``weights``: where they were gathered, when they are not in the artifact.
+    device. ``device_map``: how the model is spread over several, None where it is not. ``verified``: what was found of
+    its files, None where they were not looked at. ``code``: the classes of reviewed code, by what they are: ``config``,
+    ``model``, a component's name. ``loaded``: the library's objects made so far, by the name of the component.
+    ``weights``: where they were gathered, when they are not in the artifact.
     """
 
     folder: Path
@@ -48,6 +49,7 @@ class Place:
     task: Task
     dtype: str
     device: str
+    device_map: Any = field(default=None, compare=False, kw_only=True)
     verified: Verified | None = field(default=None, compare=False)
     code: Mapping[str, Any] = field(default_factory=dict, compare=False)
     loaded: dict[str, Any] = field(default_factory=dict, compare=False)

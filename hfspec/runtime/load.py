@@ -13,6 +13,7 @@ from hfspec.errors import UsageError
 from hfspec.ir.artifact import Manifest
 from hfspec.runtime.family import Family, Place
 from hfspec.runtime.integrity import examine, read_manifest
+from hfspec.runtime.placement import placement, set_threads
 from hfspec.runtime.predictor import Predictor, checked_form
 from hfspec.runtime.reference.finding import Sources
 from hfspec.runtime.reference.gathering import gather
@@ -34,6 +35,8 @@ def load(
     outputs: str | None = None,
     dtype: str | None = None,
     device: str | None = None,
+    device_map: str | Mapping[str, Any] | None = None,
+    threads: int | None = None,
     verify: bool = True,
     expect_fingerprint: str | None = None,
     sources: Sources | None = None,
@@ -43,8 +46,10 @@ def load(
     weights that a reference artifact pins and that are not in the hub's cache yet.
 
     ``model_config``: settings that override the spec's. ``outputs``: standard or full, instead of the spec's choice.
-    ``dtype``: cast the weights to this while loading (auto: as stored). ``device``: as torch names it; by default a GPU
-    where torch finds one. ``verify=False`` skips checking every byte against the manifest. ``expect_fingerprint``: that
+    ``dtype``: cast the weights to this while loading (auto: as stored). ``device``: as torch names it; by default the
+    spec's, else a GPU where torch finds one. ``device_map``: spread the model over devices instead, by a rule of the
+    package accelerate or module -> device. ``threads``: how many CPU threads torch uses from now on, in this whole
+    process. ``verify=False`` skips checking every byte against the manifest. ``expect_fingerprint``: that
     of the space which the embeddings must be of, checked before the model is loaded, with these settings and dtype.
     ``sources``: of a reference artifact, role (``model``) -> the folder that has its weights.
     ``trust_remote_code``: consent to run the Python files that came with the checkpoint and that the spec lists as
@@ -61,7 +66,18 @@ def load(
     given = load_layer(model_config, task, manifest.signature)
     form = checked_form(manifest.deployment.outputs if outputs is None else outputs)
     weights = gather(root, manifest, sources or {}, verify=verify)
-    place = Place(root, manifest, task, _dtype(dtype, manifest), _device(device), verified, weights=weights)
+    put = placement(manifest, device, device_map, threads)
+    set_threads(put.threads)
+    place = Place(
+        root,
+        manifest,
+        task,
+        _dtype(dtype, manifest),
+        put.device,
+        device_map=put.device_map,
+        verified=verified,
+        weights=weights,
+    )
     with place.unchanged():
         if expect_fingerprint is not None:
             fingerprint.check(expect_fingerprint, fingerprint.of_place(place, given))
@@ -92,16 +108,3 @@ def _dtype(asked: str | None, manifest: Manifest) -> str:
     if asked not in DTYPES:
         raise UsageError(f"dtype must be one of auto, {', '.join(DTYPES)}, not {asked!r}.")
     return str(asked)
-
-
-def _device(asked: str | None) -> str:
-    import torch
-
-    if asked is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=asked)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UsageError(f"device {asked!r} cannot be used here: {reason}") from error
-    return str(torch.device(asked))

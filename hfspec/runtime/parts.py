@@ -97,12 +97,18 @@ def model(place: Place, model_class: Any, folder: Path | None = None, **settings
             dtype=torch_dtype(place.dtype),
             output_loading_info=True,
             ignore_mismatched_sizes=bool(brought),
+            **({} if place.device_map is None else {"device_map": place.device_map}),
             **settings,
         )
     _refuse_gaps(report, model_class.__name__, brought)
     with quiet():
-        place.loaded["model"] = adapter.applied(place, loaded.eval().to(place.device))
+        place.loaded["model"] = adapter.applied(place, _placed(place, loaded.eval()))
     return place.loaded["model"]
+
+
+def _placed(place: Place, loaded: Any) -> Any:
+    """The model where it answers; one that is spread over devices is there already."""
+    return loaded if place.device_map is not None else loaded.to(place.device)
 
 
 def config(place: Place, source: Path) -> Any:

@@ -84,7 +84,8 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
     )
     if problems:
         raise SpecError(problems)
-    libraries = versions(*task.requirements, *found.needs)
+    spreading = ("accelerate",) if spec.runtime.device_map else ()
+    libraries = versions(*task.requirements, *found.needs, *spreading)
     notes = (*found.notes, *embedding_notes(model, spec, task), licence_note, *_skipped(resolved))
     main = _saving(spec, found)
     size = sum(weight_bytes(group, main) for group in found.groups)
@@ -136,6 +137,7 @@ def _deployment(spec: Spec, task: Task, found: Examined, defaults: FrozenDict) -
         defaults=defaults,
         components=found.components,
         options=FrozenDict(options),
+        runtime=FrozenDict(spec.runtime.model_dump(exclude_none=True)),
     )
 
 

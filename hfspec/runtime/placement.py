@@ -1,0 +1,72 @@
+"""Where a model is put: what who loads it asks for, else what the spec says, else a GPU where torch finds one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from hfspec.errors import UsageError
+from hfspec.ir.artifact import Manifest
+
+MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """``device``: where inputs go, and the model unless ``device_map`` spreads it. ``threads``: of torch on the CPU,
+    None to leave them as they are.
+    """
+
+    device: str
+    device_map: Any = None
+    threads: int | None = None
+
+
+def placement(manifest: Manifest, device: str | None, device_map: Any, threads: int | None) -> Placement:
+    """What is in force, each of the three from the caller before the spec; raises UsageError for what cannot be."""
+    said = manifest.deployment.runtime
+    if device is not None and device_map is not None:
+        raise UsageError("give device, which takes the whole model, or device_map, which spreads it, not both.")
+    if device is None and device_map is None:
+        device, device_map = said.get("device"), said.get("device_map")
+    _check_map(device_map, manifest)
+    threads = said.get("threads") if threads is None else threads
+    if threads is not None and (type(threads) is not int or threads < 1):
+        raise UsageError(f"threads must be a number, at least 1, not {threads!r}.")
+    return Placement(_device(None if device == "auto" else device), device_map, threads)
+
+
+def set_threads(threads: int | None) -> None:
+    """Let torch use so many threads, in this whole process."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def _check_map(device_map: Any, manifest: Manifest) -> None:
+    if device_map is None:
+        return
+    if manifest.deployment.library != "transformers":
+        raise UsageError(f"device_map spreads models of transformers; give device for {manifest.deployment.library}.")
+    if device_map not in MAPS and not isinstance(device_map, Mapping):
+        raise UsageError(f"device_map must be one of {', '.join(MAPS)}, or module -> device, not {device_map!r}.")
+    try:
+        import_module("accelerate")
+    except ImportError as error:
+        raise UsageError("device_map needs the package accelerate; pip install 'hfspec[device-map]'.") from error
+
+
+def _device(asked: str | None) -> str:
+    import torch
+
+    if asked is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=asked)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UsageError(f"device {asked!r} cannot be used here: {reason}") from error
+    return str(torch.device(asked))
