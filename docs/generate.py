@@ -83,7 +83,7 @@ def readme() -> str:
 
 def task_table() -> str:
     """A row for each task that works."""
-    lines = ["| library | task (aliases) | input | standard output | full output |", "|---|---|---|---|---|"]
+    lines = ["| library | task (aliases) | input | standard output |", "|---|---|---|---|"]
     lines += [_task_row(task) for task in _tasks()]
     return "\n".join(lines) + "\n"
 
@@ -95,9 +95,7 @@ def _tasks() -> list[Task]:
 
 def _task_row(task: Task) -> str:
     aliases = f" ({', '.join(task.aliases)})" if task.aliases else ""
-    return (
-        f"| {task.library} | {task.name}{aliases} | {_columns(task.inputs)} | {task.output_words} | {task.full_words} |"
-    )
+    return f"| {task.library} | {task.name}{aliases} | {_required(task.inputs)} | {task.output_words} |"
 
 
 def _required(columns: tuple[Column, ...]) -> str:
