@@ -13,6 +13,8 @@ CARDS = ("README.md", "readme.md", "Readme.md", "model_card.md")
 # In any case: LICENSE, licence.txt, LICENSE-MIT, COPYING.md.
 LICENCE = re.compile(r"(?:licen[cs]e|copying)(?:[-_][\w.-]+?)?(?:\.(?:txt|md|rst))?", re.IGNORECASE)
 FRONT_MATTER = re.compile(r"\A\ufeff?---\r?\n(.*?)\r?\n---", re.DOTALL)
+# A head with more brackets than that is no card's, and would keep the parser busy for minutes.
+MOST_BRACKETS = 5000
 DECLARED = ("license", "license_name", "license_link")
 
 
@@ -71,6 +73,8 @@ def _entries(front: str) -> dict[str, Any]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
+    if front.count("[") + front.count("{") > MOST_BRACKETS:
+        return {}
     try:
         value = YAML(typ="safe", pure=True).load(front)
     except (YAMLError, ValueError, RecursionError):

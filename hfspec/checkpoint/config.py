@@ -27,7 +27,7 @@ def library_config(files: SourceFiles, folder: str = "", *, is_code: bool = Fals
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     model_type = raw.get("model_type")
-    if model_type not in CONFIG_MAPPING and not is_code:
+    if not (isinstance(model_type, str) and model_type in CONFIG_MAPPING) and not is_code:
         raise _unknown_type(files, raw)
     faults = tuple(dangers(files, raw))
     if faults:
@@ -96,9 +96,8 @@ def _unknown_type(files: SourceFiles, raw: Mapping[str, Any]) -> SpecError:
 
 
 def _walk(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
-    if not isinstance(value, Mapping):
-        return
-    for key, item in value.items():
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
         place = f"{where}.{key}" if where else str(key)
         yield place, item
         yield from _walk(item, place)

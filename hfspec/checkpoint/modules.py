@@ -45,6 +45,8 @@ def modules_of(files: SourceFiles, task: Task) -> tuple[Module, ...]:
     if not task.kind:
         return ()
     refuse_other_kinds(files, task)
+    if fault := sentence_modules.stated_fault(files.json(sentence_modules.STATED)):
+        raise files.refusal("broken-checkpoint", f"{sentence_modules.STATED}: {fault}")
     if files.has("modules.json"):
         return _dense(files) if task.kind == "dense" else _native(files, task)
     if task.kind == "cross-encoder" or task.library == "transformers":
@@ -58,8 +60,8 @@ def modules_of(files: SourceFiles, task: Task) -> tuple[Module, ...]:
 
 def _dense(files: SourceFiles) -> tuple[Module, ...]:
     entries = _entries(files)
-    problems = (*_entry_problems(files, entries), *_unsupported(files, entries))
     modules = _modules(entries)
+    problems = (*_entry_problems(files, entries), *_unsupported(files, entries), *_activations(files, modules))
     if not problems and [module.kind for module in modules[:2]] != ["Transformer", "Pooling"]:
         kinds = ", ".join(module.kind for module in modules) or "none"
         problems = (
@@ -208,6 +210,19 @@ def _unsupported(files: SourceFiles, entries: list[dict[str, str]]) -> Iterator[
                 "not-supported-yet",
                 f"the module {kind} of the checkpoint is not supported yet",
                 expected=", ".join(DENSE_MODULES),
+            )
+
+
+def _activations(files: SourceFiles, modules: tuple[Module, ...]) -> Iterator[Problem]:
+    """The library leaves out, with a warning, an activation that it would have to import from elsewhere."""
+    for module in modules:
+        name = files.json(f"{module.folder}config.json").get("activation_function") if module.kind == "Dense" else None
+        if name is not None and not str(name).startswith("torch."):
+            yield files.problem(
+                "remote-code",
+                f"{module.folder}config.json names an activation that is code from elsewhere",
+                found=repr(name),
+                expected="an activation of torch.nn",
             )
 
 

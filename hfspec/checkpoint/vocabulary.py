@@ -12,7 +12,7 @@ from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.problem import Problem
 from hfspec.runtime.generation.languages import Tongues, tongues
-from hfspec.runtime.parts import quiet
+from hfspec.runtime.parts import is_tokenizer, quiet
 from hfspec.runtime.text.vocabulary_files import AROUND, VOCABULARIES
 from hfspec.tasks.task import Task
 
@@ -51,6 +51,9 @@ def tokenizer(files: SourceFiles, folder: str, options: FrozenDict) -> Tokenizer
             if files.has(f"{folder}{name}"):
                 (Path(place) / name).symlink_to(files.reader.small(f"{folder}{name}").absolute())
         loaded = _load(files, place, options)
+        if not is_tokenizer(loaded):
+            message = "the tokenizer's files name a class that is no tokenizer"
+            raise files.refusal("broken-tokenizer", message, found=type(loaded).__name__)
         vocabulary: dict[str, int] = loaded.get_vocab()
     pieces = not loaded.is_fast and any(files.has(f"{folder}{name}") for name in SENTENCEPIECES)
     packages = ("sentencepiece",) if pieces else ()

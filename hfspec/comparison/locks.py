@@ -10,6 +10,8 @@ from hfspec.errors import LockError, StorageError
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.lock import Lock, LockedSource
 
+CODE = ".py"
+
 
 def lock_account(file: Path) -> FrozenDict:
     """What a lock says; raises LockError when the file is no lock, and StorageError when it cannot be read."""
@@ -27,7 +29,16 @@ def lock_account(file: Path) -> FrozenDict:
             else None,
             "library versions": lock.versions,
             "size": {source.role: sum(file.size for file in source.files) for source in lock.sources},
-            "files": {source.role: {file.path: file.sha256 for file in source.files} for source in lock.sources},
+            "code files": {
+                f"{source.role}/{file.path}": file.sha256
+                for source in lock.sources
+                for file in source.files
+                if file.path.endswith(CODE)
+            },
+            "files": {
+                source.role: {file.path: file.sha256 for file in source.files if not file.path.endswith(CODE)}
+                for source in lock.sources
+            },
             "spec digest": lock.spec_digest,
         }
     )

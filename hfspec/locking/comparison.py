@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from hfspec.ir.lock import Change, Lock, LockedFile, LockedSource
 
 NOTHING = "nothing"
+CODE = ".py"
 
 
 def changes(before: Lock, after: Lock) -> tuple[Change, ...]:
@@ -64,7 +65,8 @@ def _file(place: str, old: LockedFile | None, new: LockedFile | None) -> Change:
     if new is None:
         return Change("file", place, f"{place}: the file is gone", before, after)
     if old is None:
-        return Change("file", place, f"{place}: a new file ({new.size} bytes)", before, after)
+        what = "a new code file, to be read before it is locked" if new.path.endswith(CODE) else "a new file"
+        return Change("file", place, f"{place}: {what} ({new.size} bytes)", before, after)
     sizes = f"{old.size} -> {new.size} bytes" if old.size != new.size else f"{new.size} bytes as before"
     return Change("file", place, f"{place}: other bytes ({sizes})", before, after)
 

@@ -46,9 +46,22 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+def is_tokenizer(made: Any) -> bool:
+    """Whether this is a tokenizer: the library makes of a tokenizer's files whatever class they name."""
+    from transformers import PreTrainedTokenizerBase
+
+    return isinstance(made, PreTrainedTokenizerBase)
+
+
 def tokenizer(place: Place, folder: Path | None = None, **settings: Any) -> Any:
-    """The tokenizer, the spec's own component before the model's; ``settings`` yield to the spec's options."""
-    return _component(place, "tokenizer", folder or place.model, settings)
+    """The tokenizer, the spec's own component before the model's; ``settings`` yield to the spec's options.
+
+    Raises StorageError when its files make none.
+    """
+    found = _component(place, "tokenizer", folder or place.model, settings)
+    if not is_tokenizer(found):
+        raise StorageError(f"the tokenizer's files name {type(found).__name__}, which is no tokenizer.")
+    return found
 
 
 def component(place: Place, name: str, **settings: Any) -> Any:

@@ -156,8 +156,8 @@ def _foreign(value: Any) -> list[str]:
     return [text for text in texts if isinstance(text, str) and ("/" in text or (FLASH in text and not flash))]
 
 
-def _walk(value: Any) -> Iterator[tuple[str, Any]]:
-    items = value.items() if isinstance(value, Mapping) else ()
+def _walk(value: Any) -> Iterator[tuple[Any, Any]]:
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
         yield key, item
         yield from _walk(item)

@@ -70,7 +70,7 @@ def _module_folders(opened: Reader, names: tuple[str, ...], location: str) -> tu
         return ("",)
     try:
         return selection.module_folders(opened.small(MODULES).read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SourceError(
             f"{location}: {MODULES} does not list modules as sentence-transformers does: {error}."
         ) from error

@@ -182,3 +182,35 @@ def test_a_cast_casts_everything_and_says_so(checkpoint, tmp_path):
     assert {tensor.dtype for tensor in weights.tensors} == {"BF16"}
     assert [note for note in plan.notes if "keeps in float32" in note]
     assert [note for note in plan.notes if "shapes of tensors are not checked" in note]
+
+
+def test_the_lock_lists_code_and_tells_of_new_code(own_copy, tmp_path):
+    model = own_copy("coded-sentiment")
+    spec = spec_over(tmp_path / "specs", model)
+    locked = hfspec.lock(spec).lock.source("model")
+    assert [file.path for file in locked.files if file.path.endswith(".py")] == MODEL
+    held = (spec.parent / "spec.yaml.lock").read_bytes()
+    with (model / "numbers_tiny.py").open("a") as file:
+        file.write("from .more_tiny import MORE\n")
+    (model / "more_tiny.py").write_text("MORE = 1\n")
+    spec_over(tmp_path / "specs", model)
+    messages = [change.message for change in hfspec.check_lock(spec)]
+    assert [message for message in messages if "more_tiny.py: a new code file" in message]
+    assert [message for message in messages if "numbers_tiny.py: other bytes" in message]
+    hfspec.lock(spec)
+    (tmp_path / "old.lock").write_bytes(held)
+    found = hfspec.diff(tmp_path / "old.lock", spec.parent / "spec.yaml.lock")
+    code = {change.key: change.kind for change in found if change.group == "code files"}
+    assert code == {"model/more_tiny.py": "added", "model/numbers_tiny.py": "changed"}
+
+
+def test_reference_artifacts_carry_their_code(own_copy, tmp_path):
+    model = own_copy("coded-sentiment")
+    made = hfspec.compile(spec_over(tmp_path / "specs", model, save_mode="reference"), output=tmp_path / "artifact")
+    names = [record.path for record in made.manifest.files if record.path.startswith("model/")]
+    assert [f"model/{name}" for name in MODEL] == [name for name in names if name.endswith(".py")]
+    assert not [name for name in names if name.endswith(".safetensors")]
+    predictor = hfspec.load(made.path, trust_remote_code=True, sources={"model": model})
+    full = hfspec.compile(spec_over(tmp_path / "specs", model), output=tmp_path / "full")
+    wanted = hfspec.load(full.path, trust_remote_code=True).predict(["a fine film"])
+    assert predictor.predict(["a fine film"]).equals(wanted)

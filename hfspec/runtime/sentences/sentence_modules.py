@@ -27,6 +27,7 @@ POOLING_FLAGS = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
+STATED = "config_sentence_transformers.json"
 # What a Transformer module of each kind of model is made to do: the library's name of it, what it reads off the
 # model, and what it calls that.
 TASKS = {
@@ -74,8 +75,22 @@ class Checkpoint:
 
 
 def settings(model: Path) -> dict[str, Any]:
-    """config_sentence_transformers.json, empty when there is none: prompts, default_prompt_name, truncate_dim."""
-    return _read(model / "config_sentence_transformers.json")
+    """config_sentence_transformers.json, empty when there is none: prompts, default_prompt_name, truncate_dim.
+
+    Raises StorageError when it states them in another form.
+    """
+    found = _read(model / STATED)
+    if fault := stated_fault(found):
+        raise StorageError(f"{STATED}: {fault}")
+    return found
+
+
+def stated_fault(stated: Mapping[str, Any]) -> str:
+    """What is wrong with the form of config_sentence_transformers.json; empty for none."""
+    prompts = stated.get("prompts") or {}
+    if not isinstance(prompts, Mapping) or not all(isinstance(text, str | None) for text in prompts.values()):
+        return "its prompts are no mapping from names to texts"
+    return ""
 
 
 def own_settings(stated: Mapping[str, Any], task: Task) -> dict[str, Any]:

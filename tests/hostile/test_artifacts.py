@@ -120,6 +120,40 @@ def test_code_that_nobody_has_listed(artifact, canary):
     refused(sealed(artifact), "model/planted.py", fault="not list as reviewed")
 
 
+def test_code_that_the_manifest_names_itself(artifact, canary):
+    """An attacker can write a whole manifest; what he cannot write is the consent of who loads it."""
+    (artifact / "model/planted.py").write_text(PLANTED.format(canary=str(canary)))
+    code = FrozenDict({"config": "model/planted.py:C", "model": "model/planted.py:M"})
+    folder = sealed(artifact, lambda found: replace(found, code=code))
+    with pytest.raises(hfspec.UsageError, match=r"model/planted\.py  sha256 [0-9a-f]{64}"):
+        hfspec.load(folder)
+    with pytest.raises(hfspec.UsageError, match="trust_remote_code=True"):
+        hfspec.load(folder, verify=False)
+
+
+@pytest.mark.parametrize("name", ["planted.pyc", "planted.so", "sub/planted.PY", "__pycache__/planted.cpython-311.pyc"])
+def test_files_that_python_would_import(name, artifact):
+    path = artifact / "model" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"")
+    refused(sealed(artifact), f"model/{name}", fault="a file of code")
+
+
+@pytest.mark.parametrize("name", ["pipeline", "AutoConfig", "BertModel", "AutoModelForSequenceClassification"])
+def test_a_tokenizer_class_that_is_none(name, artifact, canary):
+    edited(artifact / "model/tokenizer_config.json", tokenizer_class=name)
+    with pytest.raises(hfspec.StorageError, match="tokenizer"):
+        hfspec.load(sealed(artifact))
+
+
+@pytest.mark.parametrize("prompts", ["text", ["a"], {"query": {"x": 1}}], ids=str)
+def test_prompts_that_are_none(prompts, copied):
+    folder = copied("minilm-like")
+    edited(folder / "model/config_sentence_transformers.json", prompts=prompts)
+    with pytest.raises(hfspec.StorageError, match="prompts"):
+        hfspec.load(sealed(folder))
+
+
 def test_a_chat_template_that_leaves_its_sandbox(copied, canary):
     folder = copied("gpt2")
     edited(folder / "model/tokenizer_config.json", chat_template=JINJA.format(canary=canary))
