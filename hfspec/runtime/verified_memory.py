@@ -64,7 +64,8 @@ class Memory:
         """The digest that a file had, None when it is not known."""
         key, entry = _entry(found, "")
         known = self.entries.get(key)
-        return str(known[-1]) if known and known[:-1] == entry[:-1] else None
+        is_known = isinstance(known, list) and known[:-1] == entry[:-1]
+        return str(known[-1]) if known and is_known else None
 
     def knows(self, found: os.stat_result, sha256: str) -> bool:
         key, entry = _entry(found, sha256)

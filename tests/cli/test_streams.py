@@ -121,7 +121,9 @@ def test_no_arguments_show_the_help_and_are_a_usage_error(hfspec: Run) -> None:
     assert "compile" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("command", ["init", "validate", "schema", "plan", "compile", "inspect", "verify", "predict"])
+@pytest.mark.parametrize(
+    "command", ["init", "validate", "schema", "plan", "compile", "inspect", "verify", "sign", "predict"]
+)
 def test_every_command_has_help(hfspec: Run, command: str) -> None:
     done = hfspec(command, "--help")
     assert (done.returncode, done.stderr) == (0, "")
