@@ -14,12 +14,11 @@ from unicodedata import normalize
 
 from hfspec.errors import VerificationError
 from hfspec.ir.artifact import MANIFEST_NAME, FileRecord, Manifest
+from hfspec.runtime.left_by_others import LEFT_BY_OTHERS, foreign_fault
 from hfspec.runtime.verified_memory import NO_SURPRISES, Memory, State, is_young, state_of
 
 CHUNK = 1 << 20
 LARGEST_MANIFEST = 256 << 20
-# MLflow writes the registered name and version beside what it fetches from a registry. Nothing of ours reads it.
-LEFT_BY_OTHERS = frozenset({"registered_model_meta"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +151,10 @@ def _strangers(folder: Path, manifest: Manifest, states: dict[str, State]) -> It
         elif entry.is_dir(follow_symlinks=False):
             if path not in folders:
                 yield path, "is not expected" if path not in known else "is a folder"
-        elif path not in known | LEFT_BY_OTHERS:
+        elif path in LEFT_BY_OTHERS - known:
+            if fault := foreign_fault(folder / path):
+                yield path, fault
+        elif path not in known:
             yield path, "is not expected" if path not in folders else "is no folder"
         elif not entry.is_file(follow_symlinks=False):
             yield path, "is no plain file"

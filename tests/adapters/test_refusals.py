@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import hfspec
 from hfspec.errors import SourceError, SpecError, UsageError, VerificationError
-from tests.compile.test_hostile import sealed
+from tests.hostile.sealing import sealed
 
 TASKS = {"gpt2-lora": "text-generation", "sentiment-lora": "text-classification", "topics-lora": "text-classification"}
 

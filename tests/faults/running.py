@@ -23,10 +23,10 @@ def outcome(number: int, start: int, spec: str, target: str) -> dict[str, object
         if row.disk:
             world.mount(here, here.parent, row.disk)
         if start:
-            hfspec.compile(spec, output=target)
+            hfspec.compile(spec, output=target, overrides=["save_mode=reference"] if start == 2 else [])
         before = world.held(place)
         with row.inject(here):
-            names = {"spec": spec, "target": target, "parent": str(here.parent)}
+            names = {"spec": spec, "target": target, "parent": str(here.parent), "model": str(model)}
             code, stdout, stderr = world.command(here, *(part.format(**names) for part in row.command))
         after = world.held(place)
     except world.NotPermittedError as error:

@@ -10,6 +10,7 @@ from tests.faults import world
 from tests.faults.world import World
 
 COMPILE = ("compile", "{spec}", "-o", "{target}", "dtype=float16", "--quiet")
+PERSIST = ("persist", "{target}", "--source", "model={model}", "--quiet")
 KEPT, NEW = "kept", "new"  # the target holds what it held; it holds the new artifact
 OWN_DISK = "size=16m,nr_inodes=2000"
 
@@ -17,9 +18,9 @@ OWN_DISK = "size=16m,nr_inodes=2000"
 @dataclass(frozen=True)
 class Row:
     """``inject``: the fault, around the command. ``code``: the exit code; ``said``: what stderr must say, without a
-    traceback. ``starts``: whether the target holds no artifact (0), an older one (1), or each in turn. ``target``: what it
-    holds after it. Nothing may lie beside the target then. ``disk``: options of the file system of its own that the
-    target lies on.
+    traceback. ``starts``: whether the target holds no artifact (0), an older one (1), one that refers to its weights
+    (2), or each in turn. ``target``: what it holds after it. Nothing may lie beside the target then. ``disk``: options of
+    the file system of its own that the target lies on.
     """
 
     fault: str
@@ -65,6 +66,14 @@ ROWS = [
     Row("weights not readable", world.closed_weights, 3, ("model.safetensors", "check its permissions"), starts=(1,)),
     Row("source not readable", world.closed_source, 3, ("cannot be read: Permission denied; check its",), starts=(1,)),
     Row("spec not readable", world.closed_spec, 2, ("{spec} cannot be read: Permission denied",), starts=(1,)),
+    # persist, of an artifact that refers to its weights
+    Row("persist: nothing wrong", world.nothing, 0, (), PERSIST, (2,), NEW),
+    Row("persist: disk full", world.full_disk, 3, ("{target} does not fit on its disk",), PERSIST, (2,), disk=OWN_DISK),
+    Row("persist: largest file size", world.largest_file, 3, ("{target} does not fit on its disk",), PERSIST, (2,)),
+    Row("persist: folder not writable", world.closed_folder, 3, ("cannot be written (Permission",), PERSIST, (2,)),
+    Row("persist: weights not readable", world.closed_weights, 3, ("model.safetensors may not be read; check",), PERSIST, (2,)),
+    Row("persist: weights removed", world.no_weights, 3, ("model.safetensors is not there", "--source"), PERSIST, (2,)),
+    Row("persist: reader left", world.no_reader, 141, (), PERSIST, (2,), NEW),
     # other commands
     Row("lock: folder not writable", world.closed_spec_folder, 3, ("spec.yaml.lock", "Permission denied"), ("lock", "{spec}"), (0,)),
     Row("lock: a folder in its place", world.lock_is_a_folder, 3, ("spec.yaml.lock",), ("lock", "{spec}"), (0,)),
@@ -89,6 +98,8 @@ ROWS = [
 ATOMIC, HUB, FAULTS = "tests/compile/test_atomic.py", "tests/sources/test_hub_faults.py", "tests/faults"
 ELSEWHERE = [
     Elsewhere("SIGKILL at any deed", "old or new, whole; the next run clears up", f"{ATOMIC}::test_killed_at_twenty_moments"),
+    Elsewhere("persist: SIGKILL at any deed", "one or the other, whole", "tests/reference/test_persisting.py::test_killed_at_any_point"),
+    Elsewhere("persist: hub lost", "kept; goes on", "tests/reference/test_persisting.py::test_a_lost_hub_and_another_attempt"),
     Elsewhere("SIGTERM, SIGINT, SIGHUP at any deed", "old or new, whole, nothing beside", f"{ATOMIC}::test_asked_to_stop"),
     Elsewhere("two compiles of one target", "both succeed, whole", f"{ATOMIC}::test_two_compiles_of_one_target"),
     Elsewhere("no atomic exchange", "old comes back", f"{ATOMIC}::test_where_the_system_cannot_exchange_folders"),

@@ -11,6 +11,7 @@ from tests.compile.conftest import write_spec
 from tests.faults.table import ELSEWHERE, NEW, ROWS
 
 ROOT = Path(__file__).parent.parent.parent
+STARTS = ("nothing", "artifact", "reference")
 SCRIPT = """
 from tests.faults.running import outcome
 print(json.dumps(outcome(NUMBER, START, spec, target)))
@@ -20,7 +21,7 @@ print(json.dumps(outcome(NUMBER, START, spec, target)))
 @pytest.mark.parametrize(
     ("number", "start"),
     [
-        pytest.param(number, start, id=f"{row.fault}-{'artifact' if start else 'nothing'}".replace(" ", "_"))
+        pytest.param(number, start, id=f"{row.fault}-{STARTS[start]}".replace(" ", "_"))
         for number, row in enumerate(ROWS)
         for start in row.starts
     ],

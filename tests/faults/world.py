@@ -173,6 +173,13 @@ def closed_weights(world: World) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def no_weights(world: World) -> Iterator[None]:
+    """The weights that an artifact refers to are gone."""
+    (world.model / "model.safetensors").unlink()
+    yield
+
+
+@contextlib.contextmanager
 def closed_source(world: World) -> Iterator[None]:
     with enforced(), _mode(world.model, 0o000):
         yield

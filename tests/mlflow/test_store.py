@@ -54,15 +54,26 @@ def test_logged_registered_and_fetched_whole(way, of_task, store):
 
 def test_the_file_of_the_registry_is_the_only_one_that_may_be_added(of_task, copy_of):
     folder = copy_of(of_task("text-classification"))
-    (folder / META).write_text("model_name: sentiment\n")
+    (folder / META).write_text("model_name: sentiment\nmodel_version: '1'\n")
     assert hfspec.verify(folder)
     (folder / "model" / META).write_text("model_name: sentiment\n")
     with pytest.raises(hfspec.VerificationError, match=f"model/{META}: is not expected"):
         hfspec.verify(folder)
 
 
-@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("MLmodel")])
-def test_only_a_plain_file_may_have_its_name(make, of_task, copy_of):
+def _with(content):
+    return lambda path: path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(Path.mkdir, os.mkfifo, lambda path: path.symlink_to("MLmodel")),
+        *(_with(b""), _with(b"#!/bin/sh\n"), _with(b"\x80\x04."), _with(b"model_name: x\n")),
+        *(_with(b"model_name: x\nmodel_version: y\nmore: z\n"), _with(b"model_name: x\nmodel_version: " + b"9" * 5000)),
+    ],
+)
+def test_only_what_mlflow_writes_may_have_its_name(make, of_task, copy_of):
     folder = copy_of(of_task("text-classification"))
     make(folder / META)
     with pytest.raises(hfspec.VerificationError, match=META):
