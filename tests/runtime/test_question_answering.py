@@ -124,17 +124,6 @@ def test_places_are_characters_of_the_context(answerer, name):
             assert row["context"][one["start"] : one["end"]] == one["answer"]
 
 
-def test_each_row_gets_what_it_would_get_alone(answerer):
-    predictor = answerer("roberta-squad2", top_k=2)
-    rows = [*ROWS, ROWS[1], ROWS[0]]
-    together = predictor.predict(rows, outputs="full")
-    for row, answer in zip(rows, together, strict=True):
-        (alone,) = predictor.predict(row, outputs="full")
-        assert_answers(answer["answers"], alone["answers"])
-        assert answer["windows"] == alone["windows"]
-    assert len({answer["windows"] for answer in together}) > 2
-
-
 def test_top_k_gives_one_text_a_row_and_the_others_in_the_full_form(answerer):
     rows = [ROWS[0], ROWS[5]]
     best = answerer().predict(rows)

@@ -150,15 +150,6 @@ def test_long_sounds_are_heard_to_their_end(artifact, whisper, times):
     assert [answer["seconds"] for answer in answers] == [42, 2, 33]
 
 
-def test_rows_of_every_length_together_are_as_alone(artifact):
-    predictor = hfspec.load(artifact("whisper"), model_config={**FAST, "return_timestamps": "word"})
-    sounds = [tone(330, 31), *SOUNDS[:3], SOUNDS[1]]
-    alone = [predictor.predict(sound, outputs="full")[0] for sound in sounds]
-    assert predictor.predict(sounds, outputs="full") == alone
-    few = hfspec.load(artifact("whisper"), model_config={**FAST, "return_timestamps": "word", "batch_seconds": 30})
-    assert few.predict(sounds[::-1], outputs="full") == alone[::-1]
-
-
 def test_timing_words_leaves_no_trace(artifact):
     declared = {"params": {"return_timestamps": {"type": "string", "default": "word", "choices": ["word"]}}}
     timed = hfspec.load(artifact("whisper", model_config=FAST, signature=declared))
