@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import hfspec  # noqa: E402
-import hfspec.runtime.integrity  # noqa: E402
-import hfspec.runtime.verified_memory  # noqa: E402
+from hfspec.runtime.verification.integrity import examine  # noqa: E402
+from hfspec.runtime.verification.verified_memory import default_memory  # noqa: E402
 from tests.faults.flips import PARSERS, Flips, Watch  # noqa: E402
 
 COMPILE = """
@@ -68,7 +68,7 @@ def attack(folder: Path, rounds: int, watch: Watch) -> dict[str, object]:
     for _ in range(rounds):
         time.sleep(0.11)  # so that what was put back is remembered again
         calls["verify"]()
-        hfspec.runtime.integrity.examine(folder, hfspec.runtime.verified_memory.default_memory())
+        examine(folder, default_memory())
         for flipped in (flips.round, flips.manifest_round):
             with flipped() as names:
                 tried += len(names)

@@ -48,7 +48,7 @@ def compile(  # noqa: A001 - it is the verb
     from hfspec.artifact.staging import staging_folder
     from hfspec.artifact.target import check_apart
     from hfspec.runtime.reference.places import remember
-    from hfspec.runtime.verified_memory import default_memory
+    from hfspec.runtime.verification.verified_memory import default_memory
     from hfspec.sources.folder import FolderSource
     from hfspec.stages.build import build
     from hfspec.stages.emit import emit
@@ -84,9 +84,9 @@ def persist(
     """
     from hfspec.artifact.staging import staging_folder
     from hfspec.ir.artifact import Artifact
-    from hfspec.runtime.integrity import verify_files
     from hfspec.runtime.reference.finding import check_given
-    from hfspec.runtime.verified_memory import default_memory
+    from hfspec.runtime.verification.integrity import verify_files
+    from hfspec.runtime.verification.verified_memory import default_memory
     from hfspec.stages.build import build
     from hfspec.stages.complete import complete
     from hfspec.stages.restore import restore
@@ -188,7 +188,7 @@ def verify(
     that is not what the manifest says, the signature that does not vouch for them, and every example that does not get
     its answer; UsageError for a key that is none, and when there is no example to run.
     """
-    from hfspec.runtime.integrity import examine
+    from hfspec.runtime.verification.integrity import examine
 
     root = Path(folder)
     verified = examine(root)
@@ -197,7 +197,7 @@ def verify(
 
         check_signature(root, verified.manifest, Path(key), Path(signature or signature_path(root)))
     if run:
-        from hfspec.runtime.examples import check_examples
+        from hfspec.runtime.golden.examples import check_examples
 
         check_examples(root, verified.manifest, sources, trust_remote_code=trust_remote_code)
     verified.check_unchanged()
@@ -212,7 +212,7 @@ def weights_here(manifest: Manifest, sources: Mapping[str, str | PathLike[str]] 
     """
     from hfspec.runtime.reference.finding import count_here
     from hfspec.runtime.reference.held import Held
-    from hfspec.runtime.verified_memory import Memory
+    from hfspec.runtime.verification.verified_memory import Memory
 
     return count_here(manifest, sources or {}, Held(Memory(None)))
 
@@ -231,7 +231,7 @@ def sign(
     UsageError for a key that cannot sign and a place that must not be written to.
     """
     from hfspec.artifact.signing import signature_path, write_signature
-    from hfspec.runtime.integrity import examine
+    from hfspec.runtime.verification.integrity import examine
 
     root = Path(folder)
     place = Path(signature or signature_path(root))

@@ -12,7 +12,7 @@ from hfspec.ir.artifact import FileRecord, canonical
 from hfspec.ir.frozen import thaw
 from hfspec.ir.plan import Plan
 from hfspec.ir.signature import Column, Signature, Tensor
-from hfspec.runtime.examples import INPUT_EXAMPLE
+from hfspec.runtime.golden.examples import INPUT_EXAMPLE
 from hfspec.runtime.mlflow_model import OF_LOAD
 from hfspec.tasks import table
 

@@ -13,7 +13,7 @@ from hfspec.artifact.yaml_text import to_yaml
 from hfspec.ir.artifact import FileRecord
 from hfspec.ir.frozen import thaw
 from hfspec.ir.plan import Plan
-from hfspec.runtime.examples import GOLDEN, INPUT_EXAMPLE
+from hfspec.runtime.golden.examples import GOLDEN, INPUT_EXAMPLE
 
 PREDICTOR = "predictor.py"
 SPEC = "spec.yaml"

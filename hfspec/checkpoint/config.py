@@ -9,7 +9,7 @@ from typing import Any
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.errors import SpecError
 from hfspec.ir.problem import Problem
-from hfspec.runtime.trust import ADAPTER, IMPLEMENTATION_KEYS, OTHER_WEIGHTS
+from hfspec.runtime.verification.trust import ADAPTER, IMPLEMENTATION_KEYS, OTHER_WEIGHTS
 
 # Never handed to the library: what they ask for is decided by hfspec.
 WITHHELD = ("auto_map", "quantization_config", "custom_pipelines", *IMPLEMENTATION_KEYS)

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from hfspec.checkpoint.adapted import Pair
-from hfspec.checkpoint.adapter import Adapter, read_adapter
+from hfspec.checkpoint.adapters.adapted import Pair
+from hfspec.checkpoint.adapters.adapter import Adapter, read_adapter
 from hfspec.checkpoint.architecture import encoder_class, task_class
-from hfspec.checkpoint.code_references import CONFIG, MODEL
 from hfspec.checkpoint.config import library_config, raw_config
-from hfspec.checkpoint.fit import Fit, Shapes, fit, shapes
 from hfspec.checkpoint.languages import language_problems
-from hfspec.checkpoint.modules import (
+from hfspec.checkpoint.processors import processor_class
+from hfspec.checkpoint.remote_code.class_references import CONFIG, MODEL
+from hfspec.checkpoint.remote_code.reviewed import Code, remote_code
+from hfspec.checkpoint.sentences.modules import (
     WEIGHTED,
     Module,
     dimension,
@@ -22,13 +23,12 @@ from hfspec.checkpoint.modules import (
     needs_the_library,
     weight_problems,
 )
-from hfspec.checkpoint.processors import processor_class
-from hfspec.checkpoint.remote_code import Code, remote_code
 from hfspec.checkpoint.source_files import SourceFiles
-from hfspec.checkpoint.tensors import fit_notes, fit_problems
 from hfspec.checkpoint.vocabulary import Tokenizer, chat_problems, tokenizer, unread_tokenizer, vocabulary_problems
-from hfspec.checkpoint.weight_files import WeightGroup, listed, weight_group
-from hfspec.checkpoint.weights import UNCHANGED
+from hfspec.checkpoint.weights.fit import Fit, Shapes, fit, shapes
+from hfspec.checkpoint.weights.saving import UNCHANGED
+from hfspec.checkpoint.weights.tensor_problems import fit_notes, fit_problems
+from hfspec.checkpoint.weights.weight_files import WeightGroup, listed, weight_group
 from hfspec.errors import SpecError
 from hfspec.ir.dtypes import dominant
 from hfspec.ir.frozen import FrozenDict

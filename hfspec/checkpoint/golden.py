@@ -10,7 +10,7 @@ from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.signature import Signature
 from hfspec.ir.spec import Spec
 from hfspec.ir.tree import Tree
-from hfspec.runtime.sampling import by_chance
+from hfspec.runtime.scheduling.sampling import by_chance
 from hfspec.runtime.settings import CHECKPOINT, MODEL_CONFIG, SIGNATURE
 from hfspec.tasks.task import Task
 

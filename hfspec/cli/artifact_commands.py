@@ -33,7 +33,7 @@ def inspect(
 ) -> None:
     """Show what an artifact says of itself; reads the manifest only."""
     from hfspec.report.artifact import render
-    from hfspec.runtime.integrity import read_manifest
+    from hfspec.runtime.verification.integrity import read_manifest
 
     print(render(read_manifest(folder), format.value))
 
@@ -68,7 +68,7 @@ def verify(
     if manifest.pointers or given:
         print(f"{folder}: {_weights(manifest, given)}")
     if run:
-        from hfspec.runtime.examples import ran
+        from hfspec.runtime.golden.examples import ran
 
         print(f"{folder}: {ran(folder)}")
 

@@ -15,8 +15,8 @@ from hfspec.comparison.parts import account, signature_parts, task_name
 from hfspec.errors import VerificationError
 from hfspec.ir.artifact import Deployment, FileRecord, Manifest, digest_of
 from hfspec.ir.frozen import FrozenDict, freeze, thaw
-from hfspec.runtime.examples import GOLDEN, INPUT_EXAMPLE
-from hfspec.runtime.integrity import path_fault, read_manifest
+from hfspec.runtime.golden.examples import GOLDEN, INPUT_EXAMPLE
+from hfspec.runtime.verification.integrity import path_fault, read_manifest
 
 LARGEST_READ = 64 << 20
 PARTS = ("model/", "components/")

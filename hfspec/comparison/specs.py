@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hfspec.checkpoint.signature import signature
-from hfspec.checkpoint.weights import size_in_bytes
+from hfspec.checkpoint.weights.saving import size_in_bytes
 from hfspec.comparison.parts import account, signature_parts, task_name
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.problem import KeyPath

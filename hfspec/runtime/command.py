@@ -112,11 +112,11 @@ def _lines(folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
         trust_remote_code=arguments.trust_remote_code,
     )
     if arguments.check:
-        from hfspec.runtime.examples import check_lines
+        from hfspec.runtime.golden.examples import check_lines
 
         yield from check_lines(predictor, folder, golden=arguments.check == "golden")
     elif arguments.as_golden:
-        from hfspec.runtime.golden_text import golden_text
+        from hfspec.runtime.golden.golden_text import golden_text
 
         yield golden_text(predictor, data, params)
     elif arguments.jsonl:

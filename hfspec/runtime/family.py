@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hfspec.ir.artifact import Manifest
 from hfspec.ir.signature import Column, Tensor
-from hfspec.runtime import adapter, memory
-from hfspec.runtime.batching import Item
-from hfspec.runtime.integrity import Verified
+from hfspec.runtime.adapters import adapter
 from hfspec.runtime.prompt import prompt_text
+from hfspec.runtime.scheduling import memory
+from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
+from hfspec.runtime.verification.integrity import Verified
 from hfspec.tasks.task import Task
 
 if TYPE_CHECKING:

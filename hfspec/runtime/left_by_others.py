@@ -9,7 +9,7 @@ import re
 import stat
 from pathlib import Path
 
-from hfspec.runtime.verified_memory import NO_SURPRISES
+from hfspec.runtime.verification.verified_memory import NO_SURPRISES
 
 LEFT_BY_OTHERS = frozenset({"registered_model_meta"})
 LARGEST = 4096

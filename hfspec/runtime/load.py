@@ -12,7 +12,6 @@ from typing import Any
 from hfspec.errors import UsageError
 from hfspec.ir.artifact import Manifest
 from hfspec.runtime.family import Family, Place
-from hfspec.runtime.integrity import examine, read_manifest
 from hfspec.runtime.placement import placement, set_threads
 from hfspec.runtime.predictor import Predictor, checked_form
 from hfspec.runtime.reference.finding import Sources
@@ -20,8 +19,9 @@ from hfspec.runtime.reference.gathering import gather
 from hfspec.runtime.remote_code import check_consent, reviewed_classes
 from hfspec.runtime.sentences import fingerprint
 from hfspec.runtime.settings import load_layer
-from hfspec.runtime.trust import check_trust
-from hfspec.runtime.verified_memory import default_memory
+from hfspec.runtime.verification.integrity import examine, read_manifest
+from hfspec.runtime.verification.trust import check_trust
+from hfspec.runtime.verification.verified_memory import default_memory
 from hfspec.tasks import table
 from hfspec.tasks.task import Task
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from hfspec.errors import InputError, ParamsError
 from hfspec.ir.frozen import thaw
-from hfspec.runtime.integrity import read_manifest
 from hfspec.runtime.load import load
 from hfspec.runtime.predictor import Predictor
+from hfspec.runtime.verification.integrity import read_manifest
 
 # Arguments of load that model_config carries besides settings.
 OF_LOAD = ("device", "dtype", "outputs", "sources")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from hfspec.errors import StorageError, UsageError
-from hfspec.runtime import adapter, parts
+from hfspec.runtime import parts
+from hfspec.runtime.adapters import adapter
 from hfspec.runtime.family import Place
 
 ORDER = ("model", "tokenizer", "feature_extractor", "image_processor", "processor")

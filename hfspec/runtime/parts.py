@@ -13,7 +13,7 @@ from typing import Any
 
 from hfspec.errors import StorageError, UsageError
 from hfspec.ir.frozen import thaw
-from hfspec.runtime import adapter
+from hfspec.runtime.adapters import adapter
 from hfspec.runtime.family import Place
 from hfspec.tasks.task import PROCESSED, PROCESSOR
 

@@ -11,15 +11,15 @@ from hfspec.ir.artifact import Manifest
 from hfspec.ir.signature import Signature
 from hfspec.runtime import native
 from hfspec.runtime.answers import Table, plain, to_json
-from hfspec.runtime.call import Call
 from hfspec.runtime.family import FORMS, FULL, Family, Place, Row
 from hfspec.runtime.inputs import Columns, to_rows
 from hfspec.runtime.output_check import check_output
-from hfspec.runtime.row_stream import each_row
+from hfspec.runtime.scheduling.call import Call
+from hfspec.runtime.scheduling.row_stream import each_row
+from hfspec.runtime.scheduling.windows import FIRST
+from hfspec.runtime.scheduling.windows import FULL as FULL_WINDOW
 from hfspec.runtime.sentences import fingerprint
 from hfspec.runtime.settings import LOAD, MODEL_CONFIG, PREDICT, InForce, Settings, fixed_layers, predict_layer
-from hfspec.runtime.windows import FIRST
-from hfspec.runtime.windows import FULL as FULL_WINDOW
 from hfspec.tasks.task import Task
 
 

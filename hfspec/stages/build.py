@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hfspec.artifact.linking import Link, linked
 from hfspec.artifact.writing import write_bytes, write_copy
-from hfspec.checkpoint.tensor_writing import write_weights
+from hfspec.checkpoint.weights.tensor_writing import write_weights
 from hfspec.ir.artifact import FileRecord
 from hfspec.ir.pins import Reader
 from hfspec.ir.plan import CopyFile, Work, WriteBytes, WriteWeights

@@ -16,7 +16,7 @@ from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.pins import Reader
 from hfspec.ir.plan import Plan
 from hfspec.ir.problem import KeyPath, Problem
-from hfspec.runtime.examples import Fault, apart, line
+from hfspec.runtime.golden.examples import Fault, apart, line
 from hfspec.runtime.sentences.marking import marked
 
 NO_RUN = "Mend the example or the settings, or compile with --no-run."

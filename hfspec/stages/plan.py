@@ -6,15 +6,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
-from hfspec.checkpoint.adapter import adapter_steps
+from hfspec.checkpoint.adapters.adapter import adapter_steps
 from hfspec.checkpoint.card import card, card_files, licence
 from hfspec.checkpoint.config_rewrite import says, with_dtype, with_labels
-from hfspec.checkpoint.embedding import answer_array, embedding_notes, embedding_problems, stated_settings
 from hfspec.checkpoint.examination import Examined, examine
 from hfspec.checkpoint.golden import golden_examples, undetermined
 from hfspec.checkpoint.licences import licence_problems, licences
-from hfspec.checkpoint.references import carried, pointers, reference_problems
 from hfspec.checkpoint.requirements import requirement_lines, versions
+from hfspec.checkpoint.sentences.embedding import answer_array, embedding_notes, embedding_problems, stated_settings
 from hfspec.checkpoint.settings import (
     GENERATION_CONFIG,
     dead_settings,
@@ -27,8 +26,9 @@ from hfspec.checkpoint.settings import (
 from hfspec.checkpoint.signature import signature
 from hfspec.checkpoint.source_files import SourceFiles, source_files
 from hfspec.checkpoint.targets import target_problems
-from hfspec.checkpoint.weight_files import is_copied, listed
-from hfspec.checkpoint.weights import Saving, parameters, size_in_bytes, weight_bytes, weight_steps
+from hfspec.checkpoint.weights.references import carried, pointers, reference_problems
+from hfspec.checkpoint.weights.saving import Saving, parameters, size_in_bytes, weight_bytes, weight_steps
+from hfspec.checkpoint.weights.weight_files import is_copied, listed
 from hfspec.errors import SpecError
 from hfspec.ir.artifact import Deployment, SourceRecord, digest_of
 from hfspec.ir.frozen import FrozenDict, thaw

@@ -12,7 +12,7 @@ from hfspec.ir.pins import Reader
 from hfspec.ir.plan import Plan
 from hfspec.ir.progress import Progress
 from hfspec.runtime.reference.held import digest
-from hfspec.runtime.verified_memory import Memory
+from hfspec.runtime.verification.verified_memory import Memory
 
 
 def point(plan: Plan, readers: Mapping[str, Reader], progress: Progress, memory: Path | None) -> Plan:

@@ -291,6 +291,15 @@ def test_an_example_that_fails(spec_for, tmp_path):
     assert problem.origin.line == 5
     assert "wrong_column" in problem.message
     assert not (tmp_path / "out").exists()
+
+
+def test_an_example_whose_answer_is_not_what_the_signature_says(spec_for, tmp_path):
+    signature = {"outputs": [{"name": "verdict", "type": "string"}]}
+    spec = spec_for("bert-sentiment", input_example="a fine film", signature=signature)
+    with pytest.raises(hfspec.SpecError) as caught:
+        hfspec.compile(spec, output=tmp_path / "out" / "target")
+    assert "verdict" in str(caught.value)
+    assert not (tmp_path / "out").exists()
     assert hfspec.compile(spec, output=tmp_path / "out" / "target", run=False).path.is_dir()
 
 

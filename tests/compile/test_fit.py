@@ -7,7 +7,7 @@ import torch
 import transformers
 from safetensors import safe_open
 
-from hfspec.checkpoint.fit import fit, shapes
+from hfspec.checkpoint.weights.fit import fit, shapes
 from hfspec.ir.pins import TensorInfo
 from hfspec.ir.safetensors_header import parse_header
 

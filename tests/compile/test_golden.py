@@ -16,9 +16,9 @@ from safetensors.numpy import load_file, save_file
 
 import hfspec
 from hfspec.ir.golden import Golden
-from hfspec.runtime.difference import differences
-from hfspec.runtime.examples import TOLERANCES
-from hfspec.runtime.golden_text import golden_text
+from hfspec.runtime.golden.difference import differences
+from hfspec.runtime.golden.examples import TOLERANCES
+from hfspec.runtime.golden.golden_text import golden_text
 from tests.compile.conftest import write_spec
 
 TEXT = "a fine film"

@@ -9,7 +9,7 @@ import time
 import pytest
 
 import hfspec
-from hfspec.runtime.verified_memory import Memory, default_memory
+from hfspec.runtime.verification.verified_memory import Memory, default_memory
 from tests.hub.repository import read_folder
 from tests.reference.conftest import REPO, TEXTS, tree_of, weights_of, write
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hfspec
-from hfspec.runtime.batching import Budget, Item, run
+from hfspec.runtime.scheduling.batching import Budget, Item, run
 
 items = st.lists(st.tuples(st.integers(0, 50), st.sampled_from(["a", "b", None])), max_size=60).map(
     lambda pairs: [Item(row, length, f"row {row}", group) for row, (length, group) in enumerate(pairs)]

@@ -9,7 +9,7 @@ import torch
 
 import hfspec
 from hfspec.errors import SpecError, StorageError, UsageError
-from hfspec.runtime.integrity import read_manifest
+from hfspec.runtime.verification.integrity import read_manifest
 
 TEXTS = ["a fine film", "no", "the house on the hill"]
 

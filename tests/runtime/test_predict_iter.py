@@ -13,7 +13,7 @@ import hfspec
 from hfspec.errors import InputError, OutputError, ParamsError, UsageError
 from hfspec.runtime.answers import to_json
 from hfspec.runtime.family import Row
-from hfspec.runtime.windows import FIRST, FULL
+from hfspec.runtime.scheduling.windows import FIRST, FULL
 from tests.runtime.texts import MIXED, shuffled
 
 ENDLESS = 10**6

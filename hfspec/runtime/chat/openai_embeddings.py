@@ -15,11 +15,11 @@ from typing import Any
 
 from hfspec.errors import InputError, ParamsError
 from hfspec.ir.signature import Column
-from hfspec.runtime.batching import Item
 from hfspec.runtime.cells import checked as checked_cell
 from hfspec.runtime.cells import found
 from hfspec.runtime.chat.openai_requests import Request, checked, to_requests
 from hfspec.runtime.family import FULL, Place, Row
+from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.sentence_embedding import Embedded, SentenceEmbedding
 from hfspec.runtime.settings import Settings
 

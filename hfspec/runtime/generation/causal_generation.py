@@ -9,10 +9,10 @@ from typing import Any
 
 from hfspec.errors import InputError
 from hfspec.runtime import parts
-from hfspec.runtime.batching import Item
 from hfspec.runtime.chat.chat_template import ChatTemplate
 from hfspec.runtime.family import FULL, Family, Place
 from hfspec.runtime.generation import decoding, generation, penalties, stop_text
+from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 
 

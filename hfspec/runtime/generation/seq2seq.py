@@ -8,10 +8,10 @@ from typing import Any
 
 from hfspec.errors import InputError, ParamsError
 from hfspec.runtime import parts
-from hfspec.runtime.batching import Item
 from hfspec.runtime.family import FULL, Family, Place, Row
 from hfspec.runtime.generation import decoding, generation
 from hfspec.runtime.generation.languages import Direction
+from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
 

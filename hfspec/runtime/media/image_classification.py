@@ -9,12 +9,12 @@ from typing import Any
 from hfspec.errors import InputError
 from hfspec.runtime import labels, parts
 from hfspec.runtime.answers import Table
-from hfspec.runtime.batching import Item
 from hfspec.runtime.family import FULL, Family, Place, Row
 from hfspec.runtime.labels import Labelled
 from hfspec.runtime.media import media
 from hfspec.runtime.media.features import Features, shape_of, stacked
 from hfspec.runtime.media.image import image
+from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 
 

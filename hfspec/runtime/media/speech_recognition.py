@@ -7,12 +7,12 @@ from typing import Any
 
 from hfspec.errors import UsageError
 from hfspec.runtime import parts
-from hfspec.runtime.batching import Item
 from hfspec.runtime.family import Family, Place, Row
 from hfspec.runtime.media import media
 from hfspec.runtime.media.audio import wave
 from hfspec.runtime.media.features import SoundFeatures
 from hfspec.runtime.media.transcript import Recognizer, Transcript
+from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 
 

@@ -9,13 +9,13 @@ from difflib import get_close_matches
 from typing import Any
 
 from hfspec.errors import InputError, ParamsError
-from hfspec.runtime.batching import Item
 from hfspec.runtime.family import Row
 from hfspec.runtime.generation import generation
 from hfspec.runtime.media.audio import Wave
 from hfspec.runtime.media.features import Features, SoundFeatures, shape_of, stacked
 from hfspec.runtime.media.transcript import Chunk, Transcript, chunk_sizes, chunks
 from hfspec.runtime.parts import quiet
+from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import CHECKPOINT, Settings
 from hfspec.tasks import speech_recognition as task
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from hfspec.errors import ParamsError
-from hfspec.runtime.batching import Item
 from hfspec.runtime.family import Row
 from hfspec.runtime.media.audio import Wave
+from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 
 

@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 
 from hfspec.errors import InputError, UsageError
 from hfspec.runtime import parts
-from hfspec.runtime.batching import Item
 from hfspec.runtime.family import Family, Place, Row
 from hfspec.runtime.questions.tables import TextTable, text_table
+from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 
 Inputs: TypeAlias = dict[str, list[Any]]

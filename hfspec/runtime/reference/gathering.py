@@ -14,10 +14,10 @@ from hfspec.errors import StorageError, VerificationError
 from hfspec.ir.artifact import MANIFEST_NAME, Manifest, Pointer
 from hfspec.ir.dtypes import DTYPES
 from hfspec.ir.pins import Reader
-from hfspec.runtime.integrity import path_fault
 from hfspec.runtime.reference.finding import Sources, check_given, find
 from hfspec.runtime.reference.held import Held
-from hfspec.runtime.verified_memory import Memory, default_memory
+from hfspec.runtime.verification.integrity import path_fault
+from hfspec.runtime.verification.verified_memory import Memory, default_memory
 
 MODEL = "model"
 

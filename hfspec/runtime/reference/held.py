@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hfspec.errors import VerificationError
 from hfspec.ir.progress import Progress, Silent
-from hfspec.runtime.verified_memory import Memory, State, is_young, state_of
+from hfspec.runtime.verification.verified_memory import Memory, State, is_young, state_of
 
 CHUNK = 1 << 20
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hfspec.ir.artifact import Pointer, digest_of
-from hfspec.runtime.verified_memory import default_memory, read_own, write_own
+from hfspec.runtime.verification.verified_memory import default_memory, read_own, write_own
 
 MOST = 1000
 

@@ -17,7 +17,7 @@ from hfspec.ir.artifact import Manifest, digest_of
 from hfspec.ir.dtypes import DTYPES
 from hfspec.ir.frozen import thaw
 from hfspec.ir.safetensors_header import header_length, parse_header
-from hfspec.runtime import adapter_config
+from hfspec.runtime.adapters import adapter_config
 from hfspec.runtime.remote_code import code_files
 from hfspec.runtime.sentences import sentence_modules
 from hfspec.runtime.sentences.prompts import Prompts

@@ -8,8 +8,8 @@ from typing import Any
 
 from hfspec.errors import ParamsError
 from hfspec.ir.signature import Column, Tensor
-from hfspec.runtime.batching import Item
 from hfspec.runtime.family import Row
+from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences import quantization
 from hfspec.runtime.sentences.fingerprint import fingerprint
 from hfspec.runtime.sentences.sentence_encoder import Text

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hfspec.runtime.batching import Item
 from hfspec.runtime.family import Family, Place
+from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.prompts import Prompts
 from hfspec.runtime.sentences.sentence_encoder import Text, encoder
 from hfspec.runtime.sentences.sentence_modules import own_settings

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hfspec.runtime.batching import Item
 from hfspec.runtime.family import FULL, Row
+from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences import pairs
 from hfspec.runtime.sentences.sentence_encoder import Text
 from hfspec.runtime.sentences.sentence_family import SentenceFamily

@@ -9,8 +9,8 @@ from typing import Any
 
 from hfspec.errors import StorageError
 from hfspec.runtime import parts
-from hfspec.runtime.batching import Item
 from hfspec.runtime.family import Family, Place, Row
+from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.fingerprint import fingerprint
 from hfspec.runtime.sentences.prompts import Prompts
 from hfspec.runtime.sentences.sentence_encoder import Text, fit_tokenizer, read_texts

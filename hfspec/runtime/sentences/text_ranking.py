@@ -10,8 +10,8 @@ from typing import Any
 
 from hfspec.errors import InputError, StorageError
 from hfspec.runtime import parts
-from hfspec.runtime.batching import Item
 from hfspec.runtime.family import FULL, Place, Row
+from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences import pairs
 from hfspec.runtime.sentences.pairs import OneAndOthers
 from hfspec.runtime.sentences.prompts import Prompts

@@ -8,8 +8,8 @@ from typing import Any
 
 from hfspec.errors import InputError, ParamsError, UsageError
 from hfspec.runtime import parts
-from hfspec.runtime.batching import Item
 from hfspec.runtime.family import Family, Place, Row
+from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.masked_head import MaskedHead
 from hfspec.runtime.text.padding import Padding

@@ -7,9 +7,9 @@ from typing import Any
 
 from hfspec.runtime import labels
 from hfspec.runtime.answers import Table
-from hfspec.runtime.batching import Item
 from hfspec.runtime.family import FULL, Row
 from hfspec.runtime.labels import Labelled
+from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.sequence_classifier import SequenceClassifier
 from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong

@@ -8,8 +8,8 @@ from typing import Any
 
 from hfspec.errors import ParamsError
 from hfspec.runtime import parts
-from hfspec.runtime.batching import Item
 from hfspec.runtime.family import Family, Place, Row
+from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.entities import Entity, Piece, entities, without_overlap
 from hfspec.runtime.text.padding import Padding

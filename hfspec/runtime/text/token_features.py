@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.runtime import parts
-from hfspec.runtime.batching import Item
 from hfspec.runtime.family import FULL, Family, Place, Row
+from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.padding import Padding
 from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong

@@ -11,8 +11,8 @@ from typing import Any
 
 from hfspec.errors import InputError, ParamsError
 from hfspec.runtime.answers import Table
-from hfspec.runtime.batching import Item
 from hfspec.runtime.family import Place, Row
+from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.sequence_classifier import SequenceClassifier
 from hfspec.runtime.text.tokens import Tokens, encode

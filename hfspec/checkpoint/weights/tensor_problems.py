@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from hfspec.checkpoint.fit import Fit, Mismatch
 from hfspec.checkpoint.source_files import SourceFiles
-from hfspec.checkpoint.weight_files import listed
+from hfspec.checkpoint.weights.fit import Fit, Mismatch
+from hfspec.checkpoint.weights.weight_files import listed
 from hfspec.ir.problem import Problem
 
 HEADS = {

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from hfspec.errors import OutOfMemoryError
-from hfspec.runtime import memory
+from hfspec.runtime.scheduling import memory
 
 Content = TypeVar("Content")
 Result = TypeVar("Result")

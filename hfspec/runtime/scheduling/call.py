@@ -7,11 +7,11 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
-from hfspec.runtime import batching
-from hfspec.runtime.batching import Budget, Item
 from hfspec.runtime.family import Family, Row
+from hfspec.runtime.scheduling import batching
+from hfspec.runtime.scheduling.batching import Budget, Item
+from hfspec.runtime.scheduling.windows import FULL, Size, Window, windows
 from hfspec.runtime.settings import Settings
-from hfspec.runtime.windows import FULL, Size, Window, windows
 
 
 class Call:

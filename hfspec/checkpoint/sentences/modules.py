@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from hfspec.checkpoint.sentence_kind import refuse_other_kinds
+from hfspec.checkpoint.sentences.sentence_kind import refuse_other_kinds
 from hfspec.checkpoint.source_files import SourceFiles
-from hfspec.checkpoint.weight_files import WeightGroup
+from hfspec.checkpoint.weights.weight_files import WeightGroup
 from hfspec.errors import SpecError
 from hfspec.ir.problem import Problem
-from hfspec.runtime.integrity import path_fault
 from hfspec.runtime.sentences import sentence_modules
+from hfspec.runtime.verification.integrity import path_fault
 from hfspec.tasks.task import Task
 
 DENSE_MODULES = ("Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout")

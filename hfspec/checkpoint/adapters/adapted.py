@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hfspec.checkpoint.adapter import Adapter
-from hfspec.checkpoint.adapter_base import base_notes, base_problems, declared_base
-from hfspec.checkpoint.adapter_fit import adapt, adapter_problems, brought, head_labels, unmatched_targets
+from hfspec.checkpoint.adapters.adapter import Adapter
+from hfspec.checkpoint.adapters.adapter_fit import adapt, adapter_problems, brought, head_labels, unmatched_targets
+from hfspec.checkpoint.adapters.declared_base import base_notes, base_problems, declared_base
+from hfspec.checkpoint.adapters.merging import merge_problems, merged_tensors, stored_in
 from hfspec.checkpoint.config import WITHHELD
 from hfspec.checkpoint.config_rewrite import with_labels
-from hfspec.checkpoint.fit import Fit, Shapes
-from hfspec.checkpoint.merging import merge_problems, merged_tensors, stored_in
 from hfspec.checkpoint.source_files import SourceFiles
-from hfspec.checkpoint.weight_files import WeightGroup, listed
-from hfspec.checkpoint.weights import UNCHANGED
+from hfspec.checkpoint.weights.fit import Fit, Shapes
+from hfspec.checkpoint.weights.saving import UNCHANGED
+from hfspec.checkpoint.weights.weight_files import WeightGroup, listed
 from hfspec.errors import SpecError
 from hfspec.ir.dtypes import BY_TORCH_NAME
 from hfspec.ir.frozen import FrozenDict

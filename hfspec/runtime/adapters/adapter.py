@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hfspec.errors import StorageError, UsageError
-from hfspec.runtime.adapter_config import CONFIG, FOLDER, WEIGHTS
+from hfspec.runtime.adapters.adapter_config import CONFIG, FOLDER, WEIGHTS
 
 if TYPE_CHECKING:
     from hfspec.runtime.family import Place

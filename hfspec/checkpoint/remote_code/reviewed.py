@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hfspec.checkpoint.code_imports import Imports, imports
-from hfspec.checkpoint.code_references import CONFIG, MODEL, Reference, auto_classes, entries, references
+from hfspec.checkpoint.remote_code.class_references import CONFIG, MODEL, Reference, auto_classes, entries, references
+from hfspec.checkpoint.remote_code.imports import Imports, imports
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.plan import CopyFile

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from math import prod
 
-from hfspec.checkpoint.safetensors_layout import bytes_of, in_file_order, preamble
 from hfspec.checkpoint.source_files import SourceFiles
-from hfspec.checkpoint.weight_files import SAFETENSORS, WeightGroup
+from hfspec.checkpoint.weights.safetensors_layout import bytes_of, in_file_order, preamble
+from hfspec.checkpoint.weights.weight_files import SAFETENSORS, WeightGroup
 from hfspec.ir.dtypes import BY_TORCH_NAME, CASTABLE, size_of
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.pins import TensorInfo, WeightHeader

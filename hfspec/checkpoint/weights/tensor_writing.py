@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from hfspec.artifact.writing import CHUNK, DigestingFile, copy_range
-from hfspec.checkpoint import pickled
-from hfspec.checkpoint.merger import Merger
-from hfspec.checkpoint.safetensors_layout import preamble
+from hfspec.checkpoint.adapters.merger import Merger
+from hfspec.checkpoint.weights import pickled
+from hfspec.checkpoint.weights.safetensors_layout import preamble
 from hfspec.errors import SourceError, SpecError
 from hfspec.ir.artifact import FileRecord
 from hfspec.ir.dtypes import DTYPES

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hfspec.errors import OutputError
-from hfspec.runtime.examples import answered, tolerance_of
+from hfspec.runtime.golden.examples import answered, tolerance_of
 from hfspec.runtime.predictor import Predictor
 
 WIDTH = 110

@@ -16,7 +16,7 @@ from hfspec.ir.artifact import Manifest
 from hfspec.ir.golden import Golden
 from hfspec.ir.problem import dotted
 from hfspec.runtime.answers import plain
-from hfspec.runtime.difference import Difference, differences
+from hfspec.runtime.golden.difference import Difference, differences
 from hfspec.runtime.predictor import Predictor
 from hfspec.runtime.reference.finding import Sources
 

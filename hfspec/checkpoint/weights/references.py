@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from hfspec.checkpoint.safetensors_layout import in_file_order
 from hfspec.checkpoint.source_files import SourceFiles
-from hfspec.checkpoint.weight_files import SAFETENSORS, WeightGroup
-from hfspec.checkpoint.weights import METADATA, index_step
+from hfspec.checkpoint.weights.safetensors_layout import in_file_order
+from hfspec.checkpoint.weights.saving import METADATA, index_step
+from hfspec.checkpoint.weights.weight_files import SAFETENSORS, WeightGroup
 from hfspec.errors import VerificationError
 from hfspec.ir.artifact import MANIFEST_NAME, FileRecord, Pointer, WrittenFile
 from hfspec.ir.frozen import FrozenDict

@@ -15,7 +15,7 @@ from typing import Any
 
 from hfspec.errors import VerificationError
 from hfspec.ir.artifact import Deployment, Manifest
-from hfspec.runtime import adapter_config
+from hfspec.runtime.adapters import adapter_config
 from hfspec.runtime.family import FORMS
 from hfspec.tasks.prompt_template import prompt_template
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hfspec.checkpoint.adapter import Adapter
-from hfspec.checkpoint.weight_files import listed
+from hfspec.checkpoint.adapters.adapter import Adapter
+from hfspec.checkpoint.weights.weight_files import listed
 from hfspec.ir.dtypes import DTYPES
 from hfspec.ir.pins import TensorInfo
 from hfspec.ir.problem import Problem

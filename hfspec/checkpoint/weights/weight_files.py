@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from hfspec.checkpoint import pickled
 from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.checkpoint.weights import pickled
 from hfspec.errors import SpecError
 from hfspec.ir.dtypes import DTYPES
 from hfspec.ir.pins import TensorInfo, WeightHeader

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hfspec.checkpoint.adapter import Adapter
-from hfspec.checkpoint.adapter_fit import BEFORE_NAMES, NAME, Adapted
-from hfspec.checkpoint.fit import Shapes
+from hfspec.checkpoint.adapters.adapter import Adapter
+from hfspec.checkpoint.adapters.adapter_fit import BEFORE_NAMES, NAME, Adapted
 from hfspec.checkpoint.source_files import SourceFiles
-from hfspec.checkpoint.weight_files import WeightGroup, listed
+from hfspec.checkpoint.weights.fit import Shapes
+from hfspec.checkpoint.weights.weight_files import WeightGroup, listed
 from hfspec.errors import SpecError
 from hfspec.ir.dtypes import BY_TORCH_NAME
 from hfspec.ir.pins import TensorInfo

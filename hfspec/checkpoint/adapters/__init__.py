@@ -1,0 +1,1 @@
+"""A PEFT adapter and its base: read, held against each other, merged."""

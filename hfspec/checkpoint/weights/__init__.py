@@ -1,0 +1,1 @@
+"""The files that hold weights: read by their headers, held against the architecture, copied, cast, cut into shards."""
