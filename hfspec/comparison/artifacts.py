@@ -27,7 +27,7 @@ TOLD_ELSEWHERE = ("LICENSE", INPUT_EXAMPLE, GOLDEN)
 # What the account states in words of its own; any other key of the manifest is stated as it stands.
 STATED = frozenset(
     {"format_version", "name", "spec_digest", "sources", "deployment", "signature", "files", "versions", "made_by"}
-    | {"metadata", "space", "fingerprint"}
+    | {"metadata", "space", "fingerprint", "pointers"}
 )
 DEPLOYMENT_STATED = frozenset(
     {"library", "task", "task_as_written", "model_class", "dtype", "outputs", "prompt_template", "model_config"}
@@ -68,7 +68,8 @@ def artifact_account(folder: Path) -> FrozenDict:
             "golden": {str(place): golden for place, golden in enumerate(files.value(GOLDEN) or (), start=1)},
             "embedding space": _given({"space": manifest.space, "fingerprint": manifest.fingerprint}),
             "library versions": {**manifest.versions, **manifest.made_by},
-            **_contents(manifest.files),
+            "save mode": "reference" if manifest.pointers else "full",
+            **_contents(manifest.files, [_pointed(file) for each in manifest.pointers for file in each.files]),
             **{key: value for key, value in manifest.to_json().items() if key not in STATED},
             "deployment": {
                 key: getattr(deployment, key) for key in Deployment.__slots__ if key not in DEPLOYMENT_STATED
@@ -160,14 +161,22 @@ def _licence(files: SmallFiles) -> dict[str, Any]:
     return {**declared, **({"LICENSE": record.sha256} if record else {})}
 
 
-def _contents(records: tuple[FileRecord, ...]) -> dict[str, Any]:
-    """Sizes, and digests: one for all weights, one for the runtime's copy, one for each other file."""
-    weights = [record for record in records if _is_part(record.path) and record.path.endswith(WEIGHTS)]
+def _pointed(file: FileRecord) -> FileRecord:
+    """A weight file that the artifact refers to, where a full one has it."""
+    return FileRecord(f"model/{file.path}", file.size, file.sha256)
+
+
+def _contents(records: tuple[FileRecord, ...], pointed: list[FileRecord]) -> dict[str, Any]:
+    """Sizes of what is there, and digests: one for all weights, also those ``pointed`` at, one for the runtime's copy,
+    one for each other file.
+    """
+    own = [record for record in records if _is_part(record.path) and record.path.endswith(WEIGHTS)]
+    weights = sorted([*own, *pointed], key=lambda record: record.path)
     runtime = [record for record in records if record.path.startswith(RUNTIME)]
     code = [record for record in records if _is_part(record.path) and record.path.endswith(".py")]
     told = {record.path for record in (*weights, *runtime, *code)}.union(TOLD_ELSEWHERE)
     files = {record.path: record.sha256 for record in records if record.path not in told}
-    size = {"total": sum(record.size for record in records), "weights": sum(record.size for record in weights)}
+    size = {"total": sum(record.size for record in records), "weights": sum(record.size for record in own)}
     return {
         "size": size,
         "weights": {"files": len(weights), "sha256": _together(weights)},

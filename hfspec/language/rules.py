@@ -47,6 +47,7 @@ def problems(tree: Tree) -> Iterator[Problem]:
     yield from _template(tree, task)
     yield from _outputs(tree)
     yield from _runtime(tree)
+    yield from _saving(tree)
     yield from params.problems(tree, task)
     yield from examples.problems(tree, task)
     yield from licences.problems(tree)
@@ -222,6 +223,16 @@ def _outputs(tree: Tree) -> Iterator[Problem]:
         yield Problem("conflict", message, tree.origin(path), path, remedy="Keep `outputs` or `output_tensor`.")
     for side in ("inputs", "outputs"):
         yield from _columns(tree, ("signature", side), signature.get(side))
+
+
+def _saving(tree: Tree) -> Iterator[Problem]:
+    adapter = tree.value.get("adapter")
+    merges = isinstance(adapter, Mapping) and adapter.get("merge") is True
+    if merges and tree.value.get("save_mode") == "reference":
+        path: KeyPath = ("adapter", "merge")
+        message = "Merged weights are new weights, which no reference to the model's source can stand for."
+        remedy = "Keep `merge: true` with `save_mode: full`, or the reference with `merge: false`."
+        yield Problem("conflict", message, tree.origin(path), path, remedy=remedy)
 
 
 def _columns(tree: Tree, path: KeyPath, columns: Any) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ import json
 
 from hfspec.ir.artifact import Manifest, SourceRecord
 from hfspec.ir.frozen import thaw
+from hfspec.report.pointers import pointer_rows, save_mode
 from hfspec.report.signature import describe
 from hfspec.report.sizes import in_bytes
 from hfspec.report.table import aligned, section
@@ -29,6 +30,7 @@ def _text(manifest: Manifest) -> str:
         ("dtype", deployment.dtype),
         ("prompt template", deployment.prompt_template or "none"),
         ("size", f"{in_bytes(sum(record.size for record in manifest.files))} in {len(manifest.files)} files"),
+        ("save mode", save_mode(manifest.pointers)),
         ("made by", ", ".join(f"{name} {version}" for name, version in sorted(manifest.made_by.items()))),
     )
     config = ((key, json.dumps(thaw(value), ensure_ascii=False)) for key, value in deployment.model_config.items())
@@ -38,6 +40,7 @@ def _text(manifest: Manifest) -> str:
         section("signature", describe(manifest.signature)),
         section("model_config", aligned(config)),
         section("files", aligned((r.path, in_bytes(r.size), r.sha256[:12]) for r in manifest.files)),
+        section("weights referred to", aligned(pointer_rows(manifest.pointers))),
         section("planned for", aligned(sorted((str(k), str(v)) for k, v in manifest.versions.items()))),
     )
     return "\n".join(filter(None, sections)).rstrip()

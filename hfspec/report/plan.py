@@ -9,6 +9,7 @@ from hfspec.ir.artifact import SourceRecord
 from hfspec.ir.frozen import thaw
 from hfspec.ir.plan import CopyFile, Plan, WriteBytes, WriteWeights
 from hfspec.report.artifact import licence
+from hfspec.report.pointers import pointer_rows, save_mode
 from hfspec.report.signature import describe
 from hfspec.report.sizes import in_bytes, in_count
 from hfspec.report.table import aligned, section
@@ -37,6 +38,8 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "requirements": list(plan.requirements),
         "notes": list(plan.notes),
         "run": plan.run,
+        "save_mode": "reference" if plan.pointers else "full",
+        "pointers": [pointer.to_json() for pointer in plan.pointers],
         "golden": [golden.to_json() for golden in plan.golden],
     }
 
@@ -48,6 +51,7 @@ def _text(plan: Plan) -> str:
         ("dtype", plan.deployment.dtype),
         ("parameters", in_count(plan.parameters)),
         ("weights", in_bytes(plan.weight_bytes)),
+        ("save mode", save_mode(plan.pointers)),
         ("memory", f"{in_bytes(plan.memory_bytes)} for the weights"),
         ("run at compile", _run(plan)),
     )
@@ -59,6 +63,7 @@ def _text(plan: Plan) -> str:
         section("signature", describe(plan.signature)),
         section("settings (value, where it came from)", settings),
         section("files", aligned((step.target, in_bytes(step.size), _origin(step)) for step in plan.steps)),
+        section("weights referred to", aligned(pointer_rows(plan.pointers))),
         section("requirements", aligned((line,) for line in plan.requirements)),
         section("notes", aligned((note,) for note in plan.notes)),
     )

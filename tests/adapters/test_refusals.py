@@ -179,11 +179,6 @@ def test_what_cannot_be_merged(name, spec_with):
     assert words in problem.message
 
 
-def test_merged_and_by_reference(spec_with):
-    (problem,) = hfspec.validate(spec_with(LORA, "text-generation", {"merge": True}, save_mode="reference"))
-    assert problem.code == "conflict"
-
-
 def test_a_prompt_for_a_task_of_tokens(own_adapter, spec_with, checkpoint):
     folder = own_adapter("toxic-prompt")
     config_with(task_type="TOKEN_CLS")(folder)

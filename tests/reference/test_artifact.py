@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from pathlib import Path
 
 import pytest
 
 import hfspec
+from benchmarks.reference import SPEC, put_in_cache
 from hfspec.runtime.verification.verified_memory import Memory, default_memory
 from tests.hub.repository import read_folder
 from tests.reference.conftest import REPO, TEXTS, tree_of, weights_of, write
@@ -78,6 +80,27 @@ def test_a_hub_compile_from_the_cache_reads_no_weights(hub, on_hub, tmp_path, mo
     assert not hub.bodies("safetensors")
 
 
+def read_so_far():
+    return int(Path("/proc/self/io").read_text().split()[1])
+
+
+def test_the_bytes_that_are_read_of_a_large_checkpoint(tmp_path, monkeypatch):
+    """benchmarks/reference.py does it with 2 GB, and looks at the time as well."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    read = []
+    for layers in (1, 8):
+        size = put_in_cache(tmp_path / "cache", f"bench/{layers}", layers)
+        spec = tmp_path / f"layers-{layers}.yaml"
+        spec.write_text(SPEC.format(repo=f"bench/{layers}"))
+        before = read_so_far()
+        (pointer,) = hfspec.compile(spec, tmp_path / str(layers)).manifest.pointers
+        read.append(read_so_far() - before)
+        assert (pointer.size, pointer.files[0].sha256) == (size, f"{layers:064x}")
+    assert size > 400e6
+    assert read[1] < 4e6  # the first one has imported what it needs
+
+
 def test_pickled_weights_are_refused(tmp_path, checkpoint):
     spec = write(tmp_path / "specs", "bert", {"path": str(checkpoint("pickle-only"))}, save_mode="reference")
     with pytest.raises(hfspec.SpecError) as caught:
@@ -91,7 +114,7 @@ def test_merged_adapters_are_refused(tmp_path):
     adapter = {"repo": "a/b", "merge": True}
     spec = write(tmp_path, "bert", {"repo": "a/c"}, save_mode="reference", adapter=adapter)
     (problem,) = hfspec.validate(spec)
-    assert problem.path == ("adapter", "merge")
+    assert (problem.code, problem.path) == ("conflict", ("adapter", "merge"))
 
 
 def test_the_example_is_run(source, tmp_path):

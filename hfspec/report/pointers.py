@@ -1,0 +1,23 @@
+"""The weights that an artifact refers to, for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from hfspec.ir.artifact import Pointer
+from hfspec.report.sizes import in_bytes
+
+
+def save_mode(pointers: Sequence[Pointer]) -> str:
+    """How the weights are saved, and how many bytes are not carried."""
+    if not pointers:
+        return "full"
+    return f"reference: {in_bytes(sum(pointer.size for pointer in pointers))} of weights stay at their source"
+
+
+def pointer_rows(pointers: Sequence[Pointer]) -> Iterator[tuple[str, str, str, str]]:
+    """A row a file: role and path there, size, digest where it is known, what a full save makes of it."""
+    for pointer in pointers:
+        made = f"{len(pointer.written)} files written anew by a full save" if pointer.written else "as it is"
+        for file in pointer.files:
+            yield f"{pointer.role}: {file.path}", in_bytes(file.size), file.sha256[:12] or "not known yet", made
