@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tests.checkpoints import vocabulary
@@ -82,4 +83,54 @@ def dolly(folder: Path) -> None:
     write(folder, model, tokenizer, seed=14, licence=True)
 
 
-MAKERS = {"gpt2": gpt2, "gpt2-sharded": gpt2_sharded, "llama-chat": llama_chat, "dolly": dolly}
+def opt(folder: Path) -> None:
+    """As OPT-350m: embeddings narrower than the layers, norms after them."""
+    from transformers import GenerationConfig, OPTConfig, OPTForCausalLM
+
+    tokenizer = vocabulary.gpt2(256)
+    config = OPTConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=OPT_SIZE,
+        word_embed_proj_dim=16,
+        ffn_dim=64,
+        num_hidden_layers=OPT_LAYERS,
+        num_attention_heads=4,
+        max_position_embeddings=256,
+        do_layer_norm_before=False,
+        bos_token_id=0,
+        eos_token_id=0,
+        pad_token_id=1,
+    )
+    model = OPTForCausalLM(config)
+    model.generation_config = GenerationConfig(bos_token_id=0, eos_token_id=0, pad_token_id=1)
+    write(folder, model, tokenizer, seed=15, licence=True)
+
+
+def opt_lora(folder: Path) -> None:
+    """An adapter for it, written as peft writes one."""
+    import torch
+    from safetensors.torch import save_file
+
+    generator = torch.Generator().manual_seed(16)
+    places = [f"{layer}.self_attn.{name}" for layer in range(OPT_LAYERS) for name in ("q_proj", "v_proj")]
+    shapes = {"lora_A": (4, OPT_SIZE), "lora_B": (OPT_SIZE, 4)}
+    tensors = {
+        f"base_model.model.model.decoder.layers.{place}.{part}.weight": torch.randn(shape, generator=generator)
+        for place in places
+        for part, shape in shapes.items()
+    }
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": "facebook/opt-350m"}
+    config |= {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"]}
+    (folder / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+OPT_SIZE, OPT_LAYERS = 32, 2
+MAKERS = {
+    "gpt2": gpt2,
+    "gpt2-sharded": gpt2_sharded,
+    "llama-chat": llama_chat,
+    "dolly": dolly,
+    "opt": opt,
+    "opt-lora": opt_lora,
+}

@@ -73,3 +73,12 @@ def test_paraphrase_mining() -> None:
     assert len(lines) == 12
     assert "Is breakfast included in the price?  |  Does the price include breakfast?" in lines[0]
     assert not any("Whales" in line or "eggs" in line for line in lines)
+
+
+def test_adapter() -> None:
+    _, *lines = run(sys.executable, "examples/adapter.py").splitlines()
+    base, beside, merged, by_reference = ([float(word) for word in re.findall(r"\d+\.\d+", line)] for line in lines)
+    assert beside[0] > base[0] + 0.03
+    assert beside[:2] == pytest.approx(merged[:2], abs=2e-3)
+    assert beside[:2] == by_reference[:2]
+    assert by_reference[2] < 2 < merged[2] < beside[2]

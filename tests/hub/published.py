@@ -59,6 +59,8 @@ PUBLISHED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "google-t5/t5-small": ("t5", "", OTHER_FORMATS),
     "declare-lab/flan-alpaca-large": ("t5", "", ("pytorch_model.bin", "training_args.bin")),
     "mrm8488/t5-base-finetuned-common_gen": ("t5", "", ("pytorch_model.bin", "flax_model.msgpack")),
+    "facebook/opt-350m": ("opt", "", OTHER_FORMATS),
+    "ybelkada/opt-350m-lora": ("opt-lora", "", ()),
     "facebook/nllb-200-distilled-600M": ("nllb", "", ("pytorch_model.bin",)),
 }
 
