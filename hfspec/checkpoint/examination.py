@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 from hfspec.checkpoint.adapters.adapted import Pair
 from hfspec.checkpoint.adapters.adapter import Adapter, read_adapter
 from hfspec.checkpoint.architecture import encoder_class, task_class
 from hfspec.checkpoint.config import library_config, raw_config
+from hfspec.checkpoint.fitting import Fitted, fitted, needed
 from hfspec.checkpoint.languages import language_problems
+from hfspec.checkpoint.material import Material
+from hfspec.checkpoint.notes import code_notes, pooling_notes, weight_notes
 from hfspec.checkpoint.processors import processor_class
 from hfspec.checkpoint.remote_code.class_references import CONFIG, MODEL
 from hfspec.checkpoint.remote_code.reviewed import Code, remote_code
@@ -25,16 +27,15 @@ from hfspec.checkpoint.sentences.modules import (
 )
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.vocabulary import Tokenizer, chat_problems, tokenizer, unread_tokenizer, vocabulary_problems
-from hfspec.checkpoint.weights.fit import Fit, Shapes, fit, shapes
+from hfspec.checkpoint.weights.fit import Fit
 from hfspec.checkpoint.weights.saving import UNCHANGED
+from hfspec.checkpoint.weights.stored_dtype import QUANTISED, quantised_cast, resolved_dtype
 from hfspec.checkpoint.weights.tensor_problems import fit_notes, fit_problems
-from hfspec.checkpoint.weights.weight_files import WeightGroup, listed, weight_group
+from hfspec.checkpoint.weights.weight_files import WeightGroup, weight_group
 from hfspec.errors import SpecError
-from hfspec.ir.dtypes import dominant
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.plan import Merging, TensorMove
 from hfspec.ir.problem import Problem
-from hfspec.ir.spec import Spec
 from hfspec.tasks.task import PROCESSOR, Task
 
 T = TypeVar("T")
@@ -78,14 +79,6 @@ class Examined:
         return (*self.packages, *library, *(("peft",) if self.adapter else ()))
 
 
-@dataclass(frozen=True, slots=True)
-class _Fitted:
-    fit: Fit | None
-    labels: int | None = None
-    notes: tuple[str, ...] = ()
-    changes: Mapping[str, TensorMove] = UNCHANGED
-
-
 class _Problems:
     """Every problem found so far, so that one broken part does not hide another."""
 
@@ -105,76 +98,93 @@ class _Problems:
             raise SpecError(tuple(dict.fromkeys(self.found)))
 
 
-def examine(
-    spec: Spec, task: Task, files: SourceFiles, own: Mapping[str, SourceFiles], adapter: SourceFiles | None = None
-) -> Examined:
-    """Examine the model in ``files`` with the components in ``own``, by name, and its own of the others, and with the
-    adapter that the spec puts on it.
+def examine(material: Material) -> Examined:
+    """Examine the model with the components that the spec brings, and its own of the others, and with the adapter that
+    the spec puts on it.
 
     Raises SpecError with every problem found.
     """
-    words = own.get("tokenizer", own.get(PROCESSOR))
-    modules = modules_of(files, task)
-    folder = modules[0].folder if modules else ""
-    raw = raw_config(files, folder)
+    spec, task, files = material.spec, material.task, material.model
     problems = _Problems()
-    code = remote_code(spec, task, files, own, folder=folder, raw=raw)
-    problems.found.extend((*code.problems, *_unchecked_adapter(adapter, code)))
-    config = problems.attempt(lambda: library_config(files, folder, is_code=CONFIG in code.classes))
-    model_class = problems.attempt(lambda: _model_class(files, config, task, code)) if config is not None else None
-    group = problems.attempt(lambda: weight_group(files, folder))
-    pair = problems.attempt(lambda: _pair(spec, task, files, raw, adapter)) if adapter is not None else None
-    found_words = problems.attempt(lambda: _tokenizer(spec, task, files, words, folder=folder, code=code))
-    processors = problems.attempt(lambda: _processors(spec, task, files, own, code))
-    problems.found.extend(_quantised_cast(spec, files, raw))
-    if config is None or model_class is None or group is None:
-        problems.settle()
-        raise AssertionError("a part is missing without a problem")
-    dtype = _dtype(spec, raw, group)
-    fitted: _Fitted | None = _Fitted(None)
-    loaded = model_class.loaded
-    if loaded is not None and "quantization_config" not in raw:
-        fitted = problems.attempt(
-            lambda: _fitted(partial(_shapes, files, loaded, config, group, dtype), config, group, dtype, pair)
-        )
-        if fitted is None:
-            problems.settle()
-    assert fitted is not None
+    parts = _parts(problems, material)
+    fitted = _fitted(problems, files, parts)
     found = fitted.fit
-    notes = _check_fit(problems, files, task=task, config=config, class_name=model_class.name, found=found)
-    if found_words is not None:
-        problems.found.extend(chat_problems(words or files, found_words, task))
-        problems.found.extend(language_problems(spec, task, words or files, found_words, raw))
-    if found is not None and found_words is not None:
-        problems.found.extend(vocabulary_problems(words or files, found_words, found.vocabulary))
-    others = _other_groups(problems, files, modules)
-    width = problems.attempt(lambda: _width(task, files, modules, config))
+    notes = _check_fit(problems, material, parts, found)
+    _check_words(problems, material, parts, found)
+    others = _other_groups(problems, files, parts.modules)
+    width = problems.attempt(lambda: _width(task, files, parts.modules, parts.config))
     problems.settle()
-    assert processors is not None
+    pair = parts.pair
     return Examined(
-        folder=folder,
-        class_name=model_class.name,
-        config=raw,
-        groups=(group, *others),
+        folder=parts.folder,
+        class_name=parts.model_class.name,
+        config=parts.raw,
+        groups=(parts.group, *others),
         fit=found,
-        components=FrozenDict({**processors, **({"tokenizer": found_words.class_name} if found_words else {})}),
-        dtype=dtype,
+        components=parts.components,
+        dtype=parts.dtype,
         dimension=width,
         needs_library=task.kind == "dense" and needs_the_library(files),
-        packages=(*(found_words.packages if found_words else ()), *code.packages),
-        code=code,
+        packages=(*(parts.words.packages if parts.words else ()), *parts.code.packages),
+        code=parts.code,
         adapter=pair.beside if pair else None,
-        merging=pair.merging(model_class.name, fitted.labels) if pair else None,
+        merging=pair.merging(parts.model_class.name, fitted.labels) if pair else None,
         changes=fitted.changes,
         labels=fitted.labels,
         notes=(
             *notes,
             *fitted.notes,
-            *_notes(spec, raw, group, dtype),
-            *_pooling_notes(task, modules, raw),
-            *_code_notes(spec, code),
+            *weight_notes(spec, parts.raw, parts.group, parts.dtype),
+            *pooling_notes(task, parts.modules, parts.raw),
+            *code_notes(spec, parts.code),
         ),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The parts of a checkpoint, each read by itself. ``raw``: its config.json, ``config``: the library's value of it.
+    ``pair``, ``words`` (the tokenizer) and ``processors`` are None where there is none, and where one has a problem.
+    """
+
+    folder: str
+    modules: tuple[Module, ...]
+    raw: Mapping[str, Any]
+    config: Any
+    code: Code
+    model_class: _ModelClass
+    group: WeightGroup
+    dtype: str
+    pair: Pair | None
+    words: Tokenizer | None
+    processors: Mapping[str, str] | None
+
+    @property
+    def components(self) -> FrozenDict:
+        """Each component of the task -> its class."""
+        words = {"tokenizer": self.words.class_name} if self.words else {}
+        return FrozenDict({**(self.processors or {}), **words})
+
+
+def _parts(problems: _Problems, material: Material) -> _Parts:
+    """Every part read; raises SpecError with all problems so far when there is nothing that the others could fit."""
+    spec, task, files, adapter = material.spec, material.task, material.model, material.adapter
+    modules = modules_of(files, task)
+    folder = modules[0].folder if modules else ""
+    raw = raw_config(files, folder)
+    code = remote_code(spec, task, files, material.own, folder=folder, raw=raw)
+    problems.found.extend((*code.problems, *_unchecked_adapter(adapter, code), *quantised_cast(spec, files, raw)))
+    config = problems.attempt(lambda: library_config(files, folder, is_code=CONFIG in code.classes))
+    model_class = problems.attempt(lambda: _model_class(files, config, task, code)) if config is not None else None
+    group = problems.attempt(lambda: weight_group(files, folder))
+    pair = problems.attempt(lambda: _pair(material, adapter, raw)) if adapter is not None else None
+    found_words = problems.attempt(lambda: _tokenizer(material, folder, code))
+    processors = problems.attempt(lambda: _processors(material, code))
+    if config is None or model_class is None or group is None:
+        problems.settle()
+        raise AssertionError("a part is missing without a problem")
+    dtype = resolved_dtype(spec, raw, group)
+    return _Parts(folder, modules, raw, config, code, model_class, group, dtype, pair, found_words, processors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,123 +210,28 @@ def _width(task: Task, files: SourceFiles, modules: tuple[Module, ...], config: 
     return dimension(files, modules, hidden) if task.kind == "dense" and modules else None
 
 
-def _unchecked_adapter(adapter: SourceFiles | None, code: Code) -> Iterator[Problem]:
-    if adapter is not None and MODEL in code.classes:
-        yield adapter.problem(
-            "remote-code",
-            "whether an adapter fits a model of reviewed code cannot be seen without running the code",
-            remedy="merge the adapter into the checkpoint with peft, and name the merged one as the model",
-        )
-
-
-def _pair(spec: Spec, task: Task, files: SourceFiles, raw: Mapping[str, Any], adapter: SourceFiles) -> Pair:
-    assert spec.adapter is not None, "resolve pins an adapter for a spec with one only"
-    pair = Pair(files, raw, read_adapter(adapter, task), spec.adapter)
-    pair.check()
-    return pair
-
-
-def _fitted(load: Callable[[], Shapes], config: Any, group: WeightGroup, dtype: str, pair: Pair | None) -> _Fitted:
-    """How the weights fit the class that ``load`` makes under ``config``, which gets the labels of an adapter's head,
-    and how the adapter fits.
-    """
-    loaded = load()
-    if pair is None:
-        return _Fitted(fit(loaded))
-    labels = pair.labels(loaded, config)
-    if labels is not None:
-        config.num_labels = labels
-        loaded = load()
-    found = fit(loaded)
-    fitted = pair.fitted(loaded, found.vocabulary, group, dtype)
-    return _Fitted(pair.without_brought(found), labels, fitted.notes, fitted.changes)
-
-
-def _shapes(files: SourceFiles, model_class: type[Any], config: Any, group: WeightGroup, dtype: str) -> Shapes:
-    try:
-        return shapes(model_class, config, group.tensors, dtype)
-    except Exception as error:  # an architecture may raise anything over a config that makes no sense
-        reason = " ".join(str(error).split())
-        raise files.refusal(
-            "broken-checkpoint", f"the library cannot make a {model_class.__name__} of the checkpoint: {reason}"
-        ) from error
-
-
-def _tokenizer(
-    spec: Spec, task: Task, files: SourceFiles, words: SourceFiles | None, *, folder: str, code: Code
-) -> Tokenizer | None:
-    if "tokenizer" not in task.components:
+def _tokenizer(material: Material, folder: str, code: Code) -> Tokenizer | None:
+    words = material.words
+    if "tokenizer" not in material.task.components:
         return None
     if "tokenizer" in code.classes:
-        return unread_tokenizer(words or files, "" if words else folder, code.class_name("tokenizer"))
+        return unread_tokenizer(words or material.model, "" if words else folder, code.class_name("tokenizer"))
     if words is None:
-        return tokenizer(files, folder, FrozenDict())
-    return tokenizer(words, "", spec.components.options("tokenizer"))
+        return tokenizer(material.model, folder, FrozenDict())
+    return tokenizer(words, "", material.spec.components.options("tokenizer"))
 
 
-def _processors(
-    spec: Spec, task: Task, files: SourceFiles, own: Mapping[str, SourceFiles], code: Code
-) -> dict[str, str]:
+def _processors(material: Material, code: Code) -> dict[str, str]:
     """Each component but the tokenizer -> its class; a processor only where the spec brings one."""
-    needed = [name for name in task.components if name != "tokenizer"]
-    brought = own.get(PROCESSOR)
-    sources = {name: own.get(name) or brought or files for name in needed}
+    needed = [name for name in material.task.components if name != "tokenizer"]
+    brought = material.own.get(PROCESSOR)
+    sources = {name: material.own.get(name) or brought or material.model for name in needed}
     if brought is not None:
         sources[PROCESSOR] = brought
+    options = material.spec.components.options
     return {
-        name: code.class_name(name) or processor_class(source, name, spec.components.options(name))
-        for name, source in sources.items()
+        name: code.class_name(name) or processor_class(source, name, options(name)) for name, source in sources.items()
     }
-
-
-def _dtype(spec: Spec, raw: Mapping[str, Any], group: WeightGroup) -> str:
-    if spec.dtype != "auto":
-        return spec.dtype
-    if "quantization_config" in raw:
-        return _declared_dtype(raw) or "float32"
-    return dominant(group.tensors) or "float32"
-
-
-def _declared_dtype(raw: Mapping[str, Any]) -> str | None:
-    value = raw.get("dtype", raw.get("torch_dtype"))
-    return value.removeprefix("torch.") if isinstance(value, str) else None
-
-
-def _quantised_cast(spec: Spec, files: SourceFiles, raw: Mapping[str, Any]) -> tuple[Problem, ...]:
-    if spec.dtype == "auto" or "quantization_config" not in raw:
-        return ()
-    return (
-        files.problem(
-            "cast-of-quantised",
-            "the checkpoint is quantised, and its weights cannot be cast",
-            at=("dtype",),
-            expected="auto",
-            found=spec.dtype,
-        ),
-    )
-
-
-def _check_fit(
-    problems: _Problems, files: SourceFiles, *, task: Task, config: Any, class_name: str, found: Fit | None
-) -> tuple[str, ...]:
-    if found is None:
-        return ()
-    encodes = task.kind == "dense" or task.auto_class == "AutoModel"
-    ignored = _pooler(found) if encodes else ()
-    needed = _without_missing(found, ignored)
-    problems.found.extend(fit_problems(files, needed, config, task.name, class_name))
-    return fit_notes(needed, class_name, ignored)
-
-
-def _pooler(found: Fit) -> tuple[str, ...]:
-    """The encoder's own pooler is no part of what is read off it, the hidden states of the tokens."""
-    return tuple(name for name in found.missing if name.startswith("pooler."))
-
-
-def _without_missing(found: Fit, names: tuple[str, ...]) -> Fit:
-    from dataclasses import replace
-
-    return replace(found, missing=tuple(name for name in found.missing if name not in names))
 
 
 def _other_groups(problems: _Problems, files: SourceFiles, modules: tuple[Module, ...]) -> list[WeightGroup]:
@@ -331,33 +246,50 @@ def _other_groups(problems: _Problems, files: SourceFiles, modules: tuple[Module
     return groups
 
 
-def _pooling_notes(task: Task, modules: tuple[Module, ...], raw: Mapping[str, Any]) -> tuple[str, ...]:
-    if task.kind != "dense" or modules:
+def _fitted(problems: _Problems, files: SourceFiles, parts: _Parts) -> Fitted:
+    """How the parts fit; raises SpecError with all problems so far when that cannot be seen."""
+    loaded = parts.model_class.loaded
+    if loaded is None or QUANTISED in parts.raw:
+        return Fitted(None)
+    found = problems.attempt(lambda: fitted(files, loaded, parts.config, parts.group, parts.dtype, pair=parts.pair))
+    if found is None:
+        problems.settle()
+        raise AssertionError("nothing was fitted without a problem")
+    return found
+
+
+def _check_fit(problems: _Problems, material: Material, parts: _Parts, found: Fit | None) -> tuple[str, ...]:
+    if found is None:
         return ()
-    last = any(str(name).endswith("ForCausalLM") for name in raw.get("architectures") or ())
-    what = "the hidden state of its last token" if last else "the mean of the hidden states of its tokens"
-    return (f"The checkpoint says nothing of pooling: the embedding of a text is {what}, not scaled to length 1.",)
+    name = parts.model_class.name
+    counted, ignored = needed(material.task, found)
+    problems.found.extend(fit_problems(material.model, counted, parts.config, material.task.name, name))
+    return fit_notes(counted, name, ignored)
 
 
-def _code_notes(spec: Spec, code: Code) -> Iterator[str]:
-    if code.classes:
-        files = listed([file.path for file in code.files])
-        yield f"Reviewed code goes along and runs with the consent of whoever loads the artifact: {files}."
-    if MODEL in code.classes:
-        yield "The model's class is reviewed code, which is not run here: names and shapes of tensors are not checked."
-        if spec.dtype != "auto":
-            yield f"Every tensor is cast to {spec.dtype}: what the model's own code keeps in float32 is not known here."
+def _check_words(problems: _Problems, material: Material, parts: _Parts, found: Fit | None) -> None:
+    """Whether the tokenizer does what the task needs of it and goes with the model."""
+    if parts.words is None:
+        return
+    files = material.words or material.model
+    problems.found.extend(chat_problems(files, parts.words, material.task))
+    problems.found.extend(language_problems(material.spec, material.task, files, parts.words, parts.raw))
+    if found is not None:
+        problems.found.extend(vocabulary_problems(files, parts.words, found.vocabulary))
 
 
-def _notes(spec: Spec, raw: Mapping[str, Any], group: WeightGroup, dtype: str) -> tuple[str, ...]:
-    notes = []
-    if "quantization_config" in raw:
-        notes.append(
-            "The checkpoint is quantised: its tensors are carried along unchanged and their shapes not checked."
+def _unchecked_adapter(adapter: SourceFiles | None, code: Code) -> Iterator[Problem]:
+    if adapter is not None and MODEL in code.classes:
+        yield adapter.problem(
+            "remote-code",
+            "whether an adapter fits a model of reviewed code cannot be seen without running the code",
+            remedy="merge the adapter into the checkpoint with peft, and name the merged one as the model",
         )
-    declared = _declared_dtype(raw)
-    if spec.dtype == "auto" and declared not in (None, dtype) and "quantization_config" not in raw:
-        notes.append(f"config.json says {declared}, the weights are stored as {dtype}; they stay as stored.")
-    if group.pickled:
-        notes.append("The weights are pickled (.bin) at the source and are written as safetensors.")
-    return tuple(notes)
+
+
+def _pair(material: Material, adapter: SourceFiles, raw: Mapping[str, Any]) -> Pair:
+    key = material.spec.adapter
+    assert key is not None, "resolve pins an adapter for a spec with one only"
+    pair = Pair(material.model, raw, read_adapter(adapter, material.task), key)
+    pair.check()
+    return pair

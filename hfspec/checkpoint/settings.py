@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from hfspec.checkpoint.sentences.embedding import stated_settings
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.plan import SettingRow
@@ -25,25 +26,35 @@ GIVES_WAY = {"max_new_tokens": ("max_length", "max_time", "max_tokens")}
 NOT_SETTINGS = ("transformers_version", "_from_model_config")
 
 
-def task_params(config: Mapping[str, Any], task: Task, written: str) -> dict[str, Any]:
-    """Settings that the checkpoint's config has for this task alone; they lie over its generation config where the task
-    is an encoder-decoder model's, as the library's pipelines had it. ``written``: the task's name in the spec.
+@dataclass(frozen=True, slots=True)
+class SettingLayers:
+    """The settings that are in force though no spec says them, from the lowest layer to the highest: hfspec's own, what
+    the checkpoint's generation config says, what its config says for this task alone, and what sentence-transformers'
+    own config says.
     """
-    specific = (config.get("task_specific_params") or {}).get(written) or {}
-    if task.auto_class != SEQ2SEQ or not isinstance(specific, Mapping):
-        return {}
-    return {name: value for name, value in sorted(specific.items()) if task.setting(name) is not None}
+
+    defaults: FrozenDict
+    generation: FrozenDict
+    specific: FrozenDict
+    stated: FrozenDict
+
+    def rows(self) -> Iterator[SettingRow]:
+        """One a setting and layer, the layer that is in force last."""
+        yield from (SettingRow(key, value, OUR_DEFAULT) for key, value in self.defaults.items())
+        yield from (SettingRow(key, value, GENERATION_CONFIG) for key, value in self.generation.items())
+        yield from (SettingRow(key, value, TASK_PARAMS) for key, value in self.specific.items())
+        yield from (SettingRow(key, value, STATED) for key, value in self.stated.items())
 
 
-def own_defaults(task: Task, spec: Spec, generation: Mapping[str, Any]) -> FrozenDict:
-    """Values for the settings that neither the checkpoint's generation config nor the spec says."""
-    said = {*generation, *spec.inference, *spec.signature.params}
-    return FrozenDict(
-        {
-            setting.name: setting.default
-            for setting in task.settings
-            if setting.default is not None and not said & {setting.name, *GIVES_WAY.get(setting.name, ())}
-        }
+def setting_layers(spec: Spec, task: Task, files: SourceFiles, config: Mapping[str, Any], folder: str) -> SettingLayers:
+    """The layers under the spec's own. ``folder``: where the transformers checkpoint lies in ``files``."""
+    generation = _generation_settings(files.json(f"{folder}{GENERATION_CONFIG}"), task)
+    specific = _task_params(config, task, spec.task)
+    return SettingLayers(
+        defaults=_own_defaults(task, spec, {**generation, **specific}),
+        generation=FrozenDict(generation),
+        specific=FrozenDict(specific),
+        stated=FrozenDict(stated_settings(files, task)),
     )
 
 
@@ -67,23 +78,10 @@ def dead_settings(files: SourceFiles, spec: Spec, task: Task, model_class: str) 
                 )
 
 
-def setting_rows(
-    tree: Tree,
-    spec: Spec,
-    generation: Mapping[str, Any],
-    specific: Mapping[str, Any],
-    defaults: FrozenDict,
-    *,
-    stated: Mapping[str, Any],
-    stored_dtype: str,
-) -> tuple[SettingRow, ...]:
+def setting_rows(tree: Tree, spec: Spec, layers: SettingLayers, stored_dtype: str) -> tuple[SettingRow, ...]:
     """The rows of the plan: the deployment's own keys first, then the inference settings by name."""
-    inference = {
-        **{key: SettingRow(key, defaults[key], OUR_DEFAULT) for key in defaults},
-        **{key: SettingRow(key, generation[key], GENERATION_CONFIG) for key in generation},
-        **{key: SettingRow(key, specific[key], TASK_PARAMS) for key in specific},
-        **{key: SettingRow(key, stated[key], STATED) for key in stated},
-        **{key: SettingRow(key, spec.inference[key], _origin(tree, ("model_config", key))) for key in spec.inference},
+    inference = {row.key: row for row in layers.rows()} | {
+        key: SettingRow(key, value, _origin(tree, ("model_config", key))) for key, value in spec.inference.items()
     }
     params = tuple(
         SettingRow(f"signature.params.{name}", param.default, _origin(tree, ("signature", "params", name)))
@@ -92,9 +90,32 @@ def setting_rows(
     return (*_own_keys(tree, spec, stored_dtype), *(inference[key] for key in sorted(inference)), *params)
 
 
-def generation_settings(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of generation_config.json that set something."""
-    return {key: value for key, value in sorted(raw.items()) if key not in NOT_SETTINGS and value is not None}
+def _generation_settings(raw: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    """The entries of generation_config.json that set something of the task's."""
+    said = {key: value for key, value in sorted(raw.items()) if key not in NOT_SETTINGS and value is not None}
+    return {name: value for name, value in said.items() if task.setting(name) is not None}
+
+
+def _task_params(config: Mapping[str, Any], task: Task, written: str) -> dict[str, Any]:
+    """Settings that the checkpoint's config has for this task alone; they lie over its generation config where the task
+    is an encoder-decoder model's, as the library's pipelines had it. ``written``: the task's name in the spec.
+    """
+    specific = (config.get("task_specific_params") or {}).get(written) or {}
+    if task.auto_class != SEQ2SEQ or not isinstance(specific, Mapping):
+        return {}
+    return {name: value for name, value in sorted(specific.items()) if task.setting(name) is not None}
+
+
+def _own_defaults(task: Task, spec: Spec, generation: Mapping[str, Any]) -> FrozenDict:
+    """Values for the settings that neither the checkpoint's generation config nor the spec says."""
+    said = {*generation, *spec.inference, *spec.signature.params}
+    return FrozenDict(
+        {
+            setting.name: setting.default
+            for setting in task.settings
+            if setting.default is not None and not said & {setting.name, *GIVES_WAY.get(setting.name, ())}
+        }
+    )
 
 
 def _own_keys(tree: Tree, spec: Spec, dtype: str) -> Iterator[SettingRow]:

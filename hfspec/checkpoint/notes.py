@@ -1,0 +1,45 @@
+"""What a reader of the plan should know of a checkpoint, each a whole sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hfspec.checkpoint.remote_code.class_references import MODEL
+from hfspec.checkpoint.remote_code.reviewed import Code
+from hfspec.checkpoint.sentences.modules import Module
+from hfspec.checkpoint.weights.stored_dtype import QUANTISED, declared_dtype
+from hfspec.checkpoint.weights.weight_files import WeightGroup, listed
+from hfspec.ir.spec import Spec
+from hfspec.tasks.task import Task
+
+
+def weight_notes(spec: Spec, raw: Mapping[str, Any], group: WeightGroup, dtype: str) -> Iterator[str]:
+    """What is special about how the weights are stored. ``raw``: config.json; ``dtype``: of the deployment."""
+    if QUANTISED in raw:
+        yield "The checkpoint is quantised: its tensors are carried along unchanged and their shapes not checked."
+    declared = declared_dtype(raw)
+    if spec.dtype == "auto" and declared not in (None, dtype) and QUANTISED not in raw:
+        yield f"config.json says {declared}, the weights are stored as {dtype}; they stay as stored."
+    if group.pickled:
+        yield "The weights are pickled (.bin) at the source and are written as safetensors."
+
+
+def pooling_notes(task: Task, modules: tuple[Module, ...], raw: Mapping[str, Any]) -> Iterator[str]:
+    """How an embedding is made of a checkpoint that does not say it."""
+    if task.kind != "dense" or modules:
+        return
+    last = any(str(name).endswith("ForCausalLM") for name in raw.get("architectures") or ())
+    what = "the hidden state of its last token" if last else "the mean of the hidden states of its tokens"
+    yield f"The checkpoint says nothing of pooling: the embedding of a text is {what}, not scaled to length 1."
+
+
+def code_notes(spec: Spec, code: Code) -> Iterator[str]:
+    """What reviewed code means for the artifact, and for what could be checked here."""
+    if code.classes:
+        files = listed([file.path for file in code.files])
+        yield f"Reviewed code goes along and runs with the consent of whoever loads the artifact: {files}."
+    if MODEL in code.classes:
+        yield "The model's class is reviewed code, which is not run here: names and shapes of tensors are not checked."
+        if spec.dtype != "auto":
+            yield f"Every tensor is cast to {spec.dtype}: what the model's own code keeps in float32 is not known here."

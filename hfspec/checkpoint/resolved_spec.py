@@ -1,0 +1,41 @@
+"""The spec as the artifact keeps it: each repository at its commit, and nothing of this machine."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+from hfspec.checkpoint.licences import licences
+from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.ir.artifact import SourceRecord
+from hfspec.ir.frozen import FrozenDict
+from hfspec.ir.pins import Resolved, portable
+from hfspec.ir.spec import Spec, dump
+from hfspec.ir.tree import Tree
+
+
+def name_of(spec: Spec, tree: Tree) -> str:
+    """The deployment's name: the spec's own, or that of its file."""
+    return spec.name or PurePath(tree.file).stem
+
+
+def resolved_spec(spec: Spec, name: str, resolved: Resolved) -> FrozenDict:
+    """The spec with its name, each repo at its commit, and no path of this machine."""
+    document = {**dump(spec), "name": name}
+    places = {role: document[role] for role in ("model", "adapter") if document.get(role)}
+    for part, component in document.get("components", {}).items():
+        if component:
+            places[f"components/{part}"] = component
+    for role, place in places.items():
+        pin = resolved.pins.source(role)
+        if pin is not None and pin.commit is not None:
+            place["revision"] = pin.commit
+        if "path" in place:
+            place["path"] = portable(place["path"])
+    return FrozenDict(document)
+
+
+def source_record(files: SourceFiles) -> SourceRecord:
+    """Where a source's files came from, as the manifest says it."""
+    pin = files.pin
+    location = portable(pin.location) if pin.kind == "path" else pin.location
+    return SourceRecord(pin.role, pin.kind, location, pin.revision, pin.commit, licences(files))

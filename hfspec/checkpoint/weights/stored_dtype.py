@@ -1,0 +1,42 @@
+"""The dtype of a deployment: what the spec says, else what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.checkpoint.weights.weight_files import WeightGroup
+from hfspec.ir.dtypes import dominant
+from hfspec.ir.problem import Problem
+from hfspec.ir.spec import Spec
+
+QUANTISED = "quantization_config"
+
+
+def resolved_dtype(spec: Spec, raw: Mapping[str, Any], group: WeightGroup) -> str:
+    """Torch's name of the dtype that most weights will have. ``raw``: config.json."""
+    if spec.dtype != "auto":
+        return spec.dtype
+    if QUANTISED in raw:
+        return declared_dtype(raw) or "float32"
+    return dominant(group.tensors) or "float32"
+
+
+def declared_dtype(raw: Mapping[str, Any]) -> str | None:
+    """The dtype that config.json says, None where it says none."""
+    value = raw.get("dtype", raw.get("torch_dtype"))
+    return value.removeprefix("torch.") if isinstance(value, str) else None
+
+
+def quantised_cast(spec: Spec, files: SourceFiles, raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """A cast of what only its quantiser understands."""
+    if spec.dtype == "auto" or QUANTISED not in raw:
+        return
+    yield files.problem(
+        "cast-of-quantised",
+        "the checkpoint is quantised, and its weights cannot be cast",
+        at=("dtype",),
+        expected="auto",
+        found=spec.dtype,
+    )
