@@ -13,12 +13,12 @@ from hfspec.ir.plan import SettingRow
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.spec import Spec
 from hfspec.ir.tree import Tree
+from hfspec.runtime.sentences.sentence_modules import STATED
 from hfspec.tasks.task import Task
 
 GENERATION_CONFIG = "generation_config.json"
 SEQ2SEQ = "AutoModelForSeq2SeqLM"
 OUR_DEFAULT = "hfspec default"
-STATED = "config_sentence_transformers.json"
 TASK_PARAMS = "task_specific_params of config.json"
 # A default gives way when one of these is said, since they decide the same thing.
 GIVES_WAY = {"max_new_tokens": ("max_length", "max_time", "max_tokens")}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from hfspec.checkpoint.settings import STATED
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.ir.frozen import thaw
 from hfspec.ir.problem import KeyPath, Problem
@@ -13,7 +12,7 @@ from hfspec.ir.signature import Tensor
 from hfspec.ir.spec import Spec
 from hfspec.runtime.sentences import quantization
 from hfspec.runtime.sentences.prompts import ROLES, Prompts
-from hfspec.runtime.sentences.sentence_modules import own_settings
+from hfspec.runtime.sentences.sentence_modules import STATED, own_settings
 from hfspec.tasks.task import Task
 
 

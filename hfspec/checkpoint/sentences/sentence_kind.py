@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from hfspec.checkpoint.settings import STATED
 from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.runtime.sentences.sentence_modules import STATED
 from hfspec.tasks import table
 from hfspec.tasks.task import Task
 
