@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.runtime.answers import Table
+from hfspec.runtime.family import FULL, Family
+from hfspec.runtime.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,26 @@ def labelled(logits: Any, config: Any, function: str | None, about: Sequence[Map
     return [_ranked(line, config.id2label, mine) for line, mine in zip(lines, about, strict=True)]
 
 
-def table(results: Sequence[Labelled], top: int | None) -> Table:
+class Labeller(Family):
+    """A family whose answer to a row is labels with scores."""
+
+    def standard(self, results: Sequence[Labelled], settings: Settings) -> Table:
+        return _table(results, settings.get("top_k", 1))
+
+    def answer(self, result: Labelled, settings: Settings, form: str) -> Any:
+        """One row's: label and score, or with ``top_k`` other than 1 a list of the best labels and their scores."""
+        if form == FULL:
+            return super().answer(result, settings, form)
+        lines = [{"label": label, "score": score} for label, score in zip(result.labels, result.scores, strict=True)]
+        top = settings.get("top_k", 1)
+        return lines[0] if top == 1 else lines[:top]
+
+    def full(self, results: Sequence[Labelled], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
+        """Every label and score of each row, and what else is known about it."""
+        return [{"labels": list(result.labels), "scores": list(result.scores), **result.about} for result in results]
+
+
+def _table(results: Sequence[Labelled], top: int | None) -> Table:
     """label, score; with ``top`` other than 1 a line for each of the best labels, and the row it belongs to first."""
     if top == 1:
         columns = {"label": "string", "score": "double"}
@@ -37,17 +58,6 @@ def table(results: Sequence[Labelled], top: int | None) -> Table:
         for label, score in list(zip(result.labels, result.scores, strict=True))[:top]
     ]
     return Table({"row": "long", "label": "string", "score": "double"}, tuple(lines))
-
-
-def answer(result: Labelled, top: int | None) -> Any:
-    """One row's: label and score, or with ``top`` other than 1 a list of the best labels and their scores."""
-    lines = [{"label": label, "score": score} for label, score in zip(result.labels, result.scores, strict=True)]
-    return lines[0] if top == 1 else lines[:top]
-
-
-def full(results: Sequence[Labelled]) -> list[dict[str, Any]]:
-    """Every label and score of each row, and what else is known about it."""
-    return [{"labels": list(result.labels), "scores": list(result.scores), **result.about} for result in results]
 
 
 def _scores(logits: Any, config: Any, function: str | None) -> Any:

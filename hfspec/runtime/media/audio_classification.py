@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from hfspec.runtime import labels, parts
-from hfspec.runtime.answers import Table
-from hfspec.runtime.family import FULL, Family, Place, Row
-from hfspec.runtime.labels import Labelled
+from hfspec.runtime import parts
+from hfspec.runtime.family import Place, Row
+from hfspec.runtime.labels import Labelled, Labeller, labelled
 from hfspec.runtime.media import media
 from hfspec.runtime.media.audio import wave
 from hfspec.runtime.media.features import Features, SoundFeatures, shape_of, stacked
@@ -26,7 +24,7 @@ class Sound:
     truncated: bool
 
 
-class AudioClassification(Family):
+class AudioClassification(Labeller):
     """Equal to what the library's audio-classification pipeline answers for one row alone, but that the score of a
     single label is its sigmoid: its softmax would be 1 whatever the sound.
     """
@@ -58,18 +56,7 @@ class AudioClassification(Family):
         with torch.inference_mode():
             logits = self.model(**stacked([item.content.features for item in batch], self.model, self.device)).logits
         about = [{"seconds": item.content.seconds, "truncated": item.content.truncated} for item in batch]
-        return labels.labelled(logits, self.model.config, settings.get("function_to_apply"), about)
-
-    def standard(self, results: Sequence[Labelled], settings: Settings) -> Table:
-        return labels.table(results, settings.get("top_k", 1))
-
-    def answer(self, result: Labelled, settings: Settings, form: str) -> Any:
-        if form == FULL:
-            return super().answer(result, settings, form)
-        return labels.answer(result, settings.get("top_k", 1))
-
-    def full(self, results: Sequence[Labelled], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
-        return labels.full(results)
+        return labelled(logits, self.model.config, settings.get("function_to_apply"), about)
 
     def budget(self, settings: Settings) -> int:
         """How many samples one forward pass may hold."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from hfspec.errors import InputError
-from hfspec.runtime import labels, parts
-from hfspec.runtime.answers import Table
-from hfspec.runtime.family import FULL, Family, Place, Row
-from hfspec.runtime.labels import Labelled
+from hfspec.runtime import parts
+from hfspec.runtime.family import Place, Row
+from hfspec.runtime.labels import Labelled, Labeller, labelled
 from hfspec.runtime.media import media
 from hfspec.runtime.media.features import Features, shape_of, stacked
 from hfspec.runtime.media.image import image
@@ -26,7 +24,7 @@ class Picture:
     size: tuple[int, int]
 
 
-class ImageClassification(Family):
+class ImageClassification(Labeller):
     """Equal to what the library's image-classification pipeline answers for one image alone, with the processor's PIL
     backend, so that the answer does not depend on whether torchvision is installed.
     """
@@ -60,18 +58,7 @@ class ImageClassification(Family):
         with torch.inference_mode():
             logits = self.model(**stacked([item.content.features for item in batch], self.model, self.device)).logits
         about = [{"width": item.content.size[0], "height": item.content.size[1]} for item in batch]
-        return labels.labelled(logits, self.model.config, settings.get("function_to_apply"), about)
-
-    def standard(self, results: Sequence[Labelled], settings: Settings) -> Table:
-        return labels.table(results, settings.get("top_k", 1))
-
-    def answer(self, result: Labelled, settings: Settings, form: str) -> Any:
-        if form == FULL:
-            return super().answer(result, settings, form)
-        return labels.answer(result, settings.get("top_k", 1))
-
-    def full(self, results: Sequence[Labelled], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
-        return labels.full(results)
+        return labelled(logits, self.model.config, settings.get("function_to_apply"), about)
 
     def budget(self, settings: Settings) -> int:
         """How many images one forward pass may hold."""

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from hfspec.runtime import labels
-from hfspec.runtime.answers import Table
-from hfspec.runtime.family import FULL, Row
-from hfspec.runtime.labels import Labelled
+from hfspec.runtime.family import Row
+from hfspec.runtime.labels import Labelled, Labeller, labelled
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.sequence_classifier import SequenceClassifier
 from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
 
 
-class TextClassification(SequenceClassifier):
+class TextClassification(Labeller, SequenceClassifier):
     """Equal to what the library's text-classification pipeline answers for one row alone."""
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Tokens]]:
@@ -42,15 +39,4 @@ class TextClassification(SequenceClassifier):
     def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> list[Labelled]:
         logits = self.logits([item.content for item in batch])
         about = [{"tokens": item.length} for item in batch]
-        return labels.labelled(logits, self.model.config, settings.get("function_to_apply"), about)
-
-    def standard(self, results: Sequence[Labelled], settings: Settings) -> Table:
-        return labels.table(results, settings.get("top_k", 1))
-
-    def answer(self, result: Labelled, settings: Settings, form: str) -> Any:
-        if form == FULL:
-            return super().answer(result, settings, form)
-        return labels.answer(result, settings.get("top_k", 1))
-
-    def full(self, results: Sequence[Labelled], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
-        return labels.full(results)
+        return labelled(logits, self.model.config, settings.get("function_to_apply"), about)
