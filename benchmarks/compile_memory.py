@@ -3,8 +3,8 @@
     python benchmarks/compile_memory.py [--large-layers N] [--folder DIR]
 
 Random checkpoints are made in a temporary folder (about 8 GB with the artifact), compiled in processes of their own,
-once copied as they are and once cast to bfloat16, and removed. Exits with 1 when the large one's peak is more than
-100 MB above the small one's.
+once copied as they are, once cast to bfloat16, once with an adapter merged into them, and removed. Exits with 1 when
+the large one's peak is more than 100 MB above the small one's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,19 @@ import numpy as np
 
 HIDDEN, INTERMEDIATE, VOCABULARY = 896, 2432, 64
 SHARD_LAYERS = 25
+RANK = 16
 ALLOWED_MB = 100
+SPEC = """spec_version: 1
+library: transformers
+task: text-generation
+model: {{path: {name}}}
+adapter: {{path: {name}-adapter}}
+"""
+WAYS = {
+    "copied": ["adapter=null"],
+    "cast": ["adapter=null", "dtype=bfloat16"],
+    "merged": ["adapter.merge=true"],
+}
 COMPILE = """
 import resource, sys, hfspec
 artifact = hfspec.compile(sys.argv[1], output=sys.argv[2], overrides=sys.argv[3:])
@@ -87,10 +99,24 @@ def write_checkpoint(folder: Path, layers: int) -> int:
     return size
 
 
+def write_adapter(folder: Path, layers: int) -> None:
+    """A random LoRA over the projections of every layer."""
+    folder.mkdir()
+    shapes = {
+        f"base_model.model.model.layers.{layer}.{part}.{matrix}.weight": shape
+        for layer in range(layers)
+        for part, (out, into) in (("self_attn.q_proj", (HIDDEN, HIDDEN)), ("mlp.down_proj", (HIDDEN, INTERMEDIATE)))
+        for matrix, shape in (("lora_A", (RANK, into)), ("lora_B", (out, RANK)))
+    }
+    write_safetensors(folder / "adapter_model.safetensors", shapes, np.random.default_rng(1))
+    config = {"peft_type": "LORA", "r": RANK, "lora_alpha": RANK, "target_modules": ["q_proj", "down_proj"]}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+
+
 def peak(folder: Path, overrides: list[str]) -> tuple[int, float]:
     """Peak resident bytes and seconds of one compile in a process of its own."""
     spec, target = folder.with_suffix(".yaml"), folder.with_name(f"{folder.name}-artifact")
-    spec.write_text(f"spec_version: 1\nlibrary: transformers\ntask: text-generation\nmodel: {{path: {folder.name}}}\n")
+    spec.write_text(SPEC.format(name=folder.name))
     started = time.monotonic()
     command = [sys.executable, "-c", COMPILE, str(spec), str(target), *overrides]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -110,16 +136,14 @@ def main() -> int:
         sizes = {"small": 1, "large": options.large_layers}
         folders = {name: Path(place) / name for name in sizes}
         for name, layers in sizes.items():
+            write_adapter(folders[name].with_name(f"{name}-adapter"), layers)
             print(f"{name}: {write_checkpoint(folders[name], layers) / 1e6:,.0f} MB of weights", flush=True)
-        for overrides in ([], ["dtype=bfloat16"]):
+        for way, overrides in WAYS.items():
             found = {name: peak(folder, overrides) for name, folder in folders.items()}
             more = (found["large"][0] - found["small"][0]) / 1e6
             for name, (peak_bytes, seconds) in found.items():
-                print(f"{' '.join(overrides) or 'copied'}: {name} peak {peak_bytes / 1e6:,.0f} MB, {seconds:.1f} s")
-            print(
-                f"{' '.join(overrides) or 'copied'}: difference {more:+,.0f} MB, at most {ALLOWED_MB} allowed",
-                flush=True,
-            )
+                print(f"{way}: {name} peak {peak_bytes / 1e6:,.0f} MB, {seconds:.1f} s")
+            print(f"{way}: difference {more:+,.0f} MB, at most {ALLOWED_MB} allowed", flush=True)
             flat = flat and more <= ALLOWED_MB
     return 0 if flat else 1
 

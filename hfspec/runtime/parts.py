@@ -5,6 +5,7 @@ No code of the artifact is run, no network is used, weights come from safetensor
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -96,9 +97,11 @@ def _component(place: Place, name: str, source: Path, settings: Mapping[str, Any
 def model(place: Place, model_class: Any, folder: Path | None = None, **settings: Any) -> Any:
     """The model on its device, in its dtype, with the artifact's adapter where it has one, ready to answer.
 
-    Raises StorageError when its files cannot be read, UsageError when they lack some of its weights.
+    Raises StorageError when its files cannot be read, UsageError when they lack some of its weights, or are quantised
+    and should be cast.
     """
     source = folder or place.model
+    _refuse_cast(place, source)
     brought = adapter.brought(place)
     if "model" in place.code:
         settings["config"] = config(place, source)
@@ -117,6 +120,16 @@ def model(place: Place, model_class: Any, folder: Path | None = None, **settings
     with quiet():
         place.loaded["model"] = adapter.applied(place, _placed(place, loaded.eval()))
     return place.loaded["model"]
+
+
+def _refuse_cast(place: Place, source: Path) -> None:
+    stored = place.manifest.deployment.dtype
+    if place.dtype == stored:
+        return
+    with _reading(source, "config"):
+        is_quantised = "quantization_config" in json.loads((source / "config.json").read_bytes())
+    if is_quantised:
+        raise UsageError(f"the checkpoint is quantised, and cannot be cast to {place.dtype}: leave `dtype` out.")
 
 
 def _placed(place: Place, loaded: Any) -> Any:

@@ -44,6 +44,11 @@ class Predictor:
         self._layers = fixed_layers(place.task, place.manifest, family.own_settings(), given, family.defaults())
         self._columns = Columns(place.task, self.signature.inputs, deployment.prompt_template)
 
+    def __repr__(self) -> str:
+        compiled = self.manifest.deployment.dtype
+        dtype = self.dtype if self.dtype == compiled else f"cast to {self.dtype} (the artifact: {compiled})"
+        return f"<Predictor {self.manifest.name}: {self.task.name}, {dtype}, {self.device}>"
+
     @property
     def manifest(self) -> Manifest:
         return self._place.manifest

@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 import torch
+from transformers import AutoTokenizer
 
 import hfspec
 from hfspec.comparison.diff import diff
@@ -171,12 +172,47 @@ def test_a_mismatch_that_the_spec_allows(own_adapter, spec_with, tmp_path):
     assert any("allow_base_mismatch is not needed" in note for note in hfspec.plan(needless).notes)
 
 
-@pytest.mark.parametrize("dtype", ["auto", "bfloat16"])
-def test_by_reference(dtype, spec_with, tmp_path, expected):
-    """The adapter is saved, the base referred to."""
-    full = hfspec.compile(spec_with(NAME, "text-classification", dtype=dtype), output=tmp_path / "full").path
-    spec = spec_with(NAME, "text-classification", dtype=dtype, save_mode="reference")
-    artifact = hfspec.compile(spec, output=tmp_path / "reference").path
-    assert (artifact / "adapter/adapter_model.safetensors").is_file()
-    assert not list((artifact / "model").glob("*.safetensors"))
-    assert rows(hfspec.load(artifact)) == rows(hfspec.load(full))
+def logits(artifact):
+    """What the artifact's model says of the first text."""
+    parts = hfspec.load(artifact).components()
+    with torch.inference_mode():
+        return parts["model"](**parts["tokenizer"](TEXTS[0], return_tensors="pt")).logits
+
+
+@pytest.fixture
+def places(hub, own_adapter, checkpoint, tmp_path, monkeypatch):
+    """Kind of source -> where base and adapter are, as a spec says it."""
+    package = tmp_path / "site" / "tiny_sentiment"
+    shutil.copytree(checkpoint("bert-sentiment"), package / "bert-sentiment")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    folder = declaring(own_adapter(NAME), BASE)
+    hub.publish(REPO, read_folder(folder))
+    shutil.copytree(declaring(folder, "bert-sentiment"), package / "lora")
+    return {
+        "repo": {"model": {"repo": BASE}, "adapter": {"repo": REPO}},
+        "path": {"model": {"path": str(checkpoint("bert-sentiment"))}, "adapter": {"path": str(folder)}},
+        "package": {
+            "model": {"package": "tiny_sentiment/bert-sentiment"},
+            "adapter": {"package": "tiny_sentiment/lora"},
+        },
+    }
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [("repo", "auto"), ("path", "bfloat16"), ("package", "auto")])
+def test_by_reference_persisted_and_moved(kind, dtype, places, spec_with, directly, checkpoint, tmp_path):
+    """The adapter is saved and the base pinned; the answers are peft's own throughout."""
+    spec = spec_with(NAME, "text-classification", **places[kind], dtype=dtype)
+    full = hfspec.compile(spec, tmp_path / "full", ["save_mode=full"])
+    artifact = hfspec.compile(spec, tmp_path / "reference", ["save_mode=reference"])
+    assert (artifact.path / "adapter/adapter_model.safetensors").is_file()
+    assert not list((artifact.path / "model").glob("*.safetensors"))
+    assert {pointer.role for pointer in artifact.manifest.pointers} == {"model"}
+    commits = {source.role: source.commit for source in artifact.manifest.sources}
+    assert all((len(commit or "") == 40) == (kind == "repo") for commit in commits.values())
+    inputs = AutoTokenizer.from_pretrained(checkpoint("bert-sentiment"))(TEXTS[0], return_tensors="pt")
+    with torch.inference_mode():
+        expected = directly(NAME, "float32" if dtype == "auto" else dtype)(**inputs).logits
+    assert torch.equal(logits(artifact.path), expected)
+    persisted = hfspec.persist(artifact.path)
+    assert persisted.digest == full.digest
+    assert torch.equal(logits(shutil.move(persisted.path, tmp_path / "elsewhere")), expected)

@@ -48,6 +48,10 @@ def test_cast_equals_torchs_own(name, dtype, spec_for, checkpoint):
     assert found.keys() == wanted.keys()
     assert all(same_bits(found[key], wanted[key]) for key in wanted)
     assert artifact.manifest.deployment.dtype == dtype
+    plan = hfspec.plan(spec_for(name), [f"dtype={dtype}"])
+    written = sum(tensor.nbytes for tensor in found.values())
+    assert plan.weight_bytes == written <= plan.memory_bytes < 1.05 * written  # with the buffers, which are not cast
+    assert written == sum(tensor.nbytes for tensor in wanted.values())
     config = json.loads((artifact.path / "model/config.json").read_text())
     assert config.get("dtype", config.get("torch_dtype")) == dtype
 
@@ -180,6 +184,22 @@ def test_what_the_architecture_keeps_in_float32_stays(tmp_path, checkpoint, own_
     assert kept == {name for name, value in loaded.state_dict().items() if value.dtype == torch.float32} & set(found)
     assert any(".wo." in name for name in kept)
     assert any(tensor.dtype == torch.float16 for tensor in found.values())
+
+
+def test_a_quantised_checkpoint_is_carried_untouched(tmp_path, own_copy):
+    """Packed integers beside scales, which only the quantiser's package could read."""
+    model = own_copy("bert-sentiment")
+    config = json.loads((model / "config.json").read_text())
+    quantised = {**config, "dtype": "float16", "quantization_config": {"quant_method": "gptq", "bits": 4}}
+    (model / "config.json").write_text(json.dumps(quantised))
+    packed = {"layer.qweight": torch.arange(96, dtype=torch.int32), "layer.scales": torch.ones(3, dtype=torch.float16)}
+    save_file(packed, model / "model.safetensors", metadata={"format": "pt"})
+    artifact = built(write_spec(tmp_path / "s", model))
+    for name in ("config.json", "model.safetensors"):
+        assert (artifact.path / "model" / name).read_bytes() == (model / name).read_bytes()
+    assert artifact.manifest.deployment.dtype == "float16"
+    with pytest.raises(hfspec.UsageError, match="is quantised, and cannot be cast to float32"):
+        hfspec.load(artifact.path, dtype="float32")
 
 
 @pytest.mark.parametrize("name", ["bert-sentiment", "gpt2-sharded"])

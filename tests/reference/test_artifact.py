@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 import hfspec
 from benchmarks.reference import SPEC, put_in_cache
+from hfspec.ir.progress import Silent
 from hfspec.runtime.verification.verified_memory import Memory, default_memory
 from tests.hub.repository import read_folder
 from tests.reference.conftest import REPO, TEXTS, tree_of, weights_of, write
@@ -48,6 +50,30 @@ def test_the_commit_that_was_read(hub, on_hub):
     assert re.fullmatch("[0-9a-f]{40}", source.commit)
     assert source.commit == hub.repositories[REPO].branches["main"]
     assert not [request for request in hub.bodies("/cdn/") if not request.range]  # headers by range, no whole weights
+
+
+class MovesTheBranch(Silent):
+    """At the first piece of work, somebody pushes to ``main``."""
+
+    def __init__(self, hub, content):
+        self.push, self.commits = lambda: hub.publish(REPO, content), []
+
+    def start(self, what, total_bytes):
+        if not self.commits:
+            self.commits.append(self.push())
+
+
+@pytest.mark.parametrize("save_mode", ["reference", "full"])
+def test_a_branch_that_moves_meanwhile(save_mode, hub, on_hub, checkpoint, tmp_path):
+    reference = on_hub()
+    spec, read = tmp_path / "specs" / "spec.yaml", hub.repositories[REPO].branches["main"]
+    shutil.rmtree(tmp_path / "hf-cache")
+    moved = MovesTheBranch(hub, read_folder(checkpoint("bert-toxic")))
+    again = hfspec.compile(spec, tmp_path / "again", [f"save_mode={save_mode}"], progress=moved)
+    assert moved.commits == [hub.repositories[REPO].branches["main"]] != [read]
+    assert again.manifest.sources[0].commit == read
+    full = hfspec.persist(reference.path) if save_mode == "full" else reference
+    assert again.digest == full.digest
 
 
 def test_known_digests_need_no_reading(source, tmp_path):

@@ -65,6 +65,8 @@ def test_weights_can_be_cast_while_loading(artifact, dtype):
     assert mine.dtype == np.float32
     np.testing.assert_allclose(mine, truth, atol=float(torch.finfo(getattr(torch, dtype)).eps) * 10 + 1e-6)
     assert hfspec.load(artifact("minilm-like"), dtype="auto").dtype == "float32"
+    assert f"feature-extraction, cast to {dtype} (the artifact: float32), cpu" in repr(cast)
+    assert "feature-extraction, float32, cpu" in repr(stored)
 
 
 def test_an_artifact_compiled_with_a_cast_answers_in_it(artifact):
