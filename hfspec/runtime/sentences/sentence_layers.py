@@ -20,12 +20,10 @@ def pool(vectors: Any, mask: Any, modes: Sequence[str], prompt_tokens: int) -> A
     """
     import torch
 
-    weights = torch.arange(1, mask.shape[1] + 1, device=mask.device) * mask
     if prompt_tokens:
         mask = mask.clone()
         mask[:, :prompt_tokens] = 0
-        weights = weights * mask
-    return torch.cat([_pooled(vectors, mask, weights, mode) for mode in modes], dim=-1)
+    return torch.cat([_pooled(vectors, mask, mode) for mode in modes], dim=-1)
 
 
 def layer(module: Module, device: str) -> Layer | None:
@@ -43,7 +41,9 @@ def layer(module: Module, device: str) -> Layer | None:
     return None
 
 
-def _pooled(vectors: Any, mask: Any, weights: Any, mode: str) -> Any:
+def _pooled(vectors: Any, mask: Any, mode: str) -> Any:
+    import torch
+
     rows, wide = range(vectors.shape[0]), mask.unsqueeze(-1)
     if mode == "cls":
         return vectors[list(rows), mask.argmax(dim=1)]
@@ -54,7 +54,7 @@ def _pooled(vectors: Any, mask: Any, weights: Any, mode: str) -> Any:
     if mode == "max":
         return vectors.masked_fill(wide == 0, float("-inf")).max(dim=1).values
     if mode == "weightedmean":
-        return _mean(vectors, weights)
+        return _mean(vectors, torch.arange(1, mask.shape[1] + 1, device=mask.device) * mask)
     return _mean(vectors, mask, square_root=mode == "mean_sqrt_len_tokens")
 
 
