@@ -139,12 +139,12 @@ def in_memory(file: Path) -> int:
     return sum(page & 1 for page in held) * mmap.PAGESIZE
 
 
-def compiled(place: Path, spec: Path, target: Path) -> tuple[float, ...]:
+def compiled(place: Path, name: str) -> tuple[float, ...]:
     """Seconds, of them on a CPU, and bytes that the process read with read calls, its own modules among them."""
     environment = {**os.environ, "HF_HUB_CACHE": str(place / "cache"), "HF_HUB_OFFLINE": "1"}
     environment["XDG_CACHE_HOME"] = str(place / "memory")
     done = subprocess.run(
-        [sys.executable, "-c", COMPILE, str(spec), str(target)],
+        [sys.executable, "-c", COMPILE, str(place / f"{name}.yaml"), str(place / name)],
         env=environment,
         check=True,
         capture_output=True,
@@ -165,19 +165,18 @@ class Measured(NamedTuple):
     tokenizer: int
 
 
-def measured(place: Path, name: str, layers: int, runs: int) -> Measured:
-    repo = f"bench/{name}"
-    size = put_in_cache(place / "cache", repo, layers)
-    spec = place / f"{name}.yaml"
-    spec.write_text(SPEC.format(repo=repo))
-    target = place / name
-    results = [compiled(place, spec, target) for _ in range(runs)]
-    files = [path for path in target.rglob("*") if path.is_file()]
-    tokenizer = sum(path.stat().st_size for path in files if path.name.startswith("tokenizer"))
+def prepare(place: Path, name: str, layers: int) -> int:
+    """The checkpoint in the cache and a spec over it; bytes of its weights."""
+    (place / f"{name}.yaml").write_text(SPEC.format(repo=f"bench/{name}"))
+    return put_in_cache(place / "cache", f"bench/{name}", layers)
+
+
+def measured(place: Path, name: str, weights: int, results: list[tuple[float, ...]]) -> Measured:
     seconds, of_cpu, read = (min(column) for column in zip(*results, strict=True))
     held = in_memory(place / "cache" / f"models--bench--{name}" / "snapshots" / COMMIT / "model.safetensors")
-    artifact = sum(path.stat().st_size for path in files)
-    return Measured(size, seconds, of_cpu, int(read), held, artifact, tokenizer)
+    sizes = {path: path.stat().st_size for path in (place / name).rglob("*") if path.is_file()}
+    tokenizer = sum(size for path, size in sizes.items() if path.name.startswith("tokenizer"))
+    return Measured(weights, seconds, of_cpu, int(read), held, sum(sizes.values()), tokenizer)
 
 
 def main() -> int:
@@ -188,8 +187,11 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         place = Path(folder)
-        tiny = measured(place, "tiny", 1, arguments.runs)
-        large = measured(place, "large", layers_for(int(arguments.gigabytes * 1e9)), arguments.runs)
+        layers = {"tiny": 1, "large": layers_for(int(arguments.gigabytes * 1e9))}
+        weights = {name: prepare(place, name, count) for name, count in layers.items()}
+        # In turn, so that whatever else the machine does slows both.
+        rounds = [{name: compiled(place, name) for name in layers} for _ in range(arguments.runs)]
+        tiny, large = (measured(place, name, weights[name], [done[name] for done in rounds]) for name in layers)
     print(f"{'':24}{'tiny':>16}{'large':>16}")
     for field, one, other in zip(Measured._fields, tiny, large, strict=True):
         print(f"{field.replace('_', ' '):24}{one:>16.10g}{other:>16.10g}")

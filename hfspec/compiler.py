@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hfspec.errors import SpecError, UsageError
-from hfspec.ir.progress import Progress, Silent
+from hfspec.ir.progress import Of, Progress, Silent
 
 if TYPE_CHECKING:  # each command imports what its own stages need
     from hfspec.artifact.linking import Link
@@ -87,7 +87,7 @@ def persist(
     from hfspec.runtime.reference.finding import check_given
     from hfspec.runtime.verification.integrity import verify_files
     from hfspec.runtime.verification.verified_memory import default_memory
-    from hfspec.stages.build import build
+    from hfspec.stages.build import WEIGHTS, build
     from hfspec.stages.complete import complete
     from hfspec.stages.restore import restore
 
@@ -99,7 +99,7 @@ def persist(
         return Artifact(target, manifest)
     with staging_folder(target) as staging:
         restored = restore(target, manifest, given, reported, default_memory())
-        files = build(restored, restored.readers, staging, reported, link)
+        files = build(restored, restored.readers, staging, Of(WEIGHTS, reported), link)
         return complete(manifest, files, staging, target)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from hfspec.checkpoint.card import FRONT_MATTER
 from hfspec.comparison.parts import account, signature_parts, task_name
 from hfspec.errors import VerificationError
-from hfspec.ir.artifact import Deployment, FileRecord, Manifest, digest_of
+from hfspec.ir.artifact import Deployment, FileRecord, Manifest, adapter_saved, digest_of
 from hfspec.ir.frozen import FrozenDict, freeze, thaw
 from hfspec.runtime.golden.examples import GOLDEN, INPUT_EXAMPLE
 from hfspec.runtime.verification.integrity import path_fault, read_manifest
@@ -68,6 +68,7 @@ def artifact_account(folder: Path) -> FrozenDict:
             "golden": {str(place): golden for place, golden in enumerate(files.value(GOLDEN) or (), start=1)},
             "embedding space": _given({"space": manifest.space, "fingerprint": manifest.fingerprint}),
             "library versions": {**manifest.versions, **manifest.made_by},
+            "adapter": adapter_saved(manifest.sources, files.records) or None,
             "save mode": "reference" if manifest.pointers else "full",
             **_contents(manifest.files, [_pointed(file) for each in manifest.pointers for file in each.files]),
             **{key: value for key, value in manifest.to_json().items() if key not in STATED},

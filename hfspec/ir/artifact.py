@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,6 +130,13 @@ class Deployment:
         """Plain JSON values."""
         stated = {key: thaw(getattr(self, key)) for key in type(self).__slots__}
         return {key: value for key, value in stated.items() if value or key != "runtime"}
+
+
+def adapter_saved(sources: Sequence[SourceRecord], paths: Iterable[str]) -> str:
+    """How an artifact of these files has its adapter: beside the model, or merged into it; empty without one."""
+    if not any(source.role == "adapter" for source in sources):
+        return ""
+    return "beside the model" if "adapter/adapter_config.json" in paths else "merged into the model"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,23 @@ class Progress(Protocol):
         """The work is done."""
 
 
+class Of:
+    """Tells ``other`` of the pieces of work whose name ends so, and of no other."""
+
+    def __init__(self, ending: str, other: Progress) -> None:
+        self._ending, self._other, self._told = ending, other, other
+
+    def start(self, what: str, total_bytes: int | None) -> None:
+        self._told = self._other if what.endswith(self._ending) else Silent()
+        self._told.start(what, total_bytes)
+
+    def advance(self, bytes_done: int) -> None:
+        self._told.advance(bytes_done)
+
+    def finish(self) -> None:
+        self._told.finish()
+
+
 class Silent:
     """Says nothing."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 
-from hfspec.ir.artifact import Manifest, SourceRecord
+from hfspec.ir.artifact import Manifest, SourceRecord, adapter_saved
 from hfspec.ir.frozen import thaw
 from hfspec.report.pointers import pointer_rows, save_mode
 from hfspec.report.signature import describe
@@ -31,6 +32,7 @@ def _text(manifest: Manifest) -> str:
         ("prompt template", deployment.prompt_template or "none"),
         ("size", f"{in_bytes(sum(record.size for record in manifest.files))} in {len(manifest.files)} files"),
         ("save mode", save_mode(manifest.pointers)),
+        *adapter_rows(manifest.sources, [record.path for record in manifest.files]),
         ("made by", ", ".join(f"{name} {version}" for name, version in sorted(manifest.made_by.items()))),
     )
     config = ((key, json.dumps(thaw(value), ensure_ascii=False)) for key, value in deployment.model_config.items())
@@ -44,6 +46,12 @@ def _text(manifest: Manifest) -> str:
         section("planned for", aligned(sorted((str(k), str(v)) for k, v in manifest.versions.items()))),
     )
     return "\n".join(filter(None, sections)).rstrip()
+
+
+def adapter_rows(sources: Sequence[SourceRecord], paths: Iterable[str]) -> list[tuple[str, str]]:
+    """A row on how the adapter is saved; none without one."""
+    saved = adapter_saved(sources, paths)
+    return [("adapter", saved)] if saved else []
 
 
 def licence(source: SourceRecord) -> str:

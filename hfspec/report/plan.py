@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hfspec.ir.artifact import SourceRecord
+from hfspec.ir.artifact import SourceRecord, adapter_saved
 from hfspec.ir.frozen import thaw
 from hfspec.ir.plan import CopyFile, Plan, WriteBytes, WriteWeights
-from hfspec.report.artifact import licence
+from hfspec.report.artifact import adapter_rows, licence
 from hfspec.report.pointers import pointer_rows, save_mode
 from hfspec.report.signature import describe
 from hfspec.report.sizes import in_bytes, in_count
@@ -41,6 +41,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "save_mode": "reference" if plan.pointers else "full",
         "pointers": [pointer.to_json() for pointer in plan.pointers],
         "golden": [golden.to_json() for golden in plan.golden],
+        "adapter": adapter_saved(plan.sources, [step.target for step in plan.steps]),
     }
 
 
@@ -52,6 +53,7 @@ def _text(plan: Plan) -> str:
         ("parameters", in_count(plan.parameters)),
         ("weights", in_bytes(plan.weight_bytes)),
         ("save mode", save_mode(plan.pointers)),
+        *adapter_rows(plan.sources, [step.target for step in plan.steps]),
         ("memory", f"{in_bytes(plan.memory_bytes)} for the weights"),
         ("run at compile", _run(plan)),
     )

@@ -121,7 +121,8 @@ def _check_link(name: str, relative: str, path: Path, root: Path) -> None:
 def _missing(name: str, folder: Path) -> str:
     if folder.exists():
         return f"{name} is a file, not a folder: name the folder that holds config.json and the weights."
-    text = f"{name} does not exist (looked for {folder.absolute()})."
+    place = str(folder.absolute())
+    text = f"{name} does not exist." if name == place else f"{name} does not exist (looked for {place})."
     siblings = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
     nearest = get_close_matches(folder.name, siblings, n=1)
     return f"{text} Did you mean {nearest[0]!r}, which is beside it?" if nearest else text

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
 import torch
 from transformers import AutoTokenizer
+from typer.testing import CliRunner
 
 import hfspec
+from hfspec.cli.app import app
 from hfspec.comparison.diff import diff
 from hfspec.errors import SpecError
 from tests.checkpoints.adapters import ADAPTERS
@@ -75,6 +78,13 @@ def test_a_diff_shows_another_adapter(spec_with, tmp_path, own_adapter):
     spec = spec_with(NAME, "text-classification", {"path": str(changed)})
     two = hfspec.compile(spec, output=tmp_path / "two").path
     assert any("adapter/adapter_config.json" in str(change) for change in diff(str(one), str(two)))
+    merged = hfspec.compile(spec, output=tmp_path / "merged", overrides=["adapter.merge=true"]).path
+    (said,) = [change for change in diff(str(two), str(merged)) if change.group == "adapter"]
+    assert (said.before, said.after) == ("beside the model", "merged into the model")
+    shown = (
+        CliRunner().invoke(app, ["inspect", str(merged)]).stdout + CliRunner().invoke(app, ["plan", str(spec)]).stdout
+    )
+    assert re.findall("adapter +(beside|merged)", shown) == ["merged", "beside"]
 
 
 def test_from_a_package(own_adapter, spec_with, checkpoint, tmp_path, monkeypatch, expected):

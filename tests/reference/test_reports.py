@@ -76,7 +76,9 @@ def test_persist_and_predict_with_a_folder_given(reference, tmp_path, own_memory
     with pytest.raises(hfspec.UsageError, match="expected a role and its folder"):
         run("verify", reference, "--source", "model")
     run("predict", reference, given, "a fine film")
-    assert run("persist", reference, given, "--link", "hardlink", "--quiet").splitlines()[-1] == str(reference)
+    persisted = CliRunner().invoke(app, ["persist", str(reference), given, "--link", "hardlink"])
+    assert persisted.stdout.splitlines()[-1] == str(reference)
+    assert [line.split()[0] for line in persisted.stderr.splitlines()] == ["model/model.safetensors"]
     assert weights_of(reference)[0].stat().st_nlink == 2
     with pytest.raises(hfspec.UsageError, match="holds its weights itself"):
         run("persist", reference, given)

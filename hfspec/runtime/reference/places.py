@@ -17,7 +17,7 @@ def remember(pointers: Sequence[Pointer], folders: Mapping[str, Path]) -> None:
     """That the weights which these pointers name lie in ``folders``, by role; nothing where that cannot be kept."""
     file, held = _file(), _held()
     pointed = {pointer.role for pointer in pointers}
-    found = {key(pointers, role): str(folder.absolute()) for role, folder in folders.items() if role in pointed}
+    found = {key(pointers, role): str(folder.resolve()) for role, folder in folders.items() if role in pointed}
     if file and any(held.get(name) != place for name, place in found.items()):
         # The newest stand last, and the oldest go.
         others = {name: place for name, place in held.items() if name not in found}
