@@ -6,15 +6,17 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 PACKAGES = ("torch", "transformers", "sentence-transformers", "mlflow", "numpy", "pandas")
-VERSIONS = f"""
+VERSIONS = """
 import json
+import sys
 from importlib.metadata import PackageNotFoundError, version
-found = {{}}
-for name in {PACKAGES!r}:
+found = {}
+for name in sys.argv[1:]:
     try:
         found[name] = version(name)
     except PackageNotFoundError:
@@ -24,8 +26,8 @@ print(json.dumps(found))
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 
 
-def describe(pythons: dict[str, str]) -> dict[str, Any]:
-    """Processor, cores, memory, system, and each environment's versions."""
+def describe(pythons: dict[str, str], more: Sequence[str] = ()) -> dict[str, Any]:
+    """Processor, cores, memory, system, and each environment's versions of PACKAGES and of ``more``."""
     flags = _processor("flags").split()
     return {
         "processor": _processor("model name") or platform.processor(),
@@ -34,12 +36,13 @@ def describe(pythons: dict[str, str]) -> dict[str, Any]:
         "instructions": [flag for flag in FLAGS if flag in flags],
         "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "python": platform.python_version(),
-        "versions": {name: _versions(python) for name, python in pythons.items()},
+        "versions": {name: _versions(python, (*PACKAGES, *more)) for name, python in pythons.items()},
     }
 
 
-def _versions(python: str) -> dict[str, str]:
-    return json.loads(subprocess.run([python, "-c", VERSIONS], capture_output=True, text=True, check=True).stdout)
+def _versions(python: str, packages: Sequence[str]) -> dict[str, str]:
+    command = [python, "-c", VERSIONS, *packages]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def _processor(field: str) -> str:

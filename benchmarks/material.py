@@ -50,13 +50,18 @@ def sounds(count: int) -> list[Any]:
 
 def make(folder: str, *, large: bool) -> None:
     """Every checkpoint below ``folder``, each made once; the largest only for ``large``."""
-    for name, maker in {**MAKERS, **(LARGE if large else {})}.items():
-        place = Path(folder, name)
-        if not (place / "made").is_file():
-            shutil.rmtree(place, ignore_errors=True)
-            place.mkdir(parents=True)
-            maker(place)
-            (place / "made").touch()
+    for name in {**MAKERS, **(LARGE if large else {})}:
+        make_one(folder, name)
+
+
+def make_one(folder: str, name: str) -> None:
+    """The checkpoint of that name below ``folder``, unless it is there."""
+    place = Path(folder, name)
+    if not (place / "made").is_file():
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        {**MAKERS, **LARGE}[name](place)
+        (place / "made").touch()
 
 
 def _save(folder: Path, name: str, config: Any) -> None:

@@ -8,6 +8,7 @@ CODES = MappingProxyType(
     {
         "adapter-base": "An adapter that was trained on another base model than the spec's.",
         "adapter-target": "An adapter whose target modules the model does not have.",
+        "backend-not-possible": "A backend that does not run the checkpoint's architecture or its dtype.",
         "broken-checkpoint": "A checkpoint that contradicts itself: its index, config or modules do not fit its files.",
         "broken-processor": "A feature extractor or image processor that the library cannot load.",
         "broken-tokenizer": "A tokenizer that the library cannot load.",

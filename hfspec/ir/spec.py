@@ -304,6 +304,11 @@ class Runtime(Frozen):
     threads: Annotated[int, Field(ge=1, le=1024), BeforeValidator(_integral)] | None = Field(
         default=None, description="How many CPU threads torch uses in the process that loads the artifact."
     )
+    backend: Literal["torch", "onednn", "openvino"] = Field(
+        default="torch",
+        description="What does the model's arithmetic on a CPU: torch's own choice, the oneDNN that torch has in it, "
+        "or OpenVINO, which converts an encoder at each load.",
+    )
 
 
 class SpecBase(Frozen):

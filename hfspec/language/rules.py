@@ -14,7 +14,7 @@ from typing import Any
 from hfspec.ir.patterns import NAME_PATTERN
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.tree import Tree
-from hfspec.language import examples, licences, params
+from hfspec.language import backends, examples, licences, params
 from hfspec.language.composed import component_names
 from hfspec.language.provenance import MISSING
 from hfspec.tasks import table
@@ -47,6 +47,7 @@ def problems(tree: Tree) -> Iterator[Problem]:
     yield from _template(tree, task)
     yield from _outputs(tree)
     yield from _runtime(tree)
+    yield from backends.problems(tree, task)
     yield from _saving(tree)
     yield from params.problems(tree, task)
     yield from examples.problems(tree, task)

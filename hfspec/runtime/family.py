@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hfspec.ir.artifact import Manifest
 from hfspec.ir.signature import Column, Tensor
 from hfspec.runtime.adapters import adapter
+from hfspec.runtime.backends.table import TORCH
 from hfspec.runtime.prompt import prompt_text
 from hfspec.runtime.scheduling import memory
 from hfspec.runtime.scheduling.batching import Item
@@ -39,7 +40,8 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a family loads from and to: the artifact's folder and manifest, its task, torch's names of dtype and
-    device. ``device_map``: how the model is spread over several, None where it is not. ``verified``: what was found of
+    device. ``device_map``: how the model is spread over several, None where it is not. ``backend``: what does its
+    arithmetic. ``verified``: what was found of
     its files, None where they were not looked at. ``code``: the classes of reviewed code, by what they are: ``config``,
     ``model``, a component's name. ``loaded``: the library's objects made so far, by the name of the component.
     ``weights``: where they were gathered, when they are not in the artifact.
@@ -51,6 +53,7 @@ class Place:
     dtype: str
     device: str
     device_map: Any = field(default=None, compare=False, kw_only=True)
+    backend: str = field(default=TORCH, kw_only=True)
     verified: Verified | None = field(default=None, compare=False)
     code: Mapping[str, Any] = field(default_factory=dict, compare=False)
     loaded: dict[str, Any] = field(default_factory=dict, compare=False)

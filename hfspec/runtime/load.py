@@ -37,6 +37,7 @@ def load(
     device: str | None = None,
     device_map: str | Mapping[str, Any] | None = None,
     threads: int | None = None,
+    backend: str | None = None,
     verify: bool = True,
     expect_fingerprint: str | None = None,
     sources: Sources | None = None,
@@ -49,7 +50,8 @@ def load(
     ``dtype``: cast the weights to this while loading (auto: as stored). ``device``: as torch names it; by default the
     spec's, else a GPU where torch finds one. ``device_map``: spread the model over devices instead, by a rule of the
     package accelerate or module -> device. ``threads``: how many CPU threads torch uses from now on, in this whole
-    process. ``verify=False`` skips checking every byte against the manifest. ``expect_fingerprint``: that
+    process. ``backend``: what does the model's arithmetic, torch, onednn or openvino; by default the spec's, else
+    torch's own choice. ``verify=False`` skips checking every byte against the manifest. ``expect_fingerprint``: that
     of the space which the embeddings must be of, checked before the model is loaded, with these settings and dtype.
     ``sources``: of a reference artifact, role (``model``) -> the folder that has its weights.
     ``trust_remote_code``: consent to run the Python files that came with the checkpoint and that the spec lists as
@@ -66,7 +68,7 @@ def load(
     given = load_layer(model_config, task, manifest.signature)
     form = checked_form(manifest.deployment.outputs if outputs is None else outputs)
     weights = gather(root, manifest, sources or {}, verify=verify)
-    put = placement(manifest, device, device_map, threads)
+    put = placement(manifest, device, device_map, threads, backend)
     set_threads(put.threads)
     place = Place(
         root,
@@ -75,6 +77,7 @@ def load(
         _dtype(dtype, manifest),
         put.device,
         device_map=put.device_map,
+        backend=put.backend,
         verified=verified,
         weights=weights,
     )

@@ -15,6 +15,7 @@ from typing import Any
 from hfspec.errors import StorageError, UsageError
 from hfspec.ir.frozen import thaw
 from hfspec.runtime.adapters import adapter
+from hfspec.runtime.backends import putting as backends
 from hfspec.runtime.family import Place
 from hfspec.tasks.task import PROCESSED, PROCESSOR
 
@@ -118,7 +119,7 @@ def model(place: Place, model_class: Any, folder: Path | None = None, **settings
         )
     _refuse_gaps(report, model_class.__name__, brought)
     with quiet():
-        place.loaded["model"] = adapter.applied(place, _placed(place, loaded.eval()))
+        place.loaded["model"] = backends.put(place, adapter.applied(place, _placed(place, loaded.eval())))
     return place.loaded["model"]
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from hfspec.errors import UsageError
 from hfspec.ir.artifact import Manifest
+from hfspec.runtime.backends.putting import check
+from hfspec.runtime.backends.table import CPU, TORCH
 
 MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 
@@ -16,16 +18,19 @@ MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 @dataclass(frozen=True, slots=True)
 class Placement:
     """``device``: where inputs go, and the model unless ``device_map`` spreads it. ``threads``: of torch on the CPU,
-    None to leave them as they are.
+    None to leave them as they are. ``backend``: by its name in backends/table.py.
     """
 
     device: str
     device_map: Any = None
     threads: int | None = None
+    backend: str = TORCH
 
 
-def placement(manifest: Manifest, device: str | None, device_map: Any, threads: int | None) -> Placement:
-    """What is in force, each of the three from the caller before the spec; raises UsageError for what cannot be."""
+def placement(
+    manifest: Manifest, device: str | None, device_map: Any, threads: int | None, backend: str | None = None
+) -> Placement:
+    """What is in force, each of them from the caller before the spec; raises UsageError for what cannot be."""
     said = manifest.deployment.runtime
     if device is not None and device_map is not None:
         raise UsageError("give device, which takes the whole model, or device_map, which spreads it, not both.")
@@ -35,6 +40,10 @@ def placement(manifest: Manifest, device: str | None, device_map: Any, threads: 
     threads = said.get("threads") if threads is None else threads
     if threads is not None and (type(threads) is not int or threads < 1):
         raise UsageError(f"threads must be a number, at least 1, not {threads!r}.")
+    name = str(said.get("backend", TORCH)) if backend is None else backend
+    check(name, manifest.deployment.library, manifest.deployment.task)
+    if name != TORCH:
+        return Placement(_cpu(name, device, device_map), None, threads, name)
     return Placement(_device(None if device == "auto" else device), device_map, threads)
 
 
@@ -44,6 +53,13 @@ def set_threads(threads: int | None) -> None:
         import torch
 
         torch.set_num_threads(threads)
+
+
+def _cpu(backend: str, device: str | None, device_map: Any) -> str:
+    """The device of a backend; raises UsageError when another one is asked for."""
+    if device_map is not None or device not in (None, *CPU):
+        raise UsageError(f"the backend {backend} runs on the CPU; load with device='cpu', or with backend='torch'.")
+    return "cpu"
 
 
 def _check_map(device_map: Any, manifest: Manifest) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hfspec.checkpoint.backends import backend_package, backend_problems
 from hfspec.checkpoint.card import card, licence
 from hfspec.checkpoint.examination import Examined, examine
 from hfspec.checkpoint.golden import golden_examples, undetermined
@@ -106,6 +107,7 @@ def _problems(decided: _Decided) -> Iterator[Problem]:
     yield from dead_settings(model, spec, decided.given.task, found.class_name)
     yield from embedding_problems(model, spec, task, found.dimension)
     yield from target_problems(model, decided.steps)
+    yield from backend_problems(tree, spec, found.config, found.dtype)
     known = {**decided.layers.defaults, **decided.layers.generation}
     yield from undetermined(tree, spec, task, decided.signature, known)
 
@@ -115,7 +117,7 @@ def _plan(decided: _Decided) -> Plan:
     name = name_of(spec, decided.tree)
     document = resolved_spec(spec, name, decided.resolved)
     spreading = ("accelerate",) if spec.runtime.device_map else ()
-    libraries = versions(*decided.task.requirements, *found.needs, *spreading)
+    libraries = versions(*decided.task.requirements, *found.needs, *spreading, *backend_package(spec))
     return Plan(
         name=name,
         spec_document=document,
@@ -157,7 +159,7 @@ def _deployment(decided: _Decided) -> Deployment:
         defaults=decided.layers.defaults,
         components=found.components,
         options=FrozenDict(options),
-        runtime=FrozenDict(spec.runtime.model_dump(exclude_none=True)),
+        runtime=FrozenDict(spec.runtime.model_dump(exclude_defaults=True)),
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hfspec.runtime import native, parts
+from hfspec.runtime.backends import putting as backends
 from hfspec.runtime.family import Place
 from hfspec.runtime.sentences.sentence_layers import layer, pool
 from hfspec.runtime.sentences.sentence_modules import Checkpoint, pooling_modes, read
@@ -132,6 +133,7 @@ class LibraryEncoder:
     """sentence_transformers itself, for modules that only it knows."""
 
     def __init__(self, place: Place) -> None:
+        backends.refuse(place, "its modules are run by sentence-transformers itself")
         self.model = native.sentence_model(place)
         self.size = int(self.model.get_embedding_dimension() or 0)
 

@@ -1,0 +1,39 @@
+"""Whether the spec's backend can run the checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hfspec.ir.problem import KeyPath, Problem
+from hfspec.ir.spec import Spec
+from hfspec.ir.tree import Tree
+from hfspec.runtime.backends.table import BACKENDS
+
+PATH: KeyPath = ("runtime", "backend")
+
+
+def backend_problems(tree: Tree, spec: Spec, config: Mapping[str, Any], dtype: str) -> Iterator[Problem]:
+    """``config``: the checkpoint's; ``dtype``: of its weights, as they are saved."""
+    name = spec.runtime.backend
+    backend = BACKENDS.get(name)
+    if backend is None:
+        return
+    origin, found = tree.origin(PATH), str(config.get("model_type"))
+    if dtype not in backend.dtypes:
+        expected = f"weights of {' or '.join(backend.dtypes)}"
+        remedy = f"Write `dtype: {backend.dtypes[0]}`, or remove the backend."
+        message = f"The backend {name} does not run the weights as they are stored."
+        yield Problem("backend-not-possible", message, origin, PATH, expected=expected, found=dtype, remedy=remedy)
+    if backend.model_types is not None and found not in backend.model_types:
+        expected = f"a model type among {', '.join(sorted(backend.model_types))}"
+        message = f"The backend {name} does not run this architecture."
+        yield Problem(
+            "backend-not-possible", message, origin, PATH, expected=expected, found=found, remedy="Remove the backend."
+        )
+
+
+def backend_package(spec: Spec) -> tuple[str, ...]:
+    """What the artifact's requirements need for it."""
+    backend = BACKENDS.get(spec.runtime.backend)
+    return (backend.package,) if backend is not None and backend.package is not None else ()

@@ -1,0 +1,46 @@
+"""Put the backend that is in force on a loaded model."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from hfspec.errors import UsageError
+from hfspec.runtime.backends.table import BACKENDS, NAMES, TORCH
+
+if TYPE_CHECKING:
+    from hfspec.runtime.family import Place
+
+
+def put(place: Place, loaded: Any) -> Any:
+    """The model, which answers through the place's backend; raises UsageError where that cannot run it."""
+    if place.backend == TORCH:
+        return loaded
+    backend = BACKENDS[place.backend]
+    if place.dtype not in backend.dtypes:
+        raise UsageError(
+            f"the backend {place.backend} runs {' and '.join(backend.dtypes)} weights, and these are {place.dtype};"
+            " load with backend='torch'."
+        )
+    module, function = backend.put.split(":")
+    return getattr(import_module(module), function)(loaded, place)
+
+
+def check(name: str, library: str, task: str) -> None:
+    """Raises UsageError for a backend that does not exist, cannot run the task, or is not installed here."""
+    if name not in NAMES:
+        raise UsageError(f"backend must be one of {', '.join(NAMES)}, not {name!r}.")
+    if name == TORCH:
+        return
+    backend = BACKENDS[name]
+    if backend.tasks is not None and (library, task) not in backend.tasks:
+        raise UsageError(f"the backend {name} does not run the task {task} of {library}; load with backend='torch'.")
+    if backend.package is not None and find_spec(backend.package) is None:
+        raise UsageError(f"the backend {name} needs the package {backend.package}; pip install 'hfspec[{name}]'.")
+
+
+def refuse(place: Place, why: str) -> None:
+    """Raises UsageError where another library runs the model, so that the backend would be ignored."""
+    if place.backend != TORCH:
+        raise UsageError(f"the backend {place.backend} cannot run this checkpoint: {why}; load with backend='torch'.")

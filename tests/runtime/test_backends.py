@@ -1,0 +1,126 @@
+"""Backends answer as torch does, or say why they cannot."""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import hfspec
+from hfspec.errors import SpecError, UsageError
+from hfspec.runtime.backends.onednn import Linear
+from hfspec.runtime.verification.integrity import read_manifest
+
+WORDS = ["the", "house", "on", "the", "hill", "is", "a", "fine", "old", "film", "about", "nothing", "at", "all"]
+TEXTS = [" ".join(WORDS[place % 5 :] * (1 + place % 3))[: 5 + 9 * place] for place in range(12)]
+PAIRS = [(TEXTS[place], TEXTS[-place - 1]) for place in range(6)]
+TOLERANCE = 2e-5  # that of golden examples in float32
+BACKENDS = ["onednn", "openvino"]
+
+
+@pytest.fixture
+def backend(request):
+    if request.param == "openvino":
+        pytest.importorskip("openvino")
+    return request.param
+
+
+def numbers(answer):
+    return np.concatenate([np.ravel(row) for row in answer]) if isinstance(answer, list) else np.asarray(answer)
+
+
+@pytest.mark.parametrize("backend", BACKENDS, indirect=True)
+@pytest.mark.parametrize("name", ["bert-sentiment", "roberta-mnli", "minilm-like", "st-dense", "ce-msmarco"])
+def test_answers_are_those_of_torch(artifact, name, backend):
+    folder, data = artifact(name), PAIRS if name.startswith("ce-") else TEXTS
+    theirs, ours = hfspec.load(folder, device="cpu").predict(data), hfspec.load(folder, backend=backend).predict(data)
+    if hasattr(theirs, "columns"):
+        assert ours["label"].tolist() == theirs["label"].tolist()
+        theirs, ours = theirs["score"], ours["score"]
+    assert np.abs(numbers(ours) - numbers(theirs)).max() <= TOLERANCE
+
+
+def test_openvino_answers_and_torch_does_not(artifact):
+    pytest.importorskip("openvino")
+    predictor = hfspec.load(artifact("minilm-like"), backend="openvino")
+    model = predictor._family.encoder.model
+    model.encoder.forward = None  # torch could not
+    assert predictor.predict(TEXTS).shape[0] == len(TEXTS)
+
+
+def test_the_layers_are_replaced_in_place_and_still_learn_and_copy(artifact):
+    model = hfspec.load(artifact("bert-sentiment"), backend="onednn").components()["model"]
+    linear = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
+    assert linear
+    assert {type(module) for module in linear} == {Linear}
+    values = torch.ones(2, linear[0].in_features)
+    linear[0](values).sum().backward()
+    assert linear[0].weight.grad is not None
+    twin = copy.deepcopy(linear[0])
+    with torch.no_grad():
+        twin.weight.zero_()
+        assert torch.equal(twin(values)[0], twin.bias)
+
+
+def test_a_generator_says_the_same_by_onednn(artifact):
+    folder = artifact("llama-chat")
+    theirs, ours = (hfspec.load(folder, backend=name).predict(TEXTS[:4]) for name in ("torch", "onednn"))
+    assert ours == theirs
+
+
+def test_the_emitted_predictor_runs_it_and_meets_its_golden_answers(artifact, checkpoint, tmp_path):
+    truth = hfspec.load(artifact("bert-sentiment"), device="cpu").predict_plain(TEXTS[:2])
+    spec = {
+        "spec_version": 1, "library": "transformers", "task": "text-classification", "runtime": {"backend": "onednn"},
+        "model": {"path": str(checkpoint("bert-sentiment"))}, "golden": [{"input": TEXTS[:2], "output": truth}],
+    }  # fmt: skip
+    (tmp_path / "spec.yaml").write_text(json.dumps(spec))
+    made = hfspec.compile(tmp_path / "spec.yaml", output=tmp_path / "made")
+    assert read_manifest(tmp_path / "made").to_json()["deployment"]["runtime"] == {"backend": "onednn"}
+    assert made.digest
+    model = hfspec.load(tmp_path / "made").components()["model"]
+    assert type(model.classifier) is Linear
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "message"),
+    [
+        ("bert-sentiment", {"backend": "onnx"}, "backend must be one of torch, onednn, openvino, not 'onnx'"),
+        ("bert-sentiment", {"backend": "onednn", "dtype": "bfloat16"}, "runs float32 weights, and these are bfloat16"),
+        ("bert-sentiment", {"backend": "onednn", "device": "meta"}, "runs on the CPU; load with device='cpu'"),
+        ("bert-sentiment", {"backend": "onednn", "device_map": "auto"}, "runs on the CPU; load with device='cpu'"),
+        ("gpt2", {"backend": "openvino"}, "openvino does not run the task text-generation of transformers"),
+    ],
+)
+def test_what_it_cannot_run_is_refused(artifact, name, keys, message):
+    with pytest.raises(UsageError, match=message):
+        hfspec.load(artifact(name), **keys)
+
+
+def test_what_is_not_installed_is_named_with_its_command(artifact, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(UsageError, match=r"needs the package openvino; pip install 'hfspec\[openvino\]'"):
+        hfspec.load(artifact("bert-sentiment"), backend="openvino")
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "keys", "message"),
+    [
+        ("bert-sentiment", "text-classification", {"runtime": {"backend": "onnx"}}, "runtime.backend"),
+        ("bert-sentiment", "text-classification", {"runtime": {"backend": "onednn"}, "dtype": "float16"}, "float16"),
+        ("gpt2", "text-generation", {"runtime": {"backend": "openvino"}}, "does not run the task text-generation"),
+        (
+            "bart-mnli",
+            "text-classification",
+            {"runtime": {"backend": "openvino"}},
+            "does not run this architecture",
+        ),
+    ],
+)
+def test_specs_that_ask_for_what_cannot_be(build, checkpoint, name, task, keys, message):
+    with pytest.raises(SpecError, match=message):
+        build(checkpoint(name), task, **keys)
