@@ -24,6 +24,11 @@ def answers(predictor):
     return [{k: (v.tolist() if isinstance(v, np.ndarray) else v) for k, v in row.items()} for row in found]
 
 
+def without_fingerprint(rows):
+    """Of spaces with the same numbers that were stored in different dtypes."""
+    return [{key: value for key, value in row.items() if key != "fingerprint"} for row in rows]
+
+
 CASES = [
     ("bert-sentiment", {}),
     ("bert-sentiment", {"dtype": "bfloat16"}),
@@ -43,10 +48,15 @@ def test_the_same_numbers_as_a_full_artifact(name, keys, both):
     assert (full.fingerprint is None) == (name != "st-dense")
 
 
-def test_the_dtype_asked_of_load(both):
-    full, reference = (hfspec.load(artifact.path, dtype="bfloat16") for artifact in both("bert-sentiment"))
-    assert answers(reference) == answers(full)
-    assert str(reference.components()["model"].dtype) == "torch.bfloat16"
+@pytest.mark.parametrize("name", ["bert-sentiment", "st-dense"])
+def test_the_dtype_asked_of_load(name, both, tmp_path):
+    """As if the spec had said it, in every module."""
+    full, reference = (hfspec.load(artifact.path, dtype="bfloat16") for artifact in both(name))
+    compiled = hfspec.compile(tmp_path / "specs" / "spec.yaml", tmp_path / "cast", ["dtype=bfloat16"], run=False)
+    expected = answers(hfspec.load(compiled.path))
+    assert without_fingerprint(answers(reference)) == without_fingerprint(answers(full))
+    assert without_fingerprint(answers(full)) == without_fingerprint(expected)
+    assert {str(tensor.dtype) for tensor in reference.components()["model"].parameters()} == {"torch.bfloat16"}
 
 
 def test_the_librarys_own_model(both):

@@ -90,7 +90,8 @@ class NativeEncoder:
         pooling, *rest = checkpoint.modules
         self.modes = pooling_modes(pooling.config)
         self.include_prompt = bool(pooling.config.get("include_prompt", True))
-        self.layers = [made for module in rest if (made := layer(module, place.device)) is not None]
+        cast = None if place.dtype == place.manifest.deployment.dtype else parts.torch_dtype(place.dtype)
+        self.layers = [made for module in rest if (made := layer(module, place.device, cast)) is not None]
         self.size = self._after_pooling(self._dimensions()).shape[1]
 
     def prepare(self, texts: Sequence[str], prompt: str) -> list[Text]:

@@ -26,17 +26,19 @@ def pool(vectors: Any, mask: Any, modes: Sequence[str], prompt_tokens: int) -> A
     return torch.cat([_pooled(vectors, mask, mode) for mode in modes], dim=-1)
 
 
-def layer(module: Module, device: str) -> Layer | None:
-    """The module's function over (rows, size); None for one that does nothing when a model answers."""
+def layer(module: Module, device: str, dtype: Any = None) -> Layer | None:
+    """The module's function over (rows, size), with its weights in ``dtype``, by default as stored; None for one that
+    does nothing when a model answers.
+    """
     import torch
 
     if module.kind == "Normalize":
         return lambda vectors: torch.nn.functional.normalize(vectors, p=2, dim=-1)
     if module.kind == "Dense":
-        return _dense(module, device)
+        return _dense(module, device, dtype)
     if module.kind == "LayerNorm":
         norm = torch.nn.LayerNorm(module.config["dimension"])
-        _fill(norm, module, "norm.", device)
+        _fill(norm, module, "norm.", device, dtype)
         return lambda vectors: norm(vectors.to(norm.weight.dtype))
     return None
 
@@ -68,7 +70,7 @@ def _mean(vectors: Any, weights: Any, *, square_root: bool = False) -> Any:
     return ((vectors.to(dtype) * wide).sum(dim=1) / (count.sqrt() if square_root else count)).to(vectors.dtype)
 
 
-def _dense(module: Module, device: str) -> Layer:
+def _dense(module: Module, device: str, dtype: Any) -> Layer:
     import torch
 
     config = module.config
@@ -76,8 +78,8 @@ def _dense(module: Module, device: str) -> Layer:
     residual = None
     if config.get("use_residual") and config["in_features"] != config["out_features"]:
         residual = torch.nn.Linear(config["in_features"], config["out_features"], bias=False)
-        _fill(residual, module, "residual.", device)
-    _fill(linear, module, "linear.", device)
+        _fill(residual, module, "residual.", device, dtype)
+    _fill(linear, module, "linear.", device, dtype)
     name = str(config.get("activation_function", "torch.nn.Tanh")).rsplit(".", 1)[-1]
     activation = getattr(torch.nn, name)()
 
@@ -91,7 +93,7 @@ def _dense(module: Module, device: str) -> Layer:
     return apply
 
 
-def _fill(target: Any, module: Module, prefix: str, device: str) -> None:
+def _fill(target: Any, module: Module, prefix: str, device: str, dtype: Any) -> None:
     """The module's weights into ``target``; raises StorageError when there are none, or not of its shape."""
     from safetensors.torch import load_file
 
@@ -101,7 +103,7 @@ def _fill(target: Any, module: Module, prefix: str, device: str) -> None:
             name.removeprefix(prefix): value for name, value in load_file(path).items() if name.startswith(prefix)
         }
         target.load_state_dict(weights)
-        target.to(device=device, dtype=next(iter(weights.values())).dtype).eval()
+        target.to(device=device, dtype=dtype or next(iter(weights.values())).dtype).eval()
     except (OSError, RuntimeError, StopIteration) as error:
         raise StorageError(f"the weights of {module.folder.name}/ could not be loaded: {error}") from error
 
