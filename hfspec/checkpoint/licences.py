@@ -10,7 +10,7 @@ from hfspec.checkpoint.card import front_matter, where
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.ir.patterns import UNDECLARED
 from hfspec.ir.problem import KeyPath, Problem
-from hfspec.ir.spec import LicensePolicy
+from hfspec.ir.spec_keys import LicensePolicy
 from hfspec.ir.tree import Tree
 
 OTHER = "other"

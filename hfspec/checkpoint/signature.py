@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from hfspec.ir import spec as specs
+from hfspec.ir import spec_keys
 from hfspec.ir.frozen import Json
 from hfspec.ir.signature import Column, Param, Signature, Tensor
+from hfspec.ir.spec import Spec
 from hfspec.tasks.prompt_template import input_columns
 from hfspec.tasks.task import Task
 
 
-def signature(spec: specs.Spec, task: Task, array: Tensor | None) -> Signature:
+def signature(spec: Spec, task: Task, array: Tensor | None) -> Signature:
     """The deployment's signature. ``array``: the task's answer, where it is an array whose width is known."""
     given = spec.signature
     outputs: tuple[Column, ...] | Tensor = (Column("any"),) if spec.outputs == "full" else array or task.outputs
@@ -21,11 +22,11 @@ def signature(spec: specs.Spec, task: Task, array: Tensor | None) -> Signature:
     return Signature(inputs, outputs, tuple(_param(name, param) for name, param in given.params.items()))
 
 
-def _columns(columns: tuple[specs.Column, ...]) -> tuple[Column, ...]:
+def _columns(columns: tuple[spec_keys.Column, ...]) -> tuple[Column, ...]:
     return tuple(Column(column.type, column.name, column.required) for column in columns)
 
 
-def _param(name: str, param: specs.Param) -> Param:
+def _param(name: str, param: spec_keys.Param) -> Param:
     return Param(
         name=name,
         type=param.type or _type_of(param.default),

@@ -13,7 +13,8 @@ from hfspec.checkpoint.weights.saving import size_in_bytes
 from hfspec.comparison.parts import account, signature_parts, task_name
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.problem import KeyPath
-from hfspec.ir.spec import Source, Spec
+from hfspec.ir.spec import Spec
+from hfspec.ir.spec_keys import Source
 from hfspec.ir.tree import Tree
 from hfspec.stages.load import load
 from hfspec.stages.validate import validate

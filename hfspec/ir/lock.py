@@ -29,7 +29,7 @@ from hfspec.ir.artifact import canonical
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.patterns import END, SHA256_PATTERN
 from hfspec.ir.pins import FilePin
-from hfspec.ir.spec import Frozen, Sha256, Text
+from hfspec.ir.spec_keys import Frozen, Sha256, Text
 
 COMMIT_PATTERN = rf"^[0-9a-f]{{40}}{END}"
 

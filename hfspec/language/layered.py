@@ -1,7 +1,7 @@
 """The spec language as people write it in layers: a file with ``defaults:`` may leave out what its base says.
 
-The models are those of hfspec.ir.spec with no key required but ``defaults``. Only editors and the schema see such a
-document; what the compiler checks is the composed one.
+The models are those of hfspec.ir.spec and spec_keys with no key required but ``defaults``. Only editors and the schema
+see such a document; what the compiler checks is the composed one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import BaseModel, Field, PlainValidator, Strict, WithJsonSchema, create_model
 
 from hfspec.ir import spec as models
+from hfspec.ir import spec_keys as keys
 from hfspec.ir.frozen import FrozenDict, thaw
 
 
@@ -61,10 +62,10 @@ def layered_model(model: type[BaseModel]) -> type[BaseModel]:
             waived.default = None
         waived.annotation = _waived(info.annotation)
         fields[name] = (waived.annotation, waived)
-    if model is models.Signature:
+    if model is keys.Signature:
         fields["params"] = (_PARAMS, copy(model.model_fields["params"]))
     built: type[BaseModel] = create_model(
-        f"Layered{model.__name__}", __base__=models.Frozen, __doc__=model.__doc__, **fields
+        f"Layered{model.__name__}", __base__=keys.Frozen, __doc__=model.__doc__, **fields
     )
     return built
 
@@ -90,8 +91,8 @@ def _params(value: object) -> FrozenDict:
 
 def _param(value: object) -> object:
     if isinstance(value, dict):
-        return layered_model(models.Param).model_validate(thaw(value))
-    return models.Param(default=models._param(value).default)  # noqa: SLF001 - the shorthand is defined there, once
+        return layered_model(keys.Param).model_validate(thaw(value))
+    return keys.Param(default=keys._param(value).default)  # noqa: SLF001 - the shorthand is defined there, once
 
 
 _PARAMS = Annotated[FrozenDict, PlainValidator(_params), WithJsonSchema({"type": "object"})]

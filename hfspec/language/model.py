@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hfspec.ir import spec as models
+from hfspec.ir import spec_keys as keys
 from hfspec.ir.spec import Spec
 from hfspec.tasks import table
 from hfspec.tasks.task import Task
@@ -36,7 +37,7 @@ def _check_settings(task: Task, spec: Spec) -> None:
         for name, value in spec.inference.items()
         if (fault := _fault(task, name, value))
     ]
-    defaults: Mapping[str, models.Param] = spec.signature.params
+    defaults: Mapping[str, keys.Param] = spec.signature.params
     faults += [
         f"signature.params.{name}: {fault}"
         for name, param in defaults.items()

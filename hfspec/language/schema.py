@@ -15,6 +15,7 @@ from typing import Any
 from pydantic.json_schema import PydanticJsonSchemaWarning, models_json_schema
 
 from hfspec.ir import spec as models
+from hfspec.ir import spec_keys as keys
 from hfspec.language.layered import layered_model, layered_spec
 from hfspec.tasks import table
 from hfspec.tasks.task import Task
@@ -76,9 +77,9 @@ def _when(properties: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
 
 
 def _definitions(*, layered: bool) -> dict[str, Any]:
-    wanted: list[Any] = [*models.VARIANTS.values(), models.SpecBase, models.Param]
+    wanted: list[Any] = [*models.VARIANTS.values(), models.SpecBase, keys.Param]
     if layered:
-        wanted += [layered_spec(), layered_model(models.Param)]
+        wanted += [layered_spec(), layered_model(keys.Param)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PydanticJsonSchemaWarning)  # a FrozenDict default is shown as {} below
         _, generated = models_json_schema([(model, "validation") for model in wanted], by_alias=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hfspec.errors import SourceError
 from hfspec.ir.pins import Reader, SourcePin
 from hfspec.ir.progress import Progress
-from hfspec.ir.spec import Source
+from hfspec.ir.spec_keys import Source
 from hfspec.sources import selection
 from hfspec.sources.folder import FolderSource, open_folder
 from hfspec.sources.package import open_package

@@ -11,7 +11,8 @@ from hfspec.errors import SourceError, SpecError
 from hfspec.ir.pins import Pins, Reader, Resolved, SourcePin
 from hfspec.ir.problem import KeyPath, Problem, dotted
 from hfspec.ir.progress import Progress
-from hfspec.ir.spec import Source, Spec
+from hfspec.ir.spec import Spec
+from hfspec.ir.spec_keys import Source
 from hfspec.ir.tree import Tree
 from hfspec.sources.folder import NoSuchFolderError
 from hfspec.sources.opening import open_source

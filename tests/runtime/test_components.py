@@ -377,7 +377,7 @@ def test_a_rankers_model_is_a_cross_encoder(build, checkpoint):
 
 
 def test_every_tasks_components_are_among_those_a_spec_can_bring():
-    from hfspec.ir.spec import Components
+    from hfspec.ir.spec_keys import Components
 
     for library, name in table.TASKS:
         task = table.find(library, name)

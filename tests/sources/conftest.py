@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hfspec.ir.spec import Source
+from hfspec.ir.spec_keys import Source
 from hfspec.sources.opening import open_source
 
 

@@ -20,7 +20,7 @@ from hfspec.errors import SpecError
 from hfspec.ir.dtypes import BY_TORCH_NAME
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.plan import Merging, TensorMove
-from hfspec.ir.spec import Adapter as AdapterKey
+from hfspec.ir.spec_keys import Adapter as AdapterKey
 from hfspec.runtime.text.vocabulary_files import VOCABULARIES
 
 OF_A_TOKENIZER = (*VOCABULARIES, "added_tokens.json", "chat_template.jinja")

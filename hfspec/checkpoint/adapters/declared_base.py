@@ -11,7 +11,7 @@ from typing import Any
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.ir.pins import SourcePin, portable
 from hfspec.ir.problem import Problem
-from hfspec.ir.spec import Adapter as AdapterKey
+from hfspec.ir.spec_keys import Adapter as AdapterKey
 
 # A folder of the hub's cache: models--owner--name/snapshots/<commit>.
 CACHED = re.compile(r"(?:.*/)?models--(.+?)/snapshots/([0-9a-f]{40})/?")

@@ -15,7 +15,8 @@ from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.plan import CopyFile
 from hfspec.ir.problem import KeyPath, Problem
-from hfspec.ir.spec import ReviewedFile, Spec
+from hfspec.ir.spec import Spec
+from hfspec.ir.spec_keys import ReviewedFile
 from hfspec.tasks.task import Task
 
 KEY: KeyPath = ("trust_remote_code",)

