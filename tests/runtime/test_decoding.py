@@ -112,3 +112,39 @@ def test_choices_of_requests_with_seeds_of_their_own_share_a_batch(artifact, bui
     steps = counted(predictor)
     assert [[choice["text"] for choice in made["choices"]] for made in predictor.predict(requests)] == alone
     assert max(steps) > 2
+
+
+def test_long_answers_are_what_the_model_says_alone(folders):
+    """Longer than what the cache has room for at once."""
+    predictor = hfspec.load(folders("llama-chat"), model_config={"max_new_tokens": 150, "do_sample": False})
+    parts = predictor.components()
+    for prompt, row in zip(PROMPTS, predictor.predict(PROMPTS, outputs="full"), strict=True):
+        ids = parts["tokenizer"](prompt, return_tensors="pt")
+        made = parts["model"].generate(**ids, max_new_tokens=150, do_sample=False)[0, ids["input_ids"].shape[1] :]
+        assert row["text"] == prompt + parts["tokenizer"].decode(made, skip_special_tokens=True)
+        assert row["completion_tokens"] == len(made)
+
+
+class Copied(torch.utils._python_dispatch.TorchDispatchMode):
+    """How many numbers were joined to larger tensors, or copied into them."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        if function.overloadpacket in {torch.ops.aten.cat, torch.ops.aten.copy_} and made.is_floating_point():
+            self.numbers += made.numel()
+        return made
+
+
+@pytest.mark.parametrize("name", ["gpt2", "t5"])
+def test_a_step_does_not_copy_what_the_steps_before_it_made(folders, name):
+    """Twice as many steps copy about twice as much; each copying all before it, they would copy four times as much."""
+    counts = []
+    for new in (20, 40):
+        settings = {"max_new_tokens": new, "min_new_tokens": new, "num_beams": 1, "do_sample": False}
+        predictor = hfspec.load(folders(name), model_config=settings)
+        with Copied() as copied:
+            predictor.predict(["a"] * 8)
+        counts.append(copied.numbers)
+    assert counts[1] < 2.5 * counts[0]

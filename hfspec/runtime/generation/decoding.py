@@ -35,7 +35,7 @@ BY_ROW = frozenset(
     }
 )
 CACHE = "past_key_values"
-CACHE_LAYERS = frozenset({"DynamicLayer", "DynamicSlidingWindowLayer"})
+CACHE_LAYERS = frozenset({"DynamicLayer", "DynamicSlidingWindowLayer", "RoomyLayer"})
 
 
 def decodes(model: Any, settings: Settings) -> bool:
@@ -71,7 +71,10 @@ class Decoding:
         """(rows, tokens): the prompts and what follows them, filled up with padding where a row has ended."""
         import torch
 
+        from hfspec.runtime.generation.roomy_cache import make_room
+
         rows = _Rows(input_ids, self._generators(), generation_config)
+        make_room(state.get(CACHE))
         drops = _may_drop(logits_processor, stopping_criteria)
         inputs = {name: value for name, value in state.items() if name not in {"synced_gpus", "streamer"}}
         outputs = model._prefill(input_ids, generation_config, inputs)  # noqa: SLF001 - the loop's own first step
