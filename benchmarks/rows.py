@@ -16,6 +16,7 @@ OURS, INCUMBENT, LIBRARY, HAND = (
     "benchmarks.contenders.by_hand",
 )
 Found = Mapping[str, Measured]
+Sizes = tuple[int | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +82,19 @@ def _answering(*, quick: bool) -> list[Row]:
     def count(full: int, short: int) -> int:
         return short if quick else full
 
-    rounds = 2 if quick else 5
+    rounds = 1 if quick else 3
+    sizes = (None,) if quick else (None, 8)
     return [
-        _classification(count(256, 64), rounds),
-        _embeddings(count(2000, 300), rounds),
-        _generation(count(16, 8), min(rounds, 3)),
-        _task("summarization", count(16, 4), rounds, "baseline"),
-        _task("translation", count(16, 4), rounds, "baseline"),
-        _task("question-answering", count(64, 16), rounds, "baseline", batch_size=8),
-        _task("token-classification", count(128, 32), rounds, "main", batch_size=8),
-        _task("zero-shot", count(32, 8), rounds, "main", batch_size=8),
-        _task("fill-mask", count(64, 16), rounds, "main", batch_size=8),
-        _task("audio", count(8, 4), rounds, "main", batch_size=None, unit="sounds"),
+        _classification(count(256, 32), rounds, sizes),
+        _embeddings(count(2000, 200), rounds, (None,) if quick else (None, 128)),
+        _generation(count(16, 4), rounds, (None,) if quick else (None, 16)),
+        _task("summarization", 8, rounds, "baseline"),
+        _task("translation", 8, rounds, "baseline"),
+        _task("question-answering", 32, rounds, "baseline"),
+        _task("token-classification", 64, rounds, "main"),
+        _task("zero-shot", 16, rounds, "main"),
+        _task("fill-mask", 64, rounds, "main"),
+        _task("audio", 8, rounds, "main", sizes=(None,), unit="sounds"),
     ]
 
 
@@ -100,94 +102,93 @@ def _contender(name: str, target: str, work: str, count: int, python: str = "mai
     return Contender(name, target, {"work": work, "count": count, **settings}, python)
 
 
-def _prepared(work: str, python: str, *sizes: int | None) -> tuple[tuple[str, str, dict[str, Any]], ...]:
+def _prepared(work: str, python: str, sizes: Sizes) -> tuple[tuple[str, str, dict[str, Any]], ...]:
     ours = ("main", "benchmarks.contenders.ours:prepare", {"work": work})
     saving = "benchmarks.contenders.incumbent:prepare"
-    return (ours, *((python, saving, {"work": work, "batch_size": size}) for size in dict.fromkeys(sizes)))
+    return (ours, *((python, saving, {"work": work, "batch_size": size}) for size in sizes))
 
 
-def _classification(count: int, rounds: int) -> Row:
+def _incumbents(work: str, count: int, sizes: Sizes, python: str = "main") -> list[Contender]:
+    """MLflow with its defaults, where a size is None, and with each batch size."""
+    name = "MLflow" if python == "main" else "MLflow on 4.57"
+    return [
+        _contender(f"{name} batch_size {size}" if size else name, INCUMBENT, work, count, python, batch_size=size)
+        for size in sizes
+    ]
+
+
+def _classification(count: int, rounds: int, sizes: Sizes) -> Row:
     work = "classification"
+    incumbents = _incumbents(work, count, sizes)
+    exact = [*(made.name for made in incumbents), "pipeline batch_size 32", "by hand"]
     return Row(
         work,
         f"text-classification, {count} texts (DistilBERT, 66M)",
         count,
         (
             _contender("hfspec", OURS, work, count),
-            _contender("MLflow", INCUMBENT, work, count),
-            _contender("MLflow batch_size 8", INCUMBENT, work, count, batch_size=8),
+            *incumbents,
             _contender("pipeline batch_size 32", LIBRARY, work, count, batch_size=32),
             Contender("by hand", f"{HAND}:classify", {"count": count}),
             _contender("hfspec bfloat16", OURS, work, count, dtype="bfloat16"),
             Contender("by hand bfloat16", f"{HAND}:classify", {"count": count, "dtype": "bfloat16"}),
         ),
         (
-            faster("MLflow", 2.5),
-            faster("MLflow batch_size 8", 2.5),
+            *(faster(made.name, 2.5) for made in incumbents),
             faster("by hand", 0.95),
             faster("MLflow", 6, "hfspec bfloat16"),
         ),
-        rounds=min(rounds, 3),
-        same={"MLflow": 1e-4, "MLflow batch_size 8": 1e-4, "pipeline batch_size 32": 1e-4, "by hand": 1e-4,
-              "hfspec bfloat16": 0.05, "by hand bfloat16": 0.05},
-        prepares=_prepared(work, "main", None, 8),
-    )  # fmt: skip
+        rounds=rounds,
+        same={**dict.fromkeys(exact, 1e-4), "hfspec bfloat16": 0.05, "by hand bfloat16": 0.05},
+        prepares=_prepared(work, "main", sizes),
+    )
 
 
-def _embeddings(count: int, rounds: int) -> Row:
+def _embeddings(count: int, rounds: int, sizes: Sizes) -> Row:
     work = "embeddings"
+    others = [_contender("encode", LIBRARY, work, count), *_incumbents(work, count, sizes)]
     return Row(
         work,
         f"embeddings, {count:,} texts (all-MiniLM-L6-v2, real weights)",
         count,
-        (
-            _contender("hfspec", OURS, work, count),
-            _contender("encode", LIBRARY, work, count),
-            _contender("encode batch_size 128", LIBRARY, work, count, batch_size=128),
-            _contender("MLflow", INCUMBENT, work, count),
-            _contender("MLflow batch_size 128", INCUMBENT, work, count, batch_size=128),
-        ),
-        (faster("encode", 1.3), faster("MLflow", 1.3), faster("MLflow batch_size 128", 1.3)),
-        rounds=min(rounds, 3),
-        same=dict.fromkeys(("encode", "encode batch_size 128", "MLflow", "MLflow batch_size 128"), 1e-5),
-        prepares=_prepared(work, "main", None, 128),
+        (_contender("hfspec", OURS, work, count), *others),
+        tuple(faster(made.name, 1.3) for made in others),
+        rounds=rounds,
+        same={made.name: 1e-5 for made in others},
+        prepares=_prepared(work, "main", sizes),
     )
 
 
-def _generation(count: int, rounds: int) -> Row:
+def _generation(count: int, rounds: int, sizes: Sizes) -> Row:
     work = "generation"
+    incumbents = _incumbents(work, count, sizes)
+    others = [*incumbents, Contender("by hand", f"{HAND}:generate", {"count": count})]
     return Row(
         work,
         f"greedy generation, {count} prompts, 32 new tokens (GPT-2 small, 124M)",
         count,
-        (
-            _contender("hfspec", OURS, work, count),
-            _contender("MLflow", INCUMBENT, work, count),
-            _contender(f"MLflow batch_size {count}", INCUMBENT, work, count, batch_size=count),
-            Contender("by hand", f"{HAND}:generate", {"count": count}),
-        ),
+        (_contender("hfspec", OURS, work, count), *others),
         (faster("MLflow", 5), faster("by hand", 0.95)),
         rounds=rounds,
         unit="prompts",
-        same={"MLflow": 0, f"MLflow batch_size {count}": 0, "by hand": 0},
-        prepares=_prepared(work, "main", None, count),
+        same={made.name: 0 for made in others},
+        prepares=_prepared(work, "main", sizes),
         note="MLflow's batch needs a padding token and left padding set on the pipeline before it is saved.",
     )
 
 
-def _task(work: str, count: int, rounds: int, python: str, batch_size: int | None = 8, unit: str = "texts") -> Row:
+def _task(work: str, count: int, rounds: int, python: str, *, sizes: Sizes = (None, 8), unit: str = "texts") -> Row:
     """Ours on transformers 5 against MLflow, on transformers 4.57 (``python`` baseline) for what 5 has removed."""
-    name = "MLflow" if python == "main" else "MLflow on 4.57"
-    batched = f"{name} batch_size {batch_size}"
-    best = [_contender(batched, INCUMBENT, work, count, python, batch_size=batch_size)] if batch_size else []
+    incumbents = _incumbents(work, count, sizes, python)
     return Row(
         work,
         f"{work}, {count} {unit}",
         count,
-        (_contender("hfspec", OURS, work, count), _contender(name, INCUMBENT, work, count, python), *best),
-        (faster(name, 2.5), *(faster(made.name, 2.5) for made in best)),
-        rounds=min(rounds, 3),
+        (_contender("hfspec", OURS, work, count), *incumbents),
+        tuple(faster(made.name, 2.5) for made in incumbents),
+        rounds=rounds,
         unit=unit,
-        same={name: 1e-3, **dict.fromkeys((made.name for made in best), 1e-3)},
-        prepares=_prepared(work, python, None, *([batch_size] if batch_size else [])),
+        same={made.name: 1e-3 for made in incumbents},
+        prepares=_prepared(work, python, sizes),
+        quick=False,
     )
