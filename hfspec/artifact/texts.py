@@ -58,6 +58,7 @@ RUNTIME_FILES = (
     "sources/package.py",
     "sources/patience.py",
     "sources/pinned.py",
+    "sources/small.py",
     "sources/transfer.py",
 )
 RUNTIME_FOLDERS = ("runtime", "tasks")

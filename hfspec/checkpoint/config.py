@@ -9,7 +9,9 @@ from typing import Any
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.errors import SpecError
 from hfspec.ir.problem import Problem
-from hfspec.runtime.verification.trust import ADAPTER, IMPLEMENTATION_KEYS, OTHER_WEIGHTS
+from hfspec.runtime.verification.extents import extent_faults
+from hfspec.runtime.verification.loading_options import IMPLEMENTATION_KEYS
+from hfspec.runtime.verification.trust import ADAPTER, OTHER_WEIGHTS
 
 # Never handed to the library: what they ask for is decided by hfspec.
 WITHHELD = ("auto_map", "quantization_config", "custom_pipelines", *IMPLEMENTATION_KEYS)
@@ -43,9 +45,10 @@ def library_config(files: SourceFiles, folder: str = "", *, is_code: bool = Fals
 
 
 def raw_config(files: SourceFiles, folder: str = "") -> dict[str, Any]:
-    """The content of config.json; raises SpecError when the source has none."""
+    """The content of config.json; raises SpecError when the source has none, or when it asks for more than can be."""
     path = f"{folder}config.json"
     if files.has(path):
+        refuse_extents(files, path)
         return files.json(path)
     if any(PurePosixPath(name).name == ADAPTER for name in files.paths):
         raise files.refusal(
@@ -54,6 +57,23 @@ def raw_config(files: SourceFiles, folder: str = "") -> dict[str, Any]:
             remedy="name the base model here",
         )
     raise files.refusal("not-a-checkpoint", f"the source has no {path}, so it is no checkpoint of the library")
+
+
+def refuse_extents(files: SourceFiles, path: str) -> None:
+    """Raises SpecError when a config.json has numbers with which the library would be busy for ever; it reads the
+    config for the tokenizer and the processors too.
+    """
+    problems = [
+        files.problem(
+            "broken-checkpoint",
+            f"{path} sets {key} to what no model has; making one of it would take all time and memory",
+            found=str(value),
+            expected=f"at most {most}",
+        )
+        for key, value, most in extent_faults(files.json(path))
+    ]
+    if problems:
+        raise SpecError(tuple(problems))
 
 
 def dangers(files: SourceFiles, raw: Mapping[str, Any]) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from hfspec.checkpoint.config import refuse_extents
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.errors import SpecError
 from hfspec.ir.frozen import FrozenDict, thaw
@@ -35,6 +36,7 @@ def processor_class(files: SourceFiles, name: str, options: FrozenDict) -> str:
             expected=" or ".join(CONFIGS),
             remedy="use a checkpoint that has one",
         )
+    refuse_extents(files, "config.json")
     with tempfile.TemporaryDirectory() as place:
         for path in files.paths if name == PROCESSOR else (*CONFIGS, "config.json"):
             if files.has(path):

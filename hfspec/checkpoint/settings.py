@@ -13,10 +13,13 @@ from hfspec.ir.plan import SettingRow
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.spec import Spec
 from hfspec.ir.tree import Tree
+from hfspec.runtime.parts import quiet
 from hfspec.runtime.sentences.sentence_modules import STATED
 from hfspec.tasks.task import Task
 
 GENERATION_CONFIG = "generation_config.json"
+# A task with one of these settings loads its model with the generation config.
+GENERATING = ("max_new_tokens", "max_length")
 SEQ2SEQ = "AutoModelForSeq2SeqLM"
 OUR_DEFAULT = "hfspec default"
 TASK_PARAMS = "task_specific_params of config.json"
@@ -47,8 +50,14 @@ class SettingLayers:
 
 
 def setting_layers(spec: Spec, task: Task, files: SourceFiles, config: Mapping[str, Any], folder: str) -> SettingLayers:
-    """The layers under the spec's own. ``folder``: where the transformers checkpoint lies in ``files``."""
-    generation = _generation_settings(files.json(f"{folder}{GENERATION_CONFIG}"), task)
+    """The layers under the spec's own. ``folder``: where the transformers checkpoint lies in ``files``.
+
+    Raises SpecError when the library refuses the checkpoint's generation config, as it would when the model is loaded.
+    """
+    raw = files.json(f"{folder}{GENERATION_CONFIG}")
+    if raw and any(task.setting(name) for name in GENERATING):
+        _check_generation(files, raw)
+    generation = _generation_settings(raw, task)
     specific = _task_params(config, task, spec.task)
     return SettingLayers(
         defaults=_own_defaults(task, spec, {**generation, **specific}),
@@ -88,6 +97,20 @@ def setting_rows(tree: Tree, spec: Spec, layers: SettingLayers, stored_dtype: st
         for name, param in spec.signature.params.items()
     )
     return (*_own_keys(tree, spec, stored_dtype), *(inference[key] for key in sorted(inference)), *params)
+
+
+def _check_generation(files: SourceFiles, raw: Mapping[str, Any]) -> None:
+    from transformers import GenerationConfig
+
+    for key, value in raw.items():
+        ids = value if isinstance(value, list) else [value]
+        if key.endswith("_token_id") and not all(isinstance(number, int | None) for number in ids):
+            raise files.refusal("broken-checkpoint", f"{GENERATION_CONFIG}: {key} is no token's id", found=repr(value))
+    try:
+        with quiet():
+            GenerationConfig.from_dict(dict(raw))
+    except Exception as error:  # the library may raise anything over values that make no sense
+        raise files.refusal("broken-checkpoint", f"the library refuses {GENERATION_CONFIG}: {error}") from error
 
 
 def _generation_settings(raw: Mapping[str, Any], task: Task) -> dict[str, Any]:

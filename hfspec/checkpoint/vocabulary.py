@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hfspec.checkpoint.config import refuse_extents
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.problem import Problem
@@ -46,6 +47,7 @@ def tokenizer(files: SourceFiles, folder: str, options: FrozenDict) -> Tokenizer
             expected="tokenizer.json, or a vocabulary such as vocab.txt or tokenizer.model",
             remedy="name one under components.tokenizer",
         )
+    refuse_extents(files, f"{folder}config.json")
     with tempfile.TemporaryDirectory() as place:
         for name in (*VOCABULARIES, *AROUND):
             if files.has(f"{folder}{name}"):
@@ -54,6 +56,10 @@ def tokenizer(files: SourceFiles, folder: str, options: FrozenDict) -> Tokenizer
         if not is_tokenizer(loaded):
             message = "the tokenizer's files name a class that is no tokenizer"
             raise files.refusal("broken-tokenizer", message, found=type(loaded).__name__)
+        limit = loaded.model_max_length
+        if not isinstance(limit, int | float) or limit <= 0:
+            message = "the tokenizer's model_max_length is no number of tokens"
+            raise files.refusal("broken-tokenizer", message, found=repr(limit))
         vocabulary: dict[str, int] = loaded.get_vocab()
     pieces = not loaded.is_fast and any(files.has(f"{folder}{name}") for name in SENTENCEPIECES)
     packages = ("sentencepiece",) if pieces else ()

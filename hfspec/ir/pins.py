@@ -79,7 +79,9 @@ class Reader(Protocol):
     """What the plan may read of one source: whole small files and the headers of weights, never weights."""
 
     def small(self, path: str) -> Path:
-        """A local file with the bytes of a file that is no weight; raises SourceError."""
+        """A local file with the bytes of a file that is no weight; raises SourceError, also when it is far too large to
+        be read whole.
+        """
 
     def header(self, path: str) -> WeightHeader:
         """The header of a safetensors file; raises SourceError when it is not one."""

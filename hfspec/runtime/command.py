@@ -225,7 +225,10 @@ def _exit_code(error: HfspecError) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    line = "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(message.split())
+    )
+    sys.stderr.write(f"error: {line}\n")
     return code
 
 

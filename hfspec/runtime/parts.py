@@ -118,6 +118,7 @@ def model(place: Place, model_class: Any, folder: Path | None = None, **settings
             **settings,
         )
     _refuse_gaps(report, model_class.__name__, brought)
+    loaded.config.return_dict = True  # old checkpoints may ask for tuples, which name nothing
     with quiet():
         place.loaded["model"] = backends.put(place, adapter.applied(place, _placed(place, loaded.eval())))
     return place.loaded["model"]

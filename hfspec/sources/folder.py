@@ -12,6 +12,7 @@ from hfspec.errors import SourceError
 from hfspec.ir.pins import FilePin, WeightHeader
 from hfspec.ir.safetensors_header import header_length, parse_header
 from hfspec.sources.hub_cache import COMMIT
+from hfspec.sources.small import check_small
 
 # Device, inode, size in bytes, mtime in ns.
 State = tuple[int, int, int, int]
@@ -33,7 +34,9 @@ class FolderSource:
     states: Mapping[str, State]
 
     def small(self, path: str) -> Path:
-        return self.fetch(path)
+        found = self.fetch(path)
+        check_small(self.name, path, self.states[path][2])
+        return found
 
     def header(self, path: str) -> WeightHeader:
         try:

@@ -21,6 +21,7 @@ from hfspec.sources.hub_access import Access, access
 from hfspec.sources.hub_cache import COMMIT, RepoCache, digest_of
 from hfspec.sources.hub_errors import Asked
 from hfspec.sources.patience import IncompleteAnswerError
+from hfspec.sources.small import check_small
 from hfspec.sources.transfer import Remote
 
 T = TypeVar("T")
@@ -63,6 +64,7 @@ class HubSource:
         return tuple(file.pin for file in self.listing.values())
 
     def small(self, path: str) -> Path:
+        check_small(self.asked.repo, path, self._file(path).pin.size)
         return self.fetch(path)
 
     def header(self, path: str) -> WeightHeader:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import struct
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +79,25 @@ def moved(old: str, new: str | None) -> Change:
             (folder / old).rename(folder / new)
 
     return change
+
+
+def sparse(file: str) -> Change:
+    """A file of 10 GB, and of no blocks on the disk."""
+
+    def change(folder: Path, canary: Path) -> None:
+        with (folder / file).open("wb") as stream:
+            stream.truncate(10 << 30)
+
+    return change
+
+
+def zipped(canary: Path) -> bytes:
+    """A pickle that runs, in the archive that torch has saved since 1.6."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("archive/data.pkl", payloads.pickled(canary))
+        archive.writestr("archive/version", "3\n")
+    return content.getvalue()
 
 
 def linked(file: str) -> Change:
@@ -184,6 +205,13 @@ def _settings() -> Iterator[Case]:
         yield Case(f"model_type {json.dumps(name)}", SENTIMENT, config, plan="model_type")
     named = keys("config.json", _name_or_path="owner/repo", base_model_name_or_path="owner/repo")
     yield Case("a config with another name", SENTIMENT, named)
+    for key in ("n_layers", "num_hidden_layers", "num_labels", "max_position_embeddings"):
+        config = keys("config.json", **{key: 10**12})
+        yield Case(f"{key} beyond all", SENTIMENT, config, plan=f"{key} to what no model has")
+    yield Case("tuples for answers", SENTIMENT, keys("config.json", return_dict=False))
+    for key, value in {"cache_implementation": "planted", "assistant_model": "owner/repo", "eos_token_id": "x"}.items():
+        config = keys("generation_config.json", **{key: value})
+        yield Case(f"{key} that is none", WRITER, config, plan=r"generation_config\.json")
     contrast = keys("generation_config.json", penalty_alpha=0.6, top_k=4)
     yield Case("a generation mode that is code of the hub", WRITER, contrast)
 
@@ -192,6 +220,9 @@ def _tokenizers() -> Iterator[Case]:
     for name in ("pipeline", "AutoModelForSequenceClassification", "BertModel", "utils", "AutoConfig"):
         config = keys("tokenizer_config.json", tokenizer_class=name)
         yield Case(f"tokenizer_class {name}", SENTIMENT, config, plan="no tokenizer|cannot load the tokenizer")
+    for limit in ("x", -5):
+        config = keys("tokenizer_config.json", model_max_length=limit)
+        yield Case(f"a tokenizer that takes {limit} tokens", SENTIMENT, config, plan="model_max_length")
     outside = keys("tokenizer_config.json", tokenizer_file="/etc/hostname", vocab_file="../../vocab.txt")
     yield Case("tokenizer files elsewhere", SENTIMENT, outside)
     for name in ("pipeline", "BertModel", "os.system", 7):
@@ -208,11 +239,26 @@ def _modules() -> Iterator[Case]:
     for path in ("../../elsewhere", "/etc", "a/../../b"):
         change = module_entry("sentence_transformers.models.Normalize", path)
         yield Case(f"a module at {path}", EMBEDDER, change, plan="outside")
-    activation = keys("2_Dense/config.json", activation_function="planted.M")
-    yield Case("an activation that is code", EMBEDDER, activation, plan="activation")
-    trusting = keys("sentence_bert_config.json", model_args={"trust_remote_code": True}, tokenizer_args={})
-    trusting = both(keys("config.json", auto_map=AUTO_MAP), trusting)
-    yield Case("model_args that trust", EMBEDDER, trusting, load="custom code")
+    for name in ("planted.M", "torch.utils.collect_env.main", "torch.nn.functional", "torch.nn.Parameter"):
+        activation = keys("2_Dense/config.json", activation_function=name)
+        yield Case(f"an activation {name}", EMBEDDER, activation, plan="activation")
+    for given in (
+        {"model_args": {"trust_remote_code": True}},
+        {"model_kwargs": {"attn_implementation": "owner/kernel"}},
+        {"model_args": {"backend": "onnx", "file_name": "../x.onnx"}},
+        {"tokenizer_args": {"tokenizer_file": "/etc/hostname"}},
+        {"config_kwargs": {"revision": "other"}},
+        {"model_args": ["x"]},
+        {"max_seq_length": -4},
+    ):
+        handed_on = keys("sentence_bert_config.json", **given)
+        trusting = both(keys("config.json", auto_map=AUTO_MAP), handed_on)
+        yield Case(f"a Transformer module with {json.dumps(given)}", EMBEDDER, trusting, plan=r"bert_config\.json sets")
+    for key, value in {"default_prompt_name": "none", "truncate_dim": "x"}.items():
+        change = keys("config_sentence_transformers.json", **{key: value})
+        yield Case(f"{key} {value}", EMBEDDER, change, plan=key)
+    pooling = keys("1_Pooling/config.json", pooling_mode=7)
+    yield Case("a pooling mode that is none", EMBEDDER, pooling, plan="pooling mode")
     for prompts in ("text", ["a"], {"query": {"x": 1}}, {"query": 7}):
         change = keys("config_sentence_transformers.json", prompts=prompts, default_prompt_name="query")
         yield Case(f"prompts {json.dumps(prompts)}", EMBEDDER, change, plan="prompt")
@@ -255,6 +301,8 @@ def _weights() -> Iterator[Case]:
         both(gone, content("pytorch_model.bin", payloads.pickled)),
         plan="pytorch_model.bin",
     )
+    archive = both(gone, content("pytorch_model.bin", zipped))
+    yield Case("pickled weights that run, in an archive", SENTIMENT, archive, plan=r"pytorch_model\.bin")
     yield Case(
         "a pickle as model.safetensors",
         SENTIMENT,
@@ -296,6 +344,8 @@ def _texts() -> Iterator[Case]:
         base = WRITER if file == "generation_config.json" else SENTIMENT
         for name, data in {"deep": deep, "deep of objects": wide, "no UTF-8": b"\xff\xfe", "a list": b"[]"}.items():
             yield Case(f"{file} that is {name}", base, content(file, data), plan=f"{file}|tokenizer")
+    for file in ("config.json", "tokenizer.json", "README.md"):
+        yield Case(f"{file} of 10 GB", SENTIMENT, sparse(file), plan=rf"{file} has \d+ bytes")
     yield Case("modules.json that is deep", EMBEDDER, content("modules.json", deep), plan=r"modules\.json")
     for name, number in {
         "NaN": "NaN",

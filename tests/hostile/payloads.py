@@ -22,6 +22,8 @@ JINJA = {
     "format": "{{{{ '{{0.__class__.__init__.__globals__}}'.format(raise_exception) }}}}",
     "include": "{{% include '/etc/hostname' %}}",
     "import": "{{% import 'planted' as planted %}}",
+    "memory": "{{{{ [0] * 10 ** 17 }}}}",
+    "surrogate": "{{{{ '\\ud800' }}}}",
     "range": "{{% for i in range(10 ** 12) %}}{{% endfor %}}",
 }
 

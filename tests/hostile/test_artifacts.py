@@ -52,12 +52,30 @@ def refused(folder: Path, name: str, *, fault: str) -> None:
         {"experts_implementation": "owner/kernel"},
         {"attn_implementation": "flash_attention_2"},
         {"transformers_weights": "../../elsewhere.safetensors"},
+        {"activation_function": "torch.utils.collect_env.main"},
+        {"n_layers": 10**9},
+        {"text_config": [{"depths": [10**9]}]},
+        {"num_labels": 1e300},
     ],
     ids=str,
 )
 def test_settings_that_fetch_code_or_read_elsewhere(keys, artifact):
     edited(artifact / "model/config.json", **keys)
     refused(sealed(artifact), "model/config.json", fault="which")
+
+
+@pytest.mark.parametrize("section", ["model_args", "model_kwargs", "config_kwargs"])
+def test_options_that_a_module_hands_on(section, copied):
+    folder = copied("minilm-like")
+    edited(folder / "model/sentence_bert_config.json", **{section: {"attn_implementation": "owner/kernel"}})
+    refused(sealed(folder), "model/sentence_bert_config.json", fault="fetches and runs")
+
+
+def test_json_of_gigabytes(artifact, monkeypatch):
+    """Not read whole: the digest of so large a file is not what is tested, so the limit is lowered."""
+    monkeypatch.setattr("hfspec.runtime.verification.trust.LARGEST_JSON", 100)
+    with pytest.raises(hfspec.VerificationError, match="is read whole up to 100 bytes"):
+        hfspec.load(artifact)
 
 
 @pytest.mark.parametrize("name", ["pipeline", "AutoModelForSequenceClassification", "AutoTokenizer", "utils", "a.b"])
@@ -96,6 +114,7 @@ def test_an_adapter_that_leads_to_another_model(artifact, canary):
 @pytest.mark.parametrize(
     "module",
     [{"type": "planted.M", "path": ""}, {"type": "os.path.M", "path": "9"}]
+    + [{"type": "sentence_transformers.models.WordEmbeddings", "path": ""}]
     + [{"type": "sentence_transformers.models.Dense", "path": path} for path in ("../../elsewhere", "/etc")],
     ids=str,
 )

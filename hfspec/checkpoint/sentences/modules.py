@@ -11,10 +11,12 @@ from typing import Any
 from hfspec.checkpoint.sentences.sentence_kind import refuse_other_kinds
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.weights.weight_files import WeightGroup
-from hfspec.errors import SpecError
+from hfspec.errors import SpecError, StorageError
 from hfspec.ir.problem import Problem
 from hfspec.runtime.sentences import sentence_modules
+from hfspec.runtime.sentences.sentence_layers import torch_activation
 from hfspec.runtime.verification.integrity import path_fault
+from hfspec.runtime.verification.loading_options import handed_on_faults
 from hfspec.tasks.task import Task
 
 DENSE_MODULES = ("Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout")
@@ -48,6 +50,7 @@ def modules_of(files: SourceFiles, task: Task) -> tuple[Module, ...]:
     if fault := sentence_modules.stated_fault(files.json(sentence_modules.STATED)):
         raise files.refusal("broken-checkpoint", f"{sentence_modules.STATED}: {fault}")
     if files.has("modules.json"):
+        _check_handed_on(files)
         return _dense(files) if task.kind == "dense" else _native(files, task)
     if task.kind == "cross-encoder" or task.library == "transformers":
         return ()
@@ -179,6 +182,8 @@ def _pooled(files: SourceFiles, module: Module, settings: dict[str, Any], hidden
             found=str(width),
         )
     mode = settings.get("pooling_mode")
+    if not isinstance(mode, str | list | None):
+        raise files.refusal("broken-checkpoint", f"{module.folder}config.json has no pooling mode", found=repr(mode))
     if mode is not None:
         return width * (1 if isinstance(mode, str) else len(mode))
     flags = [value for key, value in settings.items() if key.startswith(MODE_FLAGS)]
@@ -214,16 +219,33 @@ def _unsupported(files: SourceFiles, entries: list[dict[str, str]]) -> Iterator[
 
 
 def _activations(files: SourceFiles, modules: tuple[Module, ...]) -> Iterator[Problem]:
-    """The library leaves out, with a warning, an activation that it would have to import from elsewhere."""
+    """The library leaves out, with a warning, an activation that it would have to import from elsewhere, and calls what
+    it finds under torch, whatever that is.
+    """
     for module in modules:
         name = files.json(f"{module.folder}config.json").get("activation_function") if module.kind == "Dense" else None
-        if name is not None and not str(name).startswith("torch."):
+        try:
+            if name is not None:
+                torch_activation(str(name))
+        except StorageError:
             yield files.problem(
                 "remote-code",
                 f"{module.folder}config.json names an activation that is code from elsewhere",
                 found=repr(name),
                 expected="an activation of torch.nn",
             )
+
+
+def _check_handed_on(files: SourceFiles) -> None:
+    """Raises SpecError when a Transformer module's config says where the library is to load from, or what it runs."""
+    stated = [path for path in files.paths if PurePosixPath(path).name in sentence_modules.TRANSFORMER_CONFIGS]
+    problems = [
+        files.problem("remote-code", f"{path} sets {fault}", remedy="use a checkpoint that does not set it")
+        for path in stated
+        for fault in handed_on_faults(files.json(path))
+    ]
+    if problems:
+        raise SpecError(tuple(problems))
 
 
 def _folder(path: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
@@ -10,6 +12,13 @@ from typing import Any
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.ir.dtypes import BY_TORCH_NAME, size_of
 from hfspec.ir.pins import TensorInfo, WeightHeader
+
+# What torch adds to a refusal: how to have the file run its code all the same, whom to tell, what to read.
+TORCHS_ADVICE = re.compile(
+    r"(?:\(\d\) )?In PyTorch 2\.6, .*?trusted source\.|Please file an issue.*?WeightsUnpickler error:|"
+    r"\(2\) Alternatively, .*?WeightsUnpickler error:|Check the documentation of torch\.load.*",
+    re.DOTALL,
+)
 
 
 def header(files: SourceFiles, path: str) -> WeightHeader:
@@ -23,7 +32,7 @@ def header(files: SourceFiles, path: str) -> WeightHeader:
     except Exception as error:
         raise files.refusal(
             "pickled-code",
-            f"{path} is not a plain pickle of tensors, and torch's restricted loader refuses it: {_first_line(error)}",
+            f"{path} is not a plain pickle of tensors, and torch's restricted loader refuses it: {_reason(error)}",
             remedy="use a checkpoint in safetensors format, or convert this one where running its code is acceptable",
         ) from error
     infos: list[TensorInfo] = []
@@ -56,12 +65,13 @@ def open_tensors(path: Path) -> dict[str, Any]:
     """
     import torch
 
-    try:
-        value = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except RuntimeError as error:
-        if "mmap" not in str(error):
-            raise
-        value = torch.load(path, map_location="cpu", weights_only=True)  # the format before torch 1.6
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            value = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except RuntimeError as error:
+            if "mmap" not in str(error):
+                raise
+            value = torch.load(path, map_location="cpu", weights_only=True)  # the format before torch 1.6
     if isinstance(value, Mapping) and isinstance(value.get("state_dict"), Mapping):
         value = value["state_dict"]
     if not isinstance(value, Mapping):
@@ -72,5 +82,5 @@ def open_tensors(path: Path) -> dict[str, Any]:
     return {str(name): tensor for name, tensor in value.items()}
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+def _reason(error: Exception) -> str:
+    return " ".join(TORCHS_ADVICE.sub(" ", str(error)).split()) or type(error).__name__

@@ -67,13 +67,16 @@ class ChatTemplate:
 
     def _rendered(self, messages: list[Message], row: int, tools: Sequence[Any] | None) -> str:
         try:
-            return str(
+            text = str(
                 self.words.apply_chat_template(
                     messages, tools=list(tools) if tools else None, tokenize=False, add_generation_prompt=True
                 )
             )
+            text.encode()  # a lone surrogate is no text
         except Exception as error:  # a template is a program of the checkpoint's own, and may fail in any way
-            raise InputError(f"the model's chat template refuses the messages: {error}", row=row) from error
+            reason = "it takes more memory than there is" if isinstance(error, MemoryError) else error
+            raise InputError(f"the model's chat template refuses the messages: {reason}", row=row) from error
+        return text
 
     def _with_template(self, messages: Sequence[Message], row: int) -> list[Message]:
         asked = [place for place, message in enumerate(messages) if message["role"] == "user"]

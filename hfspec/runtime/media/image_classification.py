@@ -48,8 +48,9 @@ class ImageClassification(Labeller):
         picture = image(row.values["image"], row.number, settings)
         try:
             features = dict(self.processor(images=picture, return_tensors="pt"))
-        except (ValueError, ZeroDivisionError) as error:
-            raise InputError(f"the image processor refuses the image: {error}", row=row.number) from error
+        except (ValueError, ZeroDivisionError, MemoryError) as error:
+            reason = str(error) or "it takes more memory than there is"
+            raise InputError(f"the image processor refuses the image: {reason}", row=row.number) from error
         return Item(row.number, 1, Picture(features, picture.size), shape_of(features))
 
     def run(self, batch: Sequence[Item[Picture]], settings: Settings) -> list[Labelled]:

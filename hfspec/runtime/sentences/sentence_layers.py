@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from hfspec.errors import StorageError
-from hfspec.runtime.sentences.sentence_modules import Module
+from hfspec.runtime.sentences.sentence_modules import Module, is_torchs_own
 
 Layer: TypeAlias = Callable[[Any], Any]
 
@@ -60,6 +60,18 @@ def _pooled(vectors: Any, mask: Any, mode: str) -> Any:
     return _mean(vectors, mask, square_root=mode == "mean_sqrt_len_tokens")
 
 
+def torch_activation(path: str) -> Layer:
+    """The activation that a checkpoint names; raises StorageError when it is none of torch.nn's modules."""
+    import torch
+
+    name = path.rsplit(".", 1)[-1]
+    found = getattr(torch.nn, name, None) if is_torchs_own(path) else None
+    if not isinstance(found, type) or not issubclass(found, torch.nn.Module):
+        raise StorageError(f"the checkpoint names the activation function {path}, and torch.nn has no {name}.")
+    made: Layer = found()
+    return made
+
+
 def _mean(vectors: Any, weights: Any, *, square_root: bool = False) -> Any:
     """The weighted mean over tokens, summed in float32 at least."""
     import torch
@@ -80,8 +92,7 @@ def _dense(module: Module, device: str, dtype: Any) -> Layer:
         residual = torch.nn.Linear(config["in_features"], config["out_features"], bias=False)
         _fill(residual, module, "residual.", device, dtype)
     _fill(linear, module, "linear.", device, dtype)
-    name = str(config.get("activation_function", "torch.nn.Tanh")).rsplit(".", 1)[-1]
-    activation = getattr(torch.nn, name)()
+    activation = torch_activation(str(config.get("activation_function", "torch.nn.Tanh")))
 
     def apply(vectors: Any) -> Any:
         vectors = vectors.to(linear.weight.dtype)

@@ -7,6 +7,7 @@ config_sentence_transformers.json.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,11 @@ POOLING_FLAGS = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
+# Every kind of module that a checkpoint may have here.
+KINDS = frozenset(
+    {"Transformer", "MLMTransformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout", "SpladePooling"}
+)
+TORCHS_OWN = re.compile(r"torch\.nn\.(?:modules\.(?:activation|linear)\.)?[A-Z]\w*")
 STATED = "config_sentence_transformers.json"
 # What a Transformer module of each kind of model is made to do: the library's name of it, what it reads off the
 # model, and what it calls that.
@@ -90,6 +96,10 @@ def stated_fault(stated: Mapping[str, Any]) -> str:
     prompts = stated.get("prompts") or {}
     if not isinstance(prompts, Mapping) or not all(isinstance(text, str | None) for text in prompts.values()):
         return "its prompts are no mapping from names to texts"
+    if (name := stated.get("default_prompt_name")) is not None and name not in prompts:
+        return f"its default_prompt_name {name!r} is none of its prompts"
+    if (width := stated.get("truncate_dim")) is not None and (not isinstance(width, int) or width <= 0):
+        return f"its truncate_dim {width!r} is no number of dimensions"
     return ""
 
 
@@ -179,12 +189,17 @@ def _is_plain(config: Mapping[str, Any], kind: str) -> bool:
     return all(name in known and value in known[name] for name, value in others.items())
 
 
+def is_torchs_own(activation: Any) -> bool:
+    """Whether a Dense module's activation function is a class of torch.nn."""
+    return isinstance(activation, str) and TORCHS_OWN.fullmatch(activation) is not None
+
+
 def _is_known(module: Module) -> bool:
     names = {module.config.get("module_input_name"), module.config.get("module_output_name")}
     if names - {None, "sentence_embedding"}:
         return False
     if module.kind == "Dense":
-        return str(module.config.get("activation_function", "torch.")).startswith("torch.nn.")
+        return is_torchs_own(module.config.get("activation_function"))
     if module.kind == "Pooling":
         return set(pooling_modes(module.config)) <= set(POOLING_FLAGS.values())
     return module.kind in {"Normalize", "LayerNorm", "Dropout"}

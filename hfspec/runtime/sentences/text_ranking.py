@@ -16,6 +16,7 @@ from hfspec.runtime.sentences import pairs
 from hfspec.runtime.sentences.pairs import OneAndOthers
 from hfspec.runtime.sentences.prompts import Prompts
 from hfspec.runtime.sentences.sentence_encoder import fit_tokenizer
+from hfspec.runtime.sentences.sentence_layers import torch_activation
 from hfspec.runtime.sentences.sentence_modules import own_settings, read_cross_encoder
 from hfspec.runtime.sentences.sentence_modules import settings as stated
 from hfspec.runtime.settings import Settings
@@ -196,19 +197,8 @@ def _activation(model: Path, stated: Mapping[str, Any], labels: int) -> Callable
         own.get("activation_fn") or (None if "activation_fn" in own else config.get(OLDEST)),
     ):
         if isinstance(path, str) and path.startswith("torch."):
-            return _torch_function(path)
+            return torch_activation(path)
     return FUNCTIONS["sigmoid" if labels == 1 else "identity"]
 
 
 OLDEST = "sbert_ce_default_activation_function"
-
-
-def _torch_function(path: str) -> Callable[[Any], Any]:
-    import torch
-
-    name = path.rsplit(".", 1)[-1]
-    found = getattr(torch.nn, name, None) if path.startswith("torch.nn.") else None
-    if not isinstance(found, type) or not issubclass(found, torch.nn.Module):
-        raise StorageError(f"the checkpoint names the activation function {path}, and torch.nn has no {name}.")
-    made: Callable[[Any], Any] = found()
-    return made

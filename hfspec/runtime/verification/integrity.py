@@ -14,7 +14,7 @@ from unicodedata import normalize
 
 from hfspec.errors import VerificationError
 from hfspec.ir.artifact import MANIFEST_NAME, FileRecord, Manifest
-from hfspec.runtime.left_by_others import LEFT_BY_OTHERS, foreign_fault
+from hfspec.runtime.verification.left_by_others import LEFT_BY_OTHERS, foreign_fault
 from hfspec.runtime.verification.verified_memory import NO_SURPRISES, Memory, State, is_young, state_of
 
 CHUNK = 1 << 20

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,19 +16,17 @@ from hfspec.errors import VerificationError
 from hfspec.ir.artifact import Deployment, Manifest
 from hfspec.runtime.adapters import adapter_config
 from hfspec.runtime.family import FORMS
+from hfspec.runtime.sentences.sentence_modules import KINDS, TRANSFORMER_CONFIGS, is_torchs_own
+from hfspec.runtime.verification.extents import extent_faults
+from hfspec.runtime.verification.loading_options import (
+    IMPLEMENTATION_KEYS,
+    LOADING_OPTIONS,
+    foreign,
+    handed_on_faults,
+)
 from hfspec.tasks.prompt_template import prompt_template
 
-# With these the library chooses an implementation: its own by one of these names, or a repository that it fetches a
-# kernel from and runs. It does the latter for flash attention too, where that is not installed.
-IMPLEMENTATION_KEYS = (
-    "attn_implementation",
-    "_attn_implementation",
-    "_attn_implementation_internal",
-    "experts_implementation",
-    "_experts_implementation",
-    "_experts_implementation_internal",
-)
-FLASH = "flash_attention"
+ACTIVATION = "activation_function"
 PARTS = ("model/", "components/")
 OTHER_WEIGHTS = "transformers_weights"
 ADAPTER = adapter_config.CONFIG
@@ -38,15 +35,8 @@ MODULES = "modules.json"
 EXECUTABLE = (".py", ".pyc", ".pyd", ".pyi", ".pyo", ".so", ".dll", ".dylib")
 CLASS_PLACE = re.compile(r"((?:model|components/\w+)/(?:[\w.-]+/)*[A-Za-z_]\w*\.py):[A-Za-z_]\w*")
 CLASS_PARTS = frozenset({"config", "model", "tokenizer", "feature_extractor", "image_processor", "processor"})
+LARGEST_JSON = 256 << 20
 INDEX = ".safetensors.index.json"
-# Options of a component that say where and how it is loaded, which is not theirs to say.
-LOADING_OPTIONS = frozenset(
-    {
-        *("_commit_hash", "_from_auto", "cache_dir", "code_revision", "config", "force_download", "gguf_file"),
-        *("local_files_only", "proxies", "revision", "subfolder", "token", "tokenizer_type", "trust_remote_code"),
-        *("tokenizer_file", "tokenizer_object", "use_auth_token", "vocab_file", "merges_file", "spm_file"),
-    }
-)
 
 
 def check_trust(root: Path, manifest: Manifest) -> None:
@@ -123,10 +113,14 @@ def _adapters(manifest: Manifest) -> Iterator[tuple[str, str]]:
 
 
 def _file_faults(name: str, path: Path) -> Iterator[str]:
-    if name == "config.json":
+    if path.stat().st_size > LARGEST_JSON:
+        yield f"{path.stat().st_size} bytes of JSON, which is read whole up to {LARGEST_JSON} bytes"
+    elif name == "config.json":
         yield from _config_faults(_parsed(path))
     elif name == ADAPTER:
         yield from adapter_config.faults(_parsed(path))
+    elif name in TRANSFORMER_CONFIGS:
+        yield from handed_on_faults(_parsed(path))
     elif name == MODULES:
         yield from _module_faults(_parsed(path))
     elif name.endswith(INDEX):
@@ -144,16 +138,14 @@ def _parsed(path: Path) -> Any:
 def _config_faults(config: Any) -> Iterator[str]:
     for key, value in _walk(config):
         if key in IMPLEMENTATION_KEYS:
-            for text in _foreign(value):
+            for text in foreign(value):
                 yield f"{key}: {text!r}, which the library fetches and runs (where it is flash-attn, install that)"
         elif key == OTHER_WEIGHTS:
             yield f"{key}, which names other weights than those that were compiled"
-
-
-def _foreign(value: Any) -> list[str]:
-    texts = [value] if isinstance(value, str) else list(value.values()) if isinstance(value, Mapping) else []
-    flash = find_spec("flash_attn") is not None
-    return [text for text in texts if isinstance(text, str) and ("/" in text or (FLASH in text and not flash))]
+        elif key == ACTIVATION and isinstance(value, str) and "." in value and not is_torchs_own(value):
+            yield f"{key}: {value!r}, which is called and no activation of torch.nn"
+    for name, value, most in extent_faults(config):
+        yield f"{name}: {value}, which no model has (at most {most})"
 
 
 def _walk(value: Any) -> Iterator[tuple[Any, Any]]:
@@ -166,8 +158,8 @@ def _walk(value: Any) -> Iterator[tuple[Any, Any]]:
 def _module_faults(modules: Any) -> Iterator[str]:
     for module in modules if isinstance(modules, list) else ():
         kind, path = (str(module.get(key, "")) for key in ("type", "path")) if isinstance(module, Mapping) else ("", "")
-        if not kind.startswith("sentence_transformers."):
-            yield f"a module of type {kind!r}, which is code of its own"
+        if not kind.startswith("sentence_transformers.") or kind.rpartition(".")[2] not in KINDS:
+            yield f"a module of type {kind!r}, which is code of its own, or reads more than its own folder"
         if _leads_out(path):
             yield f"a module at {path!r}, which is outside"
 
