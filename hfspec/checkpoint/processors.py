@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hfspec.checkpoint.config import refuse_extents
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.errors import SpecError
 from hfspec.ir.frozen import FrozenDict, thaw
+from hfspec.runtime.verification.trust import AUDIO_TOKENIZERS
 from hfspec.tasks.task import PROCESSED, PROCESSOR
 
 # Component -> the library's auto class, and what it is given beside the spec's options: image processors take the PIL
@@ -37,6 +38,9 @@ def processor_class(files: SourceFiles, name: str, options: FrozenDict) -> str:
             remedy="use a checkpoint that has one",
         )
     refuse_extents(files, "config.json")
+    stated = set(files.json(CONFIGS[1])) | {PurePosixPath(path).name for path in files.paths}
+    for key in sorted(stated & AUDIO_TOKENIZERS):
+        raise files.refusal("remote-code", f"the processor's files name a model elsewhere ({key})")
     with tempfile.TemporaryDirectory() as place:
         for path in files.paths if name == PROCESSOR else (*CONFIGS, "config.json"):
             if files.has(path):

@@ -82,11 +82,11 @@ def moved(old: str, new: str | None) -> Change:
 
 
 def sparse(file: str) -> Change:
-    """A file of 10 GB, and of no blocks on the disk."""
+    """A file of 300 MB, and of no blocks on the disk."""
 
     def change(folder: Path, canary: Path) -> None:
         with (folder / file).open("wb") as stream:
-            stream.truncate(10 << 30)
+            stream.truncate(300 << 20)
 
     return change
 
@@ -228,6 +228,9 @@ def _tokenizers() -> Iterator[Case]:
     for name in ("pipeline", "BertModel", "os.system", 7):
         config = keys("preprocessor_config.json", image_processor_type=name)
         yield Case(f"image_processor_type {name}", IMAGE, config, plan="image processor|BertModel")
+    model = {"audio_tokenizer_class": "DacModel", "audio_tokenizer_name_or_path": "owner/repo"}
+    beside = keys("processor_config.json", audio_tokenizer=model)
+    yield Case("a processor that brings a model", IMAGE, beside, plan="a model elsewhere")
     for file in ("tokenizer.json", "tokenizer_config.json"):
         yield Case(f"a pickle as {file}", SENTIMENT, content(file, payloads.pickled), plan="tokenizer")
     yield Case("a pickle among the tokenizer's files", SENTIMENT, content("vocab.pkl", payloads.pickled))
@@ -345,7 +348,7 @@ def _texts() -> Iterator[Case]:
         for name, data in {"deep": deep, "deep of objects": wide, "no UTF-8": b"\xff\xfe", "a list": b"[]"}.items():
             yield Case(f"{file} that is {name}", base, content(file, data), plan=f"{file}|tokenizer")
     for file in ("config.json", "tokenizer.json", "README.md"):
-        yield Case(f"{file} of 10 GB", SENTIMENT, sparse(file), plan=rf"{file} has \d+ bytes")
+        yield Case(f"{file} of 300 MB", SENTIMENT, sparse(file), plan=rf"{file} has \d+ bytes")
     yield Case("modules.json that is deep", EMBEDDER, content("modules.json", deep), plan=r"modules\.json")
     for name, number in {
         "NaN": "NaN",

@@ -140,6 +140,8 @@ def test_two_versions_of_one_code_side_by_side(compiled, own_copy, tmp_path):
     again = hfspec.load(compiled("coded-sentiment").path, trust_remote_code=True)
     scores = [float(predictor.predict(["a fine film"])["score"][0]) for predictor in (first, second, again)]
     assert scores[0] == scores[2] != scores[1]
+    found = hfspec.diff(compiled("coded-sentiment").path, other.path)
+    assert [change.key for change in found if change.group == "code files"] == ["model/numbers_tiny.py"]
 
 
 def test_code_that_fails_to_import_is_one_plain_error(own_copy, tmp_path):

@@ -31,6 +31,9 @@ PARTS = ("model/", "components/")
 OTHER_WEIGHTS = "transformers_weights"
 ADAPTER = adapter_config.CONFIG
 PICKLES = (".bin", ".pkl", ".pickle", ".pt", ".pth")
+# A processor's config, or a file beside it, that names a model which the library loads with the processor.
+AUDIO_TOKENIZERS = frozenset({"audio_tokenizer", "audio_tokenizer_config.json"})
+PROCESSOR_CONFIG = "processor_config.json"
 MODULES = "modules.json"
 EXECUTABLE = (".py", ".pyc", ".pyd", ".pyi", ".pyo", ".so", ".dll", ".dylib")
 CLASS_PLACE = re.compile(r"((?:model|components/\w+)/(?:[\w.-]+/)*[A-Za-z_]\w*\.py):[A-Za-z_]\w*")
@@ -119,6 +122,10 @@ def _file_faults(name: str, path: Path) -> Iterator[str]:
         yield from _config_faults(_parsed(path))
     elif name == ADAPTER:
         yield from adapter_config.faults(_parsed(path))
+    elif name in AUDIO_TOKENIZERS or (
+        name == PROCESSOR_CONFIG and AUDIO_TOKENIZERS & {key for key, _ in _walk(_parsed(path))}
+    ):
+        yield "an audio tokenizer, which is a model elsewhere"
     elif name in TRANSFORMER_CONFIGS:
         yield from handed_on_faults(_parsed(path))
     elif name == MODULES:
