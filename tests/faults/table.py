@@ -99,6 +99,7 @@ ATOMIC, HUB, FAULTS = "tests/compile/test_atomic.py", "tests/sources/test_hub_fa
 ELSEWHERE = [
     Elsewhere("SIGKILL at any deed", "old or new, whole; the next run clears up", f"{ATOMIC}::test_killed_at_twenty_moments"),
     Elsewhere("persist: SIGKILL at any deed", "one or the other, whole", "tests/reference/test_persisting.py::test_killed_at_any_point"),
+    Elsewhere("persist: SIGTERM, two at once", "one or the other, nothing beside; full", "tests/reference/test_persisting.py::test_asked_to_stop_and_two_at_once"),
     Elsewhere("persist: hub lost", "kept; goes on", "tests/reference/test_persisting.py::test_a_lost_hub_and_another_attempt"),
     Elsewhere("SIGTERM, SIGINT, SIGHUP at any deed", "old or new, whole, nothing beside", f"{ATOMIC}::test_asked_to_stop"),
     Elsewhere("two compiles of one target", "both succeed, whole", f"{ATOMIC}::test_two_compiles_of_one_target"),

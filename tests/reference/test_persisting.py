@@ -131,6 +131,25 @@ print(json.dumps([outcomes, hfspec.verify(target).digest == full, beside()]))
 """
 
 
+STOPPED = """
+def again(at=None):
+    shutil.rmtree(target)
+    shutil.copytree(kept, target)
+    return persist(at)
+
+kept = target + ".kept"
+shutil.copytree(target, kept)
+ended(persist())
+total, stopped = deeds(), []
+for at in (total // 2, total * 3 // 4, total - 5):
+    code = ended(again(at))
+    assert hfspec.verify(target)
+    stopped.append([code, beside()])
+codes = [ended(child) for child in (again(), persist())]
+print(json.dumps([stopped, codes, not hfspec.verify(target).pointers]))
+"""
+
+
 def test_killed_at_any_point(forks, both, tmp_path):
     """What is there is the reference artifact or the full one, and another attempt makes the full one."""
     both("bert-sentiment")
@@ -143,6 +162,19 @@ def test_killed_at_any_point(forks, both, tmp_path):
     assert [False, True] in outcomes
     assert is_full
     assert beside == ["artifact.kept"]
+
+
+def test_asked_to_stop_and_two_at_once(forks, both, tmp_path):
+    """SIGTERM leaves one artifact or the other and nothing beside it; two attempts at once make the full one."""
+    both("bert-sentiment")
+    target = tmp_path / "place" / "artifact"
+    shutil.copytree(tmp_path / "reference", target)
+    persist = KILLED[: KILLED.index("kept = ")].replace("signal.SIGKILL", "signal.SIGTERM")
+    script = f"os.environ['XDG_CACHE_HOME'] = {str(tmp_path / 'memory')!r}\n{persist}{STOPPED}"
+    stopped, codes, is_full = forks.run(script, tmp_path / "specs" / "spec.yaml", target)
+    assert stopped == [[9, ["artifact.kept"]]] * 3
+    assert codes == [0, 0]
+    assert is_full
 
 
 def test_the_manifest_of_a_full_artifact_has_no_pointers(both):
