@@ -83,6 +83,13 @@ WRONG = {
     "rank that is no number": (LORA, config_with(r="four"), "wrong-tensors", "peft cannot put", None),
     "no such modules": (LORA, config_with(target_modules=["q_proj"]), "adapter-target", "q_proj", None),
     "fewer modules": (LORA, config_with(target_modules=["c_proj"]), "adapter-target", "c_attn", None),
+    "a module misspelt": (
+        LORA,
+        config_with(target_modules=["c_proj", "c_atn"]),
+        "adapter-target",
+        "targets c_atn",
+        None,
+    ),
     "more modules": (LORA, config_with(target_modules=["c_attn", "c_proj", "c_fc"]), "missing-tensors", "c_fc", None),
     "tensors elsewhere": (LORA, renamed(".h.1.", ".h.7."), "adapter-target", "transformer.h.7", None),
     "a tensor less": (LORA, without("h.1.attn.c_attn.lora_B"), "missing-tensors", "lora_B", None),

@@ -14,6 +14,7 @@ from hfspec.checkpoint.weights.weight_files import listed
 from hfspec.ir.dtypes import DTYPES
 from hfspec.ir.pins import TensorInfo
 from hfspec.ir.problem import Problem
+from hfspec.runtime.adapters.adapter_config import CONFIG
 
 NAME = "default"
 BEFORE_NAMES = "base_model.model."
@@ -60,10 +61,12 @@ def adapter_problems(adapter: Adapter, adapted: Adapted, vocabulary: int | None)
     files, needed = adapter.files, adapted.model.state_dict()
     homeless = [_shown(name) for name in adapted.given if name not in needed]
     if homeless and not adapter.is_prompt:
+        unmatched = unmatched_targets(adapter, adapted)
+        told = f" ({CONFIG} targets {listed(unmatched)}, of which it has none)" if unmatched else ""
         yield files.problem(
             "adapter-target",
-            f"the model has no module for these tensors of the adapter: {listed(sorted(homeless))}; peft would leave"
-            " them out without a word",
+            f"the model has no module for these tensors of the adapter: {listed(sorted(homeless))}{told};"
+            " peft would leave them out without a word",
             remedy="name the model that the adapter was trained on under `model`",
         )
     lacking = sorted(_shown(name) for name in needed if _is_lacking(name, adapted))
