@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers.pytorch_utils import Conv1D
 
 from hfspec.errors import UsageError
 
@@ -26,11 +27,23 @@ class Linear(torch.nn.Linear):  # type: ignore[misc]
         return torch.ops.mkldnn._linear_pointwise(values, self.weight, self.bias, "none", [], "")  # noqa: SLF001
 
 
+class TransposedLinear(Conv1D):  # type: ignore[misc]
+    """The same of GPT-2 and its kin, whose weights are (in, out)."""
+
+    def forward(self, values: Any) -> Any:
+        if torch.is_grad_enabled():
+            return super().forward(values)
+        return torch.ops.mkldnn._linear_pointwise(values, self.weight.t(), self.bias, "none", [], "")  # noqa: SLF001
+
+
+LAYERS = {torch.nn.Linear: Linear, Conv1D: TransposedLinear}
+
+
 def put(loaded: Any, place: Place) -> Any:  # noqa: ARG001 - as backends are called
     """The model, its linear layers of float32 replaced in place; raises UsageError for a torch without oneDNN."""
     if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         raise UsageError(f"the backend onednn is not in this build of torch {torch.__version__}.")
     for module in loaded.modules():
-        if type(module) is torch.nn.Linear and module.weight.dtype is torch.float32:
-            module.__class__ = Linear
+        if type(module) in LAYERS and module.weight.dtype is torch.float32:
+            module.__class__ = LAYERS[type(module)]
     return loaded
