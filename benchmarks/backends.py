@@ -41,8 +41,9 @@ WAYS = (
     ("int8, torchao compiled", "int8 torchao", "float32", BFLOAT16),
     ("int8, ONNX Runtime dynamic", "onnxruntime int8", "float32", BFLOAT16),
 )
-WORKS = {"classification": (128, 32), "embeddings": (500, 64)}
-ONLY = {"packed": "embeddings"}  # DistilBERT takes no positions
+WORKS = {"classification": (96, 32), "embeddings": (400, 64)}
+# DistilBERT takes no positions; the others compile for a minute a work.
+ONLY = dict.fromkeys(("packed", "compiled bucketed", "int8 torchao"), "embeddings")
 
 
 def main(arguments: list[str]) -> int:
@@ -85,7 +86,7 @@ def _about(name: str, count: int, measured: dict[str, Measured]) -> dict[str, An
     return {
         "a_second": round(count / median(mine.seconds), 1),
         "ratio": round(times(first, name)(measured), 2),
-        "ready_seconds": round((mine.loading or 0) - (base.loading or 0), 1),
+        "ready_seconds": round(max(0.0, (mine.loading or 0) - (base.loading or 0)), 1),
         "peak_mb": round(mine.peak / 1e6),
         "apart": _apart(base, mine),
         "other_labels": sum(_label(one) != _label(other) for one, other in zip(base.said, mine.said, strict=True)),
@@ -134,7 +135,7 @@ def _line(way: dict[str, Any]) -> str:
 
 
 def _verdict(way: dict[str, Any]) -> str:
-    found = [] if way["ratio"] >= ENOUGH else [f"below {ENOUGH:g}x"]
+    found = [] if way["ratio"] >= ENOUGH or way["name"] == WAYS[0][0] else [f"below {ENOUGH:g}x"]
     if way["apart"] > way["tolerance"]:
         found.append(f"beyond its tolerance of {way['tolerance']:g}")
     if way["other_labels"]:
