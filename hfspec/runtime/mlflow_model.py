@@ -17,7 +17,7 @@ from hfspec.runtime.predictor import Predictor
 from hfspec.runtime.verification.integrity import read_manifest
 
 # Arguments of load that model_config carries besides settings.
-OF_LOAD = ("device", "dtype", "outputs", "sources")
+OF_LOAD = ("backend", "device", "dtype", "outputs", "sources")
 
 
 class MlflowModel:

@@ -103,6 +103,8 @@ def test_arguments_of_load(of_task):
     assert expected != hfspec.load(folder, outputs="full").predict("a fine film")
     with pytest.raises(hfspec.UsageError, match="dtype must be one of"):
         mlflow.pyfunc.load_model(str(folder), model_config={"dtype": "half"})
+    with pytest.raises(hfspec.UsageError, match="backend must be one of"):
+        mlflow.pyfunc.load_model(str(folder), model_config={"backend": "onnx"})
 
 
 def test_settings_that_load_refuses(of_task):
