@@ -88,7 +88,8 @@ def _bert_words(folder: Path) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
         shutil.copyfile(minilm() / name, folder / name)
     settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": 512}), encoding="utf-8")
+    settings |= {"model_max_length": 512, "model_input_names": ["input_ids", "attention_mask"]}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
 
 
 def _word_tokens(folder: Path, size: int, *, specials: dict[str, str], ending: str | None, limit: int) -> None:

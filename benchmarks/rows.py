@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -15,6 +15,7 @@ OURS, INCUMBENT, LIBRARY, HAND = (
     "benchmarks.contenders.library:predict",
     "benchmarks.contenders.by_hand",
 )
+ONEDNN = "hfspec onednn"
 Found = Mapping[str, Measured]
 Sizes = tuple[int | None, ...]
 
@@ -102,6 +103,15 @@ def _contender(name: str, target: str, work: str, count: int, python: str = "mai
     return Contender(name, target, {"work": work, "count": count, **settings}, python)
 
 
+def _ours(work: str, count: int) -> list[Contender]:
+    """As it comes, and with the backend that docs/backends.md advises where the processor is not Intel's."""
+    return [_contender("hfspec", OURS, work, count), _contender(ONEDNN, OURS, work, count, backend="onednn")]
+
+
+def _each_faster(others: Sequence[Contender], reach: float) -> tuple[Target, ...]:
+    return tuple(faster(made.name, reach, who) for who in ("hfspec", ONEDNN) for made in others)
+
+
 def _prepared(work: str, python: str, sizes: Sizes) -> tuple[tuple[str, str, dict[str, Any]], ...]:
     ours = ("main", "benchmarks.contenders.ours:prepare", {"work": work})
     saving = "benchmarks.contenders.incumbent:prepare"
@@ -120,13 +130,13 @@ def _incumbents(work: str, count: int, sizes: Sizes, python: str = "main") -> li
 def _classification(count: int, rounds: int, sizes: Sizes) -> Row:
     work = "classification"
     incumbents = _incumbents(work, count, sizes)
-    exact = [*(made.name for made in incumbents), "pipeline batch_size 32", "by hand"]
+    exact = [*(made.name for made in incumbents), "pipeline batch_size 32", "by hand", ONEDNN]
     return Row(
         work,
         f"text-classification, {count} texts (DistilBERT, 66M)",
         count,
         (
-            _contender("hfspec", OURS, work, count),
+            *_ours(work, count),
             *incumbents,
             _contender("pipeline batch_size 32", LIBRARY, work, count, batch_size=32),
             Contender("by hand", f"{HAND}:classify", {"count": count}),
@@ -134,7 +144,7 @@ def _classification(count: int, rounds: int, sizes: Sizes) -> Row:
             Contender("by hand bfloat16", f"{HAND}:classify", {"count": count, "dtype": "bfloat16"}),
         ),
         (
-            *(faster(made.name, 2.5) for made in incumbents),
+            *_each_faster(incumbents, 2.5),
             faster("by hand", 0.95),
             faster("MLflow", 6, "hfspec bfloat16"),
         ),
@@ -151,10 +161,10 @@ def _embeddings(count: int, rounds: int, sizes: Sizes) -> Row:
         work,
         f"embeddings, {count:,} texts (all-MiniLM-L6-v2, real weights)",
         count,
-        (_contender("hfspec", OURS, work, count), *others),
-        tuple(faster(made.name, 1.3) for made in others),
+        (*_ours(work, count), *others),
+        _each_faster(others, 1.3),
         rounds=rounds,
-        same={made.name: 1e-5 for made in others},
+        same={**{made.name: 1e-5 for made in others}, ONEDNN: 1e-5},
         prepares=_prepared(work, "main", sizes),
     )
 
@@ -167,11 +177,11 @@ def _generation(count: int, rounds: int, sizes: Sizes) -> Row:
         work,
         f"greedy generation, {count} prompts, 32 new tokens (GPT-2 small, 124M)",
         count,
-        (_contender("hfspec", OURS, work, count), *others),
-        (faster("MLflow", 5), faster("by hand", 0.95)),
+        (*_ours(work, count), *others),
+        (faster("MLflow", 5), faster("MLflow", 5, ONEDNN), faster("by hand", 0.95)),
         rounds=rounds,
         unit="prompts",
-        same={made.name: 0 for made in others},
+        same={**{made.name: 0 for made in others}, ONEDNN: 0},
         prepares=_prepared(work, "main", sizes),
         note="MLflow's batch needs a padding token and left padding set on the pipeline before it is saved.",
     )
@@ -184,11 +194,11 @@ def _task(work: str, count: int, rounds: int, python: str, *, sizes: Sizes = (No
         work,
         f"{work}, {count} {unit}",
         count,
-        (_contender("hfspec", OURS, work, count), *incumbents),
-        tuple(faster(made.name, 2.5) for made in incumbents),
+        (*_ours(work, count), *incumbents),
+        _each_faster(incumbents, 2.5),
         rounds=rounds,
         unit=unit,
-        same={made.name: 1e-3 for made in incumbents},
+        same={**{made.name: 1e-3 for made in incumbents}, ONEDNN: 1e-3},
         prepares=_prepared(work, python, sizes),
         quick=False,
     )

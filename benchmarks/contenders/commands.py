@@ -70,14 +70,12 @@ def copy_and_hash(checkpoint: str) -> None:
     shutil.rmtree(target)
 
 
-def save_work(work: str, *, requirements_given: bool) -> None:
-    """MLflow's save, with the pipeline that it needs, then taken away. By default it loads what it saved once more, in
-    a process of its own, to find out the requirements.
-    """
-    from benchmarks.contenders.incumbent import REQUIREMENTS, save
+def save_work(work: str) -> None:
+    """MLflow's save, with the pipeline that it needs, then taken away."""
+    from benchmarks.contenders.incumbent import save
 
     target = _target()
-    save(WORK[work], target, requirements=REQUIREMENTS if requirements_given else None)
+    save(WORK[work], target)
     shutil.rmtree(target)
 
 

@@ -43,10 +43,10 @@ def write_spec(work: str) -> Path:
     return path
 
 
-def predict(work: str, count: int, dtype: str | None = None) -> Callable[[], Any]:
+def predict(work: str, count: int, dtype: str | None = None, backend: str | None = None) -> Callable[[], Any]:
     """All rows in one call."""
     import hfspec
 
     rows = WORK[work].rows(count)
-    predictor = hfspec.load(artifact(work), dtype=dtype)
+    predictor = hfspec.load(artifact(work), dtype=dtype, backend=backend)
     return lambda: predictor.predict(rows)
