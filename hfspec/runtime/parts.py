@@ -210,8 +210,13 @@ def padded(rows: Sequence[Mapping[str, list[int]]], pad: Mapping[str, int], side
             [fill] * (width - len(line)) + line if side == "left" else line + [fill] * (width - len(line))
             for line in lines
         ]
-        result[name] = torch.tensor(full, dtype=torch.long, device=device)
+        result[name] = _sent(torch.tensor(full, dtype=torch.long), device)
     return result
+
+
+def _sent(made: Any, device: str) -> Any:
+    """The tensor on the device; to a GPU from pinned memory, so that the next batch is made ready during the copy."""
+    return made.pin_memory().to(device, non_blocking=True) if device.startswith("cuda") else made.to(device)
 
 
 def _padding_offset(loaded: Any) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import hfspec
 from hfspec.runtime.scheduling.batching import Budget, Item, run
 
+# A machine that is busy with other things is no fault of the scheduler.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 items = st.lists(st.tuples(st.integers(0, 50), st.sampled_from(["a", "b", None])), max_size=60).map(
     lambda pairs: [Item(row, length, f"row {row}", group) for row, (length, group) in enumerate(pairs)]
 )
@@ -26,6 +28,7 @@ def batches(rows, budget):
     return made
 
 
+@patient
 @given(items, st.integers(1, 200))
 def test_every_item_is_in_one_batch_within_the_budget(rows, budget):
     made = list(batches(rows, budget))
@@ -36,6 +39,7 @@ def test_every_item_is_in_one_batch_within_the_budget(rows, budget):
         assert len({rows[place].group for place in batch}) == 1
 
 
+@patient
 @given(items, st.integers(1, 200))
 def test_answers_come_back_in_order(rows, budget):
     assert run(rows, Budget(budget), lambda batch: [item.content for item in batch]) == [item.content for item in rows]

@@ -10,6 +10,7 @@ import torch
 import hfspec
 from hfspec.errors import SpecError, StorageError, UsageError
 from hfspec.runtime.verification.integrity import read_manifest
+from tests.runtime.test_token_goldens import same
 
 TEXTS = ["a fine film", "no", "the house on the hill"]
 
@@ -67,6 +68,13 @@ def test_a_map_reaches_the_library(artifact):
     pytest.importorskip("accelerate")
     with pytest.raises(StorageError, match="the model in model/ could not be loaded"):
         hfspec.load(artifact("bert-sentiment"), device_map={"": "cuda:0"})
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", ["bert-sentiment", "gpt2", "st-dense"])
+def test_a_gpu_answers_as_the_cpu_does(artifact, name):
+    on_cpu, on_gpu = (hfspec.load(artifact(name), device=device).predict_plain(TEXTS) for device in ("cpu", "cuda"))
+    assert same(on_gpu, on_cpu)
 
 
 def test_the_spec_may_ask_for_a_device_map(artifact, truth):
