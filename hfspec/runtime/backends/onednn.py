@@ -1,6 +1,6 @@
 """Linear layers by oneDNN, which torch has in it and uses by itself for bfloat16 alone.
 
-torch gives products of float32 matrices to MKL, which on processors other than Intel's leaves out the widest vectors
+torch gives products of float32 matrices to MKL, which takes twice as long on an AMD processor with AVX-512
 (docs/backends.md has the figures). The operator is the one that torch.compile puts in (torch/_inductor/fx_passes/
 mkldnn_fusion.py).
 """
