@@ -16,7 +16,8 @@ from hfspec.errors import VerificationError
 from hfspec.ir.artifact import Deployment, FileRecord, Manifest, adapter_saved, digest_of
 from hfspec.ir.frozen import FrozenDict, freeze, thaw
 from hfspec.runtime.golden.examples import GOLDEN, INPUT_EXAMPLE
-from hfspec.runtime.verification.integrity import path_fault, read_manifest
+from hfspec.runtime.verification.integrity import read_manifest
+from hfspec.runtime.verification.paths import path_fault
 
 LARGEST_READ = 64 << 20
 PARTS = ("model/", "components/")

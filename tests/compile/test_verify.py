@@ -16,7 +16,7 @@ import pytest
 
 import hfspec
 from hfspec.ir.artifact import Manifest, canonical, digest_of
-from hfspec.runtime.verification.integrity import path_fault
+from hfspec.runtime.verification.paths import path_fault
 from tests.compile.conftest import tree_of
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import hfspec
+from hfspec.ir.artifact import Manifest
 from hfspec.ir.frozen import FrozenDict
 from tests.compile.conftest import write_spec
 from tests.hostile.sealing import sealed
@@ -69,6 +72,63 @@ def test_options_that_a_module_hands_on(section, copied):
     folder = copied("minilm-like")
     edited(folder / "model/sentence_bert_config.json", **{section: {"attn_implementation": "owner/kernel"}})
     refused(sealed(folder), "model/sentence_bert_config.json", fault="fetches and runs")
+
+
+FORGED = {
+    "a file outside": lambda pointer: {"files": (replace(pointer.files[0], path="../../x.safetensors"),)},
+    "an absolute file": lambda pointer: {"files": (replace(pointer.files[0], path="/x.safetensors"),)},
+    "a file that is no weights": lambda pointer: {"files": (replace(pointer.files[0], path="config.json"),)},
+    "written outside": lambda pointer: {"written": (replace(pointer.written[0], path="../../x.safetensors"),)},
+    "code written": lambda pointer: {"written": (replace(pointer.written[0], path="planted.py"),)},
+    "a folder outside": lambda pointer: {"folder": "../"},
+    "a role of nowhere": lambda pointer: {"role": "../x"},
+}
+
+
+@pytest.fixture(scope="module")
+def pointing(shared_folder, checkpoint):
+    """A reference artifact whose weights are cast when they are needed."""
+    spec = write_spec(shared_folder / "pointing", checkpoint("bert-sentiment"))
+    return hfspec.compile(spec, shared_folder / "pointing" / "artifact", ["save_mode=reference", "dtype=float16"]).path
+
+
+def pointing_elsewhere(folder, place, change):
+    """A copy of the artifact, its manifest changed, and its digest right."""
+    place = Path(shutil.copytree(folder, place / "in" / "artifact"))
+    manifest = Manifest.from_bytes((place / "artifact.json").read_bytes())
+    (place / "artifact.json").write_bytes(change(manifest).to_bytes())
+    return place
+
+
+def refused_as_a_reference(folder, checkpoint):
+    sources = {"model": checkpoint("bert-sentiment")}
+    for use in (
+        hfspec.verify,
+        partial(hfspec.load, verify=False),
+        hfspec.load,
+        partial(hfspec.persist, sources=sources),
+    ):
+        with pytest.raises(hfspec.VerificationError, match="unsafe paths"):
+            use(folder)
+    assert [path.name for path in folder.parent.parent.iterdir()] == ["in"]
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_pointers_that_lead_elsewhere(name, pointing, checkpoint, tmp_path):
+    def change(manifest):
+        (pointer,) = manifest.pointers
+        return replace(manifest, pointers=(replace(pointer, **FORGED[name](pointer)),))
+
+    refused_as_a_reference(pointing_elsewhere(pointing, tmp_path / "place", change), checkpoint)
+
+
+@pytest.mark.parametrize(("location", "commit"), [("../../x", "a" * 40), ("a/b", "main"), ("a/b", "../" * 13 + "x")])
+def test_pointers_to_no_commit_of_a_repository(location, commit, pointing, checkpoint, tmp_path):
+    def change(manifest):
+        (source,) = manifest.sources
+        return replace(manifest, sources=(replace(source, kind="repo", location=location, commit=commit),))
+
+    refused_as_a_reference(pointing_elsewhere(pointing, tmp_path / "place", change), checkpoint)
 
 
 def test_json_of_gigabytes(artifact, monkeypatch):

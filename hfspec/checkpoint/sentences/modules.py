@@ -15,8 +15,8 @@ from hfspec.errors import SpecError, StorageError
 from hfspec.ir.problem import Problem
 from hfspec.runtime.sentences import sentence_modules
 from hfspec.runtime.sentences.sentence_layers import torch_activation
-from hfspec.runtime.verification.integrity import path_fault
 from hfspec.runtime.verification.loading_options import handed_on_faults
+from hfspec.runtime.verification.paths import path_fault
 from hfspec.tasks.task import Task
 
 DENSE_MODULES = ("Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout")

@@ -16,7 +16,7 @@ from hfspec.ir.dtypes import DTYPES
 from hfspec.ir.pins import Reader
 from hfspec.runtime.reference.finding import Sources, check_given, find
 from hfspec.runtime.reference.held import Held
-from hfspec.runtime.verification.integrity import path_fault
+from hfspec.runtime.verification.paths import unsafe_pointers
 from hfspec.runtime.verification.verified_memory import Memory, default_memory
 
 MODEL = "model"
@@ -61,9 +61,7 @@ def gather(root: Path, manifest: Manifest, given: Sources, *, verify: bool) -> G
     if not manifest.pointers:
         check_given(manifest, given)
         return None
-    unsafe = [
-        file.path for pointer in manifest.pointers for file in pointer.files if path_fault(f"{MODEL}/{file.path}")
-    ]
+    unsafe = unsafe_pointers(manifest)  # for artifacts that nobody verified
     if unsafe:
         raise VerificationError(f"{MANIFEST_NAME} has weights at unsafe paths: {'; '.join(unsafe)}.", [MANIFEST_NAME])
     memory = Memory.read(default_memory()) if verify else None

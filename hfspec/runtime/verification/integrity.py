@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path, PurePosixPath
-from unicodedata import normalize
 
 from hfspec.errors import VerificationError
 from hfspec.ir.artifact import MANIFEST_NAME, FileRecord, Manifest
 from hfspec.runtime.verification.left_by_others import LEFT_BY_OTHERS, foreign_fault
+from hfspec.runtime.verification.paths import folded, path_fault, unsafe_pointers
 from hfspec.runtime.verification.verified_memory import NO_SURPRISES, Memory, State, is_young, state_of
 
 CHUNK = 1 << 20
@@ -111,32 +111,15 @@ def _read_manifest(folder: Path, states: dict[str, State]) -> Manifest:
         raise VerificationError(f"{MANIFEST_NAME} of {_where(folder)} is damaged: {error}.", [MANIFEST_NAME]) from error
 
 
-def path_fault(path: str) -> str:
-    """Why a relative path cannot be that of an artifact's file; empty when it can."""
-    pure = PurePosixPath(path)
-    if not path or pure.is_absolute():
-        return "an absolute or empty path"
-    if ".." in pure.parts or pure.as_posix() != path:
-        return "a path that does not lead straight down"
-    if "\\" in path or ":" in path or any(ord(letter) < 32 or ord(letter) == 127 for letter in path):
-        return "a character that is no part of a file's name everywhere"
-    return ""
-
-
 def _unsafe(manifest: Manifest) -> list[str]:
     paths = [record.path for record in manifest.files]
-    faults = [path for path in paths if path_fault(path)]
+    faults = [path for path in paths if path_fault(path)] + unsafe_pointers(manifest)
     seen: set[str] = set()
     for path in (MANIFEST_NAME, *paths):
         if folded(path) in seen:
             faults.append(path)
         seen.add(folded(path))
     return faults
-
-
-def folded(path: str) -> str:
-    """What a path is to a file system that knows no case and one form of each letter: two that are alike are one."""
-    return normalize("NFC", normalize("NFC", path).casefold())
 
 
 def _strangers(folder: Path, manifest: Manifest, states: dict[str, State]) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,47 @@
+"""Paths and places that a manifest may name: of files straight below its folder, and of weights at a pinned source."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from unicodedata import normalize
+
+from hfspec.ir.artifact import Manifest
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+REPO = re.compile(r"(?:[\w.-]+/)?[\w.-]+")
+WEIGHTS = ".safetensors"
+
+
+def path_fault(path: str) -> str:
+    """Why a relative path cannot be that of an artifact's file; empty when it can."""
+    pure = PurePosixPath(path)
+    if not path or pure.is_absolute():
+        return "an absolute or empty path"
+    if ".." in pure.parts or pure.as_posix() != path:
+        return "a path that does not lead straight down"
+    if "\\" in path or ":" in path or any(ord(letter) < 32 or ord(letter) == 127 for letter in path):
+        return "a character that is no part of a file's name everywhere"
+    return ""
+
+
+def folded(path: str) -> str:
+    """What a path is to a file system that knows no case and one form of each letter: two that are alike are one."""
+    return normalize("NFC", normalize("NFC", path).casefold())
+
+
+def unsafe_pointers(manifest: Manifest) -> list[str]:
+    """What the pointers of a reference artifact say that none does: weights that are none, paths that lead out, a role
+    without a source, a repository without a name or a commit. It is read and written by.
+    """
+    sources = {source.role: source for source in manifest.sources}
+    faults = [pointer.role for pointer in manifest.pointers if pointer.role not in sources]
+    for pointer in manifest.pointers:
+        named = [file.path for file in pointer.files] + [file.path for file in pointer.written]
+        faults += [path for path in named if path_fault(path) or not path.endswith(WEIGHTS)]
+        faults += [pointer.folder] if pointer.folder and path_fault(pointer.folder.removesuffix("/")) else []
+        source = sources.get(pointer.role)
+        if source is not None and source.kind == "repo":
+            faults += [] if REPO.fullmatch(source.location) and ".." not in source.location else [source.location]
+            faults += [] if COMMIT.fullmatch(source.commit or "") else [f"commit {source.commit}"]
+    return faults
