@@ -22,18 +22,11 @@ TOLERANCE = 2e-5  # that of golden examples in float32
 BACKENDS = ["onednn", "openvino"]
 
 
-@pytest.fixture
-def backend(request):
-    if request.param == "openvino":
-        pytest.importorskip("openvino")
-    return request.param
-
-
 def numbers(answer):
     return np.concatenate([np.ravel(row) for row in answer]) if isinstance(answer, list) else np.asarray(answer)
 
 
-@pytest.mark.parametrize("backend", BACKENDS, indirect=True)
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", ["bert-sentiment", "roberta-mnli", "minilm-like", "st-dense", "ce-msmarco"])
 def test_answers_are_those_of_torch(artifact, name, backend):
     folder, data = artifact(name), PAIRS if name.startswith("ce-") else TEXTS
@@ -45,7 +38,6 @@ def test_answers_are_those_of_torch(artifact, name, backend):
 
 
 def test_openvino_answers_and_torch_does_not(artifact):
-    pytest.importorskip("openvino")
     predictor = hfspec.load(artifact("minilm-like"), backend="openvino")
     model = predictor._family.encoder.model
     model.encoder.forward = None  # torch could not
