@@ -48,6 +48,7 @@ def tokenizer(files: SourceFiles, folder: str, options: FrozenDict) -> Tokenizer
             remedy="name one under components.tokenizer",
         )
     refuse_extents(files, f"{folder}config.json")
+    files.json(f"{folder}tokenizer_config.json")  # where it is broken, its name is told; the library tells none
     with tempfile.TemporaryDirectory() as place:
         for name in (*VOCABULARIES, *AROUND):
             if files.has(f"{folder}{name}"):
