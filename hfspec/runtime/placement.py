@@ -10,7 +10,7 @@ from typing import Any
 from hfspec.errors import UsageError
 from hfspec.ir.artifact import Manifest
 from hfspec.runtime.backends.putting import check
-from hfspec.runtime.backends.table import CPU, TORCH
+from hfspec.runtime.backends.table import AUTO, CPU, TORCH
 
 MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 
@@ -40,11 +40,11 @@ def placement(
     threads = said.get("threads") if threads is None else threads
     if threads is not None and (type(threads) is not int or threads < 1):
         raise UsageError(f"threads must be a number, at least 1, not {threads!r}.")
-    name = str(said.get("backend", TORCH)) if backend is None else backend
+    name = str(said.get("backend", AUTO)) if backend is None else backend
     check(name, manifest.deployment.library, manifest.deployment.task)
-    if name != TORCH:
+    if name not in (AUTO, TORCH):
         return Placement(_cpu(name, device, device_map), None, threads, name)
-    return Placement(_device(None if device == "auto" else device), device_map, threads)
+    return Placement(_device(None if device == "auto" else device), device_map, threads, name)
 
 
 def set_threads(threads: int | None) -> None:

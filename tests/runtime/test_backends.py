@@ -12,7 +12,7 @@ import torch
 
 import hfspec
 from hfspec.errors import SpecError, UsageError
-from hfspec.runtime.backends.onednn import Linear, TransposedLinear
+from hfspec.runtime.backends.onednn import Linear, TransposedLinear, is_faster
 from hfspec.runtime.verification.integrity import read_manifest
 
 WORDS = ["the", "house", "on", "the", "hill", "is", "a", "fine", "old", "film", "about", "nothing", "at", "all"]
@@ -30,11 +30,22 @@ def numbers(answer):
 @pytest.mark.parametrize("name", ["bert-sentiment", "roberta-mnli", "minilm-like", "st-dense", "ce-msmarco"])
 def test_answers_are_those_of_torch(artifact, name, backend):
     folder, data = artifact(name), PAIRS if name.startswith("ce-") else TEXTS
-    theirs, ours = hfspec.load(folder, device="cpu").predict(data), hfspec.load(folder, backend=backend).predict(data)
+    theirs, ours = (
+        hfspec.load(folder, backend="torch").predict(data),
+        hfspec.load(folder, backend=backend).predict(data),
+    )
     if hasattr(theirs, "columns"):
         assert ours["label"].tolist() == theirs["label"].tolist()
         theirs, ours = theirs["score"], ours["score"]
     assert np.abs(numbers(ours) - numbers(theirs)).max() <= TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("keys", "taken"), [({}, is_faster()), ({"backend": "torch"}, False), ({"dtype": "bfloat16"}, False)]
+)
+def test_what_is_taken_unasked(artifact, keys, taken):
+    model = hfspec.load(artifact("bert-sentiment"), device="cpu", **keys).components()["model"]
+    assert (type(model.classifier) is Linear) is taken
 
 
 def test_openvino_answers_and_torch_does_not(artifact):
@@ -87,7 +98,7 @@ def test_the_emitted_predictor_runs_it_and_meets_its_golden_answers(artifact, ch
 @pytest.mark.parametrize(
     ("name", "keys", "message"),
     [
-        ("bert-sentiment", {"backend": "onnx"}, "backend must be one of torch, onednn, openvino, not 'onnx'"),
+        ("bert-sentiment", {"backend": "onnx"}, "backend must be one of auto, torch, onednn, openvino, not 'onnx'"),
         ("bert-sentiment", {"backend": "onednn", "dtype": "bfloat16"}, "runs float32 weights, and these are bfloat16"),
         ("bert-sentiment", {"backend": "onednn", "device": "meta"}, "runs on the CPU; load with device='cpu'"),
         ("bert-sentiment", {"backend": "onednn", "device_map": "auto"}, "runs on the CPU; load with device='cpu'"),

@@ -21,6 +21,11 @@ NOT_TAKEN = "(Position|Token type) ids are not supported for parameter efficient
 BEFORE_NAMES = "base_model.model."
 
 
+def is_beside(place: Place) -> bool:
+    """Whether the artifact has an adapter beside its model."""
+    return _folder(place) is not None
+
+
 def brought(place: Place) -> frozenset[str]:
     """The names of the model's own tensors that the adapter replaces, such as those of a head; none without one."""
     folder = _folder(place)

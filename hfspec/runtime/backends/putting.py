@@ -7,7 +7,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from hfspec.errors import UsageError
-from hfspec.runtime.backends.table import BACKENDS, NAMES, TORCH
+from hfspec.runtime.adapters.adapter import is_beside
+from hfspec.runtime.backends.table import AUTO, BACKENDS, NAMES, ONEDNN, TORCH
 
 if TYPE_CHECKING:
     from hfspec.runtime.family import Place
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
 
 def put(place: Place, loaded: Any) -> Any:
     """The model, which answers through the place's backend; raises UsageError where that cannot run it."""
-    if place.backend == TORCH:
+    name = _chosen(place)
+    if name == TORCH:
         return loaded
-    backend = BACKENDS[place.backend]
+    backend = BACKENDS[name]
     if place.dtype not in backend.dtypes:
         raise UsageError(
-            f"the backend {place.backend} runs {' and '.join(backend.dtypes)} weights, and these are {place.dtype};"
+            f"the backend {name} runs {' and '.join(backend.dtypes)} weights, and these are {place.dtype};"
             " load with backend='torch'."
         )
     module, function = backend.put.split(":")
@@ -31,7 +33,7 @@ def check(name: str, library: str, task: str) -> None:
     """Raises UsageError for a backend that does not exist, cannot run the task, or is not installed here."""
     if name not in NAMES:
         raise UsageError(f"backend must be one of {', '.join(NAMES)}, not {name!r}.")
-    if name == TORCH:
+    if name in (AUTO, TORCH):
         return
     backend = BACKENDS[name]
     if backend.tasks is not None and (library, task) not in backend.tasks:
@@ -40,7 +42,19 @@ def check(name: str, library: str, task: str) -> None:
         raise UsageError(f"the backend {name} needs the package {backend.package}; pip install 'hfspec[{name}]'.")
 
 
+def _chosen(place: Place) -> str:
+    """The backend's name; ``auto`` is oneDNN for a model of the library in float32, as it is, where that is faster."""
+    if place.backend != AUTO:
+        return place.backend
+    plain = not is_beside(place) and "model" not in place.code
+    if place.device != "cpu" or place.device_map is not None or place.dtype != "float32" or not plain:
+        return TORCH
+    from hfspec.runtime.backends.onednn import is_faster
+
+    return ONEDNN if is_faster() else TORCH
+
+
 def refuse(place: Place, why: str) -> None:
     """Raises UsageError where another library runs the model, so that the backend would be ignored."""
-    if place.backend != TORCH:
+    if place.backend not in (AUTO, TORCH):
         raise UsageError(f"the backend {place.backend} cannot run this checkpoint: {why}; load with backend='torch'.")

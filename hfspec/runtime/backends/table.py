@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-TORCH = "torch"
+AUTO, TORCH, ONEDNN = "auto", "torch", "onednn"
 CPU = ("auto", "cpu")
 ENCODERS = frozenset(
     [
@@ -33,7 +33,7 @@ class Backend:
 
 
 BACKENDS = {
-    "onednn": Backend("hfspec.runtime.backends.onednn:put", ("float32",)),
+    ONEDNN: Backend("hfspec.runtime.backends.onednn:put", ("float32",)),
     "openvino": Backend(
         "hfspec.runtime.backends.openvino:put",
         ("float32",),
@@ -42,4 +42,4 @@ BACKENDS = {
         frozenset(["albert", "bert", "camembert", "distilbert", "electra", "mpnet", "roberta", "xlm-roberta"]),
     ),
 }
-NAMES = (TORCH, *BACKENDS)
+NAMES = (AUTO, TORCH, *BACKENDS)
