@@ -41,9 +41,9 @@ def main(arguments: list[str]) -> int:
             print(failures[-1], flush=True)
             continue
         print(report.section(results[-1]), flush=True)
+        whole = {"machine": machine.describe(known), "quick": options.quick, "rows": results}
+        report.write(whole, Path(options.output))  # after each row: what is measured is kept, whatever ends the run
     failures += [line for result in results for line in result["disagreements"]]
-    whole = {"machine": machine.describe(known), "quick": options.quick, "rows": results}
-    report.write(whole, Path(options.output))
     print("\n".join(failures) or f"written to {options.output}", flush=True)
     return 1 if failures else 0
 
