@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -102,3 +103,12 @@ def test_moved_and_with_the_sources_gone(own_adapter, spec_with, tmp_path, check
     )
     sources = {source["role"]: source for source in json.loads((moved / "artifact.json").read_text())["sources"]}
     assert (sources["adapter"]["kind"], sources["adapter"]["location"]) == ("path", "gpt2-lora")
+
+
+@pytest.mark.parametrize("name", ["gpt2-prompt", "t5-prompt"])
+def test_calls_at_once_do_not_mix_their_prompts(name, loaded):
+    predictor = loaded(name, WRITING[name], model_config={"max_new_tokens": 4, "num_beams": 1, "do_sample": False})
+    alone = predictor.predict(TEXTS)
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda _: predictor.predict(TEXTS), range(40)))
+    assert answers == [alone] * 40

@@ -6,8 +6,9 @@ import functools
 import json
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from hfspec.errors import StorageError, UsageError
@@ -62,6 +63,13 @@ def virtual_tokens(loaded: Any) -> int:
     """How many positions a learned prompt takes before every input."""
     prompt: Any = getattr(loaded, "active_peft_config", None)
     return int(prompt.num_virtual_tokens) if getattr(prompt, "is_prompt_learning", False) else 0
+
+
+def turn(loaded: Any) -> AbstractContextManager[object]:
+    """What every call of the model's generate() must be made in. With a learned prompt one runs at a time: peft changes
+    the model's own ``prepare_inputs_for_generation`` while it generates, and changes it back under whoever else does.
+    """
+    return Lock() if virtual_tokens(loaded) else nullcontext()
 
 
 def reads_alone(place: Place) -> bool:

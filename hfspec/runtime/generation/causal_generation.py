@@ -9,6 +9,7 @@ from typing import Any
 
 from hfspec.errors import InputError
 from hfspec.runtime import parts
+from hfspec.runtime.adapters import adapter
 from hfspec.runtime.chat.chat_template import ChatTemplate
 from hfspec.runtime.family import FULL, Family, Place
 from hfspec.runtime.generation import decoding, generation, penalties, stop_text
@@ -57,6 +58,7 @@ class CausalGeneration(Family):
         self.words = parts.tokenizer(place)
         model = parts.model(place, parts.model_class(place))
         self.model, self.base = generation.apart(model)
+        self.turn = adapter.turn(model)
         self.device = place.device
         self.chat = ChatTemplate(self.words, self.template)
         self.limit = parts.longest(self.model, self.words)
@@ -166,7 +168,8 @@ class CausalGeneration(Family):
         if streamer is None:
             own = [settings.get("seed")] * len(prompts) if seeds is None else seeds
             tools |= decoding.options(self.model, settings, own, self.device)
-        with torch.inference_mode(), generation.drawing(settings, self.device, own="custom_generate" in tools):
+        drawing = generation.drawing(settings, self.device, own="custom_generate" in tools)
+        with torch.inference_mode(), self.turn, drawing:
             made = self.model.generate(**inputs, generation_config=config, streamer=streamer, **tools)
         count = made.shape[0] // len(prompts)
         lines = made[:, width:].cpu().tolist()

@@ -8,6 +8,7 @@ from typing import Any
 
 from hfspec.errors import InputError, ParamsError
 from hfspec.runtime import parts
+from hfspec.runtime.adapters import adapter
 from hfspec.runtime.family import FULL, Family, Place, Row
 from hfspec.runtime.generation import decoding, generation
 from hfspec.runtime.generation.languages import Direction
@@ -53,6 +54,7 @@ class Seq2Seq(Family):
         self.words = parts.tokenizer(place)
         model = parts.model(place, parts.model_class(place))
         self.model, self.base = generation.apart(model)
+        self.turn = adapter.turn(model)
         self.device = place.device
         self.limit = parts.longest(self.model, self.words)
         self.specific = task_params(self.model.config, place.manifest.deployment.task_as_written)
@@ -122,7 +124,8 @@ class Seq2Seq(Family):
         inputs = parts.padded(rows, {"input_ids": self.pad}, "right", self.device)
         tools: dict[str, Any] = {"tokenizer": self.words} if config.stop_strings is not None else {}
         tools |= decoding.options(self.model, settings, [settings.get("seed")] * len(batch), self.device)
-        with torch.inference_mode(), generation.drawing(settings, self.device, own="custom_generate" in tools):
+        drawing = generation.drawing(settings, self.device, own="custom_generate" in tools)
+        with torch.inference_mode(), self.turn, drawing:
             made = self.model.generate(**inputs, generation_config=config, **tools)
         lines, count = made[:, 1:].cpu().tolist(), made.shape[0] // len(batch)
         return [
