@@ -121,6 +121,7 @@ def model(place: Place, model_class: Any, folder: Path | None = None, **settings
     loaded.config.return_dict = True  # old checkpoints may ask for tuples, which name nothing
     with quiet():
         place.loaded["model"] = backends.put(place, adapter.applied(place, _placed(place, loaded.eval())))
+    adapter.silence(place.loaded["model"])  # outside of quiet(), which puts back what is heard
     return place.loaded["model"]
 
 

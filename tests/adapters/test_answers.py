@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -112,3 +113,9 @@ def test_calls_at_once_do_not_mix_their_prompts(name, loaded):
     with ThreadPoolExecutor(4) as threads:
         answers = list(threads.map(lambda _: predictor.predict(TEXTS), range(40)))
     assert answers == [alone] * 40
+
+
+def test_nothing_is_said_of_inputs_that_a_prompt_drops(loaded):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded("gpt2-prompt", "text-generation").predict(TEXTS[0], outputs="full")

@@ -54,7 +54,6 @@ def applied(place: Place, loaded: Any) -> Any:
         wrapped = peft.PeftModel.from_pretrained(loaded, str(folder), is_trainable=False, torch_device="cpu").eval()
     if not wrapped.active_peft_config.is_prompt_learning:
         return wrapped.get_base_model()
-    warnings.filterwarnings("ignore", message=NOT_TAKEN, module="peft")
     wrapped.forward = _with_signature(wrapped.forward, loaded.forward)
     return wrapped
 
@@ -63,6 +62,12 @@ def virtual_tokens(loaded: Any) -> int:
     """How many positions a learned prompt takes before every input."""
     prompt: Any = getattr(loaded, "active_peft_config", None)
     return int(prompt.num_virtual_tokens) if getattr(prompt, "is_prompt_learning", False) else 0
+
+
+def silence(loaded: Any) -> None:
+    """Let peft not say, from now on, what it drops with a learned prompt: it is as it should be."""
+    if virtual_tokens(loaded):
+        warnings.filterwarnings("ignore", message=NOT_TAKEN, module="peft")
 
 
 def turn(loaded: Any) -> AbstractContextManager[object]:
