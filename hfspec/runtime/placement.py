@@ -44,7 +44,9 @@ def placement(
     check(name, manifest.deployment.library, manifest.deployment.task)
     if name not in (AUTO, TORCH):
         return Placement(_cpu(name, device, device_map), None, threads, name)
-    return Placement(_device(None if device == "auto" else device), device_map, threads, name)
+    if device in (None, "auto"):
+        device = _only_device(device_map)
+    return Placement(_device(device), device_map, threads, name)
 
 
 def set_threads(threads: int | None) -> None:
@@ -75,6 +77,17 @@ def _check_map(device_map: Any, manifest: Manifest) -> None:
         raise UsageError("device_map needs the package accelerate; pip install 'hfspec[device-map]'.") from error
 
 
+def _only_device(device_map: Any) -> str | None:
+    """The device of a map that names one alone, to which nothing but we moves the inputs; None for any other."""
+    named = {_name(device) for device in device_map.values()} if isinstance(device_map, Mapping) else set()
+    return named.pop() if len(named) == 1 and "disk" not in named else None
+
+
+def _name(device: Any) -> str:
+    """As torch names it; a number is a GPU's."""
+    return f"cuda:{device}" if type(device) is int else str(device)
+
+
 def _device(asked: str | None) -> str:
     import torch
 
@@ -85,4 +98,5 @@ def _device(asked: str | None) -> str:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UsageError(f"device {asked!r} cannot be used here: {reason}") from error
-    return str(torch.device(asked))
+    found = torch.device(asked)
+    return "cpu" if found.type == "cpu" else str(found)  # there is one, whatever its number

@@ -9,6 +9,7 @@ import torch
 
 import hfspec
 from hfspec.errors import SpecError, StorageError, UsageError
+from hfspec.runtime.placement import placement
 from hfspec.runtime.verification.integrity import read_manifest
 from tests.runtime.test_token_goldens import same
 
@@ -75,6 +76,22 @@ def test_a_map_reaches_the_library(artifact):
 def test_a_gpu_answers_as_the_cpu_does(artifact, name):
     on_cpu, on_gpu = (hfspec.load(artifact(name), device=device).predict_plain(TEXTS) for device in ("cpu", "cuda"))
     assert same(on_gpu, on_cpu)
+
+
+def test_the_cpu_has_no_number(artifact):
+    """torch takes one, and then looks for the state of a GPU of that number."""
+    drawn = {"do_sample": True, "num_beams": 2, "seed": 3, "max_new_tokens": 4}
+    predictor = hfspec.load(artifact("gpt2"), device="cpu:0", model_config=drawn)
+    assert predictor.device == "cpu"
+    assert predictor.predict("a") == hfspec.load(artifact("gpt2"), device="cpu", model_config=drawn).predict("a")
+
+
+@pytest.mark.parametrize("device_map", [{"": "cpu"}, {"transformer": "cpu", "lm_head": torch.device("cpu")}])
+def test_inputs_go_to_the_only_device_of_a_map(artifact, device_map, monkeypatch):
+    """Where it is not the one that would be taken unasked."""
+    pytest.importorskip("accelerate")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert placement(read_manifest(artifact("gpt2")), None, device_map, None).device == "cpu"
 
 
 def test_the_spec_may_ask_for_a_device_map(artifact, truth):
