@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hfspec.errors import SpecError, UsageError
+from hfspec.errors import SourceError, SpecError, UsageError, VerificationError
 from hfspec.ir.progress import Of, Progress, Silent
 
 if TYPE_CHECKING:  # each command imports what its own stages need
@@ -97,10 +97,27 @@ def persist(
     check_given(manifest, given)
     if not manifest.pointers:
         return Artifact(target, manifest)
-    with staging_folder(target) as staging:
-        restored = restore(target, manifest, given, reported, default_memory())
-        files = build(restored, restored.readers, staging, Of(WEIGHTS, reported), link)
-        return complete(manifest, files, staging, target)
+    try:
+        with staging_folder(target) as staging:
+            restored = restore(target, manifest, given, reported, default_memory())
+            files = build(restored, restored.readers, staging, Of(WEIGHTS, reported), link)
+            return complete(manifest, files, staging, target)
+    except (SourceError, VerificationError):
+        if (done := _full_by_now(target)) is None:
+            raise
+        return done
+
+
+def _full_by_now(target: Path) -> Artifact | None:
+    """The artifact that somebody else has made full meanwhile, verified; None when nobody has."""
+    from hfspec.ir.artifact import Artifact
+    from hfspec.runtime.verification.integrity import verify_files
+
+    try:
+        manifest = verify_files(target)
+    except VerificationError:
+        return None
+    return None if manifest.pointers else Artifact(target, manifest)
 
 
 def plan(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +21,11 @@ from hfspec.runtime.sentences.marking import marked
 def complete(manifest: Manifest, files: Sequence[FileRecord], staging: Path, folder: Path) -> Artifact:
     """The full artifact at ``folder``, byte for byte what compiling its spec with save_mode=full would have made.
 
-    ``manifest``: of the reference artifact there; ``files``: built under ``staging``. Raises VerificationError when the
-    spec in it is not the one that was compiled, OSError for what the disk refuses.
+    ``manifest``: of the reference artifact there; ``files``: built under ``staging``. Raises VerificationError when a
+    file that is rewritten is not the one that was verified, or the spec not the one that was compiled, OSError for what
+    the disk refuses.
     """
-    texts = {path: (folder / path).read_text(encoding="utf-8") for path in REWRITTEN}
+    texts = {path: _text(path, manifest, folder) for path in REWRITTEN}
     spec_digest = _full_digest(texts[SPEC], manifest)
     contents = persisted_texts(texts, spec_digest, files)
     written = [write_bytes(path, content, staging / path) for path, content in sorted(contents.items())]
@@ -33,6 +35,21 @@ def complete(manifest: Manifest, files: Sequence[FileRecord], staging: Path, fol
     settle(staging)
     put_in_place(staging, folder)
     return Artifact(folder, full)
+
+
+def _text(path: str, manifest: Manifest, folder: Path) -> str:
+    """A file's text as it was verified: what is made of it, a new manifest vouches for."""
+    content = (folder / path).read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if digest not in {record.sha256 for record in manifest.files if record.path == path}:
+        raise VerificationError(
+            f"{folder / path} was changed after it was verified; once nothing writes to the artifact, run this again.",
+            [path],
+        )
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise VerificationError(f"{path} of the artifact is no text.", [path]) from error
 
 
 def _full_digest(text: str, manifest: Manifest) -> str:

@@ -9,6 +9,7 @@ import shutil
 import pytest
 
 import hfspec
+from hfspec.ir.progress import Silent
 from tests.reference.conftest import REPO, TEXTS, tree_of, weights_of, write
 
 CASES = [
@@ -175,6 +176,33 @@ def test_asked_to_stop_and_two_at_once(forks, both, tmp_path):
     assert stopped == [[9, ["artifact.kept"]]] * 3
     assert codes == [0, 0]
     assert is_full
+
+
+class Meanwhile(Silent):
+    """Does something once, when the weights are to be copied."""
+
+    def __init__(self, deed):
+        self.deed = deed
+
+    def start(self, what, size):
+        deed, self.deed = self.deed, lambda: None
+        deed()
+
+
+def test_somebody_else_was_faster(both):
+    full, reference = both("bert-sentiment")
+    made = hfspec.persist(reference.path, progress=Meanwhile(lambda: hfspec.persist(reference.path)))
+    assert made.digest == full.digest == hfspec.verify(reference.path).digest
+    assert sorted(path.name for path in reference.path.parent.iterdir() if "partial" in path.name) == []
+
+
+@pytest.mark.parametrize("name", ["MLmodel", "spec.yaml"])
+def test_a_text_that_is_changed_meanwhile(name, reference):
+    """Nothing of it is in the artifact that a new manifest vouches for."""
+    text = (reference / name).read_text()
+    with pytest.raises(hfspec.VerificationError, match=f"{name} was changed after it was verified"):
+        hfspec.persist(reference, progress=Meanwhile(lambda: (reference / name).write_text(f"{text}# planted\n")))
+    assert weights_of(reference) == []
 
 
 def test_the_manifest_of_a_full_artifact_has_no_pointers(both):
