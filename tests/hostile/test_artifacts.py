@@ -80,6 +80,9 @@ FORGED = {
     "a file that is no weights": lambda pointer: {"files": (replace(pointer.files[0], path="config.json"),)},
     "written outside": lambda pointer: {"written": (replace(pointer.written[0], path="../../x.safetensors"),)},
     "code written": lambda pointer: {"written": (replace(pointer.written[0], path="planted.py"),)},
+    "a dtype that is none": lambda pointer: {
+        "written": (replace(pointer.written[0], tensors=FrozenDict(dict.fromkeys(pointer.written[0].tensors, "X9"))),)
+    },
     "a folder outside": lambda pointer: {"folder": "../"},
     "a role of nowhere": lambda pointer: {"role": "../x"},
 }
@@ -118,6 +121,17 @@ def test_pointers_that_lead_elsewhere(name, pointing, checkpoint, tmp_path):
     def change(manifest):
         (pointer,) = manifest.pointers
         return replace(manifest, pointers=(replace(pointer, **FORGED[name](pointer)),))
+
+    refused_as_a_reference(pointing_elsewhere(pointing, tmp_path / "place", change), checkpoint)
+
+
+def test_weights_in_the_place_of_others(pointing, checkpoint, tmp_path):
+    """They would be written through the link to the others, in a cache or a folder of somebody's."""
+
+    def change(manifest):
+        (pointer,) = manifest.pointers
+        other = replace(pointer, files=(replace(pointer.files[0], path="other.safetensors"),))
+        return replace(manifest, pointers=(pointer, other))
 
     refused_as_a_reference(pointing_elsewhere(pointing, tmp_path / "place", change), checkpoint)
 

@@ -103,6 +103,10 @@ def _cast(folder: Path, pointer: Pointer, reader: Reader) -> None:
     from safetensors.torch import load_file, save_file
 
     stored = {name: tensor for file in pointer.files for name, tensor in load_file(reader.fetch(file.path)).items()}
+    unknown = sorted({name for file in pointer.written for name in file.tensors} - stored.keys())
+    if unknown:
+        text = f"{MANIFEST_NAME} names tensors that the weights of {pointer.role} do not have: {', '.join(unknown)}."
+        raise VerificationError(text, [MANIFEST_NAME])
     for file in pointer.written:
         made = {name: stored[name].to(getattr(torch, DTYPES[dtype][0])) for name, dtype in file.tensors.items()}
         (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
