@@ -110,6 +110,14 @@ def test_what_it_cannot_run_is_refused(artifact, name, keys, message):
         hfspec.load(artifact(name), **keys)
 
 
+def test_an_architecture_it_does_not_run_is_refused_at_load(build, checkpoint):
+    """Its conversion may hold for the tokens that it was shown alone."""
+    pytest.importorskip("openvino")
+    folder = build(checkpoint("bart-mnli"), "text-classification")
+    with pytest.raises(UsageError, match="it is of the type bart, and the backend runs albert, bert, camembert"):
+        hfspec.load(folder, backend="openvino")
+
+
 def test_what_is_not_installed_is_named_with_its_command(artifact, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(UsageError, match=r"needs the package openvino; pip install 'hfspec\[openvino\]'"):

@@ -25,6 +25,9 @@ def put(place: Place, loaded: Any) -> Any:
             f"the backend {name} runs {' and '.join(backend.dtypes)} weights, and these are {place.dtype};"
             " load with backend='torch'."
         )
+    found = str(getattr(loaded.config, "model_type", None))
+    if backend.model_types is not None and found not in backend.model_types:
+        refuse(place, f"it is of the type {found}, and the backend runs {', '.join(sorted(backend.model_types))}")
     module, function = backend.put.split(":")
     return getattr(import_module(module), function)(loaded, place)
 
@@ -55,6 +58,6 @@ def _chosen(place: Place) -> str:
 
 
 def refuse(place: Place, why: str) -> None:
-    """Raises UsageError where another library runs the model, so that the backend would be ignored."""
+    """Raises UsageError, saying why, where the backend would be ignored or could answer otherwise than torch."""
     if place.backend not in (AUTO, TORCH):
         raise UsageError(f"the backend {place.backend} cannot run this checkpoint: {why}; load with backend='torch'.")
