@@ -21,7 +21,7 @@ from benchmarks.report import described
 from benchmarks.rows import times
 from benchmarks.work import CHECKPOINTS
 
-# How far numbers may lie apart: what golden examples of the dtype allow (hfspec/runtime/examples.py).
+# How far numbers may lie apart: what golden examples of the dtype allow (hfspec/runtime/golden/examples.py).
 FLOAT32, BFLOAT16 = 2e-5, 1e-2
 ENOUGH = 1.3
 PACKAGES = ("openvino", "onnxruntime", "onnx", "onnxscript", "torchao")

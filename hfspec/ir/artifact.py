@@ -110,7 +110,7 @@ class Deployment:
     component name -> class name). ``model_config`` holds the spec's inference settings, ``defaults`` hfspec's own for
     what neither the checkpoint nor the spec says. ``dtype`` is the resolved dtype of the weights as saved (``float32``,
     never ``auto``). ``options``: component name -> constructor options that the spec overrides.
-    ``runtime``: device, device_map and threads to load with, as far as the spec says; left out when empty.
+    ``runtime``: device, device_map, threads and backend to load with, as far as the spec says; left out when empty.
     """
 
     library: str

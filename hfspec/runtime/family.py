@@ -41,10 +41,9 @@ class Row:
 class Place:
     """Where a family loads from and to: the artifact's folder and manifest, its task, torch's names of dtype and
     device. ``device_map``: how the model is spread over several, None where it is not. ``backend``: what does its
-    arithmetic. ``verified``: what was found of
-    its files, None where they were not looked at. ``code``: the classes of reviewed code, by what they are: ``config``,
-    ``model``, a component's name. ``loaded``: the library's objects made so far, by the name of the component.
-    ``weights``: where they were gathered, when they are not in the artifact.
+    arithmetic. ``verified``: what was found of its files, None where they were not looked at. ``code``: the classes of
+    reviewed code, by what they are: ``config``, ``model``, a component's name. ``loaded``: the library's objects made
+    so far, by the name of the component. ``weights``: where they were gathered, when they are not in the artifact.
     """
 
     folder: Path

@@ -94,8 +94,3 @@ class RepoCache:
         except OSError:
             shutil.move(self.blob(etag), pointer)
         return pointer
-
-    def discard(self, commit: str, path: str, etag: str) -> None:
-        """Neither the blob nor its place in the snapshot remain."""
-        (self.snapshot(commit) / path).unlink(missing_ok=True)
-        self.blob(etag).unlink(missing_ok=True)
