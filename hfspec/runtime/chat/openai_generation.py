@@ -104,7 +104,9 @@ class OpenAIGeneration(CausalGeneration):
 
     def _item(self, ask: Ask) -> Item[Ask]:
         alone = (ask.request.row, ask.index)
-        shared = (ask.settings.over({"seed": None}).fingerprint(), alone if ask.request.streams else None)
+        settings = ask.settings.over({"seed": None}).fingerprint()
+        # Those without a seed draw from torch's own generator, and wait for it together.
+        shared = (settings, ask.settings.get("seed") is None, alone if ask.request.streams else None)
         group = (*self.group(ask.prompt, ask.settings, alone), *shared)
         return Item(ask.request.row, self.weight(ask.prompt, ask.settings), ask, group)
 
