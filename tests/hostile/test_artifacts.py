@@ -67,6 +67,16 @@ def test_settings_that_fetch_code_or_read_elsewhere(keys, artifact):
     refused(sealed(artifact), "model/config.json", fault="which")
 
 
+@pytest.mark.parametrize(
+    "name", ["model/Config.JSON", "Model/config.json", "model/con\N{LATIN SMALL LIGATURE FI}g.json"]
+)
+def test_names_that_are_one_where_a_disk_knows_no_case(name, artifact):
+    edited(artifact / "model/config.json", _attn_implementation="owner/kernel")
+    (artifact / name).parent.mkdir(exist_ok=True)
+    (artifact / "model/config.json").rename(artifact / name)
+    refused(sealed(artifact), name, fault="fetches and runs")
+
+
 @pytest.mark.parametrize("section", ["model_args", "model_kwargs", "config_kwargs"])
 def test_options_that_a_module_hands_on(section, copied):
     folder = copied("minilm-like")

@@ -24,6 +24,7 @@ from hfspec.runtime.verification.loading_options import (
     foreign,
     handed_on_faults,
 )
+from hfspec.runtime.verification.paths import folded
 from hfspec.tasks.prompt_template import prompt_template
 
 ACTIVATION = "activation_function"
@@ -46,8 +47,9 @@ def check_trust(root: Path, manifest: Manifest) -> None:
     """Raises VerificationError, naming each file and what is in it, when the artifact holds any of this."""
     faults = [*_deployment_faults(manifest), *_adapters(manifest), *_code_faults(manifest)]
     for record in manifest.files:
-        name = PurePosixPath(record.path).name
-        if record.path.startswith(("adapter/", *PARTS)) and name.endswith(".json"):
+        place = folded(record.path)  # as a file system without case has it, where it is read under that name too
+        name = PurePosixPath(place).name
+        if place.startswith(("adapter/", *PARTS)) and name.endswith(".json"):
             faults += [(record.path, fault) for fault in _file_faults(name, root / record.path)]
     if faults:
         listed = "\n".join(f"  {path}: {fault}" for path, fault in faults)
@@ -100,16 +102,16 @@ def _code_faults(manifest: Manifest) -> Iterator[tuple[str, str]]:
             yield "artifact.json", f"{place!r} as the code of its {part}, which names no class in a file of it"
     for path in sorted(paths):
         is_reviewed = bool(manifest.code) and path.endswith(".py")
-        if path.startswith(PARTS) and path.lower().endswith(EXECUTABLE) and not is_reviewed:
+        if folded(path).startswith(PARTS) and folded(path).endswith(EXECUTABLE) and not is_reviewed:
             yield path, "a file of code, which the spec that it was compiled from does not list as reviewed"
 
 
 def _adapters(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    paths = [record.path for record in manifest.files]
-    for path in paths:
-        if path.startswith("model/") and PurePosixPath(path).name == ADAPTER:
+    paths = {folded(record.path): record.path for record in manifest.files}
+    for place, path in paths.items():
+        if place.startswith("model/") and PurePosixPath(place).name == ADAPTER:
             yield path, "an adapter, which the library would apply, or follow to a base model elsewhere"
-        if path.startswith("adapter/") and PurePosixPath(path).suffix in PICKLES:
+        if place.startswith("adapter/") and PurePosixPath(place).suffix in PICKLES:
             yield path, "pickled weights, which an adapter has none of"
     if f"adapter/{ADAPTER}" in paths and f"adapter/{adapter_config.WEIGHTS}" not in paths:
         yield f"adapter/{ADAPTER}", f"an adapter without {adapter_config.WEIGHTS}, which peft would look for elsewhere"
