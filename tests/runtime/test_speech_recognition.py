@@ -7,6 +7,7 @@ import json
 import random
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -259,6 +260,22 @@ def test_settings_that_cannot_work_are_refused(artifact, name, config, words):
 def test_settings_of_no_such_value_are_refused(artifact, config):
     with pytest.raises(ParamsError):
         hfspec.load(artifact("whisper"), model_config=config)
+
+
+def test_words_are_timed_by_several_calls_at_once(artifact):
+    timed = hfspec.load(artifact("whisper"), model_config={**FAST, "return_timestamps": "word"}, outputs="full")
+    alone = timed.predict_json(SOUNDS[:2])
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(lambda _: timed.predict_json(SOUNDS[:2]), range(12))) == [alone] * 12
+
+
+def test_a_seed_holds_beside_calls_without_one(artifact):
+    drawn = {**FAST, "temperature": 0.9}
+    seeded, free = (hfspec.load(artifact("whisper"), model_config={**drawn, **own}) for own in ({"seed": 4}, {}))
+    alone = seeded.predict(SOUNDS[:2])
+    with ThreadPoolExecutor(2) as threads:
+        beside = [threads.submit(predictor.predict, SOUNDS[:2]) for _ in range(6) for predictor in (free, seeded)]
+    assert [found.result() for found in beside[1::2]] == [alone] * 6
 
 
 @pytest.mark.parametrize("name", ["whisper", "wav2vec2-ctc"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from threading import Lock
 from typing import Any
 
@@ -132,12 +132,14 @@ def has_stop_text(words: Any, ids: Sequence[int], config: Any) -> bool:
 
 
 @contextmanager
-def seeded(seed: int | None, device: str) -> Iterator[None]:
+def seeded(seed: int | None, device: str, *, draws: bool) -> Iterator[None]:
     """Sampling from this seed, torch's global generator left as it was; with None, from the global generator. Of calls
-    with a seed one runs at a time, since torch's generator is one for all threads.
+    that do either one runs at a time, since torch's generator is one for all threads. ``draws``: whether anything is
+    sampled where there is no seed.
     """
     if seed is None:
-        yield
+        with _DRAWING if draws else nullcontext():
+            yield
         return
     import torch
 
@@ -153,9 +155,5 @@ def drawing(settings: Settings, device: str, *, own: bool) -> Iterator[None]:
     nobody has to wait; without seeds they draw from torch's, but not while another call has seeded that.
     """
     seed = settings.get("seed") if samples(settings) else None
-    if samples(settings) and seed is None:
-        with _DRAWING:
-            yield
-        return
-    with seeded(None if own else seed, device):
+    with seeded(None if own else seed, device, draws=samples(settings) and seed is None):
         yield

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
+from threading import Lock
 from typing import Any
 
 from hfspec.errors import InputError, ParamsError
@@ -49,6 +50,8 @@ class Written:
 
 
 class WhisperRecognizer:
+    """Of its calls one runs at a time: to time words the library changes the model while it does."""
+
     def __init__(self, model: Any, features: SoundFeatures, words: Any, device: str) -> None:
         self.model = model
         self.features = features
@@ -56,6 +59,7 @@ class WhisperRecognizer:
         self.device = device
         self.languages: Mapping[str, int] = getattr(model.generation_config, "lang_to_id", None) or {}
         self.window = int(features.extractor.n_samples)
+        self._turn = Lock()
 
     def own_settings(self) -> Mapping[str, Any]:
         config = self.model.generation_config
@@ -133,15 +137,14 @@ class WhisperRecognizer:
         """Whether company would be felt: what is sampled draws from its own seed, and words are timed by statistics
         over all tokens of a batch, padding included.
         """
-        asked = settings.get("temperature")
-        samples = any(asked) if isinstance(asked, list | tuple) else bool(asked)
-        return samples or settings.get("return_timestamps") == "word"
+        return _samples(settings) or settings.get("return_timestamps") == "word"
 
     def run(self, batch: Sequence[Item[Heard]], settings: Settings) -> list[Written]:
         import torch
 
         inputs = stacked([item.content.features for item in batch], self.model, self.device)
-        with torch.inference_mode(), generation.seeded(settings.get("seed"), self.device), self._same_attention():
+        seeded = generation.seeded(settings.get("seed"), self.device, draws=_samples(settings))
+        with torch.inference_mode(), self._turn, seeded, self._same_attention():
             made = self._generate(inputs, self._options(settings, batch[0].content))
         return [self._written(made, place, item.content, settings) for place, item in enumerate(batch)]
 
@@ -220,3 +223,9 @@ class WhisperRecognizer:
         codes = {number: token.strip("<|>") for token, number in self.languages.items()}
         found = next((part.language for part in parts if part.language is not None), None)
         return {} if found is None else {"language": codes[found]}
+
+
+def _samples(settings: Settings) -> bool:
+    """Whether any attempt draws its tokens."""
+    asked = settings.get("temperature")
+    return any(asked) if isinstance(asked, list | tuple) else bool(asked)
