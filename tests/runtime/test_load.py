@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 import textwrap
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from transformers.utils import logging
 
 import hfspec
 from hfspec.errors import InputError, UsageError, VerificationError
@@ -219,3 +221,12 @@ def test_the_predictor_runs_by_itself_moved_and_read_only(artifact, read_only, t
         assert [row["score"] for row in answer] == pytest.approx([row["score"] for row in truth], abs=1e-6)
     else:
         assert answer == truth
+
+
+def test_threads_that_load_at_once_leave_warnings_as_they_were(artifact):
+    folder, found = artifact("bert-sentiment"), list(warnings.filters)
+    heard = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(lambda _: hfspec.load(folder), range(6)))
+    assert list(warnings.filters) == found
+    assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == heard
