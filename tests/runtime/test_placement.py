@@ -68,6 +68,8 @@ def test_a_model_spread_by_accelerate_answers_the_same(artifact, name, device_ma
 def test_a_map_reaches_the_library(artifact):
     pytest.importorskip("accelerate")
     with pytest.raises(StorageError, match="the model in model/ could not be loaded"):
+        hfspec.load(artifact("bert-sentiment"), device_map={"": "cpu", "classifier": "cuda:0"})
+    with pytest.raises(UsageError, match="device 'cuda:0' cannot be used here"):
         hfspec.load(artifact("bert-sentiment"), device_map={"": "cuda:0"})
 
 
