@@ -151,6 +151,9 @@ def _own_keys(tree: Tree, spec: Spec, dtype: str) -> Iterator[SettingRow]:
         value = getattr(spec, key)
         if value is not None:
             yield SettingRow(key, value, _origin(tree, (key,)))
+    for key in type(spec.runtime).model_fields:
+        if key in spec.runtime.model_fields_set:
+            yield SettingRow(f"runtime.{key}", getattr(spec.runtime, key), _origin(tree, ("runtime", key)))
     for part, component in spec.components.given():
         for name, option in component.options.items():
             path = ("components", part, "options", name)

@@ -6,6 +6,7 @@ from hfspec.ir import spec_keys
 from hfspec.ir.frozen import Json
 from hfspec.ir.signature import Column, Param, Signature, Tensor
 from hfspec.ir.spec import Spec
+from hfspec.tasks.labels import OUTPUTS as LABELS
 from hfspec.tasks.prompt_template import input_columns
 from hfspec.tasks.task import Task
 
@@ -13,13 +14,22 @@ from hfspec.tasks.task import Task
 def signature(spec: Spec, task: Task, array: Tensor | None) -> Signature:
     """The deployment's signature. ``array``: the task's answer, where it is an array whose width is known."""
     given = spec.signature
-    outputs: tuple[Column, ...] | Tensor = (Column("any"),) if spec.outputs == "full" else array or task.outputs
+    outputs = (Column("any"),) if spec.outputs == "full" else array or _outputs(spec, task)
     if given.outputs is not None:
         outputs = _columns(given.outputs)
     if given.output_tensor is not None:
         outputs = Tensor(given.output_tensor.dtype, given.output_tensor.shape)
     inputs = input_columns(task, spec.prompt_template) if given.inputs is None else _columns(given.inputs)
     return Signature(inputs, outputs, tuple(_param(name, param) for name, param in given.params.items()))
+
+
+def _outputs(spec: Spec, task: Task) -> tuple[Column, ...] | Tensor:
+    """The task's own; where a row may have several labels, with the row that each line belongs to."""
+    if task.outputs != LABELS:
+        return task.outputs
+    if "top_k" in spec.signature.params:
+        return (Column("long", "row", required=False), *LABELS)
+    return LABELS if spec.inference.get("top_k", 1) == 1 else (Column("long", "row"), *LABELS)
 
 
 def _columns(columns: tuple[spec_keys.Column, ...]) -> tuple[Column, ...]:

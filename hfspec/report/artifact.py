@@ -31,6 +31,7 @@ def _text(manifest: Manifest) -> str:
         ("dtype", deployment.dtype),
         ("prompt template", deployment.prompt_template or "none"),
         ("size", f"{in_bytes(sum(record.size for record in manifest.files))} in {len(manifest.files)} files"),
+        *((f"runtime.{key}", str(value)) for key, value in sorted(deployment.runtime.items())),
         ("save mode", save_mode(manifest.pointers)),
         *adapter_rows(manifest.sources, [record.path for record in manifest.files]),
         ("made by", ", ".join(f"{name} {version}" for name, version in sorted(manifest.made_by.items()))),

@@ -197,12 +197,20 @@ def _type_fault(param: Param, value: Any, setting: Setting | None) -> str:
 
 
 def _limit_fault(param: Param, value: Any) -> str:
+    """Null, which lifts a setting's own limit, is good where the spec sets none above, or has it as the default."""
     if value is None:
-        return ""
+        return "" if param.default is None else _ceiling(param)
     if param.choices is not None and value not in param.choices:
-        return "one of " + ", ".join(repr(choice) for choice in param.choices)
+        return _ceiling(param)
     if param.minimum is not None and not value >= param.minimum:
         return f"at least {param.minimum:g}"
     if param.maximum is not None and not value <= param.maximum:
-        return f"at most {param.maximum:g}"
+        return _ceiling(param)
     return ""
+
+
+def _ceiling(param: Param) -> str:
+    """What the spec allows at most, in words; empty without such a limit."""
+    if param.choices is not None:
+        return "one of " + ", ".join(repr(choice) for choice in param.choices)
+    return "" if param.maximum is None else f"at most {param.maximum:g}"

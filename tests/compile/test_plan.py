@@ -277,6 +277,27 @@ def test_signature(spec_for):
     }
 
 
+@pytest.mark.parametrize(
+    ("keys", "rows"),
+    [
+        ({}, []),
+        ({"model_config": {"top_k": 2}}, [True]),
+        ({"signature": {"params": {"top_k": 1}}}, [False]),
+    ],
+)
+def test_several_labels_a_row_are_answered_with_their_row(keys, rows, spec_for):
+    outputs = hfspec.plan(spec_for("bert-sentiment", **keys)).signature.outputs
+    assert [column.required for column in outputs if column.name == "row"] == rows
+    assert [column.name for column in outputs][-2:] == ["label", "score"]
+
+
+def test_where_it_runs_is_shown_as_any_setting(spec_for):
+    plan = hfspec.plan(spec_for("bert-sentiment", runtime={"threads": 1}))
+    (row,) = (row for row in plan.settings if row.key.startswith("runtime."))
+    assert (row.key, row.value) == ("runtime.threads", 1)
+    assert "spec.yaml" in row.origin
+
+
 @pytest.mark.parametrize("name", ["minilm-like", "st-dense"])
 def test_dimension_of_an_embedding(name, spec_for, checkpoint):
     from sentence_transformers import SentenceTransformer

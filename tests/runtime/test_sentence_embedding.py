@@ -52,7 +52,6 @@ def test_one_text_is_one_row(artifact, checkpoint):
         {"prompt_name": "passage"},
         {"truncate_dim": 5},
         {"truncate_dim": 5, "normalize_embeddings": True},
-        {"truncate_dim": 500},
     ],
     ids="+".join,
 )
@@ -158,6 +157,11 @@ def test_binary_precisions_are_the_librarys(artifact, checkpoint, precision, dim
     np.testing.assert_array_equal(mine, truth)
     assert predictor.signature.outputs.shape == (-1, (dimensions + 7) // 8)
     assert predictor.predict([]).dtype == truth.dtype
+
+
+def test_more_dimensions_than_there_are(artifact):
+    with pytest.raises(ParamsError, match="truncate_dim: expected at most 24, the model's dimensions; found 500"):
+        hfspec.load(artifact("st-dense"), model_config={"truncate_dim": 500}).predict([PLAIN])
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8", "uint8", "binary", "ubinary"])

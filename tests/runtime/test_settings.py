@@ -141,3 +141,20 @@ def test_the_form_of_output_is_chosen_by_call_then_load_then_spec(artifact):
         hfspec.load(standard, outputs="everything")
     with pytest.raises(UsageError, match="not 'all'"):
         hfspec.load(standard).predict("a", outputs="all")
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({"default": 2, "minimum": 1, "maximum": 2}, "at most 2"),
+        ({"default": 2, "choices": [1, 2]}, "one of 1, 2"),
+        ({"default": 2, "minimum": 1}, None),
+    ],
+)
+def test_null_lifts_no_limit_that_the_spec_sets(artifact, limits, expected):
+    predictor = hfspec.load(artifact("bert-sentiment", signature={"params": {"top_k": {"type": "long", **limits}}}))
+    if expected is None:
+        assert len(predictor.predict("a fine film", params={"top_k": None})) >= 2
+        return
+    with pytest.raises(ParamsError, match=f"param top_k: expected {expected}; found None"):
+        predictor.predict("a fine film", params={"top_k": None})

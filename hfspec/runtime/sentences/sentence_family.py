@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from hfspec.errors import ParamsError
 from hfspec.runtime.family import Family, Place
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.prompts import Prompts
 from hfspec.runtime.sentences.sentence_encoder import Text, encoder
 from hfspec.runtime.sentences.sentence_modules import own_settings
 from hfspec.runtime.sentences.sentence_modules import settings as stated
-from hfspec.runtime.settings import Settings
+from hfspec.runtime.settings import LOAD, PREDICT, Settings
 
 
 class SentenceFamily(Family):
@@ -30,6 +31,9 @@ class SentenceFamily(Family):
 
     def check(self, settings: Settings) -> None:
         self.prompts.check(settings)
+        width, size = settings.get("truncate_dim"), self.encoder.size
+        if width and size and width > size and settings.origin("truncate_dim") in {LOAD, PREDICT}:
+            raise ParamsError(f"truncate_dim: expected at most {size}, the model's dimensions; found {width}.")
 
     def items(self, texts: Sequence[tuple[int, str]], settings: Settings) -> list[Item[Text]]:
         """An item for each text, given with the number of the row that it belongs to."""
