@@ -56,9 +56,9 @@ def _taken_twice(manifest: Manifest) -> list[str]:
     """Places of weights where other weights, or a file of the artifact, lie too: what is written there would reach them
     through a link.
     """
-    places = [record.path for record in manifest.files]
-    places += [place for pointer in manifest.pointers for place in _places(pointer)]
-    return [place for place, count in Counter(map(folded, places)).items() if count > 1]
+    places = [place for pointer in manifest.pointers for place in _places(pointer)]
+    taken = Counter([*map(folded, places), *{folded(record.path) for record in manifest.files}])
+    return [place for place in places if taken[folded(place)] > 1]
 
 
 def _places(pointer: Pointer) -> Iterator[str]:

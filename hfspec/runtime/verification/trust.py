@@ -118,8 +118,9 @@ def _adapters(manifest: Manifest) -> Iterator[tuple[str, str]]:
 
 
 def _file_faults(name: str, path: Path) -> Iterator[str]:
-    if path.stat().st_size > LARGEST_JSON:
-        yield f"{path.stat().st_size} bytes of JSON, which is read whole up to {LARGEST_JSON} bytes"
+    size = _size(path)
+    if size > LARGEST_JSON:
+        yield f"{size} bytes of JSON, which is read whole up to {LARGEST_JSON} bytes"
     elif name == "config.json":
         yield from _config_faults(_parsed(path))
     elif name == ADAPTER:
@@ -134,6 +135,14 @@ def _file_faults(name: str, path: Path) -> Iterator[str]:
         yield from _module_faults(_parsed(path))
     elif name.endswith(INDEX):
         yield from _index_faults(_parsed(path))
+
+
+def _size(path: Path) -> int:
+    """In bytes; 0 where it is gone by now, which the check of what changed while it was loaded says."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _parsed(path: Path) -> Any:
