@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.material import SIZES
 from benchmarks.measuring import Contender, Measured
-from benchmarks.rows import Found, Row, Target, at_most, times
+from benchmarks.rows import PLAIN, Found, Row, Target, at_most, times
 
 DOING = "benchmarks.contenders.commands"
 SMALL, MIDDLE, LARGE = "llama-40mb", "llama-500mb", "llama-4gb"
@@ -124,9 +124,10 @@ def _overhead(rounds: int) -> Row:
         50,
         (
             Contender("hfspec", f"{DOING}:predict_one", {}),
+            Contender(PLAIN, f"{DOING}:predict_one", {"backend": "torch"}),
             Contender("model called directly", f"{DOING}:call_one", {}),
         ),
-        (at_most("model called directly", 1.1),),
+        (at_most("model called directly", 1.1), at_most("model called directly", 1.1, PLAIN)),
         rounds=rounds * 2,
         unit="calls",
         prepares=(("main", "benchmarks.contenders.ours:prepare", {"work": "classification"}),),

@@ -147,12 +147,12 @@ def _can_be_imported(name: str) -> bool:
     return not name.startswith("__") and all(part.isidentifier() for part in name.split("."))
 
 
-def predict_one() -> Callable[[], Any]:
+def predict_one(backend: str | None = None) -> Callable[[], Any]:
     """50 calls with one text each."""
     import hfspec
     from benchmarks.contenders.ours import artifact
 
-    predictor = hfspec.load(artifact("classification"))
+    predictor = hfspec.load(artifact("classification"), backend=backend)
     return lambda: [predictor.predict(TEXT) for _ in range(50)]
 
 
