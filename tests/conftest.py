@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,6 +51,12 @@ def checkpoint(shared_folder: Path) -> Callable[[str], Path]:
         return folder
 
     return get
+
+
+@pytest.fixture
+def own_copy(tmp_path: Path, checkpoint: Callable[[str], Path]) -> Callable[[str], Path]:
+    """``own_copy(name)``: a copy of a tiny checkpoint that the test may break."""
+    return lambda name: Path(shutil.copytree(checkpoint(name), tmp_path / "own" / name))
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ def predict(work: str, count: int, way: str = "torch", dtype: str = "float32") -
     import hfspec
 
     rows = WORK[work].rows(count)
-    predictor = hfspec.load(artifact(work), dtype=dtype)
+    predictor = hfspec.load(artifact(work), dtype=dtype, backend="torch")
     family = predictor._family  # noqa: SLF001 - what is measured is what no setting offers
     try:
         WAYS[way](getattr(family, "encoder", family).model)

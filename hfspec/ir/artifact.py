@@ -19,6 +19,8 @@ from hfspec.ir.signature import Signature
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "artifact.json"
+# Where the files lie that come from the model and from components of their own.
+PARTS = ("model/", "components/")
 
 
 @dataclass(frozen=True, slots=True)

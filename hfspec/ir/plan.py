@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
 from hfspec.ir.artifact import Deployment, Pointer, SourceRecord
 from hfspec.ir.frozen import FrozenDict, Json
 from hfspec.ir.golden import Golden
+from hfspec.ir.pins import TensorInfo
 from hfspec.ir.signature import Signature
 
 
@@ -41,6 +42,21 @@ class TensorMove:
     used: bool = True
     stored_name: str = ""
     merge: Merge | None = None
+
+    @classmethod
+    def of(cls, role: str, path: str, tensor: TensorInfo, dtype: str, *, used: bool) -> Self:
+        """A tensor of a source's file on its way under its own name."""
+        return cls(
+            name=tensor.name,
+            role=role,
+            path=path,
+            start=tensor.start,
+            end=tensor.end,
+            shape=tensor.shape,
+            source_dtype=tensor.dtype,
+            dtype=dtype,
+            used=used,
+        )
 
     @property
     def files(self) -> frozenset[tuple[str, str]]:

@@ -43,16 +43,17 @@ def load(
     sources: Sources | None = None,
     trust_remote_code: bool = False,
 ) -> Predictor:
-    """The predictor of the artifact in ``folder``. No file of the artifact is executed. No network is used, but for the
-    weights that a reference artifact pins and that are not in the hub's cache yet.
+    """The predictor of the artifact in ``folder``. No file of the artifact is executed but reviewed code, with consent.
+    No network is used, but for the weights that a reference artifact pins and that are not in the hub's cache yet.
 
     ``model_config``: settings that override the spec's. ``outputs``: standard or full, instead of the spec's choice.
     ``dtype``: cast the weights to this while loading (auto: as stored). ``device``: as torch names it; by default the
     spec's, else a GPU where torch finds one. ``device_map``: spread the model over devices instead, by a rule of the
     package accelerate or module -> device. ``threads``: how many CPU threads torch uses from now on, in this whole
     process. ``backend``: what does the model's arithmetic, torch, onednn or openvino; by default the spec's, else
-    torch's own choice. ``verify=False`` skips checking every byte against the manifest. ``expect_fingerprint``: that
-    of the space which the embeddings must be of, checked before the model is loaded, with these settings and dtype.
+    ``auto`` (docs/backends.md). ``verify=False`` skips checking every byte against the manifest.
+    ``expect_fingerprint``: that of the space which the embeddings must be of, checked before the model is loaded, with
+    these settings and dtype.
     ``sources``: of a reference artifact, role (``model``) -> the folder that has its weights.
     ``trust_remote_code``: consent to run the Python files that came with the checkpoint and that the spec lists as
     reviewed; an artifact that has such files is refused without it. No other file of it is ever run.

@@ -21,10 +21,9 @@ from types import CodeType
 from typing import Any
 
 from hfspec.errors import StorageError, UsageError, VerificationError
-from hfspec.ir.artifact import FileRecord, Manifest, digest_of
+from hfspec.ir.artifact import PARTS, FileRecord, Manifest, digest_of
 from hfspec.tasks.task import Task
 
-PARTS = ("model/", "components/")
 CODE = ".py"
 # Under this name the library knows its own copies of remote code, and some checkpoints ask for it.
 PACKAGE = "transformers_modules.reviewed_"

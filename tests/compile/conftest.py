@@ -40,12 +40,6 @@ def spec_for(tmp_path: Path, checkpoint: Callable[[str], Path]) -> Callable[...,
     return lambda model, /, **keys: write_spec(tmp_path / "specs", checkpoint(model), **keys)
 
 
-@pytest.fixture
-def own_copy(tmp_path: Path, checkpoint: Callable[[str], Path]) -> Callable[[str], Path]:
-    """``own_copy(name)``: a copy of a tiny checkpoint that the test may break."""
-    return lambda name: Path(shutil.copytree(checkpoint(name), tmp_path / "own" / name))
-
-
 @pytest.fixture(scope="session")
 def compiled(shared_folder: Path, checkpoint: Callable[[str], Path]) -> Callable[[str], Artifact]:
     """``compiled(name)``: the artifact of a tiny checkpoint, made once. Never write into it: copy it."""

@@ -43,12 +43,6 @@ def compiled(shared_folder: Path, checkpoint: Callable[[str], Path]) -> Callable
 
 
 @pytest.fixture
-def own_copy(tmp_path: Path, checkpoint: Callable[[str], Path]) -> Callable[[str], Path]:
-    """``own_copy(name)``: a copy of a tiny checkpoint that the test may break."""
-    return lambda name: Path(shutil.copytree(checkpoint(name), tmp_path / "own" / name))
-
-
-@pytest.fixture
 def copied(tmp_path: Path, compiled: Callable[[str], Artifact]) -> Callable[[str], Path]:
     """``copied(name)``: a copy of an artifact that the test may break."""
     return lambda name: Path(shutil.copytree(compiled(name).path, tmp_path / f"artifact-{name}"))

@@ -15,6 +15,7 @@ from hfspec.checkpoint.config_rewrite import with_labels
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.weights.fit import Fit, Shapes
 from hfspec.checkpoint.weights.saving import UNCHANGED
+from hfspec.checkpoint.weights.stored_dtype import QUANTISED
 from hfspec.checkpoint.weights.weight_files import WeightGroup, listed
 from hfspec.errors import SpecError
 from hfspec.ir.dtypes import BY_TORCH_NAME
@@ -58,7 +59,7 @@ class Pair:
         declared = declared_base(self.adapter.declared)
         found = [*base_problems(self.adapter.files, declared, self.model, self.config, self.key)]
         if self.key.merge:
-            found += merge_problems(self.adapter, is_quantised="quantization_config" in self.config)
+            found += merge_problems(self.adapter, is_quantised=QUANTISED in self.config)
         if found:
             raise SpecError(found)
 

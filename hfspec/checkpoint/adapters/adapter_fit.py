@@ -14,10 +14,9 @@ from hfspec.checkpoint.weights.weight_files import listed
 from hfspec.ir.dtypes import DTYPES
 from hfspec.ir.pins import TensorInfo
 from hfspec.ir.problem import Problem
-from hfspec.runtime.adapters.adapter_config import CONFIG
+from hfspec.runtime.adapters.adapter_config import BEFORE_NAMES, CONFIG
 
 NAME = "default"
-BEFORE_NAMES = "base_model.model."
 # Parts of a module's name that peft puts in between, and that no adapter's file has.
 IN_BETWEEN = (f".modules_to_save.{NAME}", f".{NAME}")
 # Parameters that several layers share and that are stored once, as PeftModel.from_pretrained knows them.

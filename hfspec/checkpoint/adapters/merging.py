@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hfspec.checkpoint.adapters.adapter import Adapter
-from hfspec.checkpoint.adapters.adapter_fit import BEFORE_NAMES, NAME, Adapted
+from hfspec.checkpoint.adapters.adapter_fit import NAME, Adapted
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.weights.fit import Shapes
 from hfspec.checkpoint.weights.weight_files import WeightGroup, listed
@@ -17,6 +17,7 @@ from hfspec.ir.dtypes import BY_TORCH_NAME
 from hfspec.ir.pins import TensorInfo
 from hfspec.ir.plan import Merge, TensorMove
 from hfspec.ir.problem import Problem
+from hfspec.runtime.adapters.adapter_config import BEFORE_NAMES
 
 # Types whose layers change only the weights of their own module, each by itself.
 MERGEABLE = ("ADALORA", "IA3", "LOHA", "LOKR", "LORA", "OFT")

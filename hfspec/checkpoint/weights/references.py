@@ -114,14 +114,4 @@ def _move(pointer: Pointer, placed: Mapping[str, tuple[str, TensorInfo]], name: 
         text = f"{MANIFEST_NAME} names the tensor {name}, which the weights of {pointer.role} do not have."
         raise VerificationError(text, [MANIFEST_NAME])
     path, tensor = placed[name]
-    return TensorMove(
-        name=name,
-        role=pointer.role,
-        path=path,
-        start=tensor.start,
-        end=tensor.end,
-        shape=tensor.shape,
-        source_dtype=tensor.dtype,
-        dtype=dtype,
-        used=name not in pointer.unused,
-    )
+    return TensorMove.of(pointer.role, path, tensor, dtype, used=name not in pointer.unused)

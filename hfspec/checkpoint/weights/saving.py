@@ -93,17 +93,8 @@ def _copy(files: SourceFiles, path: str, place: str) -> CopyFile:
 
 
 def _move(files: SourceFiles, path: str, tensor: TensorInfo, saving: Saving) -> TensorMove:
-    return TensorMove(
-        name=tensor.name,
-        role=files.role,
-        path=path,
-        start=tensor.start,
-        end=tensor.end,
-        shape=tensor.shape,
-        source_dtype=tensor.dtype,
-        dtype=saving.dtype(tensor),
-        used=not saving.asked or tensor.name in saving.asked,
-    )
+    used = not saving.asked or tensor.name in saving.asked
+    return TensorMove.of(files.role, path, tensor, saving.dtype(tensor), used=used)
 
 
 def _shards(moves: Sequence[TensorMove], limit: int | None) -> list[list[TensorMove]]:

@@ -12,14 +12,13 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from hfspec.errors import StorageError, UsageError
-from hfspec.runtime.adapters.adapter_config import CONFIG, FOLDER, WEIGHTS
+from hfspec.runtime.adapters.adapter_config import BEFORE_NAMES, CONFIG, FOLDER, WEIGHTS
 
 if TYPE_CHECKING:
     from hfspec.runtime.family import Place
 
 # peft counts positions itself from the prompt on, and says at every step that it drops those that generate passes on.
 NOT_TAKEN = "(Position|Token type) ids are not supported for parameter efficient tuning"
-BEFORE_NAMES = "base_model.model."
 
 
 def is_beside(place: Place) -> bool:

@@ -11,6 +11,8 @@ from typing import Any
 FOLDER = "adapter"
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
+# Before the name of a tensor of the model in an adapter's file.
+BEFORE_NAMES = "base_model.model."
 # Keys that name a model, a tokenizer, a file or a class elsewhere. peft follows base_model_name_or_path and imports
 # auto_mapping in its AutoPeftModel classes, and imports megatron_core when megatron_config is set.
 ELSEWHERE = (

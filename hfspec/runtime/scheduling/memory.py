@@ -1,4 +1,4 @@
-"""Whether memory has run out, as the libraries say it."""
+"""How many tokens suit a device's memory, and whether it has run out, as the libraries say it."""
 
 from __future__ import annotations
 

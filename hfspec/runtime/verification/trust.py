@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hfspec.errors import VerificationError
-from hfspec.ir.artifact import Deployment, Manifest
+from hfspec.ir.artifact import PARTS, Deployment, Manifest
 from hfspec.runtime.adapters import adapter_config
 from hfspec.runtime.family import FORMS
 from hfspec.runtime.sentences.sentence_modules import KINDS, TRANSFORMER_CONFIGS, is_torchs_own
@@ -25,10 +25,10 @@ from hfspec.runtime.verification.loading_options import (
     handed_on_faults,
 )
 from hfspec.runtime.verification.paths import folded
+from hfspec.sources.small import LARGEST
 from hfspec.tasks.prompt_template import prompt_template
 
 ACTIVATION = "activation_function"
-PARTS = ("model/", "components/")
 OTHER_WEIGHTS = "transformers_weights"
 ADAPTER = adapter_config.CONFIG
 PICKLES = (".bin", ".pkl", ".pickle", ".pt", ".pth")
@@ -39,7 +39,6 @@ MODULES = "modules.json"
 EXECUTABLE = (".py", ".pyc", ".pyd", ".pyi", ".pyo", ".so", ".dll", ".dylib")
 CLASS_PLACE = re.compile(r"((?:model|components/\w+)/(?:[\w.-]+/)*[A-Za-z_]\w*\.py):[A-Za-z_]\w*")
 CLASS_PARTS = frozenset({"config", "model", "tokenizer", "feature_extractor", "image_processor", "processor"})
-LARGEST_JSON = 256 << 20
 INDEX = ".safetensors.index.json"
 
 
@@ -119,8 +118,8 @@ def _adapters(manifest: Manifest) -> Iterator[tuple[str, str]]:
 
 def _file_faults(name: str, path: Path) -> Iterator[str]:
     size = _size(path)
-    if size > LARGEST_JSON:
-        yield f"{size} bytes of JSON, which is read whole up to {LARGEST_JSON} bytes"
+    if size > LARGEST:
+        yield f"{size} bytes of JSON, which is read whole up to {LARGEST} bytes"
     elif name == "config.json":
         yield from _config_faults(_parsed(path))
     elif name == ADAPTER:
