@@ -28,9 +28,7 @@ def prepare(work: str, batch_size: int | None = None) -> None:
     (target / "made").touch()
 
 
-def save(
-    work: Work, target: Path, batch_size: int | None = None, requirements: list[str] | None = REQUIREMENTS
-) -> None:
+def save(work: Work, target: Path, batch_size: int | None = None) -> None:
     """MLflow's save, of a pipeline that has to be loaded for it."""
     import mlflow
 
@@ -39,7 +37,7 @@ def save(
 
         signature = _with_batch_size(batch_size) if batch_size else None
         mlflow.sentence_transformers.save_model(
-            SentenceTransformer(str(work.model)), str(target), signature=signature, pip_requirements=requirements
+            SentenceTransformer(str(work.model)), str(target), signature=signature, pip_requirements=REQUIREMENTS
         )
         return
     settings = {**work.settings, **({"batch_size": batch_size} if batch_size else {})}
@@ -48,7 +46,7 @@ def save(
         str(target),
         model_config=settings or None,
         signature=_sounds_signature() if work.checkpoint == "wav2vec2" else None,
-        pip_requirements=requirements,
+        pip_requirements=REQUIREMENTS,
     )
 
 
