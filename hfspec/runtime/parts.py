@@ -131,11 +131,13 @@ def model(place: Place, model_class: Any, folder: Path | None = None, **settings
     and should be cast.
     """
     source = folder or place.model
+    from hfspec.runtime.making import making
+
     _refuse_cast(place, source)
     brought = adapter.brought(place)
     if "model" in place.code:
         settings["config"] = config(place, source)
-    with quiet(), _reading(source, "model"):
+    with quiet(), _reading(source, "model"), making():
         loaded, report = model_class.from_pretrained(
             str(source),
             local_files_only=True,

@@ -230,3 +230,32 @@ def test_threads_that_load_at_once_leave_warnings_as_they_were(artifact):
         list(threads.map(lambda _: hfspec.load(folder), range(6)))
     assert list(warnings.filters) == found
     assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == heard
+
+
+def test_the_library_makes_one_model_at_a_time(artifact, checkpoint, tmp_path, monkeypatch):
+    """While it makes one it replaces functions of the process, and two at once put back each other's."""
+    from transformers import PreTrainedModel
+
+    inside, most, made = [], [], PreTrainedModel.from_pretrained.__func__
+
+    def watched(cls, *given, **settings):
+        inside.append(cls)
+        most.append(len(inside))
+        try:
+            return made(cls, *given, **settings)
+        finally:
+            inside.pop()
+
+    folder, spec = artifact("bert-sentiment"), tmp_path / "spec.yaml"
+    model = {"path": str(checkpoint("bert-sentiment"))}
+    spec.write_text(
+        json.dumps({"spec_version": 1, "library": "transformers", "task": "text-classification", "model": model})
+    )
+    monkeypatch.setattr(PreTrainedModel, "from_pretrained", classmethod(watched))
+    with ThreadPoolExecutor(4) as threads:
+        loads = [threads.submit(hfspec.load, folder) for _ in range(8)]
+        plans = [threads.submit(hfspec.plan, spec) for _ in range(8)]
+        for done in (*loads, *plans):
+            done.result()
+    assert len(most) == 16
+    assert max(most) == 1

@@ -85,6 +85,8 @@ def shapes(model_class: type[Any], config: Any, tensors: Iterable[TensorInfo], d
     """Load ``tensors`` into ``model_class`` at ``dtype`` (torch's name), as shapes only."""
     import torch
 
+    from hfspec.runtime.making import making
+
     asked: dict[str, str] = {}
     given: dict[int, tuple[str, Any]] = {}  # the tensors are kept, so that no other gets the place of one
 
@@ -93,7 +95,7 @@ def shapes(model_class: type[Any], config: Any, tensors: Iterable[TensorInfo], d
         given[_place(made)] = (name, made)
 
     stand_ins = {info.name: _StandIn(info, note) for info in tensors}
-    with _quiet(), _on_meta():
+    with _quiet(), making(), _on_meta():
         model, report = model_class.from_pretrained(
             None,
             config=config,

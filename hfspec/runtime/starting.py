@@ -1,0 +1,146 @@
+"""A shorter start, for processes that only answer or compile.
+
+transformers imports at the head of its modules what training detectors, torch.compile and models split over processes
+need, which takes half of the start (docs/startup.md has the figures) and is never used here.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+COMPILER = "torch._dynamo"
+# Parts of transformers that ask at their head what else is installed.
+ASKING = ("transformers.distributed.", "transformers.generation.", "transformers.loss.")
+# Where they ask, and what for: a torch with a distributed part, scipy for detectors' losses, scikit-learn for assisted
+# generation.
+ASKED = {
+    "transformers.utils": ("is_scipy_available", "is_sklearn_available", "is_torch_distributed_available"),
+    "transformers.utils.import_utils": (
+        "is_scipy_available",
+        "is_sklearn_available",
+        "is_torch_distributed_available",
+    ),
+    "torch.distributed": ("is_available",),
+}
+
+
+def inference_only() -> None:
+    """From now on this process imports transformers without what answers never need: scipy, scikit-learn and torch's
+    distributed part are not there for it, and torch's compiler is imported when something first uses it. Without effect
+    on what was imported before. In such a process, do not train, nor split a model over processes.
+    """
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+class _Finder(MetaPathFinder):
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        wrapped: Callable[[Loader], Loader]
+        if name == COMPILER:
+            wrapped = _Deferred
+        elif name.startswith(ASKING):
+            wrapped = _Alone
+        else:
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = wrapped(spec.loader)
+        return spec
+
+
+class _Wrapped(Loader):
+    def __init__(self, loader: Loader) -> None:
+        self.loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        self.loader.exec_module(module)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.loader, name)
+
+
+class _Alone(_Wrapped):
+    """Runs a module's code as if nothing of ``ASKED`` were installed."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        with _told_of_nothing():
+            super().exec_module(module)
+
+
+class _Deferred(_Wrapped):
+    """Makes a package whose code runs when something of it is first asked for; its modules can be imported before."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return _Later(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__dict__.update(dict.fromkeys(("allow_in_graph", "assume_constant_result", "disable"), _unmarked))
+
+
+class _Later(ModuleType):
+    """Other threads wait while its code runs; the code itself finds what it has defined so far."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # what the import system asks of any module
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        with _LOCK:
+            if type(self) is _Later and self.__name__ not in _RUNNING:
+                _run(self)
+        return ModuleType.__getattribute__(self, name)
+
+
+def _run(module: ModuleType) -> None:
+    spec = module.__spec__
+    assert spec is not None
+    assert isinstance(spec.loader, _Deferred)
+    _RUNNING.add(module.__name__)
+    try:
+        spec.loader.loader.exec_module(module)
+        module.__class__ = ModuleType
+    finally:
+        _RUNNING.discard(module.__name__)
+
+
+_LOCK = threading.RLock()
+_RUNNING: set[str] = set()
+
+
+def _unmarked(function: Any = None, *_: Any, **__: Any) -> Any:
+    """The function, without the compiler's mark; as a decorator with or without arguments."""
+    return _unmarked if function is None else function
+
+
+@contextmanager
+def _told_of_nothing() -> Iterator[None]:
+    with ExitStack() as stack:
+        for place, names in ASKED.items():
+            if place in sys.modules:
+                for name in names:
+                    stack.enter_context(_replaced(sys.modules[place], name))
+        yield
+
+
+@contextmanager
+def _replaced(module: ModuleType, name: str) -> Iterator[None]:
+    old = getattr(module, name)
+    setattr(module, name, _no)
+    try:
+        yield
+    finally:
+        setattr(module, name, old)
+
+
+def _no() -> bool:
+    return False
