@@ -42,12 +42,18 @@ def write_specs() -> None:
 
 
 def compile_spec(checkpoint: str, overrides: Sequence[str] = ()) -> None:
-    """An artifact from a spec, then taken away."""
-    import hfspec
+    """The command as hfspec/__main__.py runs it: an artifact from a spec, then taken away."""
+    from hfspec.cli.app import main
+    from hfspec.runtime.process import inference_only, leave
 
+    inference_only()
     target = _target()
-    hfspec.compile(SPECS / f"{checkpoint}.yaml", target, overrides)
-    shutil.rmtree(target)
+    sys.argv = ["hfspec", "compile", str(SPECS / f"{checkpoint}.yaml"), "-o", str(target), *overrides]
+    try:
+        main()
+    except SystemExit as left:
+        shutil.rmtree(target, ignore_errors=bool(left.code))
+        leave(int(left.code or 0))
 
 
 def compile_work(work: str) -> None:
@@ -83,11 +89,13 @@ def _target() -> Path:
     return OUTPUT / f"{os.getpid()}"
 
 
-def start_ours(work: str) -> Any:
-    """Load and answer."""
+def start_ours(work: str, *, only: bool = False) -> None:
+    """Load and answer; ``only``: in a process that says that it does nothing else."""
     import hfspec
     from benchmarks.contenders.ours import artifact
 
+    if only:
+        hfspec.inference_only()
     hfspec.load(artifact(work)).predict([TEXT])
 
 

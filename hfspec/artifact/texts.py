@@ -30,11 +30,11 @@ HERE = Path(__file__).resolve().parent
 sys.path[:] = [str(HERE / "code"), *(place for place in sys.path if Path(place or ".").resolve() != HERE)]
 
 from hfspec.runtime.command import main  # noqa: E402
-from hfspec.runtime.starting import inference_only  # noqa: E402
+from hfspec.runtime.process import inference_only, leave  # noqa: E402
 
 if __name__ == "__main__":
     inference_only()
-    sys.exit(main(HERE, sys.argv[1:]))
+    leave(main(HERE, sys.argv[1:]))
 '''
 # The half of hfspec that runs an artifact; runtime/ and tasks/ whole.
 RUNTIME_FILES = (

@@ -23,7 +23,6 @@ from hfspec.cli import (
 )
 from hfspec.cli.exit_codes import INTERRUPTED, READER_LEFT, WORLD, exit_code
 from hfspec.errors import HfspecError, SpecError
-from hfspec.runtime.starting import inference_only
 
 app = typer.Typer(
     name="hfspec",
@@ -67,7 +66,6 @@ def main() -> None:
     5 a lock does not hold.
     """
     _print_anything()
-    inference_only()
     try:
         code = _run()
         if sys.stdout is not None:

@@ -18,13 +18,15 @@ from hfspec.artifact.yaml_text import to_yaml
 from tests.compile.conftest import tree_of, write_spec
 
 OWN_CODE = """
-import runpy, sys
+import atexit, runpy, sys
 sys.argv[0] = sys.argv[1]
 sys.argv[1:] = sys.argv[2:]
-try:
-    runpy.run_path(sys.argv[0], run_name="__main__")
-finally:
+
+@atexit.register
+def say():
     print([module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "hfspec"], file=sys.stderr)
+
+runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 

@@ -13,15 +13,11 @@ import hfspec
 # What transformers imports for training, compiling and models split over processes, and what that imports.
 LEFT_OUT = {"torch._dynamo.symbolic_convert", "torch.distributed.tensor", "scipy", "sklearn", "sympy", "pandas"}
 PREDICTOR = """
-import json, runpy, sys
+import atexit, json, runpy, sys
 sys.argv = sys.argv[1:]
 sys.path.insert(0, sys.argv[0])
-try:
-    runpy.run_path(sys.argv[0] + "/predictor.py", run_name="__main__")
-except SystemExit as left:
-    assert not left.code, left.code
-print()
-print(json.dumps(sorted(sys.modules)))
+atexit.register(lambda: print("\\n" + json.dumps(sorted(sys.modules))))
+runpy.run_path(sys.argv[0] + "/predictor.py", run_name="__main__")
 """
 ONLY_ANSWERING = "from hfspec import inference_only; inference_only()\n"
 
@@ -56,8 +52,8 @@ def test_planning_loads_no_more_than_shapes_take(checkpoint, tmp_path):
         json.dumps({"spec_version": 1, "library": "transformers", "task": "text-generation", "model": model})
     )
     program = (
-        "import json, sys\nfrom hfspec.cli.app import main\ntry:\n    main()\nexcept SystemExit as left:\n"
-        "    assert not left.code\nprint(json.dumps(sorted(sys.modules)))"
+        "import atexit, json, sys\nfrom hfspec.__main__ import command\n"
+        "atexit.register(lambda: print(json.dumps(sorted(sys.modules))))\ncommand()"
     )
     *_, modules = run(program, "plan", spec)
     assert sorted(LEFT_OUT & set(json.loads(modules))) == []
@@ -89,6 +85,16 @@ def test_what_the_library_asks_for_is_answered_truly_afterwards():
         "print(is_torch_distributed_available() == torch.distributed.is_available())\n"
         "from importlib.util import find_spec\n"
         "print(utils.is_scipy_available() == (find_spec('scipy') is not None))\n"
-        "import sys; print(sum('starting' in type(finder).__module__ for finder in sys.meta_path))\n"
+        "import sys; print(sum('runtime.process' in type(finder).__module__ for finder in sys.meta_path))\n"
     )
     assert run(ONLY_ANSWERING * 2 + program) == ["True", "True", "1"]
+
+
+def test_the_end_runs_what_is_registered_and_loses_no_output():
+    program = (
+        "import atexit, sys; from hfspec.runtime.process import leave\n"
+        "atexit.register(print, 'registered')\n"
+        "print('said'); sys.stdout.write('half a line'); leave(7)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (7, "said\nhalf a lineregistered\n", "")
