@@ -1,4 +1,4 @@
-"""How the library is let make a model: one at a time, and without first values, which the checkpoint's tensors replace."""
+"""How the library is let make a model: one at a time, without first values, which the checkpoint has tensors for."""
 
 from __future__ import annotations
 
@@ -12,10 +12,17 @@ from torch.overrides import TorchFunctionMode
 
 # What layers call where they are made.
 FILLING = frozenset(
-    [torch.nn.init.normal_, torch.nn.init.trunc_normal_, torch.nn.init.uniform_]
-    + [torch.nn.init.kaiming_normal_, torch.nn.init.kaiming_uniform_]
-    + [torch.nn.init.xavier_normal_, torch.nn.init.xavier_uniform_]
-    + [torch.Tensor.normal_, torch.Tensor.uniform_]
+    (
+        torch.nn.init.kaiming_normal_,
+        torch.nn.init.kaiming_uniform_,
+        torch.nn.init.normal_,
+        torch.nn.init.trunc_normal_,
+        torch.nn.init.uniform_,
+        torch.nn.init.xavier_normal_,
+        torch.nn.init.xavier_uniform_,
+        torch.Tensor.normal_,
+        torch.Tensor.uniform_,
+    )
 )
 META = torch.device("meta")
 
@@ -43,7 +50,7 @@ class Unfilled(TorchFunctionMode):  # type: ignore[misc]
     def __torch_function__(
         self,
         function: Callable[..., Any],
-        types: Sequence[type],  # noqa: ARG002 - as torch calls it
+        types: Sequence[type],
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
