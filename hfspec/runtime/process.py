@@ -13,13 +13,19 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, NoReturn
 
 OBJECTS = 50_000  # made since Python last looked for unreachable ones; 700 unless told
-COMPILER = "torch._dynamo"
+# Packages whose code runs when something of them is first asked for; what marks functions for the compiler marks none.
+MARKS = ("allow_in_graph", "assume_constant_result", "disable")
+TENSORS = "torch.distributed.tensor"
+DEFERRED = {"torch._dynamo": MARKS, TENSORS: ()}
+# A module of theirs that can be imported before them.
+EARLY = "torch._dynamo._trace_wrapped_higher_order_op"
 # Parts of transformers that ask at their head what else is installed.
 ASKING = ("transformers.distributed.", "transformers.generation.", "transformers.loss.")
 # Where they ask, and what for: a torch with a distributed part, scipy for detectors' losses, scikit-learn for assisted
@@ -37,9 +43,9 @@ ASKED = {
 
 def inference_only() -> None:
     """From now on this process imports transformers without what answers never need: scipy, scikit-learn and torch's
-    distributed part are not there for it, and torch's compiler is imported when something first uses it. Without effect
-    on what was imported before. Python looks for unreachable objects less often, which importing makes none of. In such
-    a process, do not train, nor split a model over processes.
+    distributed part are not there for it, and what of torch compiles and distributes is imported when something first
+    uses it. Without effect on what was imported before. Python looks for unreachable objects less often, which
+    importing makes none of. In such a process, do not train, nor split a model over processes.
     """
     first, *later = gc.get_threshold()
     gc.set_threshold(max(first, OBJECTS), *later)
@@ -63,11 +69,12 @@ class _Finder(MetaPathFinder):
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         wrapped: Callable[[Loader], Loader]
-        if name == COMPILER:
+        if name in DEFERRED:
             wrapped = _Deferred
         elif name.startswith(ASKING):
             wrapped = _Alone
         else:
+            _run_above(name)
             return None
         spec = PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
@@ -93,18 +100,20 @@ class _Alone(_Wrapped):
     """Runs a module's code as if nothing of ``ASKED`` were installed."""
 
     def exec_module(self, module: ModuleType) -> None:
+        if "torch" in sys.modules:
+            import_module(TENSORS)  # others take it to be there after transformers is
         with _told_of_nothing():
             super().exec_module(module)
 
 
 class _Deferred(_Wrapped):
-    """Makes a package whose code runs when something of it is first asked for; its modules can be imported before."""
+    """Makes a package whose code runs when something of it is first asked for."""
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return _Later(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__dict__.update(dict.fromkeys(("allow_in_graph", "assume_constant_result", "disable"), _unmarked))
+        module.__dict__.update(dict.fromkeys(DEFERRED[module.__name__], _unmarked))
 
 
 class _Later(ModuleType):
@@ -113,22 +122,33 @@ class _Later(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # what the import system asks of any module
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        with _LOCK:
-            if type(self) is _Later and self.__name__ not in _RUNNING:
-                _run(self)
+        _run(self)
         return ModuleType.__getattribute__(self, name)
 
 
-def _run(module: ModuleType) -> None:
-    spec = module.__spec__
-    assert spec is not None
-    assert isinstance(spec.loader, _Deferred)
-    _RUNNING.add(module.__name__)
-    try:
-        spec.loader.loader.exec_module(module)
-        module.__class__ = ModuleType
-    finally:
-        _RUNNING.discard(module.__name__)
+def _run_above(name: str) -> None:
+    """Run the deferred package that a module is of, as importing the module would have."""
+    for package in DEFERRED:
+        if name.startswith(f"{package}.") and name != EARLY:
+            above = sys.modules.get(package)
+            if isinstance(above, _Later):
+                _run(above)
+
+
+def _run(module: _Later) -> None:
+    """Once, and not again from within."""
+    with _LOCK:
+        if type(module) is not _Later or module.__name__ in _RUNNING:
+            return
+        spec = module.__spec__
+        assert spec is not None
+        assert isinstance(spec.loader, _Deferred)
+        _RUNNING.add(module.__name__)
+        try:
+            spec.loader.loader.exec_module(module)
+            module.__class__ = ModuleType  # type: ignore[assignment]
+        finally:
+            _RUNNING.discard(module.__name__)
 
 
 _LOCK = threading.RLock()

@@ -41,7 +41,13 @@ def test_answers_are_those_of_torch(artifact, name, backend):
 
 
 @pytest.mark.parametrize(
-    ("keys", "taken"), [({}, is_faster()), ({"backend": "torch"}, False), ({"dtype": "bfloat16"}, False)]
+    ("keys", "taken"),
+    [
+        ({}, is_faster("float32")),
+        ({"dtype": "bfloat16"}, is_faster("bfloat16")),
+        ({"backend": "torch"}, False),
+        ({"dtype": "float16"}, False),
+    ],
 )
 def test_what_is_taken_unasked(artifact, keys, taken):
     model = hfspec.load(artifact("bert-sentiment"), device="cpu", **keys).components()["model"]
@@ -99,7 +105,11 @@ def test_the_emitted_predictor_runs_it_and_meets_its_golden_answers(artifact, ch
     ("name", "keys", "message"),
     [
         ("bert-sentiment", {"backend": "onnx"}, "backend must be one of auto, torch, onednn, openvino, not 'onnx'"),
-        ("bert-sentiment", {"backend": "onednn", "dtype": "bfloat16"}, "runs float32 weights, and these are bfloat16"),
+        (
+            "bert-sentiment",
+            {"backend": "onednn", "dtype": "float16"},
+            "float32 and bfloat16 weights, and these are float16",
+        ),
         ("bert-sentiment", {"backend": "onednn", "device": "meta"}, "runs on the CPU; load with device='cpu'"),
         ("bert-sentiment", {"backend": "onednn", "device_map": "auto"}, "runs on the CPU; load with device='cpu'"),
         ("gpt2", {"backend": "openvino"}, "openvino does not run the task text-generation of transformers"),

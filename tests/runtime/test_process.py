@@ -11,7 +11,7 @@ import pytest
 import hfspec
 
 # What transformers imports for training, compiling and models split over processes, and what that imports.
-LEFT_OUT = {"torch._dynamo.symbolic_convert", "torch.distributed.tensor", "scipy", "sklearn", "sympy", "pandas"}
+LEFT_OUT = {"torch._dynamo.symbolic_convert", "torch.distributed.tensor._api", "scipy", "sklearn", "sympy", "pandas"}
 PREDICTOR = """
 import atexit, json, runpy, sys
 sys.argv = sys.argv[1:]
@@ -76,6 +76,25 @@ def test_the_compiler_of_torch_is_imported_when_something_uses_it():
         "print(double(torch.ones(2)).tolist(), torch._dynamo.is_compiling())\n"
     )
     assert run(ONLY_ANSWERING + program) == ["[2.0, 2.0] False"]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "torch.distributed.tensor.DTensor",
+        "__import__('torch.distributed.tensor._utils')",
+        "__import__('peft').LoraModel",
+    ],
+)
+def test_what_is_deferred_is_there_for_who_uses_it(use):
+    """peft takes torch.distributed.tensor to be there after transformers is imported."""
+    program = (
+        "import sys, torch, transformers.modeling_utils\n"
+        f"assert 'torch.distributed.tensor._api' not in sys.modules\n{use}\n"
+        "print(isinstance(torch.ones(1), torch.distributed.tensor.DTensor))\n"
+        "import torch._dynamo.config; print('torch._dynamo.symbolic_convert' in sys.modules)\n"
+    )
+    assert run(ONLY_ANSWERING + program) == ["False", "True"]
 
 
 def test_what_the_library_asks_for_is_answered_truly_afterwards():

@@ -1,8 +1,8 @@
-"""Linear layers by oneDNN, which torch has in it and uses by itself for bfloat16 alone.
+"""Linear layers by oneDNN, which torch has in it.
 
-torch gives products of float32 matrices to MKL, which takes twice as long on an AMD processor with AVX-512
-(docs/backends.md has the figures). The operator is the one that torch.compile puts in (torch/_inductor/fx_passes/
-mkldnn_fusion.py).
+torch gives products of float32 matrices to MKL, which takes twice as long on an AMD processor with AVX-512, and those
+of bfloat16 to oneDNN by a longer way (docs/backends.md has the figures). The operator is the one that torch.compile
+puts in (torch/_inductor/fx_passes/mkldnn_fusion.py).
 """
 
 from __future__ import annotations
@@ -42,17 +42,20 @@ class TransposedLinear(Conv1D):  # type: ignore[misc]
         return torch.ops.mkldnn._linear_pointwise(values, self.weight.t(), self.bias, "none", [], "")  # noqa: SLF001
 
 
+DTYPES = (torch.float32, torch.bfloat16)
 LAYERS = {torch.nn.Linear: Linear, Conv1D: TransposedLinear}
 
 
 @functools.cache
-def is_faster() -> bool:
+def is_faster(dtype: str) -> bool:
     """Whether it was measured to be faster on processors like this one: AMD's with AVX-512."""
-    return _is_there() and torch.backends.cpu.get_cpu_capability() == "AVX512" and _vendor() == "AuthenticAMD"
+    return _runs(dtype) and torch.backends.cpu.get_cpu_capability() == "AVX512" and _vendor() == "AuthenticAMD"
 
 
-def _is_there() -> bool:
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+def _runs(dtype: str) -> bool:
+    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return False
+    return dtype == "float32" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
 
 
 def _vendor() -> str:
@@ -64,11 +67,15 @@ def _vendor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
 
 
-def put(loaded: Any, place: Place) -> Any:  # noqa: ARG001 - as backends are called
-    """The model, its linear layers of float32 replaced in place; raises UsageError for a torch without oneDNN."""
-    if not _is_there():
-        raise UsageError(f"the backend onednn is not in this build of torch {torch.__version__}.")
+def put(loaded: Any, place: Place) -> Any:
+    """The model, its linear layers replaced in place; raises UsageError where torch has no oneDNN, or none for bfloat16
+    on this processor.
+    """
+    if not _runs(place.dtype):
+        raise UsageError(
+            f"torch {torch.__version__} has no oneDNN for {place.dtype} on this processor; load with backend='torch'."
+        )
     for module in loaded.modules():
-        if type(module) in LAYERS and module.weight.dtype is torch.float32:
+        if type(module) in LAYERS and module.weight.dtype in DTYPES:
             module.__class__ = LAYERS[type(module)]
     return loaded

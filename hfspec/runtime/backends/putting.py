@@ -46,15 +46,16 @@ def check(name: str, library: str, task: str) -> None:
 
 
 def _chosen(place: Place) -> str:
-    """The backend's name; ``auto`` is oneDNN for a model of the library in float32, as it is, where that is faster."""
+    """The backend's name; ``auto`` is oneDNN for a model of the library as it is, in dtypes where that is faster."""
     if place.backend != AUTO:
         return place.backend
     plain = not is_beside(place) and "model" not in place.code
-    if place.device != "cpu" or place.device_map is not None or place.dtype != "float32" or not plain:
+    runs = place.dtype in BACKENDS[ONEDNN].dtypes
+    if place.device != "cpu" or place.device_map is not None or not runs or not plain:
         return TORCH
     from hfspec.runtime.backends.onednn import is_faster
 
-    return ONEDNN if is_faster() else TORCH
+    return ONEDNN if is_faster(place.dtype) else TORCH
 
 
 def refuse(place: Place, why: str) -> None:

@@ -33,7 +33,7 @@ class Backend:
 
 
 BACKENDS = {
-    ONEDNN: Backend("hfspec.runtime.backends.onednn:put", ("float32",)),
+    ONEDNN: Backend("hfspec.runtime.backends.onednn:put", ("float32", "bfloat16")),
     "openvino": Backend(
         "hfspec.runtime.backends.openvino:put",
         ("float32",),
