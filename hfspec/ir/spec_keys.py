@@ -293,6 +293,6 @@ class Runtime(Frozen):
     backend: Literal["auto", "torch", "onednn", "openvino"] = Field(
         default="auto",
         description="What does the model's arithmetic on a CPU: torch's own choice, the oneDNN that torch has in it, "
-        "or OpenVINO, which converts an encoder at each load. `auto`: oneDNN for float32 on AMD's processors with "
-        "AVX-512, where it takes half the time, else torch.",
+        "or OpenVINO, which converts an encoder at each load. `auto`: oneDNN for float32 and bfloat16 on AMD's "
+        "processors with AVX-512, where it was measured to be faster, else torch.",
     )

@@ -12,7 +12,8 @@ import torch
 
 import hfspec
 from hfspec.errors import SpecError, UsageError
-from hfspec.runtime.backends.onednn import Linear, TransposedLinear, is_faster
+from hfspec.runtime.backends import onednn
+from hfspec.runtime.backends.onednn import CALLS, Linear, TransposedLinear, is_faster
 from hfspec.runtime.verification.integrity import read_manifest
 
 WORDS = ["the", "house", "on", "the", "hill", "is", "a", "fine", "old", "film", "about", "nothing", "at", "all"]
@@ -73,6 +74,62 @@ def test_the_layers_are_replaced_in_place_and_still_learn_and_copy(artifact):
     with torch.no_grad():
         twin.weight.zero_()
         assert torch.equal(twin(values)[0], twin.bias)
+
+
+@pytest.fixture
+def layer(artifact):
+    """``layer(name, kind, **keys)``: the first layer of this kind, of an artifact's model, and a batch for it."""
+
+    def get(name, kind, **keys):
+        model = hfspec.load(artifact(name), backend="onednn", **keys).components()["model"]
+        found = next(module for module in model.modules() if type(module) is kind)
+        return found, torch.randn(9, found.stored().shape[1], dtype=found.weight.dtype)
+
+    return get
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("name", "kind"), [("bert-sentiment", Linear), ("gpt2", TransposedLinear)])
+def test_a_row_is_answered_alike_at_every_call_alone_or_not(layer, name, kind, dtype):
+    """To the last bit: before and after the weights are put in another order, whatever else is in the batch."""
+    if dtype == "bfloat16" and not is_faster("bfloat16"):
+        pytest.skip("no bfloat16 on this processor")
+    found, rows = layer(name, kind, dtype=dtype)
+    with torch.inference_mode():
+        calls = [torch.cat([found(rows[place : place + 1]) for place in range(9)]), found(rows)]
+        assert found.ordered is not None
+        calls += [found(rows), found(rows.view(3, 3, -1)).view(9, -1), found(rows[:2]), found(rows[8])]
+    assert all(torch.equal(call, calls[0][: len(call)]) for call in calls[1:-1])
+    assert torch.equal(calls[-1], calls[0][8])
+    truth = rows.double() @ found.stored().double().t() + found.bias.double()
+    torch.testing.assert_close(calls[0].double(), truth, atol=1e-5 if dtype == "float32" else 2e-2, rtol=1e-2)
+
+
+def test_weights_changed_after_they_were_ordered_are_those_that_answer(layer):
+    found, rows = layer("bert-sentiment", Linear)
+    with torch.no_grad():
+        for _ in range(CALLS + 1):
+            found(rows)
+        twin = copy.deepcopy(found)
+        assert found.ordered is not None
+        assert twin.ordered is None
+        assert torch.equal(twin(rows), found(rows))
+        before = found(rows)
+        found.weight.zero_()
+        assert torch.equal(found(rows), found.bias.expand(9, -1))
+        assert torch.equal(twin(rows), before)
+        found.weight = torch.nn.Parameter(twin.weight.clone())
+        assert [torch.equal(found(rows), before) for _ in range(CALLS + 2)] == [True] * (CALLS + 2)
+        assert found.ordered is not None
+
+
+def test_large_models_have_their_weights_once(layer, monkeypatch):
+    monkeypatch.setattr(onednn, "MOST_BYTES", 1000)
+    found, rows = layer("bert-sentiment", Linear)
+    with torch.no_grad():
+        for _ in range(CALLS + 2):
+            found(rows)
+    assert found.ordered is None
 
 
 @pytest.mark.parametrize(("name", "layer"), [("llama-chat", Linear), ("gpt2", TransposedLinear)])

@@ -1,7 +1,7 @@
 """Linear layers by oneDNN, which torch has in it.
 
 torch gives products of float32 matrices to MKL, which takes twice as long on an AMD processor with AVX-512, and those
-of bfloat16 to oneDNN by a longer way (docs/backends.md has the figures). The operator is the one that torch.compile
+of bfloat16 to oneDNN by a longer way (docs/backends.md has the figures). The operators are those that torch.compile
 puts in (torch/_inductor/fx_passes/mkldnn_fusion.py).
 """
 
@@ -19,31 +19,85 @@ from hfspec.errors import UsageError
 if TYPE_CHECKING:
     from hfspec.runtime.family import Place
 
+DTYPES = (torch.float32, torch.bfloat16)
+# Calls of a layer after which its weights are put in oneDNN's own order: a process that answers once saves itself that.
+CALLS = 2
+# Of a model's linear layers: as much memory is taken once more for that order.
+MOST_BYTES = 1 << 30
 
-# Below it a product is a vector's, which MKL computes as fast and hands over faster.
-FEWEST_ROWS = 4
+
+class _Layer:
+    """What both kinds of layers share. ``calls``: how many are left before the weights are put in oneDNN's own order,
+    None for never. ``ordered``: the weights that were, their version then, and what came of it.
+
+    A product does not depend on the order, nor on what else is in the batch: oneDNN computes a single row with weights
+    in torch's order in another way, so such a row is given twice.
+    """
+
+    calls: int | None = None
+    ordered: tuple[Any, int, Any] | None = None
+    weight: Any
+    bias: Any
+
+    def stored(self) -> Any:
+        """The weights as (outputs, inputs)."""
+        raise NotImplementedError
+
+    def product(self, values: Any) -> Any:
+        weight = self._ordered()
+        if weight is not None:
+            return _product(values, weight, self.bias)
+        stored = self.stored()
+        if values.numel() != stored.shape[1]:
+            return _product(values, stored, self.bias)
+        twice = values.reshape(1, -1).expand(2, -1).contiguous()
+        return _product(twice, stored, self.bias)[:1].view(*values.shape[:-1], -1)
+
+    def _ordered(self) -> Any:
+        """The weights in oneDNN's order, None where they are not, or have been changed since."""
+        if self.ordered is not None:
+            weight, version, found = self.ordered
+            if weight is self.weight and version == weight._version:  # noqa: SLF001 - torch's own count of changes
+                return found
+            self.ordered, self.calls = None, CALLS
+        if self.calls is None:
+            return None
+        self.calls -= 1
+        if self.calls < 0:
+            found = torch.ops.mkldnn._reorder_linear_weight(self.stored().detach())  # noqa: SLF001
+            self.ordered = (self.weight, self.weight._version, found)  # noqa: SLF001
+        return None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has weights of its own to put in order."""
+        return {name: value for name, value in self.__dict__.items() if name != "ordered"}
 
 
-class Linear(torch.nn.Linear):  # type: ignore[misc]
+class Linear(_Layer, torch.nn.Linear):  # type: ignore[misc]
     """The same layer with the same weights; where gradients are asked for, torch's own."""
 
     def forward(self, values: Any) -> Any:
-        if torch.is_grad_enabled() or values.numel() < FEWEST_ROWS * self.in_features:
-            return super().forward(values)
-        return torch.ops.mkldnn._linear_pointwise(values, self.weight, self.bias, "none", [], "")  # noqa: SLF001
+        return super().forward(values) if torch.is_grad_enabled() or not values.numel() else self.product(values)
+
+    def stored(self) -> Any:
+        return self.weight
 
 
-class TransposedLinear(Conv1D):  # type: ignore[misc]
+class TransposedLinear(_Layer, Conv1D):  # type: ignore[misc]
     """The same of GPT-2 and its kin, whose weights are (in, out)."""
 
     def forward(self, values: Any) -> Any:
-        if torch.is_grad_enabled() or values.numel() < FEWEST_ROWS * self.nx:
-            return super().forward(values)
-        return torch.ops.mkldnn._linear_pointwise(values, self.weight.t(), self.bias, "none", [], "")  # noqa: SLF001
+        return super().forward(values) if torch.is_grad_enabled() or not values.numel() else self.product(values)
+
+    def stored(self) -> Any:
+        return self.weight.t()
 
 
-DTYPES = (torch.float32, torch.bfloat16)
 LAYERS = {torch.nn.Linear: Linear, Conv1D: TransposedLinear}
+
+
+def _product(values: Any, weight: Any, bias: Any) -> Any:
+    return torch.ops.mkldnn._linear_pointwise(values, weight, bias, "none", [], "")  # noqa: SLF001
 
 
 @functools.cache
@@ -53,7 +107,8 @@ def is_faster(dtype: str) -> bool:
 
 
 def _runs(dtype: str) -> bool:
-    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    operators = ("_linear_pointwise", "_reorder_linear_weight")
+    if not torch.backends.mkldnn.is_available() or not all(hasattr(torch.ops.mkldnn, name) for name in operators):
         return False
     return dtype == "float32" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
 
@@ -75,7 +130,9 @@ def put(loaded: Any, place: Place) -> Any:
         raise UsageError(
             f"torch {torch.__version__} has no oneDNN for {place.dtype} on this processor; load with backend='torch'."
         )
-    for module in loaded.modules():
-        if type(module) in LAYERS and module.weight.dtype in DTYPES:
-            module.__class__ = LAYERS[type(module)]
+    layers = [module for module in loaded.modules() if type(module) in LAYERS and module.weight.dtype in DTYPES]
+    calls = CALLS if sum(layer.weight.nbytes for layer in layers) <= MOST_BYTES else None
+    for layer in layers:
+        layer.__class__ = LAYERS[type(layer)]
+        layer.calls = calls
     return loaded
