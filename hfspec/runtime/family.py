@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hfspec.ir.artifact import Manifest
+from hfspec.ir.dtypes import BY_TORCH_NAME, size_of
 from hfspec.ir.signature import Column, Tensor
 from hfspec.runtime.adapters import adapter
 from hfspec.runtime.backends.table import TORCH
@@ -91,12 +92,12 @@ class Family(ABC):
 
     rows_at_once: ClassVar[int] = 256
     look_ahead: ClassVar[int] = 32
-    # What is fastest on a CPU, whose caches hold what a layer makes of so many tokens (docs/running.md).
-    cpu_tokens: ClassVar[int] = 1024
+    # Of a batch on a CPU; None: what its caches hold of the model's hidden states (docs/running.md).
+    cpu_tokens: ClassVar[int | None] = None
 
     def __init__(self, place: Place) -> None:
         self.task = place.task
-        self._device = place.device
+        self._place = place
         self.template = place.manifest.deployment.prompt_template
         self.alone = adapter.reads_alone(place)
 
@@ -108,7 +109,13 @@ class Family(ABC):
         """The defaults of hfspec itself that depend on the device."""
         if self.task.setting("batch_tokens") is None:
             return {}
-        return {"batch_tokens": memory.batch_tokens(self._device, self.cpu_tokens)}
+        return {"batch_tokens": memory.batch_tokens(self._place.device, self.cpu_tokens or self._cached_tokens())}
+
+    def _cached_tokens(self) -> int:
+        config = getattr(self._place.loaded.get("model"), "config", None)
+        width = getattr(config, "hidden_size", None)
+        size = size_of(BY_TORCH_NAME[self._place.dtype])
+        return memory.tokens_on_cpu(width if isinstance(width, int) and width > 0 else 1, size)
 
     def own_settings(self) -> Mapping[str, Any]:
         """The settings that the checkpoint itself states: the lowest layer."""

@@ -156,16 +156,15 @@ def test_only_its_owner_can_read_it(artifact, memory):
 
 
 def test_it_grows_no_further_than_its_bound_and_keeps_what_was_used_last(artifact, memory, monkeypatch):
-    monkeypatch.setattr(verified_memory, "MOST_ENTRIES", 200)
+    monkeypatch.setattr(verified_memory, "MOST_ENTRIES", 400)
     memory.parent.mkdir(mode=0o700)
     memory.write_text(json.dumps({f"0:{number}": [1, 2, 3, "x"] for number in range(500)}))
-    time.sleep(0.12)  # until no file of the artifact is so young that it is not remembered
     examine(artifact, remember=memory)
     kept = list(json.loads(memory.read_bytes()))
     files = {f"{path.stat().st_dev}:{path.stat().st_ino}" for path in artifact.rglob("*") if path.is_file()}
-    assert len(kept) == 200
+    assert len(kept) == 400
     assert len(files & set(kept)) == len(files) - 1
-    assert kept[0] == f"0:{500 - (200 - len(files) + 1)}"
+    assert kept[0] == f"0:{500 - (400 - len(files) + 1)}"
 
 
 def test_two_writers_keep_each_others_entries(copied, memory):

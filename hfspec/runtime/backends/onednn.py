@@ -24,6 +24,8 @@ DTYPES = (torch.float32, torch.bfloat16)
 CALLS = 2
 # Of a model's linear layers: as much memory is taken once more for that order.
 MOST_BYTES = 1 << 30
+# What oneDNN says, in a RuntimeError, where it cannot make or run a product; torch then says what it lacks, if it does.
+NO_MEMORY = ("could not create a", "could not execute a", "can't allocate memory", "not enough memory")
 
 
 class _Layer:
@@ -43,7 +45,18 @@ class _Layer:
         """The weights as (outputs, inputs)."""
         raise NotImplementedError
 
-    def product(self, values: Any) -> Any:
+    def by_onednn(self, values: Any) -> Any:
+        """None where it is not for oneDNN: gradients are asked for, there are no rows, or it has no memory for it."""
+        if torch.is_grad_enabled() or not values.numel():
+            return None
+        try:
+            return self._product(values)
+        except RuntimeError as error:
+            if not any(words in str(error) for words in NO_MEMORY):
+                raise
+        return None
+
+    def _product(self, values: Any) -> Any:
         weight = self._ordered()
         if weight is not None:
             return _product(values, weight, self.bias)
@@ -64,6 +77,7 @@ class _Layer:
             return None
         self.calls -= 1
         if self.calls < 0:
+            self.calls = None
             found = torch.ops.mkldnn._reorder_linear_weight(self.stored().detach())  # noqa: SLF001
             self.ordered = (self.weight, self.weight._version, found)  # noqa: SLF001
         return None
@@ -77,7 +91,8 @@ class Linear(_Layer, torch.nn.Linear):  # type: ignore[misc]
     """The same layer with the same weights; where gradients are asked for, torch's own."""
 
     def forward(self, values: Any) -> Any:
-        return super().forward(values) if torch.is_grad_enabled() or not values.numel() else self.product(values)
+        made = self.by_onednn(values)
+        return super().forward(values) if made is None else made
 
     def stored(self) -> Any:
         return self.weight
@@ -87,7 +102,8 @@ class TransposedLinear(_Layer, Conv1D):  # type: ignore[misc]
     """The same of GPT-2 and its kin, whose weights are (in, out)."""
 
     def forward(self, values: Any) -> Any:
-        return super().forward(values) if torch.is_grad_enabled() or not values.numel() else self.product(values)
+        made = self.by_onednn(values)
+        return super().forward(values) if made is None else made
 
     def stored(self) -> Any:
         return self.weight.t()

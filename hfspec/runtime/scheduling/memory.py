@@ -10,6 +10,15 @@ CPU_ALLOCATOR = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAlloca
 
 # Tokens that a batch of a GPU may hold for each GiB of its memory, and at most.
 TOKENS_PER_GIB, MOST_TOKENS = 1024, 16384
+# On a CPU: bytes of a batch's hidden states, and tokens at least and at most (benchmarks/budgets.py, docs/running.md).
+CACHED_BYTES, FEWEST_ON_CPU, MOST_ON_CPU = 3 << 19, 256, 1024
+
+
+def tokens_on_cpu(width: int, size: int) -> int:
+    """How many tokens a batch of a model that reads holds: what a layer makes of it should fit in a CPU's caches.
+    ``width``: of the hidden states; ``size``: bytes of a number.
+    """
+    return min(MOST_ON_CPU, max(FEWEST_ON_CPU, CACHED_BYTES // (width * size)))
 
 
 def batch_tokens(device: str, on_cpu: int) -> int:
