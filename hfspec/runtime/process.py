@@ -101,7 +101,8 @@ class _Alone(_Wrapped):
 
     def exec_module(self, module: ModuleType) -> None:
         if "torch" in sys.modules:
-            import_module(TENSORS)  # others take it to be there after transformers is
+            with suppress(ImportError):
+                import_module(TENSORS)  # others take it to be there after transformers is
         with _told_of_nothing():
             super().exec_module(module)
 

@@ -10,6 +10,8 @@ import torch
 
 import hfspec
 from hfspec.errors import OutOfMemoryError
+from hfspec.runtime.scheduling import memory
+from hfspec.runtime.scheduling.memory import tokens_on_cpu
 from tests.runtime.texts import MIXED, shuffled
 
 CPU_SAYS = "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 TB."
@@ -124,3 +126,19 @@ def test_memory_that_really_runs_out(artifact):
     first, later, retried = made.stdout.split()
     assert (int(first), retried) == (420, "True")
     assert int(later) < 420
+
+
+@pytest.mark.parametrize(
+    ("width", "size", "tokens"),
+    [(768, 4, 512), (384, 4, 1024), (768, 2, 1024), (1024, 4, 384), (4096, 4, 256), (32, 4, 1024)],
+)
+def test_a_batch_holds_what_the_caches_hold_of_it(width, size, tokens):
+    assert tokens_on_cpu(width, size) == tokens
+
+
+def test_who_says_nothing_gets_a_budget_by_the_width_of_the_model(artifact, monkeypatch):
+    monkeypatch.setattr(memory, "FEWEST_ON_CPU", 1)
+    monkeypatch.setattr(memory, "CACHED_BYTES", 100 * 32 * 4)
+    folder = artifact("bert-sentiment")  # 32 wide
+    for keys, tokens in (({}, 100), ({"dtype": "bfloat16"}, 200), ({"model_config": {"batch_tokens": 7}}, 7)):
+        assert hfspec.load(folder, device="cpu", **keys).settings()["batch_tokens"].value == tokens

@@ -67,19 +67,21 @@ class _Layer:
         return _product(twice, stored, self.bias)[:1].view(*values.shape[:-1], -1)
 
     def _ordered(self) -> Any:
-        """The weights in oneDNN's order, None where they are not, or have been changed since."""
-        if self.ordered is not None:
-            weight, version, found = self.ordered
+        """The weights in oneDNN's order, None where they are not, or have been changed since. Calls at once may put
+        them in order at once, and find the same.
+        """
+        made, calls = self.ordered, self.calls
+        if made is not None:
+            weight, version, found = made
             if weight is self.weight and version == weight._version:  # noqa: SLF001 - torch's own count of changes
                 return found
-            self.ordered, self.calls = None, CALLS
-        if self.calls is None:
-            return None
-        self.calls -= 1
-        if self.calls < 0:
-            self.calls = None
-            found = torch.ops.mkldnn._reorder_linear_weight(self.stored().detach())  # noqa: SLF001
-            self.ordered = (self.weight, self.weight._version, found)  # noqa: SLF001
+            self.ordered, calls = None, CALLS
+        if calls is not None:
+            self.calls = calls - 1 if calls else None
+            if not calls:
+                weight, version = self.weight, self.weight._version  # noqa: SLF001
+                found = torch.ops.mkldnn._reorder_linear_weight(self.stored().detach())  # noqa: SLF001
+                self.ordered = (weight, version, found)
         return None
 
     def __getstate__(self) -> dict[str, Any]:
