@@ -81,15 +81,12 @@ def rows(*, quick: bool) -> list[Row]:
 
 
 def _answering(*, quick: bool) -> list[Row]:
-    def count(full: int, short: int) -> int:
-        return short if quick else full
-
     rounds = 1 if quick else 3
     sizes = (None,) if quick else (None, 8)
     return [
-        _classification(count(256, 32), rounds, sizes),
-        _embeddings(count(2000, 200), rounds, (None,) if quick else (None, 128)),
-        _generation(count(16, 4), rounds, (None,) if quick else (None, 16)),
+        _classification(32 if quick else 256, rounds, sizes),
+        _embeddings(2000, rounds, (None, 128)),
+        _generation(16, rounds, (None, 16)),
         _task("summarization", 8, SHORT_ROUNDS, "baseline"),
         _task("translation", 8, SHORT_ROUNDS, "baseline"),
         _task("question-answering", 32, SHORT_ROUNDS, "baseline"),
@@ -167,6 +164,7 @@ def _embeddings(count: int, rounds: int, sizes: Sizes) -> Row:
         rounds=rounds,
         same={**{made.name: 1e-5 for made in others}, PLAIN: 1e-5},
         prepares=_prepared(work, "main", sizes),
+        quick=False,
     )
 
 
@@ -184,6 +182,7 @@ def _generation(count: int, rounds: int, sizes: Sizes) -> Row:
         unit="prompts",
         same={**{made.name: 0 for made in others}, PLAIN: 0},
         prepares=_prepared(work, "main", sizes),
+        quick=False,
         note="MLflow's batch needs a padding token and left padding set on the pipeline before it is saved.",
     )
 
