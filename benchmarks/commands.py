@@ -23,7 +23,7 @@ def rows(*, quick: bool) -> list[Row]:
         _cold_start("classification", rounds),
         *([] if quick else [_cold_start("embeddings", rounds)]),
         _validating(rounds),
-        _overhead(rounds),
+        _overhead(1 if quick else 6),
         _stream(20_000 if quick else 1_000_000),
     ]
 
@@ -140,7 +140,7 @@ def _overhead(rounds: int) -> Row:
             Contender("model called directly", f"{DOING}:call_one", {}),
         ),
         (at_most("model called directly", 1.1), at_most("model called directly", 1.1, PLAIN)),
-        rounds=rounds * 2,
+        rounds=rounds,
         unit="calls",
         prepares=(("main", "benchmarks.contenders.ours:prepare", {"work": "classification"}),),
     )

@@ -84,7 +84,7 @@ def _answering(*, quick: bool) -> list[Row]:
     rounds = 1 if quick else 3
     sizes = (None,) if quick else (None, 8)
     return [
-        _classification(32 if quick else 256, rounds, sizes),
+        _classification(32 if quick else 256, rounds, sizes, () if quick else (32,)),
         _embeddings(2000, rounds, (None, 128)),
         _generation(16, rounds, (None, 16)),
         _task("summarization", 8, SHORT_ROUNDS, "baseline"),
@@ -125,10 +125,12 @@ def _incumbents(work: str, count: int, sizes: Sizes, python: str = "main") -> li
     ]
 
 
-def _classification(count: int, rounds: int, sizes: Sizes) -> Row:
+def _classification(count: int, rounds: int, sizes: Sizes, pipelines: tuple[int, ...]) -> Row:
+    """``pipelines``: the batch sizes of the library's own."""
     work = "classification"
     incumbents = _incumbents(work, count, sizes)
-    exact = [*(made.name for made in incumbents), "pipeline batch_size 32", "by hand", PLAIN]
+    library = [_contender(f"pipeline batch_size {size}", LIBRARY, work, count, batch_size=size) for size in pipelines]
+    exact = [*(made.name for made in (*incumbents, *library)), "by hand", PLAIN]
     return Row(
         work,
         f"text-classification, {count} texts (DistilBERT, 66M)",
@@ -136,7 +138,7 @@ def _classification(count: int, rounds: int, sizes: Sizes) -> Row:
         (
             *_ours(work, count),
             *incumbents,
-            _contender("pipeline batch_size 32", LIBRARY, work, count, batch_size=32),
+            *library,
             Contender("by hand", f"{HAND}:classify", {"count": count}),
             _contender("hfspec bfloat16", OURS, work, count, dtype="bfloat16"),
             Contender("by hand bfloat16", f"{HAND}:classify", {"count": count, "dtype": "bfloat16"}),
