@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
 
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="less work, fewer rounds, under 3 minutes")
+    parser.add_argument("--quick", action="store_true", help="less work, fewer rounds, about 3 minutes")
     parser.add_argument("--baseline", help="the Python with transformers 4.57")
     parser.add_argument("--only", nargs="*", help="rows by name")
     parser.add_argument("--output", default="benchmarks/results", help="the folder to write to")
