@@ -30,13 +30,10 @@ EARLY = "torch._dynamo._trace_wrapped_higher_order_op"
 ASKING = ("transformers.distributed.", "transformers.generation.", "transformers.loss.")
 # Where they ask, and what for: a torch with a distributed part, scipy for detectors' losses, scikit-learn for assisted
 # generation.
+INSTALLED = ("is_scipy_available", "is_sklearn_available", "is_torch_distributed_available")
 ASKED = {
-    "transformers.utils": ("is_scipy_available", "is_sklearn_available", "is_torch_distributed_available"),
-    "transformers.utils.import_utils": (
-        "is_scipy_available",
-        "is_sklearn_available",
-        "is_torch_distributed_available",
-    ),
+    "transformers.utils": INSTALLED,
+    "transformers.utils.import_utils": INSTALLED,
     "torch.distributed": ("is_available",),
 }
 

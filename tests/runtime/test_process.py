@@ -105,8 +105,9 @@ def test_what_the_library_asks_for_is_answered_truly_afterwards():
         "from importlib.util import find_spec\n"
         "print(utils.is_scipy_available() == (find_spec('scipy') is not None))\n"
         "import sys; print(sum('runtime.process' in type(finder).__module__ for finder in sys.meta_path))\n"
+        "import gc; print(gc.get_threshold()[0])\n"
     )
-    assert run(ONLY_ANSWERING * 2 + program) == ["True", "True", "1"]
+    assert run(ONLY_ANSWERING * 2 + program) == ["True", "True", "1", "50000"]
 
 
 def test_the_end_runs_what_is_registered_and_loses_no_output():

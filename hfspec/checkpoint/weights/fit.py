@@ -95,7 +95,7 @@ def shapes(model_class: type[Any], config: Any, tensors: Iterable[TensorInfo], d
         given[_place(made)] = (name, made)
 
     stand_ins = {info.name: _StandIn(info, note) for info in tensors}
-    with _quiet(), making(), _on_meta():
+    with _quiet(), making(), _on_meta():  # the last is asked first: it must see empty_like before making() answers it
         model, report = model_class.from_pretrained(
             None,
             config=config,
