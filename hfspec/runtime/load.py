@@ -11,6 +11,7 @@ from typing import Any
 
 from hfspec.errors import UsageError
 from hfspec.ir.artifact import Manifest
+from hfspec.runtime.allocator import keep_freed_memory
 from hfspec.runtime.family import Family, Place
 from hfspec.runtime.placement import placement, set_threads
 from hfspec.runtime.predictor import Predictor, checked_form
@@ -71,6 +72,7 @@ def load(
     weights = gather(root, manifest, sources or {}, verify=verify)
     put = placement(manifest, device, device_map, threads, backend)
     set_threads(put.threads)
+    keep_freed_memory()
     place = Place(
         root,
         manifest,

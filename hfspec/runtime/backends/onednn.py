@@ -15,6 +15,7 @@ import torch
 from transformers.pytorch_utils import Conv1D
 
 from hfspec.errors import UsageError
+from hfspec.runtime.backends import first_token
 
 if TYPE_CHECKING:
     from hfspec.runtime.family import Place
@@ -111,7 +112,30 @@ class TransposedLinear(_Layer, Conv1D):  # type: ignore[misc]
         return self.weight.t()
 
 
-LAYERS = {torch.nn.Linear: Linear, Conv1D: TransposedLinear}
+class Convolution(_Layer, torch.nn.Conv1d):  # type: ignore[misc]
+    """The same over time, (rows, channels, times), as products with all that a step sees. What comes of it lies in
+    memory channel by channel, as the next one takes it.
+    """
+
+    def forward(self, values: Any) -> Any:
+        made = self.by_onednn(self._seen(values)) if values.ndim == 3 else None
+        return super().forward(values) if made is None else made.transpose(1, 2)
+
+    def _seen(self, values: Any) -> Any:
+        """(rows, steps, what a step sees): a view of the values with the channels last."""
+        lines = values.transpose(1, 2).contiguous()
+        rows, times, channels = lines.shape
+        (size,), (stride,) = self.kernel_size, self.stride
+        steps = max(0, (times - size) // stride + 1)
+        return lines.as_strided((rows, steps, size * channels), (times * channels, stride * channels, 1))
+
+    def stored(self) -> Any:
+        return self.weight.permute(0, 2, 1).flatten(1)
+
+
+LAYERS = {torch.nn.Linear: Linear, Conv1D: TransposedLinear, torch.nn.Conv1d: Convolution}
+# Below, what a step sees is too little to be worth putting in another order.
+CHANNELS = 16
 
 
 def _product(values: Any, weight: Any, bias: Any) -> Any:
@@ -140,6 +164,13 @@ def _vendor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
 
 
+def _suits(layer: Any) -> bool:
+    plain = not isinstance(layer, torch.nn.Conv1d) or (
+        (layer.groups, layer.dilation, layer.padding) == (1, (1,), (0,)) and layer.in_channels >= CHANNELS
+    )
+    return plain and layer.weight.dtype in DTYPES
+
+
 def put(loaded: Any, place: Place) -> Any:
     """The model, its linear layers replaced in place; raises UsageError where torch has no oneDNN, or none for bfloat16
     on this processor.
@@ -148,9 +179,9 @@ def put(loaded: Any, place: Place) -> Any:
         raise UsageError(
             f"torch {torch.__version__} has no oneDNN for {place.dtype} on this processor; load with backend='torch'."
         )
-    layers = [module for module in loaded.modules() if type(module) in LAYERS and module.weight.dtype in DTYPES]
+    layers = [module for module in loaded.modules() if type(module) in LAYERS and _suits(module)]
     calls = CALLS if sum(layer.weight.nbytes for layer in layers) <= MOST_BYTES else None
     for layer in layers:
         layer.__class__ = LAYERS[type(layer)]
         layer.calls = calls
-    return loaded
+    return first_token.put(loaded)

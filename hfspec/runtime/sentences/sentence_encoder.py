@@ -6,6 +6,7 @@ Importing sentence_transformers takes many times as long as loading a small mode
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -100,11 +101,15 @@ class NativeEncoder:
     def encode(self, batch: Sequence[Text], prompt: str) -> Any:
         import torch
 
+        from hfspec.runtime.backends.first_token import first_token_alone
+
         inputs = parts.padded([text.inputs for text in batch], self.pad, "right", self.device)
         mask = inputs.get("attention_mask", torch.ones_like(inputs["input_ids"]))
-        with torch.inference_mode():
+        left_out = self._prompt_tokens(prompt)
+        reads_first = first_token_alone() if list(self.modes) == ["cls"] and not left_out else nullcontext()
+        with torch.inference_mode(), reads_first:
             vectors = self.model(**inputs, return_dict=True).last_hidden_state
-            pooled = pool(vectors, mask, self.modes, self._prompt_tokens(prompt))
+            pooled = pool(vectors, mask, self.modes, left_out)
             return self._after_pooling(pooled).float().cpu()
 
     def _after_pooling(self, vectors: Any) -> Any:

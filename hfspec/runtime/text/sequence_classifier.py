@@ -44,8 +44,10 @@ class SequenceClassifier(Family):
         """(rows, labels), a tensor of float32 on the CPU."""
         import torch
 
+        from hfspec.runtime.backends.first_token import first_token_alone
+
         inputs = parts.padded(rows, self.pad, "right", self.device)
         if self.takes_use_cache:
             inputs["use_cache"] = False
-        with torch.inference_mode():
+        with torch.inference_mode(), first_token_alone():
             return self.model(**inputs).logits.float().cpu()
