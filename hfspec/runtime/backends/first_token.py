@@ -29,8 +29,8 @@ LAYERS = {
     "XLMRobertaModel": "encoder.layer",
     "XLMRobertaForSequenceClassification": "roberta.encoder.layer",
 }
-# What a layer is told besides, without effect on its answer.
-IGNORED = frozenset({"position_ids", "use_cache"})
+# What a layer is told besides, without effect on its answer; the embeddings have read it.
+IGNORED = frozenset({"position_ids", "token_type_ids", "use_cache"})
 # Whether this thread's call reads the first token alone.
 _ASKED: ContextVar[bool] = ContextVar("asked", default=False)
 
@@ -56,7 +56,7 @@ def put(loaded: Any) -> Any:
 
 
 @cache
-def _replaced(kind: type) -> type:
+def _replaced(kind: Any) -> Any:
     mixin = _DistilBert if kind.__name__ == "TransformerBlock" else _Bert
     return type(kind.__name__, (mixin, kind), {})
 
@@ -84,8 +84,8 @@ class _LastLayer:
         raise NotImplementedError
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        made, (kind, *arguments), *state = super().__reduce_ex__(protocol)
-        return (made, (kind.__bases__[1], *arguments), *state)
+        made: Any = super().__reduce_ex__(protocol)
+        return (object.__new__, (type(self).__bases__[1],), *made[2:])
 
 
 class _Bert(_LastLayer):
