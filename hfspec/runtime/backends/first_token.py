@@ -51,7 +51,8 @@ def put(loaded: Any) -> Any:
     if path is not None and loaded.config._attn_implementation == "sdpa":  # noqa: SLF001 - the library's name of it
         last = loaded.get_submodule(path)[-1]
         if not getattr(last, "is_decoder", False):
-            last.__class__ = _replaced(type(last))
+            kind: Any = type(last)
+            last.__class__ = _replaced(kind)
     return loaded
 
 
