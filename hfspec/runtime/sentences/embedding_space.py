@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 from hfspec.ir.artifact import Manifest, digest_of
 from hfspec.ir.dtypes import DTYPES
 from hfspec.ir.frozen import thaw
+from hfspec.ir.pins import TensorInfo
 from hfspec.ir.safetensors_header import header_length, parse_header
 from hfspec.runtime.adapters import adapter_config
 from hfspec.runtime.remote_code import code_files
@@ -25,6 +28,7 @@ from hfspec.runtime.sentences.sentence_modules import Module
 from hfspec.runtime.text.vocabulary_files import AROUND, VOCABULARIES
 
 CHUNK = 4 << 20
+DIGESTING = 2  # tensors at once
 UNCHANGED: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 AS_STORED: Mapping[str, str] = MappingProxyType({})
 # Entries of a config that change no answer; the dtype is counted as it is loaded.
@@ -45,7 +49,7 @@ LAYOUT = ("modality_config", "module_output_name", "transformer_task", "unpad_in
 def embedding_space(
     folder: Path, manifest: Manifest, model: Path | None = None, saved: Mapping[str, Mapping[str, str]] = UNCHANGED
 ) -> str:
-    """sha256 in hex over what the artifact's embeddings are made by; reads every weight once.
+    """sha256 in hex over what the artifact's embeddings are made by; reads every weight once, two at a time.
 
     ``model``: its model/ with the weights, where they are not in ``folder``. ``saved``: the dtypes that weights count
     as, where not as they are: folder of a module (empty, or ending with a slash) -> tensor -> safetensors' name.
@@ -117,12 +121,17 @@ def _weights(folder: Path, saved: Mapping[str, str] = AS_STORED) -> Iterator[tup
         with path.open("rb") as file:
             prefix = file.read(8)
             header = parse_header(prefix + file.read(header_length(prefix, size) - 8), size)
-            for tensor in header.tensors:
-                file.seek(header.length + tensor.start)
-                dtype, length = saved.get(tensor.name, tensor.dtype), tensor.end - tensor.start
-                same = dtype == tensor.dtype
-                mark = _sha256(file, length) if same else _cast_sha256(file.read(length), tensor.dtype, dtype)
-                yield tensor.name, [dtype, list(tensor.shape), mark]
+        with ThreadPoolExecutor(DIGESTING) as threads:
+            yield from threads.map(partial(_tensor, path, header.length, saved), header.tensors)
+
+
+def _tensor(path: Path, start: int, saved: Mapping[str, str], tensor: TensorInfo) -> tuple[str, list[Any]]:
+    with path.open("rb") as file:
+        file.seek(start + tensor.start)
+        dtype, length = saved.get(tensor.name, tensor.dtype), tensor.end - tensor.start
+        same = dtype == tensor.dtype
+        mark = _sha256(file, length) if same else _cast_sha256(file.read(length), tensor.dtype, dtype)
+    return tensor.name, [dtype, list(tensor.shape), mark]
 
 
 def _cast_sha256(data: bytes, stored: str, wanted: str) -> str:
