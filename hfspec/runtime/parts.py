@@ -18,6 +18,7 @@ from hfspec.ir.frozen import thaw
 from hfspec.runtime.adapters import adapter
 from hfspec.runtime.backends import putting as backends
 from hfspec.runtime.family import Place
+from hfspec.runtime.transfer import sent
 from hfspec.tasks.task import PROCESSED, PROCESSOR
 
 AUTO_COMPONENTS = {
@@ -242,13 +243,8 @@ def padded(rows: Sequence[Mapping[str, list[int]]], pad: Mapping[str, int], side
             [fill] * (width - len(line)) + line if side == "left" else line + [fill] * (width - len(line))
             for line in lines
         ]
-        result[name] = _sent(torch.tensor(full, dtype=torch.long), device)
+        result[name] = sent(torch.tensor(full, dtype=torch.long), device)
     return result
-
-
-def _sent(made: Any, device: str) -> Any:
-    """The tensor on the device; to a GPU from pinned memory, so that the next batch is made ready during the copy."""
-    return made.pin_memory().to(device, non_blocking=True) if device.startswith("cuda") else made.to(device)
 
 
 def _padding_offset(loaded: Any) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 from hfspec.errors import InputError
 from hfspec.runtime import parts
 from hfspec.runtime.family import Place
+from hfspec.runtime.transfer import sent
 
 Features = Mapping[str, Any]
 SPECTROGRAM_WINDOW, SPECTROGRAM_STEP = 25, 10  # milliseconds, as Kaldi's filter banks have them
@@ -68,5 +69,5 @@ def stacked(rows: Sequence[Features], model: Any, device: str) -> dict[str, Any]
     """The rows' tensors as one batch, floats in the model's dtype."""
     import torch
 
-    joined = {name: torch.cat([row[name] for row in rows]).to(device) for name in rows[0]}
+    joined = {name: sent(torch.cat([row[name] for row in rows]), device) for name in rows[0]}
     return {name: tensor.to(model.dtype) if tensor.is_floating_point() else tensor for name, tensor in joined.items()}

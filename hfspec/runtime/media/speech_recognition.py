@@ -44,8 +44,11 @@ class SpeechRecognition(Family):
             items += self.recognizer.items(sound, row, settings)
         return items
 
-    def run(self, batch: Sequence[Item[Any]], settings: Settings) -> Sequence[Any]:
+    def run(self, batch: Sequence[Item[Any]], settings: Settings) -> Any:
         return self.recognizer.run(batch, settings)
+
+    def read(self, made: Any, batch: Sequence[Item[Any]], settings: Settings) -> Sequence[Any]:
+        return self.recognizer.read(made, batch, settings)
 
     def joined(self, parts: Sequence[Any], settings: Settings) -> Transcript:
         return self.recognizer.joined(parts, settings)

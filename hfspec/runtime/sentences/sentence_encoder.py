@@ -36,7 +36,7 @@ class Encoder(Protocol):
         """Each text with the prompt before it, as tokens."""
 
     def encode(self, batch: Sequence[Text], prompt: str) -> Any:
-        """A tensor (texts, size) on the CPU, float32."""
+        """A tensor (texts, size) of float32, on whichever device made it."""
 
 
 def encoder(place: Place) -> Encoder:
@@ -105,7 +105,7 @@ class NativeEncoder:
         with torch.inference_mode():
             vectors = self.model(**inputs, return_dict=True).last_hidden_state
             pooled = pool(vectors, mask, self.modes, self._prompt_tokens(prompt))
-            return self._after_pooling(pooled).float().cpu()
+            return self._after_pooling(pooled).float()
 
     def _after_pooling(self, vectors: Any) -> Any:
         import torch

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Hashable, Sequence
-from typing import Any
 
 from hfspec.runtime import parts
 from hfspec.runtime.family import Family, Place
 from hfspec.runtime.text.padding import Padding
 from hfspec.runtime.text.tokens import Tokens
+from hfspec.runtime.transfer import Arriving
 
 
 class SequenceClassifier(Family):
@@ -40,12 +40,12 @@ class SequenceClassifier(Family):
         ]
         return list(zip(self.padding.groups(sequences), ends, strict=True))
 
-    def logits(self, rows: Sequence[Tokens]) -> Any:
-        """(rows, labels), a tensor of float32 on the CPU."""
+    def logits(self, rows: Sequence[Tokens]) -> Arriving:
+        """(rows, labels) of float32, on its way to the host."""
         import torch
 
         inputs = parts.padded(rows, self.pad, "right", self.device)
         if self.takes_use_cache:
             inputs["use_cache"] = False
         with torch.inference_mode():
-            return self.model(**inputs).logits.float().cpu()
+            return Arriving(self.model(**inputs).logits.float())

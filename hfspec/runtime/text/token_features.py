@@ -13,6 +13,7 @@ from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.padding import Padding
 from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
+from hfspec.runtime.transfer import Arriving
 
 OFFSETS = "offset_mapping"
 # Encoder-decoders that read a text alone, by giving it to their decoder too. Of any other the encoder is read.
@@ -64,15 +65,21 @@ class TokenFeatures(Family):
             for row, mine, group in zip(rows, tokens, self.padding.groups(tokens), strict=True)
         ]
 
-    def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> list[Features]:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> Arriving | None:  # noqa: ARG002
+        """States (rows, tokens, hidden); None where no row has tokens."""
         import torch
 
         if not any(item.length for item in batch):
-            return [self._features(item.content, self._no_states()) for item in batch]
+            return None
         rows = [{name: ids for name, ids in item.content.items() if name != OFFSETS} for item in batch]
         inputs = parts.padded(rows, self.pad, "right", self.device)
         with torch.inference_mode():
-            states = self.model(**inputs)[0].float().cpu().numpy()
+            return Arriving(self.model(**inputs)[0].float())
+
+    def read(self, made: Arriving | None, batch: Sequence[Item[Tokens]], settings: Settings) -> list[Features]:  # noqa: ARG002
+        if made is None:
+            return [self._features(item.content, self._no_states()) for item in batch]
+        states = made.here().numpy()
         return [self._features(item.content, row) for item, row in zip(batch, states, strict=True)]
 
     def _no_states(self) -> Any:
