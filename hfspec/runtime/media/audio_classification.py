@@ -35,7 +35,7 @@ class AudioClassification(Labeller):
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self.model = parts.model(place, parts.model_class(place))
+        self.model = parts.reader(place, parts.model_class(place))
         self.features = SoundFeatures(place, self.model)
         self.device = place.device
 

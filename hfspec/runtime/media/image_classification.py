@@ -35,7 +35,7 @@ class ImageClassification(Labeller):
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self.model = parts.model(place, parts.model_class(place))
+        self.model = parts.reader(place, parts.model_class(place))
         self.processor = parts.component(place, "image_processor", backend="pil")
         self.device = place.device
 

@@ -26,7 +26,8 @@ class SpeechRecognition(Family):
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        model = parts.model(place, parts.model_class(place))
+        loaded = parts.reader if place.manifest.deployment.model_class.endswith("ForCTC") else parts.model
+        model = loaded(place, parts.model_class(place))
         self.features = SoundFeatures(place, model)
         self.recognizer = _recognizer(model, self.features, parts.tokenizer(place), place.device)
 

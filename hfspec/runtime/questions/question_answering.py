@@ -47,7 +47,7 @@ class QuestionAnswering(Family):
                 f"{type(self.words).__name__} does not tell which characters a token is made of, so that no answer can"
                 " be found in the context; compile from a checkpoint with a tokenizer.json."
             )
-        self.model = parts.model(place, parts.model_class(place))
+        self.model = parts.reader(place, parts.model_class(place))
         self.device = place.device
         self.limit = parts.longest(self.model, self.words)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}

@@ -80,7 +80,7 @@ class NativeEncoder:
         self.device = place.device
         model_class = _model_class(place)
         unused = {"add_pooling_layer": False} if _has_pooler(model_class) else {}
-        self.model = parts.model(place, model_class, checkpoint.transformer, **unused)
+        self.model = parts.reader(place, model_class, checkpoint.transformer, **unused)
         if hasattr(self.model.config, "use_cache"):
             self.model.config.use_cache = False
         self.words = parts.tokenizer(place, checkpoint.transformer)

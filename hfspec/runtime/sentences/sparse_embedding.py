@@ -42,7 +42,7 @@ class SparseEmbedding(Family):
             raise StorageError("model/ is no sparse encoder that hfspec knows: a masked-language model, SpladePooling.")
         self.place, self.device = place, place.device
         model_class = parts.model_class(place)
-        self.model = parts.model(place, model_class, checkpoint.transformer)
+        self.model = parts.reader(place, model_class, checkpoint.transformer)
         self.words = parts.tokenizer(place, checkpoint.transformer)
         fit_tokenizer(self.words, place, checkpoint, self.model)
         self.takes = set(inspect.signature(self.model.forward).parameters)

@@ -51,7 +51,7 @@ class FillMask(Family):
         self.words = parts.tokenizer(place)
         if self.words.mask_token_id is None:
             raise UsageError("the tokenizer has no mask token, which fill-mask needs; use the model's own tokenizer.")
-        self.model = parts.model(place, parts.model_class(place))
+        self.model = parts.reader(place, parts.model_class(place))
         self.device = place.device
         self.limit = parts.longest(self.model, self.words)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}

@@ -46,7 +46,7 @@ class TokenFeatures(Family):
         # The pooler plays no part in the hidden states, and checkpoints trained with another head lack it.
         has_pooler = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
         unused: dict[str, Any] = {"add_pooling_layer": False} if has_pooler else {}
-        whole = parts.model(place, model_class, **unused)
+        whole = parts.reader(place, model_class, **unused)
         takes_two = whole.config.is_encoder_decoder and whole.config.model_type not in READ_BY_DECODER
         self.model = whole.get_encoder() if takes_two else whole
         self.device = place.device
