@@ -196,14 +196,14 @@ class Fetched(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in {"tolist", "numpy", "cpu"} and not self.sets_off:
             self.log.append(name)
-        if name == "__getitem__" and any(isinstance(part, list) for part in args[1:2] + _parts(args[1])):
+        if name == "__getitem__" and any(isinstance(part, list) for part in args[1:2] + _of_several(args[1])):
             self.log.append("by a list")
         if func is torch.tensor and (kwargs or {}).get("device") is not None:
             self.log.append("made of the host's numbers")
         return func(*args, **(kwargs or {}))
 
 
-def _parts(index):
+def _of_several(index):
     return index if isinstance(index, tuple) else ()
 
 

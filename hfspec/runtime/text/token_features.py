@@ -49,6 +49,8 @@ class TokenFeatures(Family):
         whole = parts.reader(place, model_class, **unused)
         takes_two = whole.config.is_encoder_decoder and whole.config.model_type not in READ_BY_DECODER
         self.model = whole.get_encoder() if takes_two else whole
+        takes_use_cache = "use_cache" in inspect.signature(self.model.forward).parameters
+        self.options = {"use_cache": False} if takes_use_cache else {}
         self.device = place.device
         self.limit = parts.longest(whole, self.words)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
@@ -74,7 +76,7 @@ class TokenFeatures(Family):
         rows = [{name: ids for name, ids in item.content.items() if name != OFFSETS} for item in batch]
         inputs = parts.padded(rows, self.pad, "right", self.device)
         with torch.inference_mode():
-            return Arriving(self.model(**inputs)[0].float())
+            return Arriving(self.model(**inputs, **self.options)[0].float())
 
     def read(self, made: Arriving | None, batch: Sequence[Item[Tokens]], settings: Settings) -> list[Features]:  # noqa: ARG002
         if made is None:
