@@ -18,8 +18,11 @@ from hfspec.errors import OutOfMemoryError
 from hfspec.runtime import unasked_masks
 from hfspec.runtime.scheduling import memory
 from hfspec.runtime.scheduling.batching import Budget, Item, run
+from hfspec.runtime.sentences.sentence_layers import pool
+from hfspec.runtime.sentences.sentence_modules import POOLING_FLAGS
+from hfspec.runtime.text import masked_head
 from hfspec.runtime.transfer import Arriving
-from tests.runtime.test_alone_and_together import CASES, known
+from tests.runtime.test_alone_and_together import CASES, Case, known
 from tests.runtime.test_batching import items, patient
 from tests.runtime.test_token_goldens import same
 
@@ -27,7 +30,9 @@ GENERATING = {
     "text-generation", "summarization", "text2text-generation", "translation", "conversational",
     "llm/v1/chat", "llm/v1/completions", "table-question-answering",
 }  # fmt: skip
-READING = [case for case in CASES if case.task not in GENERATING and case.checkpoint != "whisper"]
+TARGETS = {"targets": ["the", "a"]}
+AMONG = Case("fill-mask", "distilbert-mlm", lambda: ["a [MASK] film", "the [MASK]"] * 9, variants=(TARGETS,))
+READING = [*(case for case in CASES if case.task not in GENERATING and case.checkpoint != "whisper"), AMONG]
 # What the library's own model asks the device for: this one finds each row's last end token by its values.
 ASKED = {"bart-mnli": {"aten.unique_consecutive.default", "aten.index.Tensor by a mask"}}
 
@@ -228,12 +233,16 @@ def as_on_a_gpu(monkeypatch):
     monkeypatch.setattr(unasked_masks, "put", lambda loaded, place: unasked_masks.replace(loaded))
 
 
+def name(case):
+    return f"{case.name}-among" if case is AMONG else case.name
+
+
 def folder_of(case, build, checkpoint):
     declared = {"params": {case.budget: case.budgets[-1]}}
     return build(checkpoint(case.checkpoint), case.task, library=case.library, signature=declared)
 
 
-@pytest.mark.parametrize("case", READING, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", READING, ids=name)
 def test_a_launch_asks_the_device_for_nothing(build, checkpoint, monkeypatch, case):
     folder, rows, settings = folder_of(case, build, checkpoint), case.rows(), case.variants[0]
     few = {case.budget: case.budgets[0]}
@@ -265,8 +274,30 @@ def test_a_launch_asks_the_device_for_nothing(build, checkpoint, monkeypatch, ca
     assert same(answer, known(truth.predict(rows, few, outputs="full")))
 
 
+@pytest.mark.parametrize("mode", POOLING_FLAGS.values())
+def test_pooling_asks_the_device_for_nothing(mode, monkeypatch):
+    log = []
+    mask = torch.tensor([[1, 1, 1], [1, 0, 0]])
+    with watched(monkeypatch, log):
+        pool(torch.ones(2, 3, 4), mask, [mode], 1)
+    assert not log
+
+
+def test_vectors_of_another_shape_are_refused_by_their_shape():
+    """A GPU that is given a place beyond the end fails for good."""
+    places = torch.tensor([0]), torch.tensor([1])
+    token = masked_head._KEPT.set((torch.Size([1, 6]), places))
+    try:
+        with pytest.raises(IndexError, match="hidden vectors of shape"):
+            masked_head._keep(None, (torch.ones(6, 7, 3),))
+        (kept,) = masked_head._keep(None, (torch.ones(1, 6, 3),))
+    finally:
+        masked_head._KEPT.reset(token)
+    assert kept.shape == (1, 3)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("case", [case for case in READING if case.checkpoint not in ASKED], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [case for case in READING if case.checkpoint not in ASKED], ids=name)
 def test_a_gpu_is_not_waited_for_by_a_launch(build, checkpoint, monkeypatch, case):
     folder, rows, settings = folder_of(case, build, checkpoint), case.rows(), case.variants[0]
     few = {case.budget: case.budgets[0]}
