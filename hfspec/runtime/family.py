@@ -1,4 +1,4 @@
-"""What every task family is: four steps between the rows that come in and the answer that goes out."""
+"""What every task family is: five steps between the rows that come in and the answer that goes out."""
 
 from __future__ import annotations
 
@@ -85,9 +85,10 @@ class Place:
 
 
 class Family(ABC):
-    """A task family with its model loaded. The predictor calls preprocess on a window of rows, run on each batch, and
-    standard or full on the results; nothing is kept between calls. ``rows_at_once``: how many rows preprocess is given,
-    ``look_ahead``: how many full batches a window of rows makes; together they bound what a call holds in memory.
+    """A task family with its model loaded. The predictor calls preprocess on a window of rows, run and read on each
+    batch, and standard or full on the results; nothing is kept between calls. ``rows_at_once``: how many rows
+    preprocess is given, ``look_ahead``: how many full batches a window of rows makes; together they bound what a call
+    holds in memory.
     """
 
     rows_at_once: ClassVar[int] = 256
@@ -150,8 +151,15 @@ class Family(ABC):
         """
 
     @abstractmethod
-    def run(self, batch: Sequence[Item[Any]], settings: Settings) -> Sequence[Any]:
-        """The model's result for each item of a batch; each equal to what the item would get alone."""
+    def run(self, batch: Sequence[Item[Any]], settings: Settings) -> Any:
+        """What ``read`` makes a batch's results of. A GPU may still be at it: the host waits for nothing here."""
+
+    def read(self, made: Any, batch: Sequence[Item[Any]], settings: Settings) -> Sequence[Any]:  # noqa: ARG002
+        """The model's result for each item of a batch, from what ``run`` made of it, waited for; each equal to what the
+        item would get alone. By default ``run`` has waited already.
+        """
+        results: Sequence[Any] = made
+        return results
 
     def joined(self, parts: Sequence[Any], settings: Settings) -> Any:  # noqa: ARG002 - of one part, most often
         """A row's result from those of its items, in their order."""
@@ -169,6 +177,13 @@ class Family(ABC):
         """What one row by itself is answered, in the standard or the full form: an item of what those give for many."""
         made = self.full([result], settings) if form == FULL else self.standard([result], settings)
         return made[0]
+
+    @property
+    def ahead(self) -> int:
+        """How many batches are launched before the results of an earlier one are read: a GPU computes while the host
+        reads, a CPU has computed when run returns.
+        """
+        return memory.ahead(self._place.device)
 
     def budget(self, settings: Settings) -> int:
         """How many tokens one forward pass may hold."""

@@ -21,10 +21,10 @@ class Labelled:
 
 
 def labelled(logits: Any, config: Any, function: str | None, about: Sequence[Mapping[str, Any]]) -> list[Labelled]:
-    """The result of each row of ``logits``, (rows, labels), with what ``about`` says of it. ``function``: sigmoid,
-    softmax, none, or None for what the checkpoint's config says.
+    """The result of each row of ``logits``, (rows, labels) of float32 on the host, with what ``about`` says of it.
+    ``function``: sigmoid, softmax, none, or None for what the checkpoint's config says.
     """
-    lines = _scores(logits.float().cpu(), config, function).tolist()
+    lines = _scores(logits, config, function).tolist()
     return [_ranked(line, config.id2label, mine) for line, mine in zip(lines, about, strict=True)]
 
 

@@ -15,9 +15,12 @@ from typing import Any
 
 from hfspec.errors import StorageError, UsageError
 from hfspec.ir.frozen import thaw
+from hfspec.runtime import unasked_masks
 from hfspec.runtime.adapters import adapter
 from hfspec.runtime.backends import putting as backends
 from hfspec.runtime.family import Place
+from hfspec.runtime.transfer import sent
+from hfspec.runtime.unasked_masks import MASK
 from hfspec.tasks.task import PROCESSED, PROCESSOR
 
 AUTO_COMPONENTS = {
@@ -156,6 +159,14 @@ def model(place: Place, model_class: Any, folder: Path | None = None, **settings
     return place.loaded["model"]
 
 
+def reader(place: Place, model_class: Any, folder: Path | None = None, **settings: Any) -> Any:
+    """The same of a model that reads what it is given in one pass."""
+    loaded = model(place, model_class, folder, **settings)
+    with quiet():
+        unasked_masks.put(loaded, place)
+    return loaded
+
+
 def _refuse_cast(place: Place, source: Path) -> None:
     stored = place.manifest.deployment.dtype
     if place.dtype == stored:
@@ -242,13 +253,10 @@ def padded(rows: Sequence[Mapping[str, list[int]]], pad: Mapping[str, int], side
             [fill] * (width - len(line)) + line if side == "left" else line + [fill] * (width - len(line))
             for line in lines
         ]
-        result[name] = _sent(torch.tensor(full, dtype=torch.long), device)
+        result[name] = sent(torch.tensor(full, dtype=torch.long), device)
+    if MASK in result:
+        unasked_masks.mark(result[MASK], is_whole=all(len(row[MASK]) == width and 0 not in row[MASK] for row in rows))
     return result
-
-
-def _sent(made: Any, device: str) -> Any:
-    """The tensor on the device; to a GPU from pinned memory, so that the next batch is made ready during the copy."""
-    return made.pin_memory().to(device, non_blocking=True) if device.startswith("cuda") else made.to(device)
 
 
 def _padding_offset(loaded: Any) -> int:

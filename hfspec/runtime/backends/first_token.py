@@ -12,8 +12,6 @@ from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
-import torch
-
 # Of each class that hands out or reads nothing but its layers' answers: where its layers are.
 LAYERS = {
     "BertModel": "encoder.layer",
@@ -74,6 +72,8 @@ class _LastLayer:
         return self.of_first(hidden_states, hidden_states[:, :1].contiguous(), mask)
 
     def _may(self, mask: Any, others: tuple[Any, ...], options: dict[str, Any]) -> bool:
+        import torch
+
         told = [*others, *(value for name, value in options.items() if name not in IGNORED)]
         plain = all(value is None or value is False for value in told) and (mask is None or mask.ndim == 4)
         return plain and _ASKED.get() and not torch.is_grad_enabled()
@@ -113,6 +113,8 @@ class _DistilBert(_LastLayer):
 
 
 def _attended(own: Any, query: Any, key: Any, value: Any, mask: Any) -> Any:
+    from torch.nn.functional import scaled_dot_product_attention
+
     heads = [made.unflatten(-1, (-1, own.attention_head_size)).transpose(1, 2) for made in (query, key, value)]
-    seen = torch.nn.functional.scaled_dot_product_attention(*heads, attn_mask=mask, scale=own.scaling)
+    seen = scaled_dot_product_attention(*heads, attn_mask=mask, scale=own.scaling)
     return seen.transpose(1, 2).flatten(2)

@@ -22,6 +22,7 @@ from hfspec.runtime.family import FULL, Place, Row
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.sentence_embedding import Embedded, SentenceEmbedding
 from hfspec.runtime.settings import Settings
+from hfspec.runtime.transfer import Arriving
 
 FORMATS = ("float", "base64")
 
@@ -100,11 +101,12 @@ class OpenAIEmbeddings(SentenceEmbedding):
                     row=part.request.row,
                 )
 
-    def run(self, batch: Sequence[Item[Any]], settings: Settings) -> list[Any]:  # noqa: ARG002 - each has its own
-        parts = [item.content for item in batch]
-        items = [Item(item.row, item.length, item.content.content) for item in batch]
-        made = super().run(items, parts[0].settings)
-        return [Vector(part, embedded) for part, embedded in zip(parts, made, strict=True)]
+    def run(self, batch: Sequence[Item[Any]], settings: Settings) -> Arriving:  # noqa: ARG002 - each has its own
+        return super().run(_texts_of(batch), batch[0].content.settings)
+
+    def read(self, made: Arriving, batch: Sequence[Item[Any]], settings: Settings) -> list[Any]:  # noqa: ARG002 - as above
+        embedded = super().read(made, _texts_of(batch), batch[0].content.settings)
+        return [Vector(item.content, mine) for item, mine in zip(batch, embedded, strict=True)]
 
     def joined(self, parts: Sequence[Any], settings: Settings) -> Reply:  # noqa: ARG002
         return tuple(parts)
@@ -140,6 +142,10 @@ class OpenAIEmbeddings(SentenceEmbedding):
         counts = {"prompt_tokens": tokens, "total_tokens": tokens}
         mark = self.mark(reply[0].part.settings)
         return {"object": "list", "data": data, "model": self.name, "usage": counts, "fingerprint": mark}
+
+
+def _texts_of(batch: Sequence[Item[Part]]) -> list[Item[Any]]:
+    return [Item(item.row, item.length, item.content.content) for item in batch]
 
 
 def _texts(request: Request) -> list[str]:

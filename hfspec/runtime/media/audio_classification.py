@@ -13,6 +13,7 @@ from hfspec.runtime.media.audio import wave
 from hfspec.runtime.media.features import Features, SoundFeatures, shape_of, stacked
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
+from hfspec.runtime.transfer import Arriving
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class AudioClassification(Labeller):
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self.model = parts.model(place, parts.model_class(place))
+        self.model = parts.reader(place, parts.model_class(place))
         self.features = SoundFeatures(place, self.model)
         self.device = place.device
 
@@ -50,13 +51,16 @@ class AudioClassification(Labeller):
         heard = Sound(features, sound.seconds, self.features.cuts(len(sound.samples)))
         return Item(row.number, len(sound.samples), heard, shape_of(features))
 
-    def run(self, batch: Sequence[Item[Sound]], settings: Settings) -> list[Labelled]:
+    def run(self, batch: Sequence[Item[Sound]], settings: Settings) -> Arriving:  # noqa: ARG002
         import torch
 
         with torch.inference_mode():
             logits = self.model(**stacked([item.content.features for item in batch], self.model, self.device)).logits
+            return Arriving(logits.float())
+
+    def read(self, made: Arriving, batch: Sequence[Item[Sound]], settings: Settings) -> list[Labelled]:
         about = [{"seconds": item.content.seconds, "truncated": item.content.truncated} for item in batch]
-        return labelled(logits, self.model.config, settings.get("function_to_apply"), about)
+        return labelled(made.here(), self.model.config, settings.get("function_to_apply"), about)
 
     def budget(self, settings: Settings) -> int:
         """How many samples one forward pass may hold."""

@@ -10,8 +10,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from hfspec.errors import InputError
-from hfspec.runtime import parts
+from hfspec.runtime import parts, unasked_masks
 from hfspec.runtime.family import Place
+from hfspec.runtime.transfer import sent
+from hfspec.runtime.unasked_masks import MASK
 
 Features = Mapping[str, Any]
 SPECTROGRAM_WINDOW, SPECTROGRAM_STEP = 25, 10  # milliseconds, as Kaldi's filter banks have them
@@ -36,6 +38,8 @@ class SoundFeatures:
             made = self.extractor(samples, sampling_rate=self.rate, return_tensors="pt", **options)
         except (ValueError, IndexError, RuntimeError) as error:
             raise InputError(f"the feature extractor refuses the audio: {error}", row=row) from error
+        if MASK in made:
+            unasked_masks.mark(made[MASK], is_whole=bool(made[MASK].all()))
         return dict(made)
 
     def cuts(self, samples: int) -> bool:
@@ -68,5 +72,7 @@ def stacked(rows: Sequence[Features], model: Any, device: str) -> dict[str, Any]
     """The rows' tensors as one batch, floats in the model's dtype."""
     import torch
 
-    joined = {name: torch.cat([row[name] for row in rows]).to(device) for name in rows[0]}
+    joined = {name: sent(torch.cat([row[name] for row in rows]), device) for name in rows[0]}
+    if MASK in joined:
+        unasked_masks.mark(joined[MASK], is_whole=all(unasked_masks.is_whole(row[MASK]) for row in rows))
     return {name: tensor.to(model.dtype) if tensor.is_floating_point() else tensor for name, tensor in joined.items()}

@@ -14,6 +14,7 @@ from hfspec.runtime.media.features import Features, shape_of, stacked
 from hfspec.runtime.media.image import image
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
+from hfspec.runtime.transfer import Arriving
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class ImageClassification(Labeller):
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self.model = parts.model(place, parts.model_class(place))
+        self.model = parts.reader(place, parts.model_class(place))
         self.processor = parts.component(place, "image_processor", backend="pil")
         self.device = place.device
 
@@ -53,13 +54,16 @@ class ImageClassification(Labeller):
             raise InputError(f"the image processor refuses the image: {reason}", row=row.number) from error
         return Item(row.number, 1, Picture(features, picture.size), shape_of(features))
 
-    def run(self, batch: Sequence[Item[Picture]], settings: Settings) -> list[Labelled]:
+    def run(self, batch: Sequence[Item[Picture]], settings: Settings) -> Arriving:  # noqa: ARG002
         import torch
 
         with torch.inference_mode():
             logits = self.model(**stacked([item.content.features for item in batch], self.model, self.device)).logits
+            return Arriving(logits.float())
+
+    def read(self, made: Arriving, batch: Sequence[Item[Picture]], settings: Settings) -> list[Labelled]:
         about = [{"width": item.content.size[0], "height": item.content.size[1]} for item in batch]
-        return labelled(logits, self.model.config, settings.get("function_to_apply"), about)
+        return labelled(made.here(), self.model.config, settings.get("function_to_apply"), about)
 
     def budget(self, settings: Settings) -> int:
         """How many images one forward pass may hold."""

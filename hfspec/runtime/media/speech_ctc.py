@@ -14,6 +14,7 @@ from hfspec.runtime.media.features import Features, SoundFeatures, shape_of, sta
 from hfspec.runtime.media.transcript import Chunk, Transcript, chunk_sizes, chunks, refuse_given
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
+from hfspec.runtime.transfer import Arriving
 from hfspec.tasks import speech_recognition as task
 
 UNITS = ("word", "char")
@@ -75,12 +76,15 @@ class CtcRecognizer:
         features = self.features(sound.samples[chunk.start : chunk.end], row, return_attention_mask=True)
         return Item(row, chunk.end - chunk.start, Heard(features, chunk, sound.seconds), shape_of(features))
 
-    def run(self, batch: Sequence[Item[Heard]], settings: Settings) -> list[Letters]:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Heard]], settings: Settings) -> Arriving:  # noqa: ARG002
         import torch
 
         with torch.inference_mode():
             logits = self.model(**stacked([item.content.features for item in batch], self.model, self.device)).logits
-        lines = logits.argmax(dim=-1).cpu().tolist()
+            return Arriving(logits.argmax(dim=-1))
+
+    def read(self, made: Arriving, batch: Sequence[Item[Heard]], settings: Settings) -> list[Letters]:  # noqa: ARG002
+        lines = made.here().tolist()
         return [self._letters(line, item.content) for line, item in zip(lines, batch, strict=True)]
 
     def _letters(self, line: list[int], heard: Heard) -> Letters:

@@ -26,7 +26,8 @@ class SpeechRecognition(Family):
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        model = parts.model(place, parts.model_class(place))
+        loaded = parts.reader if place.manifest.deployment.model_class.endswith("ForCTC") else parts.model
+        model = loaded(place, parts.model_class(place))
         self.features = SoundFeatures(place, model)
         self.recognizer = _recognizer(model, self.features, parts.tokenizer(place), place.device)
 
@@ -44,8 +45,11 @@ class SpeechRecognition(Family):
             items += self.recognizer.items(sound, row, settings)
         return items
 
-    def run(self, batch: Sequence[Item[Any]], settings: Settings) -> Sequence[Any]:
+    def run(self, batch: Sequence[Item[Any]], settings: Settings) -> Any:
         return self.recognizer.run(batch, settings)
+
+    def read(self, made: Any, batch: Sequence[Item[Any]], settings: Settings) -> Sequence[Any]:
+        return self.recognizer.read(made, batch, settings)
 
     def joined(self, parts: Sequence[Any], settings: Settings) -> Transcript:
         return self.recognizer.joined(parts, settings)

@@ -148,6 +148,9 @@ class WhisperRecognizer:
             made = self._generate(inputs, self._options(settings, batch[0].content))
         return [self._written(made, place, item.content, settings) for place, item in enumerate(batch)]
 
+    def read(self, made: list[Written], batch: Sequence[Item[Heard]], settings: Settings) -> list[Written]:  # noqa: ARG002
+        return made
+
     def _generate(self, inputs: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
         try:
             with quiet():  # the library repeats, as warnings, how it will read its own settings one day

@@ -15,6 +15,7 @@ from hfspec.runtime.questions.answer_spans import Answer, Found
 from hfspec.runtime.questions.context_windows import Size, Window, windows
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
+from hfspec.runtime.transfer import Arriving
 
 WINDOW, SHARE = 384, 128  # the library's own defaults, where the model can read as much
 
@@ -46,7 +47,7 @@ class QuestionAnswering(Family):
                 f"{type(self.words).__name__} does not tell which characters a token is made of, so that no answer can"
                 " be found in the context; compile from a checkpoint with a tokenizer.json."
             )
-        self.model = parts.model(place, parts.model_class(place))
+        self.model = parts.reader(place, parts.model_class(place))
         self.device = place.device
         self.limit = parts.longest(self.model, self.words)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
@@ -101,14 +102,18 @@ class QuestionAnswering(Family):
             for question, encoding in zip(questions, encoded.encodings, strict=True)
         ]
 
-    def run(self, batch: Sequence[Item[Reading]], settings: Settings) -> list[Found]:
+    def run(self, batch: Sequence[Item[Reading]], settings: Settings) -> tuple[Arriving, Arriving]:  # noqa: ARG002
+        """The logits of an answer's start and of its end, (rows, tokens) each."""
         import torch
 
         inputs = parts.padded([item.content.window.inputs for item in batch], self.pad, "right", self.device)
         options = {"use_cache": False} if "use_cache" in self.takes else {}
         with torch.inference_mode():
             output = self.model(**inputs, **options)
-        starts, ends = (side.float().cpu().numpy() for side in (output.start_logits, output.end_logits))
+            return Arriving(output.start_logits.float()), Arriving(output.end_logits.float())
+
+    def read(self, made: tuple[Arriving, Arriving], batch: Sequence[Item[Reading]], settings: Settings) -> list[Found]:
+        starts, ends = (side.here().numpy() for side in made)
         align = settings["align_to_words"]
         # Candidates beyond those asked for: of several in the same words, one remains.
         count = settings["top_k"] * 2 + 10 if align else settings["top_k"]

@@ -1,11 +1,13 @@
 """The scheduler that every task shares: rows of known length are put in batches, their answers back in order.
 
 Batches hold rows of about one length, longest first, up to a budget of tokens with the padding counted. Batching never
-changes an answer: rows that must not be padded together are put in groups by their task, and no batch mixes groups.
+changes an answer: rows that must not be padded together are put in groups by their task, and no batch mixes groups. A
+batch may be launched before the one before it is read, so that a device is not idle while the host reads.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -15,6 +17,7 @@ from hfspec.runtime.scheduling import memory
 
 Content = TypeVar("Content")
 Result = TypeVar("Result")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,46 +52,83 @@ class Budget:
 def run(
     items: Sequence[Item[Content]],
     budget: Budget,
-    forward: Callable[[Sequence[Item[Content]]], Sequence[Result]],
+    launch: Callable[[Sequence[Item[Content]]], Callable[[], Sequence[Result]]],
+    ahead: int = 0,
 ) -> list[Result]:
-    """``forward`` over batches of the items, one result an item, in the items' order.
+    """The results of batches of the items, one an item, in the items' order. ``launch`` begins a batch's forward pass,
+    and what it gives waits for the results; of the batches launched at most ``ahead`` + 1 are not read.
 
     No batch takes more than the budget, its longest item's length counted for each of its items, but an item longer
-    than the budget still gets a batch of its own. A batch that runs out of memory is tried again in halves. Raises
-    OutOfMemoryError naming the row of an item that does not fit by itself.
+    than the budget still gets a batch of its own. A batch that runs out of memory, when it is launched or when it is
+    read, is tried again in halves. Raises OutOfMemoryError naming the row of an item that does not fit by itself.
     """
-    results: dict[int, Result] = {}
-    for group in _groups(items):
-        left = group
-        while left:
-            longest = items[left[0]].length
-            batch = left[: budget.holds(longest)]
-            answers = _attempt(forward, [items[place] for place in batch])
-            if answers is None:
-                budget.halve(len(batch), longest)
-                continue
-            results.update(zip(batch, answers, strict=True))
-            left = left[len(batch) :]
-    return [results[place] for place in range(len(items))]
+    return _Run(items, budget, launch, ahead).results()
 
 
-def _attempt(
-    forward: Callable[[Sequence[Item[Content]]], Sequence[Result]], batch: Sequence[Item[Content]]
-) -> Sequence[Result] | None:
-    """The batch's results, None where they need more memory than there is."""
-    try:
-        return forward(batch)
-    except Exception as error:
-        if not memory.is_exhausted(error):
-            raise
-        if len(batch) == 1:
-            raise OutOfMemoryError(
-                f"the model needs more memory for this row alone than there is ({memory.reason(error)}); shorten the"
-                " row, ask for a shorter answer, or load the model in a smaller dtype or on another device.",
-                row=batch[0].row,
-            ) from error
-    memory.release()  # only here is the error gone, and with it what its frames held
-    return None
+class _Run(Generic[Content, Result]):
+    """``waiting``: places in ``items``, group by group, the longest of each first. ``flying``: the batches that were
+    launched and not read, the oldest first, each with what reads it.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Item[Content]],
+        budget: Budget,
+        launch: Callable[[Sequence[Item[Content]]], Callable[[], Sequence[Result]]],
+        ahead: int,
+    ) -> None:
+        self.items, self.budget, self.launch, self.ahead = items, budget, launch, ahead
+        self.waiting = deque(_groups(items))
+        self.flying: deque[tuple[list[int], Callable[[], Sequence[Result]]]] = deque()
+        self.found: dict[int, Result] = {}
+
+    def results(self) -> list[Result]:
+        while self.waiting or self.flying:
+            if self.waiting and len(self.flying) <= self.ahead:
+                self._launch()
+            else:
+                self._read()
+        return [self.found[place] for place in range(len(self.items))]
+
+    def _launch(self) -> None:
+        group = self.waiting.popleft()
+        batch = group[: self.budget.holds(self.items[group[0]].length)]
+        read = self._attempt(lambda: self.launch([self.items[place] for place in batch]), batch)
+        if read is not None:
+            self.flying.append((batch, read))
+            group = group[len(batch) :]
+        if group:
+            self.waiting.appendleft(group)
+
+    def _read(self) -> None:
+        batch, read = self.flying.popleft()
+        answers = self._attempt(read, batch)
+        if answers is None:
+            self.waiting.appendleft(batch)
+        else:
+            self.found.update(zip(batch, answers, strict=True))
+
+    def _attempt(self, step: Callable[[], Made], batch: list[int]) -> Made | None:
+        """What the step makes of the batch; None where that needs more memory than there is, so that the batch is to be
+        tried again: in halves, and with no other in flight.
+        """
+        try:
+            return step()
+        except Exception as error:
+            if not memory.is_exhausted(error):
+                raise
+            if len(batch) == 1 and not self.flying:
+                raise OutOfMemoryError(
+                    f"the model needs more memory for this row alone than there is ({memory.reason(error)}); shorten"
+                    " the row, ask for a shorter answer, or load the model in a smaller dtype or on another device.",
+                    row=self.items[batch[0]].row,
+                ) from error
+        memory.release()  # only here is the error gone, and with it what its frames held
+        if self.flying:
+            self.ahead = 0
+        if len(batch) > 1:
+            self.budget.halve(len(batch), self.items[batch[0]].length)
+        return None
 
 
 def _groups(items: Sequence[Item[Content]]) -> list[list[int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -39,9 +39,13 @@ class Call:
         with self._tokenizing:
             return self.family.preprocess(rows, self.settings)
 
+    def _launch(self, batch: Sequence[Item[Any]]) -> Callable[[], Sequence[Any]]:
+        made = self.family.run(batch, self.settings)
+        return partial(self.family.read, made, batch, self.settings)
+
     def _joined(self, window: Window) -> list[Any]:
         """One a row, whatever the number of items that a row makes."""
-        parts = batching.run(window.items, self._budget, partial(self.family.run, settings=self.settings))
+        parts = batching.run(window.items, self._budget, self._launch, self.family.ahead)
         of_row: dict[int, list[Any]] = {row.number: [] for row in window.rows}
         for item, part in zip(window.items, parts, strict=True):
             of_row[item.row].append(part)

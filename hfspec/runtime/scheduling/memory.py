@@ -30,6 +30,13 @@ def batch_tokens(device: str, on_cpu: int) -> int:
     return max(on_cpu, min(MOST_TOKENS, int(gib * TOKENS_PER_GIB)))
 
 
+def ahead(device: str) -> int:
+    """How many batches may be launched before the one before them is read. It takes no memory of a GPU, which computes
+    one batch after the other and gives what it has made to the host.
+    """
+    return 1 if device.startswith("cuda") else 0
+
+
 def is_exhausted(error: BaseException) -> bool:
     """Whether an error says that there is not enough memory, on whichever device."""
     torch = sys.modules.get("torch")

@@ -15,6 +15,7 @@ from hfspec.runtime.sentences.fingerprint import fingerprint
 from hfspec.runtime.sentences.sentence_encoder import Text
 from hfspec.runtime.sentences.sentence_family import SentenceFamily
 from hfspec.runtime.settings import LOAD, PREDICT, Settings
+from hfspec.runtime.transfer import Arriving
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,15 @@ class SentenceEmbedding(SentenceFamily):
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Text]]:
         return self.items([(row.number, row.values["text"]) for row in rows], settings)
 
-    def run(self, batch: Sequence[Item[Text]], settings: Settings) -> list[Embedded]:
-        vectors = self.vectors(batch, settings)
+    def run(self, batch: Sequence[Item[Text]], settings: Settings) -> Arriving:
+        return self.vectors(batch, settings)
+
+    def read(self, made: Arriving, batch: Sequence[Item[Text]], settings: Settings) -> list[Embedded]:
+        vectors = made.here()
         if settings.get("normalize_embeddings"):
             vectors = vectors / vectors.norm(dim=1, keepdim=True).clamp(min=1e-12)
-        made = quantization.quantized(vectors.numpy(), settings)
-        return [Embedded(row, item.content.tokens, item.content.cut) for row, item in zip(made, batch, strict=True)]
+        rows = quantization.quantized(vectors.numpy(), settings)
+        return [Embedded(row, item.content.tokens, item.content.cut) for row, item in zip(rows, batch, strict=True)]
 
     def standard(self, results: Sequence[Embedded], settings: Settings) -> Any:
         """(rows, width); one text is one row."""

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from hfspec.runtime import native, parts
 from hfspec.runtime.backends import putting as backends
+from hfspec.runtime.backends.first_token import first_token_alone
 from hfspec.runtime.family import Place
 from hfspec.runtime.sentences.sentence_layers import layer, pool
 from hfspec.runtime.sentences.sentence_modules import Checkpoint, pooling_modes, read
@@ -37,7 +38,7 @@ class Encoder(Protocol):
         """Each text with the prompt before it, as tokens."""
 
     def encode(self, batch: Sequence[Text], prompt: str) -> Any:
-        """A tensor (texts, size) on the CPU, float32."""
+        """A tensor (texts, size) of float32, on whichever device made it."""
 
 
 def encoder(place: Place) -> Encoder:
@@ -81,7 +82,7 @@ class NativeEncoder:
         self.device = place.device
         model_class = _model_class(place)
         unused = {"add_pooling_layer": False} if _has_pooler(model_class) else {}
-        self.model = parts.model(place, model_class, checkpoint.transformer, **unused)
+        self.model = parts.reader(place, model_class, checkpoint.transformer, **unused)
         if hasattr(self.model.config, "use_cache"):
             self.model.config.use_cache = False
         self.words = parts.tokenizer(place, checkpoint.transformer)
@@ -101,8 +102,6 @@ class NativeEncoder:
     def encode(self, batch: Sequence[Text], prompt: str) -> Any:
         import torch
 
-        from hfspec.runtime.backends.first_token import first_token_alone
-
         inputs = parts.padded([text.inputs for text in batch], self.pad, "right", self.device)
         mask = inputs.get("attention_mask", torch.ones_like(inputs["input_ids"]))
         left_out = self._prompt_tokens(prompt)
@@ -110,7 +109,7 @@ class NativeEncoder:
         with torch.inference_mode(), reads_first:
             vectors = self.model(**inputs, return_dict=True).last_hidden_state
             pooled = pool(vectors, mask, self.modes, left_out)
-            return self._after_pooling(pooled).float().cpu()
+            return self._after_pooling(pooled).float()
 
     def _after_pooling(self, vectors: Any) -> Any:
         import torch

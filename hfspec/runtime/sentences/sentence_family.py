@@ -13,6 +13,7 @@ from hfspec.runtime.sentences.sentence_encoder import Text, encoder
 from hfspec.runtime.sentences.sentence_modules import own_settings
 from hfspec.runtime.sentences.sentence_modules import settings as stated
 from hfspec.runtime.settings import LOAD, PREDICT, Settings
+from hfspec.runtime.transfer import Arriving
 
 
 class SentenceFamily(Family):
@@ -43,7 +44,7 @@ class SentenceFamily(Family):
             for (number, _), text in zip(texts, made, strict=True)
         ]
 
-    def vectors(self, batch: Sequence[Item[Text]], settings: Settings) -> Any:
-        """A tensor (texts, dimensions) of float32 on the CPU, of the dimensions that are kept."""
+    def vectors(self, batch: Sequence[Item[Text]], settings: Settings) -> Arriving:
+        """(texts, dimensions) of float32, of the dimensions that are kept, on its way to the host."""
         made = self.encoder.encode([item.content for item in batch], self.prompts.text(settings))
-        return made[:, : settings.get("truncate_dim") or made.shape[1]]
+        return Arriving(made[:, : settings.get("truncate_dim") or made.shape[1]])

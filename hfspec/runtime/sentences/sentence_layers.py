@@ -46,13 +46,13 @@ def layer(module: Module, device: str, dtype: Any = None) -> Layer | None:
 def _pooled(vectors: Any, mask: Any, mode: str) -> Any:
     import torch
 
-    rows, wide = range(vectors.shape[0]), mask.unsqueeze(-1)
+    rows, wide = torch.arange(vectors.shape[0], device=vectors.device), mask.unsqueeze(-1)
     if mode == "cls":
-        return vectors[list(rows), mask.argmax(dim=1)]
+        return vectors[rows, mask.argmax(dim=1)]
     if mode == "lasttoken":
         last = mask.shape[1] - 1 - mask.flip(1).argmax(dim=1)
         last = last.where(mask.any(dim=1), last.new_zeros(()))
-        return vectors[list(rows), last] * mask[list(rows), last].unsqueeze(-1).to(vectors.dtype)
+        return vectors[rows, last] * mask[rows, last].unsqueeze(-1).to(vectors.dtype)
     if mode == "max":
         return vectors.masked_fill(wide == 0, float("-inf")).max(dim=1).values
     if mode == "weightedmean":

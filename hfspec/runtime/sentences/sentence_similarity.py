@@ -12,6 +12,7 @@ from hfspec.runtime.sentences import pairs
 from hfspec.runtime.sentences.sentence_encoder import Text
 from hfspec.runtime.sentences.sentence_family import SentenceFamily
 from hfspec.runtime.settings import Settings
+from hfspec.runtime.transfer import Arriving
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,13 @@ class SentenceSimilarity(SentenceFamily):
         items = self.items(texts, settings)
         return [Item(item.row, item.length, (item.content, given[item.row].listed)) for item in items]
 
-    def run(self, batch: Sequence[Item[tuple[Text, bool]]], settings: Settings) -> list[Side]:
-        texts = [Item(item.row, item.length, item.content[0]) for item in batch]
-        vectors = self.vectors(texts, settings)
+    def run(self, batch: Sequence[Item[tuple[Text, bool]]], settings: Settings) -> Arriving:
+        return self.vectors([Item(item.row, item.length, item.content[0]) for item in batch], settings)
+
+    def read(self, made: Arriving, batch: Sequence[Item[tuple[Text, bool]]], settings: Settings) -> list[Side]:  # noqa: ARG002
         return [
             Side(vector, item.content[0].tokens, item.content[0].cut, item.content[1])
-            for vector, item in zip(vectors, batch, strict=True)
+            for vector, item in zip(made.here(), batch, strict=True)
         ]
 
     def joined(self, parts: Sequence[Side], settings: Settings) -> Compared:

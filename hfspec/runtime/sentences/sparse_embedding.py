@@ -19,6 +19,7 @@ from hfspec.runtime.sentences.sentence_modules import own_settings, read_sparse
 from hfspec.runtime.sentences.sentence_modules import settings as stated
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.padding import Padding
+from hfspec.runtime.transfer import Arriving
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class SparseEmbedding(Family):
             raise StorageError("model/ is no sparse encoder that hfspec knows: a masked-language model, SpladePooling.")
         self.place, self.device = place, place.device
         model_class = parts.model_class(place)
-        self.model = parts.model(place, model_class, checkpoint.transformer)
+        self.model = parts.reader(place, model_class, checkpoint.transformer)
         self.words = parts.tokenizer(place, checkpoint.transformer)
         fit_tokenizer(self.words, place, checkpoint, self.model)
         self.takes = set(inspect.signature(self.model.forward).parameters)
@@ -65,7 +66,7 @@ class SparseEmbedding(Family):
             Item(row.number, text.tokens, text, group) for row, text, group in zip(rows, texts, groups, strict=True)
         ]
 
-    def run(self, batch: Sequence[Item[Text]], settings: Settings) -> list[Weighted]:
+    def run(self, batch: Sequence[Item[Text]], settings: Settings) -> Arriving:
         import torch
 
         inputs = parts.padded([item.content.inputs for item in batch], self.pad, "right", self.device)
@@ -75,8 +76,10 @@ class SparseEmbedding(Family):
             top = settings.get("max_active_dims")
             if top is not None:
                 weights = _heaviest(weights, top)
-            weights = weights.float().cpu()
-        return [self._row(line, item.content) for line, item in zip(weights, batch, strict=True)]
+            return Arriving(weights.float())
+
+    def read(self, made: Arriving, batch: Sequence[Item[Text]], settings: Settings) -> list[Weighted]:  # noqa: ARG002
+        return [self._row(line, item.content) for line, item in zip(made.here(), batch, strict=True)]
 
     def _row(self, weights: Any, text: Text) -> Weighted:
         indices = weights.nonzero()[:, 0]

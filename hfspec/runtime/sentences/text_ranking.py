@@ -22,6 +22,7 @@ from hfspec.runtime.sentences.sentence_modules import settings as stated
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.sequence_classifier import SequenceClassifier
 from hfspec.runtime.text.tokens import Tokens
+from hfspec.runtime.transfer import Arriving
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +109,11 @@ class TextRanking(SequenceClassifier):
             for place, (mine, other) in enumerate(texts)
         ]
 
-    def run(self, batch: Sequence[Item[Pair]], settings: Settings) -> list[Scored]:
-        scores = self._function(settings)(self.logits([item.content.tokens for item in batch]))
+    def run(self, batch: Sequence[Item[Pair]], settings: Settings) -> Arriving:  # noqa: ARG002
+        return self.logits([item.content.tokens for item in batch])
+
+    def read(self, made: Arriving, batch: Sequence[Item[Pair]], settings: Settings) -> list[Scored]:
+        scores = self._function(settings)(made.here())
         if settings.get("apply_softmax") and self.labels > 1:
             scores = scores.softmax(dim=1)
         return [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.masked_head import MaskedHead
 from hfspec.runtime.text.padding import Padding
 from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
+from hfspec.runtime.transfer import Arriving, sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class FillMask(Family):
         self.words = parts.tokenizer(place)
         if self.words.mask_token_id is None:
             raise UsageError("the tokenizer has no mask token, which fill-mask needs; use the model's own tokenizer.")
-        self.model = parts.model(place, parts.model_class(place))
+        self.model = parts.reader(place, parts.model_class(place))
         self.device = place.device
         self.limit = parts.longest(self.model, self.words)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
@@ -101,28 +102,36 @@ class FillMask(Family):
             raise InputError(f"the mask token {mask} is beyond the {self.limit} tokens that are read.", row=row.number)
         raise InputError(f"the text has no mask token; put {mask} where a word is to be filled in.", row=row.number)
 
-    def run(self, batch: Sequence[Item[Masked]], settings: Settings) -> list[Filled]:
+    def run(self, batch: Sequence[Item[Masked]], settings: Settings) -> tuple[Arriving, Arriving]:
+        """The candidates' scores and, as numbers of tokens or of targets, the candidates, best first: (masks, top_k)
+        each, row by row, left to right.
+        """
         import torch
 
         inputs = parts.padded([item.content.tokens for item in batch], self.pad, "right", self.device)
-        ids = inputs["input_ids"]
-        lengths = torch.tensor([len(item.content.tokens["input_ids"]) for item in batch], device=ids.device)
-        read = torch.arange(ids.shape[1], device=ids.device) < lengths.unsqueeze(1)
-        places = (ids == self.words.mask_token_id) & read
+        places = [(row, place) for row, item in enumerate(batch) for place in self._places(item.content)]
+        rows, columns = (sent(torch.tensor(side), self.device) for side in zip(*places, strict=True))
+        targets = batch[0].content.targets  # of the call
         with torch.inference_mode():
-            scores = self.head.logits(inputs, places).float().softmax(-1).cpu()
-        of_row = scores.split(places.sum(dim=1).tolist())
-        return [self._filled(item.content, row, settings["top_k"]) for item, row in zip(batch, of_row, strict=True)]
+            scores = self.head.logits(inputs, (rows, columns)).float().softmax(-1)
+            if targets is not None:
+                scores = scores.index_select(1, sent(torch.tensor(targets), str(scores.device)))
+            best = scores.topk(min(settings["top_k"], scores.shape[1]))
+            return Arriving(best.values), Arriving(best.indices)
 
-    def _filled(self, text: Masked, scores: Any, top: int) -> Filled:
-        """``scores``: (masks, vocabulary)."""
+    def _places(self, text: Masked) -> list[int]:
+        return [place for place, token in enumerate(text.tokens["input_ids"]) if token == self.words.mask_token_id]
+
+    def read(self, made: tuple[Arriving, Arriving], batch: Sequence[Item[Masked]], settings: Settings) -> list[Filled]:  # noqa: ARG002
+        best = zip(*(side.here().tolist() for side in made), strict=True)
+        return [self._filled(item.content, best) for item in batch]
+
+    def _filled(self, text: Masked, best: Iterator[tuple[list[float], list[int]]]) -> Filled:
+        """``best``: the scores and numbers of each mask's candidates, of which the text's own are taken."""
         ids, targets = text.tokens["input_ids"], text.targets
-        places = [place for place, token in enumerate(ids) if token == self.words.mask_token_id]
-        if targets is not None:
-            scores = scores[:, targets]
-        best = scores.topk(min(top, scores.shape[1]))
+        places = self._places(text)
         masks = []
-        for place, values, found in zip(places, best.values.tolist(), best.indices.tolist(), strict=True):
+        for place, (values, found) in zip(places, best, strict=False):
             tokens = found if targets is None else [targets[index] for index in found]
             alone = len(places) == 1
             masks.append(

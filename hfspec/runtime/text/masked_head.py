@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
-# Where the hidden vectors are kept, (rows, tokens) of bool; a context of its own for each thread's call.
-_KEPT: ContextVar[Any] = ContextVar("kept", default=None)
+Places: TypeAlias = tuple[Any, Any]  # tensors of rows and of columns, as many as there are places
+
+# The shape (rows, tokens), and where of it hidden vectors are kept; a context of its own for each thread's call.
+_KEPT: ContextVar[tuple[Any, Places] | None] = ContextVar("kept", default=None)
 TOLERANCE = 1e-2  # of the largest score; another layer's answers would be off by far more
 
 
@@ -26,8 +28,8 @@ class MaskedHead:
         if layer is not None:
             layer.register_forward_pre_hook(_keep)
 
-    def logits(self, inputs: Mapping[str, Any], places: Any) -> Any:
-        """Scores (places, vocabulary) where ``places``, (rows, tokens) of bool, is true; row by row, left to right."""
+    def logits(self, inputs: Mapping[str, Any], places: Places) -> Any:
+        """Scores (places, vocabulary). Places by number and not by a mask: a GPU would be waited for to count it."""
         return self._kept(inputs, places) if self._sees_tokens_alone else self._whole(inputs, places)
 
     @cached_property
@@ -39,7 +41,7 @@ class MaskedHead:
             return False
         ids = torch.arange(1, 7, device=self._model.device).reshape(1, 6)
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-        places = torch.tensor([[False, True, False, False, True, False]], device=ids.device)
+        places = torch.tensor([0, 0], device=ids.device), torch.tensor([1, 4], device=ids.device)
         expected = self._whole(inputs, places)
         try:
             found = self._kept(inputs, places)
@@ -49,11 +51,11 @@ class MaskedHead:
             return False
         return bool((found - expected).abs().max() <= TOLERANCE * expected.abs().max())
 
-    def _whole(self, inputs: Mapping[str, Any], places: Any) -> Any:
+    def _whole(self, inputs: Mapping[str, Any], places: Places) -> Any:
         return self._model(**inputs).logits[places]
 
-    def _kept(self, inputs: Mapping[str, Any], places: Any) -> Any:
-        token = _KEPT.set(places)
+    def _kept(self, inputs: Mapping[str, Any], places: Places) -> Any:
+        token = _KEPT.set((inputs["input_ids"].shape, places))
         try:
             return self._model(**inputs).logits
         finally:
@@ -61,5 +63,10 @@ class MaskedHead:
 
 
 def _keep(_: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    places = _KEPT.get()
-    return None if places is None else (arguments[0][places], *arguments[1:])
+    kept = _KEPT.get()
+    if kept is None:
+        return None
+    shape, places = kept
+    if arguments[0].shape[:2] != shape:
+        raise IndexError(f"hidden vectors of shape {tuple(arguments[0].shape)}, not (rows, tokens, hidden)")
+    return (arguments[0][places], *arguments[1:])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Hashable, Sequence
-from typing import Any
 
 from hfspec.runtime import parts
+from hfspec.runtime.backends.first_token import first_token_alone
 from hfspec.runtime.family import Family, Place
 from hfspec.runtime.text.padding import Padding
 from hfspec.runtime.text.tokens import Tokens
+from hfspec.runtime.transfer import Arriving
 
 
 class SequenceClassifier(Family):
@@ -18,7 +19,7 @@ class SequenceClassifier(Family):
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         self.words = parts.tokenizer(place)
-        self.model = parts.model(place, parts.model_class(place))
+        self.model = parts.reader(place, parts.model_class(place))
         self.device = place.device
         self.limit = parts.longest(self.model, self.words)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
@@ -40,14 +41,12 @@ class SequenceClassifier(Family):
         ]
         return list(zip(self.padding.groups(sequences), ends, strict=True))
 
-    def logits(self, rows: Sequence[Tokens]) -> Any:
-        """(rows, labels), a tensor of float32 on the CPU."""
+    def logits(self, rows: Sequence[Tokens]) -> Arriving:
+        """(rows, labels) of float32, on its way to the host."""
         import torch
-
-        from hfspec.runtime.backends.first_token import first_token_alone
 
         inputs = parts.padded(rows, self.pad, "right", self.device)
         if self.takes_use_cache:
             inputs["use_cache"] = False
         with torch.inference_mode(), first_token_alone():
-            return self.model(**inputs).logits.float().cpu()
+            return Arriving(self.model(**inputs).logits.float())

@@ -10,6 +10,7 @@ from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.sequence_classifier import SequenceClassifier
 from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
+from hfspec.runtime.transfer import Arriving
 
 
 class TextClassification(Labeller, SequenceClassifier):
@@ -36,7 +37,9 @@ class TextClassification(Labeller, SequenceClassifier):
         cut = {"truncation": True, "max_length": self.limit} if settings.get("truncation") else {}
         return encode(self.words, texts, pairs, **cut)
 
-    def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> list[Labelled]:
-        logits = self.logits([item.content for item in batch])
+    def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> Arriving:  # noqa: ARG002
+        return self.logits([item.content for item in batch])
+
+    def read(self, made: Arriving, batch: Sequence[Item[Tokens]], settings: Settings) -> list[Labelled]:
         about = [{"tokens": item.length} for item in batch]
-        return labelled(logits, self.model.config, settings.get("function_to_apply"), about)
+        return labelled(made.here(), self.model.config, settings.get("function_to_apply"), about)

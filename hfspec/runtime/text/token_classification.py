@@ -14,6 +14,7 @@ from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.entities import Entity, Piece, entities, without_overlap
 from hfspec.runtime.text.padding import Padding
 from hfspec.runtime.text.tokens import Tokens, refuse_overlong
+from hfspec.runtime.transfer import Arriving
 
 BY_WORD = ("first", "average", "max")
 
@@ -36,7 +37,7 @@ class TokenClassification(Family):
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         self.words = parts.tokenizer(place)
-        self.model = parts.model(place, parts.model_class(place))
+        self.model = parts.reader(place, parts.model_class(place))
         self.device = place.device
         self.limit = parts.longest(self.model, self.words)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
@@ -96,14 +97,22 @@ class TokenClassification(Family):
         offsets = [tuple(pair) for pair in encoded["offset_mapping"][place]] if self.fast else None
         return Window(row.values["text"], tokens, list(encoded["special_tokens_mask"][place]), offsets)
 
-    def run(self, batch: Sequence[Item[Window]], settings: Settings) -> list[list[Entity]]:
+    def run(self, batch: Sequence[Item[Window]], settings: Settings) -> Arriving | None:  # noqa: ARG002
+        """Scores (rows, tokens, labels); None where no row has tokens: an empty text, to a tokenizer without special
+        tokens.
+        """
         import torch
 
-        if not any(item.length for item in batch):  # an empty text, to a tokenizer without special tokens
-            return [[] for _ in batch]
+        if not any(item.length for item in batch):
+            return None
         inputs = parts.padded([item.content.tokens for item in batch], self.pad, "right", self.device)
         with torch.inference_mode():
-            scores = self.model(**inputs).logits.float().softmax(-1).cpu().numpy()
+            return Arriving(self.model(**inputs).logits.float().softmax(-1))
+
+    def read(self, made: Arriving | None, batch: Sequence[Item[Window]], settings: Settings) -> list[list[Entity]]:
+        if made is None:
+            return [[] for _ in batch]
+        scores = made.here().numpy()
         return [self._entities(item.content, rows, settings) for item, rows in zip(batch, scores, strict=True)]
 
     def _entities(self, window: Window, scores: Any, settings: Settings) -> list[Entity]:

@@ -13,6 +13,7 @@ from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.padding import Padding
 from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
+from hfspec.runtime.transfer import Arriving
 
 OFFSETS = "offset_mapping"
 # Encoder-decoders that read a text alone, by giving it to their decoder too. Of any other the encoder is read.
@@ -45,9 +46,11 @@ class TokenFeatures(Family):
         # The pooler plays no part in the hidden states, and checkpoints trained with another head lack it.
         has_pooler = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
         unused: dict[str, Any] = {"add_pooling_layer": False} if has_pooler else {}
-        whole = parts.model(place, model_class, **unused)
+        whole = parts.reader(place, model_class, **unused)
         takes_two = whole.config.is_encoder_decoder and whole.config.model_type not in READ_BY_DECODER
         self.model = whole.get_encoder() if takes_two else whole
+        takes_use_cache = "use_cache" in inspect.signature(self.model.forward).parameters
+        self.options = {"use_cache": False} if takes_use_cache else {}
         self.device = place.device
         self.limit = parts.longest(whole, self.words)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
@@ -64,15 +67,21 @@ class TokenFeatures(Family):
             for row, mine, group in zip(rows, tokens, self.padding.groups(tokens), strict=True)
         ]
 
-    def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> list[Features]:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> Arriving | None:  # noqa: ARG002
+        """States (rows, tokens, hidden); None where no row has tokens."""
         import torch
 
         if not any(item.length for item in batch):
-            return [self._features(item.content, self._no_states()) for item in batch]
+            return None
         rows = [{name: ids for name, ids in item.content.items() if name != OFFSETS} for item in batch]
         inputs = parts.padded(rows, self.pad, "right", self.device)
         with torch.inference_mode():
-            states = self.model(**inputs)[0].float().cpu().numpy()
+            return Arriving(self.model(**inputs, **self.options)[0].float())
+
+    def read(self, made: Arriving | None, batch: Sequence[Item[Tokens]], settings: Settings) -> list[Features]:  # noqa: ARG002
+        if made is None:
+            return [self._features(item.content, self._no_states()) for item in batch]
+        states = made.here().numpy()
         return [self._features(item.content, row) for item, row in zip(batch, states, strict=True)]
 
     def _no_states(self) -> Any:

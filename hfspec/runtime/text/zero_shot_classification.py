@@ -16,6 +16,7 @@ from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.sequence_classifier import SequenceClassifier
 from hfspec.runtime.text.tokens import Tokens, encode
+from hfspec.runtime.transfer import Arriving
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +99,11 @@ class ZeroShotClassification(SequenceClassifier):
         )
         return cut
 
-    def run(self, batch: Sequence[Item[Hypothesis]], settings: Settings) -> list[Judged]:  # noqa: ARG002
-        lines = self.logits([item.content.tokens for item in batch]).tolist()
+    def run(self, batch: Sequence[Item[Hypothesis]], settings: Settings) -> Arriving:  # noqa: ARG002
+        return self.logits([item.content.tokens for item in batch])
+
+    def read(self, made: Arriving, batch: Sequence[Item[Hypothesis]], settings: Settings) -> list[Judged]:  # noqa: ARG002
+        lines = made.here().tolist()
         return [Judged(item.content, line) for item, line in zip(batch, lines, strict=True)]
 
     def joined(self, parts: Sequence[Judged], settings: Settings) -> Ranked:
