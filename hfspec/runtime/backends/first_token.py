@@ -115,6 +115,8 @@ class _DistilBert(_LastLayer):
 def _attended(own: Any, query: Any, key: Any, value: Any, mask: Any) -> Any:
     from torch.nn.functional import scaled_dot_product_attention
 
-    heads = [made.unflatten(-1, (-1, own.attention_head_size)).transpose(1, 2) for made in (query, key, value)]
-    seen = scaled_dot_product_attention(*heads, attn_mask=mask, scale=own.scaling)
+    query, key, value = (
+        made.unflatten(-1, (-1, own.attention_head_size)).transpose(1, 2) for made in (query, key, value)
+    )
+    seen = scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=own.scaling)
     return seen.transpose(1, 2).flatten(2)
