@@ -16,10 +16,10 @@ SMALL, MIDDLE, LARGE = "llama-40mb", "llama-500mb", "llama-4gb"
 
 
 def rows(*, quick: bool) -> list[Row]:
-    """All of them; the quick run compiles no 4 GB and starts no embeddings."""
+    """All of them; the quick run compiles no 4 GB, casts nothing and starts no embeddings."""
     rounds = 1 if quick else 3
     return [
-        _compiling(MIDDLE if quick else LARGE, rounds),
+        _compiling(MIDDLE if quick else LARGE, rounds, casts=not quick),
         _cold_start("classification", rounds),
         *([] if quick else [_cold_start("embeddings", rounds)]),
         _validating(rounds),
@@ -38,7 +38,7 @@ def _slope(found: Found, who: str, large: str) -> float:
     return (median(found[f"{who}, {large}"].seconds) - median(found[f"{who}, {SMALL}"].seconds)) / more
 
 
-def _compiling(large: str, rounds: int) -> Row:
+def _compiling(large: str, rounds: int, *, casts: bool) -> Row:
     def both(name: str, function: str, **settings: Any) -> list[Contender]:
         return [_whole(f"{name}, {size}", function, checkpoint=size, **settings) for size in (SMALL, large)]
 
@@ -49,7 +49,11 @@ def _compiling(large: str, rounds: int) -> Row:
         return lambda found: (found[f"{who}, {large}"].peak - found[f"{who}, {SMALL}"].peak) / 1e6
 
     ours = both("compile", "compile_spec")
-    cast = both("cast", "compile_spec", overrides=["dtype=bfloat16"])
+    cast = both("cast", "compile_spec", overrides=["dtype=bfloat16"]) if casts else []
+    of_cast = (
+        Target("cast: seconds a GB against copy and hash", 1.5, against("cast"), most=True),
+        Target("cast: more memory for the large one", 100, more_memory("cast"), most=True, unit="MB"),
+    )
     others = [*both("copy and hash", "copy_and_hash"), _whole("compile gpt2", "compile_work", work="generation")]
     saving = [_whole("MLflow's save gpt2", "save_work", work="generation")]
     return Row(
@@ -59,9 +63,8 @@ def _compiling(large: str, rounds: int) -> Row:
         (*ours, *cast, *others, *saving),
         (
             Target("seconds a GB against copy and hash", 1.2, against("compile"), most=True),
-            Target("cast: seconds a GB against copy and hash", 1.5, against("cast"), most=True),
             Target("more memory for the large one", 100, more_memory("compile"), most=True, unit="MB"),
-            Target("cast: more memory for the large one", 100, more_memory("cast"), most=True, unit="MB"),
+            *(of_cast if casts else ()),
             at_most("MLflow's save gpt2", 0.5, "compile gpt2"),
         ),
         rounds=rounds,

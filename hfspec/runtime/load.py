@@ -20,6 +20,7 @@ from hfspec.runtime.reference.gathering import gather
 from hfspec.runtime.remote_code import check_consent, reviewed_classes
 from hfspec.runtime.sentences import fingerprint
 from hfspec.runtime.settings import load_layer
+from hfspec.runtime.starting import starting
 from hfspec.runtime.verification.integrity import examine, read_manifest
 from hfspec.runtime.verification.trust import check_trust
 from hfspec.runtime.verification.verified_memory import default_memory
@@ -29,6 +30,7 @@ from hfspec.tasks.task import Task
 DTYPES = ("float32", "float16", "bfloat16", "float64")
 
 
+@starting()
 def load(
     folder: str | PathLike[str],
     *,

@@ -19,7 +19,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, NoReturn
 
-OBJECTS = 50_000  # made since Python last looked for unreachable ones; 700 unless told
+from hfspec.runtime.starting import raised
+
 # Packages whose code runs when something of them is first asked for; what marks functions for the compiler marks none.
 MARKS = ("allow_in_graph", "assume_constant_result", "disable")
 TENSORS = "torch.distributed.tensor"
@@ -44,8 +45,7 @@ def inference_only() -> None:
     uses it. Without effect on what was imported before. Python looks for unreachable objects less often, which
     importing makes none of. In such a process, do not train, nor split a model over processes.
     """
-    first, *later = gc.get_threshold()
-    gc.set_threshold(max(first, OBJECTS), *later)
+    gc.set_threshold(*raised(gc.get_threshold()))
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 
