@@ -154,8 +154,12 @@ def put(loaded: Any, place: Place) -> Any:
     for layer in layers:
         layer.__class__ = LAYERS[type(layer)]
         layer.calls = calls
-    if place.dtype == "float32" and getattr(getattr(loaded, "config", None), "model_type", None) in T5_TYPES:
+    if place.dtype == "float32" and calls is not None and _model_type(loaded) in T5_TYPES:
         from hfspec.runtime.backends import t5
 
         t5.put(loaded)
     return loaded
+
+
+def _model_type(loaded: Any) -> str | None:
+    return getattr(getattr(loaded, "config", None), "model_type", None)

@@ -8,6 +8,8 @@ result. All other passes are the library's own.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,30 +18,24 @@ from typing import Any
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
-from transformers.models.mt5 import modeling_mt5
-from transformers.models.t5 import modeling_t5
-from transformers.models.umt5 import modeling_umt5
 
 from hfspec.runtime.backends.onednn import Linear
 from hfspec.runtime.generation.roomy_cache import ROOM, RoomyLayer
 
-FAMILIES = ((modeling_t5, "T5"), (modeling_mt5, "MT5"), (modeling_umt5, "UMT5"))
-# What a step computes without calling it, where it is the library's own.
-PARTS = (
-    *("Block", "LayerSelfAttention", "LayerCrossAttention", "Attention", "LayerNorm"),
-    *("LayerFF", "DenseActDense", "DenseGatedActDense"),
-)
-KINDS = frozenset({Linear, *(getattr(module, prefix + name) for module, prefix in FAMILIES for name in PARTS)})
+MODULES = frozenset(f"transformers.models.{name}.modeling_{name}" for name in ("t5", "mt5", "umt5"))
 # By the config's names, what oneDNN calls them: done to a product before it is written.
 ACTIVATIONS = {"relu": ("relu", [], ""), "gelu_new": ("gelu", [], "tanh"), "gelu": ("gelu", [], "none")}
 CACHES = frozenset({DynamicLayer, RoomyLayer})
+# Of the largest value after so many steps: above what rounding does, far below what another meaning does.
+TOLERANCE = 1e-3
+STEPS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
     """The weights of a layer in oneDNN's order, each with those of the norm before it in them. ``own_in``: of queries,
     keys and values; ``cross_keys``: of keys and values; ``feed_in``: two where one gates the other. ``distances``: the
-    attention that knows them, None where it is that of a layer before.
+    attention that knows them, None where they are those of a layer before.
     """
 
     own_in: Any
@@ -54,55 +50,66 @@ class _Layer:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """What a stack's steps are made of, and the modules and weights, with their versions, of which it was made."""
+    """What a stack's steps are made of, and the modules, weights and versions of weights that it was made of."""
 
     layers: tuple[_Layer, ...]
     source: tuple[tuple[Any, Any, int], ...]
 
 
-class _Stepping:
-    """A decoder's stack. ``made``: looked at where a generation begins, None where a step would not be the library's;
-    ``near``: see _distances().
+class _Steps:
+    """The forward of a decoder's stack. ``made``: looked at where a generation begins, None where a step would not be
+    the library's; ``near``: see _distances(). Calls at once may make the same twice.
     """
 
-    made: _Made | None = None
-    near: dict[int, tuple[Any, int, Any]] | None = None
+    def __init__(self, stack: Any) -> None:
+        self.stack = stack
+        self.made: _Made | None = None
+        self.near: dict[int, tuple[Any, int, Any]] = {}
 
-    def forward(self, *args: Any, **given: Any) -> Any:
-        if args or not _is_plain(self, **given):
-            return super().forward(*args, **given)  # type: ignore[misc]  # of the library's stack
-        cache = given["past_key_values"]
-        if not any(cache.is_updated.values()):
-            self.made = _made(self, self.made)
-        if self.made is None:
-            return super().forward(**given)  # type: ignore[misc]
-        return _step(self, given["input_ids"], cache, given["encoder_hidden_states"], given["encoder_attention_mask"])
+    def __call__(self, *args: Any, **given: Any) -> Any:
+        made = None if args or not _is_plain(self.stack, **given) else self._made(given)
+        return self.library(*args, **given) if made is None else self.step(made, **given)
+
+    def library(self, *args: Any, **given: Any) -> Any:
+        return type(self.stack).forward(self.stack, *args, **given)
+
+    def step(self, made: _Made, **given: Any) -> Any:
+        source = given["encoder_hidden_states"], given["encoder_attention_mask"]
+        return _step(self, made.layers, given["input_ids"], given["past_key_values"], *source)
+
+    def _made(self, given: dict[str, Any]) -> _Made | None:
+        if any(given["past_key_values"].is_updated.values()):
+            return self.made
+        known, made = self.made, _made(self.stack, self.made)
+        if made is not known and made is not None and not self._agrees(made, given):
+            made = None
+        self.made = made
+        return made
+
+    def _agrees(self, made: _Made, given: dict[str, Any]) -> bool:
+        """Whether the first steps of the first row are the library's, whose next version may mean something else."""
+        names = ("input_ids", "encoder_hidden_states", "encoder_attention_mask")
+        row = {name: given[name][:1] for name in names} | {"use_cache": True}
+        both = []
+        for forward in (self.library, functools.partial(self.step, made)):
+            cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+            passes = [forward(**row, past_key_values=cache).last_hidden_state for _ in range(STEPS)]
+            both.append(torch.stack(passes))
+        theirs, ours = both
+        return bool((theirs - ours).abs().max() <= TOLERANCE * theirs.abs().max())
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy has weights of its own."""
-        return {name: value for name, value in self.__dict__.items() if name not in {"made", "near"}}
-
-
-class T5Stack(_Stepping, modeling_t5.T5Stack):  # type: ignore[misc]  # the library is not typed
-    """T5, its versions 1.1 and FLAN, and what else has its model type."""
-
-
-class MT5Stack(_Stepping, modeling_mt5.MT5Stack):  # type: ignore[misc]
-    """The same for many languages."""
-
-
-class UMT5Stack(_Stepping, modeling_umt5.UMT5Stack):  # type: ignore[misc]
-    """Every layer knows distances by itself."""
-
-
-STACKS = {modeling_t5.T5Stack: T5Stack, modeling_mt5.MT5Stack: MT5Stack, modeling_umt5.UMT5Stack: UMT5Stack}
+        return {"stack": self.stack, "made": None, "near": {}}
 
 
 def put(loaded: Any) -> None:
-    """Replace the decoder of a model of these types in place."""
-    for module in loaded.modules():
-        if type(module) in STACKS and module.is_decoder:
-            module.__class__ = STACKS[type(module)]
+    """Let the decoder of a model of these kinds take such steps; what it is and holds stays the library's."""
+    decoder = getattr(loaded, "decoder", None)
+    if type(decoder).__module__ in MODULES:
+        biases = inspect.signature(decoder.block[0].layer[0].SelfAttention.compute_bias).parameters
+        if "past_seen_tokens" in biases:  # other versions count otherwise
+            decoder.forward = _Steps(decoder)
 
 
 def _is_plain(
@@ -123,6 +130,8 @@ def _is_plain(
         return False
     if any(value is not None for value in more.values()) or not _is_known(past_key_values):
         return False
+    if stack.config.output_attentions or stack.config.output_hidden_states:
+        return False
     states, mask = encoder_hidden_states, encoder_attention_mask
     on_cpu = states is not None and states.dtype == torch.float32 and states.device.type == "cpu"
     return on_cpu and mask is not None and mask.ndim == 2 and len(mask) == len(input_ids)
@@ -138,11 +147,9 @@ def _is_known(cache: Any) -> bool:
 
 
 def _made(stack: Any, known: _Made | None) -> _Made | None:
-    """What is known, where it still holds; None where a part of the stack is not the library's own as it was loaded,
-    or its weights are not held twice.
-    """
-    parts = tuple(_parts(stack))
-    if stack.config.dense_act_fn not in ACTIVATIONS or not all(_is_own(part) for part in parts):
+    """What is known, where it still holds; None where a part of the stack is not the library's own as it was loaded."""
+    parts, module = tuple(_parts(stack)), type(stack).__module__
+    if stack.config.dense_act_fn not in ACTIVATIONS or not all(_is_own(part, module) for part in parts):
         return None
     source = tuple((part, part.weight, part.weight._version) for part in parts if hasattr(part, "weight"))  # noqa: SLF001
     if known is not None and len(known.source) == len(source) and all(map(_is_same, known.source, source)):
@@ -166,13 +173,16 @@ def _parts(stack: Any) -> Iterator[Any]:
         yield from (dense, *(part for part in dense.children() if isinstance(part, torch.nn.Linear)))
 
 
-def _is_own(part: Any) -> bool:
-    if type(part) not in KINDS or "forward" in part.__dict__ or part._forward_hooks or part._forward_pre_hooks:  # noqa: SLF001
+def _is_own(part: Any, module: str) -> bool:
+    """Whether a part of a stack from this module of the library is still from there, or a layer of oneDNN's."""
+    if "forward" in part.__dict__ or part._forward_hooks or part._forward_pre_hooks:  # noqa: SLF001 - torch's
         return False
     weight = getattr(part, "weight", None)
-    if type(part) is Linear and (part.bias is not None):
-        return False
-    return weight is None or (weight.dtype == torch.float32 and weight.device.type == "cpu")
+    if weight is not None and (weight.dtype != torch.float32 or weight.device.type != "cpu" or weight.is_inference()):
+        return False  # changes of weights made in inference mode are not counted
+    if type(part) is Linear:
+        return part.bias is None
+    return type(part).__module__ == module and getattr(part, "scaling", 1.0) == 1.0
 
 
 def _layer(block: Any) -> _Layer:
@@ -199,25 +209,26 @@ def _ordered(layers: list[Any], norm: Any = None) -> Any:
     return torch.ops.mkldnn._reorder_linear_weight(weight)  # noqa: SLF001
 
 
-def _step(stack: Any, ids: Any, cache: Any, states: Any, mask: Any) -> Any:
+def _step(steps: _Steps, layers: tuple[_Layer, ...], ids: Any, cache: Any, states: Any, mask: Any) -> Any:
     """The decoder's answer to ``ids`` (rows, 1), whose keys and values are added to the cache; ``states``: (rows,
     positions, width) and ``mask``: (rows, positions) of the encoder, 0 for padding.
     """
+    stack = steps.stack
     hidden = stack.embed_tokens(ids)[:, 0]
-    eps, heads = stack.config.layer_norm_epsilon, stack.config.num_heads
+    eps, heads = stack.final_layer_norm.variance_epsilon, stack.config.num_heads
     own_cache, cross_cache = cache.self_attention_cache, cache.cross_attention_cache
     length, near = own_cache.get_seq_length() + 1, None
     unseen = (mask == 0).to(hidden.dtype).mul_(torch.finfo(hidden.dtype).min)
     unseen = unseen[:, None].expand(-1, heads, -1).flatten(0, 1)[:, None]
-    for place, layer in enumerate(stack.made.layers):
+    for place, layer in enumerate(layers):
         if layer.distances is not None:
-            near = _distances(stack, place, layer.distances, length).repeat(len(ids), 1)[:, None]
+            near = _distances(steps, place, layer.distances, length).repeat(len(ids), 1)[:, None]
         queries, keys, values = _product(_scaled(hidden, eps), layer.own_in).view(len(ids), 3, heads, 1, -1).unbind(1)
         keys, values = own_cache.update(keys, values, place)
         hidden = _product(_attended(queries, keys, values, near), layer.own_out, hidden)
         if not cache.is_updated.get(place):
             keys, values = _product(states, layer.cross_keys).unflatten(2, (2, heads, -1)).permute(2, 0, 3, 1, 4)
-            cross_cache.update(keys.contiguous(), values.contiguous(), place)
+            cross_cache.update(keys, values, place)
             cache.is_updated[place] = True
         queries, held = _product(_scaled(hidden, eps), layer.cross_in), cross_cache.layers[place]
         hidden = _product(_attended(queries, held.keys, held.values, unseen), layer.cross_out, hidden)
@@ -257,15 +268,14 @@ def _attended(queries: Any, keys: Any, values: Any, bias: Any) -> Any:
     return torch.bmm(odds, values).view(rows, -1)
 
 
-def _distances(stack: Any, place: int, attention: Any, length: int) -> Any:
+def _distances(steps: _Steps, place: int, attention: Any, length: int) -> Any:
     """(heads, ``length``): what a layer adds to a token's scores of those up to itself, which is of their distance
     alone, so it is kept, for some more tokens than are asked for; made anew for weights that have been changed.
     """
     weight = attention.relative_attention_bias.weight
-    known = stack.near or {}
-    held, version, made = known.get(place, (None, 0, None))
+    held, version, made = steps.near.get(place, (None, 0, None))
     if held is not weight or version != weight._version or made.shape[1] < length:  # noqa: SLF001 - torch's own count
         version, size = weight._version, length + ROOM  # noqa: SLF001
         made = attention.compute_bias(1, size, past_seen_tokens=size - 1)[0, :, 0].contiguous()
-        stack.near = {**known, place: (weight, version, made)}
+        steps.near = {**steps.near, place: (weight, version, made)}
     return made[:, made.shape[1] - length :]
