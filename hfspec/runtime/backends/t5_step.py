@@ -90,7 +90,8 @@ def step(stack: Any, layers: tuple[Layer, ...], distances: Distances, given: dic
     are (rows, positions, width), its mask (rows, positions).
     """
     hidden, cache = stack.embed_tokens(given["input_ids"])[:, 0], given["past_key_values"]
-    rows, heads, eps = len(hidden), stack.config.num_heads, stack.final_layer_norm.variance_epsilon
+    rows, heads = len(hidden), stack.config.num_heads
+    eps = hidden.new_full((1,), stack.final_layer_norm.variance_epsilon * hidden.shape[1])
     own_cache, cross_cache = cache.self_attention_cache, cache.cross_attention_cache
     unseen, length, near = _unseen(given["encoder_attention_mask"], heads), own_cache.get_seq_length() + 1, None
     for place, layer in enumerate(layers):
@@ -123,10 +124,9 @@ def product(values: Any, weight: Any, added: Any = None) -> Any:
     return torch.ops.mkldnn._linear_pointwise.binary(values, added, weight, None, "add")  # noqa: SLF001
 
 
-def _unit(hidden: Any, eps: float) -> Any:
-    """(rows, width) of length 1, but for ``eps`` of each number."""
-    squares = torch.linalg.vecdot(hidden, hidden).add_(eps * hidden.shape[1])
-    return hidden * squares.rsqrt_()[:, None]
+def _unit(hidden: Any, eps: Any) -> Any:
+    """(rows, width) of length 1, but for ``eps`` beside the squares."""
+    return hidden * (hidden * hidden).sum(1, keepdim=True).add_(eps).rsqrt_()
 
 
 def _fed(stack: Any, hidden: Any, weights: tuple[Any, ...]) -> Any:
