@@ -19,7 +19,7 @@ from transformers import (
     UMT5Config,
     UMT5ForConditionalGeneration,
 )
-from transformers.cache_utils import DynamicCache, EncoderDecoderCache, StaticCache
+from transformers.cache_utils import DynamicCache, DynamicLayer, EncoderDecoderCache, StaticCache
 
 import hfspec
 from hfspec.runtime.backends import onednn, t5
@@ -355,6 +355,23 @@ def test_other_passes_and_caches_are_the_librarys(both, taken):
     with torch.inference_mode():
         cache = caches()
         assert_alike(logits(ours, [*many, *tokens(3)], cache), logits(library, [*many, *tokens(3)]))
+
+
+class Other(DynamicLayer):
+    """Of a cache that may do anything."""
+
+
+@pytest.mark.parametrize("part", ["self_attention_cache", "cross_attention_cache"])
+def test_a_cache_with_a_layer_of_another_kind_is_the_librarys(both, taken, part):
+    _, ours = both()
+    cache = caches()
+    with torch.inference_mode():
+        logits(ours, tokens(1), cache)
+        assert taken
+        del taken[:]
+        getattr(cache, part).layers[0].__class__ = Other
+        logits(ours, tokens(1), cache)
+    assert not taken
 
 
 @pytest.mark.parametrize("keys", [{"backend": "torch"}, {"backend": "onednn", "dtype": "bfloat16"}])
