@@ -89,7 +89,7 @@ def tokens(count, rows=4):
 def logits(model, taken_tokens=None, cache=None, **more):
     """(steps, rows, vocabulary) after each of these tokens, over a source that is padded on both sides."""
     ids = torch.randint(2, 60, MASK.shape, generator=torch.Generator().manual_seed(2))
-    cache, found = cache or caches(), []
+    cache, found = caches() if cache is None else cache, []
     states = model.encoder(input_ids=ids, attention_mask=MASK)
     for given in tokens(6) if taken_tokens is None else taken_tokens:
         asked = {"attention_mask": MASK, "past_key_values": cache, "use_cache": True, **more}
