@@ -27,6 +27,7 @@ CALLS = 2
 MOST_BYTES = 1 << 30
 # What oneDNN says, in a RuntimeError, where it cannot make or run a product; torch then says what it lacks, if it does.
 NO_MEMORY = ("could not create a", "could not execute a", "can't allocate memory", "not enough memory")
+T5_TYPES = frozenset({"t5", "mt5", "umt5"})
 
 
 class _Layer:
@@ -184,4 +185,12 @@ def put(loaded: Any, place: Place) -> Any:
     for layer in layers:
         layer.__class__ = LAYERS[type(layer)]
         layer.calls = calls
+    if place.dtype == "float32" and calls is not None and _model_type(loaded) in T5_TYPES:
+        from hfspec.runtime.backends import t5
+
+        t5.put(loaded)
     return first_token.put(loaded)
+
+
+def _model_type(loaded: Any) -> str | None:
+    return getattr(getattr(loaded, "config", None), "model_type", None)

@@ -82,7 +82,8 @@ class Decoding:
             inputs = model._update_model_kwargs_for_generation(  # noqa: SLF001 - the loop's own
                 outputs, inputs, is_encoder_decoder=model.config.is_encoder_decoder
             )
-            logits = outputs.logits[:, -1].to(copy=True, dtype=torch.float32, device=input_ids.device)
+            many = outputs.logits.shape[1] > 1  # of which the last alone is held on to
+            logits = outputs.logits[:, -1].to(copy=many, dtype=torch.float32, device=input_ids.device)
             rows.add(rows.chosen(logits_processor(rows.ids, logits)), stopping_criteria)
             if rows.all_ended:
                 return rows.whole()

@@ -10,7 +10,7 @@ from hfspec.errors import InputError, ParamsError
 from hfspec.runtime import parts
 from hfspec.runtime.adapters import adapter
 from hfspec.runtime.family import FULL, Family, Place, Row
-from hfspec.runtime.generation import decoding, generation
+from hfspec.runtime.generation import decoding, encoding, generation
 from hfspec.runtime.generation.languages import Direction
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
@@ -126,6 +126,7 @@ class Seq2Seq(Family):
         tools |= decoding.options(self.model, settings, [settings.get("seed")] * len(batch), self.device)
         drawing = generation.drawing(settings, self.device, own="custom_generate" in tools)
         with torch.inference_mode(), self.turn, drawing:
+            tools |= encoding.encoded(self.model, inputs, self.device)
             made = self.model.generate(**inputs, generation_config=config, **tools)
         lines, count = made[:, 1:].cpu().tolist(), made.shape[0] // len(batch)
         return [
