@@ -161,6 +161,22 @@ def test_a_batch_says_what_the_library_says_of_each_text(folders, taken, kind, s
     assert max(taken, default=0) > 1 or "stop_strings" in settings
 
 
+def test_a_batch_for_whose_step_there_is_no_memory_is_tried_in_halves(folders, taken, monkeypatch):
+    folder, watched = folders("t5"), t5.step
+
+    def step(stack, layers, distances, given):
+        made = watched(stack, layers, distances, given)
+        if len(given["input_ids"]) > 2 and len(taken) > 9:  # in the midst of an answer
+            raise RuntimeError("could not create a memory object")
+        return made
+
+    settings = {"max_new_tokens": 12, "num_beams": 1}
+    expected = hfspec.load(folder, backend="torch", model_config=settings).predict(TEXTS)
+    monkeypatch.setattr(t5, "step", step)
+    assert hfspec.load(folder, backend="onednn", model_config=settings).predict(TEXTS) == expected
+    assert max(taken) > 2 >= taken[-1]
+
+
 def test_rows_that_have_ended_leave(folders, taken):
     folder = folders("t5")
     settings = ending(folder, room=20)
