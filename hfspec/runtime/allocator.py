@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 from functools import cache
+from typing import Any
 
 # Of mallopt (malloc.h): what it sets, and bytes. Larger blocks are given back when they are free, and what is free at
 # the heap's end beyond the first.
@@ -26,8 +27,20 @@ def keep_freed_memory() -> bool:
     """
     if any(name in os.environ for name in SET_OUTSIDE) or "glibc.malloc" in os.environ.get(TUNABLES, ""):
         return False
+    mallopt = _function("mallopt")
+    return mallopt is not None and all(mallopt(what, size) == 1 for what, size in KEPT.items())
+
+
+def give_back() -> None:
+    """Give what is kept back to the system."""
+    malloc_trim = _function("malloc_trim")
+    if malloc_trim is not None:
+        malloc_trim(0)
+
+
+def _function(name: str) -> Any:
+    """Of the C library; None where it has no such function: musl, macOS, Windows."""
     try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # musl, macOS, Windows
-        return False
-    return all(mallopt(what, size) == 1 for what, size in KEPT.items())
+        return getattr(ctypes.CDLL(None), name)
+    except (AttributeError, OSError, TypeError):
+        return None

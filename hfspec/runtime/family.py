@@ -17,6 +17,7 @@ from hfspec.runtime.backends.table import TORCH
 from hfspec.runtime.prompt import prompt_text
 from hfspec.runtime.scheduling import memory
 from hfspec.runtime.scheduling.batching import Item
+from hfspec.runtime.scheduling.partition import PASS
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.verification.integrity import Verified
 from hfspec.tasks.task import Task
@@ -184,6 +185,13 @@ class Family(ABC):
         reads, a CPU has computed when run returns.
         """
         return memory.ahead(self._place.device)
+
+    @property
+    def pass_tokens(self) -> int | None:
+        """What a forward pass takes beside its tokens, in tokens; None: more than any padding, on a GPU, which computes
+        padding at little cost, and where most steps of a pass are for one token a row.
+        """
+        return PASS if self._place.device == "cpu" and self.cpu_tokens is None else None
 
     def budget(self, settings: Settings) -> int:
         """How many tokens one forward pass may hold."""

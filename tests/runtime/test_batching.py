@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import hfspec
 from hfspec.runtime.scheduling.batching import Budget, Item, run
+from hfspec.runtime.scheduling.partition import PASS, partition
 
 # A machine that is busy with other things is no fault of the scheduler.
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -45,6 +48,31 @@ def test_answers_come_back_in_order(rows, budget):
     assert run(rows, Budget(budget), lambda batch: lambda: [item.content for item in batch]) == [
         item.content for item in rows
     ]
+
+
+@patient
+@given(
+    st.lists(st.sampled_from([0, 1, 3, 20, 21, 60]), max_size=8).map(lambda found: sorted(found, reverse=True)),
+    st.integers(1, 200),
+    st.sampled_from([0, 7, PASS, None]),
+)
+def test_no_other_way_to_cut_them_costs_less(lengths, most, cost):
+    found = partition(lengths, most, cost)
+    assert [place for batch in found for place in batch] == list(range(len(lengths)))
+    computed = [max(1, length) for length in lengths]
+
+    def total(batches):
+        """Of a way that is allowed; with the fewest batches first where that is asked for."""
+        taken = [computed[batch[0]] * len(batch) for batch in batches]
+        if any(tokens > most and len(batch) > 1 for tokens, batch in zip(taken, batches, strict=True)):
+            return (10**9, 10**9)
+        return (len(batches), sum(taken)) if cost is None else (sum(taken) + cost * len(batches), 0)
+
+    ways = []
+    for cuts in itertools.product([False, True], repeat=max(0, len(lengths) - 1)):
+        ends = [place + 1 for place, cut in enumerate(cuts) if cut] + [len(lengths)]
+        ways.append([range(begin, end) for begin, end in zip([0, *ends], ends, strict=False)])
+    assert not lengths or total(found) == min(total(way) for way in ways)
 
 
 def test_rows_of_like_length_are_put_together():

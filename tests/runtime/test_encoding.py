@@ -8,7 +8,8 @@ import random
 import pytest
 
 import hfspec
-from hfspec.runtime.generation.encoding import PASS, grouped
+from hfspec.runtime.generation.encoding import grouped
+from hfspec.runtime.scheduling.partition import PASS
 
 TEXTS = ["the dog", "hello world", "a man is eating food in the rain " * 9, "a film"]
 

@@ -74,7 +74,7 @@ class Device:
         return read
 
     def answer(self, rows, budget, ahead):
-        return [row for row, _ in run(rows, Budget(budget), self.launch, ahead)]
+        return [row for row, _ in run(rows, Budget(budget), self.launch, ahead, None)]
 
 
 def rows_of(count, length=1):

@@ -16,6 +16,7 @@ from transformers.pytorch_utils import Conv1D
 
 from hfspec.errors import UsageError
 from hfspec.runtime.backends import first_token
+from hfspec.runtime.scheduling import memory
 
 if TYPE_CHECKING:
     from hfspec.runtime.family import Place
@@ -25,14 +26,7 @@ DTYPES = (torch.float32, torch.bfloat16)
 CALLS = 2
 # Of a model's linear layers: as much memory is taken once more for that order.
 MOST_BYTES = 1 << 30
-# What oneDNN says, in a RuntimeError, where it cannot make or run a product.
-NO_MEMORY = ("could not create a", "could not execute a", "can't allocate memory", "not enough memory")
 T5_TYPES = frozenset({"t5", "mt5", "umt5"})
-
-
-def lacks_memory(error: RuntimeError) -> bool:
-    """Whether oneDNN says that it has too little."""
-    return any(words in str(error) for words in NO_MEMORY)
 
 
 class _Layer:
@@ -59,7 +53,7 @@ class _Layer:
         try:
             return self._product(values)
         except RuntimeError as error:
-            if not lacks_memory(error):
+            if not memory.is_exhausted(error):
                 raise
         return None
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer, EncoderDecoderCache
 
-from hfspec.runtime.backends.onednn import Linear, lacks_memory
+from hfspec.runtime.backends.onednn import Linear
 from hfspec.runtime.backends.t5_step import ACTIVATIONS, Distances, Layer, layer, step
 from hfspec.runtime.generation.roomy_cache import RoomyLayer
 
@@ -53,12 +53,7 @@ class Steps:
         made = self._made(given) if not args and self.agrees and _is_step(self.stack, **given) else None
         if made is None:
             return self._library(*args, **given)
-        try:
-            return step(self.stack, made.layers, self.distances, given)
-        except RuntimeError as error:
-            if lacks_memory(error):
-                raise MemoryError(str(error)) from error  # which makes the batch smaller; the cache has half a step
-            raise
+        return step(self.stack, made.layers, self.distances, given)
 
     def _library(self, *args: Any, **given: Any) -> Any:
         return type(self.stack).forward(self.stack, *args, **given)

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# What a pass costs beside its tokens, in tokens: each layer is called once more, and its weights are read once more.
-PASS = 32
+from hfspec.runtime.scheduling.partition import partition
 
 
 def encoded(model: Any, inputs: Mapping[str, Any], device: str) -> dict[str, Any]:
@@ -33,15 +32,6 @@ def encoded(model: Any, inputs: Mapping[str, Any], device: str) -> dict[str, Any
 
 
 def grouped(lengths: Sequence[int]) -> list[list[int]]:
-    """The places of ``lengths`` in groups whose tokens, padding and PASS for each group counted, are fewest."""
-    order = sorted(range(len(lengths)), key=lambda place: lengths[place])
-    best = [(0, 0)]  # of the first so many: what they cost, and where their last group begins
-    for last in range(1, len(order) + 1):
-        width = lengths[order[last - 1]]
-        best.append(min((best[first][0] + (last - first) * width + PASS, first) for first in range(last)))
-    groups, last = [], len(order)
-    while last:
-        first = best[last][1]
-        groups.append(order[first:last])
-        last = first
-    return groups
+    """The places of ``lengths`` in groups whose tokens, padding and what each pass takes counted, are fewest."""
+    order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
+    return [[order[number] for number in group] for group in partition([lengths[place] for place in order])]

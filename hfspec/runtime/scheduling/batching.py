@@ -1,19 +1,21 @@
 """The scheduler that every task shares: rows of known length are put in batches, their answers back in order.
 
-Batches hold rows of about one length, longest first, up to a budget of tokens with the padding counted. Batching never
-changes an answer: rows that must not be padded together are put in groups by their task, and no batch mixes groups. A
-batch may be launched before the one before it is read, so that a device is not idle while the host reads.
+Batches hold rows of about one length, longest first, up to a budget of tokens with padding counted, and are cut where
+padding would take longer than another pass. Batching never changes an answer: rows that must not be padded together
+are put in groups by their task, and no batch mixes groups. A batch may be launched before the one before it is read,
+so that a device is not idle while the host reads.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from hfspec.errors import OutOfMemoryError
 from hfspec.runtime.scheduling import memory
+from hfspec.runtime.scheduling.partition import PASS, partition
 
 Content = TypeVar("Content")
 Result = TypeVar("Result")
@@ -54,19 +56,21 @@ def run(
     budget: Budget,
     launch: Callable[[Sequence[Item[Content]]], Callable[[], Sequence[Result]]],
     ahead: int = 0,
+    cost: int | None = PASS,
 ) -> list[Result]:
     """The results of batches of the items, one an item, in the items' order. ``launch`` begins a batch's forward pass,
-    and what it gives waits for the results; of the batches launched at most ``ahead`` + 1 are not read.
+    and what it gives waits for the results; of the batches launched at most ``ahead`` + 1 are not read. ``cost``: of a
+    pass beside its tokens, in tokens; None: more than any padding.
 
     No batch takes more than the budget, its longest item's length counted for each of its items, but an item longer
     than the budget still gets a batch of its own. A batch that runs out of memory, when it is launched or when it is
     read, is tried again in halves. Raises OutOfMemoryError naming the row of an item that does not fit by itself.
     """
-    return _Run(items, budget, launch, ahead).results()
+    return _Run(items, budget, launch, ahead, cost).results()
 
 
 class _Run(Generic[Content, Result]):
-    """``waiting``: places in ``items``, group by group, the longest of each first. ``flying``: the batches that were
+    """``waiting``: places in ``items``, batch by batch, the longest of each first. ``flying``: the batches that were
     launched and not read, the oldest first, each with what reads it.
     """
 
@@ -76,9 +80,10 @@ class _Run(Generic[Content, Result]):
         budget: Budget,
         launch: Callable[[Sequence[Item[Content]]], Callable[[], Sequence[Result]]],
         ahead: int,
+        cost: int | None,
     ) -> None:
         self.items, self.budget, self.launch, self.ahead = items, budget, launch, ahead
-        self.waiting = deque(_groups(items))
+        self.waiting = deque(_batches(items, budget.tokens, cost))
         self.flying: deque[tuple[list[int], Callable[[], Sequence[Result]]]] = deque()
         self.found: dict[int, Result] = {}
 
@@ -91,14 +96,16 @@ class _Run(Generic[Content, Result]):
         return [self.found[place] for place in range(len(self.items))]
 
     def _launch(self) -> None:
-        group = self.waiting.popleft()
-        batch = group[: self.budget.holds(self.items[group[0]].length)]
+        batch = self.waiting.popleft()
+        count = self.budget.holds(self.items[batch[0]].length)
+        if len(batch) > count:  # since the budget was halved
+            self.waiting.appendleft(batch[count:])
+            batch = batch[:count]
         read = self._attempt(lambda: self.launch([self.items[place] for place in batch]), batch)
-        if read is not None:
+        if read is None:
+            self.waiting.appendleft(batch)
+        else:
             self.flying.append((batch, read))
-            group = group[len(batch) :]
-        if group:
-            self.waiting.appendleft(group)
 
     def _read(self) -> None:
         batch, read = self.flying.popleft()
@@ -131,9 +138,12 @@ class _Run(Generic[Content, Result]):
         return None
 
 
-def _groups(items: Sequence[Item[Content]]) -> list[list[int]]:
-    """Places in ``items``, group by group, the longest of each first."""
+def _batches(items: Sequence[Item[Content]], most: int, cost: int | None) -> Iterator[list[int]]:
+    """Places in ``items``, batch by batch, group by group, the longest of each first."""
     groups: dict[Hashable, list[int]] = {}
     for place, item in enumerate(items):
         groups.setdefault(item.group, []).append(place)
-    return [sorted(places, key=lambda place: -items[place].length) for places in groups.values()]
+    for places in groups.values():
+        places.sort(key=lambda place: -items[place].length)
+        for batch in partition([items[place].length for place in places], most, cost):
+            yield [places[number] for number in batch]

@@ -45,8 +45,9 @@ class Call:
 
     def _joined(self, window: Window) -> list[Any]:
         """One a row, whatever the number of items that a row makes."""
-        parts = batching.run(window.items, self._budget, self._launch, self.family.ahead)
+        family = self.family
+        parts = batching.run(window.items, self._budget, self._launch, family.ahead, family.pass_tokens)
         of_row: dict[int, list[Any]] = {row.number: [] for row in window.rows}
         for item, part in zip(window.items, parts, strict=True):
             of_row[item.row].append(part)
-        return [self.family.joined(of_row[row.number], self.settings) for row in window.rows]
+        return [family.joined(of_row[row.number], self.settings) for row in window.rows]

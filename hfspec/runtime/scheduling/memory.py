@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 
+from hfspec.runtime.allocator import give_back
+
 # What torch's allocator for the CPU says, in a RuntimeError of no type of its own (c10/core/impl/alloc_cpu.cpp).
 CPU_ALLOCATOR = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory")
+# What oneDNN says where it has none for an operation of its own, in a RuntimeError too.
+ONEDNN = ("could not create a primitive", "could not create a memory object", "could not execute a primitive")
 
 
 # Tokens that a batch of a GPU may hold for each GiB of its memory, and at most.
@@ -42,7 +46,7 @@ def is_exhausted(error: BaseException) -> bool:
     torch = sys.modules.get("torch")
     if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in CPU_ALLOCATOR)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in (*CPU_ALLOCATOR, *ONEDNN))
 
 
 def reason(error: BaseException) -> str:
@@ -52,7 +56,8 @@ def reason(error: BaseException) -> str:
 
 
 def release() -> None:
-    """Give back what the device's allocator keeps for later, which may be in pieces too small to use."""
+    """Give back what the allocators keep for later, which may be in pieces too small to use."""
+    give_back()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
