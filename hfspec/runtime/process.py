@@ -70,8 +70,10 @@ class _Finder(MetaPathFinder):
             wrapped = _Deferred
         elif name.startswith(ASKING):
             wrapped = _Alone
-        else:
+        elif target is None and name not in sys.modules:
             _run_above(name)
+            return _as_it_is(name)
+        else:
             return None
         spec = PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
@@ -114,6 +116,19 @@ class _Deferred(_Wrapped):
         module.__dict__.update(dict.fromkeys(DEFERRED[module.__name__], _unmarked))
 
 
+class _There(Loader):
+    """Of a module that was made while its spec was looked for, by the package that it is of: it is not made again."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module, self.spec = module, module.__spec__
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:  # noqa: ARG002
+        return self.module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__dict__["__spec__"] = self.spec
+
+
 class _Later(ModuleType):
     """Other threads wait while its code runs; the code itself finds what it has defined so far."""
 
@@ -131,6 +146,15 @@ def _run_above(name: str) -> None:
             above = sys.modules.get(package)
             if isinstance(above, _Later):
                 _run(above)
+
+
+def _as_it_is(name: str) -> ModuleSpec | None:
+    """Python takes the spec that a module has over the one that is found, so the module has this one meanwhile."""
+    made = sys.modules.get(name)
+    if made is None:
+        return None
+    made.__dict__["__spec__"] = spec = ModuleSpec(name, _There(made))
+    return spec
 
 
 def _run(module: _Later) -> None:

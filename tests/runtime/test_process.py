@@ -100,6 +100,19 @@ def test_what_is_deferred_is_there_for_who_uses_it(use):
     assert run(ONLY_ANSWERING + program) == ["False", "True"]
 
 
+def test_a_module_of_what_is_deferred_is_made_once():
+    """Importing it has its package run, which imports it."""
+    program = (
+        "import sys, importlib, torch, transformers.modeling_utils\n"
+        "import torch._dynamo.config as config, torch._dynamo.eval_frame as code\n"
+        "print(config is torch._dynamo.config, config.__spec__.name, importlib.reload(code) is code)\n"
+        "config.suppress_errors = True\n"
+        "from torch._dynamo import convert_frame\n"
+        "print(convert_frame.config.suppress_errors, code is torch._dynamo.eval_frame)\n"
+    )
+    assert run(ONLY_ANSWERING + program) == ["True torch._dynamo.config True", "True True"]
+
+
 def test_what_the_library_asks_for_is_answered_truly_afterwards():
     program = (
         "import transformers.modeling_utils, transformers.utils as utils, torch.distributed\n"
