@@ -7,6 +7,8 @@ import json
 import pickle
 import sys
 from argparse import Namespace
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -124,6 +126,21 @@ def test_weights_changed_after_they_were_ordered_are_those_that_answer(layer):
         found.weight = torch.nn.Parameter(twin.weight.clone())
         assert [torch.equal(found(rows), before) for _ in range(CALLS + 2)] == [True] * (CALLS + 2)
         assert found.ordered is not None
+
+
+def test_calls_at_once_while_weights_are_ordered_find_the_same(layer):
+    found, rows = layer("bert-sentiment", Linear)
+    begin = Barrier(4)
+
+    def calls(_):
+        begin.wait()
+        with torch.inference_mode():
+            return [found(rows) for _ in range(CALLS + 20)]
+
+    with ThreadPoolExecutor(4) as threads:
+        made = [answer for answers in threads.map(calls, range(4)) for answer in answers]
+    assert found.ordered is not None
+    assert all(torch.equal(answer, made[0]) for answer in made)
 
 
 def test_large_models_have_their_weights_once(layer, monkeypatch):
