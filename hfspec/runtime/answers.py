@@ -44,13 +44,13 @@ class Table:
             },
             copy=False,
         )
-        made.columns = _index(tuple(types)).view()
+        made.columns = _index(tuple(types)).copy(deep=True)
         return made
 
 
 @cache
 def _index(names: tuple[str, ...]) -> Any:
-    """To be viewed: an index can be given a name, which its views do not share."""
+    """To be copied: an index can be given a name, and other names by way of its values."""
     import pandas as pd
 
     return pd.Index(names)

@@ -62,6 +62,8 @@ def leave(code: int) -> NoReturn:
 
 
 class _Finder(MetaPathFinder):
+    leaves_out = True
+
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:

@@ -27,13 +27,15 @@ def starting() -> Iterator[None]:
     less often: imports make many objects and no garbage. Afterwards nothing of it is left but the stand-in for scipy.
     """
     finder = _Finder()
-    sys.meta_path.insert(0, finder)
+    with _SELDOM.lock:
+        sys.meta_path.insert(0, finder)
     try:
         with seldom():
             yield
     finally:
-        # A new list: another thread may be on its way through the old one, and would miss the next finder.
-        sys.meta_path = [found for found in sys.meta_path if found is not finder]
+        with _SELDOM.lock:
+            # A new list: another thread may be on its way through the old one, and would miss the next finder.
+            sys.meta_path = [found for found in sys.meta_path if found is not finder]
 
 
 @contextmanager
@@ -56,19 +58,19 @@ def raised(threshold: tuple[int, int, int]) -> tuple[int, int, int]:
 
 class _Seldom:
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._inside = 0
         self._before = gc.get_threshold()
 
     def enter(self) -> None:
-        with self._lock:
+        with self.lock:
             if not self._inside:
                 self._before = gc.get_threshold()
                 gc.set_threshold(*raised(self._before))
             self._inside += 1
 
     def leave(self) -> None:
-        with self._lock:
+        with self.lock:
             self._inside -= 1
             if not self._inside and gc.get_threshold() == raised(self._before):
                 gc.set_threshold(*self._before)
@@ -83,6 +85,8 @@ class _Finder(MetaPathFinder):
     ) -> ModuleSpec | None:
         if not name.startswith(LOSSES) or not STAND_IN.keys() - sys.modules.keys():
             return None
+        if any(getattr(finder, "leaves_out", False) for finder in sys.meta_path):
+            return None  # that of process.py, which does without scipy
         spec = PathFinder.find_spec(name, path, target)
         if spec is not None and hasattr(spec.loader, "get_code"):
             spec.loader = _Renaming(spec.loader)

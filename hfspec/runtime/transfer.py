@@ -7,7 +7,15 @@ from typing import Any
 
 def sent(made: Any, device: str) -> Any:
     """The tensor on the device; to a GPU from pinned memory, so that the next batch is made ready during the copy."""
-    return made.pin_memory().to(device, non_blocking=True) if device.startswith("cuda") else made.to(device)
+    return _pinned(made).to(device, non_blocking=True) if device.startswith("cuda") else made.to(device)
+
+
+def _pinned(made: Any) -> Any:
+    """In pinned memory, or as it is where there is no more of that: such a copy is waited for."""
+    try:
+        return made.pin_memory()
+    except RuntimeError:
+        return made
 
 
 class Arriving:
@@ -22,7 +30,7 @@ class Arriving:
         if made.device.type != "cuda":
             self._there = made.cpu()
             return
-        self._there = torch.empty(made.shape, dtype=made.dtype, pin_memory=True)
+        self._there = _pinned(torch.empty(made.shape, dtype=made.dtype))
         self._there.copy_(made, non_blocking=True)
         self._copied = torch.cuda.Event()
         self._copied.record(torch.cuda.current_stream(made.device))

@@ -18,7 +18,7 @@ REMOTE = (ALLOW_URLS, URL_MAX_BYTES, URL_TIMEOUT)
 BATCH_SECONDS = Setting(
     "batch_seconds",
     ("number",),
-    "How many seconds of audio one forward pass may hold; batches are filled up to it.",
+    "How many seconds of audio one forward pass may hold.",
     above=0,
     default=240,
 )

@@ -13,7 +13,7 @@ TRUNCATION = Setting(
 BATCH_TOKENS = Setting(
     "batch_tokens",
     ("integer",),
-    "How many tokens, padding included, one forward pass may hold; batches are filled up to it. By default what suits"
-    " the device: on a CPU 1024, or 4096 where text is generated, on a GPU more the more memory it has.",
+    "How many tokens, padding included, one forward pass may hold. By default what suits the device: on a CPU 256 to"
+    " 1024 by the model's width, or 4096 where text is generated, on a GPU more the more memory it has.",
     minimum=1,
 )

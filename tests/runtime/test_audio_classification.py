@@ -26,6 +26,15 @@ def assert_scores(answers, rows):
         assert mine["scores"] == pytest.approx([entry["score"] for entry in row], abs=1e-5)
 
 
+def test_sounds_of_different_lengths_share_a_batch_where_their_features_have_one_shape(artifact):
+    predictor = hfspec.load(artifact("ast-tagging"))
+    rows = []
+    model = predictor.components()["model"]
+    model.register_forward_pre_hook(lambda _, __, given: rows.append(len(given["input_values"])), with_kwargs=True)
+    predictor.predict(SOUNDS)
+    assert rows == [len(SOUNDS)]
+
+
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("batch_seconds", [0.1, 1.5, 1000])
 def test_every_label_and_score_as_the_pipeline_says(artifact, checkpoint, name, batch_seconds):

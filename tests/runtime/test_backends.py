@@ -16,7 +16,7 @@ import torch
 
 import hfspec
 from hfspec.errors import SpecError, UsageError
-from hfspec.runtime.backends import onednn
+from hfspec.runtime.backends import first_token, onednn
 from hfspec.runtime.backends.first_token import first_token_alone
 from hfspec.runtime.backends.onednn import CALLS, Convolution, Linear, TransposedLinear, is_faster
 from hfspec.runtime.verification.integrity import read_manifest
@@ -270,6 +270,27 @@ def test_the_last_layer_answers_for_the_token_that_is_read_alone(artifact, name,
             first = model.base_model(**inputs)[0]
     assert first.shape[1] == 1
     torch.testing.assert_close(first[:, 0], expected[:, 0], atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["bert-sentiment", "roberta-mnli"])
+def test_hooks_on_the_last_layers_attention_are_called(artifact, name):
+    predictor = hfspec.load(artifact(name), backend="onednn")
+    expected = predictor.predict(TEXTS)
+    last = next(layer for layer in reversed(list(library_model(predictor).modules())) if hasattr(layer, "of_first"))
+    seen = []
+    inner = getattr(last.attention, "self", last.attention)
+    inner.register_forward_hook(lambda _, given, made: seen.append(made[0].shape[1]))
+    again = predictor.predict(TEXTS)
+    assert min(seen) > 1
+    assert again["label"].tolist() == expected["label"].tolist()
+
+
+def test_a_class_of_that_name_from_elsewhere_is_left_alone():
+    class BertModel(torch.nn.Module):
+        config = Namespace(_attn_implementation="sdpa")
+
+    model = BertModel()
+    assert first_token.put(model) is model
 
 
 def test_what_is_asked_besides_is_answered_by_the_library(artifact):

@@ -75,6 +75,13 @@ def test_no_other_way_to_cut_them_costs_less(lengths, most, cost):
     assert not lengths or total(found) == min(total(way) for way in ways)
 
 
+def test_fewest_batches_are_fewest_whatever_their_padding():
+    lengths = [100] + [10] * 10 + [1] * 99
+    assert len(partition(lengths, 1000, None)) == 2
+    assert len(partition(lengths, 1000, PASS)) > 2
+    assert partition(lengths, 2**70, None) == [range(110)]
+
+
 def test_rows_of_like_length_are_put_together():
     rows = [Item(row, length, None) for row, length in enumerate([50, 5, 50, 5, 5, 50, 5])]
     assert [[rows[place].length for place in batch] for batch in batches(rows, 150)] == [[50, 50, 50], [5, 5, 5, 5]]

@@ -96,6 +96,21 @@ def test_generation_is_halved_too(artifact, small_device):
     assert any(rows * width > 200 for rows, width in shapes)
 
 
+@pytest.mark.parametrize(
+    ("said", "exhausted"),
+    [
+        ("could not create a primitive", True),
+        (
+            "could not create a primitive descriptor for the matmul primitive. Run workload with ONEDNN_VERBOSE=all",
+            False,
+        ),
+        ("mat1 and mat2 shapes cannot be multiplied", False),
+    ],
+)
+def test_what_onednn_does_not_have_is_no_lack_of_memory(said, exhausted):
+    assert memory.is_exhausted(RuntimeError(said)) is exhausted
+
+
 REAL = """
 import resource, sys
 import hfspec

@@ -287,6 +287,20 @@ def test_what_is_changed_after_the_first_answer_answers(both, taken, change, ste
     assert bool(taken) is bool(steps)
 
 
+@pytest.mark.parametrize("change", [given_anew, doubled])
+def test_what_is_changed_answers_a_generation_of_several_first_tokens(both, taken, change):
+    """Of which the first pass is the library's."""
+    library, ours = both()
+    with torch.inference_mode():
+        logits(ours)
+    for model in (library, ours):
+        change(model.decoder.block[1].layer[0].SelfAttention)
+    del taken[:]
+    given = [torch.cat(list(tokens(3)), dim=1), *tokens(4)]
+    with torch.inference_mode():
+        assert_alike(logits(ours, given), logits(library, given))
+
+
 def test_distances_that_are_changed_answer(both, taken):
     library, ours = both()
     with torch.inference_mode():

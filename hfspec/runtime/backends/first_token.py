@@ -45,13 +45,17 @@ def first_token_alone() -> Iterator[None]:
 
 def put(loaded: Any) -> Any:
     """The model, its last layer replaced in place where its architecture is known."""
-    path = LAYERS.get(type(loaded).__name__)
+    path = LAYERS.get(type(loaded).__name__) if _is_librarys(loaded) else None
     if path is not None and loaded.config._attn_implementation == "sdpa":  # noqa: SLF001 - the library's name of it
         last = loaded.get_submodule(path)[-1]
         if not getattr(last, "is_decoder", False):
             kind: Any = type(last)
             last.__class__ = _replaced(kind)
     return loaded
+
+
+def _is_librarys(module: Any) -> bool:
+    return type(module).__module__.startswith("transformers.models.")
 
 
 @cache
@@ -76,7 +80,12 @@ class _LastLayer:
 
         told = [*others, *(value for name, value in options.items() if name not in IGNORED)]
         plain = all(value is None or value is False for value in told) and (mask is None or mask.ndim == 4)
-        return plain and _ASKED.get() and not torch.is_grad_enabled()
+        own = plain and _ASKED.get() and all(map(_is_as_made, self.passed_by()))
+        return own and not torch.is_grad_enabled()
+
+    def passed_by(self) -> tuple[Any, ...]:
+        """The modules of the library whose layers are called, and they are not."""
+        raise NotImplementedError
 
     def of_first(self, hidden: Any, first: Any, mask: Any) -> Any:
         """(rows, 1, width) of ``hidden`` (rows, tokens, width) and the first tokens of it, with a mask that says what
@@ -93,6 +102,9 @@ class _Bert(_LastLayer):
     attention: Any
     feed_forward_chunk: Any
 
+    def passed_by(self) -> tuple[Any, ...]:
+        return (self.attention, self.attention.self)
+
     def of_first(self, hidden: Any, first: Any, mask: Any) -> Any:
         own = self.attention.self
         seen = _attended(own, own.query(first), own.key(hidden), own.value(hidden), mask)
@@ -105,11 +117,20 @@ class _DistilBert(_LastLayer):
     ffn: Any
     output_layer_norm: Any
 
+    def passed_by(self) -> tuple[Any, ...]:
+        return (self.attention,)
+
     def of_first(self, hidden: Any, first: Any, mask: Any) -> Any:
         own = self.attention
         seen = _attended(own, own.q_lin(first), own.k_lin(hidden), own.v_lin(hidden), mask)
         read = self.sa_layer_norm(own.out_lin(seen) + first)
         return self.output_layer_norm(self.ffn(read) + read)
+
+
+def _is_as_made(module: Any) -> bool:
+    """Whether it is the library's, with nothing that wants to be called with it."""
+    hooks = module._forward_hooks or module._forward_pre_hooks  # noqa: SLF001 - torch's
+    return _is_librarys(module) and not hooks and "forward" not in module.__dict__
 
 
 def _attended(own: Any, query: Any, key: Any, value: Any, mask: Any) -> Any:

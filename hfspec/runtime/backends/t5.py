@@ -33,7 +33,8 @@ class _Made:
 
 class Steps:
     """The forward of a decoder's stack. ``made``: looked at where a generation begins, None where its steps are the
-    library's; ``agrees``: False once they were found to differ. Calls at once may make the same twice.
+    library's; ``looked``: whether it was at the beginning of the last one, which the library may have taken;
+    ``agrees``: False once they were found to differ. Calls at once may make the same twice.
     """
 
     def __init__(self, stack: Any) -> None:
@@ -47,11 +48,13 @@ class Steps:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.stack = state["stack"]
         self.made: _Made | None = None
-        self.agrees, self.distances = True, Distances()
+        self.agrees, self.looked, self.distances = True, False, Distances()
 
     def __call__(self, *args: Any, **given: Any) -> Any:
-        made = self._made(given) if not args and self.agrees and _is_step(self.stack, **given) else None
+        takes = not args and self.agrees and _is_step(self.stack, **given)
+        made = self._made(given) if takes else None
         if made is None:
+            self.looked &= takes
             return self._library(*args, **given)
         return step(self.stack, made.layers, self.distances, given)
 
@@ -60,11 +63,11 @@ class Steps:
 
     def _made(self, given: dict[str, Any]) -> _Made | None:
         if any(given["past_key_values"].is_updated.values()):
-            return self.made
+            return self.made if self.looked else None
         made = _made(self.stack, self.made)
         if made is not None and made is not self.made and not self._is_alike(made, given):
             self.agrees, made = False, None
-        self.made = made
+        self.made, self.looked = made, True
         return made
 
     def _is_alike(self, made: _Made, given: dict[str, Any]) -> bool:

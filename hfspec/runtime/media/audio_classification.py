@@ -62,6 +62,10 @@ class AudioClassification(Labeller):
         about = [{"seconds": item.content.seconds, "truncated": item.content.truncated} for item in batch]
         return labelled(made.here(), self.model.config, settings.get("function_to_apply"), about)
 
+    @property
+    def pass_tokens(self) -> None:
+        """Only features of one shape share a batch, so there is no padding to weigh."""
+
     def budget(self, settings: Settings) -> int:
         """How many samples one forward pass may hold."""
         return int(settings["batch_seconds"] * self.features.rate)

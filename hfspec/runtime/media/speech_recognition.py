@@ -60,6 +60,10 @@ class SpeechRecognition(Family):
     def full(self, results: Sequence[Transcript], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
         return [result.full() for result in results]
 
+    @property
+    def pass_tokens(self) -> None:
+        """Only features of one shape share a batch, so there is no padding to weigh."""
+
     def budget(self, settings: Settings) -> int:
         """How many samples one forward pass may hold."""
         return int(settings["batch_seconds"] * self.features.rate)

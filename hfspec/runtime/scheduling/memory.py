@@ -8,8 +8,10 @@ from hfspec.runtime.allocator import give_back
 
 # What torch's allocator for the CPU says, in a RuntimeError of no type of its own (c10/core/impl/alloc_cpu.cpp).
 CPU_ALLOCATOR = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory")
-# What oneDNN says where it has none for an operation of its own, in a RuntimeError too.
+# What oneDNN says where it has none for an operation of its own, in a RuntimeError too; and of one that it lacks.
 ONEDNN = ("could not create a primitive", "could not create a memory object", "could not execute a primitive")
+NOT_MADE = "primitive descriptor"
+WORDS = (*CPU_ALLOCATOR, *ONEDNN)
 
 
 # Tokens that a batch of a GPU may hold for each GiB of its memory, and at most.
@@ -46,7 +48,8 @@ def is_exhausted(error: BaseException) -> bool:
     torch = sys.modules.get("torch")
     if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in (*CPU_ALLOCATOR, *ONEDNN))
+    said = str(error)
+    return isinstance(error, RuntimeError) and any(words in said for words in WORDS) and NOT_MADE not in said
 
 
 def reason(error: BaseException) -> str:

@@ -17,7 +17,8 @@ def partition(lengths: Sequence[int], most: int | None = None, cost: int | None 
     import numpy as np
 
     sizes, count = np.maximum(np.asarray(lengths, np.int64), 1), len(lengths)
-    most = int(sizes.sum()) * count if most is None else most
+    whole = int(sizes.max(initial=1)) * count  # as one batch
+    most = whole if most is None else min(most, whole)
     places, least, begins = np.arange(count), np.zeros(count + 1, np.int64), [0] * (count + 1)
     earliest = 0  # the first that may share a batch with the last
     for end in range(1, count + 1):
@@ -25,7 +26,7 @@ def partition(lengths: Sequence[int], most: int | None = None, cost: int | None 
             earliest += 1
         taken = least[earliest:end] + (end - places[earliest:end]) * sizes[earliest:end]
         begins[end] = end - 1 - int(taken[::-1].argmin())  # of equals that whose first batches are fuller
-        least[end] = taken[begins[end] - earliest] + (most if cost is None else cost)
+        least[end] = taken[begins[end] - earliest] + (whole + 1 if cost is None else cost)
     batches, end = [], count
     while end:
         batches.append(range(begins[end], end))
