@@ -3,7 +3,7 @@
     python -m benchmarks.backends [--quick] [--output DIR]
 
 Needs onnxruntime, onnx, onnxscript, openvino and torchao beside the `demo` extra; a way whose package is not installed,
-or that fails, is shown as such. Writes backends.json and backends.md. Under 5 minutes on 2 cores.
+or that fails, is shown as such. Writes backends.json and backends.md. Takes longer than 5 minutes on 2 cores.
 """
 
 from __future__ import annotations
