@@ -1,6 +1,5 @@
 """Settings that every task over audio or images has: whether and how far the network may be read, and how much an input
-may become. Small files can hold hours of silence or a wall of one colour, so what decoding makes is bounded, not what is
-sent.
+may become. Small files can hold hours of silence or a wall of one colour, so what decoding makes is bounded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Small inputs that would become large are refused by their row, and what is within the bounds is answered as before."""
+"""Small inputs that would become large are refused by their row; what is within the bounds is answered as before."""
 
 from __future__ import annotations
 
@@ -167,7 +167,12 @@ def test_what_its_header_does_not_bound_is_refused(artifact):
     cards = ["SIMPLE  =                    T", "XTENSION= 'BINTABLE'", "ZIMAGE  =                    T"]
     cards += ["ZCMPTYPE= 'GZIP_1  '", "ZBITPIX =                    8", "ZNAXIS  =                    2"]
     cards += ["ZNAXIS1 =                   40", "ZNAXIS2 =                   30", "BITPIX  =                    8"]
-    cards += ["NAXIS   =                    2", "NAXIS1  =                   40", "NAXIS2  =                   30", "END"]
+    cards += [
+        "NAXIS   =                    2",
+        "NAXIS1  =                   40",
+        "NAXIS2  =                   30",
+        "END",
+    ]
     fits = "".join(card.ljust(80) for card in cards).ljust(2880).encode() + gzip.compress(bytes(10_000_000))
     for value in (fits, file_of(picture(1), "EPS")):
         with pytest.raises(InputError, match=r"^row 0: (an image of the form|the image cannot be decoded)"):
@@ -211,8 +216,12 @@ def test_what_never_ends_is_no_file(artifact, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "bound"),
-    [("vit", {"image_max_pixels": 10**12}), ("vit", {"file_max_bytes": 10**9})]
-    + [("wav2vec2-keywords", {"audio_max_seconds": 10.0**6}), ("wav2vec2-keywords", {"audio_max_samples": 10**12})],
+    [
+        ("vit", {"image_max_pixels": 10**12}),
+        ("vit", {"file_max_bytes": 10**9}),
+        ("wav2vec2-keywords", {"audio_max_seconds": 10.0**6}),
+        ("wav2vec2-keywords", {"audio_max_samples": 10**12}),
+    ],
 )
 def test_callers_cannot_lift_a_bound(artifact, name, bound):
     with pytest.raises(ParamsError):

@@ -72,8 +72,8 @@ def _refuse_length(samples: int, rate: int, row: int, settings: Settings) -> Non
     seconds, most = media.bound(settings, task.AUDIO_MAX_SECONDS), media.bound(settings, task.AUDIO_MAX_SAMPLES)
     if samples > seconds * rate:
         raise InputError(
-            f"the audio is too long: it lasts more than {seconds:g} seconds, by its own sampling rate of {rate} Hz; give"
-            " a shorter one, or raise model_config.audio_max_seconds.",
+            f"the audio is too long: it lasts more than {seconds:g} seconds, by its own sampling rate of {rate} Hz;"
+            " give a shorter one, or raise model_config.audio_max_seconds.",
             row=row,
         )
     if samples > most:
