@@ -29,7 +29,7 @@ from pathlib import Path, PurePosixPath
 
 sys.dont_write_bytecode = True
 HERE = Path(__file__).resolve().parent
-sys.path[:] = [str(HERE / "code" / "hfspec.zip"), *(place for place in sys.path if Path(place or ".").resolve() != HERE)]
+sys.path[:] = [str(HERE / "code/hfspec.zip"), *(place for place in sys.path if Path(place or ".").resolve() != HERE)]
 
 from hfspec.runtime.command import main  # noqa: E402
 from hfspec.runtime.process import inference_only, leave  # noqa: E402
@@ -98,7 +98,7 @@ def is_generated(path: str) -> bool:
 def _runtime() -> bytes:
     """The runtime's files as they are installed, in one archive that Python imports as it is.
 
-    Python writes no byte code beside an archive, and a tool that copies an artifact without ``__pycache__`` and ``*.pyc``
+    Python writes no byte code beside an archive, and a tool that copies an artifact without ``__pycache__``
     copies all of it. The texts are stored and not compressed: they can be searched, and the bytes do not depend on the
     version of zlib.
     """

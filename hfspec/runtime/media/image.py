@@ -1,7 +1,7 @@
-"""An image as a model's processor takes it: upright, in RGB.
+"""An image as a model's processor takes it: upright, in RGB of 8 bits, which pixels.py makes of deeper ones.
 
-Arrays are (height, width), (height, width, channels) or (channels, height, width) with 1, 3 or 4 channels, of uint8, or
-of floats between 0 and 1.
+Arrays are (height, width), (height, width, channels) or (channels, height, width) with 1, 3 or 4 channels, of uint8 or
+uint16, each with its whole range, or of floats between 0 and 1. Of several frames or pages the first is read.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hfspec.errors import InputError, UsageError
-from hfspec.runtime.media import media
+from hfspec.runtime.media import media, pixels
 from hfspec.runtime.settings import Settings
 
 CHANNELS = (1, 3, 4)
@@ -42,7 +42,8 @@ def _upright(opened: Any, row: int) -> Any:
     from PIL import ImageOps
 
     try:
-        return ImageOps.exif_transpose(opened).convert("RGB")
+        tags = getattr(opened, "tag_v2", None)
+        return pixels.rgb(ImageOps.exif_transpose(opened), tags, row)
     except (OSError, ValueError, SyntaxError) as error:
         raise InputError(f"the image cannot be decoded: {_reason(error)}.", row=row) from error
 
@@ -76,9 +77,19 @@ def _bytes(array: Any, row: int) -> Any:
 
     if array.dtype == np.uint8:
         return np.ascontiguousarray(array)
+    if array.dtype.kind == "u" and array.dtype.itemsize == 2:
+        return np.ascontiguousarray(pixels.scaled_bytes(array, pixels.SHORT))
     if array.dtype.kind == "f" and np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1:
-        return np.ascontiguousarray((array * 255).round().astype(np.uint8))
-    raise InputError(f"an image array must be of uint8, or of floats from 0 to 1; this one is {array.dtype}.", row=row)
+        return np.ascontiguousarray(pixels.scaled_bytes(array, 1))
+    raise InputError(
+        f"an image array must be of uint8, of uint16 with its whole range, or of floats from 0 to 1; this one is"
+        f" {array.dtype}{_range(array)}.",
+        row=row,
+    )
+
+
+def _range(array: Any) -> str:
+    return f" from {array.min():g} to {array.max():g}" if array.dtype.kind in "iuf" else ""
 
 
 def _library() -> Any:
