@@ -48,15 +48,6 @@ def task_class(files: SourceFiles, config: Any, task: Task) -> type[Any]:
             found=found.__name__,
             expected=f"a model class such as {' or '.join(task.models)}",
         )
-    architectures = config.architectures or ()
-    if task.name == "text-generation" and any(name.endswith("ForMaskedLM") for name in architectures):
-        raise files.refusal(
-            "task-not-possible",
-            f"the checkpoint is a {' or '.join(architectures)}: trained to fill masks, it cannot continue a text",
-            at=("task",),
-            found=task.name,
-            expected="fill-mask",
-        )
     wanted = task.needed_label
     if wanted and not any(label.lower().startswith(wanted) for label in config.label2id):
         raise files.refusal(

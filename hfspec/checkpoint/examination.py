@@ -11,6 +11,7 @@ from hfspec.checkpoint.adapters.adapter import Adapter, read_adapter
 from hfspec.checkpoint.architecture import encoder_class, task_class
 from hfspec.checkpoint.config import library_config, raw_config
 from hfspec.checkpoint.fitting import Fitted, fitted, needed
+from hfspec.checkpoint.heads import head_fault, head_notes, head_problems, stated_architectures
 from hfspec.checkpoint.languages import language_problems
 from hfspec.checkpoint.material import Material
 from hfspec.checkpoint.notes import code_notes, pooling_notes, weight_notes
@@ -261,12 +262,32 @@ def _fitted(problems: _Problems, files: SourceFiles, parts: _Parts) -> Fitted:
 
 
 def _check_fit(problems: _Problems, material: Material, parts: _Parts, found: Fit | None) -> tuple[str, ...]:
-    if found is None:
-        return ()
     name = parts.model_class.name
+    told, is_another = _check_head(problems, material, parts, found)
+    if found is None:
+        return told
     counted, ignored = needed(material.task, found)
-    problems.found.extend(fit_problems(material.model, counted, parts.config, material.task.name, name))
-    return fit_notes(counted, name, ignored)
+    if not is_another:  # what a head of another kind lacks would only hide that it is one
+        problems.found.extend(fit_problems(material.model, counted, parts.config, material.task.name, name))
+    return (*told, *fit_notes(counted, name, ignored))
+
+
+def _check_head(
+    problems: _Problems, material: Material, parts: _Parts, found: Fit | None
+) -> tuple[tuple[str, ...], bool]:
+    """What is to be told of the head that config.json names, and whether it is refused. An adapter may bring the head,
+    and reviewed code knows its own.
+    """
+    name, reason = parts.model_class.name, material.spec.allow_architecture_mismatch
+    if parts.model_class.loaded is None or (parts.pair and parts.pair.brings_head):
+        fault = ("", "")
+    else:
+        fault = head_fault(
+            material.task, name, stated_architectures(parts.raw), found.unexpected if found is not None else ()
+        )
+    refused = tuple(head_problems(material.model, material.task, name, fault, reason))
+    problems.found.extend(refused)
+    return tuple(head_notes(name, fault, reason)), bool(refused)
 
 
 def _check_words(problems: _Problems, material: Material, parts: _Parts, found: Fit | None) -> None:
