@@ -59,11 +59,11 @@ class TextRanking(SequenceClassifier):
         self.limit = parts.longest(self.model, self.words)
         self.stated = stated(place.model)
         self.prompts = Prompts(self.stated, roles=False)
-        self.template = self._template(place.model)
+        self.pair_template = self._pair_template(place.model)
         self.labels = int(self.model.config.num_labels)
         self.activation = _activation(place.model, self.stated, self.labels)
 
-    def _template(self, model: Path) -> PairTemplate | None:
+    def _pair_template(self, model: Path) -> PairTemplate | None:
         """Raises UsageError when the chat template that pairs go through cannot carry them."""
         modalities = transformer_settings(model).get("modality_config")
         if not PairTemplate.applies(self.words, modalities):
@@ -113,7 +113,9 @@ class TextRanking(SequenceClassifier):
         limit = min(self.limit, settings.get("max_length") or self.limit)
         given = [(mine.one, other) for mine, other in texts]
         found = (
-            self._joined(given, prompt, limit) if self.template is None else self.template.encode(given, prompt, limit)
+            self._joined(given, prompt, limit)
+            if self.pair_template is None
+            else self.pair_template.encode(given, prompt, limit)
         )
         return [
             Pair(tokens, cut, other, mine.listed) for (tokens, cut), (mine, other) in zip(found, texts, strict=True)
