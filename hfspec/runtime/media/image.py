@@ -14,6 +14,7 @@ from typing import Any
 from hfspec.errors import InputError, UsageError
 from hfspec.runtime.media import media, pixels
 from hfspec.runtime.settings import Settings
+from hfspec.tasks import media as task
 
 CHANNELS = (1, 3, 4)
 
@@ -23,25 +24,53 @@ def image(value: Any, row: int, settings: Settings) -> Any:
     pillow = _library()
     value = media.unwrapped(value, row)
     if isinstance(value, pillow.Image):
-        return _upright(value, row)
+        return _upright(value, row, settings)
     if isinstance(value, Mapping):
         value = value["array"] if value.get("array") is not None else value.get("raw")
     if hasattr(value, "__array__"):
-        return pillow.fromarray(_pixels(value, row)).convert("RGB")
+        array = _pixels(value, row)
+        refuse_size((array.shape[1], array.shape[0]), row, settings)
+        return pillow.fromarray(array).convert("RGB")
     content = media.content(value, row, settings, "image")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pillow.DecompressionBombWarning)
             with pillow.open(io.BytesIO(content)) as opened:
-                return _upright(opened, row)
+                return _upright(opened, row, settings)
     except (OSError, ValueError, SyntaxError, pillow.DecompressionBombWarning, pillow.DecompressionBombError) as error:
         raise InputError(f"the image cannot be decoded: {_reason(error)}.", row=row) from error
 
 
-def _upright(opened: Any, row: int) -> Any:
+def refuse_size(size: tuple[int, int], row: int, settings: Settings, found: str = "the image has") -> None:
+    """Raises InputError naming the row for an image of more pixels than the deployment allows."""
+    most = media.bound(settings, task.IMAGE_MAX_PIXELS)
+    if size[0] * size[1] > most:
+        raise InputError(
+            f"{found} {size[0]} x {size[1]} pixels, more than the {most:.0f} allowed; give a smaller one, or raise"
+            " model_config.image_max_pixels.",
+            row=row,
+        )
+
+
+def _refuse_unbounded(opened: Any, row: int) -> None:
+    """Refuses what its header bounds nothing of: a program in PostScript, and a picture packed by gzip."""
+    packed = any("gzip" in str(tile[0]) for tile in getattr(opened, "tile", None) or ())
+    if opened.format == "EPS" or packed:
+        raise InputError(
+            f"an image of the form {opened.format} is not read, since its size is known only when it has been"
+            " unpacked; give a PNG, JPEG, TIFF or WebP.",
+            row=row,
+        )
+
+
+def _upright(opened: Any, row: int, settings: Settings) -> Any:
     from PIL import ImageOps
 
+    refuse_size(opened.size, row, settings)
+    _refuse_unbounded(opened, row)
     try:
+        opened.load()
+        refuse_size(opened.size, row, settings)  # of an icon the header need not be true
         tags = getattr(opened, "tag_v2", None)
         return pixels.rgb(ImageOps.exif_transpose(opened), tags, row)
     except (OSError, ValueError, SyntaxError) as error:

@@ -42,7 +42,8 @@ def scaled_bytes(values: Any, most: float) -> Any:
     """Values from 0 to ``most`` as uint8, rounded to the nearest."""
     import numpy as np
 
-    return (values * (255 / most)).round().astype(np.uint8)
+    floats = values if values.dtype.kind == "f" else values.astype(np.float32)
+    return (floats * (255 / most)).round().astype(np.uint8)
 
 
 def _most(tags: Any) -> int:
