@@ -12,6 +12,7 @@ from hfspec.checkpoint.architecture import encoder_class, task_class
 from hfspec.checkpoint.config import library_config, raw_config
 from hfspec.checkpoint.fitting import Fitted, fitted, needed
 from hfspec.checkpoint.heads import head_fault, head_notes, head_problems, stated_architectures
+from hfspec.checkpoint.label_names import label_problems
 from hfspec.checkpoint.languages import language_problems
 from hfspec.checkpoint.material import Material
 from hfspec.checkpoint.notes import code_notes, pooling_notes, weight_notes
@@ -176,7 +177,11 @@ def _parts(problems: _Problems, material: Material) -> _Parts:
     raw = raw_config(files, folder)
     code = remote_code(spec, task, files, material.own, folder=folder, raw=raw)
     problems.found.extend((*code.problems, *_unchecked_adapter(adapter, code), *quantised_cast(spec, files, raw)))
-    config = problems.attempt(lambda: library_config(files, folder, is_code=CONFIG in code.classes))
+    own_config = CONFIG in code.classes
+    if not own_config:
+        problems.found.extend(label_problems(files, folder, task, raw))
+        problems.settle()  # over such a config the library fails in every part that reads it
+    config = problems.attempt(lambda: library_config(files, folder, is_code=own_config))
     model_class = problems.attempt(lambda: _model_class(files, config, task, code)) if config is not None else None
     group = problems.attempt(lambda: weight_group(files, folder))
     pair = problems.attempt(lambda: _pair(material, adapter, raw)) if adapter is not None else None

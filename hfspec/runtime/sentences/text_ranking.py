@@ -11,6 +11,7 @@ from typing import Any
 from hfspec.errors import InputError, StorageError, UsageError
 from hfspec.runtime import parts
 from hfspec.runtime.family import FULL, Place, Row
+from hfspec.runtime.label_names import label_names
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences import pairs
 from hfspec.runtime.sentences.pair_template import PairTemplate
@@ -177,7 +178,8 @@ class TextRanking(SequenceClassifier):
         return float(result[0].scores[0]) if self.labels == 1 else result[0].scores
 
     def full(self, results: Sequence[list[Scored]], settings: Settings) -> list[dict[str, Any]]:
-        names = {} if self.labels == 1 else {"labels": [self.model.config.id2label[at] for at in range(self.labels)]}
+        known = label_names(self.model.config)
+        names = {} if self.labels == 1 else {"labels": [known[at] for at in range(self.labels)]}
         return [
             _ranking(row, settings) if not row or row[0].listed else {**names, **_score(row[0]), **_about(row[0])}
             for row in results
