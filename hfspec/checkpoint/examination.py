@@ -16,6 +16,7 @@ from hfspec.checkpoint.label_names import label_problems
 from hfspec.checkpoint.languages import language_problems
 from hfspec.checkpoint.material import Material
 from hfspec.checkpoint.notes import code_notes, pooling_notes, weight_notes
+from hfspec.checkpoint.probe import probe
 from hfspec.checkpoint.processors import processor_class
 from hfspec.checkpoint.remote_code.class_references import CONFIG, MODEL
 from hfspec.checkpoint.remote_code.reviewed import Code, remote_code
@@ -222,9 +223,10 @@ def _tokenizer(material: Material, folder: str, code: Code) -> Tokenizer | None:
         return None
     if "tokenizer" in code.classes:
         return unread_tokenizer(words or material.model, "" if words else folder, code.class_name("tokenizer"))
+    asked = probe(material.task, material.model, folder, words or material.model)
     if words is None:
-        return tokenizer(material.model, folder, FrozenDict())
-    return tokenizer(words, "", material.spec.components.options("tokenizer"))
+        return tokenizer(material.model, folder, FrozenDict(), asked)
+    return tokenizer(words, "", material.spec.components.options("tokenizer"), asked)
 
 
 def _processors(material: Material, code: Code) -> dict[str, str]:
@@ -299,6 +301,7 @@ def _check_words(problems: _Problems, material: Material, parts: _Parts, found: 
         return
     files = material.words or material.model
     problems.found.extend(chat_problems(files, parts.words, material.task))
+    problems.found.extend(parts.words.problems)
     problems.found.extend(language_problems(material.spec, material.task, files, parts.words, parts.raw))
     if found is not None:
         problems.found.extend(vocabulary_problems(files, parts.words, found.vocabulary))
