@@ -9,6 +9,7 @@ from typing import Any
 from hfspec.errors import ParamsError
 from hfspec.runtime import parts
 from hfspec.runtime.family import Family, Place, Row
+from hfspec.runtime.label_names import label_names
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.entities import Entity, Piece, entities, without_overlap
@@ -120,7 +121,7 @@ class TokenClassification(Family):
     def _entities(self, window: Window, scores: Any, settings: Settings) -> list[Entity]:
         strategy, ignored = settings["aggregation_strategy"], settings["ignore_labels"]
         pieces = list(self._pieces(window, scores))
-        found = entities(pieces, strategy, self.model.config.id2label, self.words.convert_tokens_to_string)
+        found = entities(pieces, strategy, label_names(self.model.config), self.words.convert_tokens_to_string)
         return [entity for entity in found if entity.label not in ignored]
 
     def _pieces(self, window: Window, scores: Any) -> Iterator[Piece]:
