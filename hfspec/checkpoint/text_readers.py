@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import typing
+from dataclasses import fields
 from typing import Any
 
 READ = "input_ids"
@@ -60,4 +61,4 @@ def _gives_states(output: type[Any], model_class: type[Any]) -> bool:
     """Some bare models (Fuyu, Emu3) declare the output of their causal kin, and give states all the same."""
     is_bare = model_class.__name__.endswith("Model")
     is_causal = output.__name__.startswith("CausalLM") and output.__module__ == "transformers.modeling_outputs"
-    return any(STATES in kind.__dict__.get("__annotations__", {}) for kind in output.__mro__) or (is_bare and is_causal)
+    return any(field.name == STATES for field in fields(output)) or (is_bare and is_causal)
