@@ -26,9 +26,9 @@ ASKED_FOR = {
 
 def why_not(model_class: type[Any], model_type: str) -> str:
     """Why texts alone do not give the class what it needs, or it gives no states of tokens; empty when they do."""
-    parameters = inspect.signature(model_class.forward).parameters  # type: ignore[attr-defined]
+    parameters = inspect.signature(model_class.forward).parameters
     if READ not in parameters:
-        return f"it reads {model_class.main_input_name} and no tokens of a text"  # type: ignore[attr-defined]
+        return f"it reads {model_class.main_input_name} and no tokens of a text"
     loose = {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}
     needed = [
         name
@@ -48,7 +48,7 @@ def _outputs(model_class: type[Any]) -> list[type[Any]]:
     """The kinds of output that the class declares; none where that cannot be read."""
     from transformers.utils import ModelOutput
 
-    forward = model_class.forward  # type: ignore[attr-defined]
+    forward = model_class.forward
     try:
         declared = typing.get_type_hints(forward).get("return")
     except (NameError, TypeError, AttributeError):
