@@ -211,7 +211,7 @@ def test_the_alias_means_the_same_and_full_answers_are_json(build, checkpoint, p
 
 
 def test_a_checkpoint_without_a_tagging_head_is_refused(checkpoint, build):
-    with pytest.raises(SpecError, match="has no classification head"):
+    with pytest.raises(SpecError, match="says that the checkpoint is a BertForMaskedLM"):
         build(checkpoint("bert-mlm"), "token-classification")
 
 
