@@ -93,11 +93,11 @@ def persist(
 
     target, given, reported = Path(folder).absolute(), sources or {}, progress or Silent()
     _check_known(link)
-    manifest = verify_files(target)
-    check_given(manifest, given)
-    if not manifest.pointers:
-        return Artifact(target, manifest)
     try:
+        manifest = verify_files(target)
+        check_given(manifest, given)
+        if not manifest.pointers:
+            return Artifact(target, manifest)
         with staging_folder(target) as staging:
             restored = restore(target, manifest, given, reported, default_memory())
             files = build(restored, restored.readers, staging, Of(WEIGHTS, reported), link)

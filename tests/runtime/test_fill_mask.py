@@ -212,7 +212,7 @@ def test_the_artifact_s_own_command_answers_json(build, checkpoint, pipeline_of)
 
 
 def test_a_checkpoint_without_a_language_model_head_is_refused(checkpoint, build):
-    with pytest.raises(SpecError, match="has no language-model head"):
+    with pytest.raises(SpecError, match="says that the checkpoint is a BertForTokenClassification"):
         build(checkpoint("bert-ner"), "fill-mask")
 
 

@@ -216,9 +216,9 @@ def _of_several(index):
 def watched(monkeypatch, log):
     fetched, start = Fetched(log), Arriving.__init__
 
-    def set_off(self, made):
+    def set_off(self, made, *lengths, **options):
         fetched.sets_off = True
-        start(self, made)
+        start(self, made, *lengths, **options)
         fetched.sets_off = False
 
     with monkeypatch.context() as patch, Asked(log), fetched:

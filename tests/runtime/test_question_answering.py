@@ -242,7 +242,10 @@ def test_the_artifact_answers_json_with_json(build, checkpoint, answerer, tmp_pa
         assert_answers(mine["answers"], row["answers"])
 
 
-@pytest.mark.parametrize(("name", "words"), [("bert-sentiment", "qa_outputs"), ("llama-chat", "qa_outputs")])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("bert-sentiment", "is a DistilBertForSequenceClassification"), ("llama-chat", "is a LlamaForCausalLM")],
+)
 def test_a_checkpoint_without_the_head_is_refused(checkpoint, build, name, words):
     with pytest.raises(SpecError, match=words):
         build(checkpoint(name), "question-answering")
