@@ -96,7 +96,13 @@ class ParamsError(PredictionError):
 
 
 class OutputError(PredictionError):
-    """The model answered something that the signature does not allow."""
+    """The model answered something that the signature does not allow, or what is no number. ``row`` is its place in the
+    input, counted from 0, where known.
+    """
+
+    def __init__(self, message: str, row: int | None = None) -> None:
+        self.row = row
+        super().__init__(message if row is None else f"row {row}: {message}")
 
 
 class OutOfMemoryError(PredictionError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import Any
 
+from hfspec.checkpoint import text_readers
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.errors import SpecError
 from hfspec.runtime.label_names import label_numbers
@@ -77,6 +78,14 @@ def encoder_class(files: SourceFiles, config: Any) -> type[Any]:
     found = getattr(transformers, named) if named else _mapped("AutoModel", config)
     if found is None:
         raise files.refusal("task-not-possible", f"the library has no encoder for model_type {config.model_type!r}")
+    if reason := text_readers.why_not(found, config.model_type):
+        raise files.refusal(
+            "task-not-possible",
+            f"texts alone cannot be embedded by a {found.__name__} yet: {reason}",
+            at=("task",),
+            found=found.__name__,
+            expected="a checkpoint of a model that reads a text by itself and gives the hidden state of each token",
+        )
     return found
 
 

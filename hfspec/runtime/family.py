@@ -100,6 +100,7 @@ class Family(ABC):
     def __init__(self, place: Place) -> None:
         self.task = place.task
         self._place = place
+        self.dtype = place.dtype
         self.template = place.manifest.deployment.prompt_template
         self.alone = adapter.reads_alone(place)
 

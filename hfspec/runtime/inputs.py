@@ -139,6 +139,11 @@ def to_rows(data: Any, columns: Columns) -> list[Row]:
     raise InputError(f"expected {columns.allowed()}; found {found(data)}.")
 
 
+def index_of(data: Any) -> Any:
+    """The index of a DataFrame or a Series, None for any other input."""
+    return data.index if _is_pandas(data, "DataFrame") or _is_pandas(data, "Series") else None
+
+
 def _list(data: Sequence[Any], columns: Columns) -> list[Row]:
     if data and all(isinstance(item, Mapping) and {"role", "content"} <= set(item) for item in data):
         raise InputError(

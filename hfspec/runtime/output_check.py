@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from hfspec.errors import OutputError
 from hfspec.ir.signature import Column, Tensor
 from hfspec.runtime.answers import Table
+from hfspec.runtime.finite import not_finite
 
 SAME = {"float": "double", "integer": "long"}
 
 
-def check_output(answer: Any, outputs: tuple[Column, ...] | Tensor) -> None:
-    """Raises OutputError when the standard answer is not of the signature's ``outputs``."""
+def check_output(answer: Any, outputs: tuple[Column, ...] | Tensor, dtype: str) -> None:
+    """Raises OutputError when the standard answer is not of the signature's ``outputs``, or holds what is no number,
+    whatever step made that of a model's finite answer; ``dtype``: that of the model.
+    """
+    _check_finite(answer, dtype)
     if isinstance(outputs, Tensor):
         for array in answer if isinstance(answer, list) else [answer]:
             _check_tensor(array, outputs)
@@ -22,6 +27,28 @@ def check_output(answer: Any, outputs: tuple[Column, ...] | Tensor) -> None:
         _check_table(answer, outputs)
     else:
         _check_list(answer, outputs)
+
+
+def _check_finite(answer: Any, dtype: str) -> None:
+    if isinstance(answer, Table):
+        doubles = [place for place, kind in enumerate(answer.columns.values()) if kind == "double"]
+        own = next((place for place, name in enumerate(answer.columns) if name == "row"), None)
+        for number, cells in enumerate(answer.rows):
+            if not all(math.isfinite(cells[place]) for place in doubles if cells[place] is not None):
+                raise not_finite(dtype, number if own is None else cells[own])
+        return
+    for row, array in enumerate(answer if isinstance(answer, list) else [answer]):
+        if getattr(getattr(array, "dtype", None), "kind", "") == "f":
+            _check_array(array, dtype, row if isinstance(answer, list) else None)
+
+
+def _check_array(array: Any, dtype: str, row: int | None) -> None:
+    import numpy as np
+
+    whole = np.isfinite(array)
+    if not whole.all():
+        first = int(np.argwhere(~whole)[0, 0]) if array.ndim else None
+        raise not_finite(dtype, first if row is None else row)
 
 
 def _check_tensor(answer: Any, tensor: Tensor) -> None:

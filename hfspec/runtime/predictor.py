@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from threading import Lock
 from typing import Any
@@ -12,7 +13,7 @@ from hfspec.ir.signature import Signature
 from hfspec.runtime import native
 from hfspec.runtime.answers import Table, plain, to_json
 from hfspec.runtime.family import FORMS, FULL, Family, Place, Row
-from hfspec.runtime.inputs import Columns, to_rows
+from hfspec.runtime.inputs import Columns, index_of, to_rows
 from hfspec.runtime.output_check import check_output
 from hfspec.runtime.scheduling.call import Call
 from hfspec.runtime.scheduling.row_stream import each_row
@@ -37,6 +38,7 @@ class Predictor:
 
     def __init__(self, place: Place, family: Family, given: Mapping[str, Any], outputs: str) -> None:
         self._place = place
+        self._process = os.getpid()
         self._family = family
         self._tokenizing = Lock()  # a tokenizer keeps how it truncates, so that two calls at once would mix theirs
         self._outputs = checked_form(outputs)
@@ -78,12 +80,19 @@ class Predictor:
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None, outputs: str | None = None) -> Any:
         """The answer to every row of ``data``, in its order: the task's standard form, or with ``outputs="full"`` a
-        list of dicts with all that the model knows.
+        list of dicts with all that the model knows. A data frame that answers a DataFrame or a Series has its index,
+        repeated where a row has several lines.
 
         Raises InputError naming the row, ParamsError, OutputError.
         """
-        answer = self._answer(data, params, outputs)
-        return answer.to_pandas() if isinstance(answer, Table) else answer
+        call, results, answer = self._answered(data, params, outputs)
+        if not isinstance(answer, Table):
+            return answer
+        frame = answer.to_pandas()
+        index = index_of(data)
+        if index is not None:
+            frame.index = index.repeat(call.lines(results))
+        return frame
 
     def predict_iter(
         self,
@@ -137,7 +146,13 @@ class Predictor:
         return Settings({**self._layers, PREDICT: given})
 
     def _call(self, params: Mapping[str, Any] | None) -> Call:
-        """Raises ParamsError."""
+        """Raises ParamsError, and UsageError in a process that was forked from the one that loaded."""
+        if os.getpid() != self._process:
+            raise UsageError(
+                "this predictor was loaded before the process was forked, and torch's threads do not live on in a"
+                " forked child: the call would hang. Start the worker with the start method 'spawn', or load in the"
+                " child."
+            )
         settings = self._in_force(params)
         self._family.check(settings)
         return Call(self._family, settings, self._tokenizing)
@@ -147,21 +162,27 @@ class Predictor:
         return to_rows(data, self._columns) if rows is None else rows
 
     def _answer(self, data: Any, params: Mapping[str, Any] | None, outputs: str | None) -> Any:
+        return self._answered(data, params, outputs)[2]
+
+    def _answered(
+        self, data: Any, params: Mapping[str, Any] | None, outputs: str | None
+    ) -> tuple[Call, list[Any], Any]:
+        """The call, the result of each row, and the answer."""
         form = checked_form(outputs or self._outputs)
         call = self._call(params)
         rows = self._rows(data)
         self._family.check_rows(rows)
         results = [result for window in call.results(rows) for result in window]
         if form == FULL:
-            return self._family.full(results, call.settings)
+            return call, results, self._family.full(results, call.settings)
         answer = self._family.standard(results, call.settings)
-        check_output(answer, self._family.declared(self.signature.outputs, call.settings))
-        return answer
+        check_output(answer, self._family.declared(self.signature.outputs, call.settings), self.dtype)
+        return call, results, answer
 
     def _answers(self, call: Call, rows: Iterator[Row], form: str, window: int) -> Iterator[Any]:
         declared = self._family.declared(self.signature.outputs, call.settings)
         for results in call.results(rows, window, FIRST):
             if form != FULL:
-                check_output(self._family.standard(results, call.settings), declared)
+                check_output(self._family.standard(results, call.settings), declared, self.dtype)
             for result in results:
                 yield self._family.answer(result, call.settings, form)

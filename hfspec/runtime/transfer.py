@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+from hfspec.runtime import finite
 
 
 def sent(made: Any, device: str) -> Any:
@@ -20,12 +23,14 @@ def _pinned(made: Any) -> Any:
 
 class Arriving:
     """A tensor on its way to the host. A GPU copies it into pinned memory when it has made it, while the host goes on;
-    any other device has made it already, and a tensor of the host is the tensor itself.
+    any other device has made it already, and a tensor of the host is the tensor itself. ``lengths``, ``masked``: of its
+    lines, an item each, as ``finite.check`` takes them.
     """
 
-    def __init__(self, made: Any) -> None:
+    def __init__(self, made: Any, lengths: Sequence[int] | None = None, *, masked: bool = False) -> None:
         import torch
 
+        self._lengths, self._masked = lengths, masked
         self._copied: Any = None
         if made.device.type != "cuda":
             self._there = made.cpu()
@@ -37,9 +42,11 @@ class Arriving:
 
     def here(self) -> Any:
         """The tensor on the host, once it is there: what was launched after it is not waited for. It is not in pinned
-        memory, of which batches in flight alone should hold some.
+        memory, of which batches in flight alone should hold some. Raises NotFiniteError.
         """
-        if self._copied is None:
-            return self._there
-        self._copied.synchronize()
-        return self._there.clone()
+        found = self._there
+        if self._copied is not None:
+            self._copied.synchronize()
+            found = found.clone()
+        finite.check(found, self._lengths, masked=self._masked)
+        return found

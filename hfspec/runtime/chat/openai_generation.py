@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from hfspec.errors import InputError, ParamsError
+from hfspec.runtime import finite
 from hfspec.runtime.chat.openai_objects import Head, World, usage
 from hfspec.runtime.chat.openai_requests import Request, checked, to_requests
 from hfspec.runtime.chat.request_settings import generating
@@ -173,7 +174,8 @@ class OpenAIGeneration(CausalGeneration):
         return answer.tokens
 
     def _answered(self, ask: Ask, stream: TokenStream | None = None) -> Continuation:
-        ((made,),) = self.continued([ask.prompt], ask.settings, stream)
+        with finite.named(self.dtype, [0]):
+            ((made,),) = self.continued([ask.prompt], ask.settings, stream)
         return made
 
     def _head(self) -> Head:

@@ -168,6 +168,7 @@ class CausalGeneration(Family):
         if streamer is None:
             own = [settings.get("seed")] * len(prompts) if seeds is None else seeds
             tools |= decoding.options(self.model, settings, own, self.device)
+        tools = decoding.checked(tools, len(prompts))
         drawing = generation.drawing(settings, self.device, own="custom_generate" in tools)
         with torch.inference_mode(), self.turn, drawing:
             made = self.model.generate(**inputs, generation_config=config, streamer=streamer, **tools)

@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from hfspec.runtime.finite import FiniteLogits, NotFiniteError, unusable
 from hfspec.runtime.generation import generation
 from hfspec.runtime.settings import Settings
 
@@ -84,6 +85,7 @@ class Decoding:
             )
             many = outputs.logits.shape[1] > 1  # of which the last alone is held on to
             logits = outputs.logits[:, -1].to(copy=many, dtype=torch.float32, device=input_ids.device)
+            rows.check(logits, self.answers)
             rows.add(rows.chosen(logits_processor(rows.ids, logits)), stopping_criteria)
             if rows.all_ended:
                 return rows.whole()
@@ -120,6 +122,12 @@ class _Rows:
     @property
     def all_ended(self) -> bool:
         return bool(self.ended.all())
+
+    def check(self, logits: Any, answers: int) -> None:
+        """Raises NotFiniteError when there is no likeliest token for a row that has not ended."""
+        wrong = unusable(logits) & ~self.ended
+        if bool(wrong.any()):
+            raise NotFiniteError(self._places[int(wrong.nonzero()[0, 0])] // answers)
 
     def chosen(self, scores: Any) -> Any:
         """The next token of each row."""
@@ -214,3 +222,12 @@ def options(model: Any, settings: Settings, seeds: Sequence[int | None], device:
     draws = generation.samples(settings)
     answers = generation.answers_per_prompt(settings) if draws else 1
     return {"custom_generate": Decoding(seeds if draws else [None] * len(seeds), answers, device)}
+
+
+def checked(tools: dict[str, Any], items: int) -> dict[str, Any]:
+    """The tools of a batch of so many prompts, with a look at every logit where the library decodes it."""
+    if "custom_generate" in tools:
+        return tools
+    from transformers import LogitsProcessorList
+
+    return {**tools, "logits_processor": LogitsProcessorList([*tools.get("logits_processor", ()), FiniteLogits(items)])}

@@ -124,6 +124,7 @@ class Seq2Seq(Family):
         inputs = parts.padded(rows, {"input_ids": self.pad}, "right", self.device)
         tools: dict[str, Any] = {"tokenizer": self.words} if config.stop_strings is not None else {}
         tools |= decoding.options(self.model, settings, [settings.get("seed")] * len(batch), self.device)
+        tools = decoding.checked(tools, len(batch))
         drawing = generation.drawing(settings, self.device, own="custom_generate" in tools)
         with torch.inference_mode(), self.turn, drawing:
             tools |= encoding.encoded(self.model, inputs, self.device)

@@ -76,15 +76,22 @@ class CtcRecognizer:
         features = self.features(sound.samples[chunk.start : chunk.end], row, return_attention_mask=True)
         return Item(row, chunk.end - chunk.start, Heard(features, chunk, sound.seconds), shape_of(features))
 
-    def run(self, batch: Sequence[Item[Heard]], settings: Settings) -> Arriving:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Heard]], settings: Settings) -> tuple[Arriving, Arriving]:  # noqa: ARG002
+        """Of each frame the likeliest letter's logit and number."""
         import torch
 
         with torch.inference_mode():
             logits = self.model(**stacked([item.content.features for item in batch], self.model, self.device)).logits
-            return Arriving(logits.argmax(dim=-1))
+            best = logits.max(dim=-1)
+            return Arriving(best.values.float()), Arriving(best.indices)
 
-    def read(self, made: Arriving, batch: Sequence[Item[Heard]], settings: Settings) -> list[Letters]:  # noqa: ARG002
-        lines = made.here().tolist()
+    def read(
+        self,
+        made: tuple[Arriving, Arriving],
+        batch: Sequence[Item[Heard]],
+        settings: Settings,  # noqa: ARG002 - the letters are the same
+    ) -> list[Letters]:
+        _, lines = (side.here().tolist() for side in made)
         return [self._letters(line, item.content) for line, item in zip(lines, batch, strict=True)]
 
     def _letters(self, line: list[int], heard: Heard) -> Letters:

@@ -11,7 +11,7 @@ from typing import Any
 
 from hfspec.errors import InputError, ParamsError
 from hfspec.runtime.family import Row
-from hfspec.runtime.generation import generation
+from hfspec.runtime.generation import decoding, generation
 from hfspec.runtime.media.audio import Wave
 from hfspec.runtime.media.features import Features, SoundFeatures, shape_of, stacked
 from hfspec.runtime.media.transcript import Chunk, Transcript, chunk_sizes, chunks
@@ -145,7 +145,8 @@ class WhisperRecognizer:
         inputs = stacked([item.content.features for item in batch], self.model, self.device)
         seeded = generation.seeded(settings.get("seed"), self.device, draws=_samples(settings))
         with torch.inference_mode(), self._turn, seeded, self._same_attention():
-            made = self._generate(inputs, self._options(settings, batch[0].content))
+            options = decoding.checked(self._options(settings, batch[0].content), len(batch))
+            made = self._generate(inputs, options)
         return [self._written(made, place, item.content, settings) for place, item in enumerate(batch)]
 
     def read(self, made: list[Written], batch: Sequence[Item[Heard]], settings: Settings) -> list[Written]:  # noqa: ARG002

@@ -110,7 +110,9 @@ class QuestionAnswering(Family):
         options = {"use_cache": False} if "use_cache" in self.takes else {}
         with torch.inference_mode():
             output = self.model(**inputs, **options)
-            return Arriving(output.start_logits.float()), Arriving(output.end_logits.float())
+            lengths = [item.length for item in batch]
+            starts, ends = output.start_logits.float(), output.end_logits.float()
+            return Arriving(starts, lengths, masked=True), Arriving(ends, lengths, masked=True)
 
     def read(self, made: tuple[Arriving, Arriving], batch: Sequence[Item[Reading]], settings: Settings) -> list[Found]:
         starts, ends = (side.here().numpy() for side in made)

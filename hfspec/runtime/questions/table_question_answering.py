@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from hfspec.errors import InputError, UsageError
-from hfspec.runtime import parts
+from hfspec.runtime import finite, parts
 from hfspec.runtime.family import Family, Place, Row
 from hfspec.runtime.questions.tables import TextTable, text_table
 from hfspec.runtime.scheduling.batching import Item
@@ -149,10 +149,14 @@ class TableQuestionAnswering(Family):
         inputs = parts.padded([question.inputs for question in questions], self.pad, "right", self.device)
         with torch.inference_mode():
             output = self.model(**inputs)
-        scores = output.logits.float().sigmoid().cpu().tolist()
+        logits = output.logits.float().cpu()
+        finite.check(logits, [len(question.inputs["input_ids"]) for question in questions], masked=True)
+        scores = logits.sigmoid().tolist()
         aggregators = [None] * len(questions)
         if self.model.config.aggregation_labels and self.model.config.num_aggregation_labels:
-            aggregators = output.logits_aggregation.argmax(-1).cpu().tolist()
+            choices = output.logits_aggregation.float().cpu()
+            finite.check(choices)
+            aggregators = choices.argmax(-1).tolist()
         return [
             self._one(question, line, aggregator)
             for question, line, aggregator in zip(questions, scores, aggregators, strict=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from threading import Lock
 from typing import Any
 
+from hfspec.runtime import finite
 from hfspec.runtime.family import Family, Row
 from hfspec.runtime.scheduling import batching
 from hfspec.runtime.scheduling.batching import Budget, Item
@@ -28,20 +30,32 @@ class Call:
     def results(self, rows: Iterable[Row], window: int = FULL, first: int = FULL) -> Iterator[list[Any]]:
         """The results of each window of at most ``window`` rows, one a row, in order; the first window has ``first``.
 
-        Raises InputError and OutOfMemoryError naming the row.
+        Raises InputError, OutputError and OutOfMemoryError naming the row.
         """
         family = self.family
         size = Size(window, family.look_ahead * self._budget.tokens, family.rows_at_once, first)
         for found in windows(rows, size, self._prepare, family.belonging(self.settings)):
             yield self._joined(found)
 
+    def lines(self, results: Sequence[Any]) -> list[int]:
+        """How many lines each result has in the standard table."""
+        return [len(self.family.standard([result], self.settings).rows) for result in results]
+
     def _prepare(self, rows: Sequence[Row]) -> list[Item[Any]]:
         with self._tokenizing:
             return self.family.preprocess(rows, self.settings)
 
     def _launch(self, batch: Sequence[Item[Any]]) -> Callable[[], Sequence[Any]]:
-        made = self.family.run(batch, self.settings)
-        return partial(self.family.read, made, batch, self.settings)
+        with self._named(batch):
+            made = self.family.run(batch, self.settings)
+        return partial(self._read, made, batch)
+
+    def _read(self, made: Any, batch: Sequence[Item[Any]]) -> Sequence[Any]:
+        with self._named(batch):
+            return self.family.read(made, batch, self.settings)
+
+    def _named(self, batch: Sequence[Item[Any]]) -> AbstractContextManager[None]:
+        return finite.named(self.family.dtype, [item.row for item in batch])
 
     def _joined(self, window: Window) -> list[Any]:
         """One a row, whatever the number of items that a row makes."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.errors import InputError, ParamsError, UsageError
-from hfspec.runtime import parts
+from hfspec.runtime import finite, parts
 from hfspec.runtime.family import Family, Place, Row
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
@@ -123,7 +123,8 @@ class FillMask(Family):
         return [place for place, token in enumerate(text.tokens["input_ids"]) if token == self.words.mask_token_id]
 
     def read(self, made: tuple[Arriving, Arriving], batch: Sequence[Item[Masked]], settings: Settings) -> list[Filled]:  # noqa: ARG002
-        best = zip(*(side.here().tolist() for side in made), strict=True)
+        with finite.lines([len(self._places(item.content)) for item in batch]):
+            best = zip(*(side.here().tolist() for side in made), strict=True)
         return [self._filled(item.content, best) for item in batch]
 
     def _filled(self, text: Masked, best: Iterator[tuple[list[float], list[int]]]) -> Filled:

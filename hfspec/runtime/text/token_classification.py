@@ -110,7 +110,8 @@ class TokenClassification(Family):
             return None
         inputs = parts.padded([item.content.tokens for item in batch], self.pad, "right", self.device)
         with torch.inference_mode():
-            return Arriving(self.model(**inputs).logits.float().softmax(-1))
+            scores = self.model(**inputs).logits.float().softmax(-1)
+            return Arriving(scores, [item.length for item in batch])
 
     def read(self, made: Arriving | None, batch: Sequence[Item[Window]], settings: Settings) -> list[list[Entity]]:
         if made is None:

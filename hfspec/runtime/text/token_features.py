@@ -76,7 +76,8 @@ class TokenFeatures(Family):
         rows = [{name: ids for name, ids in item.content.items() if name != OFFSETS} for item in batch]
         inputs = parts.padded(rows, self.pad, "right", self.device)
         with torch.inference_mode():
-            return Arriving(self.model(**inputs, **self.options)[0].float())
+            states = self.model(**inputs, **self.options)[0].float()
+            return Arriving(states, [item.length for item in batch])
 
     def read(self, made: Arriving | None, batch: Sequence[Item[Tokens]], settings: Settings) -> list[Features]:  # noqa: ARG002
         if made is None:
