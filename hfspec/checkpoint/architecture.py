@@ -62,6 +62,14 @@ def task_class(files: SourceFiles, config: Any, task: Task) -> type[Any]:
     return found
 
 
+def class_config(model_class: type[Any], config: Any) -> Any:
+    """The part of ``config`` that the class is made of: of a model of several kinds of input, as its auto class does,
+    the text model's.
+    """
+    is_text = model_class.config_class is config.sub_configs.get("text_config")
+    return config.get_text_config() if is_text else config
+
+
 def encoder_class(files: SourceFiles, config: Any) -> type[Any]:
     """The class that runs for feature extraction, with either library; raises SpecError when there is none."""
     import transformers

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from hfspec.checkpoint.adapters.adapted import Pair
 from hfspec.checkpoint.adapters.adapter import Adapter, read_adapter
-from hfspec.checkpoint.architecture import encoder_class, task_class
+from hfspec.checkpoint.architecture import class_config, encoder_class, task_class
 from hfspec.checkpoint.config import library_config, raw_config
 from hfspec.checkpoint.fitting import Fitted, fitted, needed
 from hfspec.checkpoint.heads import head_fault, head_notes, head_problems, stated_architectures
@@ -183,6 +183,8 @@ def _parts(problems: _Problems, material: Material) -> _Parts:
         problems.settle()  # over such a config the library fails in every part that reads it
     config = problems.attempt(lambda: library_config(files, folder, is_code=own_config))
     model_class = problems.attempt(lambda: _model_class(files, config, task, code)) if config is not None else None
+    if model_class is not None and model_class.loaded is not None:
+        config = class_config(model_class.loaded, config)
     group = problems.attempt(lambda: weight_group(files, folder))
     pair = problems.attempt(lambda: _pair(material, adapter, raw)) if adapter is not None else None
     found_words = problems.attempt(lambda: _tokenizer(material, folder, code))
