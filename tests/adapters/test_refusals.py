@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 
 import pytest
 import torch
@@ -247,3 +248,67 @@ def test_an_artifact_with_a_pickled_adapter(made, tmp_path):
     (folder / "adapter/adapter_model.safetensors").rename(folder / "adapter/adapter_model.bin")
     with pytest.raises(VerificationError, match="pickled"):
         hfspec.load(sealed(folder))
+
+
+# How peft begins a LoRA -> whether a load of what it saved gives the same layers.
+STARTS = {
+    "gaussian": True,
+    "orthogonal": True,
+    "eva": True,
+    "pissa": False,
+    "pissa_niter_4": False,
+    "olora": False,
+    "loftq": False,
+}
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_weights_that_peft_makes_at_load(start, own_adapter, spec_with):
+    folder = own_adapter("sentiment-lora")
+    config_with(init_lora_weights=start)(folder)
+    spec = spec_with("sentiment-lora", "text-classification", {"path": str(folder)})
+    if STARTS[start]:
+        hfspec.plan(spec)
+        return
+    with pytest.raises(SpecError) as caught:
+        hfspec.plan(spec)
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.path[0]) == ("unknown-adapter", "adapter")
+    assert start in problem.message
+
+
+def test_projections_that_are_not_saved(own_adapter, spec_with):
+    folder = own_adapter("llama-vera")
+    both(config_with(save_projection=False), without("vera_A"), without("vera_B"))(folder)
+    with pytest.raises(SpecError) as caught:
+        hfspec.plan(spec_with("llama-vera", "text-generation", {"path": str(folder)}))
+    assert "save_projection: true" in str(caught.value)
+
+
+def lora_bias(checkpoint, folder, base, model_class, target):
+    import transformers
+    from peft import LoraConfig, get_peft_model
+
+    model = getattr(transformers, model_class).from_pretrained(checkpoint(base))
+    warnings.simplefilter("ignore")  # that it cannot be merged, and that a bias has one dimension
+    config = LoraConfig(
+        task_type="CAUSAL_LM", target_modules=[target], lora_bias=True, r=4, fan_in_fan_out=base == "gpt2"
+    )
+    get_peft_model(model, config).save_pretrained(folder)
+    return folder
+
+
+def test_a_bias_that_peft_cannot_merge(checkpoint, spec_with, tmp_path):
+    folder = lora_bias(checkpoint, tmp_path / "biased", "llama-chat", "LlamaForCausalLM", "q_proj")
+    given = {"path": str(folder)}
+    with pytest.raises(SpecError) as caught:
+        hfspec.plan(spec_with("llama-vera", "text-generation", {**given, "merge": True}))
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.path) == ("cannot-merge", ("adapter", "merge"))
+    assert "lora_bias" in problem.message
+    hfspec.plan(spec_with("llama-vera", "text-generation", given))
+
+
+def test_a_bias_that_peft_merges(checkpoint, spec_with, tmp_path):
+    folder = lora_bias(checkpoint, tmp_path / "biased", "gpt2", "GPT2LMHeadModel", "c_attn")
+    hfspec.plan(spec_with(LORA, "text-generation", {"path": str(folder), "merge": True}))

@@ -9,7 +9,8 @@ from typing import Any
 from hfspec.checkpoint.adapters.adapter import Adapter
 from hfspec.checkpoint.adapters.adapter_fit import adapt, adapter_problems, brought, head_labels, unmatched_targets
 from hfspec.checkpoint.adapters.declared_base import base_notes, base_problems, declared_base
-from hfspec.checkpoint.adapters.merging import merge_problems, merged_tensors, stored_in
+from hfspec.checkpoint.adapters.merging import merge_problems, merged_tensors, refused_merges, stored_in
+from hfspec.checkpoint.adapters.trial import load_problems
 from hfspec.checkpoint.config import WITHHELD
 from hfspec.checkpoint.config_rewrite import with_labels
 from hfspec.checkpoint.source_files import SourceFiles
@@ -85,7 +86,12 @@ class Pair:
     def fitted(self, loaded: Shapes, vocabulary: int | None, group: WeightGroup, dtype: str) -> Fitted:
         """How the adapter goes onto the model of shapes, which is changed; raises SpecError when it does not."""
         adapted = adapt(self.adapter, loaded.model)
-        found = tuple(adapter_problems(self.adapter, adapted, vocabulary))
+        found = (
+            *adapter_problems(self.adapter, adapted, vocabulary),
+            *load_problems(self.adapter, adapted.model),
+        )
+        if self.key.merge and not found:
+            found = tuple(refused_merges(self.adapter, adapted.model))
         if found:
             raise SpecError(found)
         unmatched = unmatched_targets(self.adapter, adapted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
@@ -20,7 +21,7 @@ from hfspec.tasks.task import Task
 
 PICKLED_WEIGHTS = "adapter_model.bin"
 # With these the stored tensors are not all there is to the adapter: peft needs the data it was begun with.
-NEED_DATA = ("corda", "lora_ga")
+NEED_DATA = ("corda", "loftq", "lora_ga")
 # The model's class for a task -> the kinds of training, by peft's names, whose adapters it can have; a kind is a class
 # of peft around the model, which adds its own heads and inputs. An adapter without a kind goes with any.
 TASK_TYPES: Mapping[str, tuple[str, ...]] = {
@@ -56,7 +57,8 @@ class Adapter:
         """A new config object of peft for it, for a model that is only to be run."""
         from peft import PEFT_TYPE_TO_CONFIG_MAPPING
 
-        return PEFT_TYPE_TO_CONFIG_MAPPING[self.kind].from_peft_type(**self.config)
+        with warnings.catch_warnings(action="ignore"):  # the plan says what matters in them
+            return PEFT_TYPE_TO_CONFIG_MAPPING[self.kind].from_peft_type(**self.config)
 
 
 def read_adapter(files: SourceFiles, task: Task) -> Adapter:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hfspec.ir.frozen import thaw
@@ -26,10 +26,10 @@ class Merger:
         """The parameter as ``merge_and_unload`` leaves it, in the dtype that the model is loaded in."""
         from peft import PeftModel, set_peft_model_state_dict
 
-        holder = _holder(merge.module, self._module(merge))
+        alone = holder(merge.module, self._module(merge))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about names and embeddings, which the plan has checked
-            wrapped = PeftModel(holder, self._config(merge.module))
+            wrapped = PeftModel(alone, of_module(thaw(self._merging.adapter), merge.module))
             tensors = {move.stored_name: self._read(move) for move in merge.adapter}
             set_peft_model_state_dict(wrapped, tensors)
             wrapped.base_model._cast_adapter_dtype(adapter_name="default", autocast_adapter_dtype=True)  # noqa: SLF001
@@ -58,27 +58,28 @@ class Merger:
                 self._skeleton = model_class(CONFIG_MAPPING[raw["model_type"]].from_dict(raw))
         return self._skeleton
 
-    def _config(self, module: str) -> Any:
-        from peft import PEFT_TYPE_TO_CONFIG_MAPPING
 
-        raw = thaw(self._merging.adapter)
-        config = PEFT_TYPE_TO_CONFIG_MAPPING[raw["peft_type"]].from_peft_type(**raw)
-        for key in CHOOSING:
-            if hasattr(config, key):
-                setattr(config, key, None)
-        config.target_modules = {module}
-        return config
+def of_module(raw: Mapping[str, Any], module: str) -> Any:
+    """The config of an adapter, as peft's object, for a model of this one module."""
+    from peft import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    config = PEFT_TYPE_TO_CONFIG_MAPPING[raw["peft_type"]].from_peft_type(**raw)
+    for key in CHOOSING:
+        if hasattr(config, key):
+            setattr(config, key, None)
+    config.target_modules = {module}
+    return config
 
 
-def _holder(name: str, module: Any) -> Any:
+def holder(name: str, module: Any) -> Any:
     """A model of this one module, under its full name, by which configs choose ranks and scales."""
     import torch
 
     *above, last = name.split(".")
-    holder = place = torch.nn.Module()
+    whole = place = torch.nn.Module()
     for part in above:
         child = torch.nn.Module()
         place.add_module(part, child)
         place = child
     place.add_module(last, module)
-    return holder
+    return whole

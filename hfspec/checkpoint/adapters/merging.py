@@ -9,6 +9,7 @@ from typing import Any
 
 from hfspec.checkpoint.adapters.adapter import Adapter
 from hfspec.checkpoint.adapters.adapter_fit import NAME, Adapted
+from hfspec.checkpoint.adapters.trial import PLAIN_STARTS, unmergeable
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.weights.fit import Shapes
 from hfspec.checkpoint.weights.weight_files import WeightGroup, listed
@@ -23,7 +24,6 @@ from hfspec.runtime.adapters.adapter_config import BEFORE_NAMES
 MERGEABLE = ("ADALORA", "IA3", "LOHA", "LOKR", "LORA", "OFT")
 # Options with which an adapter changes more than the weights of its target modules, or needs all of them at once.
 BEYOND = ("arrow_config", "layer_replication", "target_parameters", "trainable_token_indices", "use_bdlora")
-PLAIN_STARTS = (True, False, None, "gaussian", "orthogonal")
 KEY = ("adapter", "merge")
 REMEDY = "keep the adapter beside the model (`merge: false`)"
 KEPT = f".modules_to_save.{NAME}."
@@ -100,6 +100,13 @@ def merge_problems(adapter: Adapter, *, is_quantised: bool) -> Iterator[Problem]
     for name in options:
         message = f"the adapter changes more than the weights of its modules ({name})"
         yield adapter.files.problem("cannot-merge", message, at=KEY, found=str(adapter.config[name]), remedy=REMEDY)
+
+
+def refused_merges(adapter: Adapter, wrapped: Any) -> Iterator[Problem]:
+    """What peft itself refuses to merge. ``wrapped``: a model of shapes with the adapter's layers in it."""
+    why = unmergeable(adapter, wrapped)
+    if why:
+        yield adapter.files.problem("cannot-merge", f"peft cannot merge the adapter: {why}", at=KEY, remedy=REMEDY)
 
 
 def _targets(wrapped: Any) -> Iterator[tuple[str, str]]:
