@@ -16,6 +16,7 @@ from hfspec.runtime.golden.examples import INPUT_EXAMPLE
 from hfspec.runtime.mlflow_model import OF_LOAD
 from hfspec.tasks import table
 
+CODE = "code/hfspec.zip"  # MLflow puts it on sys.path, and Python imports from it
 # MLflow wants the properties of an object named.
 PROPERTIES = MappingProxyType({"stream_options": ("include_usage", "include_obfuscation")})
 
@@ -56,7 +57,7 @@ def _flavor(plan: Plan) -> dict[str, Any]:
     names = sorted([*OF_LOAD, *(setting.name for setting in task.settings)])
     streams = {"predict_stream_fn": "predict_stream", "streamable": True}
     return {
-        "code": "code",
+        "code": CODE,
         "config": {name: said.get(name) for name in names},
         "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
         "loader_module": "hfspec.runtime.mlflow_model",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import hfspec
-from hfspec.artifact.mlmodel import mlmodel
+from hfspec.artifact.mlmodel import CODE, mlmodel
 from hfspec.artifact.yaml_text import to_yaml
 from hfspec.ir.artifact import FileRecord
 from hfspec.ir.frozen import thaw
@@ -27,7 +29,7 @@ from pathlib import Path, PurePosixPath
 
 sys.dont_write_bytecode = True
 HERE = Path(__file__).resolve().parent
-sys.path[:] = [str(HERE / "code"), *(place for place in sys.path if Path(place or ".").resolve() != HERE)]
+sys.path[:] = [str(HERE / "code/hfspec.zip"), *(place for place in sys.path if Path(place or ".").resolve() != HERE)]
 
 from hfspec.runtime.command import main  # noqa: E402
 from hfspec.runtime.process import inference_only, leave  # noqa: E402
@@ -64,10 +66,7 @@ RUNTIME_FILES = (
     "sources/transfer.py",
 )
 RUNTIME_FOLDERS = ("runtime", "tasks")
-# A plain file where Python would make a folder for byte code: whoever imports code/, as MLflow does, writes none there,
-# which verification would find, and reads none that somebody else put there.
-NO_BYTECODE = "__pycache__"
-NO_BYTECODE_TEXT = b"This file keeps Python from writing byte code into the artifact, and from reading any there.\n"
+LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip archive can name
 
 
 WRITTEN = (SPEC, "requirements.txt", "conda.yaml", "python_env.yaml", MLMODEL, PREDICTOR, INPUT_EXAMPLE, GOLDEN)
@@ -88,7 +87,7 @@ def generated(plan: Plan, files: Sequence[FileRecord]) -> dict[str, bytes]:
         contents[INPUT_EXAMPLE] = _json(thaw(plan.input_example))
     if plan.golden:
         contents[GOLDEN] = _json([golden.to_json() for golden in plan.golden])
-    return {**contents, **_runtime()}
+    return {**contents, CODE: _runtime()}
 
 
 def is_generated(path: str) -> bool:
@@ -96,14 +95,24 @@ def is_generated(path: str) -> bool:
     return path.startswith("code/") or path in WRITTEN
 
 
-def _runtime() -> dict[str, bytes]:
-    """The runtime's files as they are installed, under code/, and in each folder the file that keeps byte code out."""
+def _runtime() -> bytes:
+    """The runtime's files as they are installed, in one archive that Python imports as it is.
+
+    Python writes no byte code beside an archive, and a tool that copies an artifact without ``__pycache__``
+    copies all of it. The texts are stored and not compressed: they can be searched, and the bytes do not depend on the
+    version of zlib.
+    """
     package = Path(hfspec.__file__).parent
-    folders = [path for name in RUNTIME_FOLDERS for path in sorted((package / name).rglob("*.py"))]
-    paths = [*(package / name for name in RUNTIME_FILES), *folders]
-    code = {PurePosixPath("code/hfspec", path.relative_to(package).as_posix()): path.read_bytes() for path in paths}
-    closed = {path.parent / NO_BYTECODE: NO_BYTECODE_TEXT for path in code}
-    return {path.as_posix(): content for path, content in (code | closed).items()}
+    folders = [path for name in RUNTIME_FOLDERS for path in (package / name).rglob("*.py")]
+    paths = {path.relative_to(package.parent).as_posix(): path for path in folders}
+    paths |= {f"{package.name}/{name}": package / name for name in RUNTIME_FILES}
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
+        for name, path in sorted(paths.items()):
+            member = zipfile.ZipInfo(name, LONG_AGO)
+            member.create_system, member.external_attr = 3, 0o100644 << 16  # the same on every system
+            file.writestr(member, path.read_bytes())
+    return archive.getvalue()
 
 
 def _conda(plan: Plan) -> dict[str, Any]:

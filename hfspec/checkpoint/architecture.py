@@ -7,6 +7,7 @@ from typing import Any
 
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.errors import SpecError
+from hfspec.runtime.label_names import label_numbers
 from hfspec.tasks.task import Task
 
 # Every task of the library that has an auto class, so that a refusal can say what an architecture can do.
@@ -48,22 +49,13 @@ def task_class(files: SourceFiles, config: Any, task: Task) -> type[Any]:
             found=found.__name__,
             expected=f"a model class such as {' or '.join(task.models)}",
         )
-    architectures = config.architectures or ()
-    if task.name == "text-generation" and any(name.endswith("ForMaskedLM") for name in architectures):
-        raise files.refusal(
-            "task-not-possible",
-            f"the checkpoint is a {' or '.join(architectures)}: trained to fill masks, it cannot continue a text",
-            at=("task",),
-            found=task.name,
-            expected="fill-mask",
-        )
-    wanted = task.needed_label
-    if wanted and not any(label.lower().startswith(wanted) for label in config.label2id):
+    wanted, labels = task.needed_label, label_numbers(config)
+    if wanted and not any(label.lower().startswith(wanted) for label in labels):
         raise files.refusal(
             "task-not-possible",
             f"{task.name} needs a label whose name begins with {wanted!r}, which the checkpoint does not have",
             at=("task",),
-            found=f"the labels {', '.join(config.label2id)}",
+            found=f"the labels {', '.join(labels)}",
             expected="a checkpoint trained on entailment",
         )
     return found

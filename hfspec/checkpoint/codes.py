@@ -11,6 +11,7 @@ CODES = MappingProxyType(
         "backend-not-possible": "A backend that does not run the checkpoint's architecture or its dtype.",
         "broken-checkpoint": "A checkpoint that contradicts itself: its index, config or modules do not fit its files.",
         "broken-processor": "A feature extractor or image processor that the library cannot load.",
+        "broken-chat-template": "A chat template that refuses what the task puts through it.",
         "broken-tokenizer": "A tokenizer that the library cannot load.",
         "cannot-merge": "An adapter that cannot be merged into the model's weights.",
         "cast-of-quantised": "A dtype asked for of a quantised checkpoint, which is kept as it is.",

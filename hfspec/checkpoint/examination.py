@@ -11,9 +11,12 @@ from hfspec.checkpoint.adapters.adapter import Adapter, read_adapter
 from hfspec.checkpoint.architecture import encoder_class, task_class
 from hfspec.checkpoint.config import library_config, raw_config
 from hfspec.checkpoint.fitting import Fitted, fitted, needed
+from hfspec.checkpoint.heads import head_fault, head_notes, head_problems, stated_architectures
+from hfspec.checkpoint.label_names import label_problems
 from hfspec.checkpoint.languages import language_problems
 from hfspec.checkpoint.material import Material
 from hfspec.checkpoint.notes import code_notes, pooling_notes, weight_notes
+from hfspec.checkpoint.probe import probe
 from hfspec.checkpoint.processors import processor_class
 from hfspec.checkpoint.remote_code.class_references import CONFIG, MODEL
 from hfspec.checkpoint.remote_code.reviewed import Code, remote_code
@@ -174,7 +177,11 @@ def _parts(problems: _Problems, material: Material) -> _Parts:
     raw = raw_config(files, folder)
     code = remote_code(spec, task, files, material.own, folder=folder, raw=raw)
     problems.found.extend((*code.problems, *_unchecked_adapter(adapter, code), *quantised_cast(spec, files, raw)))
-    config = problems.attempt(lambda: library_config(files, folder, is_code=CONFIG in code.classes))
+    own_config = CONFIG in code.classes
+    if not own_config:
+        problems.found.extend(label_problems(files, folder, task, raw))
+        problems.settle()  # over such a config the library fails in every part that reads it
+    config = problems.attempt(lambda: library_config(files, folder, is_code=own_config))
     model_class = problems.attempt(lambda: _model_class(files, config, task, code)) if config is not None else None
     group = problems.attempt(lambda: weight_group(files, folder))
     pair = problems.attempt(lambda: _pair(material, adapter, raw)) if adapter is not None else None
@@ -216,9 +223,10 @@ def _tokenizer(material: Material, folder: str, code: Code) -> Tokenizer | None:
         return None
     if "tokenizer" in code.classes:
         return unread_tokenizer(words or material.model, "" if words else folder, code.class_name("tokenizer"))
+    asked = probe(material.task, material.model, folder, words or material.model)
     if words is None:
-        return tokenizer(material.model, folder, FrozenDict())
-    return tokenizer(words, "", material.spec.components.options("tokenizer"))
+        return tokenizer(material.model, folder, FrozenDict(), asked)
+    return tokenizer(words, "", material.spec.components.options("tokenizer"), asked)
 
 
 def _processors(material: Material, code: Code) -> dict[str, str]:
@@ -259,12 +267,32 @@ def _fitted(problems: _Problems, files: SourceFiles, parts: _Parts) -> Fitted:
 
 
 def _check_fit(problems: _Problems, material: Material, parts: _Parts, found: Fit | None) -> tuple[str, ...]:
-    if found is None:
-        return ()
     name = parts.model_class.name
+    told, is_another = _check_head(problems, material, parts, found)
+    if found is None:
+        return told
     counted, ignored = needed(material.task, found)
-    problems.found.extend(fit_problems(material.model, counted, parts.config, material.task.name, name))
-    return fit_notes(counted, name, ignored)
+    if not is_another:  # what a head of another kind lacks would only hide that it is one
+        problems.found.extend(fit_problems(material.model, counted, parts.config, material.task.name, name))
+    return (*told, *fit_notes(counted, name, ignored))
+
+
+def _check_head(
+    problems: _Problems, material: Material, parts: _Parts, found: Fit | None
+) -> tuple[tuple[str, ...], bool]:
+    """What is to be told of the head that config.json names, and whether it is refused. An adapter may bring the head,
+    and reviewed code knows its own.
+    """
+    name, reason = parts.model_class.name, material.spec.allow_architecture_mismatch
+    if parts.model_class.loaded is None or (parts.pair and parts.pair.brings_head):
+        fault = ("", "")
+    else:
+        fault = head_fault(
+            material.task, name, stated_architectures(parts.raw), found.unexpected if found is not None else ()
+        )
+    refused = tuple(head_problems(material.model, material.task, name, fault, reason))
+    problems.found.extend(refused)
+    return tuple(head_notes(name, fault, reason)), bool(refused)
 
 
 def _check_words(problems: _Problems, material: Material, parts: _Parts, found: Fit | None) -> None:
@@ -273,6 +301,7 @@ def _check_words(problems: _Problems, material: Material, parts: _Parts, found: 
         return
     files = material.words or material.model
     problems.found.extend(chat_problems(files, parts.words, material.task))
+    problems.found.extend(parts.words.problems)
     problems.found.extend(language_problems(material.spec, material.task, files, parts.words, parts.raw))
     if found is not None:
         problems.found.extend(vocabulary_problems(files, parts.words, found.vocabulary))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hfspec.checkpoint.config import refuse_extents
+from hfspec.checkpoint.probe import Probe
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.problem import Problem
@@ -25,7 +26,7 @@ SENTENCEPIECES = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model", 
 class Tokenizer:
     """The tokenizer of a deployment. ``size``: one more than the greatest id it can give, 0 where that is not known.
     ``packages``: what it needs beside the library. ``chats``: whether it has a chat template. ``tongues``: what it says
-    of languages.
+    of languages. ``problems``: what it fails at, asked to do what the task does.
     """
 
     class_name: str
@@ -33,10 +34,11 @@ class Tokenizer:
     packages: tuple[str, ...] = ()
     chats: bool = False
     tongues: Tongues = field(default_factory=Tongues)
+    problems: tuple[Problem, ...] = ()
 
 
-def tokenizer(files: SourceFiles, folder: str, options: FrozenDict) -> Tokenizer:
-    """The tokenizer in ``folder`` of a source, with these options.
+def tokenizer(files: SourceFiles, folder: str, options: FrozenDict, probe: Probe) -> Tokenizer:
+    """The tokenizer in ``folder`` of a source, with these options, and what ``probe`` finds.
 
     Raises SpecError when there is none or when the library cannot load it without running code of the checkpoint.
     """
@@ -65,7 +67,9 @@ def tokenizer(files: SourceFiles, folder: str, options: FrozenDict) -> Tokenizer
     pieces = not loaded.is_fast and any(files.has(f"{folder}{name}") for name in SENTENCEPIECES)
     packages = ("sentencepiece",) if pieces else ()
     size = max(vocabulary.values(), default=-1) + 1
-    return Tokenizer(type(loaded).__name__, size, packages, bool(loaded.chat_template), tongues(loaded))
+    return Tokenizer(
+        type(loaded).__name__, size, packages, bool(loaded.chat_template), tongues(loaded), tuple(probe(loaded))
+    )
 
 
 def unread_tokenizer(files: SourceFiles, folder: str, class_name: str) -> Tokenizer:

@@ -55,6 +55,10 @@ class SpecBase(Frozen):
     model: Source = Field(description="The checkpoint: exactly one of repo, path, package.")
     components: Components = Field(default=Components(), description="Only what differs from the model's own source.")
     adapter: Adapter | None = Field(default=None, description="A PEFT adapter on top of the model.")
+    allow_architecture_mismatch: Text | None = Field(
+        default=None,
+        description="Why a checkpoint whose `architectures` name another head than the task's is used all the same.",
+    )
     prompt_template: Text | None = Field(
         default=None,
         description="A text around each prompt. `{prompt}` is the prompt itself; any other slot, such as `{question}`, "

@@ -8,6 +8,7 @@ from typing import Any
 
 from hfspec.runtime.answers import Table
 from hfspec.runtime.family import FULL, Family
+from hfspec.runtime.label_names import label_names
 from hfspec.runtime.settings import Settings
 
 
@@ -24,8 +25,9 @@ def labelled(logits: Any, config: Any, function: str | None, about: Sequence[Map
     """The result of each row of ``logits``, (rows, labels) of float32 on the host, with what ``about`` says of it.
     ``function``: sigmoid, softmax, none, or None for what the checkpoint's config says.
     """
+    names = label_names(config)
     lines = _scores(logits, config, function).tolist()
-    return [_ranked(line, config.id2label, mine) for line, mine in zip(lines, about, strict=True)]
+    return [_ranked(line, names, mine) for line, mine in zip(lines, about, strict=True)]
 
 
 class Labeller(Family):

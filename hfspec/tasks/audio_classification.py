@@ -17,6 +17,6 @@ TASK = Task(
     auto_class="AutoModelForAudioClassification",
     components=("feature_extractor",),
     requirements=("av",),
-    settings=(labels.TOP_K, labels.FUNCTION_TO_APPLY, *media.REMOTE, media.BATCH_SECONDS),
+    settings=(labels.TOP_K, labels.FUNCTION_TO_APPLY, *media.AUDIO, media.BATCH_SECONDS),
     runner="hfspec.runtime.media.audio_classification:AudioClassification",
 )

@@ -17,6 +17,6 @@ TASK = Task(
     auto_class="AutoModelForImageClassification",
     components=("image_processor",),
     requirements=("pillow",),
-    settings=(labels.TOP_K, labels.FUNCTION_TO_APPLY, *media.REMOTE, media.BATCH_IMAGES),
+    settings=(labels.TOP_K, labels.FUNCTION_TO_APPLY, *media.IMAGES, media.BATCH_IMAGES),
     runner="hfspec.runtime.media.image_classification:ImageClassification",
 )

@@ -100,6 +100,6 @@ TASK = Task(
     models=(WHISPER_MODELS, "*ForCTC"),
     components=("feature_extractor", "tokenizer"),
     requirements=("av",),
-    settings=(*TIMES, *WHISPER, *GENERATION, *media.REMOTE, media.BATCH_SECONDS),
+    settings=(*TIMES, *WHISPER, *GENERATION, *media.AUDIO, media.BATCH_SECONDS),
     runner="hfspec.runtime.media.speech_recognition:SpeechRecognition",
 )

@@ -22,7 +22,8 @@ TASK = Task(
             "aggregation_strategy",
             ("string",),
             "How tokens become entities: none, one a token; simple, neighbours of one label joined; first, average, max"
-            " also give a word one label: its first token's, that of its tokens' mean scores, its surest token's.",
+            " also give a word (the tokenizer's) one label: its first token's, that of its tokens' mean scores,"
+            " its surest token's.",
             choices=("none", "simple", "first", "average", "max"),
             default="none",
         ),

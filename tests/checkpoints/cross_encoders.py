@@ -53,4 +53,36 @@ def nli(folder: Path) -> None:
     write(folder, RobertaForSequenceClassification(config), tokenizer, seed=63)
 
 
-MAKERS = {"ce-msmarco": msmarco, "ce-modules": with_modules, "ce-nli": nli}
+ROLES_TEMPLATE = (
+    "{% for message in messages %}{% if message.role == 'system' %}the question is {{ message.content }} "
+    "{% elif message.role == 'query' %}query {{ message.content }} {% else %}answer {{ message.content }} {% endif %}"
+    "{% endfor %}yes or no [SEP]"
+)
+PARTS_TEMPLATE = (
+    "{% for message in messages %}{{ message.role }} {% for part in message.content %}"
+    "{% if part.type == 'text' %}{{ part.text }}{% endif %}{% endfor %} {% endfor %}hello world"
+)
+
+
+def templated(folder: Path, template: str = ROLES_TEMPLATE) -> None:
+    """A classifier whose tokenizer renders the roles query and document."""
+    bert(folder, seed=64, **labels(["LABEL_0"]))
+    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+
+
+def templated_by_parts(folder: Path) -> None:
+    """As version 6 of the library saves one: the template takes the parts of a content, and there is a prompt."""
+    with_modules(folder)
+    (folder / "chat_template.jinja").write_text(PARTS_TEMPLATE, encoding="utf-8")
+    forward = {"method": "forward", "method_output_name": "logits"}
+    modalities = {"text": forward, "message": {**forward, "format": "structured"}}
+    change_json(folder / "sentence_bert_config.json", modality_config=modalities)
+
+
+MAKERS = {
+    "ce-msmarco": msmarco,
+    "ce-modules": with_modules,
+    "ce-nli": nli,
+    "ce-template": templated,
+    "ce-parts": templated_by_parts,
+}

@@ -29,6 +29,31 @@ def roberta_ner(folder: Path) -> None:
     write(folder, RobertaForTokenClassification(config), tokenizer, seed=32)
 
 
+def gpt2_ner(folder: Path) -> None:
+    """Its tokens hold the space before them."""
+    _gpt2_tagger(folder, vocabulary.gpt2(128))
+
+
+def wordless_ner(folder: Path) -> None:
+    """A byte-level BPE over whole texts, not over words."""
+    from tokenizers import pre_tokenizers
+
+    tokenizer = vocabulary.gpt2(128)
+    whole = pre_tokenizers.ByteLevel(add_prefix_space=False, trim_offsets=False, use_regex=False)
+    tokenizer.backend_tokenizer.pre_tokenizer = whole
+    _gpt2_tagger(folder, tokenizer)
+    config = folder / "tokenizer_config.json"  # the class of GPT-2 puts its own pre-tokenizer back
+    config.write_text(config.read_text().replace("GPT2Tokenizer", "PreTrainedTokenizerFast"))
+
+
+def _gpt2_tagger(folder: Path, tokenizer) -> None:
+    from transformers import GPT2Config, GPT2ForTokenClassification
+
+    sizes = {"n_positions": 128, "n_embd": 32, "n_layer": 2, "n_head": 4}
+    config = GPT2Config(vocab_size=len(tokenizer), bos_token_id=0, eos_token_id=0, **sizes, **labels(CONLL))
+    write(folder, GPT2ForTokenClassification(config), tokenizer, seed=36)
+
+
 def bert_mlm(folder: Path) -> None:
     from transformers import BertConfig, BertForMaskedLM
 
@@ -55,6 +80,8 @@ def distilbert_mlm(folder: Path) -> None:
 MAKERS = {
     "bert-ner": bert_ner,
     "roberta-ner": roberta_ner,
+    "gpt2-ner": gpt2_ner,
+    "wordless-ner": wordless_ner,
     "bert-mlm": bert_mlm,
     "roberta-mlm": roberta_mlm,
     "distilbert-mlm": distilbert_mlm,

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -36,12 +37,34 @@ def test_layout(compiled):
     assert {
         *("artifact.json", "spec.yaml", "MLmodel", "requirements.txt", "conda.yaml", "python_env.yaml", "predictor.py"),
         *("README.md", "LICENSE", "model/config.json", "model/model.safetensors", "model/tokenizer.json"),
-        *("code/hfspec/__init__.py", "code/hfspec/errors.py", "code/hfspec/runtime/load.py"),
-        *("code/hfspec/tasks/table.py", "code/hfspec/ir/artifact.py"),
+        "code/hfspec.zip",
     } <= found
-    assert not any(path.startswith(("code/hfspec/stages", "code/hfspec/cli", "code/hfspec/language")) for path in found)
+    assert not any("__pycache__" in path for path in found)
     assert "input_example.json" not in found
     assert all(path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644) for path in artifact.path.rglob("*"))
+
+
+def test_the_code_is_one_archive_with_the_runtime_half(compiled):
+    with zipfile.ZipFile(compiled("bert-sentiment").path / "code/hfspec.zip") as archive:
+        found = archive.namelist()
+        load = archive.read("hfspec/runtime/load.py")
+    assert load == Path(hfspec.__file__).with_name("runtime").joinpath("load.py").read_bytes()
+    assert {"hfspec/__init__.py", "hfspec/errors.py", "hfspec/tasks/table.py", "hfspec/ir/artifact.py"} <= set(found)
+    assert not any(path.startswith(("hfspec/stages", "hfspec/cli", "hfspec/language")) for path in found)
+    assert len(found) == len(set(found))
+
+
+@pytest.mark.parametrize("excluded", [("__pycache__",), ("__pycache__", "*.pyc", "*.pyo", ".git", "*.egg-info")])
+def test_a_copy_by_tools_that_leave_out_byte_code_is_whole(excluded, compiled, tmp_path):
+    """As rsync with its usual excludes and a container's build context make one."""
+    folder = compiled("bert-sentiment").path
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(*excluded))
+    assert hfspec.verify(copy) == hfspec.verify(folder)
+    command = [sys.executable, str(copy / "predictor.py"), "a fine film"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)[0]["label"] == hfspec.load(folder).predict("a fine film")["label"][0]
+    assert hfspec.verify(copy)
 
 
 def test_card_and_licence(compiled, checkpoint, own_copy, tmp_path):
@@ -111,7 +134,7 @@ def test_mlmodel(compiled):
     model = yaml.safe_load((compiled("minilm-like").path / "MLmodel").read_text())
     flavor = model["flavors"]["python_function"]
     assert flavor["loader_module"] == "hfspec.runtime.mlflow_model"
-    assert (compiled("minilm-like").path / flavor["code"]).is_dir()
+    assert (compiled("minilm-like").path / flavor["code"]).is_file()
     assert (compiled("minilm-like").path / flavor["env"]["conda"]).is_file()
     assert json.loads(model["signature"]["inputs"]) == [{"name": "text", "type": "string", "required": True}]
     assert json.loads(model["signature"]["outputs"]) == [
@@ -131,11 +154,11 @@ def test_mlmodel_shows_the_columns_and_leaves_checking_them_to_the_predictor(com
 
 
 def test_whoever_imports_the_artifacts_code_leaves_no_byte_code_in_it(artifact):
-    """As MLflow does: with code/ on the path, and byte code not switched off."""
+    """As MLflow does: with the archive on the path, and byte code not switched off."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     script = "import sys; sys.path.insert(0, sys.argv[1]); import hfspec.runtime.mlflow_model as m; print(m.__file__)"
     done = subprocess.run(
-        [sys.executable, "-c", script, artifact / "code"],
+        [sys.executable, "-c", script, artifact / "code/hfspec.zip"],
         env=environment,
         capture_output=True,
         text=True,

@@ -15,7 +15,7 @@ from hfspec.runtime.answers import to_json
 from tests.mlflow.conftest import MODES
 from tests.mlflow.deployments import DEPLOYMENTS
 
-# Finds hfspec nowhere but in an artifact's code/, whatever is installed here.
+# Finds hfspec nowhere but in an artifact's archive, whatever is installed here.
 PROGRAM = """
 import json, sys
 from importlib.machinery import PathFinder
@@ -24,7 +24,7 @@ class OnlyCarried:
     @staticmethod
     def find_spec(name, path=None, target=None):
         if name == "hfspec":
-            carried = [place for place in sys.path if place.rstrip("/").endswith("/code")]
+            carried = [place for place in sys.path if place.endswith("/code/hfspec.zip")]
             found = PathFinder.find_spec(name, carried)
             if found is None:
                 raise ModuleNotFoundError("No module named 'hfspec'", name="hfspec")

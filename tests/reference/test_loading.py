@@ -263,7 +263,7 @@ def test_nothing_is_left_behind(reference, tmp_path, monkeypatch):
 
 
 def test_runs_where_hfspec_is_not_installed(reference, tmp_path):
-    """Through code/, with a folder given; pydantic and the compiler's other packages cannot be imported."""
+    """Through the artifact's code, a folder given; pydantic and the compiler's other packages cannot be imported."""
     blocked = tmp_path / "blocked"
     for name in ("pydantic", "hydra", "omegaconf", "ruamel", "typer", "jsonschema"):
         (blocked / name).mkdir(parents=True)

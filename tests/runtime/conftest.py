@@ -32,6 +32,8 @@ TASKS = {
     "ce-msmarco": "text-ranking",
     "ce-modules": "text-ranking",
     "ce-nli": "text-ranking",
+    "ce-template": "text-ranking",
+    "ce-parts": "text-ranking",
     "splade": "sparse-embedding",
     "splade-sum": "sparse-embedding",
 }

@@ -162,3 +162,39 @@ def test_settings_are_those_of_generation(chat, checkpoint):
     predictor = chat("qwen-chat", model_config=settings)
     truth = answer(checkpoint("qwen-chat"), HELLO, 6, seed=4, temperature=1.5, top_k=0)
     assert predictor.predict([CHATS[1], HELLO])[1] == truth
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        ("{{ raise_exception('no users here') }}", "no users here"),
+        ("{{ messages[7].content }}", "chat template refuses"),
+        ("{% for message in messages %}", "chat template refuses"),
+        ("{{ nothing.at_all }}", "chat template refuses"),
+    ],
+)
+@pytest.mark.parametrize("task", ["llm/v1/chat", "conversational"])
+def test_a_template_that_refuses_every_conversation_is_refused_at_plan(
+    build, checkpoint, tmp_path, template, reason, task
+):
+    import shutil
+
+    folder = shutil.copytree(checkpoint("llama-chat"), tmp_path / "model")
+    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+    with pytest.raises(SpecError) as caught:
+        build(folder, task)
+    (problem,) = caught.value.problems
+    assert problem.code == "broken-chat-template"
+    assert reason in problem.message
+
+
+def test_a_template_that_wants_a_system_message_first_is_taken(build, checkpoint, tmp_path):
+    import shutil
+
+    folder = shutil.copytree(checkpoint("llama-chat"), tmp_path / "model")
+    template = (
+        "{% if messages[0].role != 'system' %}{{ raise_exception('system first') }}{% endif %}{{ messages[1].content }}"
+    )
+    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+    messages = [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}]
+    assert isinstance(hfspec.load(build(folder, "llm/v1/chat")).predict({"messages": messages, "max_tokens": 2}), dict)

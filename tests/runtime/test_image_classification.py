@@ -110,10 +110,99 @@ def test_every_form_of_one_image(artifact, truth, tmp_path):
     assert_scores(predictor.predict(forms[:11], outputs="full"), [truth(image)] * 11)
 
 
-@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "CMYK", "1", "I", "F", "HSV"])
-def test_every_mode_becomes_rgb(artifact, truth, mode):
-    image = PICTURES[0].convert("L").convert(mode) if mode in {"I", "F", "LA"} else PICTURES[0].convert(mode)
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "PA", "CMYK", "1", "HSV", "YCbCr", "LAB", "RGBa", "RGBX"])
+def test_every_mode_of_8_bits_becomes_rgb(artifact, truth, mode):
+    image = in_mode(mode)
     assert_scores(hfspec.load(artifact("vit")).predict([image], outputs="full"), [truth(image.convert("RGB"))])
+
+
+def in_mode(mode):
+    if mode in {"LA", "PA"}:
+        return PICTURES[0].convert("L" if mode == "LA" else "P").convert(mode)
+    if mode == "LAB":
+        return Image.frombytes(mode, PICTURES[0].size, PICTURES[0].tobytes())
+    return PICTURES[0].convert("RGBA").convert(mode) if mode == "RGBa" else PICTURES[0].convert(mode)
+
+
+def test_gray_with_its_alpha_multiplied_in(artifact, truth):
+    image = PICTURES[0].convert("L").convert("LA").convert("La")
+    expected = truth(image.convert("LA").convert("RGB"))
+    assert_scores(hfspec.load(artifact("vit")).predict([image], outputs="full"), [expected])
+
+
+RAMP = (np.arange(40 * 30).reshape(30, 40) * 65535 // (40 * 30 - 1)).astype(np.uint16)
+GRAY = Image.fromarray((RAMP / 65535 * 255).round().astype(np.uint8)).convert("RGB")
+FLOATS = (RAMP / 65535).astype(np.float32)
+IN_PIL = {
+    "I;16": Image.fromarray(RAMP),
+    "I;16B": Image.fromarray(RAMP.astype(">u2")),
+    "I": Image.fromarray(RAMP.astype(np.int32)),
+    "F": Image.fromarray(FLOATS),
+}
+DEEP = {
+    **IN_PIL,
+    "png": file_of(IN_PIL["I;16"]),
+    "tiff": file_of(IN_PIL["I;16"], "TIFF"),
+    "big-endian tiff": file_of(IN_PIL["I;16B"], "TIFF"),
+    "tiff of 32-bit integers": file_of(IN_PIL["I"], "TIFF"),
+    "tiff of floats": file_of(IN_PIL["F"], "TIFF"),
+    "jpeg 2000": file_of(IN_PIL["I;16"], "JPEG2000", irreversible=False),
+    "pgm": file_of(IN_PIL["I;16"], "PPM"),
+    "base64": base64.b64encode(file_of(IN_PIL["I;16"])).decode(),
+    "array of uint16": RAMP,
+    "big-endian array": RAMP.astype(">u2"),
+    "array of three channels": np.stack([RAMP] * 3, axis=2),
+    "array of float32": FLOATS,
+    "array of float64 with channels first": np.stack([RAMP / 65535] * 3),
+    "mapping": {"array": RAMP},
+}
+
+
+@pytest.mark.parametrize("form", DEEP)
+def test_more_than_8_bits_are_scaled_by_the_modes_own_range(artifact, truth, form):
+    assert_scores(hfspec.load(artifact("vit")).predict([DEEP[form]], outputs="full"), [truth(GRAY)])
+
+
+def test_a_deep_image_is_turned_upright(artifact, truth):
+    exif = Image.Exif()
+    exif[274] = 6
+    file = file_of(IN_PIL["I;16"], exif=exif)
+    expected = truth(GRAY.transpose(Image.Transpose.ROTATE_270))
+    assert_scores(hfspec.load(artifact("vit")).predict([file], outputs="full"), [expected])
+
+
+def test_a_tiff_in_which_white_is_zero(artifact, truth):
+    from PIL import ImageOps
+
+    for deep in ("I;16", "F"):
+        file = bytearray(file_of(IN_PIL[deep], "TIFF"))
+        place = file.index(bytes([6, 1, 3, 0, 1, 0, 0, 0]))  # the tag PhotometricInterpretation, one short
+        file[place + 8] = 0
+        assert_scores(hfspec.load(artifact("vit")).predict(bytes(file), outputs="full"), [truth(ImageOps.invert(GRAY))])
+
+
+DEEP_AND_BAD = {
+    "integers beyond 16 bits": (Image.fromarray(RAMP.astype(np.int32) * 2), "from 0 to 131070"),
+    "integers below 0": (Image.fromarray(RAMP.astype(np.int32) - 5), "from -5 to 65530"),
+    "a tiff of such": (file_of(Image.fromarray(RAMP.astype(np.int32) * 2), "TIFF"), "range is 0 to 65535"),
+    "floats to 255": (Image.fromarray(FLOATS * 255), "floats from 0 to 255"),
+    "a tiff of such floats": (file_of(Image.fromarray(FLOATS * 255), "TIFF"), "range is 0 to 1"),
+    "floats below 0": (Image.fromarray(FLOATS - 1), "floats from -1 to 0"),
+    "floats with nan": (Image.fromarray(np.where(FLOATS < 0.5, np.nan, FLOATS)), "floats from nan"),
+    "array of int16": ((RAMP // 2).astype(np.int16), "int16 from 0 to 32767"),
+    "array of int32": (RAMP.astype(np.int32), "int32 from 0 to 65535"),
+    "array of uint32": (RAMP.astype(np.uint32), "uint32"),
+    "array of floats to 65535": (RAMP.astype(np.float32), "float32 from 0 to 65535"),
+    "array of complex": (RAMP.astype(np.complex64), "complex64"),
+}
+
+
+@pytest.mark.parametrize("case", DEEP_AND_BAD)
+def test_values_without_a_defined_range_are_refused_by_row(artifact, case):
+    value, words = DEEP_AND_BAD[case]
+    with pytest.raises(InputError, match=r"^row 1: ") as caught:
+        hfspec.load(artifact("vit")).predict([PICTURES[0], value])
+    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "GIF", "TIFF", "WEBP", "JPEG", "PPM"])

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import hfspec
-from hfspec.errors import InputError, ParamsError
+from hfspec.errors import InputError, ParamsError, SpecError
 from tests.checkpoints.cross_encoders import change_json
 from tests.runtime.texts import MIXED, PLAIN, shuffled
 
-KINDS = ["ce-msmarco", "ce-modules", "ce-nli", "roberta-stsb"]
+KINDS = ["ce-msmarco", "ce-modules", "ce-nli", "ce-template", "ce-parts", "roberta-stsb"]
 QUERY = "who bought the house on the hill"
 PAIRS = [*zip(shuffled(MIXED, 1), shuffled(MIXED, 2), strict=True), (QUERY, "word " * 300), ("word " * 300, PLAIN)]
 
@@ -223,3 +223,44 @@ def test_a_saved_cross_encoder_answers_with_scores(build, checkpoint, tmp_path):
     (folder / "LICENSE").write_text("free\n")
     assert json.loads((folder / "config_sentence_transformers.json").read_text())["model_type"] == "CrossEncoder"
     assert_same(hfspec.load(build(folder, "text-ranking")).predict(PAIRS[:3]), predict(folder, PAIRS[:3]))
+
+
+@pytest.mark.parametrize("name", ["ce-template", "ce-parts"])
+def test_pairs_and_prompts_go_through_the_chat_template(loaded, checkpoint, name):
+    pairs = [("a fine film", "the story is good"), ("rain in london", "word " * 300)]
+    for prompt in (None, "search"):
+        answer = loaded(name, {"prompt": prompt or ""}).predict(pairs)
+        assert_same(answer, predict(checkpoint(name), pairs, prompt=prompt or ""))
+    (first, second) = loaded(name).predict(pairs, outputs="full")
+    assert (first["truncated"], second["truncated"]) == (False, True)
+
+
+def test_a_template_beside_a_text_only_module_is_passed_over(build, checkpoint, tmp_path):
+    shutil.copytree(checkpoint("ce-modules"), tmp_path / "ce")
+    (tmp_path / "ce" / "chat_template.jinja").write_text("{{ messages[0].content }}", encoding="utf-8")
+    pairs = [("a fine film", "the story is good")]
+    answer = hfspec.load(build(tmp_path / "ce", "text-ranking")).predict(pairs)
+    assert_same(answer, predict(tmp_path / "ce", pairs))
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        ("{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}", "query and the doc"),
+        ("{% for m in messages %}{% if m.role == 'query' %}{{ m.content }}{% endif %}{% endfor %}", "out the document"),
+        ("{{ raise_exception('roles must alternate') }}", "roles must alternate"),
+        ("{{ messages[0].content | nothing }}", "fails with"),
+        ("{% for m in messages %}", "fails with"),
+    ],
+)
+def test_a_template_that_cannot_carry_a_pair_is_refused_at_plan(build, tmp_path, template, reason):
+    from tests.checkpoints.cross_encoders import templated
+
+    (tmp_path / "ce").mkdir()
+    templated(tmp_path / "ce", template)
+    with pytest.raises(SpecError) as caught:
+        build(tmp_path / "ce", "text-ranking")
+    assert [problem.code for problem in caught.value.problems] == ["broken-chat-template"]
+    assert reason in caught.value.problems[0].message
+    with pytest.raises(ValueError, match="cannot carry a"):
+        predict(tmp_path / "ce", [("a", "b")])

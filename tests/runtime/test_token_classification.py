@@ -20,9 +20,26 @@ TEXTS = (*MIXED, SENTENCE)
 
 @pytest.fixture(scope="module")
 def pipeline_of(checkpoint):
+    """``pipeline_of(name, **settings)``: the library's pipeline, but with the words that the tokenizer knows."""
     from transformers import pipeline
 
-    return lambda name, **settings: pipeline("token-classification", str(checkpoint(name)), device="cpu", **settings)
+    def made(name, **settings):
+        pipe = pipeline("token-classification", str(checkpoint(name)), device="cpu", **settings)
+        gather = pipe.gather_pre_entities
+
+        def with_real_words(sentence, ids, *rest, **options):
+            found = gather(sentence, ids, *rest, **options)
+            windows = {"stride": settings["stride"], "return_overflowing_tokens": True} if "stride" in settings else {}
+            whole = pipe.tokenizer([sentence], truncation=True, padding=True, **windows)
+            of = whole.word_ids(whole["input_ids"].index(ids.tolist()))
+            for before, entity in zip([None, *found], found, strict=False):
+                entity["is_subword"] = before is not None and of[before["index"]] == of[entity["index"]]
+            return found
+
+        pipe.gather_pre_entities = with_real_words
+        return pipe
+
+    return made
 
 
 @pytest.fixture
@@ -196,3 +213,75 @@ def test_the_alias_means_the_same_and_full_answers_are_json(build, checkpoint, p
 def test_a_checkpoint_without_a_tagging_head_is_refused(checkpoint, build):
     with pytest.raises(SpecError, match="has no classification head"):
         build(checkpoint("bert-mlm"), "token-classification")
+
+
+NAMES = "Ada Lovelace{0}walks{0}in{0}Köln{0}東京へ行く{0}京都,{0}too"
+SPACES = {
+    "space": " ",
+    "line break": "\n",
+    "CRLF": "\r\n",
+    "tab": "\t",
+    "ideographic": "\u3000",
+    "no-break": "\xa0",
+    "line separator": "\u2028",
+    "two": " \n",
+    "blank line": "\n\n",
+}
+
+
+def by_word(folder, text, strategy, words_of):
+    """(start, end, label) of each run of words of one label, from the model itself; ``words_of(encoding)``: a word for
+    each token, None for the special ones.
+    """
+    import torch
+    from transformers import AutoModelForTokenClassification, AutoTokenizer
+
+    words = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForTokenClassification.from_pretrained(folder).eval()
+    encoding = words(text, return_offsets_mapping=True, return_tensors="pt")
+    with torch.no_grad():
+        scores = model(encoding["input_ids"]).logits[0].softmax(-1)
+    tokens_of = {}
+    for index, word in enumerate(words_of(encoding)):
+        if word is not None:
+            tokens_of.setdefault(word, []).append(index)
+    runs = []
+    for indices in tokens_of.values():
+        mine = scores[indices]
+        best = {"first": mine[0], "average": mine.mean(0), "max": mine[mine.max(-1).values.argmax()]}[strategy]
+        label = model.config.id2label[int(best.argmax())]
+        start, end = (int(encoding["offset_mapping"][0][indices[at]][at]) for at in (0, -1))
+        if runs and not label.startswith("B-") and label.removeprefix("I-") == runs[-1][2]:
+            start = runs.pop()[0]
+        runs.append((start, end, label.removeprefix("B-").removeprefix("I-")))
+    return runs
+
+
+def answered(tagger, name, text, strategy):
+    (row,) = tagger(name, aggregation_strategy=strategy, ignore_labels=[]).predict(text, outputs="full")
+    return [(entity["start"], entity["end"], entity["entity_group"]) for entity in row["entities"]]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES[2:])
+@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+@pytest.mark.parametrize("name", [*KINDS, "gpt2-ner"])
+def test_words_are_those_of_the_tokenizer_whatever_parts_them(tagger, checkpoint, name, space, strategy):
+    text = NAMES.format(space)
+    truth = by_word(checkpoint(name), text, strategy, lambda encoding: encoding.word_ids())
+    assert answered(tagger, name, text, strategy) == truth
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES[2:])
+@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+def test_where_the_tokenizer_knows_no_words_white_space_parts_them(tagger, checkpoint, space, strategy):
+    """All of a text is one word to the tokenizer."""
+    text = NAMES.format(space)
+    starts = [at for at, letter in enumerate(text) if not letter.isspace() and (at == 0 or text[at - 1].isspace())]
+
+    def words_of(encoding):
+        places = encoding["offset_mapping"][0].tolist()
+        white = [("white", start) if text[start:end].isspace() else None for start, end in places]
+        return [gap or sum(at < end for at in starts) for gap, (_, end) in zip(white, places, strict=True)]
+
+    truth = by_word(checkpoint("wordless-ner"), text, strategy, words_of)
+    assert answered(tagger, "wordless-ner", text, strategy) == truth

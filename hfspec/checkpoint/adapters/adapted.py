@@ -76,6 +76,12 @@ class Pair:
             mismatched=tuple(item for item in found.mismatched if item.name not in names),
         )
 
+    @property
+    def brings_head(self) -> bool:
+        """Whether the adapter has whole modules of its own in place of the model's, beside embeddings: a head."""
+        modules = self.adapter.config.get("modules_to_save") or ()
+        return any("embed" not in str(name) for name in modules)
+
     def fitted(self, loaded: Shapes, vocabulary: int | None, group: WeightGroup, dtype: str) -> Fitted:
         """How the adapter goes onto the model of shapes, which is changed; raises SpecError when it does not."""
         adapted = adapt(self.adapter, loaded.model)

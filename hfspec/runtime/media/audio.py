@@ -4,6 +4,9 @@ Files are decoded by PyAV, which brings its own codecs. A file's channels, and a
 channel that is left. Samples of integer arrays are scaled by their type's full range, so that int16 32767 is just below
 1.0; floats are taken as they are.
 
+A few kilobytes can stand for hours, so samples are counted while they are decoded, against audio_max_seconds and
+audio_max_samples, and brought to the model's rate as they come: never is the whole of a sound held at its own rate.
+
 An array without a sampling rate is taken at the model's. Of an array with two axes the shorter one holds the channels,
 so that (channels, samples) and (samples, channels) both work; one as wide as it is long is refused.
 """
@@ -11,13 +14,14 @@ so that (channels, samples) and (samples, channels) both work; one as wide as it
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hfspec.errors import InputError, UsageError
 from hfspec.runtime.media import media
 from hfspec.runtime.settings import Settings
+from hfspec.tasks import media as task
 
 # What is read as sound. Playlists are left out: they could make the decoder open other files and addresses.
 CONTAINERS = "3g2,3gp,aac,ac3,aiff,amr,amrnb,amrwb,asf,au,avi,caf,flac,m4a,matroska,mj2,mov,mp3,mp4,ogg,wav,w64,webm"
@@ -41,17 +45,43 @@ class Wave:
 def wave(value: Any, row: int, rate: int, settings: Settings) -> Wave:
     """The sound that ``value`` stands for, at ``rate``.
 
-    Raises InputError naming the row when it cannot be decoded, is empty, or holds values that are no numbers.
+    Raises InputError naming the row when it cannot be decoded, is empty, too long, or holds values that are no numbers.
     """
     value = media.unwrapped(value, row)
     if isinstance(value, Mapping) or hasattr(value, "__array__"):
         mono, own_rate = _given(value, row, rate)
-    else:
-        mono, own_rate = _decoded(media.content(value, row, settings, "audio"), row)
-    if not len(mono):
+        pieces = _checked([mono], own_rate, row, settings)
+        return Wave(next(pieces) if own_rate == rate else _resampled(pieces, own_rate, rate), rate)
+    return Wave(_decoded(media.content(value, row, settings, "audio"), row, rate, settings), rate)
+
+
+def _checked(pieces: Iterable[Any], rate: int, row: int, settings: Settings) -> Iterator[Any]:
+    """The pieces, each counted and looked through before it is handed on."""
+    count = 0
+    for piece in pieces:
+        _refuse_length(count + len(piece), rate, row, settings)
+        _refuse_non_numbers(piece, count, row)
+        count += len(piece)
+        if len(piece):
+            yield piece
+    if not count:
         raise InputError("the audio is empty: it has no samples.", row=row)
-    _refuse_non_numbers(mono, row)
-    return Wave(mono if own_rate == rate else _resampled(mono, own_rate, rate), rate)
+
+
+def _refuse_length(samples: int, rate: int, row: int, settings: Settings) -> None:
+    seconds, most = media.bound(settings, task.AUDIO_MAX_SECONDS), media.bound(settings, task.AUDIO_MAX_SAMPLES)
+    if samples > seconds * rate:
+        raise InputError(
+            f"the audio is too long: it lasts more than {seconds:g} seconds, by its own sampling rate of {rate} Hz;"
+            " give a shorter one, or raise model_config.audio_max_seconds.",
+            row=row,
+        )
+    if samples > most:
+        raise InputError(
+            f"the audio has too many samples: more than {most:.0f}, at its own sampling rate of {rate} Hz; give a"
+            " shorter one or one of a lower rate, or raise model_config.audio_max_samples.",
+            row=row,
+        )
 
 
 def _given(value: Any, row: int, rate: int) -> tuple[Any, int]:
@@ -105,16 +135,17 @@ def _mono(array: Any, row: int) -> Any:
     return array.mean(axis=0 if array.shape[0] <= array.shape[1] else 1)
 
 
-def _refuse_non_numbers(mono: Any, row: int) -> None:
+def _refuse_non_numbers(mono: Any, before: int, row: int) -> None:
     import numpy as np
 
     bad = np.flatnonzero(~np.isfinite(mono))
     if len(bad):
-        raise InputError(f"the audio has {len(bad)} samples that are nan or infinite, first sample {bad[0]}.", row=row)
+        first = before + bad[0]
+        raise InputError(f"the audio has {len(bad)} samples that are nan or infinite, first sample {first}.", row=row)
 
 
-def _decoded(content: bytes, row: int) -> tuple[Any, int]:
-    """(samples, rate) of a file's first audio stream."""
+def _decoded(content: bytes, row: int, rate: int, settings: Settings) -> Any:
+    """The samples of a file's first audio stream, at ``rate``."""
     import numpy as np
 
     av = _library()
@@ -125,33 +156,53 @@ def _decoded(content: bytes, row: int) -> tuple[Any, int]:
             if not container.streams.audio:
                 raise InputError("the file has no audio in it.", row=row)
             stream = container.streams.audio[0]
-            pieces = [piece.mean(axis=0) for piece in _frames(av, container, stream)]
-            return np.concatenate(pieces) if pieces else np.empty(0, np.float32), int(stream.rate)
+            own_rate = int(stream.rate)
+            if own_rate not in RATES:
+                raise InputError(f"the file's sampling rate is {own_rate}, which no sound has.", row=row)
+            pieces = _checked(_gathered(_frames(av, container, stream)), own_rate, row, settings)
+            return np.concatenate(list(pieces)) if own_rate == rate else _resampled(pieces, own_rate, rate)
     except (av.error.FFmpegError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"the audio cannot be decoded: {reason}.", row=row) from error
 
 
 def _frames(av: Any, container: Any, stream: Any) -> Iterator[Any]:
-    """The stream's frames as arrays (channels, samples) of float32."""
+    """The stream's frames as arrays (samples,) of float32, their channels mixed."""
     as_floats = av.AudioResampler(format="fltp")
     for frame in container.decode(stream):
         for piece in as_floats.resample(frame):
-            yield piece.to_ndarray()
+            yield piece.to_ndarray().mean(axis=0)
 
 
-def _resampled(mono: Any, own_rate: int, rate: int) -> Any:
+def _gathered(frames: Iterable[Any]) -> Iterator[Any]:
+    """The same samples in pieces of about a million."""
+    import numpy as np
+
+    held: list[Any] = []
+    count = 0
+    for frame in frames:
+        held.append(frame)
+        count += len(frame)
+        if count >= PIECE:
+            yield np.concatenate(held)
+            held, count = [], 0
+    if held:
+        yield np.concatenate(held)
+
+
+def _resampled(pieces: Iterable[Any], own_rate: int, rate: int) -> Any:
     import numpy as np
 
     av = _library()
     resampler = av.AudioResampler(format="fltp", layout="mono", rate=rate)
-    pieces = []
-    for start in range(0, len(mono), PIECE):
-        frame = av.AudioFrame.from_ndarray(_line(mono[start : start + PIECE]), format="fltp", layout="mono")
-        frame.sample_rate = own_rate
-        pieces += [piece.to_ndarray()[0] for piece in resampler.resample(frame)]
-    pieces += [piece.to_ndarray()[0] for piece in resampler.resample(None)]
-    return np.concatenate(pieces) if pieces else np.empty(0, np.float32)
+    made = []
+    for piece in pieces:
+        for start in range(0, len(piece), PIECE):
+            frame = av.AudioFrame.from_ndarray(_line(piece[start : start + PIECE]), format="fltp", layout="mono")
+            frame.sample_rate = own_rate
+            made += [part.to_ndarray()[0] for part in resampler.resample(frame)]
+    made += [part.to_ndarray()[0] for part in resampler.resample(None)]
+    return np.concatenate(made) if made else np.empty(0, np.float32)
 
 
 def _line(samples: Any) -> Any:

@@ -40,7 +40,7 @@ class AudioClassification(Labeller):
         self.device = place.device
 
     def check(self, settings: Settings) -> None:
-        media.check_remote(settings)
+        media.check_fixed(settings)
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Sound]]:
         return [self._item(row, settings) for row in rows]

@@ -1,7 +1,7 @@
-"""An image as a model's processor takes it: upright, in RGB.
+"""An image as a model's processor takes it: upright, in RGB of 8 bits, which pixels.py makes of deeper ones.
 
-Arrays are (height, width), (height, width, channels) or (channels, height, width) with 1, 3 or 4 channels, of uint8, or
-of floats between 0 and 1.
+Arrays are (height, width), (height, width, channels) or (channels, height, width) with 1, 3 or 4 channels, of uint8 or
+uint16, each with its whole range, or of floats between 0 and 1. Of several frames or pages the first is read.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from hfspec.errors import InputError, UsageError
-from hfspec.runtime.media import media
+from hfspec.runtime.media import media, pixels
 from hfspec.runtime.settings import Settings
+from hfspec.tasks import media as task
 
 CHANNELS = (1, 3, 4)
 
@@ -23,26 +24,55 @@ def image(value: Any, row: int, settings: Settings) -> Any:
     pillow = _library()
     value = media.unwrapped(value, row)
     if isinstance(value, pillow.Image):
-        return _upright(value, row)
+        return _upright(value, row, settings)
     if isinstance(value, Mapping):
         value = value["array"] if value.get("array") is not None else value.get("raw")
     if hasattr(value, "__array__"):
-        return pillow.fromarray(_pixels(value, row)).convert("RGB")
+        array = _pixels(value, row)
+        refuse_size((array.shape[1], array.shape[0]), row, settings)
+        return pillow.fromarray(array).convert("RGB")
     content = media.content(value, row, settings, "image")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pillow.DecompressionBombWarning)
             with pillow.open(io.BytesIO(content)) as opened:
-                return _upright(opened, row)
+                return _upright(opened, row, settings)
     except (OSError, ValueError, SyntaxError, pillow.DecompressionBombWarning, pillow.DecompressionBombError) as error:
         raise InputError(f"the image cannot be decoded: {_reason(error)}.", row=row) from error
 
 
-def _upright(opened: Any, row: int) -> Any:
+def refuse_size(size: tuple[int, int], row: int, settings: Settings, found: str = "the image has") -> None:
+    """Raises InputError naming the row for an image of more pixels than the deployment allows."""
+    most = media.bound(settings, task.IMAGE_MAX_PIXELS)
+    if size[0] * size[1] > most:
+        raise InputError(
+            f"{found} {size[0]} x {size[1]} pixels, more than the {most:.0f} allowed; give a smaller one, or raise"
+            " model_config.image_max_pixels.",
+            row=row,
+        )
+
+
+def _refuse_unbounded(opened: Any, row: int) -> None:
+    """Refuses what its header bounds nothing of: a program in PostScript, and a picture packed by gzip."""
+    packed = any("gzip" in str(tile[0]) for tile in getattr(opened, "tile", None) or ())
+    if opened.format == "EPS" or packed:
+        raise InputError(
+            f"an image of the form {opened.format} is not read, since its size is known only when it has been"
+            " unpacked; give a PNG, JPEG, TIFF or WebP.",
+            row=row,
+        )
+
+
+def _upright(opened: Any, row: int, settings: Settings) -> Any:
     from PIL import ImageOps
 
+    refuse_size(opened.size, row, settings)
+    _refuse_unbounded(opened, row)
     try:
-        return ImageOps.exif_transpose(opened).convert("RGB")
+        opened.load()
+        refuse_size(opened.size, row, settings)  # of an icon the header need not be true
+        tags = getattr(opened, "tag_v2", None)
+        return pixels.rgb(ImageOps.exif_transpose(opened), tags, row)
     except (OSError, ValueError, SyntaxError) as error:
         raise InputError(f"the image cannot be decoded: {_reason(error)}.", row=row) from error
 
@@ -76,9 +106,19 @@ def _bytes(array: Any, row: int) -> Any:
 
     if array.dtype == np.uint8:
         return np.ascontiguousarray(array)
+    if array.dtype.kind == "u" and array.dtype.itemsize == 2:
+        return np.ascontiguousarray(pixels.scaled_bytes(array, pixels.SHORT))
     if array.dtype.kind == "f" and np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1:
-        return np.ascontiguousarray((array * 255).round().astype(np.uint8))
-    raise InputError(f"an image array must be of uint8, or of floats from 0 to 1; this one is {array.dtype}.", row=row)
+        return np.ascontiguousarray(pixels.scaled_bytes(array, 1))
+    raise InputError(
+        f"an image array must be of uint8, of uint16 with its whole range, or of floats from 0 to 1; this one is"
+        f" {array.dtype}{_range(array)}.",
+        row=row,
+    )
+
+
+def _range(array: Any) -> str:
+    return f" from {array.min():g} to {array.max():g}" if array.dtype.kind in "iuf" else ""
 
 
 def _library() -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hfspec.errors import InputError
 from hfspec.runtime import parts
@@ -11,7 +12,7 @@ from hfspec.runtime.family import Place, Row
 from hfspec.runtime.labels import Labelled, Labeller, labelled
 from hfspec.runtime.media import media
 from hfspec.runtime.media.features import Features, shape_of, stacked
-from hfspec.runtime.media.image import image
+from hfspec.runtime.media.image import image, refuse_size
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.transfer import Arriving
@@ -40,13 +41,14 @@ class ImageClassification(Labeller):
         self.device = place.device
 
     def check(self, settings: Settings) -> None:
-        media.check_remote(settings)
+        media.check_fixed(settings)
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Picture]]:
         return [self._item(row, settings) for row in rows]
 
     def _item(self, row: Row, settings: Settings) -> Item[Picture]:
         picture = image(row.values["image"], row.number, settings)
+        refuse_size(_resized(picture.size, self.processor), row.number, settings, "the image becomes, once resized,")
         try:
             features = dict(self.processor(images=picture, return_tensors="pt"))
         except (ValueError, ZeroDivisionError, MemoryError) as error:
@@ -68,3 +70,15 @@ class ImageClassification(Labeller):
     def budget(self, settings: Settings) -> int:
         """How many images one forward pass may hold."""
         return int(settings["batch_images"])
+
+
+def _resized(size: tuple[int, int], processor: Any) -> tuple[int, int]:
+    """What a processor that keeps an image's proportions makes of it: its shorter edge is set, and a line of pixels
+    becomes as long as it is thin.
+    """
+    wanted = getattr(processor, "size", None) or {}
+    shortest = wanted.get("shortest_edge") if "longest_edge" not in wanted else None
+    if not shortest or not getattr(processor, "do_resize", False):
+        return size
+    scale = shortest / (getattr(processor, "crop_pct", None) or 1) / min(size)
+    return round(size[0] * scale), round(size[1] * scale)

@@ -18,16 +18,23 @@ from urllib.request import url2pathname
 from hfspec.errors import InputError, ParamsError
 from hfspec.runtime.media import remote
 from hfspec.runtime.settings import PREDICT, SIGNATURE, Settings
+from hfspec.tasks import media as task
+from hfspec.tasks.setting import Setting
 
 MEDIA_BYTES = 16  # no audio file and no image is shorter, while many a word is valid base64
-REMOTE_SETTINGS = ("allow_urls", "url_max_bytes", "url_timeout")
 
 
-def check_remote(settings: Settings) -> None:
-    """Raises ParamsError when callers could let themselves onto the network."""
-    given = [name for name in REMOTE_SETTINGS if settings.origin(name) in {SIGNATURE, PREDICT}]
+def check_fixed(settings: Settings) -> None:
+    """Raises ParamsError when callers could let themselves onto the network, or past a bound."""
+    given = [name for name in sorted(task.FIXED) if settings.origin(name) in {SIGNATURE, PREDICT}]
     if given:
         raise ParamsError(f"{', '.join(given)} can be set by model_config only, not by signature.params.")
+
+
+def bound(settings: Settings, setting: Setting) -> float:
+    """The value in force of a setting that bounds what an input may become."""
+    found = settings.get(setting.name)
+    return float(setting.default if found is None else found)  # type: ignore[arg-type]
 
 
 def unwrapped(value: Any, row: int) -> Any:
@@ -52,7 +59,7 @@ def _bytes(value: Any, row: int, settings: Settings, kind: str) -> bytes:
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     if isinstance(value, os.PathLike):
-        return _file(Path(value), row)
+        return _file(Path(value), row, settings)
     if not isinstance(value, str):
         raise InputError(f"expected bytes, a path, a URI or base64 text, found {type(value).__name__}.", row=row)
     if not value.strip():
@@ -67,10 +74,10 @@ def _text(text: str, row: int, settings: Settings, kind: str) -> bytes:
     if start.startswith(remote.SCHEMES):
         return _remote(text, row, settings)
     if start.startswith("file:"):
-        return _file(_local(text, row), row)
+        return _file(_local(text, row), row, settings)
     path = Path(text) if len(text) < 4096 and "\0" not in text else None
     if path is not None and _exists(path):
-        return _file(path, row)
+        return _file(path, row, settings)
     found = _base64(text)
     if found is not None and len(found) >= MEDIA_BYTES:
         return found
@@ -103,11 +110,20 @@ def _local(uri: str, row: int) -> Path:
     return Path(url2pathname(parts.path))
 
 
-def _file(path: Path, row: int) -> bytes:
+def _file(path: Path, row: int, settings: Settings) -> bytes:
+    most = int(bound(settings, task.FILE_MAX_BYTES))
     try:
-        return path.read_bytes()
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path} cannot be read: it is no regular file.", row=row)
+        with path.open("rb") as file:
+            found = file.read(most + 1)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.", row=row) from error
+    if len(found) > most:
+        raise InputError(
+            f"{path} has more than {most} bytes; give a smaller file, or raise model_config.file_max_bytes.", row=row
+        )
+    return found
 
 
 def _exists(path: Path) -> bool:

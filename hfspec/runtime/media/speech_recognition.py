@@ -35,7 +35,7 @@ class SpeechRecognition(Family):
         return self.recognizer.own_settings()
 
     def check(self, settings: Settings) -> None:
-        media.check_remote(settings)
+        media.check_fixed(settings)
         self.recognizer.check(settings)
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Any]]:

@@ -183,7 +183,12 @@ def module(model: Path, entry: Mapping[str, Any]) -> Module:
 def _is_plain(config: Mapping[str, Any], kind: str) -> bool:
     task, read_off, output = TASKS[kind]
     text_only = {"text": {"method": "forward", "method_output_name": read_off}}
-    own = {"transformer_task": (task,), "modality_config": (text_only,), "module_output_name": (output,)}
+    modalities = [text_only]
+    if kind == "cross-encoder":  # pairs go through the chat template where "message" is here (pair_template)
+        modalities += [
+            {**text_only, "message": {**text_only["text"], "format": form}} for form in ("flat", "structured")
+        ]
+    own = {"transformer_task": (task,), "modality_config": tuple(modalities), "module_output_name": (output,)}
     known = {**PLAIN, **own}
     others = {name: value for name, value in config.items() if name not in {"max_seq_length", "do_lower_case"}}
     return all(name in known and value in known[name] for name, value in others.items())

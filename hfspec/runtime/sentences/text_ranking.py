@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hfspec.errors import InputError, StorageError
+from hfspec.errors import InputError, StorageError, UsageError
 from hfspec.runtime import parts
 from hfspec.runtime.family import FULL, Place, Row
+from hfspec.runtime.label_names import label_names
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences import pairs
+from hfspec.runtime.sentences.pair_template import PairTemplate
 from hfspec.runtime.sentences.pairs import OneAndOthers
 from hfspec.runtime.sentences.prompts import Prompts
 from hfspec.runtime.sentences.sentence_encoder import fit_tokenizer
 from hfspec.runtime.sentences.sentence_layers import torch_activation
-from hfspec.runtime.sentences.sentence_modules import own_settings, read_cross_encoder
+from hfspec.runtime.sentences.sentence_modules import own_settings, read_cross_encoder, transformer_settings
 from hfspec.runtime.sentences.sentence_modules import settings as stated
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.sequence_classifier import SequenceClassifier
@@ -58,8 +60,23 @@ class TextRanking(SequenceClassifier):
         self.limit = parts.longest(self.model, self.words)
         self.stated = stated(place.model)
         self.prompts = Prompts(self.stated, roles=False)
+        self.pair_template = self._pair_template(place.model)
         self.labels = int(self.model.config.num_labels)
         self.activation = _activation(place.model, self.stated, self.labels)
+
+    def _pair_template(self, model: Path) -> PairTemplate | None:
+        """Raises UsageError when the chat template that pairs go through cannot carry them."""
+        modalities = transformer_settings(model).get("modality_config")
+        if not PairTemplate.applies(self.words, modalities):
+            return None
+        made = PairTemplate(self.words, self.model.config.model_type, modalities)
+        if fault := made.fault():
+            raise UsageError(
+                f"the tokenizer's chat template cannot carry a query and a document ({fault}), and"
+                " sentence-transformers puts pairs through it; name a tokenizer whose chat template renders the roles"
+                " query and document, or that has none."
+            )
+        return made
 
     def own_settings(self) -> dict[str, Any]:
         return own_settings(self.stated, self.task)
@@ -95,19 +112,25 @@ class TextRanking(SequenceClassifier):
             return []
         prompt = self.prompts.text(settings)
         limit = min(self.limit, settings.get("max_length") or self.limit)
-        found = self.words(
-            [prompt + mine.one for mine, _ in texts],
-            [other for _, other in texts],
-            truncation="longest_first",
-            max_length=limit,
-            padding=False,
-            verbose=False,
+        given = [(mine.one, other) for mine, other in texts]
+        found = (
+            self._joined(given, prompt, limit)
+            if self.pair_template is None
+            else self.pair_template.encode(given, prompt, limit)
         )
-        cut = [bool(encoding.overflowing) for encoding in found.encodings]
         return [
-            Pair({name: list(found[name][place]) for name in found}, cut[place], other, mine.listed)
-            for place, (mine, other) in enumerate(texts)
+            Pair(tokens, cut, other, mine.listed) for (tokens, cut), (mine, other) in zip(found, texts, strict=True)
         ]
+
+    def _joined(self, given: Sequence[tuple[str, str]], prompt: str, limit: int) -> list[tuple[Tokens, bool]]:
+        """The tokens of pairs that the tokenizer puts together, and whether each was cut."""
+        firsts, seconds = [prompt + query for query, _ in given], [document for _, document in given]
+        found = self.words(firsts, seconds, truncation="longest_first", max_length=limit, padding=False, verbose=False)
+        tokens = [{name: list(found[name][place]) for name in found} for place in range(len(given))]
+        if found.encodings is not None:
+            return [(mine, bool(made.overflowing)) for mine, made in zip(tokens, found.encodings, strict=True)]
+        whole = self.words(firsts, seconds, padding=False, verbose=False)["input_ids"]
+        return [(mine, len(ids) > limit) for mine, ids in zip(tokens, whole, strict=True)]
 
     def run(self, batch: Sequence[Item[Pair]], settings: Settings) -> Arriving:  # noqa: ARG002
         return self.logits([item.content.tokens for item in batch])
@@ -155,7 +178,8 @@ class TextRanking(SequenceClassifier):
         return float(result[0].scores[0]) if self.labels == 1 else result[0].scores
 
     def full(self, results: Sequence[list[Scored]], settings: Settings) -> list[dict[str, Any]]:
-        names = {} if self.labels == 1 else {"labels": [self.model.config.id2label[at] for at in range(self.labels)]}
+        known = label_names(self.model.config)
+        names = {} if self.labels == 1 else {"labels": [known[at] for at in range(self.labels)]}
         return [
             _ranking(row, settings) if not row or row[0].listed else {**names, **_score(row[0]), **_about(row[0])}
             for row in results

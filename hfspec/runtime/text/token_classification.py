@@ -9,11 +9,13 @@ from typing import Any
 from hfspec.errors import ParamsError
 from hfspec.runtime import parts
 from hfspec.runtime.family import Family, Place, Row
+from hfspec.runtime.label_names import label_names
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.entities import Entity, Piece, entities, without_overlap
 from hfspec.runtime.text.padding import Padding
 from hfspec.runtime.text.tokens import Tokens, refuse_overlong
+from hfspec.runtime.text.word_reader import WordReader, knows_words
 from hfspec.runtime.transfer import Arriving
 
 BY_WORD = ("first", "average", "max")
@@ -22,13 +24,15 @@ BY_WORD = ("first", "average", "max")
 @dataclass(frozen=True, slots=True)
 class Window:
     """As much of a row's text as the model reads at once. ``special``: 1 for each token that is not of the text;
-    ``offsets``: each token's place in the text, None where the tokenizer does not say.
+    ``offsets``: each token's place in the text, ``word_ids``: the tokenizer's word that it is of; None where the
+    tokenizer does not say.
     """
 
     text: str
     tokens: Tokens
     special: list[int]
     offsets: list[tuple[int, int]] | None
+    word_ids: list[int | None] | None
 
 
 class TokenClassification(Family):
@@ -43,9 +47,7 @@ class TokenClassification(Family):
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
         self.padding = Padding(self.model, self.words, self.pad, self.limit)
         self.fast = bool(self.words.is_fast)
-        self.marks_subwords = self.fast and bool(
-            getattr(self.words.backend_tokenizer.model, "continuing_subword_prefix", None)
-        )
+        self.knows_words = self.fast and knows_words(self.words.backend_tokenizer)
 
     def check(self, settings: Settings) -> None:
         strategy, stride = settings["aggregation_strategy"], settings.get("stride")
@@ -95,7 +97,8 @@ class TokenClassification(Family):
     def _window(self, row: Row, encoded: Any, place: int) -> Window:
         tokens = {name: list(encoded[name][place]) for name in self.words.model_input_names if name in encoded}
         offsets = [tuple(pair) for pair in encoded["offset_mapping"][place]] if self.fast else None
-        return Window(row.values["text"], tokens, list(encoded["special_tokens_mask"][place]), offsets)
+        word_ids = encoded.word_ids(place) if self.knows_words else None
+        return Window(row.values["text"], tokens, list(encoded["special_tokens_mask"][place]), offsets, word_ids)
 
     def run(self, batch: Sequence[Item[Window]], settings: Settings) -> Arriving | None:  # noqa: ARG002
         """Scores (rows, tokens, labels); None where no row has tokens: an empty text, to a tokenizer without special
@@ -118,11 +121,12 @@ class TokenClassification(Family):
     def _entities(self, window: Window, scores: Any, settings: Settings) -> list[Entity]:
         strategy, ignored = settings["aggregation_strategy"], settings["ignore_labels"]
         pieces = list(self._pieces(window, scores))
-        found = entities(pieces, strategy, self.model.config.id2label, self.words.convert_tokens_to_string)
+        found = entities(pieces, strategy, label_names(self.model.config), self.words.convert_tokens_to_string)
         return [entity for entity in found if entity.label not in ignored]
 
     def _pieces(self, window: Window, scores: Any) -> Iterator[Piece]:
         ids = window.tokens["input_ids"]
+        reader = WordReader(window.text)
         for index, (token, word) in enumerate(zip(ids, self.words.convert_ids_to_tokens(ids), strict=True)):
             if window.special[index]:
                 continue
@@ -130,16 +134,9 @@ class TokenClassification(Family):
                 yield Piece(word, scores[index], None, None, index, continues=False)
                 continue
             start, end = window.offsets[index]
-            is_unknown = token == self.words.unk_token_id
-            text = window.text[start:end] if is_unknown else word
-            continues = not is_unknown and self._continues(window.text, word, start, end)
-            yield Piece(text, scores[index], start, end, index, continues)
-
-    def _continues(self, text: str, word: str, start: int, end: int) -> bool:
-        """Whether a token goes on with a word: by its mark (``##``) where the vocabulary has one, else no space."""
-        if self.marks_subwords:
-            return len(word) != end - start
-        return start > 0 and " " not in text[start - 1 : start + 1]
+            text = window.text[start:end] if token == self.words.unk_token_id else word
+            word_id = None if window.word_ids is None else window.word_ids[index]
+            yield Piece(text, scores[index], start, end, index, continues=reader.continues(start, end, word_id))
 
     def joined(self, parts: Sequence[list[Entity]], settings: Settings) -> list[Entity]:  # noqa: ARG002
         if len(parts) == 1:

@@ -12,6 +12,7 @@ from typing import Any
 from hfspec.errors import InputError, ParamsError
 from hfspec.runtime.answers import Table
 from hfspec.runtime.family import Place, Row
+from hfspec.runtime.label_names import label_numbers
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.sequence_classifier import SequenceClassifier
@@ -54,7 +55,7 @@ class ZeroShotClassification(SequenceClassifier):
 
     def _entailment(self) -> int:
         """The number of the label that says entailment, as the plan has made sure that there is one."""
-        numbers: dict[str, int] = self.model.config.label2id
+        numbers = label_numbers(self.model.config)
         return next(number for label, number in numbers.items() if label.lower().startswith(self.task.needed_label))
 
     def check(self, settings: Settings) -> None:

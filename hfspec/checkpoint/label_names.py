@@ -1,0 +1,26 @@
+"""The labels that config.json names, where the task answers with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.ir.problem import Problem
+from hfspec.runtime.label_names import names_fault, numbers_fault
+from hfspec.tasks.task import Task
+
+LABELLED = ("SequenceClassification", "TokenClassification", "ImageClassification", "AudioClassification")
+REMEDY = "write the labels of the model into config.json, by number from 0 on and with a text for each"
+
+
+def label_problems(files: SourceFiles, folder: str, task: Task, raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """Labels without which, or with which, no answer could be given."""
+    if not task.auto_class.endswith(LABELLED):
+        return
+    stated = raw.get("id2label")
+    message, found = names_fault(stated)
+    if not message and task.needed_label and isinstance(stated, Mapping):
+        message, found = numbers_fault(raw.get("label2id"), len(stated))
+    if message:
+        yield files.problem("broken-checkpoint", f"{folder}config.json: {message}", found=found, remedy=REMEDY)

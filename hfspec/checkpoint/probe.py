@@ -1,0 +1,92 @@
+"""One input of the task through the tokenizer, at plan time: what would make every request fail is told here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.errors import StorageError
+from hfspec.ir.problem import Problem
+from hfspec.runtime.sentences.pair_template import PairTemplate
+from hfspec.runtime.sentences.sentence_modules import TRANSFORMER_CONFIGS
+from hfspec.tasks.task import Task
+
+Probe = Callable[[Any], Iterator[Problem]]
+TEXT = "One short text."
+USER = {"role": "user", "content": TEXT}
+SYSTEM = {"role": "system", "content": TEXT}
+
+
+def probe(task: Task, model: SourceFiles, folder: str, files: SourceFiles) -> Probe:
+    """What to ask of the loaded tokenizer, which ``files`` bring. ``folder``: that of the model's config."""
+
+    def problems(words: Any) -> Iterator[Problem]:
+        if fault := _failure(lambda: words(TEXT, verbose=False)["input_ids"]):
+            yield files.problem(
+                "broken-tokenizer",
+                f"the tokenizer makes no tokens of a plain text: {fault}",
+                remedy="use the tokenizer that the model was trained with",
+            )
+            return
+        if task.chat and words.chat_template:
+            yield from _chat_problems(files, task, words)
+        if task.kind == "cross-encoder":
+            yield from _pair_problems(files, words, _settings(model, folder), model.json(f"{folder}config.json"))
+
+    return problems
+
+
+def _chat_problems(files: SourceFiles, task: Task, words: Any) -> Iterator[Problem]:
+    """A template may want a system message first; one that takes no conversation at all answers none."""
+    faults = [
+        _failure(partial(words.apply_chat_template, messages, tokenize=False, add_generation_prompt=True))
+        for messages in ([USER], [SYSTEM, USER])
+    ]
+    if all(faults):
+        yield files.problem(
+            "broken-chat-template",
+            f"the tokenizer's chat template refuses a conversation of one user message: {faults[0]}",
+            at=("task",),
+            found=task.name,
+            remedy="name a tokenizer with a working template under components.tokenizer, or use text-generation",
+        )
+
+
+def _pair_problems(
+    files: SourceFiles, words: Any, stated: Mapping[str, Any], config: Mapping[str, Any]
+) -> Iterator[Problem]:
+    modalities = stated.get("modality_config")
+    if not PairTemplate.applies(words, modalities):
+        return
+    if fault := PairTemplate(words, str(config.get("model_type", "")), modalities).fault():
+        yield files.problem(
+            "broken-chat-template",
+            f"the tokenizer's chat template cannot carry a query and a document ({fault}), and sentence-transformers"
+            " puts pairs through it",
+            expected="a chat template that renders the roles query and document, or none",
+            remedy="name a tokenizer with such a template, or without one, under components.tokenizer",
+        )
+
+
+def _settings(model: SourceFiles, folder: str) -> dict[str, Any]:
+    """The first that there is of the files in which a Transformer module has its settings."""
+    found = (model.json(f"{folder}{name}") for name in TRANSFORMER_CONFIGS if model.has(f"{folder}{name}"))
+    return next((settings for settings in found if settings), {})
+
+
+def _failure(call: Callable[[], Any]) -> str:
+    """How a call fails, on one line; empty when it does not."""
+    try:
+        _called(call)
+    except StorageError as error:
+        return str(error)
+    return ""
+
+
+def _called(call: Callable[[], Any]) -> None:
+    try:
+        call()
+    except Exception as error:  # a template and a vocabulary are the checkpoint's own, and may fail in any way
+        raise StorageError(f"{type(error).__name__}: {error}".strip().replace("\n", " ")) from error

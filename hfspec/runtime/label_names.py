@@ -1,0 +1,70 @@
+"""The names of a model's labels, as config.json states them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def label_name(value: Any) -> str | None:
+    """A label as text: a number stands for its digits; None for what is no name."""
+    if isinstance(value, str):
+        return value
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return str(value) if is_number else None
+
+
+def label_names(config: Any) -> dict[int, str]:
+    """Number -> name of each label of the library's ``config``."""
+    return {number: label_name(value) or "" for number, value in config.id2label.items()}
+
+
+def label_numbers(config: Any) -> dict[str, int]:
+    """Name -> number, from ``label2id`` where the config states it, else from ``id2label``."""
+    if config.label2id:
+        return {str(name): int(number) for name, number in config.label2id.items()}
+    return {name: number for number, name in label_names(config).items()}
+
+
+def names_fault(stated: Any) -> tuple[str, str]:
+    """What is wrong with a config's ``id2label``, and the value at fault as it stands there; both empty where every
+    label from 0 on has a name.
+    """
+    if stated is None:
+        return "", ""
+    if not isinstance(stated, Mapping) or not stated:
+        return "id2label names no labels", repr(stated)
+    numbers = {key: _number(key) for key in stated}
+    for key, number in numbers.items():
+        if number is None:
+            return "a key of id2label is no number", f"the key {key!r}"
+    keys = ", ".join(map(str, stated))
+    missing = sorted(set(range(len(stated))) - set(numbers.values()))
+    if missing:
+        return f"id2label has no label {missing[0]}; the numbers of its labels must be 0 to {len(stated) - 1}", keys
+    for key, value in stated.items():
+        if label_name(value) is None:
+            return f"id2label.{key} is no name of a label", repr(value)
+    return "", ""
+
+
+def numbers_fault(stated: Any, count: int) -> tuple[str, str]:
+    """What is wrong with a config's ``label2id`` for a model of ``count`` labels, as ``names_fault`` says it."""
+    if not stated:
+        return "", ""
+    if not isinstance(stated, Mapping):
+        return "label2id is no mapping of names to numbers", repr(stated)
+    for name, value in stated.items():
+        number = _number(value)
+        if number is None or not 0 <= number < count:
+            return f"label2id.{name} is no number of a label; the model has the labels 0 to {count - 1}", repr(value)
+    return "", ""
+
+
+def _number(value: Any) -> int | None:
+    """The whole number that a key or a value is, as the library reads it."""
+    try:
+        return int(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
+    except ValueError:
+        return None
