@@ -25,7 +25,7 @@ CODE = "generation-refused"
 
 
 def generation_problems(
-    files: SourceFiles, folder: str, spec: Spec, task: Task, layers: SettingLayers, config: Mapping[str, Any]
+    files: SourceFiles, folder: str, spec: Spec, task: Task, *, layers: SettingLayers, config: Mapping[str, Any]
 ) -> Iterator[Problem]:
     """What would make every request fail that changes no setting. ``config``: the checkpoint's config.json."""
     if not any(task.setting(name) for name in GENERATING):
@@ -103,7 +103,5 @@ def _smallest(size: int, *, encoder: bool) -> Any:
             T5Config(vocab_size=size, d_model=2, d_kv=2, d_ff=2, num_layers=1, num_heads=1, decoder_start_token_id=0)
         ).eval()
     return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=size, hidden_size=2, intermediate_size=2, num_hidden_layers=1, num_attention_heads=1
-        )
+        LlamaConfig(vocab_size=size, hidden_size=2, intermediate_size=2, num_hidden_layers=1, num_attention_heads=1)
     ).eval()

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from hfspec.checkpoint.backends import backend_package, backend_problems
 from hfspec.checkpoint.card import card, licence
 from hfspec.checkpoint.examination import Examined, examine
+from hfspec.checkpoint.generation import generation_notes, generation_problems
 from hfspec.checkpoint.golden import golden_examples, undetermined
 from hfspec.checkpoint.licences import licence_problems
 from hfspec.checkpoint.material import Material, material
 from hfspec.checkpoint.requirements import requirement_lines, versions
 from hfspec.checkpoint.resolved_spec import name_of, resolved_spec, source_record
 from hfspec.checkpoint.sentences.embedding import answer_array, embedding_notes, embedding_problems
-from hfspec.checkpoint.generation import generation_notes, generation_problems
 from hfspec.checkpoint.settings import SettingLayers, dead_settings, narrowed, setting_layers, setting_rows
 from hfspec.checkpoint.signature import signature
 from hfspec.checkpoint.source_files import SourceFiles
@@ -106,7 +106,7 @@ def _problems(decided: _Decided) -> Iterator[Problem]:
         yield from reference_problems(model)
     yield from licence_problems(tree, spec.license_policy, decided.sources)
     yield from dead_settings(model, spec, decided.given.task, found.class_name)
-    yield from generation_problems(model, found.folder, spec, task, decided.layers, found.config)
+    yield from generation_problems(model, found.folder, spec, task, layers=decided.layers, config=found.config)
     yield from embedding_problems(model, spec, task, found.dimension)
     yield from target_problems(model, decided.steps)
     yield from backend_problems(tree, spec, found.config, found.dtype)

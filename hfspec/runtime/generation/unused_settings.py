@@ -55,7 +55,7 @@ def refuse_undone(config: Any) -> None:
     library refuses or that would be answered otherwise than the library does.
     """
     whole = type(config)()
-    defaults = getattr(config, "_get_default_generation_params", dict)()
+    defaults: dict[str, Any] = getattr(config, "_get_default_generation_params", dict)()
     for name in ("num_beams", "top_k", "do_sample", *GIVEN_AWAY):
         value = getattr(config, name, None)
         setattr(whole, name, defaults.get(name) if value is None else value)
