@@ -40,7 +40,8 @@ def open_source(
         chosen = selection.select_adapter(names, location)
     else:
         folders = _module_folders(opened, names, location) if library == "sentence-transformers" else ("",)
-        chosen = selection.select_model(names, location, folders)
+        other = MODULES in names and _has_other_modules(opened)
+        chosen = selection.select_model(names, location, folders, is_judged_later=other)
     chosen = selection.with_code(chosen, reviewed if role != ADAPTER else ())
     wanted = set(chosen.needed)
     pin = SourcePin(
@@ -63,6 +64,14 @@ def _open(source: Source, base: Path, progress: Progress) -> FolderSource | HubS
     if source.path:
         return open_folder(source.path, base / Path(source.path).expanduser())
     return open_package(source.package or "")
+
+
+def _has_other_modules(opened: Reader) -> bool:
+    """False for a list that cannot be read, too: who reads it says so."""
+    try:
+        return selection.has_other_modules(opened.small(MODULES).read_bytes())
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return False
 
 
 def _module_folders(opened: Reader, names: tuple[str, ...], location: str) -> tuple[str, ...]:

@@ -32,6 +32,12 @@ WEIGHTS = (
     ("model.safetensors", re.compile(r"model-\d+-of-\d+\.safetensors")),
     ("pytorch_model.bin", re.compile(r"pytorch_model-\d+-of-\d+\.bin")),
 )
+OF_SENTENCES = "sentence_transformers."
+# The modules of sentence-transformers that are, or come after, a model of transformers.
+WITH_A_MODEL = frozenset(
+    {"Transformer", "MLMTransformer", "Pooling", "SpladePooling", "Dense", "LayerNorm", "Normalize", "Dropout"}
+    | {"SparseAutoEncoder", "LogitScore"}
+)
 OWN_TOKENIZER = "the adapter's own tokenizer; the model's is used"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
@@ -76,16 +82,28 @@ def module_folders(modules_json: bytes) -> tuple[str, ...]:
     return tuple(sorted({str(path).strip("/") for path in paths}))
 
 
-def select_model(names: Collection[str], where: str, folders: Iterable[str] = ("",)) -> Selection:
+def has_other_modules(modules_json: bytes) -> bool:
+    """Whether a ``modules.json`` that ``module_folders`` can read names modules of sentence-transformers that need no
+    model of transformers: static embeddings, routers, bags of words.
+    """
+    types = [str(entry.get("type")) for entry in json.loads(modules_json)]
+    return any(kind.startswith(OF_SENTENCES) and kind.rpartition(".")[2] not in WITH_A_MODEL for kind in types)
+
+
+def select_model(
+    names: Collection[str], where: str, folders: Iterable[str] = ("",), *, is_judged_later: bool = False
+) -> Selection:
     """The files of a model: weights in one format only, configs, tokenizer, processors, card and licence.
 
     ``folders``: those of its modules; the empty one is the source itself, whose configs always count. Raises
-    SourceError, which begins with ``where`` and lists what was found, when there is no config or no weights.
+    SourceError, which begins with ``where`` and lists what was found, when there is no config or no weights; not where
+    it ``is_judged_later``, by its modules.
     """
     needed = {name for name in names if _is_at_top(name)}
     for folder in {"", *folders}:
         needed |= _in_folder(names, folder)
-    _check(names, needed, where)
+    if not is_judged_later:
+        _check(names, needed, where)
     return Selection(tuple(sorted(needed)), _skipped(names, needed))
 
 
