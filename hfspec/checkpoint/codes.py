@@ -17,6 +17,7 @@ CODES = MappingProxyType(
         "cast-of-quantised": "A dtype asked for of a quantised checkpoint, which is kept as it is.",
         "cast-overflows": "A number among the weights that is too large for the dtype asked for.",
         "example-fails": "The emitted predictor did not answer the spec's input_example, or a golden example's input.",
+        "generation-refused": "Generation settings in force with which every request would fail, or be answered wrong.",
         "golden-by-chance": "A golden example whose answer is sampled from no seed.",
         "golden-differs": "The emitted predictor answered a golden example otherwise than the spec says.",
         "licence-refused": "A source whose declared licence the spec's license_policy does not take.",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hfspec.checkpoint.backends import backend_package, backend_problems
 from hfspec.checkpoint.card import card, licence
 from hfspec.checkpoint.examination import Examined, examine
+from hfspec.checkpoint.generation import generation_notes, generation_problems
 from hfspec.checkpoint.golden import golden_examples, undetermined
 from hfspec.checkpoint.licences import licence_problems
 from hfspec.checkpoint.material import Material, material
@@ -105,6 +106,7 @@ def _problems(decided: _Decided) -> Iterator[Problem]:
         yield from reference_problems(model)
     yield from licence_problems(tree, spec.license_policy, decided.sources)
     yield from dead_settings(model, spec, decided.given.task, found.class_name)
+    yield from generation_problems(model, found.folder, spec, task, layers=decided.layers, config=found.config)
     yield from embedding_problems(model, spec, task, found.dimension)
     yield from target_problems(model, decided.steps)
     yield from backend_problems(tree, spec, found.config, found.dtype)
@@ -165,6 +167,7 @@ def _deployment(decided: _Decided) -> Deployment:
 
 def _notes(decided: _Decided) -> Iterator[str]:
     yield from decided.found.notes
+    yield from generation_notes(decided.model, decided.found.folder, decided.task)
     yield from embedding_notes(decided.model, decided.spec, decided.task)
     yield decided.licence_note
     for pin in decided.resolved.pins.sources:

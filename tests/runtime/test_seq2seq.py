@@ -212,7 +212,7 @@ def test_every_sequence_of_every_row_is_given(loaded):
 
 def test_more_sequences_than_beams_is_an_error(loaded):
     with pytest.raises(ParamsError, match="num_return_sequences is 5"):
-        loaded("t5", model_config={"num_return_sequences": 5}).predict("a")
+        loaded("t5", load={"num_return_sequences": 5}).predict("a")
 
 
 def test_layers_of_settings(loaded):
@@ -330,4 +330,4 @@ def test_no_more_tokens_than_the_decoder_has_places_for(loaded):
 
 def test_settings_that_do_not_go_together(loaded):
     with pytest.raises(ParamsError):
-        loaded("t5", model_config={"num_return_sequences": 3, "num_beams": 2}).predict("a")
+        loaded("t5", load={"num_return_sequences": 3, "num_beams": 2}).predict("a")

@@ -13,6 +13,7 @@ from hfspec.runtime.adapters import adapter
 from hfspec.runtime.chat.chat_template import ChatTemplate
 from hfspec.runtime.family import FULL, Family, Place
 from hfspec.runtime.generation import decoding, generation, penalties, stop_text
+from hfspec.runtime.generation.unused_settings import reads_tokens
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 
@@ -64,7 +65,7 @@ class CausalGeneration(Family):
         self.limit = parts.longest(self.model, self.words)
         takes = inspect.signature(self.model.forward).parameters
         known = "model" not in place.code  # of reviewed code, nobody knows whether padding would be seen
-        self.pads = known and "attention_mask" in takes and "position_ids" in takes
+        self.pads = known and "attention_mask" in takes and "position_ids" in takes and not reads_tokens(self.base)
 
     def own_settings(self) -> dict[str, Any]:
         return generation.own(self.base)

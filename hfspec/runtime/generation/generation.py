@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Any
 
 from hfspec.errors import ParamsError
+from hfspec.runtime.generation.unused_settings import GIVEN_AWAY, neutral, refuse_undone
 from hfspec.runtime.settings import HFSPEC_DEFAULT, Settings
 from hfspec.tasks import generation
 
@@ -37,7 +38,7 @@ def apart(model: Any) -> tuple[Any, Any]:
     generate() mixes the model's own config back into that of a call, and would then warn of settings that the call has
     left out on purpose. The model given is left as it is, for those who use it by itself.
     """
-    base = copy.deepcopy(model.generation_config)
+    base = neutral(copy.deepcopy(model.generation_config))
     bare = copy.copy(model)
     bare.generation_config = copy.deepcopy(base)
     for name in LENGTHS | SAMPLING | BEAMS:
@@ -74,7 +75,8 @@ def reads_prompt(settings: Settings) -> bool:
 
 
 def samples(settings: Settings) -> bool:
-    return bool(settings.get("do_sample"))
+    """Whether the next token is drawn; at temperature 0 it is the likeliest."""
+    return bool(settings.get("do_sample")) and settings.get("temperature") != 0
 
 
 def config_for(base: Any, settings: Settings, new_tokens: int, pad: int) -> Any:
@@ -82,10 +84,10 @@ def config_for(base: Any, settings: Settings, new_tokens: int, pad: int) -> Any:
     config = copy.deepcopy(base)
     wanted = {name: settings[name] for name in NAMES - LENGTHS if name in settings}
     unused = (set() if samples(settings) else SAMPLING) | (BEAMS if (settings.get("num_beams") or 1) == 1 else set())
-    for name in unused | LENGTHS:
+    for name in (*unused, *LENGTHS, *GIVEN_AWAY):
         setattr(config, name, None)
     given = {name: value for name, value in wanted.items() if name not in unused and value is not None}
-    config.update(**{"pad_token_id": pad, **given}, max_new_tokens=new_tokens)
+    config.update(**{"pad_token_id": pad, **given, "do_sample": samples(settings)}, max_new_tokens=new_tokens)
     return config
 
 
@@ -97,10 +99,20 @@ def check(base: Any, settings: Settings) -> None:
             f"num_return_sequences is {count}, but without sampling or as many beams there is only one answer to give;"
             f" set do_sample: true, or num_beams: {count}."
         )
+    refuse_undone(_stated(base, settings))
     try:
         config_for(base, settings, new_tokens=1, pad=0).validate()
     except ValueError as error:
         raise ParamsError(f"the generation settings do not go together: {error}") from error
+
+
+def _stated(base: Any, settings: Settings) -> Any:
+    """The generation config with the settings in force, those included that go unused."""
+    config = copy.deepcopy(base)
+    for name in ("num_beams", "top_k"):
+        setattr(config, name, settings.get(name))
+    config.do_sample = samples(settings)
+    return config
 
 
 def end_tokens(tokens: int | Sequence[int] | None) -> set[int]:

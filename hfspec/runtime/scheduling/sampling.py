@@ -31,6 +31,6 @@ def _samples(task: Task, settings: Settings) -> bool:
     if task.anew:
         return request_settings.samples(settings)
     if task.setting("do_sample") is not None:
-        return bool(settings.get("do_sample"))
+        return bool(settings.get("do_sample")) and settings.get("temperature") != 0
     heat = settings.get("temperature") if task.setting("temperature") is not None else None
     return any(value > 0 for value in (heat if isinstance(heat, list | tuple) else [heat or 0]))
