@@ -213,7 +213,7 @@ def _settings() -> Iterator[Case]:
         config = keys("generation_config.json", **{key: value})
         yield Case(f"{key} that is none", WRITER, config, plan=r"generation_config\.json")
     contrast = keys("generation_config.json", penalty_alpha=0.6, top_k=4)
-    yield Case("a generation mode that is code of the hub", WRITER, contrast)
+    yield Case("a generation mode that is code of the hub", WRITER, contrast, plan="contrastive search")
 
 
 def _tokenizers() -> Iterator[Case]:
