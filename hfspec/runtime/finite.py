@@ -29,7 +29,7 @@ def not_finite(dtype: str, row: int | None) -> OutputError:
     remedy = WIDER.get(dtype, "look at the checkpoint's weights")
     return OutputError(
         f"the model computes nan or infinity, which is no answer: in {dtype} its values overflow or its weights are"
-        f" damaged; {remedy} (`dtype` of the spec, of load and of predict).",
+        f" damaged; {remedy} (`dtype` of the spec or of load).",
         row=row,
     )
 

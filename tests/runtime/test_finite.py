@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -52,10 +54,52 @@ def test_an_answer_that_is_no_number_is_refused_with_its_row_and_dtype(own_copy,
             ask([row], outputs=form)
 
 
-@pytest.mark.parametrize("name", ["bert-sentiment", "minilm-like", "gpt2"])
-def test_what_is_a_number_in_a_wider_dtype_is_answered(own_copy, build, name):
-    folder = build(overflowing(own_copy(name), 300), TASKS[name])
-    assert len(hfspec.load(folder).predict([row_of(name)])) == 1
+@pytest.mark.parametrize(
+    ("name", "task", "data"),
+    [
+        ("bart", "summarization", "a fine film"),
+        ("roberta-mnli", "zero-shot-classification", {"sequences": "a fine film", "candidate_labels": ["a", "b"]}),
+        ("minilm-like", "sentence-similarity", [("a film", "a fine film")]),
+        ("bert-ner", "token-classification", "a fine film"),
+        ("bert-mlm", "fill-mask", "a [MASK] film"),
+        ("distilbert-squad", "question-answering", {"question": "who?", "context": "the dog is in the house"}),
+    ],
+)
+def test_other_tasks_refuse_it_too(own_copy, build, name, task, data):
+    predictor = hfspec.load(build(overflowing(own_copy(name)), task, dtype="float16"))
+    for form in ("standard", "full"):
+        with pytest.raises(OutputError, match=r"row 0: .*float16"):
+            predictor.predict(data, outputs=form)
+
+
+def test_the_row_is_named_among_rows_that_have_an_answer(own_copy, build):
+    """One token's embedding is infinite: the rows without it are answered, and the row with it is named."""
+    from transformers import AutoTokenizer
+
+    folder = own_copy("bert-sentiment")
+    (token, *_) = AutoTokenizer.from_pretrained(folder)("film", add_special_tokens=False)["input_ids"]
+    tensors = load_file(folder / "model.safetensors")
+    tensors[next(key for key in tensors if key.endswith("word_embeddings.weight"))][token] = float("inf")
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    predictor = hfspec.load(build(folder, "text-classification"))
+    rows = ["good", "bad", "a film", "good"]
+    assert len(predictor.predict(["good", "bad", "good"])) == 3
+    with pytest.raises(OutputError, match="row 2: "):
+        predictor.predict(rows)
+    answers = predictor.predict_iter(iter(rows), window=2)
+    assert [next(answers)["label"], next(answers)["label"]] == predictor.predict(rows[:2])["label"].tolist()
+    with pytest.raises(OutputError, match="row 2: "):
+        next(answers)
+
+
+def test_what_is_a_number_in_a_wider_dtype_is_answered(own_copy, build):
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    folder = overflowing(own_copy("bert-sentiment"), 300)
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    odds = model(**AutoTokenizer.from_pretrained(folder)("a fine film", return_tensors="pt")).logits.softmax(-1)
+    found = hfspec.load(build(folder, "text-classification")).predict("a fine film")
+    assert found["score"][0] == pytest.approx(odds.max().item(), abs=1e-5)
 
 
 @pytest.mark.parametrize("params", [{"do_sample": True}, {"num_beams": 2}, {"stop_strings": ["x"]}], ids=str)
@@ -75,5 +119,14 @@ def test_the_trial_of_a_compile_fails(own_copy, tmp_path):
         "input_example": ["a film"],
     }
     (tmp_path / "s.yaml").write_text(json.dumps({**spec, "model": {"path": str(source)}}))
-    with pytest.raises(hfspec.HfspecError, match="float16"):
+    with pytest.raises(hfspec.SpecError, match=r"nan or infinity.*float16"):
         hfspec.compile(tmp_path / "s.yaml", output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    hfspec.compile(tmp_path / "s.yaml", output=tmp_path / "out", run=False)
+    with pytest.raises(hfspec.VerificationError, match=r"nan or infinity.*float16"):
+        hfspec.verify(tmp_path / "out", run=True)
+    command = [sys.executable, str(tmp_path / "out" / "predictor.py"), "a film"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode != 0, done.stdout) == (True, "")
+    assert "nan or infinity" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -48,6 +48,21 @@ def test_the_index_is_repeated_for_several_lines(artifact, top_k):
     assert len(answer) == 4 * (top_k or 3)
 
 
+def test_the_index_is_repeated_where_rows_have_lines_of_their_own_number(build, checkpoint):
+    frame = pd.DataFrame({"sequences": TEXTS[:2], "candidate_labels": [["x", "y"], ["x", "y", "z"]]}, index=[5, 2])
+    predictor = hfspec.load(build(checkpoint("roberta-mnli"), "zero-shot-classification"))
+    assert predictor.predict(frame).index.tolist() == [5, 5, 2, 2, 2]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of MLflow, about its own type hints
+def test_the_index_goes_through_mlflow(artifact):
+    import mlflow
+
+    data = asked([7, 3, 11, 2], "frame")
+    answer = mlflow.pyfunc.load_model(str(artifact("bert-sentiment"))).predict(data)
+    pd.testing.assert_index_equal(answer.index, data.index)
+
+
 @pytest.mark.parametrize("data", [TEXTS, np.array(TEXTS), {"text": TEXTS}], ids=["list", "array", "dict"])
 def test_what_has_no_index_is_counted(artifact, data):
     assert hfspec.load(artifact("bert-sentiment")).predict(data).index.tolist() == [0, 1, 2, 3]

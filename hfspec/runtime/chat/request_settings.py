@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hfspec.runtime.generation import generation
 from hfspec.runtime.settings import CHECKPOINT, ORDER, Settings
 
 OWN = ORDER.index(CHECKPOINT) + 1
@@ -25,9 +26,9 @@ def samples(settings: Settings) -> bool:
     heights = {name: settings.rank(name) for name in ("do_sample", "temperature", "top_p", "n")}
     said = {name for name, height in heights.items() if height >= OWN and settings[name] is not None}
     if "do_sample" in said and heights["do_sample"] >= heights["temperature"]:
-        return bool(settings["do_sample"]) and settings.get("temperature") != 0
+        return generation.samples(settings)
     if "temperature" in said:
         return bool(settings["temperature"] > 0)
     if ("top_p" in said and settings["top_p"] < 1) or settings.get("n", 1) > 1:
         return True
-    return bool(settings.get("do_sample")) and settings.get("temperature") != 0
+    return generation.samples(settings)

@@ -12,7 +12,8 @@ from hfspec.errors import ParamsError
 
 # In force as the checkpoint says them, by the library's own steps; no spec can set them.
 PASSED_ON = ("sequence_bias", "top_h", "watermarking_config")
-# How fast answers are made, and in how much memory: the answers are the same without them.
+# How fast answers are made, and in how much memory. Without them answers are those of a plain cache: the same, but for
+# a quantized cache, which rounds what it keeps.
 SPEED = (
     *("use_mtp", "is_assistant", "num_assistant_tokens", "num_assistant_tokens_schedule", "speculation_type"),
     *("assistant_confidence_threshold", "assistant_early_exit", "assistant_lookbehind", "assistant_ensemble_weight"),
@@ -39,7 +40,7 @@ BOOKKEEPING = ("transformers_version", "_from_model_config", "_commit_hash")
 
 
 def neutral(config: Any) -> Any:
-    """The config itself, without what changes no answer and would only be in the way."""
+    """The config itself, without what is about speed, memory and outputs that nobody reads here."""
     for name in (*SPEED, *OUTPUTS):
         setattr(config, name, None)
     return config
@@ -76,7 +77,7 @@ def not_done(stated: dict[str, Any], known: frozenset[str]) -> dict[str, tuple[s
     said = {name for name, value in stated.items() if value not in (None, False) and name not in BOOKKEEPING}
     kinds = {
         "in force as the checkpoint says, and no spec can change it": PASSED_ON,
-        "changes speed and memory only, and is not used": SPEED,
+        "is about speed and memory, and is not used, so that answers are those of a plain cache": SPEED,
         "changes what the library returns beside the tokens, and is not used": OUTPUTS,
         "a way of decoding that neither the library nor hfspec has": (*GIVEN_AWAY, CUSTOM, HEALING),
     }

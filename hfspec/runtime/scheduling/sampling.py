@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hfspec.runtime.chat import request_settings
+from hfspec.runtime.generation import generation
 from hfspec.runtime.settings import PREDICT, REQUEST, Settings
 from hfspec.tasks.task import Task
 
@@ -31,6 +32,6 @@ def _samples(task: Task, settings: Settings) -> bool:
     if task.anew:
         return request_settings.samples(settings)
     if task.setting("do_sample") is not None:
-        return bool(settings.get("do_sample")) and settings.get("temperature") != 0
+        return generation.samples(settings)
     heat = settings.get("temperature") if task.setting("temperature") is not None else None
     return any(value > 0 for value in (heat if isinstance(heat, list | tuple) else [heat or 0]))
