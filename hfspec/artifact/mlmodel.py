@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
 
-from hfspec.ir.artifact import FileRecord, canonical
+from hfspec.ir.artifact import FileRecord
+from hfspec.ir.canonical import canonical
 from hfspec.ir.frozen import thaw
 from hfspec.ir.plan import Plan
 from hfspec.ir.signature import Column, Signature, Tensor

@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hfspec.ir.artifact import Pointer, digest_of
+from hfspec.ir.artifact import Pointer
+from hfspec.ir.canonical import digest_of
 from hfspec.runtime.verification.verified_memory import default_memory, read_own, write_own
 
 MOST = 1000

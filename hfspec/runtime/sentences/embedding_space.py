@@ -15,7 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from hfspec.ir.artifact import Manifest, digest_of
+from hfspec.ir.artifact import Manifest
+from hfspec.ir.canonical import digest_of
 from hfspec.ir.dtypes import DTYPES
 from hfspec.ir.frozen import thaw
 from hfspec.ir.pins import TensorInfo

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hfspec.errors import VerificationError
-from hfspec.ir.artifact import MANIFEST_NAME, digest_of
+from hfspec.ir.artifact import MANIFEST_NAME
+from hfspec.ir.canonical import digest_of
 from hfspec.ir.frozen import thaw
 from hfspec.runtime.family import Place
 from hfspec.runtime.sentences.prompts import Prompts

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from hfspec.errors import VerificationError
 from hfspec.ir.artifact import MANIFEST_NAME, FileRecord, Manifest
+from hfspec.ir.manifest_versions import NewerFormatError
 from hfspec.runtime.verification.left_by_others import LEFT_BY_OTHERS, foreign_fault
 from hfspec.runtime.verification.paths import folded, path_fault, unsafe_pointers
 from hfspec.runtime.verification.verified_memory import NO_SURPRISES, Memory, State, is_young, state_of
@@ -107,6 +108,8 @@ def _read_manifest(folder: Path, states: dict[str, State]) -> Manifest:
         ) from error
     except OSError as error:
         raise VerificationError(f"{path} cannot be read: {_reason(error)}.", [MANIFEST_NAME]) from error
+    except NewerFormatError as error:
+        raise VerificationError(f"{MANIFEST_NAME} of {_where(folder)} {error}.", [MANIFEST_NAME]) from error
     except (ValueError, RecursionError) as error:
         raise VerificationError(f"{MANIFEST_NAME} of {_where(folder)} is damaged: {error}.", [MANIFEST_NAME]) from error
 
