@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from hfspec.errors import InputError, ParamsError
+from hfspec.integrity.verification import read_manifest
 from hfspec.ir.frozen import thaw
 from hfspec.runtime.load import load
 from hfspec.runtime.predictor import Predictor
-from hfspec.runtime.verification.integrity import read_manifest
 
 # Arguments of load that model_config carries besides settings.
 OF_LOAD = ("backend", "device", "dtype", "outputs", "sources")

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hfspec.errors import InputError
-from hfspec.runtime.cells import found, is_missing
-from hfspec.runtime.prompt import filled
+from hfspec.inputs.cells import found, is_missing
+from hfspec.inputs.prompt import filled
 
 ROLES_SHOWN = "system, user, assistant, tool"
 Message = dict[str, Any]

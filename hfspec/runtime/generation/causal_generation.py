@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.errors import InputError
-from hfspec.runtime import parts
-from hfspec.runtime.adapters import adapter
+from hfspec.formats.generation_config import reads_tokens
 from hfspec.runtime.chat.chat_template import ChatTemplate
-from hfspec.runtime.family import FULL, Family, Place
-from hfspec.runtime.generation import decoding, generation, penalties, stop_text
-from hfspec.runtime.generation.unused_settings import reads_tokens
+from hfspec.runtime.generation import decoding, penalties, stop_text
+from hfspec.runtime.loading import adapter, parts
+from hfspec.runtime.runner import FULL, Family, Place
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.settings import Settings
+from hfspec.settings import generation
+from hfspec.settings.precedence import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.errors import InputError, ParamsError
-from hfspec.runtime import parts
-from hfspec.runtime.adapters import adapter
-from hfspec.runtime.family import FULL, Family, Place, Row
-from hfspec.runtime.generation import decoding, encoding, generation
-from hfspec.runtime.generation.languages import Direction
+from hfspec.formats.languages import Direction
+from hfspec.runtime.generation import decoding, encoding
+from hfspec.runtime.loading import adapter, parts
+from hfspec.runtime.runner import FULL, Family, Place, Row
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
+from hfspec.settings import generation
+from hfspec.settings.precedence import Settings
 
 # What reads the encoder's tokens, so that padding among them would be seen; with the value that does nothing.
 READS_SOURCE = {"encoder_repetition_penalty": 1.0, "encoder_no_repeat_ngram_size": 0}

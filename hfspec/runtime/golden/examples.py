@@ -12,13 +12,13 @@ from types import MappingProxyType
 from typing import Any
 
 from hfspec.errors import PredictionError, UsageError, VerificationError
+from hfspec.integrity.finding import Sources
 from hfspec.ir.artifact import Manifest
 from hfspec.ir.golden import Golden
 from hfspec.ir.problem import dotted
-from hfspec.runtime.answers import plain
 from hfspec.runtime.golden.difference import Difference, differences
+from hfspec.runtime.io.answers import plain
 from hfspec.runtime.predictor import Predictor
-from hfspec.runtime.reference.finding import Sources
 
 INPUT_EXAMPLE = "input_example.json"
 GOLDEN = "golden.json"

@@ -10,14 +10,15 @@ from threading import Lock
 from typing import Any
 
 from hfspec.errors import InputError, ParamsError
-from hfspec.runtime.family import Row
-from hfspec.runtime.generation import decoding, generation
+from hfspec.runtime.generation import decoding
+from hfspec.runtime.loading.parts import quiet
 from hfspec.runtime.media.audio import Wave
 from hfspec.runtime.media.features import Features, SoundFeatures, shape_of, stacked
 from hfspec.runtime.media.transcript import Chunk, Transcript, chunk_sizes, chunks
-from hfspec.runtime.parts import quiet
+from hfspec.runtime.runner import Row
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.settings import CHECKPOINT, Settings
+from hfspec.settings import generation
+from hfspec.settings.precedence import CHECKPOINT, Settings
 from hfspec.tasks import speech_recognition as task
 
 THRESHOLDS = frozenset({"compression_ratio_threshold", "logprob_threshold", "no_speech_threshold"})

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from hfspec.errors import InputError
-from hfspec.runtime.cells import found
-from hfspec.runtime.family import Row
+from hfspec.inputs.cells import found
+from hfspec.runtime.runner import Row
 
 
 def each_row(data: Any, read: Callable[[Any], list[Row]]) -> Iterator[Row]:

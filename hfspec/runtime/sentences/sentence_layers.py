@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from hfspec.errors import StorageError
-from hfspec.runtime.sentences.sentence_modules import Module, is_torchs_own
+from hfspec.formats.sentence_modules import Module, is_torchs_own
 
 Layer: TypeAlias = Callable[[Any], Any]
 
