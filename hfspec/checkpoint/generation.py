@@ -14,7 +14,7 @@ from hfspec.errors import ParamsError
 from hfspec.formats import generation_config as unused_settings
 from hfspec.ir.problem import Problem
 from hfspec.ir.spec import Spec
-from hfspec.runtime.loading.parts import quiet
+from hfspec.library_calls.quiet import quiet
 from hfspec.settings import generation, request_settings
 from hfspec.settings.precedence import CHECKPOINT, HFSPEC_DEFAULT, MODEL_CONFIG, SIGNATURE, Settings
 from hfspec.tasks.task import Task

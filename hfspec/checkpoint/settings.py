@@ -14,7 +14,7 @@ from hfspec.ir.plan import SettingRow
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.spec import Spec
 from hfspec.ir.tree import Tree
-from hfspec.runtime.loading.parts import quiet
+from hfspec.library_calls.quiet import quiet
 from hfspec.tasks.task import Task
 
 GENERATION_CONFIG = "generation_config.json"

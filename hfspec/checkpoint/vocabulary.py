@@ -15,7 +15,7 @@ from hfspec.formats.languages import Tongues, tongues
 from hfspec.formats.vocabulary_files import AROUND, VOCABULARIES
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.problem import Problem
-from hfspec.runtime.loading.parts import is_tokenizer, quiet
+from hfspec.library_calls.quiet import is_tokenizer, quiet
 from hfspec.tasks.task import Task
 
 # Files that a tokenizer without a tokenizer.json reads by the sentencepiece package.

@@ -17,7 +17,7 @@ from hfspec.integrity.paths import path_fault
 from hfspec.integrity.verification import read_manifest
 from hfspec.ir.artifact import PARTS, Deployment, FileRecord, Manifest, adapter_saved, digest_of
 from hfspec.ir.frozen import FrozenDict, freeze, thaw
-from hfspec.runtime.golden.examples import GOLDEN, INPUT_EXAMPLE
+from hfspec.ir.golden import GOLDEN, INPUT_EXAMPLE
 
 LARGEST_READ = 64 << 20
 RUNTIME = "code/"

@@ -14,15 +14,19 @@ from typing import Any
 
 from hfspec.errors import InputError
 from hfspec.inputs.cells import found
+from hfspec.inputs.row import Row
 from hfspec.inputs.rows import Columns
-from hfspec.runtime.chat.chat_template import is_conversation
-from hfspec.runtime.runner import Row
 
 MESSAGES = "messages"
 FORMS = (
     "a text, a list of messages (each with role and content), a list of these, a mapping or a DataFrame with the column"
     " messages"
 )
+
+
+def is_conversation(value: Any) -> bool:
+    """Whether this is a list of messages."""
+    return isinstance(value, list | tuple) and bool(value) and all(_is_message(item) for item in value)
 
 
 def to_conversations(data: Any) -> list[Row]:
@@ -110,3 +114,7 @@ def _missing(name: str, given: Sequence[Any]) -> str:
 def _pandas(value: Any, name: str) -> bool:
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(value, getattr(pandas, name))
+
+
+def _is_message(value: Any) -> bool:
+    return isinstance(value, Mapping) and "role" in value and ("content" in value or "tool_calls" in value)

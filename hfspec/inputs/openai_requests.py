@@ -16,8 +16,8 @@ from typing import Any
 
 from hfspec.errors import InputError, ParamsError
 from hfspec.inputs.cells import found, is_missing
+from hfspec.inputs.row import Row
 from hfspec.ir.signature import Signature
-from hfspec.runtime.runner import Row
 from hfspec.settings.precedence import Settings, param_value
 from hfspec.tasks import openai
 from hfspec.tasks.task import Task

@@ -8,8 +8,8 @@ from typing import Any
 
 from hfspec.errors import InputError
 from hfspec.inputs.cells import checked, found
+from hfspec.inputs.row import Row
 from hfspec.ir.signature import Column
-from hfspec.runtime.runner import Row
 from hfspec.tasks.task import Task
 
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from hfspec.errors import InputError
 from hfspec.inputs.cells import BINARY_WORDS, checked, found, is_binary_mapping, is_missing
+from hfspec.inputs.row import Row
 from hfspec.ir.signature import Column, Tensor
-from hfspec.runtime.runner import Row
 from hfspec.tasks.prompt_template import input_columns
 from hfspec.tasks.task import Task
 

@@ -18,12 +18,11 @@ from typing import Any
 from hfspec.formats import adapter_config, sentence_modules
 from hfspec.formats.sentence_modules import Module
 from hfspec.formats.vocabulary_files import AROUND, VOCABULARIES
-from hfspec.ir.artifact import Manifest, digest_of
+from hfspec.ir.artifact import Manifest, code_files, digest_of
 from hfspec.ir.dtypes import DTYPES
 from hfspec.ir.frozen import thaw
 from hfspec.ir.pins import TensorInfo
 from hfspec.ir.safetensors_header import header_length, parse_header
-from hfspec.runtime.loading.remote_code import code_files
 from hfspec.settings.prompts import Prompts
 
 CHUNK = 4 << 20

@@ -8,31 +8,43 @@ Nor is the role: a query and a document are embedded to be compared with each ot
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from hfspec.errors import VerificationError
 from hfspec.formats.sentence_modules import own_settings
 from hfspec.formats.sentence_modules import settings as stated
-from hfspec.ir.artifact import MANIFEST_NAME, digest_of
+from hfspec.ir.artifact import MANIFEST_NAME, Manifest, digest_of
 from hfspec.ir.frozen import thaw
-from hfspec.runtime.runner import Place
 from hfspec.settings.precedence import PREDICT, REQUEST, SIGNATURE, Settings, fixed_layers
 from hfspec.settings.prompts import Prompts
 from hfspec.settings.quantization import RANGES, SCALED
+from hfspec.tasks.task import Task
 
 SHAPING = ("max_active_dims", "normalize_embeddings", "precision", "truncate_dim")
 
 
-def of_place(place: Place, given: Mapping[str, Any]) -> str | None:
-    """The fingerprint of an artifact as it is loaded with ``given`` settings; None where it gives no embeddings. Of a
-    full artifact from small files alone.
+def of_folder(
+    folder: Path, manifest: Manifest, task: Task, given: Mapping[str, Any], *, dtype: str, space: str | None
+) -> str | None:
+    """The fingerprint of the embeddings of an artifact; reads small files alone.
+
+    Args:
+        folder: The artifact.
+        manifest: Its manifest.
+        task: The task that the manifest names.
+        given: The model_config given to load.
+        dtype: The dtype of the weights as loaded, by torch's name.
+        space: The digest of what makes the embeddings; None where the task gives none.
+
+    Returns:
+        The sha256 in hex; None without a space.
     """
-    space = place.space
     if space is None:
         return None
-    known = stated(place.folder / "model")
-    settings = Settings(fixed_layers(place.task, place.manifest, own_settings(known, place.task), given))
-    return fingerprint(space, place.dtype, settings, Prompts(known))
+    known = stated(folder / "model")
+    settings = Settings(fixed_layers(task, manifest, own_settings(known, task), given))
+    return fingerprint(space, dtype, settings, Prompts(known))
 
 
 def fingerprint(space: str, dtype: str, settings: Settings, prompts: Prompts) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 from hfspec.integrity import fingerprint
 from hfspec.integrity.embedding_space import embedding_space
 from hfspec.ir.artifact import Manifest
-from hfspec.runtime.runner import Place
 from hfspec.tasks.table import find
 
 
@@ -18,5 +17,6 @@ def marked(manifest: Manifest, folder: Path) -> Manifest:
     if task is None or not task.embeds or manifest.pointers:
         return manifest
     with_space = replace(manifest, space=embedding_space(folder, manifest))
-    place = Place(folder, with_space, task, manifest.deployment.dtype, "cpu")
-    return replace(with_space, fingerprint=fingerprint.of_place(place, {}))
+    dtype, space = manifest.deployment.dtype, with_space.space
+    found = fingerprint.of_folder(folder, with_space, task, {}, dtype=dtype, space=space)
+    return replace(with_space, fingerprint=found)

@@ -23,8 +23,7 @@ from hfspec.formats.loading_options import (
 )
 from hfspec.formats.sentence_modules import KINDS, TRANSFORMER_CONFIGS, is_torchs_own
 from hfspec.integrity.paths import folded
-from hfspec.ir.artifact import PARTS, Deployment, Manifest
-from hfspec.runtime.runner import FORMS
+from hfspec.ir.artifact import FORMS, PARTS, Deployment, Manifest
 from hfspec.sources.small import LARGEST
 from hfspec.tasks.prompt_template import prompt_template
 

@@ -88,7 +88,7 @@ def load(
     )
     with place.unchanged():
         if expect_fingerprint is not None:
-            fingerprint.check(expect_fingerprint, fingerprint.of_place(place, given))
+            fingerprint.check(expect_fingerprint, place.fingerprint(given))
         place = replace(place, code=reviewed_classes(root, manifest, task))
         return Predictor(place, _family(task)(place), given, form)
 

@@ -8,14 +8,14 @@ from threading import Lock
 from typing import Any
 
 from hfspec.errors import UsageError
+from hfspec.inputs.row import Row
 from hfspec.inputs.rows import Columns, index_of, to_rows
-from hfspec.integrity import fingerprint
-from hfspec.ir.artifact import Manifest
+from hfspec.ir.artifact import FORMS, FULL, Manifest
 from hfspec.ir.signature import Signature
 from hfspec.runtime.io.answers import Table, plain, to_json
 from hfspec.runtime.io.output_check import check_output
 from hfspec.runtime.loading import native
-from hfspec.runtime.runner import FORMS, FULL, Family, Place, Row
+from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.scheduling.call import Call
 from hfspec.runtime.scheduling.row_stream import each_row
 from hfspec.runtime.scheduling.windows import FIRST
@@ -71,7 +71,7 @@ class Predictor:
     @property
     def fingerprint(self) -> str | None:
         """The fingerprint of the space of the embeddings, with the settings as loaded; None for other tasks."""
-        return fingerprint.of_place(self._place, self._layers[LOAD])
+        return self._place.fingerprint(self._layers[LOAD])
 
     @property
     def device(self) -> str:

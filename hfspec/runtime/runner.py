@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hfspec.inputs.prompt import prompt_text
+from hfspec.inputs.row import Row
+from hfspec.integrity import fingerprint
 from hfspec.integrity.verification import Verified
-from hfspec.ir.artifact import Manifest
+from hfspec.ir.artifact import FULL, Manifest
 from hfspec.ir.backends import TORCH
 from hfspec.ir.dtypes import BY_TORCH_NAME, size_of
 from hfspec.ir.signature import Column, Tensor
@@ -24,19 +26,6 @@ from hfspec.tasks.task import Task
 
 if TYPE_CHECKING:
     from hfspec.runtime.loading.gathering import Gathered
-
-STANDARD, FULL = FORMS = ("standard", "full")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of input: its place, counted from 0, and the values of the task's columns that it has. ``single``: it
-    came by itself, in no list, which matters to tasks that answer one row otherwise than a list of one.
-    """
-
-    number: int
-    values: Mapping[str, Any]
-    single: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +59,10 @@ class Place:
         if self.weights is None or not self.task.embeds:
             return self.manifest.space
         return self.weights.space
+
+    def fingerprint(self, given: Mapping[str, Any]) -> str | None:
+        """The fingerprint of the embeddings under the ``given`` model_config; None where the task gives none."""
+        return fingerprint.of_folder(self.folder, self.manifest, self.task, given, dtype=self.dtype, space=self.space)
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from threading import Lock
 from typing import Any
 
 from hfspec.errors import ParamsError
@@ -29,7 +26,6 @@ READS_PROMPT = {
     "guidance_scale": 1,
     "stop_strings": None,
 }
-_DRAWING = Lock()
 
 
 def apart(model: Any) -> tuple[Any, Any]:
@@ -113,59 +109,3 @@ def _stated(base: Any, settings: Settings) -> Any:
         setattr(config, name, settings.get(name))
     config.do_sample = samples(settings)
     return config
-
-
-def end_tokens(tokens: int | Sequence[int] | None) -> set[int]:
-    """The tokens that end an answer, however a config writes them."""
-    if tokens is None:
-        return set()
-    return {tokens} if isinstance(tokens, int) else set(tokens)
-
-
-def answer_tokens(line: list[int], config: Any) -> tuple[list[int], bool]:
-    """The tokens of an answer up to the one that ended it, that one included, and whether one did; what follows it in a
-    batch is padding.
-    """
-    ends = end_tokens(config.eos_token_id)
-    fill = {config.pad_token_id} if config.stop_strings is not None else set()
-    last = next((place for place, token in enumerate(line) if token in ends | fill), None)
-    return (line, False) if last is None else (line[: last + (line[last] in ends)], True)
-
-
-def has_stop_text(words: Any, ids: Sequence[int], config: Any) -> bool:
-    """Whether one of the config's stop strings is in the text of these tokens, special tokens included: some models are
-    trained to end with one.
-    """
-    stops = config.stop_strings
-    if not stops:
-        return False
-    text = words.decode(list(ids))
-    return any(stop in text for stop in ([stops] if isinstance(stops, str) else stops))
-
-
-@contextmanager
-def seeded(seed: int | None, device: str, *, draws: bool) -> Iterator[None]:
-    """Sampling from this seed, torch's global generator left as it was; with None, from the global generator. Of calls
-    that do either one runs at a time, since torch's generator is one for all threads. ``draws``: whether anything is
-    sampled where there is no seed.
-    """
-    if seed is None:
-        with _DRAWING if draws else nullcontext():
-            yield
-        return
-    import torch
-
-    devices = [] if device == "cpu" else [torch.device(device).index or 0]
-    with _DRAWING, torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def drawing(settings: Settings, device: str, *, own: bool) -> Iterator[None]:
-    """What generate() runs in. ``own``: the rows draw from generators of their own where they have a seed, so that
-    nobody has to wait; without seeds they draw from torch's, but not while another call has seeded that.
-    """
-    seed = settings.get("seed") if samples(settings) else None
-    with seeded(None if own else seed, device, draws=samples(settings) and seed is None):
-        yield

@@ -11,8 +11,8 @@ import pytest
 
 import hfspec
 from hfspec.errors import InputError, OutputError, ParamsError, UsageError
+from hfspec.inputs.row import Row
 from hfspec.runtime.io.answers import to_json
-from hfspec.runtime.runner import Row
 from hfspec.runtime.scheduling.windows import FIRST, FULL
 from tests.runtime.texts import MIXED, shuffled
 

@@ -16,7 +16,7 @@ from hfspec.formats import sentence_modules
 from hfspec.formats.loading_options import handed_on_faults
 from hfspec.integrity.paths import path_fault
 from hfspec.ir.problem import Problem
-from hfspec.runtime.sentences.sentence_layers import torch_activation
+from hfspec.library_calls.activations import torch_activation
 from hfspec.tasks.task import Task
 
 DENSE_MODULES = ("Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout")

@@ -20,11 +20,6 @@ ROLES_SHOWN = "system, user, assistant, tool"
 Message = dict[str, Any]
 
 
-def is_conversation(value: Any) -> bool:
-    """Whether this is a list of messages."""
-    return isinstance(value, list | tuple) and bool(value) and all(_is_message(item) for item in value)
-
-
 def messages_of(value: Any, row: int) -> list[Message]:
     """The messages of a conversation, a text being one user message; raises InputError naming the row."""
     if isinstance(value, str):
@@ -84,10 +79,6 @@ class ChatTemplate:
         if self.around is not None and asked:
             result[asked[-1]]["content"] = filled(self.around, result[asked[-1]]["content"], row)
         return result
-
-
-def _is_message(value: Any) -> bool:
-    return isinstance(value, Mapping) and "role" in value and ("content" in value or "tool_calls" in value)
 
 
 def _message(value: Any, place: int, row: int) -> Message:

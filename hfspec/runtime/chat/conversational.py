@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from hfspec.inputs import conversations
+from hfspec.inputs.row import Row
 from hfspec.runtime.chat.chat_template import messages_of
 from hfspec.runtime.generation.causal_generation import CausalGeneration, Continuation, Prompt, account
-from hfspec.runtime.runner import Row
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.settings.precedence import Settings
 

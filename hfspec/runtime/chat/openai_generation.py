@@ -14,12 +14,14 @@ from typing import Any, ClassVar
 
 from hfspec.errors import InputError, ParamsError
 from hfspec.inputs.openai_requests import Request, checked, to_requests
+from hfspec.inputs.row import Row
+from hfspec.ir.artifact import FULL
 from hfspec.runtime.chat.openai_objects import Head, World, usage
 from hfspec.runtime.generation import stop_text
 from hfspec.runtime.generation.causal_generation import CausalGeneration, Continuation, Prompt, account
 from hfspec.runtime.generation.streaming import TokenStream, pieces
 from hfspec.runtime.io import finite
-from hfspec.runtime.runner import FULL, Place, Row
+from hfspec.runtime.runner import Place
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.settings import generation
 from hfspec.settings.precedence import Settings

@@ -8,10 +8,11 @@ from typing import Any
 
 from hfspec.errors import InputError
 from hfspec.inputs import conversations
+from hfspec.inputs.row import Row
 from hfspec.inputs.rows import Columns
 from hfspec.runtime.chat.chat_template import messages_of
 from hfspec.runtime.generation.causal_generation import CausalGeneration, Continuation, Prompt, account
-from hfspec.runtime.runner import Place, Row
+from hfspec.runtime.runner import Place
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.text.tokens import encode
 from hfspec.settings.precedence import Settings

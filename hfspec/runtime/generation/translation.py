@@ -7,8 +7,9 @@ from typing import Any
 
 from hfspec.errors import InputError, ParamsError
 from hfspec.formats.languages import NAMES, Direction, LanguageError, from_task_name, languages_of, tongues
+from hfspec.inputs.row import Row
 from hfspec.runtime.generation.seq2seq import Answer, Seq2Seq, Source, task_params
-from hfspec.runtime.runner import Place, Row
+from hfspec.runtime.runner import Place
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.text.tokens import Tokens
 from hfspec.settings.precedence import CHECKPOINT, Settings

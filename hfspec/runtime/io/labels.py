@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.formats.label_names import label_names
+from hfspec.ir.artifact import FULL
 from hfspec.runtime.io.answers import Table
-from hfspec.runtime.runner import FULL, Family
+from hfspec.runtime.runner import Family
 from hfspec.settings.precedence import Settings
 
 

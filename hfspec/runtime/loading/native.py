@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hfspec.errors import StorageError, UsageError
+from hfspec.library_calls.quiet import quiet
 from hfspec.runtime.loading import adapter, parts
 from hfspec.runtime.runner import Place
 
@@ -34,7 +35,7 @@ def pipeline(place: Place) -> Any:
         raise UsageError(_no_pipeline(place.task.name))
     import transformers
 
-    with parts.quiet():
+    with quiet():
         return transformers.pipeline(**components(place), device=place.device)
 
 
@@ -50,7 +51,7 @@ def sentence_model(place: Place) -> Any:
 
 
 def _sentence_model(place: Place) -> Any:
-    with parts.quiet():
+    with quiet():
         import sentence_transformers
 
         try:
@@ -65,7 +66,7 @@ def _sentence_model(place: Place) -> Any:
             raise StorageError(f"sentence_transformers could not load model/: {error}") from error
     if (place.folder / "components" / "tokenizer").is_dir():
         _give(loaded[0], place.loaded.get("tokenizer") or parts.tokenizer(place))
-    with parts.quiet():
+    with quiet():
         adapter.applied(place, loaded[0].auto_model)
     return loaded.eval()
 

@@ -21,17 +21,12 @@ from types import CodeType
 from typing import Any
 
 from hfspec.errors import StorageError, UsageError, VerificationError
-from hfspec.ir.artifact import PARTS, FileRecord, Manifest, digest_of
+from hfspec.ir.artifact import FileRecord, Manifest, code_files, digest_of
 from hfspec.tasks.task import Task
 
 CODE = ".py"
 # Under this name the library knows its own copies of remote code, and some checkpoints ask for it.
 PACKAGE = "transformers_modules.reviewed_"
-
-
-def code_files(manifest: Manifest) -> tuple[FileRecord, ...]:
-    """The files of code that came with the checkpoint, sorted by path."""
-    return tuple(record for record in manifest.files if record.path.startswith(PARTS) and record.path.endswith(CODE))
 
 
 def check_consent(root: Path, manifest: Manifest, *, trusted: bool) -> None:

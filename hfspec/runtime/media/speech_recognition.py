@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hfspec.errors import UsageError
+from hfspec.inputs.row import Row
 from hfspec.runtime.loading import parts
 from hfspec.runtime.media import media
 from hfspec.runtime.media.audio import wave
 from hfspec.runtime.media.features import SoundFeatures
 from hfspec.runtime.media.transcript import Recognizer, Transcript
-from hfspec.runtime.runner import Family, Place, Row
+from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.settings.precedence import Settings
 

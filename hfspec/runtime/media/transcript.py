@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from hfspec.errors import ParamsError
+from hfspec.inputs.row import Row
 from hfspec.runtime.media.audio import Wave
-from hfspec.runtime.runner import Row
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.settings.precedence import Settings
 

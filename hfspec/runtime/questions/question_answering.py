@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.errors import InputError, ParamsError, UsageError
+from hfspec.inputs.row import Row
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading import parts
 from hfspec.runtime.questions import answer_spans
 from hfspec.runtime.questions.answer_spans import Answer, Found
 from hfspec.runtime.questions.context_windows import Size, Window, windows
-from hfspec.runtime.runner import Family, Place, Row
+from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.settings.precedence import Settings
 

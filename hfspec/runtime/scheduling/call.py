@@ -8,8 +8,9 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
+from hfspec.inputs.row import Row
 from hfspec.runtime.io import finite
-from hfspec.runtime.runner import Family, Row
+from hfspec.runtime.runner import Family
 from hfspec.runtime.scheduling import batching
 from hfspec.runtime.scheduling.batching import Budget, Item
 from hfspec.runtime.scheduling.windows import FULL, Size, Window, windows

@@ -9,7 +9,7 @@ from typing import Any
 
 from hfspec.errors import InputError
 from hfspec.inputs.cells import found
-from hfspec.runtime.runner import Row
+from hfspec.inputs.row import Row
 
 
 def each_row(data: Any, read: Callable[[Any], list[Row]]) -> Iterator[Row]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.errors import ParamsError
+from hfspec.inputs.row import Row
 from hfspec.integrity.fingerprint import fingerprint
 from hfspec.ir.signature import Column, Tensor
 from hfspec.runtime.io.transfer import Arriving
-from hfspec.runtime.runner import Row
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.sentence_encoder import Text
 from hfspec.runtime.sentences.sentence_family import SentenceFamily

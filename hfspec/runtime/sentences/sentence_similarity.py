@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.inputs import pairs
+from hfspec.inputs.row import Row
+from hfspec.ir.artifact import FULL
 from hfspec.runtime.io.transfer import Arriving
-from hfspec.runtime.runner import FULL, Row
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.sentence_encoder import Text
 from hfspec.runtime.sentences.sentence_family import SentenceFamily

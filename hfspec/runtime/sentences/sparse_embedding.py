@@ -10,10 +10,11 @@ from typing import Any
 from hfspec.errors import StorageError
 from hfspec.formats.sentence_modules import own_settings, read_sparse
 from hfspec.formats.sentence_modules import settings as stated
+from hfspec.inputs.row import Row
 from hfspec.integrity.fingerprint import fingerprint
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading import parts
-from hfspec.runtime.runner import Family, Place, Row
+from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.sentence_encoder import Text, fit_tokenizer, read_texts
 from hfspec.runtime.sentences.sentence_layers import splade

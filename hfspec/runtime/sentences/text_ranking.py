@@ -15,12 +15,14 @@ from hfspec.formats.sentence_modules import own_settings, read_cross_encoder, tr
 from hfspec.formats.sentence_modules import settings as stated
 from hfspec.inputs import pairs
 from hfspec.inputs.pairs import OneAndOthers
+from hfspec.inputs.row import Row
+from hfspec.ir.artifact import FULL
+from hfspec.library_calls.activations import torch_activation
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading import parts
-from hfspec.runtime.runner import FULL, Place, Row
+from hfspec.runtime.runner import Place
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.sentence_encoder import fit_tokenizer
-from hfspec.runtime.sentences.sentence_layers import torch_activation
 from hfspec.runtime.text.sequence_classifier import SequenceClassifier
 from hfspec.runtime.text.tokens import Tokens
 from hfspec.settings.precedence import Settings

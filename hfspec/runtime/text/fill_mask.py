@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.errors import InputError, ParamsError, UsageError
+from hfspec.inputs.row import Row
 from hfspec.runtime.io import finite
 from hfspec.runtime.io.transfer import Arriving, sent
 from hfspec.runtime.loading import parts
-from hfspec.runtime.runner import Family, Place, Row
+from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.text.masked_head import MaskedHead
 from hfspec.runtime.text.padding import Padding

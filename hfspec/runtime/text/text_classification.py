@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hfspec.inputs.row import Row
 from hfspec.runtime.io.labels import Labelled, Labeller, labelled
 from hfspec.runtime.io.transfer import Arriving
-from hfspec.runtime.runner import Row
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.text.sequence_classifier import SequenceClassifier
 from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong

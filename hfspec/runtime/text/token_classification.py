@@ -8,9 +8,10 @@ from typing import Any
 
 from hfspec.errors import ParamsError
 from hfspec.formats.label_names import label_names
+from hfspec.inputs.row import Row
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading import parts
-from hfspec.runtime.runner import Family, Place, Row
+from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.text.entities import Entity, Piece, entities, without_overlap
 from hfspec.runtime.text.padding import Padding

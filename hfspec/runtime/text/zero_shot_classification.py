@@ -11,9 +11,10 @@ from typing import Any
 
 from hfspec.errors import InputError, ParamsError
 from hfspec.formats.label_names import label_numbers
+from hfspec.inputs.row import Row
 from hfspec.runtime.io.answers import Table
 from hfspec.runtime.io.transfer import Arriving
-from hfspec.runtime.runner import Place, Row
+from hfspec.runtime.runner import Place
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.text.sequence_classifier import SequenceClassifier
 from hfspec.runtime.text.tokens import Tokens, encode
