@@ -97,7 +97,7 @@ def _given(value: Any, row: int, rate: int) -> tuple[Any, int]:
         raise InputError("the mapping has an array and no sampling_rate; give both.", row=row)
     if isinstance(own, bool) or not isinstance(own, Real) or own not in RATES:
         raise InputError(f"the sampling_rate must be a number of samples per second, not {own!r}.", row=row)
-    return _mono(_floats(samples, row), row), int(own)
+    return _mono(_floats(samples, row), row), int(float(own))
 
 
 def _floats(value: Any, row: int) -> Any:
@@ -105,7 +105,9 @@ def _floats(value: Any, row: int) -> Any:
     import numpy as np
 
     try:
-        array = np.asarray(value, dtype=np.float64) if isinstance(value, list | tuple) else np.asarray(media.on_host(value))
+        array = (
+            np.asarray(value, dtype=np.float64) if isinstance(value, list | tuple) else np.asarray(media.on_host(value))
+        )
     except (TypeError, ValueError) as error:
         raise InputError(f"the audio's array is not one of numbers: {error}.", row=row) from error
     if array.dtype.kind == "f":
