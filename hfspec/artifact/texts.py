@@ -52,6 +52,7 @@ RUNTIME_FILES = (
     "ir/problem.py",
     "ir/progress.py",
     "ir/safetensors_header.py",
+    "ir/weight_index.py",
     "ir/signature.py",
     "sources/__init__.py",
     "sources/folder.py",
