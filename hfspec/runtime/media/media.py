@@ -47,6 +47,14 @@ def unwrapped(value: Any, row: int) -> Any:
     return found
 
 
+def on_host(value: Any) -> Any:
+    """What numpy can read of an array or a tensor on any device; numpy has no bfloat16."""
+    if not hasattr(value, "detach"):
+        return value
+    tensor = value.detach().cpu()
+    return (tensor.float() if tensor.is_floating_point() and tensor.element_size() < 4 else tensor).numpy()
+
+
 def content(value: Any, row: int, settings: Settings, kind: str) -> bytes:
     """The bytes that ``value`` stands for; ``kind`` names what they should be. Raises InputError naming the row."""
     found = _bytes(value, row, settings, kind)
