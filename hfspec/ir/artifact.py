@@ -18,6 +18,8 @@ from hfspec.ir.manifest_versions import FORMAT_VERSION, read
 from hfspec.ir.signature import Signature
 
 MANIFEST_NAME = "artifact.json"
+# The forms of an answer: what MLflow documents for the task, and all that the model knows.
+STANDARD, FULL = FORMS = ("standard", "full")
 # Where the files lie that come from the model and from components of their own.
 PARTS = ("model/", "components/")
 
@@ -237,6 +239,11 @@ def _parts(pointers: tuple[Pointer, ...]) -> Iterator[Pointer | FileRecord | Wri
         yield pointer
         yield from pointer.files
         yield from pointer.written
+
+
+def code_files(manifest: Manifest) -> tuple[FileRecord, ...]:
+    """The files of code that came with the checkpoint, sorted by path."""
+    return tuple(record for record in manifest.files if record.path.startswith(PARTS) and record.path.endswith(".py"))
 
 
 @dataclass(frozen=True, slots=True)
