@@ -20,6 +20,7 @@ from hfspec.ir.dtypes import DTYPES
 from hfspec.ir.frozen import thaw
 from hfspec.ir.pins import TensorInfo
 from hfspec.ir.safetensors_header import header_length, parse_header
+from hfspec.ir.weight_index import SUFFIX, weight_map
 from hfspec.runtime.adapters import adapter_config
 from hfspec.runtime.remote_code import code_files
 from hfspec.runtime.sentences import sentence_modules
@@ -29,6 +30,7 @@ from hfspec.runtime.text.vocabulary_files import AROUND, VOCABULARIES
 
 CHUNK = 4 << 20
 DIGESTING = 2  # tensors at once
+INDEX = f"model{SUFFIX}.index.json"
 UNCHANGED: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 AS_STORED: Mapping[str, str] = MappingProxyType({})
 # Entries of a config that change no answer; the dtype is counted as it is loaded.
@@ -116,13 +118,21 @@ def _key(place: Path, model: Path) -> str:
 
 def _weights(folder: Path, saved: Mapping[str, str] = AS_STORED) -> Iterator[tuple[str, list[Any]]]:
     """Each tensor of a folder's weights: its name; dtype, shape and the digest of its bytes, as they are saved."""
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in sorted(_weight_files(folder)):
         size = path.stat().st_size
         with path.open("rb") as file:
             prefix = file.read(8)
             header = parse_header(prefix + file.read(header_length(prefix, size) - 8), size)
         with ThreadPoolExecutor(DIGESTING) as threads:
             yield from threads.map(partial(_tensor, path, header.length, saved), header.tensors)
+
+
+def _weight_files(folder: Path) -> set[Path]:
+    """A folder's weights: those that its index names, wherever they lie below it, or every file of them."""
+    index = folder / INDEX
+    if not index.is_file():
+        return set(folder.glob(f"*{SUFFIX}"))
+    return {folder / path for path in weight_map(_json(index)).values()}
 
 
 def _tensor(path: Path, start: int, saved: Mapping[str, str], tensor: TensorInfo) -> tuple[str, list[Any]]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from hfspec.errors import VerificationError
 from hfspec.ir.artifact import PARTS, Deployment, Manifest
+from hfspec.ir.weight_index import leads_out
 from hfspec.runtime.adapters import adapter_config
 from hfspec.runtime.family import FORMS
 from hfspec.runtime.sentences.sentence_modules import KINDS, TRANSFORMER_CONFIGS, is_torchs_own
@@ -177,16 +178,12 @@ def _module_faults(modules: Any) -> Iterator[str]:
         kind, path = (str(module.get(key, "")) for key in ("type", "path")) if isinstance(module, Mapping) else ("", "")
         if not kind.startswith("sentence_transformers.") or kind.rpartition(".")[2] not in KINDS:
             yield f"a module of type {kind!r}, which is code of its own, or reads more than its own folder"
-        if _leads_out(path):
+        if leads_out(path):
             yield f"a module at {path!r}, which is outside"
 
 
 def _index_faults(index: Any) -> Iterator[str]:
     shards = index.get("weight_map") if isinstance(index, Mapping) else None
     for shard in sorted({str(name) for name in shards.values()}) if isinstance(shards, Mapping) else ():
-        if _leads_out(shard):
+        if leads_out(shard):
             yield f"weights at {shard!r}, which is outside"
-
-
-def _leads_out(path: str) -> bool:
-    return PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or "\\" in path
