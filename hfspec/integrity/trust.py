@@ -13,19 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hfspec.errors import VerificationError
-<<<<<<< HEAD:hfspec/integrity/trust.py
 from hfspec.formats import adapter_config
 from hfspec.formats.extents import extent_faults
 from hfspec.formats.loading_options import (
-=======
-from hfspec.ir.artifact import PARTS, Deployment, Manifest
-from hfspec.ir.weight_index import leads_out
-from hfspec.formats import adapter_config
-from hfspec.runtime.runner import FORMS
-from hfspec.formats.sentence_modules import KINDS, TRANSFORMER_CONFIGS, is_torchs_own
-from hfspec.formats.extents import extent_faults
-from hfspec.formats.loading_options import (
->>>>>>> main:hfspec/integrity/trust.py
     IMPLEMENTATION_KEYS,
     LOADING_OPTIONS,
     foreign,
@@ -34,6 +24,7 @@ from hfspec.formats.loading_options import (
 from hfspec.formats.sentence_modules import KINDS, TRANSFORMER_CONFIGS, is_torchs_own
 from hfspec.integrity.paths import folded
 from hfspec.ir.artifact import FORMS, PARTS, Deployment, Manifest
+from hfspec.ir.weight_index import leads_out
 from hfspec.sources.small import LARGEST
 from hfspec.tasks.prompt_template import prompt_template
 
