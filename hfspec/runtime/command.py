@@ -198,7 +198,7 @@ def _is_file(text: str) -> bool:
 
 def _takes_files(folder: Path) -> bool:
     """Whether a row of the artifact's task may be the path of a file, as a sound's or an image's is."""
-    from hfspec.runtime.verification.integrity import read_manifest
+    from hfspec.integrity.verification import read_manifest
     from hfspec.tasks import table
 
     deployment = read_manifest(folder).deployment
