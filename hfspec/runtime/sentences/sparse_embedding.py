@@ -10,6 +10,7 @@ from typing import Any
 from hfspec.errors import StorageError
 from hfspec.runtime import parts
 from hfspec.runtime.family import Family, Place, Row
+from hfspec.runtime.positions import cut_length
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.fingerprint import fingerprint
 from hfspec.runtime.sentences.prompts import Prompts
@@ -47,7 +48,7 @@ class SparseEmbedding(Family):
         fit_tokenizer(self.words, place, checkpoint, self.model)
         self.takes = set(inspect.signature(self.model.forward).parameters)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
-        self.padding = Padding(self.model, self.words, self.pad, parts.longest(self.model, self.words))
+        self.padding = Padding(self.model, self.words, self.pad, cut_length(self.model, self.words))
         self.pooling = checkpoint.modules[0].config
         self.stated = stated(place.model)
         self.prompts = Prompts(self.stated)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from hfspec.errors import InputError, StorageError, UsageError
-from hfspec.runtime import parts
 from hfspec.runtime.family import FULL, Place, Row
 from hfspec.runtime.label_names import label_names
 from hfspec.runtime.scheduling.batching import Item
@@ -57,7 +56,7 @@ class TextRanking(SequenceClassifier):
         if checkpoint is None:
             raise StorageError("model/ is no cross-encoder that hfspec knows: a sequence classifier alone.")
         fit_tokenizer(self.words, place, checkpoint, self.model)
-        self.limit = parts.longest(self.model, self.words)
+        self.limit = int(min(self.words.model_max_length, self.most))
         self.stated = stated(place.model)
         self.prompts = Prompts(self.stated, roles=False)
         self.pair_template = self._pair_template(place.model)

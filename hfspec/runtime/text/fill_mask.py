@@ -9,6 +9,7 @@ from typing import Any
 from hfspec.errors import InputError, ParamsError, UsageError
 from hfspec.runtime import finite, parts
 from hfspec.runtime.family import Family, Place, Row
+from hfspec.runtime.positions import cut_length, most_tokens
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.masked_head import MaskedHead
@@ -53,7 +54,8 @@ class FillMask(Family):
             raise UsageError("the tokenizer has no mask token, which fill-mask needs; use the model's own tokenizer.")
         self.model = parts.reader(place, parts.model_class(place))
         self.device = place.device
-        self.limit = parts.longest(self.model, self.words)
+        self.limit = cut_length(self.model, self.words)
+        self.most = most_tokens(place, self.model)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
         self.padding = Padding(self.model, self.words, self.pad, self.limit)
         self.head = MaskedHead(self.model)
@@ -86,7 +88,7 @@ class FillMask(Family):
         cut: dict[str, Any] = {"truncation": True, "max_length": self.limit} if settings.get("truncation") else {}
         tokens = encode(self.words, texts, **cut)
         if not cut:
-            refuse_overlong(rows, tokens, self.limit)
+            refuse_overlong(rows, tokens, self.most)
         for row, text, mine in zip(rows, texts, tokens, strict=True):
             self._require_mask(row, text, mine)
         return [

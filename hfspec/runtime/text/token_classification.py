@@ -10,6 +10,7 @@ from hfspec.errors import ParamsError
 from hfspec.runtime import parts
 from hfspec.runtime.family import Family, Place, Row
 from hfspec.runtime.label_names import label_names
+from hfspec.runtime.positions import cut_length, most_tokens
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.entities import Entity, Piece, entities, without_overlap
@@ -43,7 +44,8 @@ class TokenClassification(Family):
         self.words = parts.tokenizer(place)
         self.model = parts.reader(place, parts.model_class(place))
         self.device = place.device
-        self.limit = parts.longest(self.model, self.words)
+        self.limit = cut_length(self.model, self.words)
+        self.most = most_tokens(place, self.model)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
         self.padding = Padding(self.model, self.words, self.pad, self.limit)
         self.fast = bool(self.words.is_fast)
@@ -82,7 +84,7 @@ class TokenClassification(Family):
         found = [(rows[owner], self._window(rows[owner], encoded, place)) for place, owner in enumerate(owners)]
         tokens = [window.tokens for _, window in found]
         if settings.get("stride") is None and not settings.get("truncation"):
-            refuse_overlong(rows, tokens, self.limit)
+            refuse_overlong(rows, tokens, self.most)
         return [
             Item(row.number, len(window.special), window, group)
             for (row, window), group in zip(found, self.padding.groups(tokens), strict=True)

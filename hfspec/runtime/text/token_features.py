@@ -9,6 +9,7 @@ from typing import Any
 
 from hfspec.runtime import parts
 from hfspec.runtime.family import FULL, Family, Place, Row
+from hfspec.runtime.positions import cut_length, most_tokens
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.padding import Padding
@@ -52,7 +53,8 @@ class TokenFeatures(Family):
         takes_use_cache = "use_cache" in inspect.signature(self.model.forward).parameters
         self.options = {"use_cache": False} if takes_use_cache else {}
         self.device = place.device
-        self.limit = parts.longest(whole, self.words)
+        self.limit = cut_length(self.model, self.words)
+        self.most = most_tokens(place, self.model)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
         self.padding = Padding(self.model, self.words, self.pad, self.limit)
 
@@ -61,7 +63,7 @@ class TokenFeatures(Family):
         cut: dict[str, Any] = {"truncation": True, "max_length": self.limit} if settings.get("truncation") else {}
         tokens = encode(self.words, texts, return_offsets_mapping=self.words.is_fast, **cut)
         if not cut:
-            refuse_overlong(rows, tokens, self.limit)
+            refuse_overlong(rows, tokens, self.most)
         return [
             Item(row.number, len(mine["input_ids"]), mine, group)
             for row, mine, group in zip(rows, tokens, self.padding.groups(tokens), strict=True)
