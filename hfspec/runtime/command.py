@@ -20,11 +20,12 @@ from hfspec.errors import (
     VerificationError,
     WorldError,
 )
+from hfspec.runtime.json_lines import JsonLines, UnansweredLinesError
 
 if TYPE_CHECKING:
     from hfspec.runtime.predictor import Predictor
 
-GOOD, WRONG_ANSWER, USAGE, WORLD, DAMAGED = 0, 1, 2, 3, 4
+GOOD, WRONG_ANSWER, USAGE, WORLD, DAMAGED, LINES = 0, 1, 2, 3, 4, 6  # 5 is a lock's, which no predictor has
 
 
 def main(folder: Path, argv: Sequence[str], *, trusted: bool = True, program: str = "predictor.py") -> int:
@@ -32,8 +33,9 @@ def main(folder: Path, argv: Sequence[str], *, trusted: bool = True, program: st
     line, or one for each piece of a streamed answer or each row of --jsonl, as it comes.
 
     Returns the exit code: 0 good, 1 an answer that the signature does not allow, 2 bad input, params or usage, 3 the
-    world failed, 4 the artifact is damaged. An error is one line on standard error. ``trusted``: whether the artifact's
-    code may run without --trust-remote-code, as for the artifact's own predictor.py, which is such code itself.
+    world failed, 4 the artifact is damaged, 6 lines of --jsonl have an error object instead of an answer. An error is
+    one line on standard error. ``trusted``: whether the artifact's code may run without --trust-remote-code, as for the
+    artifact's own predictor.py, which is such code itself.
     """
     parser = _parser(program)
     try:
@@ -64,11 +66,12 @@ def _parser(program: str) -> argparse.ArgumentParser:
         prog=program,
         description="Run the model of this artifact; the answer is JSON on standard output.",
         epilog="A text that begins with a dash goes after --. Exit codes: 0 good, 1 an answer against the signature,"
-        " 2 bad input, params or usage, 3 the world failed, 4 the artifact is damaged.",
+        " 2 bad input, params or usage, 3 the world failed, 4 the artifact is damaged, 6 some lines of --jsonl got an"
+        " error object instead of an answer.",
     )
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="a text to answer; several make several rows")
     parser.add_argument("--json", metavar="FILE", help="read the input from a JSON file, - for standard input")
-    parser.add_argument("--jsonl", metavar="FILE", help="read a row from each line of JSON, answer each with a line")
+    parser.add_argument("--jsonl", metavar="FILE", help="read a row from each line of JSON, - for standard input")
     parser.add_argument("--window", metavar="ROWS", type=int, help="read at most so many lines ahead (--jsonl)")
     parser.add_argument("--params", metavar="JSON", help='params of the call, such as {"top_k": 2}')
     parser.add_argument("--outputs", choices=("standard", "full"), help="the form of the answer")
@@ -128,23 +131,19 @@ def _lines(folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
 
 
 def _streamed(predictor: Predictor, arguments: argparse.Namespace, params: Mapping[str, Any] | None) -> Iterator[str]:
-    from hfspec.runtime.answers import to_json
+    from hfspec.runtime.io.answers import to_json
 
     window = {} if arguments.window is None else {"window": arguments.window}
-    for answer in predictor.predict_iter(_json_lines(arguments.jsonl), params, **window):
-        yield _line(to_json(answer))
+    with contextlib.ExitStack() as stack:
+        source = arguments.jsonl
+        opened = _opened(sys.stdin, "input") if source == "-" else stack.enter_context(_file(source))
+        lines = JsonLines(opened, f"--jsonl {source}")
+        for answer in lines.answers(predictor.predict_iter(lines.rows(), params, errors="return", **window)):
+            yield _line(to_json(answer))
 
 
 def _line(answer: Any) -> str:
     return json.dumps(answer, ensure_ascii=False, allow_nan=False)
-
-
-def _json_lines(source: str) -> Iterator[Any]:
-    """The value in each line; raises UsageError naming the line that has none."""
-    with contextlib.ExitStack() as stack:
-        lines = _opened(sys.stdin, "input") if source == "-" else stack.enter_context(_file(source))
-        for number, line in enumerate(lines, start=1):
-            yield _parsed(line, f"--jsonl {source}, line {number}")
 
 
 def _file(source: str) -> IO[bytes]:
@@ -219,6 +218,8 @@ def _parsed(data: bytes, option: str) -> Any:
 def _exit_code(error: HfspecError) -> int:
     if isinstance(error, VerificationError):
         return DAMAGED
+    if isinstance(error, UnansweredLinesError):
+        return LINES
     if isinstance(error, WorldError | OutOfMemoryError):
         return WORLD
     return WRONG_ANSWER if isinstance(error, OutputError) else USAGE

@@ -11,25 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from hfspec.errors import InputError, ParamsError, UsageError
+from hfspec.integrity.verification import read_manifest
 from hfspec.ir.frozen import thaw
 from hfspec.runtime.load import load
 from hfspec.runtime.mlflow_requests import read_as_sent
 from hfspec.runtime.predictor import Predictor
-from hfspec.runtime.verification.integrity import read_manifest
-
-# Arguments of load that model_config carries besides settings: all that load has.
-OF_LOAD = (
-    "backend",
-    "device",
-    "device_map",
-    "dtype",
-    "expect_fingerprint",
-    "outputs",
-    "sources",
-    "threads",
-    "trust_remote_code",
-    "verify",
-)
+from hfspec.settings.load_arguments import LOAD_ARGUMENTS
 
 
 class MlflowModel:
@@ -83,7 +70,7 @@ def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> Ml
     root = Path(path)
     recorded = thaw(read_manifest(root).deployment.model_config)
     changed = {name: value for name, value in (model_config or {}).items() if value != recorded.get(name)}
-    arguments = {"trust_remote_code": True} | {name: changed.pop(name) for name in OF_LOAD if name in changed}
+    arguments = {"trust_remote_code": True} | {name: changed.pop(name) for name in LOAD_ARGUMENTS if name in changed}
     if arguments.pop("verify", True) is not True:
         raise UsageError("verify must be true in model_config: MLflow loads verified artifacts only; use hfspec.load.")
     if not isinstance(arguments["trust_remote_code"], bool):

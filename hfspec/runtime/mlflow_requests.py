@@ -14,7 +14,8 @@ from io import StringIO
 from types import MappingProxyType, ModuleType
 from typing import Any
 
-LOADER = "hfspec.runtime.mlflow_model"  # as MLmodel's python_function flavor names it
+from hfspec.settings.load_arguments import LOADER
+
 CSV, JSON = "text/csv", "application/json"
 SPLIT, RECORDS = "dataframe_split", "dataframe_records"
 # Columns of CSV that are more than text, as pandas types that know missing values.

@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 from mlflow.pyfunc import scoring_server
 
 import hfspec
-from hfspec.runtime.answers import to_json
+from hfspec.runtime.io.answers import to_json
 from hfspec.tasks import table
 from tests.mlflow.deployments import DEPLOYMENTS, HELLO, ST, TABLE
 
