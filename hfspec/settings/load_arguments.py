@@ -1,4 +1,4 @@
-"""The arguments of ``hfspec.load`` that MLflow's ``model_config`` carries beside settings, all of them, and the module that takes them."""
+"""What MLflow hands to ``hfspec.load``: the arguments that ``model_config`` carries beside settings, all that load has."""
 
 LOADER = "hfspec.runtime.mlflow_model"  # as MLmodel's python_function flavor names it
 LOAD_ARGUMENTS = (
