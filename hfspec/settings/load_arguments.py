@@ -1,4 +1,4 @@
-"""What MLflow hands to ``hfspec.load``: the arguments that ``model_config`` carries beside settings, all that load has."""
+"""What MLflow hands to ``hfspec.load``: all the arguments that it has besides settings."""
 
 LOADER = "hfspec.runtime.mlflow_model"  # as MLmodel's python_function flavor names it
 LOAD_ARGUMENTS = (
