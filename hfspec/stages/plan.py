@@ -17,7 +17,7 @@ from hfspec.checkpoint.resolved_spec import name_of, resolved_spec, source_recor
 from hfspec.checkpoint.sentences.embedding import answer_array, embedding_notes, embedding_problems
 from hfspec.checkpoint.settings import SettingLayers, dead_settings, narrowed, setting_layers, setting_rows
 from hfspec.checkpoint.signature import signature
-from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.checkpoint.source_files import SourceFiles, refuse_unreadable
 from hfspec.checkpoint.steps import Step, artifact_steps, memory_bytes, saved_bytes
 from hfspec.checkpoint.targets import target_problems
 from hfspec.checkpoint.weights.references import carried, pointers, reference_problems
@@ -84,6 +84,7 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
 def _decide(spec: Spec, tree: Tree, resolved: Resolved) -> _Decided:
     given = material(spec, tree, resolved)
     model = given.model
+    refuse_unreadable((model, *given.own.values(), *filter(None, [given.adapter])))
     found = examine(given)
     task = narrowed(given.task, found.class_name)
     licence_step, licence_note = licence(model)
