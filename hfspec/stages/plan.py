@@ -24,7 +24,8 @@ from hfspec.checkpoint.weights.references import carried, pointers, reference_pr
 from hfspec.checkpoint.weights.saving import parameters
 from hfspec.checkpoint.weights.weight_files import listed
 from hfspec.errors import SpecError
-from hfspec.ir.artifact import Deployment, digest_of
+from hfspec.ir.artifact import Deployment
+from hfspec.ir.canonical import digest_of
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.pins import Resolved
 from hfspec.ir.plan import Plan
