@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import Any
 
 from hfspec.artifact.mlflow_types import answer_columns, column_type
-from hfspec.ir.artifact import FileRecord, canonical
+from hfspec.ir.artifact import FileRecord
+from hfspec.ir.canonical import canonical
 from hfspec.ir.frozen import thaw
 from hfspec.ir.golden import INPUT_EXAMPLE
 from hfspec.ir.plan import Plan
