@@ -36,9 +36,10 @@ from hfspec.checkpoint.weights.stored_dtype import QUANTISED, quantised_cast, re
 from hfspec.checkpoint.weights.tensor_problems import fit_notes, fit_problems
 from hfspec.checkpoint.weights.weight_files import WeightGroup, weight_group
 from hfspec.errors import SpecError
-from hfspec.ir.frozen import FrozenDict
+from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.plan import Merging, TensorMove
 from hfspec.ir.problem import Problem
+from hfspec.ir.spec import Spec
 from hfspec.tasks.task import PROCESSOR, Task
 
 T = TypeVar("T")
@@ -219,13 +220,18 @@ def _width(task: Task, files: SourceFiles, modules: tuple[Module, ...], config: 
     return dimension(files, modules, hidden) if task.kind == "dense" and modules else None
 
 
+def _settings(spec: Spec) -> dict[str, Any]:
+    """The settings of a call without params, as far as the spec sets them."""
+    return {**thaw(spec.inference), **{name: param.default for name, param in spec.signature.params.items()}}
+
+
 def _tokenizer(material: Material, folder: str, code: Code) -> Tokenizer | None:
     words = material.words
     if "tokenizer" not in material.task.components:
         return None
     if "tokenizer" in code.classes:
         return unread_tokenizer(words or material.model, "" if words else folder, code.class_name("tokenizer"))
-    asked = probe(material.task, material.model, folder, words or material.model)
+    asked = probe(material.task, material.model, folder, words or material.model, _settings(material.spec))
     if words is None:
         return tokenizer(material.model, folder, FrozenDict(), asked)
     return tokenizer(words, "", material.spec.components.options("tokenizer"), asked)

@@ -27,8 +27,6 @@ def positions(loaded: Any) -> int:
     Returns:
         A number of tokens, LARGEST_LENGTH where the model has no table of positions.
     """
-    if getattr(loaded.config, "reset_position_index_per_cell", False):  # TAPAS counts anew in each cell of a table
-        return LARGEST_LENGTH
     return min(_tables(loaded), default=LARGEST_LENGTH) - adapter.virtual_tokens(loaded)
 
 

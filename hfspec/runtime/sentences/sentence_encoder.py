@@ -193,6 +193,13 @@ def fit_tokenizer(words: Any, place: Place, checkpoint: Checkpoint, model: Any) 
 
 
 def _lower(words: Any) -> None:
+    """As sentence-transformers does it: a tokenizer in Python only is told to, and may have no such setting."""
+    if not words.is_fast:
+        try:
+            words.do_lower_case = True
+        except AttributeError:
+            words.basic_tokenizer.do_lower_case = True
+        return
     from tokenizers.normalizers import Lowercase, Sequence
 
     before = words.backend_tokenizer.normalizer

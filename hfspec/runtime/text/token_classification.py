@@ -19,8 +19,7 @@ from hfspec.runtime.text.padding import Padding
 from hfspec.runtime.text.tokens import Tokens, refuse_overlong
 from hfspec.runtime.text.word_reader import WordReader, knows_words
 from hfspec.settings.precedence import Settings
-
-BY_WORD = ("first", "average", "max")
+from hfspec.tasks.token_classification import BY_WORD
 
 
 @dataclass(frozen=True, slots=True)
