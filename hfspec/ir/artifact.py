@@ -19,6 +19,7 @@ from hfspec.ir.signature import Signature
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "artifact.json"
+SPEC_SUFFIXES = (".yaml", ".yml")  # of the files that artifacts are compiled from
 # The forms of an answer: what MLflow documents for the task, and all that the model knows.
 STANDARD, FULL = FORMS = ("standard", "full")
 # Where the files lie that come from the model and from components of their own.
