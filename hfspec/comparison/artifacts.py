@@ -17,7 +17,8 @@ from hfspec.errors import VerificationError
 from hfspec.formats.label_names import stated_labels
 from hfspec.integrity.paths import path_fault
 from hfspec.integrity.verification import read_manifest
-from hfspec.ir.artifact import PARTS, Deployment, FileRecord, Manifest, adapter_saved, digest_of
+from hfspec.ir.artifact import PARTS, Deployment, FileRecord, Manifest, adapter_saved
+from hfspec.ir.canonical import digest_of
 from hfspec.ir.frozen import FrozenDict, freeze, thaw
 from hfspec.ir.golden import GOLDEN, INPUT_EXAMPLE
 from hfspec.tasks import table
