@@ -11,6 +11,7 @@ from typing import Any
 from hfspec.ir.frozen import thaw
 from hfspec.ir.patterns import END
 from hfspec.ir.problem import KeyPath, Origin, Problem, dotted, one_of
+from hfspec.ir.source_kinds import PLACES, SOURCE_KINDS
 from hfspec.ir.tree import Tree
 from hfspec.language import composed
 from hfspec.language.provenance import MISSING
@@ -144,7 +145,7 @@ def _place(tree: Tree, path: KeyPath, instance: Any) -> Problem:
         return Problem(
             "source-place", message, tree.origin(path), path, expected="a mapping", found=found, remedy=remedy
         )
-    given = [key for key in ("repo", "path", "package") if isinstance(instance, dict) and instance.get(key) is not None]
+    given = [key for key in SOURCE_KINDS if isinstance(instance, dict) and instance.get(key) is not None]
     if given:
         message = f"A source is in one place; here are {len(given)}: {', '.join(given)}."
     elif "options" in instance:
@@ -152,7 +153,7 @@ def _place(tree: Tree, path: KeyPath, instance: Any) -> Problem:
     else:
         message = "The source has no place."
     remedy = "A key that a base spec gives is taken back with `key: null`." if given else ""
-    expected = "exactly one of repo, path, package"
+    expected = f"exactly one of {PLACES}"
     return Problem("source-place", message, tree.origin(path), path, expected=expected, remedy=remedy)
 
 
