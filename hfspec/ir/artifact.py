@@ -18,6 +18,7 @@ from hfspec.ir.manifest_versions import FORMAT_VERSION, read
 from hfspec.ir.signature import Signature
 
 MANIFEST_NAME = "artifact.json"
+SPEC_SUFFIXES = (".yaml", ".yml")  # of the files that artifacts are compiled from
 # The forms of an answer: what MLflow documents for the task, and all that the model knows.
 STANDARD, FULL = FORMS = ("standard", "full")
 # Where the files lie that come from the model and from components of their own.
