@@ -90,3 +90,40 @@ def test_memory_of_weights_that_are_expanded_at_load(dtype, own_copy, tmp_path):
     held = {id(tensor): tensor.nbytes for tensor in (*loaded.parameters(), *loaded.buffers())}
     assert plan.memory_bytes == sum(held.values()) > plan.weight_bytes
     assert any(f"expanded to {dtype}" in note for note in plan.notes)
+
+
+def in_mxfp4(model):
+    """A mixture of experts, in blocks of 32 numbers of 4 bits with one exponent each, as gpt-oss is published."""
+    from transformers import GptOssConfig, GptOssForCausalLM
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 64, "intermediate_size": 64, "head_dim": 16, "num_attention_heads": 4}
+    config = GptOssConfig(
+        num_hidden_layers=1,
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        vocab_size=json.loads((model / "config.json").read_text())["vocab_size"],
+        num_key_value_heads=2,
+        layer_types=["full_attention"],
+        **sizes,
+    )
+    GptOssForCausalLM(config).to(torch.bfloat16).save_pretrained(model)
+    tensors = load_file(model / "model.safetensors")
+    for name in [name for name in tensors if name.endswith(("experts.gate_up_proj", "experts.down_proj"))]:
+        experts, rows, columns = tensors.pop(name).shape
+        tensors[f"{name}_blocks"] = torch.full((experts, columns, rows // 32, 16), 0x2A, dtype=torch.uint8)
+        tensors[f"{name}_scales"] = torch.full((experts, columns, rows // 32), 120, dtype=torch.uint8)
+    save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
+    plain = ["model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"]
+    return quantised(model, {"quant_method": "mxfp4", "modules_to_not_convert": plain}, "bfloat16")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU may keep the weights in 4 bits")
+def test_memory_of_experts_that_are_expanded_at_load(own_copy, tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    model = in_mxfp4(own_copy("llama-chat"))
+    plan = hfspec.plan(write_spec(tmp_path / "s", model))
+    loaded = AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16)
+    held = {id(tensor): tensor.nbytes for tensor in (*loaded.parameters(), *loaded.buffers())}
+    assert plan.memory_bytes == sum(held.values()) > plan.weight_bytes
