@@ -100,7 +100,7 @@ def shapes(model_class: type[Any], config: Any, tensors: Iterable[TensorInfo], d
             None,
             config=config,
             state_dict=stand_ins,
-            dtype=getattr(torch, dtype),
+            dtype=torch_dtype(dtype),
             output_loading_info=True,
             ignore_mismatched_sizes=True,
         )
