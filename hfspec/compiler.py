@@ -267,11 +267,11 @@ def default_target(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> 
 
 def _trying(decided: Plan, *, run: bool, check_golden: bool) -> Plan:
     """The plan with the examples run that the caller wants run, of those that the spec has; without any, one plain
-    input of the task, unless the weights stay elsewhere.
+    input of the task, unless the weights stay elsewhere or reviewed code would run.
     """
     golden = decided.check_golden and run and check_golden
     runs = golden or (run and decided.input_example is not None)
-    probe = run and not runs and not decided.pointers
+    probe = run and not (runs or decided.pointers or decided.code)
     return replace(decided, run=runs, check_golden=golden, probe=probe)
 
 

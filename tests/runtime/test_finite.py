@@ -132,6 +132,7 @@ def test_the_trial_of_a_compile_fails(own_copy, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.probes
 @pytest.mark.parametrize("name", ["bert-sentiment", "gpt2", "vit", "ce-msmarco", "minilm-like", "whisper"])
 def test_a_compile_without_examples_tries_one_input_of_the_task(own_copy, tmp_path, name):
     source = overflowing(own_copy(name))
