@@ -50,6 +50,7 @@ _PUBLIC = {
     "VerificationError": "hfspec.errors",
     "LockError": "hfspec.errors",
     "PredictionError": "hfspec.errors",
+    "RowError": "hfspec.errors",
     "InputError": "hfspec.errors",
     "ParamsError": "hfspec.errors",
     "OutputError": "hfspec.errors",

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hfspec.artifact.texts import PREDICTOR
-from hfspec.runtime.golden.examples import Fault
+from hfspec.ir.golden import Fault
 
 LONGEST_MESSAGE = 2000
 PATIENCE = 300  # seconds

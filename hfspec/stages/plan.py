@@ -17,14 +17,15 @@ from hfspec.checkpoint.resolved_spec import name_of, resolved_spec, source_recor
 from hfspec.checkpoint.sentences.embedding import answer_array, embedding_notes, embedding_problems
 from hfspec.checkpoint.settings import SettingLayers, dead_settings, narrowed, setting_layers, setting_rows
 from hfspec.checkpoint.signature import signature
-from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.checkpoint.source_files import SourceFiles, refuse_unreadable
 from hfspec.checkpoint.steps import Step, artifact_steps, memory_bytes, saved_bytes
 from hfspec.checkpoint.targets import target_problems
 from hfspec.checkpoint.weights.references import carried, pointers, reference_problems
 from hfspec.checkpoint.weights.saving import parameters
 from hfspec.checkpoint.weights.weight_files import listed
 from hfspec.errors import SpecError
-from hfspec.ir.artifact import Deployment, digest_of
+from hfspec.ir.artifact import Deployment
+from hfspec.ir.canonical import digest_of
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.pins import Resolved
 from hfspec.ir.plan import Plan
@@ -84,6 +85,7 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
 def _decide(spec: Spec, tree: Tree, resolved: Resolved) -> _Decided:
     given = material(spec, tree, resolved)
     model = given.model
+    refuse_unreadable((model, *given.own.values(), *filter(None, [given.adapter])))
     found = examine(given)
     task = narrowed(given.task, found.class_name)
     licence_step, licence_note = licence(model)
@@ -103,7 +105,7 @@ def _decide(spec: Spec, tree: Tree, resolved: Resolved) -> _Decided:
 def _problems(decided: _Decided) -> Iterator[Problem]:
     spec, tree, task, model, found = decided.spec, decided.tree, decided.task, decided.model, decided.found
     if decided.is_reference:
-        yield from reference_problems(model)
+        yield from reference_problems(model, found.groups)
     yield from licence_problems(tree, spec.license_policy, decided.sources)
     yield from dead_settings(model, spec, decided.given.task, found.class_name)
     yield from generation_problems(model, found.folder, spec, task, layers=decided.layers, config=found.config)

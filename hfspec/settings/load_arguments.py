@@ -1,0 +1,15 @@
+"""What MLflow hands to ``hfspec.load``: all the arguments that it has besides settings."""
+
+LOADER = "hfspec.runtime.mlflow_model"  # as MLmodel's python_function flavor names it
+LOAD_ARGUMENTS = (
+    "backend",
+    "device",
+    "device_map",
+    "dtype",
+    "expect_fingerprint",
+    "outputs",
+    "sources",
+    "threads",
+    "trust_remote_code",
+    "verify",
+)
