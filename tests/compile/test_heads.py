@@ -70,7 +70,9 @@ def test_an_encoder_may_drop_any_head(own_copy, tmp_path, stated, task):
     assert hfspec.plan(spec).deployment.model_class == "BertModel"
 
 
-@pytest.mark.parametrize("stated", ["ColModernVBertForRetrieval", "ColQwen2ForRetrieval", "CLIPTextModelWithProjection"])
+@pytest.mark.parametrize(
+    "stated", ["ColModernVBertForRetrieval", "ColQwen2ForRetrieval", "CLIPTextModelWithProjection"]
+)
 def test_a_head_that_makes_the_embeddings_is_not_dropped(own_copy, tmp_path, stated):
     model = own_copy("minilm-like")
     change_json(model / "config.json", architectures=[stated])
