@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from hfspec.errors import HfspecError, OutputError
+from hfspec.ir.golden import Fault
 from hfspec.ir.signature import Column
-from hfspec.runtime.golden.examples import Fault, answered
+from hfspec.runtime.golden.examples import answered
 from hfspec.runtime.predictor import Predictor
 
 TEXT = "One short text."
