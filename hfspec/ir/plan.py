@@ -131,7 +131,7 @@ class Plan:
     ``notes``: what a reader should know (files skipped, a missing licence), each a whole sentence. ``requirements``:
     pip requirement lines. ``pointers``: the weights that stay at their source, a digest empty where it is not known
     yet. ``merging``: for an adapter that is merged into the model. ``code``: the classes of reviewed code, as the
-    manifest has them.
+    manifest has them. ``labels``: those that the model answers with, by their numbers; none for other tasks.
     """
 
     name: str
@@ -157,6 +157,7 @@ class Plan:
     pointers: tuple[Pointer, ...] = ()
     merging: Merging | None = None
     code: FrozenDict = field(default_factory=FrozenDict)
+    labels: tuple[str, ...] = ()
 
 
 class Work(Protocol):
