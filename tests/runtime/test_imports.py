@@ -35,7 +35,11 @@ FAMILIES = {
     "media.media",
 }
 # In this order: each needs, of hfspec's families of tasks, no more than those before it needed and these.
-NEEDED = {"bert-sentiment": set(), "minilm-like": {"sentences.sentence_encoder"}, "gpt2": {"generation.causal_generation"}}
+NEEDED = {
+    "bert-sentiment": set(),
+    "minilm-like": {"sentences.sentence_encoder"},
+    "gpt2": {"generation.causal_generation"},
+}
 
 
 def test_loading_imports_what_the_task_needs(artifact):
