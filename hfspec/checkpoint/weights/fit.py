@@ -83,8 +83,6 @@ class Shapes:
 
 def shapes(model_class: type[Any], config: Any, tensors: Iterable[TensorInfo], dtype: str) -> Shapes:
     """Load ``tensors`` into ``model_class`` at ``dtype`` (torch's name), as shapes only."""
-    import torch
-
     from hfspec.library_calls.making import making
 
     asked: dict[str, str] = {}
