@@ -98,7 +98,15 @@ def _decide(spec: Spec, tree: Tree, resolved: Resolved) -> _Decided:
         resolved=resolved,
         task=task,
         found=found,
-        layers=setting_layers(spec, task, model, found.config, found.folder),
+        layers=setting_layers(
+            spec,
+            task,
+            model,
+            found.config,
+            folder=found.folder,
+            model_class=found.class_name,
+            is_code=bool(found.code.classes),
+        ),
         steps=(*artifact_steps(given, found), card(model, name_of(spec, tree)), licence_step),
         licence_note=licence_note,
         signature=signature(spec, task, answer_array(model, spec, task, found.dimension)),
@@ -111,7 +119,7 @@ def _problems(decided: _Decided) -> Iterator[Problem]:
         yield from reference_problems(model, found.groups)
     yield from licence_problems(tree, spec.license_policy, decided.sources)
     yield from dead_settings(model, spec, decided.given.task, found.class_name)
-    yield from generation_problems(model, found.folder, spec, task, layers=decided.layers, config=found.config)
+    yield from generation_problems(model, found.folder, task, layers=decided.layers, config=found.config)
     yield from embedding_problems(model, spec, task, found.dimension)
     yield from target_problems(model, decided.steps)
     yield from backend_problems(tree, spec, found.config, found.dtype)
