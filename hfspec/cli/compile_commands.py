@@ -45,7 +45,7 @@ def compile(  # noqa: A001 - the command's name
         typer.Option(
             "--multirun",
             "-m",
-            help="Hydra's multirun: an artifact for each combination, in DIR/<values> or build/<name>,<values>.",
+            help="Hydra's multirun: an artifact for each combination, in DIR/<values> or build/<name>--<values>.",
         ),
     ] = False,
     cfg: Annotated[

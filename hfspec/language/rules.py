@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import PurePath
 from typing import Any
 
 from hfspec.ir.patterns import NAME_PATTERN
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.tree import Tree
-from hfspec.language import backends, examples, licences, params
+from hfspec.language import backends, examples, licences, params, task_names
 from hfspec.language.composed import component_names
 from hfspec.language.provenance import MISSING
+from hfspec.language.task_names import task_of
 from hfspec.tasks import table
 from hfspec.tasks.prompt_template import prompt_template
 from hfspec.tasks.task import PROCESSOR, Task
@@ -54,12 +54,6 @@ def problems(tree: Tree) -> Iterator[Problem]:
     yield from licences.problems(tree)
 
 
-def task_of(tree: Tree) -> Task | None:
-    """The task the spec names, None when it names none that works."""
-    library, name = tree.value.get("library"), tree.value.get("task")
-    return table.find(library, name) if isinstance(library, str) and isinstance(name, str) else None
-
-
 def _task_problems(tree: Tree, task: Task | None) -> Iterator[Problem]:
     library, name = tree.value.get("library"), tree.value.get("task")
     if task is not None or not isinstance(name, str) or not name:
@@ -72,9 +66,11 @@ def _task_problems(tree: Tree, task: Task | None) -> Iterator[Problem]:
         message = f"The task {name} is not supported yet with the library {library}."
         yield Problem("not-supported-yet", message, origin, path, expected=_one_of(table.names(library)), found=name)
         return
-    elsewhere = table.libraries(name)
-    remedy = f"It is a task of the library {elsewhere[0]}." if elsewhere else ""
-    close = get_close_matches(name, [*table.names(library), *table.NOT_YET.get(library, ())], n=1)
+    nearest = "" if table.libraries(name) else task_names.meant(name, library)
+    meant = name if table.libraries(name) else nearest or task_names.meant(name, None)
+    elsewhere = table.libraries(meant) if meant and not nearest else ()
+    known_as = "It is a task" if meant == name else f"The task {meant} is one"
+    remedy = f"{known_as} of the library {elsewhere[0]}." if elsewhere else ""
     yield Problem(
         "unknown-task",
         f"The library {library} has no task {name!r}.",
@@ -82,7 +78,7 @@ def _task_problems(tree: Tree, task: Task | None) -> Iterator[Problem]:
         path,
         expected=_one_of(table.names(library)),
         found=name,
-        nearest=close[0] if close else "",
+        nearest=nearest,
         remedy=remedy,
     )
 
@@ -92,7 +88,6 @@ def _task_of_no_library(tree: Tree, name: str) -> Iterator[Problem]:
     if table.libraries(name) or any(table.is_planned(library, name) for library in table.LIBRARIES):
         return
     known = tuple(dict.fromkeys(known for library in table.LIBRARIES for known in table.names(library)))
-    close = get_close_matches(name, known, n=1)
     path = ("task",)
     yield Problem(
         "unknown-task",
@@ -101,7 +96,7 @@ def _task_of_no_library(tree: Tree, name: str) -> Iterator[Problem]:
         path,
         expected=_one_of(known),
         found=name,
-        nearest=close[0] if close else "",
+        nearest=task_names.meant(name, None),
     )
 
 

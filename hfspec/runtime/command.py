@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import sys
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TextIO, cast
@@ -50,14 +51,15 @@ def main(folder: Path, argv: Sequence[str], *, trusted: bool = True, program: st
                 if not _write(out, line):
                     break
     except HfspecError as error:
-        return _fail(str(error), _exit_code(error))
+        return _fail(str(error), _exit_code(error), debug=arguments.debug)
     except KeyboardInterrupt:
         return _fail("interrupted.", 130)
     except ModuleNotFoundError as error:
         needed = Path(folder) / "requirements.txt"
-        return _fail(f"the package {error.name} is not installed here: python -m pip install -r {needed}", WORLD)
+        message = f"the package {error.name} is not installed here: python -m pip install -r {needed}"
+        return _fail(message, WORLD, debug=arguments.debug)
     except Exception as error:  # noqa: BLE001 - the one place where a fault of ours becomes a line, not a traceback
-        return _fail(f"unexpected {type(error).__name__}: {error}", WORLD)
+        return _fail(f"unexpected {type(error).__name__}: {error}", WORLD, debug=arguments.debug)
     return GOOD
 
 
@@ -69,6 +71,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
         " 2 bad input, params or usage, 3 the world failed, 4 the artifact is damaged, 6 some lines of --jsonl got an"
         " error object instead of an answer.",
     )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error, for a report of a bug")
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="a text to answer; several make several rows")
     parser.add_argument("--json", metavar="FILE", help="read the input from a JSON file, - for standard input")
     parser.add_argument("--jsonl", metavar="FILE", help="read a row from each line of JSON, - for standard input")
@@ -225,7 +228,9 @@ def _exit_code(error: HfspecError) -> int:
     return WRONG_ANSWER if isinstance(error, OutputError) else USAGE
 
 
-def _fail(message: str, code: int) -> int:
+def _fail(message: str, code: int, *, debug: bool = False) -> int:
+    if debug:
+        traceback.print_exc()
     line = "".join(
         letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(message.split())
     )
