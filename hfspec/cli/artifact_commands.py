@@ -32,8 +32,8 @@ def inspect(
     format: Annotated[Format, typer.Option(help="text for a person, json for a program.")] = Format.text,  # noqa: A002
 ) -> None:
     """Show what an artifact says of itself; reads the manifest only."""
+    from hfspec.integrity.verification import read_manifest
     from hfspec.report.artifact import render
-    from hfspec.runtime.verification.integrity import read_manifest
 
     print(render(read_manifest(folder), format.value))
 

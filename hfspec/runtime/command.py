@@ -134,7 +134,7 @@ def _lines(folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
 
 
 def _streamed(predictor: Predictor, arguments: argparse.Namespace, params: Mapping[str, Any] | None) -> Iterator[str]:
-    from hfspec.runtime.answers import to_json
+    from hfspec.runtime.io.answers import to_json
 
     window = {} if arguments.window is None else {"window": arguments.window}
     with contextlib.ExitStack() as stack:

@@ -8,19 +8,19 @@ from threading import Lock
 from typing import Any
 
 from hfspec.errors import OutputError, RowError, UsageError
-from hfspec.ir.artifact import Manifest
+from hfspec.inputs.row import Row
+from hfspec.inputs.rows import Columns, index_of, to_rows
+from hfspec.ir.artifact import FORMS, FULL, Manifest
 from hfspec.ir.signature import Signature
-from hfspec.runtime import native
-from hfspec.runtime.answers import Table, plain, to_json
-from hfspec.runtime.family import FORMS, FULL, Family, Place, Row
-from hfspec.runtime.inputs import Columns, index_of, to_rows
-from hfspec.runtime.output_check import check_output
+from hfspec.runtime.io.answers import Table, plain, to_json
+from hfspec.runtime.io.output_check import check_output
+from hfspec.runtime.loading import native
+from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.scheduling.call import Call
 from hfspec.runtime.scheduling.row_stream import each_row
 from hfspec.runtime.scheduling.windows import FIRST
 from hfspec.runtime.scheduling.windows import FULL as FULL_WINDOW
-from hfspec.runtime.sentences import fingerprint
-from hfspec.runtime.settings import LOAD, MODEL_CONFIG, PREDICT, InForce, Settings, fixed_layers, predict_layer
+from hfspec.settings.precedence import LOAD, MODEL_CONFIG, PREDICT, InForce, Settings, fixed_layers, predict_layer
 from hfspec.tasks.task import Task
 
 
@@ -74,7 +74,7 @@ class Predictor:
     @property
     def fingerprint(self) -> str | None:
         """The fingerprint of the space of the embeddings, with the settings as loaded; None for other tasks."""
-        return fingerprint.of_place(self._place, self._layers[LOAD])
+        return self._place.fingerprint(self._layers[LOAD])
 
     @property
     def device(self) -> str:

@@ -14,7 +14,7 @@ import pytest
 import hfspec
 from hfspec.errors import InputError, ParamsError
 from hfspec.runtime.media.audio import wave
-from hfspec.runtime.settings import MODEL_CONFIG, Settings
+from hfspec.settings.precedence import MODEL_CONFIG, Settings
 from tests.runtime.sounds import FORMATS, RATE, encoded, tone
 
 PLAIN = Settings({})

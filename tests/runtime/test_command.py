@@ -10,8 +10,8 @@ import sys
 import pytest
 
 import hfspec
-from hfspec.runtime.answers import to_json
 from hfspec.runtime.command import main
+from hfspec.runtime.io.answers import to_json
 from tests.runtime.texts import MIXED
 
 

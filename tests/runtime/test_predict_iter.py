@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 
 import hfspec
 from hfspec.errors import InputError, OutputError, ParamsError, UsageError
-from hfspec.runtime.answers import to_json
-from hfspec.runtime.family import Row
+from hfspec.inputs.row import Row
+from hfspec.runtime.io.answers import to_json
 from hfspec.runtime.scheduling.windows import FIRST, FULL
 from tests.runtime.texts import MIXED, shuffled
 

@@ -85,7 +85,7 @@ def shapes(model_class: type[Any], config: Any, tensors: Iterable[TensorInfo], d
     """Load ``tensors`` into ``model_class`` at ``dtype`` (torch's name), as shapes only."""
     import torch
 
-    from hfspec.runtime.making import making
+    from hfspec.library_calls.making import making
 
     asked: dict[str, str] = {}
     given: dict[int, tuple[str, Any]] = {}  # the tensors are kept, so that no other gets the place of one

@@ -21,7 +21,7 @@ from typing import Any
 
 from hfspec.errors import InputError, UsageError
 from hfspec.runtime.media import media
-from hfspec.runtime.settings import Settings
+from hfspec.settings.precedence import Settings
 from hfspec.tasks import media as task
 
 # What is read as sound. Playlists are left out: they could make the decoder open other files and addresses.

@@ -15,7 +15,7 @@ from typing import Any
 
 from hfspec.errors import InputError, UsageError
 from hfspec.runtime.media import media, pixels
-from hfspec.runtime.settings import Settings
+from hfspec.settings.precedence import Settings
 from hfspec.tasks import media as task
 
 CHANNELS = (1, 3, 4)

@@ -17,7 +17,7 @@ from urllib.request import url2pathname
 
 from hfspec.errors import InputError, ParamsError
 from hfspec.runtime.media import remote
-from hfspec.runtime.settings import PREDICT, SIGNATURE, Settings
+from hfspec.settings.precedence import PREDICT, SIGNATURE, Settings
 from hfspec.tasks import media as task
 from hfspec.tasks.setting import Setting
 

@@ -9,12 +9,13 @@ from threading import Lock
 from typing import Any
 
 from hfspec.errors import RowError
-from hfspec.runtime import finite
-from hfspec.runtime.family import Family, Row
+from hfspec.inputs.row import Row
+from hfspec.runtime.io import finite
+from hfspec.runtime.runner import Family
 from hfspec.runtime.scheduling import batching
 from hfspec.runtime.scheduling.batching import Budget, Item
 from hfspec.runtime.scheduling.windows import FULL, Size, Window, windows
-from hfspec.runtime.settings import Settings
+from hfspec.settings.precedence import Settings
 
 
 class Call:

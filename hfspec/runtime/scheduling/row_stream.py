@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from hfspec.errors import InputError, RowError
-from hfspec.runtime.cells import found
-from hfspec.runtime.family import Row
+from hfspec.inputs.cells import found
+from hfspec.inputs.row import Row
 
 
 def each_row(

@@ -10,12 +10,12 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from hfspec.runtime import native, parts
+from hfspec.formats.sentence_modules import Checkpoint, pooling_modes, read
 from hfspec.runtime.backends import putting as backends
 from hfspec.runtime.backends.first_token import first_token_alone
-from hfspec.runtime.family import Place
+from hfspec.runtime.loading import native, parts
+from hfspec.runtime.runner import Place
 from hfspec.runtime.sentences.sentence_layers import layer, pool
-from hfspec.runtime.sentences.sentence_modules import Checkpoint, pooling_modes, read
 from hfspec.runtime.text.tokens import Tokens
 
 
