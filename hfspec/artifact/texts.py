@@ -42,6 +42,7 @@ if __name__ == "__main__":
 RUNTIME_FILES = (
     "__init__.py",
     "errors.py",
+    "redaction.py",
     "ir/__init__.py",
     "ir/artifact.py",
     "ir/backends.py",

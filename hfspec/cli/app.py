@@ -25,6 +25,7 @@ from hfspec.cli import (
 )
 from hfspec.cli.exit_codes import INTERRUPTED, READER_LEFT, WORLD, exit_code
 from hfspec.errors import HfspecError, SpecError
+from hfspec.redaction import redacted
 
 app = typer.Typer(
     name="hfspec",
@@ -113,7 +114,7 @@ def _traced(*, debug: bool) -> Iterator[None]:
         yield
     except Exception:
         if debug:
-            traceback.print_exc()
+            sys.stderr.write(redacted(traceback.format_exc()))
         raise
 
 
@@ -138,7 +139,7 @@ def _print_anything() -> None:
 def _leave(message: str, code: int) -> NoReturn:
     with suppress(OSError):  # nobody may be left to read it
         if message:
-            print(message, file=sys.stderr)
+            print(redacted(message), file=sys.stderr)
     with suppress(OSError):
         # What could not be written is given up, so that Python does not fail on it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

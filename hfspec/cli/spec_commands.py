@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -79,6 +80,7 @@ def validate(
     ] = ProblemFormat.text,
 ) -> None:
     """Check specs without reading any model: every problem of every file, each with its place."""
+    from hfspec import compiler
     from hfspec.language.discovery import spec_files
     from hfspec.report.problems import render
 
@@ -87,6 +89,8 @@ def validate(
         raise UsageError("no spec is named; give a spec or a folder of specs before the overrides")
     files = spec_files([Path(place) for place in places])
     problems = [problem for file in files for problem in _problems(file, overrides)]
+    for warning in dict.fromkeys(warning for file in files for warning in compiler.warnings(file, overrides)):
+        print(f"warning: {warning}", file=sys.stderr)
     text = render(list(dict.fromkeys(problems)), format.value)
     if text:
         print(text)

@@ -21,6 +21,7 @@ from hfspec.errors import (
     VerificationError,
     WorldError,
 )
+from hfspec.redaction import redacted
 from hfspec.runtime.json_lines import JsonLines, UnansweredLinesError
 
 if TYPE_CHECKING:
@@ -230,9 +231,10 @@ def _exit_code(error: HfspecError) -> int:
 
 def _fail(message: str, code: int, *, debug: bool = False) -> int:
     if debug:
-        traceback.print_exc()
+        sys.stderr.write(redacted(traceback.format_exc()))
     line = "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(message.split())
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}"
+        for letter in " ".join(redacted(message).split())
     )
     sys.stderr.write(f"error: {line}\n")
     return code
