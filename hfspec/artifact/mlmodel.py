@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
 
-from hfspec.ir.artifact import FileRecord, canonical
+from hfspec.ir.artifact import FileRecord
+from hfspec.ir.canonical import canonical
 from hfspec.ir.frozen import thaw
 from hfspec.ir.golden import INPUT_EXAMPLE
 from hfspec.ir.plan import Plan

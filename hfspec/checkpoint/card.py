@@ -50,7 +50,7 @@ def card_files(files: SourceFiles) -> frozenset[str]:
 def front_matter(files: SourceFiles) -> dict[str, Any]:
     """What the card states at its head, by key; empty when there is no card, or no YAML mapping at its head."""
     found = _first(files, CARDS)
-    front = FRONT_MATTER.match(files.content(found).decode("utf-8", errors="replace")) if found else None
+    front = FRONT_MATTER.match(files.content(found).decode("utf-8-sig", errors="replace")) if found else None
     return _entries(front.group(1)) if front else {}
 
 

@@ -104,8 +104,8 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="TEXT",
-            help="Texts to answer, or --json FILE|-, or --jsonl FILE|- for a row a line; --params JSON, --outputs full,"
-            " --trust-remote-code, and what --help lists.",
+            help="Texts to answer, or --json FILE|-, or --jsonl FILE|- for a row a line; --as-text for a text that is"
+            " the name of a file; --params JSON, --outputs full, --trust-remote-code, and what --help lists.",
         ),
     ] = None,
 ) -> None:

@@ -18,7 +18,8 @@ from typing import Any
 from hfspec.formats import adapter_config, sentence_modules
 from hfspec.formats.sentence_modules import Module
 from hfspec.formats.vocabulary_files import AROUND, VOCABULARIES
-from hfspec.ir.artifact import Manifest, code_files, digest_of
+from hfspec.ir.artifact import Manifest, code_files
+from hfspec.ir.canonical import digest_of
 from hfspec.ir.dtypes import DTYPES
 from hfspec.ir.frozen import thaw
 from hfspec.ir.pins import TensorInfo

@@ -14,7 +14,8 @@ from typing import Any
 from hfspec.errors import VerificationError
 from hfspec.formats.sentence_modules import own_settings
 from hfspec.formats.sentence_modules import settings as stated
-from hfspec.ir.artifact import MANIFEST_NAME, Manifest, digest_of
+from hfspec.ir.artifact import MANIFEST_NAME, Manifest
+from hfspec.ir.canonical import digest_of
 from hfspec.ir.frozen import thaw
 from hfspec.settings.precedence import PREDICT, REQUEST, SIGNATURE, Settings, fixed_layers
 from hfspec.settings.prompts import Prompts

@@ -16,6 +16,7 @@ from hfspec.integrity.left_by_others import LEFT_BY_OTHERS, foreign_fault
 from hfspec.integrity.paths import folded, path_fault, unsafe_pointers
 from hfspec.integrity.verified_memory import NO_SURPRISES, Memory, State, is_young, state_of
 from hfspec.ir.artifact import MANIFEST_NAME, FileRecord, Manifest
+from hfspec.ir.manifest_versions import NewerFormatError
 
 CHUNK = 1 << 20
 LARGEST_MANIFEST = 256 << 20
@@ -107,6 +108,8 @@ def _read_manifest(folder: Path, states: dict[str, State]) -> Manifest:
         ) from error
     except OSError as error:
         raise VerificationError(f"{path} cannot be read: {_reason(error)}.", [MANIFEST_NAME]) from error
+    except NewerFormatError as error:
+        raise VerificationError(f"{MANIFEST_NAME} of {_where(folder)} {error}.", [MANIFEST_NAME]) from error
     except (ValueError, RecursionError) as error:
         raise VerificationError(f"{MANIFEST_NAME} of {_where(folder)} is damaged: {error}.", [MANIFEST_NAME]) from error
 

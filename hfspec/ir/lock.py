@@ -25,12 +25,13 @@ from pydantic import (
     model_validator,
 )
 
-from hfspec.ir.artifact import canonical
+from hfspec.ir.canonical import canonical
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.patterns import END, SHA256_PATTERN
 from hfspec.ir.pins import FilePin
 from hfspec.ir.spec_keys import Frozen, Sha256, Text
 
+LOCK_VERSION = 1
 COMMIT_PATTERN = rf"^[0-9a-f]{{40}}{END}"
 
 
@@ -62,6 +63,11 @@ def _schema(item: dict[str, Any]) -> WithJsonSchema:
 def _number(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("a whole number was expected")
+    if isinstance(value, int) and value > LOCK_VERSION:
+        raise ValueError(
+            f"the lock was made by a newer hfspec, since it has version {value} and this hfspec reads {LOCK_VERSION} at"
+            " most. Upgrade hfspec (pip install --upgrade hfspec)"
+        )
     return value
 
 

@@ -74,6 +74,9 @@ def _parser(program: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error, for a report of a bug")
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="a text to answer; several make several rows")
+    parser.add_argument(
+        "--as-text", action="store_true", help="answer each TEXT itself, even - and one that is the name of a file"
+    )
     parser.add_argument("--json", metavar="FILE", help="read the input from a JSON file, - for standard input")
     parser.add_argument("--jsonl", metavar="FILE", help="read a row from each line of JSON, - for standard input")
     parser.add_argument("--window", metavar="ROWS", type=int, help="read at most so many lines ahead (--jsonl)")
@@ -107,6 +110,8 @@ def _lines(folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
     data = None if arguments.jsonl or arguments.check else _data(arguments)
     params = _mapping(arguments.params, "--params")
     model_config = _mapping(arguments.model_config, "--model-config")
+    if not arguments.as_text:
+        _check_no_files(folder, arguments.texts)
     from hfspec.runtime.load import load
 
     predictor = load(
@@ -163,6 +168,46 @@ def _check_sources(arguments: argparse.Namespace) -> None:
         raise UsageError("give texts, --json or --jsonl, not more than one of them.")
     if arguments.window is not None and not arguments.jsonl:
         raise UsageError("--window is of use with --jsonl only.")
+    if arguments.as_text and not arguments.texts:
+        raise UsageError("--as-text is of use with texts only.")
+
+
+def _check_no_files(folder: Path, texts: Sequence[str]) -> None:
+    """Raises UsageError for a text that is the name of a file, or - for standard input, where the task reads texts: the
+    model would answer the name.
+    """
+    meant = next((text for text in texts if text == "-" or _is_file(text)), None)
+    if meant is None or _takes_files(folder):
+        return
+    if meant == "-":
+        raise UsageError(
+            "- is a text here, not standard input: give --json - for one JSON document or --jsonl - for a row in each"
+            " line, or --as-text - where the dash itself is to be answered."
+        )
+    raise UsageError(
+        f"{meant} is a file that exists, and its name would be answered, not what it holds: give --json FILE for one"
+        " JSON document or --jsonl FILE for a row of JSON in each line, or --as-text where the name itself is to be"
+        " answered."
+    )
+
+
+def _is_file(text: str) -> bool:
+    """Whether a text names what can be read: a file, a pipe; a folder only as a path, since words may name one."""
+    try:
+        path = Path(text)
+        return path.exists() and (not path.is_dir() or os.sep in text)
+    except (OSError, ValueError):  # too long for a name, or with a NUL
+        return False
+
+
+def _takes_files(folder: Path) -> bool:
+    """Whether a row of the artifact's task may be the path of a file, as a sound's or an image's is."""
+    from hfspec.integrity.verification import read_manifest
+    from hfspec.tasks import table
+
+    deployment = read_manifest(folder).deployment
+    task = table.find(deployment.library, deployment.task)
+    return task is not None and task.inputs[0].type == "binary"
 
 
 def _check_alone(arguments: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from hfspec.ir.artifact import digest_of
+from hfspec.ir.canonical import digest_of
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.lock import Lock, LockedSource, locked_file
 from hfspec.ir.pins import Resolved, SourcePin, portable

@@ -18,14 +18,15 @@ from hfspec.checkpoint.secrets import Cleaned, cleaned, without_secrets
 from hfspec.checkpoint.sentences.embedding import answer_array, embedding_notes, embedding_problems
 from hfspec.checkpoint.settings import SettingLayers, dead_settings, narrowed, setting_layers, setting_rows
 from hfspec.checkpoint.signature import signature
-from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.checkpoint.source_files import SourceFiles, refuse_unreadable
 from hfspec.checkpoint.steps import Step, artifact_steps, memory_bytes, saved_bytes
 from hfspec.checkpoint.targets import target_problems
 from hfspec.checkpoint.weights.references import carried, pointers, reference_problems
 from hfspec.checkpoint.weights.saving import parameters
 from hfspec.checkpoint.weights.weight_files import listed
 from hfspec.errors import SpecError
-from hfspec.ir.artifact import Deployment, digest_of
+from hfspec.ir.artifact import Deployment
+from hfspec.ir.canonical import digest_of
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.pins import Resolved
 from hfspec.ir.plan import Plan
@@ -93,6 +94,7 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
 def _decide(spec: Spec, tree: Tree, resolved: Resolved) -> _Decided:
     given = material(spec, tree, resolved)
     model = given.model
+    refuse_unreadable((model, *given.own.values(), *filter(None, [given.adapter])))
     found = examine(given)
     task = narrowed(given.task, found.class_name)
     licence_step, licence_note = licence(model)
