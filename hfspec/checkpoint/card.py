@@ -8,6 +8,7 @@ from typing import Any
 
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.ir.plan import CopyFile, WriteBytes
+from hfspec.ir.source_kinds import SOURCE_KINDS
 
 CARDS = ("README.md", "readme.md", "Readme.md", "model_card.md")
 # In any case: LICENSE, licence.txt, LICENSE-MIT, COPYING.md.
@@ -57,8 +58,8 @@ def front_matter(files: SourceFiles) -> dict[str, Any]:
 def where(files: SourceFiles) -> str:
     """The source in words, at its commit where it has one, without a path of this machine."""
     pin = files.pin
-    place = f"{pin.kind} {PurePath(pin.location).name if pin.kind == 'path' else pin.location}"
-    return f"{place} at {pin.commit}" if pin.commit else place
+    named = PurePath(pin.location).name if SOURCE_KINDS[pin.kind].is_local else pin.location
+    return f"{pin.kind} {named} at {pin.pinned}" if pin.pinned else f"{pin.kind} {named}"
 
 
 def _declared(files: SourceFiles) -> str:

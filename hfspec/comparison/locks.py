@@ -46,7 +46,12 @@ def lock_account(file: Path) -> FrozenDict:
 
 
 def _source(source: LockedSource) -> dict[str, Any]:
-    stated = {source.kind: source.location, "revision": source.revision, "commit": source.commit}
+    stated = {
+        source.kind: source.location,
+        "revision": source.revision,
+        "commit": source.commit,
+        "version": source.version,
+    }
     return {key: value for key, value in stated.items() if value is not None}
 
 

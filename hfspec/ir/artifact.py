@@ -18,6 +18,7 @@ from hfspec.ir.manifest_versions import FORMAT_VERSION, read
 from hfspec.ir.signature import Signature
 
 MANIFEST_NAME = "artifact.json"
+SPEC_SUFFIXES = (".yaml", ".yml")  # of the files that artifacts are compiled from
 # The forms of an answer: what MLflow documents for the task, and all that the model knows.
 STANDARD, FULL = FORMS = ("standard", "full")
 # Where the files lie that come from the model and from components of their own.
@@ -37,8 +38,9 @@ class FileRecord:
 class SourceRecord:
     """Where a part came from. ``role``: ``model``, ``adapter`` or ``components/<name>``; ``kind``: repo, path or
     package; ``location``: the repository, the path as the spec wrote it, or package/folder; ``revision``: as the spec
-    wrote it; ``commit``: 40 hex digits, for a repo only. ``licences``: the identifiers that its card declares, in lower
-    case; empty, and left out, when it declares none.
+    wrote it; ``commit``: 40 hex digits, for a repo only; ``version``: what pins a source of another kind,
+    left out where only its bytes do. ``licences``: the identifiers that its card declares, in lower case; empty, and
+    left out, when it declares none.
     """
 
     role: str
@@ -47,12 +49,17 @@ class SourceRecord:
     revision: str | None = None
     commit: str | None = None
     licences: tuple[str, ...] = ()
+    version: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; ``licences`` only where there are any."""
+        """Plain JSON values; ``licences`` and ``version`` only where there are any."""
         stated = asdict(self)
-        licences = stated.pop("licences")
-        return {**stated, "licences": list(licences)} if licences else stated
+        licences, version = stated.pop("licences"), stated.pop("version")
+        return {
+            **stated,
+            **({"licences": list(licences)} if licences else {}),
+            **({} if version is None else {"version": version}),
+        }
 
 
 @dataclass(frozen=True, slots=True)

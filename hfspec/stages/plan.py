@@ -10,6 +10,7 @@ from hfspec.checkpoint.card import card, licence
 from hfspec.checkpoint.examination import Examined, examine
 from hfspec.checkpoint.generation import generation_notes, generation_problems
 from hfspec.checkpoint.golden import golden_examples, undetermined
+from hfspec.checkpoint.label_names import answers_labels
 from hfspec.checkpoint.licences import licence_problems
 from hfspec.checkpoint.material import Material, material
 from hfspec.checkpoint.requirements import requirement_lines, versions
@@ -25,6 +26,7 @@ from hfspec.checkpoint.weights.references import carried, pointers, reference_pr
 from hfspec.checkpoint.weights.saving import parameters
 from hfspec.checkpoint.weights.weight_files import listed
 from hfspec.errors import SpecError
+from hfspec.formats.label_names import stated_labels
 from hfspec.ir.artifact import Deployment
 from hfspec.ir.canonical import digest_of
 from hfspec.ir.frozen import FrozenDict, thaw
@@ -156,6 +158,7 @@ def _plan(decided: _Decided) -> Plan:
         merging=found.merging,
         code=found.code.classes,
         cleaned=decided.clean.changed,
+        labels=stated_labels(found.config) if answers_labels(decided.task) else (),
     )
 
 
