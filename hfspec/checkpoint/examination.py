@@ -30,15 +30,17 @@ from hfspec.checkpoint.sentences.modules import (
 )
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.vocabulary import Tokenizer, chat_problems, tokenizer, unread_tokenizer, vocabulary_problems
-from hfspec.checkpoint.weights.fit import Fit
+from hfspec.checkpoint.weights.fit import Fit, shapes
+from hfspec.checkpoint.weights.quantised import expanded_bytes, is_expanded, packages, quantiser_problems
 from hfspec.checkpoint.weights.saving import UNCHANGED
 from hfspec.checkpoint.weights.stored_dtype import QUANTISED, quantised_cast, resolved_dtype
 from hfspec.checkpoint.weights.tensor_problems import fit_notes, fit_problems
 from hfspec.checkpoint.weights.weight_files import WeightGroup, weight_group
 from hfspec.errors import SpecError
-from hfspec.ir.frozen import FrozenDict
+from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.plan import Merging, TensorMove
 from hfspec.ir.problem import Problem
+from hfspec.ir.spec import Spec
 from hfspec.tasks.task import PROCESSOR, Task
 
 T = TypeVar("T")
@@ -52,10 +54,11 @@ class Examined:
     task -> its class. ``dtype``: of the deployment, resolved. ``dimension``: how many numbers the answer for one row
     has, where the task gives an array and the checkpoint says so.
     ``needs_library``: whether the runtime needs sentence-transformers itself. ``packages``: what the tokenizer and
-    reviewed code need beside the library. ``code``: the reviewed code. ``labels``: how many labels the adapter's head
-    tells apart, where config.json says another number. ``adapter``: the one that is put beside the model; ``changes``
-    and ``merging``: where it is merged instead, the tensors that differ from the checkpoint's, by their names, and the
-    model that it is merged into.
+    reviewed code, and weights that are quantised, need beside the library. ``expanded_bytes``: what the model takes
+    where its quantised weights are expanded at load, None for weights that are not. ``code``: the reviewed code.
+    ``labels``: how many labels the adapter's head tells apart, where config.json says another number. ``adapter``: the
+    one that is put beside the model; ``changes`` and ``merging``: where it is merged instead, the tensors that differ
+    from the checkpoint's, by their names, and the model that it is merged into.
     """
 
     folder: str
@@ -68,6 +71,7 @@ class Examined:
     dimension: int | None
     needs_library: bool
     packages: tuple[str, ...]
+    expanded_bytes: int | None
     code: Code
     notes: tuple[str, ...]
     adapter: Adapter | None = None
@@ -128,7 +132,8 @@ def examine(material: Material) -> Examined:
         dtype=parts.dtype,
         dimension=width,
         needs_library=task.kind == "dense" and needs_the_library(files),
-        packages=(*(parts.words.packages if parts.words else ()), *parts.code.packages),
+        packages=(*(parts.words.packages if parts.words else ()), *parts.code.packages, *packages(parts.raw)[0]),
+        expanded_bytes=_expanded_bytes(parts),
         code=parts.code,
         adapter=pair.beside if pair else None,
         merging=pair.merging(parts.model_class.name, fitted.labels) if pair else None,
@@ -177,6 +182,7 @@ def _parts(problems: _Problems, material: Material) -> _Parts:
     raw = raw_config(files, folder)
     code = remote_code(spec, task, files, material.own, folder=folder, raw=raw)
     problems.found.extend((*code.problems, *_unchecked_adapter(adapter, code), *quantised_cast(spec, files, raw)))
+    problems.found.extend(quantiser_problems(files, raw))
     own_config = CONFIG in code.classes
     if not own_config:
         problems.found.extend(label_problems(files, folder, task, raw))
@@ -219,13 +225,18 @@ def _width(task: Task, files: SourceFiles, modules: tuple[Module, ...], config: 
     return dimension(files, modules, hidden) if task.kind == "dense" and modules else None
 
 
+def _settings(spec: Spec) -> dict[str, Any]:
+    """The settings of a call without params, as far as the spec sets them."""
+    return {**thaw(spec.inference), **{name: param.default for name, param in spec.signature.params.items()}}
+
+
 def _tokenizer(material: Material, folder: str, code: Code) -> Tokenizer | None:
     words = material.words
     if "tokenizer" not in material.task.components:
         return None
     if "tokenizer" in code.classes:
         return unread_tokenizer(words or material.model, "" if words else folder, code.class_name("tokenizer"))
-    asked = probe(material.task, material.model, folder, words or material.model)
+    asked = probe(material.task, material.model, folder, words or material.model, _settings(material.spec))
     if words is None:
         return tokenizer(material.model, folder, FrozenDict(), asked)
     return tokenizer(words, "", material.spec.components.options("tokenizer"), asked)
@@ -254,6 +265,13 @@ def _other_groups(problems: _Problems, files: SourceFiles, modules: tuple[Module
             groups.append(group)
             problems.found.extend(weight_problems(files, module, group))
     return groups
+
+
+def _expanded_bytes(parts: _Parts) -> int | None:
+    loaded = parts.model_class.loaded
+    if loaded is None or not is_expanded(parts.raw):
+        return None
+    return expanded_bytes(shapes(loaded, parts.config, (), parts.dtype).model, parts.group.tensors)
 
 
 def _fitted(problems: _Problems, files: SourceFiles, parts: _Parts) -> Fitted:

@@ -11,6 +11,7 @@ from hfspec.formats.pair_template import PairTemplate
 from hfspec.formats.sentence_modules import TRANSFORMER_CONFIGS
 from hfspec.ir.problem import Problem
 from hfspec.tasks.task import Task
+from hfspec.tasks.token_classification import BY_WORD
 
 Probe = Callable[[Any], Iterator[Problem]]
 TEXT = "One short text."
@@ -18,8 +19,10 @@ USER = {"role": "user", "content": TEXT}
 SYSTEM = {"role": "system", "content": TEXT}
 
 
-def probe(task: Task, model: SourceFiles, folder: str, files: SourceFiles) -> Probe:
-    """What to ask of the loaded tokenizer, which ``files`` bring. ``folder``: that of the model's config."""
+def probe(task: Task, model: SourceFiles, folder: str, files: SourceFiles, settings: Mapping[str, Any]) -> Probe:
+    """What to ask of the loaded tokenizer, which ``files`` bring. ``folder``: that of the model's config;
+    ``settings``: those that the spec sets.
+    """
 
     def problems(words: Any) -> Iterator[Problem]:
         if fault := _failure(lambda: words(TEXT, verbose=False)["input_ids"]):
@@ -33,6 +36,9 @@ def probe(task: Task, model: SourceFiles, folder: str, files: SourceFiles) -> Pr
             yield from _chat_problems(files, task, words)
         if task.kind == "cross-encoder":
             yield from _pair_problems(files, words, _settings(model, folder), model.json(f"{folder}config.json"))
+
+        if not words.is_fast:
+            yield from _python_problems(files, task, words, settings)
 
     return problems
 
@@ -66,6 +72,36 @@ def _pair_problems(
             " puts pairs through it",
             expected="a chat template that renders the roles query and document, or none",
             remedy="name a tokenizer with such a template, or without one, under components.tokenizer",
+        )
+
+
+def _python_problems(files: SourceFiles, task: Task, words: Any, settings: Mapping[str, Any]) -> Iterator[Problem]:
+    """A tokenizer in Python only knows neither the characters of a token nor the words that tokens are of."""
+    name = f"{type(words).__name__} is written in Python only and does not tell"
+    if task.name == "question-answering":
+        yield files.problem(
+            "task-not-possible",
+            f"{name} which characters a token is made of, so that no answer can be found in the context",
+            at=("task",),
+            found=task.name,
+            expected="a tokenizer with a tokenizer.json",
+            remedy="name such a tokenizer under components.tokenizer",
+        )
+    if task.name == "token-classification" and settings.get("aggregation_strategy") in BY_WORD:
+        yield files.problem(
+            "task-not-possible",
+            f"{name} where words begin, which the aggregation_strategy in force needs",
+            at=("model_config", "aggregation_strategy"),
+            found=str(settings["aggregation_strategy"]),
+            expected="none or simple",
+        )
+    if task.name == "token-classification" and settings.get("stride") is not None:
+        yield files.problem(
+            "task-not-possible",
+            f"{name} where tokens are, so that stride cannot put the entities of several windows together",
+            at=("model_config", "stride"),
+            found=str(settings["stride"]),
+            remedy="set truncation instead, or give shorter texts",
         )
 
 

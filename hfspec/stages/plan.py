@@ -22,6 +22,7 @@ from hfspec.checkpoint.signature import signature
 from hfspec.checkpoint.source_files import SourceFiles, refuse_unreadable
 from hfspec.checkpoint.steps import Step, artifact_steps, memory_bytes, saved_bytes
 from hfspec.checkpoint.targets import target_problems
+from hfspec.checkpoint.weights.quantised import packages
 from hfspec.checkpoint.weights.references import carried, pointers, reference_problems
 from hfspec.checkpoint.weights.saving import parameters
 from hfspec.checkpoint.weights.weight_files import listed
@@ -146,7 +147,7 @@ def _plan(decided: _Decided) -> Plan:
         weight_bytes=saved_bytes(spec, found),
         memory_bytes=memory_bytes(spec, found),
         settings=setting_rows(decided.tree, spec, decided.layers, found.dtype),
-        requirements=requirement_lines(libraries),
+        requirements=requirement_lines(libraries, packages(found.config)[1]),
         versions=libraries,
         metadata=without_secrets(spec.metadata),
         input_example=spec.input_example,

@@ -15,6 +15,7 @@ from hfspec.runtime.generation import decoding, penalties, stop_text
 from hfspec.runtime.generation import drawing as draws
 from hfspec.runtime.generation.answer_tokens import answer_tokens, end_tokens, has_stop_text
 from hfspec.runtime.loading import adapter, parts
+from hfspec.runtime.loading.positions import cut_length, most_tokens
 from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.settings import generation
@@ -65,7 +66,8 @@ class CausalGeneration(Family):
         self.turn = adapter.turn(model)
         self.device = place.device
         self.chat = ChatTemplate(self.words, self.template)
-        self.limit = parts.longest(self.model, self.words)
+        self.limit = cut_length(self.model, self.words)
+        self.most = most_tokens(place, self.model)
         takes = inspect.signature(self.model.forward).parameters
         known = "model" not in place.code  # of reviewed code, nobody knows whether padding would be seen
         self.pads = known and "attention_mask" in takes and "position_ids" in takes and not reads_tokens(self.base)
@@ -87,41 +89,45 @@ class CausalGeneration(Family):
         token to begin from.
         """
         new, total = generation.room_wanted(settings)
+        limit = self.limit if self._cuts(settings) else self.most
         room = new if total is None else total - len(ids)
         assert room is not None
         if generation.is_default_room(settings) and total is None:
-            room = min(room, max(1, self.limit - len(ids)))
+            room = min(room, max(1, limit - len(ids)))
         if total is not None and room < 1:
             raise InputError(
                 f"the prompt has {len(ids)} tokens and max_length is {total}, which leaves no room for an answer;"
                 " shorten the prompt, or set max_new_tokens instead.",
                 row=row,
             )
-        if len(ids) + room > self.limit:
-            ids = self._cut(row, ids, room, settings)
+        if len(ids) + room > limit:
+            ids = self._cut(row, ids, room, limit, settings)
         if not ids:
             return Prompt(text, [self._first_token(row)], 0, room)
         return Prompt(text, ids, len(ids), room)
 
-    def _cut(self, row: int, ids: list[int], room: int, settings: Settings) -> list[int]:
+    def _cuts(self, settings: Settings) -> bool:
+        """Whether a setting allows to cut a prompt that is too long."""
+        return bool(settings.get("truncation")) or settings.get("handle_long_generation") == "hole"
+
+    def _cut(self, row: int, ids: list[int], room: int, limit: int, settings: Settings) -> list[int]:
         """The prompt short enough, where a setting allows to cut it; raises InputError where none does."""
-        kept = self.limit - room
-        hole = settings.get("handle_long_generation") == "hole"
-        if kept < 1 or not (hole or settings.get("truncation")):
-            cuts = self.task.setting("truncation") is not None
-            limit = "max_tokens" if self.task.setting("max_tokens") else "max_new_tokens"
+        kept = limit - room
+        if kept < 1 or not self._cuts(settings):
+            setting = "max_tokens" if self.task.setting("max_tokens") else "max_new_tokens"
             remedy = (
-                f"ask for at most {self.limit - 1} new tokens."
+                f"ask for at most {limit - 1} new tokens."
                 if kept < 1
-                else f"shorten the prompt, lower {limit}, or set truncation: true to have the prompt cut."
-                if cuts
-                else f"shorten it, or lower {limit}."
+                else f"shorten the prompt, lower {setting}, or set truncation: true to have the prompt cut."
+                if self.task.setting("truncation") is not None
+                else f"shorten it, or lower {setting}."
             )
             raise InputError(
                 f"the prompt has {len(ids)} tokens and {room} more are asked for, but the model reads at most"
-                f" {self.limit}; {remedy}",
+                f" {limit}; {remedy}",
                 row=row,
             )
+        hole = settings.get("handle_long_generation") == "hole"
         return ids[-kept:] if hole or self.words.truncation_side == "left" else ids[:kept]
 
     def _first_token(self, row: int) -> int:

@@ -14,6 +14,7 @@ from hfspec.runtime.generation import decoding, encoding
 from hfspec.runtime.generation import drawing as draws
 from hfspec.runtime.generation.answer_tokens import answer_tokens, has_stop_text
 from hfspec.runtime.loading import adapter, parts
+from hfspec.runtime.loading.positions import cut_length, most_tokens, positions
 from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
@@ -60,7 +61,8 @@ class Seq2Seq(Family):
         self.model, self.base = generation.apart(model)
         self.turn = adapter.turn(model)
         self.device = place.device
-        self.limit = parts.longest(self.model, self.words)
+        self.limit = cut_length(self.model.get_encoder(), self.words)
+        self.most = most_tokens(place, self.model.get_encoder())
         self.specific = task_params(self.model.config, place.manifest.deployment.task_as_written)
         self.prefix = self.specific.get("prefix", getattr(self.model.config, "prefix", None)) or ""
         self.pad = parts.pad_id(self.model, self.words)
@@ -89,8 +91,7 @@ class Seq2Seq(Family):
 
     def _answer_limit(self) -> int:
         """How many tokens the decoder can make, the one it starts from apart."""
-        own = getattr(self.model.config, "max_decoder_position_embeddings", None)
-        return (own if isinstance(own, int) else parts.positions(self.model)) - 1
+        return positions(self.model.get_decoder()) - 1
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Source]]:
         texts = [self.prefix + self.prompt_text(row) for row in rows]
@@ -103,7 +104,7 @@ class Seq2Seq(Family):
         cut: dict[str, Any] = {"truncation": True, "max_length": self.limit} if settings.get("truncation") else {}
         tokens = encode(self.words, texts, **cut)
         if not cut:
-            refuse_overlong(rows, tokens, self.limit)
+            refuse_overlong(rows, tokens, self.most)
         for row, mine in zip(rows, tokens, strict=True):
             if not mine["input_ids"]:
                 raise InputError("the text has no tokens, so there is nothing to answer.", row=row.number)

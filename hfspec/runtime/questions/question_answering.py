@@ -11,6 +11,7 @@ from hfspec.errors import InputError, ParamsError, UsageError
 from hfspec.inputs.row import Row
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading import parts
+from hfspec.runtime.loading.positions import cut_length, most_tokens
 from hfspec.runtime.questions import answer_spans
 from hfspec.runtime.questions.answer_spans import Answer, Found
 from hfspec.runtime.questions.context_windows import Size, Window, windows
@@ -50,15 +51,16 @@ class QuestionAnswering(Family):
             )
         self.model = parts.reader(place, parts.model_class(place))
         self.device = place.device
-        self.limit = parts.longest(self.model, self.words)
+        self.limit = cut_length(self.model, self.words)
+        self.most = most_tokens(place, self.model)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
         self.takes = frozenset(inspect.signature(self.model.forward).parameters)
         self.question_first = self.words.padding_side == "right"
 
     def check(self, settings: Settings) -> None:
         size = self._size(settings)
-        if size.tokens > self.limit:
-            raise ParamsError(f"max_seq_len is {size.tokens}, but the model reads at most {self.limit} tokens.")
+        if size.tokens > self.most:
+            raise ParamsError(f"max_seq_len is {size.tokens}, but the model reads at most {self.most} tokens.")
         if size.share >= size.tokens:
             raise ParamsError(
                 f"doc_stride is {size.share}, but a window has {size.tokens} tokens (max_seq_len): two windows cannot"

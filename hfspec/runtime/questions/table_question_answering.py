@@ -10,6 +10,7 @@ from hfspec.errors import InputError, UsageError
 from hfspec.inputs.row import Row
 from hfspec.runtime.io import finite
 from hfspec.runtime.loading import parts
+from hfspec.runtime.loading.positions import cut_length, most_tokens
 from hfspec.runtime.questions.tables import TextTable, text_table
 from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.scheduling.batching import Item
@@ -64,7 +65,8 @@ class TableQuestionAnswering(Family):
             raise UsageError(f"{type(self.words).__name__} cannot read tables; the model needs a TapasTokenizer.")
         self.model = parts.model(place, parts.model_class(place))
         self.device = place.device
-        self.limit = parts.longest(self.model, self.words)
+        self.limit = cut_length(self.model, self.words)
+        self.most = most_tokens(place, self.model)
         sizes = self.model.config.type_vocab_sizes
         self.most_columns = min(sizes[COLUMN], self.words.max_column_id) - 1
         self.most_rows = min(sizes[ROW], *sizes[4:6], self.words.max_row_id) - 1  # 4, 5: ranks within a column
@@ -100,11 +102,12 @@ class TableQuestionAnswering(Family):
                 row=row.number,
             )
         length = self._length(query, table)
-        over = length > self.limit or len(table.rows) > self.most_rows
+        limit = self.limit if settings["truncation"] else self.most
+        over = length > limit or len(table.rows) > self.most_rows
         if over and not settings["truncation"]:
             raise InputError(
                 f"query and table have {length} tokens and {len(table.rows)} rows, and the model reads at most"
-                f" {self.limit} tokens and {self.most_rows} rows; give a smaller table, or set truncation: true to have"
+                f" {limit} tokens and {self.most_rows} rows; give a smaller table, or set truncation: true to have"
                 " its cells and then its last rows cut.",
                 row=row.number,
             )

@@ -14,6 +14,7 @@ from hfspec.formats.sentence_modules import Checkpoint, pooling_modes, read
 from hfspec.runtime.backends import putting as backends
 from hfspec.runtime.backends.first_token import first_token_alone
 from hfspec.runtime.loading import native, parts
+from hfspec.runtime.loading.positions import LARGEST_LENGTH, most_tokens, positions
 from hfspec.runtime.runner import Place
 from hfspec.runtime.sentences.sentence_layers import layer, pool
 from hfspec.runtime.text.tokens import Tokens
@@ -34,8 +35,10 @@ class Encoder(Protocol):
 
     size: int
 
-    def prepare(self, texts: Sequence[str], prompt: str) -> list[Text]:
-        """Each text with the prompt before it, as tokens."""
+    def prepare(self, texts: Sequence[str], prompt: str, *, whole: bool = False) -> list[Text]:
+        """Each text with the prompt before it, as tokens, cut where the checkpoint says; ``whole``: only where the
+        model has no more positions.
+        """
 
     def encode(self, batch: Sequence[Text], prompt: str) -> Any:
         """A tensor (texts, size) of float32, on whichever device made it."""
@@ -54,11 +57,13 @@ def encoder(place: Place) -> Encoder:
     return NativeEncoder(place, read(place.model, causal=causal) or known)
 
 
-def read_texts(words: Any, texts: Sequence[str], takes: Collection[str]) -> list[Text]:
-    """Each text as tokens, cut to the tokenizer's limit; of what the tokenizer gives, what the model ``takes``."""
+def read_texts(words: Any, texts: Sequence[str], takes: Collection[str], limit: int | None = None) -> list[Text]:
+    """Each text as tokens, cut to ``limit``, or else the tokenizer's own; of what the tokenizer gives, what the model
+    ``takes``.
+    """
     if not texts:
         return []
-    read_by_model = words(list(texts), truncation=True, padding=False, verbose=False)
+    read_by_model = words(list(texts), truncation=True, max_length=limit, padding=False, verbose=False)
     names = [name for name in read_by_model if name in takes]
     cut = _cut(words, texts, read_by_model)
     rows = [{name: list(read_by_model[name][place]) for name in names} for place in range(len(texts))]
@@ -87,6 +92,7 @@ class NativeEncoder:
             self.model.config.use_cache = False
         self.words = parts.tokenizer(place, checkpoint.transformer)
         fit_tokenizer(self.words, place, checkpoint, self.model)
+        self.most = most_tokens(place, self.model)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
         self.takes = set(inspect.signature(self.model.forward).parameters)
         pooling, *rest = checkpoint.modules
@@ -96,8 +102,8 @@ class NativeEncoder:
         self.layers = [made for module in rest if (made := layer(module, place.device, cast)) is not None]
         self.size = self._after_pooling(self._dimensions()).shape[1]
 
-    def prepare(self, texts: Sequence[str], prompt: str) -> list[Text]:
-        return read_texts(self.words, [prompt + text for text in texts], self.takes)
+    def prepare(self, texts: Sequence[str], prompt: str, *, whole: bool = False) -> list[Text]:
+        return read_texts(self.words, [prompt + text for text in texts], self.takes, self.most if whole else None)
 
     def encode(self, batch: Sequence[Text], prompt: str) -> Any:
         import torch
@@ -142,10 +148,10 @@ class LibraryEncoder:
         self.model = native.sentence_model(place)
         self.size = int(self.model.get_embedding_dimension() or 0)
 
-    def prepare(self, texts: Sequence[str], prompt: str) -> list[Text]:
+    def prepare(self, texts: Sequence[str], prompt: str, *, whole: bool = False) -> list[Text]:  # noqa: ARG002 - the library cuts
         features = [self.model.preprocess([prompt + text]) for text in texts]
         counts = [int(found["input_ids"].numel()) if "input_ids" in found else 1 for found in features]
-        limit = self.model.max_seq_length or parts.LARGEST_LENGTH
+        limit = self.model.max_seq_length or LARGEST_LENGTH
         return [Text(text, {}, count, count >= limit) for text, count in zip(texts, counts, strict=True)]
 
     def encode(self, batch: Sequence[Text], prompt: str) -> Any:
@@ -181,21 +187,19 @@ def fit_tokenizer(words: Any, place: Place, checkpoint: Checkpoint, model: Any) 
         words.model_max_length = checkpoint.max_seq_length
     elif limit != -1:
         words.model_max_length = min(words.model_max_length, limit)
-    words.model_max_length = min(words.model_max_length, _positions(model))
+    words.model_max_length = min(words.model_max_length, positions(model))
     if checkpoint.lower_case:
         _lower(words)
 
 
-def _positions(model: Any) -> int:
-    """How many positions the model has learned; no text can have more tokens. Other kinds of positions have no end."""
-    for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and hasattr(module, "num_embeddings"):
-            first = 0 if module.padding_idx is None else module.padding_idx + 1
-            return int(module.num_embeddings) - first
-    return parts.LARGEST_LENGTH
-
-
 def _lower(words: Any) -> None:
+    """As sentence-transformers does it: a tokenizer in Python only is told to, and may have no such setting."""
+    if not words.is_fast:
+        try:
+            words.do_lower_case = True
+        except AttributeError:
+            words.basic_tokenizer.do_lower_case = True
+        return
     from tokenizers.normalizers import Lowercase, Sequence
 
     before = words.backend_tokenizer.normalizer

@@ -38,7 +38,8 @@ class SentenceFamily(Family):
 
     def items(self, texts: Sequence[tuple[int, str]], settings: Settings) -> list[Item[Text]]:
         """An item for each text, given with the number of the row that it belongs to."""
-        made = self.encoder.prepare([text for _, text in texts], self.prompts.text(settings))
+        whole = self.task.setting("truncation") is not None and not settings.get("truncation")
+        made = self.encoder.prepare([text for _, text in texts], self.prompts.text(settings), whole=whole)
         return [
             Item(number, text.tokens, text, text.tokens if self.is_code else 0)
             for (number, _), text in zip(texts, made, strict=True)

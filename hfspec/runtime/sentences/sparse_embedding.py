@@ -14,6 +14,7 @@ from hfspec.inputs.row import Row
 from hfspec.integrity.fingerprint import fingerprint
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading import parts
+from hfspec.runtime.loading.positions import cut_length
 from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.sentence_encoder import Text, fit_tokenizer, read_texts
@@ -48,7 +49,7 @@ class SparseEmbedding(Family):
         fit_tokenizer(self.words, place, checkpoint, self.model)
         self.takes = set(inspect.signature(self.model.forward).parameters)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
-        self.padding = Padding(self.model, self.words, self.pad, parts.longest(self.model, self.words))
+        self.padding = Padding(self.model, self.words, self.pad, cut_length(self.model, self.words))
         self.pooling = checkpoint.modules[0].config
         self.stated = stated(place.model)
         self.prompts = Prompts(self.stated)

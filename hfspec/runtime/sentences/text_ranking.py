@@ -19,7 +19,6 @@ from hfspec.inputs.row import Row
 from hfspec.ir.artifact import FULL
 from hfspec.library_calls.activations import torch_activation
 from hfspec.runtime.io.transfer import Arriving
-from hfspec.runtime.loading import parts
 from hfspec.runtime.runner import Place
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.sentence_encoder import fit_tokenizer
@@ -59,7 +58,7 @@ class TextRanking(SequenceClassifier):
         if checkpoint is None:
             raise StorageError("model/ is no cross-encoder that hfspec knows: a sequence classifier alone.")
         fit_tokenizer(self.words, place, checkpoint, self.model)
-        self.limit = parts.longest(self.model, self.words)
+        self.limit = int(min(self.words.model_max_length, self.most))
         self.stated = stated(place.model)
         self.prompts = Prompts(self.stated, roles=False)
         self.pair_template = self._pair_template(place.model)

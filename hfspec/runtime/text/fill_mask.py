@@ -11,6 +11,7 @@ from hfspec.inputs.row import Row
 from hfspec.runtime.io import finite
 from hfspec.runtime.io.transfer import Arriving, sent
 from hfspec.runtime.loading import parts
+from hfspec.runtime.loading.positions import cut_length, most_tokens
 from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.text.masked_head import MaskedHead
@@ -55,7 +56,8 @@ class FillMask(Family):
             raise UsageError("the tokenizer has no mask token, which fill-mask needs; use the model's own tokenizer.")
         self.model = parts.reader(place, parts.model_class(place))
         self.device = place.device
-        self.limit = parts.longest(self.model, self.words)
+        self.limit = cut_length(self.model, self.words)
+        self.most = most_tokens(place, self.model)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
         self.padding = Padding(self.model, self.words, self.pad, self.limit)
         self.head = MaskedHead(self.model)
@@ -88,7 +90,7 @@ class FillMask(Family):
         cut: dict[str, Any] = {"truncation": True, "max_length": self.limit} if settings.get("truncation") else {}
         tokens = encode(self.words, texts, **cut)
         if not cut:
-            refuse_overlong(rows, tokens, self.limit)
+            refuse_overlong(rows, tokens, self.most)
         for row, text, mine in zip(rows, texts, tokens, strict=True):
             self._require_mask(row, text, mine)
         return [

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Sequence
 from hfspec.runtime.backends.first_token import first_token_alone
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading import parts
+from hfspec.runtime.loading.positions import cut_length, most_tokens
 from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.text.padding import Padding
 from hfspec.runtime.text.tokens import Tokens
@@ -21,7 +22,8 @@ class SequenceClassifier(Family):
         self.words = parts.tokenizer(place)
         self.model = parts.reader(place, parts.model_class(place))
         self.device = place.device
-        self.limit = parts.longest(self.model, self.words)
+        self.limit = cut_length(self.model, self.words)
+        self.most = most_tokens(place, self.model)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
         self.padding = Padding(self.model, self.words, self.pad, self.limit)
         self.takes_use_cache = "use_cache" in inspect.signature(self.model.forward).parameters

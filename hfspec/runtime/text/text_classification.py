@@ -25,7 +25,7 @@ class TextClassification(Labeller, SequenceClassifier):
             for place, mine in zip(places, found, strict=True):
                 tokens[place] = mine
         if not settings.get("truncation"):
-            refuse_overlong(rows, tokens, self.limit)
+            refuse_overlong(rows, tokens, self.most)
         return [
             Item(row.number, len(mine["input_ids"]), mine, group)
             for row, mine, group in zip(rows, tokens, self.groups(tokens), strict=True)

@@ -11,6 +11,7 @@ from hfspec.formats.label_names import label_names
 from hfspec.inputs.row import Row
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading import parts
+from hfspec.runtime.loading.positions import cut_length, most_tokens
 from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.text.entities import Entity, Piece, entities, without_overlap
@@ -18,8 +19,7 @@ from hfspec.runtime.text.padding import Padding
 from hfspec.runtime.text.tokens import Tokens, refuse_overlong
 from hfspec.runtime.text.word_reader import WordReader, knows_words
 from hfspec.settings.precedence import Settings
-
-BY_WORD = ("first", "average", "max")
+from hfspec.tasks.token_classification import BY_WORD
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,8 @@ class TokenClassification(Family):
         self.words = parts.tokenizer(place)
         self.model = parts.reader(place, parts.model_class(place))
         self.device = place.device
-        self.limit = parts.longest(self.model, self.words)
+        self.limit = cut_length(self.model, self.words)
+        self.most = most_tokens(place, self.model)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
         self.padding = Padding(self.model, self.words, self.pad, self.limit)
         self.fast = bool(self.words.is_fast)
@@ -83,7 +84,7 @@ class TokenClassification(Family):
         found = [(rows[owner], self._window(rows[owner], encoded, place)) for place, owner in enumerate(owners)]
         tokens = [window.tokens for _, window in found]
         if settings.get("stride") is None and not settings.get("truncation"):
-            refuse_overlong(rows, tokens, self.limit)
+            refuse_overlong(rows, tokens, self.most)
         return [
             Item(row.number, len(window.special), window, group)
             for (row, window), group in zip(found, self.padding.groups(tokens), strict=True)

@@ -11,6 +11,7 @@ from hfspec.inputs.row import Row
 from hfspec.ir.artifact import FULL
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading import parts
+from hfspec.runtime.loading.positions import cut_length, most_tokens
 from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.text.padding import Padding
@@ -54,7 +55,8 @@ class TokenFeatures(Family):
         takes_use_cache = "use_cache" in inspect.signature(self.model.forward).parameters
         self.options = {"use_cache": False} if takes_use_cache else {}
         self.device = place.device
-        self.limit = parts.longest(whole, self.words)
+        self.limit = cut_length(self.model, self.words)
+        self.most = most_tokens(place, self.model)
         self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
         self.padding = Padding(self.model, self.words, self.pad, self.limit)
 
@@ -63,7 +65,7 @@ class TokenFeatures(Family):
         cut: dict[str, Any] = {"truncation": True, "max_length": self.limit} if settings.get("truncation") else {}
         tokens = encode(self.words, texts, return_offsets_mapping=self.words.is_fast, **cut)
         if not cut:
-            refuse_overlong(rows, tokens, self.limit)
+            refuse_overlong(rows, tokens, self.most)
         return [
             Item(row.number, len(mine["input_ids"]), mine, group)
             for row, mine, group in zip(rows, tokens, self.padding.groups(tokens), strict=True)
