@@ -57,6 +57,7 @@ RUNTIME_FILES = (
     "ir/progress.py",
     "ir/safetensors_header.py",
     "ir/signature.py",
+    "ir/source_kinds.py",
     "ir/weight_index.py",
     "sources/__init__.py",
     "sources/folder.py",
