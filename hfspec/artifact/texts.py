@@ -65,6 +65,7 @@ RUNTIME_FILES = (
     "sources/hub_access.py",
     "sources/hub_cache.py",
     "sources/hub_errors.py",
+    "sources/kinds.py",
     "sources/package.py",
     "sources/patience.py",
     "sources/pinned.py",
