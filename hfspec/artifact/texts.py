@@ -52,6 +52,7 @@ RUNTIME_FILES = (
     "ir/frozen.py",
     "ir/golden.py",
     "ir/manifest_versions.py",
+    "ir/patterns.py",
     "ir/pins.py",
     "ir/problem.py",
     "ir/progress.py",
