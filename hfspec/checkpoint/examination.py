@@ -156,7 +156,7 @@ def examine(material: Material) -> Examined:
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """The parts of a checkpoint, each read by itself. ``raw``: its config.json, ``config``: the library's value of it.
-    ``pair``, ``tokenizer`` (the tokenizer) and ``processors`` are None where there is none, and where one has a problem.
+    ``pair``, ``tokenizer`` and ``processors`` are None where there is none, and where one has a problem.
     """
 
     folder: str

@@ -20,8 +20,8 @@ FILLERS = ("0", "1 2 3 4")  # two texts with no token in common
 
 
 class PairTemplate:
-    """``tokenizer``: the tokenizer, which has a chat template. ``model_type``: that of the model's config. ``modalities``:
-    what the checkpoint says of its inputs (``modality_config``), None where it says nothing.
+    """``tokenizer``: one with a chat template. ``model_type``: that of the model's config. ``modalities``: what the
+    checkpoint states of its inputs (``modality_config``), None where it states nothing.
     """
 
     def __init__(self, tokenizer: Any, model_type: str, modalities: Mapping[str, Any] | None = None) -> None:

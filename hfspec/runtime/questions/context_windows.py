@@ -13,8 +13,8 @@ from hfspec.runtime.text.tokens import Tokens
 @dataclass(frozen=True, slots=True)
 class Window:
     """The tokens that the model reads at once. Those of the context have the places ``first`` to ``last``, the latter
-    left out; ``offsets`` are their characters in the whole context, ``word_ids`` the number of the word each belongs to,
-    None where the tokenizer knows none. ``null``: the place of the token that stands for no answer.
+    left out; ``offsets`` are their characters in the whole context, ``word_ids`` the word that each belongs to, None
+    where the tokenizer knows none. ``null``: the place of the token that stands for no answer.
     """
 
     inputs: Tokens

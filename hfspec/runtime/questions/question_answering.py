@@ -46,8 +46,8 @@ class QuestionAnswering(Runner):
         self.tokenizer = parts.tokenizer(place)
         if not self.tokenizer.is_fast:
             raise UsageError(
-                f"{type(self.tokenizer).__name__} does not tell which characters a token is made of, so that no answer can"
-                " be found in the context; compile from a checkpoint with a tokenizer.json."
+                f"{type(self.tokenizer).__name__} does not tell which characters a token is made of, so that no answer"
+                " can be found in the context; compile from a checkpoint with a tokenizer.json."
             )
         self.model = parts.reader(place, parts.model_class(place))
         self.device = place.device
