@@ -24,29 +24,29 @@ def probe(task: Task, model: SourceFiles, folder: str, files: SourceFiles, setti
     ``settings``: those that the spec sets.
     """
 
-    def problems(words: Any) -> Iterator[Problem]:
-        if fault := _failure(lambda: words(TEXT, verbose=False)["input_ids"]):
+    def problems(tokenizer: Any) -> Iterator[Problem]:
+        if fault := _failure(lambda: tokenizer(TEXT, verbose=False)["input_ids"]):
             yield files.problem(
                 "broken-tokenizer",
                 f"the tokenizer makes no tokens of a plain text: {fault}",
                 remedy="use the tokenizer that the model was trained with",
             )
             return
-        if task.chat and words.chat_template:
-            yield from _chat_problems(files, task, words)
+        if task.chat and tokenizer.chat_template:
+            yield from _chat_problems(files, task, tokenizer)
         if task.kind == "cross-encoder":
-            yield from _pair_problems(files, words, _settings(model, folder), model.json(f"{folder}config.json"))
+            yield from _pair_problems(files, tokenizer, _settings(model, folder), model.json(f"{folder}config.json"))
 
-        if not words.is_fast:
-            yield from _python_problems(files, task, words, settings)
+        if not tokenizer.is_fast:
+            yield from _python_problems(files, task, tokenizer, settings)
 
     return problems
 
 
-def _chat_problems(files: SourceFiles, task: Task, words: Any) -> Iterator[Problem]:
+def _chat_problems(files: SourceFiles, task: Task, tokenizer: Any) -> Iterator[Problem]:
     """A template may want a system message first; one that takes no conversation at all answers none."""
     faults = [
-        _failure(partial(words.apply_chat_template, messages, tokenize=False, add_generation_prompt=True))
+        _failure(partial(tokenizer.apply_chat_template, messages, tokenize=False, add_generation_prompt=True))
         for messages in ([USER], [SYSTEM, USER])
     ]
     if all(faults):
@@ -60,12 +60,12 @@ def _chat_problems(files: SourceFiles, task: Task, words: Any) -> Iterator[Probl
 
 
 def _pair_problems(
-    files: SourceFiles, words: Any, stated: Mapping[str, Any], config: Mapping[str, Any]
+    files: SourceFiles, tokenizer: Any, stated: Mapping[str, Any], config: Mapping[str, Any]
 ) -> Iterator[Problem]:
     modalities = stated.get("modality_config")
-    if not PairTemplate.applies(words, modalities):
+    if not PairTemplate.applies(tokenizer, modalities):
         return
-    if fault := PairTemplate(words, str(config.get("model_type", "")), modalities).fault():
+    if fault := PairTemplate(tokenizer, str(config.get("model_type", "")), modalities).fault():
         yield files.problem(
             "broken-chat-template",
             f"the tokenizer's chat template cannot carry a query and a document ({fault}), and sentence-transformers"
@@ -75,9 +75,9 @@ def _pair_problems(
         )
 
 
-def _python_problems(files: SourceFiles, task: Task, words: Any, settings: Mapping[str, Any]) -> Iterator[Problem]:
+def _python_problems(files: SourceFiles, task: Task, tokenizer: Any, settings: Mapping[str, Any]) -> Iterator[Problem]:
     """A tokenizer in Python only knows neither the characters of a token nor the words that tokens are of."""
-    name = f"{type(words).__name__} is written in Python only and does not tell"
+    name = f"{type(tokenizer).__name__} is written in Python only and does not tell"
     if task.name == "question-answering":
         yield files.problem(
             "task-not-possible",

@@ -38,7 +38,7 @@ class Tokenizer:
     problems: tuple[Problem, ...] = ()
 
 
-def tokenizer(files: SourceFiles, folder: str, options: FrozenDict, probe: Probe) -> Tokenizer:
+def read_tokenizer(files: SourceFiles, folder: str, options: FrozenDict, probe: Probe) -> Tokenizer:
     """The tokenizer in ``folder`` of a source, with these options, and what ``probe`` finds.
 
     Raises SpecError when there is none or when the library cannot load it without running code of the checkpoint.

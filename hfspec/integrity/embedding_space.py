@@ -58,7 +58,7 @@ def embedding_space(
     model = model or folder / "model"
     modules = _modules(model)
     transformer = modules[0].folder if modules else model
-    words = folder / "components" / "tokenizer"
+    own_tokenizer = folder / "components" / "tokenizer"
     places = [module.folder for module in modules] or [model]
     adapter = folder / adapter_config.FOLDER
     code = {record.path: record.sha256 for record in code_files(manifest)}
@@ -69,7 +69,7 @@ def embedding_space(
             "config": _plain(_json(transformer / "config.json")),
             "modules": [[module.kind, _settings(module)] for module in modules],
             "prompts": Prompts(sentence_modules.settings(model)).by_name,
-            "tokenizer": _tokenizer(words if words.is_dir() else transformer),
+            "tokenizer": _tokenizer(own_tokenizer if own_tokenizer.is_dir() else transformer),
             "tokenizer options": thaw(manifest.deployment.options.get("tokenizer", {})),
             "weights": {
                 f"{number}.{name}": mark

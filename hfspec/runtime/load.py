@@ -21,7 +21,7 @@ from hfspec.runtime.loading.gathering import gather
 from hfspec.runtime.loading.placement import placement, set_threads
 from hfspec.runtime.loading.remote_code import check_consent, reviewed_classes
 from hfspec.runtime.predictor import Predictor, checked_form
-from hfspec.runtime.runner import Family, Place
+from hfspec.runtime.runner import Place, Runner
 from hfspec.runtime.starting import starting
 from hfspec.settings.precedence import load_layer
 from hfspec.tasks import table
@@ -90,7 +90,7 @@ def load(
         if expect_fingerprint is not None:
             fingerprint.check(expect_fingerprint, place.fingerprint(given))
         place = replace(place, code=reviewed_classes(root, manifest, task))
-        return Predictor(place, _family(task)(place), given, form)
+        return Predictor(place, _runner(task)(place), given, form)
 
 
 def _task(manifest: Manifest) -> Task:
@@ -104,10 +104,10 @@ def _task(manifest: Manifest) -> Task:
     return found
 
 
-def _family(task: Task) -> type[Family]:
+def _runner(task: Task) -> type[Runner]:
     module, name = task.runner.split(":")
-    family: type[Family] = getattr(import_module(module), name)
-    return family
+    runner: type[Runner] = getattr(import_module(module), name)
+    return runner
 
 
 def _dtype(asked: str | None, manifest: Manifest) -> str:

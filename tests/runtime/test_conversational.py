@@ -47,14 +47,14 @@ def test_full_output_accounts_for_the_prompt_as_the_library_renders_it(chat, che
 def tokens_read(predictor, data):
     """The tokens that the model reads, without padding."""
     read = []
-    generate = predictor._family.model.generate
+    generate = predictor._runner.model.generate
 
     def spy(**inputs):
         for line, mask in zip(inputs["input_ids"].tolist(), inputs["attention_mask"].tolist(), strict=True):
             read.append([token for token, kept in zip(line, mask, strict=True) if kept])
         return generate(**inputs)
 
-    predictor._family.model.generate = spy
+    predictor._runner.model.generate = spy
     predictor.predict(data)
     return read
 

@@ -16,7 +16,7 @@ from hfspec.runtime.generation import drawing as draws
 from hfspec.runtime.generation.answer_tokens import answer_tokens, end_tokens, has_stop_text
 from hfspec.runtime.loading import adapter, parts
 from hfspec.runtime.loading.positions import cut_length, most_tokens
-from hfspec.runtime.runner import Family, Place
+from hfspec.runtime.runner import Place, Runner
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.settings import generation
 from hfspec.settings.precedence import Settings
@@ -53,20 +53,20 @@ class Continuation:
         return "stop" if self.stopped else "length"
 
 
-class CausalGeneration(Family):
+class CausalGeneration(Runner):
     """A tokenizer, a model, and continuations of prompts."""
 
     cpu_tokens = 4096  # most steps compute one token a row, whatever the row's length
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self.words = parts.tokenizer(place)
+        self.tokenizer = parts.tokenizer(place)
         model = parts.model(place, parts.model_class(place))
         self.model, self.base = generation.apart(model)
         self.turn = adapter.turn(model)
         self.device = place.device
-        self.chat = ChatTemplate(self.words, self.template)
-        self.limit = cut_length(self.model, self.words)
+        self.chat = ChatTemplate(self.tokenizer, self.template)
+        self.limit = cut_length(self.model, self.tokenizer)
         self.most = most_tokens(place, self.model)
         takes = inspect.signature(self.model.forward).parameters
         known = "model" not in place.code  # of reviewed code, nobody knows whether padding would be seen
@@ -128,11 +128,11 @@ class CausalGeneration(Family):
                 row=row,
             )
         hole = settings.get("handle_long_generation") == "hole"
-        return ids[-kept:] if hole or self.words.truncation_side == "left" else ids[:kept]
+        return ids[-kept:] if hole or self.tokenizer.truncation_side == "left" else ids[:kept]
 
     def _first_token(self, row: int) -> int:
         """What an empty prompt begins from; raises InputError when the model has no such token."""
-        for owner in (self.base, self.model.config, self.words):
+        for owner in (self.base, self.model.config, self.tokenizer):
             found = getattr(owner, "bos_token_id", None)
             if isinstance(found, int):
                 return found
@@ -172,8 +172,8 @@ class CausalGeneration(Family):
         rows = [{"input_ids": prompt.ids, "attention_mask": [1] * len(prompt.ids)} for prompt in prompts]
         inputs = parts.padded(rows, {"input_ids": config.pad_token_id}, "left", self.device)
         width = inputs["input_ids"].shape[1]
-        tools: dict[str, Any] = {"tokenizer": self.words} if config.stop_strings is not None else {}
-        tools |= stop_text.criteria(self.words, stop_text.texts(settings), width, streamer)
+        tools: dict[str, Any] = {"tokenizer": self.tokenizer} if config.stop_strings is not None else {}
+        tools |= stop_text.criteria(self.tokenizer, stop_text.texts(settings), width, streamer)
         tools |= penalties.processors(settings, width)
         if streamer is None:
             own = [settings.get("seed")] * len(prompts) if seeds is None else seeds
@@ -193,7 +193,7 @@ class CausalGeneration(Family):
 
     def config(self, prompt: Prompt, settings: Settings) -> Any:
         """The library's generation config for a batch of such prompts."""
-        found = settings.get("pad_token_id", self.words.pad_token_id)
+        found = settings.get("pad_token_id", self.tokenizer.pad_token_id)
         ends = end_tokens(settings.get("eos_token_id", self.base.eos_token_id))
         pad = int(found) if found is not None else min(ends, default=0)
         return generation.config_for(self.base, settings, prompt.room, pad)
@@ -202,12 +202,12 @@ class CausalGeneration(Family):
         """The answer in the tokens ``line``, which the batch's padding may follow."""
         kept, ended = answer_tokens(line, config)
         stops = stop_text.texts(settings)
-        if stops and (cut := stop_text.cut(self.words, kept, stops)) is not None:
+        if stops and (cut := stop_text.cut(self.tokenizer, kept, stops)) is not None:
             return Continuation(prompt, cut.text, cut.tokens, stopped=True)
-        if ended and has_stop_text(self.words, kept[:-1], config):
+        if ended and has_stop_text(self.tokenizer, kept[:-1], config):
             kept = kept[:-1]  # it ended before: where the model pads with its end token, this one is padding
-        text = self.words.decode(kept, skip_special_tokens=True)
-        stopped = ended or has_stop_text(self.words, kept, config)
+        text = self.tokenizer.decode(kept, skip_special_tokens=True)
+        stopped = ended or has_stop_text(self.tokenizer, kept, config)
         return Continuation(prompt, text, len(kept), stopped)
 
 

@@ -170,14 +170,14 @@ def positions(loaded: Any) -> int:
     return limit - _padding_offset(loaded) - adapter.virtual_tokens(loaded)
 
 
-def longest(loaded: Any, words: Any) -> int:
+def longest(loaded: Any, tokenizer: Any) -> int:
     """How many tokens a text may have: what both model and tokenizer can take."""
-    return int(min(positions(loaded), words.model_max_length, LARGEST_LENGTH))
+    return int(min(positions(loaded), tokenizer.model_max_length, LARGEST_LENGTH))
 
 
-def pad_id(loaded: Any, words: Any) -> int:
+def pad_id(loaded: Any, tokenizer: Any) -> int:
     """The token that fills a batch: the model's own, since some models tell padding by it, then the tokenizer's."""
-    for owner in (loaded.config, words):
+    for owner in (loaded.config, tokenizer):
         found = getattr(owner, "pad_token_id", None)
         if isinstance(found, int) and found >= 0:
             return found

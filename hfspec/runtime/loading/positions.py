@@ -39,9 +39,9 @@ def advised(loaded: Any) -> int:
     return min([positions(loaded), *lengths[:1]])
 
 
-def cut_length(loaded: Any, words: Any) -> int:
+def cut_length(loaded: Any, tokenizer: Any) -> int:
     """How many tokens are left of a text that is cut: what the tokenizer says, as far as the model was made for it."""
-    return int(min(advised(loaded), words.model_max_length))
+    return int(min(advised(loaded), tokenizer.model_max_length))
 
 
 def most_tokens(place: Place, loaded: Any) -> int:

@@ -59,12 +59,12 @@ class Written:
 class WhisperRecognizer:
     """Of its calls one runs at a time: to time words the library changes the model while it does."""
 
-    def __init__(self, model: Any, features: SoundFeatures, words: Any, device: str) -> None:
+    def __init__(self, model: Any, features: SoundFeatures, tokenizer: Any, device: str) -> None:
         self.model = model
         self.features = features
-        self.words = words
+        self.tokenizer = tokenizer
         self.device = device
-        self.completed = completed(model.generation_config, model.config, words)
+        self.completed = completed(model.generation_config, model.config, tokenizer)
         self.languages: Mapping[str, int] = getattr(self.completed, "lang_to_id", None) or {}
         self.window = int(features.extractor.n_samples)
         self._turn = Lock()
@@ -120,7 +120,7 @@ class WhisperRecognizer:
         if settings.get("prompt") is None:
             return {}
         try:
-            ids = self.words.get_prompt_ids(settings["prompt"], return_tensors="pt")
+            ids = self.tokenizer.get_prompt_ids(settings["prompt"], return_tensors="pt")
         except ValueError as error:
             raise ParamsError(f"prompt: {error}") from error
         return {"prompt_ids": ids.to(self.device)}
@@ -238,7 +238,7 @@ class WhisperRecognizer:
     def joined(self, parts: Sequence[Written], settings: Settings) -> Transcript:
         times = settings.get("return_timestamps")
         with quiet():  # the library warns of a last timestamp that is missing; it shows as null
-            text, timed = self.words._decode_asr(  # noqa: SLF001 - what joins chunks by what they share lives there
+            text, timed = self.tokenizer._decode_asr(  # noqa: SLF001 - what joins chunks by what they share lives there
                 [self._output(part, times) for part in parts],
                 return_timestamps=times or None,
                 return_language=None,

@@ -12,11 +12,11 @@ NO_TIMES = "no_timestamps_token_id"
 ENGLISH_VOCABULARY = 51864
 
 
-def completed(config: Any, model_config: Any, words: Any) -> Any:
+def completed(config: Any, model_config: Any, tokenizer: Any) -> Any:
     """The generation config ``config``, with the ids of languages, tasks and timestamps that it lacks and the tokenizer
-    ``words`` has; ``config`` itself where it lacks none.
+    ``tokenizer`` has; ``config`` itself where it lacks none.
     """
-    vocabulary: Mapping[str, int] = words.get_vocab()
+    vocabulary: Mapping[str, int] = tokenizer.get_vocab()
     known = {token: index for token, index in vocabulary.items() if index < model_config.vocab_size}
     lacking = {name: value for name, value in _found(config, model_config, known).items() if not _states(config, name)}
     if not lacking:

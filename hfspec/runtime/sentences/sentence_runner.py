@@ -9,14 +9,14 @@ from hfspec.errors import ParamsError
 from hfspec.formats.sentence_modules import own_settings
 from hfspec.formats.sentence_modules import settings as stated
 from hfspec.runtime.io.transfer import Arriving
-from hfspec.runtime.runner import Family, Place
+from hfspec.runtime.runner import Place, Runner
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.sentence_encoder import Text, encoder
 from hfspec.settings.precedence import LOAD, PREDICT, Settings
 from hfspec.settings.prompts import Prompts
 
 
-class SentenceFamily(Family):
+class SentenceRunner(Runner):
     """Texts longer than the model reads are cut, as users of sentence-transformers expect; full output says so."""
 
     def __init__(self, place: Place) -> None:
