@@ -21,7 +21,6 @@ from hfspec.checkpoint.processors import processor_class
 from hfspec.checkpoint.remote_code.class_references import CONFIG, MODEL
 from hfspec.checkpoint.remote_code.reviewed import Code, remote_code
 from hfspec.checkpoint.sentences.modules import (
-    WEIGHTED,
     Module,
     dimension,
     modules_of,
@@ -37,6 +36,7 @@ from hfspec.checkpoint.weights.stored_dtype import QUANTISED, quantised_cast, re
 from hfspec.checkpoint.weights.tensor_problems import fit_notes, fit_problems
 from hfspec.checkpoint.weights.weight_files import WeightGroup, weight_group
 from hfspec.errors import SpecError
+from hfspec.formats.module_kinds import WEIGHTED
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.plan import Merging, TensorMove
 from hfspec.ir.problem import Problem

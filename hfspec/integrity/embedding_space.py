@@ -20,7 +20,7 @@ from hfspec.formats.sentence_modules import Module
 from hfspec.formats.vocabulary_files import AROUND, VOCABULARIES
 from hfspec.ir.artifact import Manifest, code_files
 from hfspec.ir.canonical import digest_of
-from hfspec.ir.dtypes import DTYPES
+from hfspec.ir.dtypes import torch_dtype
 from hfspec.ir.frozen import thaw
 from hfspec.ir.pins import TensorInfo
 from hfspec.ir.safetensors_header import header_length, parse_header
@@ -147,7 +147,7 @@ def _cast_sha256(data: bytes, stored: str, wanted: str) -> str:
     """Of a tensor's bytes once they are cast."""
     import torch
 
-    before, after = (getattr(torch, DTYPES[name][0]) for name in (stored, wanted))
+    before, after = (torch_dtype(name) for name in (stored, wanted))
     values = torch.frombuffer(bytearray(data), dtype=before).to(after) if data else torch.empty(0, dtype=after)
     return hashlib.sha256(values.view(torch.uint8).numpy().data).hexdigest()
 

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from hfspec.ir.backends import BackendName
 from hfspec.ir.frozen import FrozenDict, freeze, thaw
 from hfspec.ir.patterns import (
     DEVICE_PATTERN,
@@ -46,7 +47,6 @@ Mapping: TypeAlias = Annotated[
 ]
 Sha256: TypeAlias = Annotated[str, Field(pattern=SHA256_PATTERN)]
 
-Dtype: TypeAlias = Literal["auto", "float32", "float16", "bfloat16", "float64"]
 ParamType: TypeAlias = Literal["string", "boolean", "integer", "long", "float", "double"]
 ColumnType: TypeAlias = Literal["string", "boolean", "integer", "long", "float", "double", "binary", "object", "any"]
 TensorDtype: TypeAlias = Literal["float16", "float32", "float64", "int8", "uint8", "int16", "int32", "int64", "bool"]
@@ -297,7 +297,7 @@ class Runtime(Frozen):
     threads: Annotated[int, Field(ge=1, le=1024), BeforeValidator(integral)] | None = Field(
         default=None, description="How many CPU threads torch uses in the process that loads the artifact."
     )
-    backend: Literal["auto", "torch", "onednn", "openvino"] = Field(
+    backend: BackendName = Field(
         default="auto",
         description="What does the model's arithmetic on a CPU: torch's own choice, the oneDNN that torch has in it, "
         "or OpenVINO, which converts an encoder at each load. `auto`: oneDNN for float32 and bfloat16 on AMD's "

@@ -16,6 +16,7 @@ from hfspec.integrity.trust import check_trust
 from hfspec.integrity.verification import examine, read_manifest
 from hfspec.integrity.verified_memory import default_memory
 from hfspec.ir.artifact import Manifest
+from hfspec.ir.dtypes import RUNNABLE
 from hfspec.runtime.allocator import keep_freed_memory
 from hfspec.runtime.loading.gathering import gather
 from hfspec.runtime.loading.placement import placement, set_threads
@@ -26,8 +27,6 @@ from hfspec.runtime.starting import starting
 from hfspec.settings.precedence import load_layer
 from hfspec.tasks import table
 from hfspec.tasks.task import Task
-
-DTYPES = ("float32", "float16", "bfloat16", "float64")
 
 
 @starting()
@@ -113,6 +112,6 @@ def _runner(task: Task) -> type[Runner]:
 def _dtype(asked: str | None, manifest: Manifest) -> str:
     if asked in (None, "auto"):
         return manifest.deployment.dtype
-    if asked not in DTYPES:
-        raise UsageError(f"dtype must be one of auto, {', '.join(DTYPES)}, not {asked!r}.")
+    if asked not in RUNNABLE:
+        raise UsageError(f"dtype must be one of auto, {', '.join(RUNNABLE)}, not {asked!r}.")
     return str(asked)

@@ -1,7 +1,7 @@
 """Linear layers by oneDNN, which torch has in it.
 
 torch gives products of float32 matrices to MKL, which takes twice as long on an AMD processor with AVX-512, and those
-of bfloat16 to oneDNN by a longer way (docs/backends.md has the figures). The operators are those that torch.compile
+of bfloat16 to oneDNN by a longer way (benchmarks/NOTES.md has the figures). The operators are those that torch.compile
 puts in (torch/_inductor/fx_passes/mkldnn_fusion.py).
 """
 
@@ -15,13 +15,15 @@ import torch
 from transformers.pytorch_utils import Conv1D
 
 from hfspec.errors import UsageError
+from hfspec.ir.backends import BACKENDS, ONEDNN
+from hfspec.ir.dtypes import torch_dtype
 from hfspec.runtime.backends import first_token
 from hfspec.runtime.scheduling import memory
 
 if TYPE_CHECKING:
     from hfspec.runtime.runner import Place
 
-DTYPES = (torch.float32, torch.bfloat16)
+DTYPES = tuple(torch_dtype(name) for name in BACKENDS[ONEDNN].dtypes)
 # Calls of a layer after which its weights are put in oneDNN's own order: a process that answers once saves itself that.
 CALLS = 2
 # Of a model's linear layers: as much memory is taken once more for that order.

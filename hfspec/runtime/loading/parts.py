@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hfspec.errors import StorageError, UsageError
+from hfspec.ir.dtypes import torch_dtype
 from hfspec.ir.frozen import thaw
 from hfspec.library_calls.quiet import is_tokenizer, quiet
 from hfspec.runtime import unasked_masks
@@ -153,13 +154,6 @@ def library_class(name: str) -> Any:
             f"the installed transformers {transformers.__version__} has no class {name}; install the version in the"
             " artifact's requirements.txt."
         ) from error
-
-
-def torch_dtype(name: str) -> Any:
-    """The dtype that torch calls so."""
-    import torch
-
-    return getattr(torch, name)
 
 
 def positions(loaded: Any) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hfspec.formats.sentence_modules import Checkpoint, pooling_modes, read
+from hfspec.ir.dtypes import torch_dtype
 from hfspec.runtime.backends import putting as backends
 from hfspec.runtime.backends.first_token import first_token_alone
 from hfspec.runtime.loading import native, parts
@@ -98,7 +99,7 @@ class NativeEncoder:
         pooling, *rest = checkpoint.modules
         self.modes = pooling_modes(pooling.config)
         self.include_prompt = bool(pooling.config.get("include_prompt", True))
-        cast = None if place.dtype == place.manifest.deployment.dtype else parts.torch_dtype(place.dtype)
+        cast = None if place.dtype == place.manifest.deployment.dtype else torch_dtype(place.dtype)
         self.layers = [made for module in rest if (made := layer(module, place.device, cast)) is not None]
         self.size = self._after_pooling(self._dimensions()).shape[1]
 

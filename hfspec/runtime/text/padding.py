@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+from hfspec.ir.dtypes import arithmetic_of
 from hfspec.runtime.loading import parts
 from hfspec.runtime.text.tokens import Tokens, encode
 
 SHORT, LONG = "a " * 9, "one two three " * 9
-# Of the largest value in an answer: far above what rounding does, far below what padding does where it is seen.
-TOLERANCE = {"float64": 1e-4, "float32": 1e-3, "float16": 0.02, "bfloat16": 0.1}
 
 
 class Padding:
@@ -42,7 +41,7 @@ class Padding:
         if beside.ndim > 2:  # an answer for each token; otherwise one for the sequence
             alone, beside = alone[:, :length], beside[:, :length]
         difference = float((alone[0] - beside[0]).abs().max() / alone[0].abs().max().clamp(min=1e-6))
-        return not difference <= TOLERANCE.get(str(self.model.dtype).removeprefix("torch."), 0.1)
+        return not difference <= arithmetic_of(str(self.model.dtype).removeprefix("torch.")).rounding
 
     def _cut(self, tokens: Tokens) -> Tokens:
         return {name: values[: self.limit] for name, values in tokens.items()}

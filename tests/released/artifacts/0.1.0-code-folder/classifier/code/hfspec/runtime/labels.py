@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.runtime.answers import Table
-from hfspec.runtime.family import FULL, Runner
+from hfspec.runtime.family import FULL, Family
 from hfspec.runtime.settings import Settings
 
 
@@ -28,7 +28,7 @@ def labelled(logits: Any, config: Any, function: str | None, about: Sequence[Map
     return [_ranked(line, config.id2label, mine) for line, mine in zip(lines, about, strict=True)]
 
 
-class Labeller(Runner):
+class Labeller(Family):
     """A family whose answer to a row is labels with scores."""
 
     def standard(self, results: Sequence[Labelled], settings: Settings) -> Table:

@@ -12,7 +12,7 @@ from typing import Any
 from hfspec.errors import UsageError
 from hfspec.ir.artifact import Manifest
 from hfspec.runtime.allocator import keep_freed_memory
-from hfspec.runtime.family import Runner, Place
+from hfspec.runtime.family import Family, Place
 from hfspec.runtime.placement import placement, set_threads
 from hfspec.runtime.predictor import Predictor, checked_form
 from hfspec.runtime.reference.finding import Sources
@@ -90,7 +90,7 @@ def load(
         if expect_fingerprint is not None:
             fingerprint.check(expect_fingerprint, fingerprint.of_place(place, given))
         place = replace(place, code=reviewed_classes(root, manifest, task))
-        return Predictor(place, _runner(task)(place), given, form)
+        return Predictor(place, _family(task)(place), given, form)
 
 
 def _task(manifest: Manifest) -> Task:
@@ -104,9 +104,9 @@ def _task(manifest: Manifest) -> Task:
     return found
 
 
-def _runner(task: Task) -> type[Runner]:
+def _family(task: Task) -> type[Family]:
     module, name = task.runner.split(":")
-    family: type[Runner] = getattr(import_module(module), name)
+    family: type[Family] = getattr(import_module(module), name)
     return family
 
 

@@ -29,6 +29,7 @@ AUTO_COMPONENTS = {
     "image_processor": "AutoImageProcessor",
     PROCESSOR: "AutoProcessor",
 }
+LARGEST_LENGTH = 10**9  # a tokenizer without a limit says 10**30
 
 
 @contextmanager
@@ -217,6 +218,19 @@ def torch_dtype(name: str) -> Any:
     return getattr(torch, name)
 
 
+def positions(loaded: Any) -> int:
+    """How many tokens the model has positions for, LARGEST_LENGTH when it says no limit."""
+    limit = getattr(loaded.config, "max_position_embeddings", None)
+    if not isinstance(limit, int) or limit <= 0:
+        return LARGEST_LENGTH
+    return limit - _padding_offset(loaded) - adapter.virtual_tokens(loaded)
+
+
+def longest(loaded: Any, words: Any) -> int:
+    """How many tokens a text may have: what both model and tokenizer can take."""
+    return int(min(positions(loaded), words.model_max_length, LARGEST_LENGTH))
+
+
 def pad_id(loaded: Any, words: Any) -> int:
     """The token that fills a batch: the model's own, since some models tell padding by it, then the tokenizer's."""
     for owner in (loaded.config, words):
@@ -243,6 +257,15 @@ def padded(rows: Sequence[Mapping[str, list[int]]], pad: Mapping[str, int], side
     if MASK in result:
         unasked_masks.mark(result[MASK], is_whole=all(len(row[MASK]) == width and 0 not in row[MASK] for row in rows))
     return result
+
+
+def _padding_offset(loaded: Any) -> int:
+    """RoBERTa and its kin count positions from the padding index up, so that many cannot be used."""
+    for name, module in loaded.named_modules():
+        index = getattr(module, "padding_idx", None)
+        if name.endswith("position_embeddings") and index is not None:
+            return int(index) + 1
+    return 0
 
 
 def _refuse_gaps(report: Mapping[str, Any], name: str, brought: Collection[str]) -> None:

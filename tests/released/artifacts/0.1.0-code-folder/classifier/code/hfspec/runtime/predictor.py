@@ -11,7 +11,7 @@ from hfspec.ir.artifact import Manifest
 from hfspec.ir.signature import Signature
 from hfspec.runtime import native
 from hfspec.runtime.answers import Table, plain, to_json
-from hfspec.runtime.family import FORMS, FULL, Runner, Place, Row
+from hfspec.runtime.family import FORMS, FULL, Family, Place, Row
 from hfspec.runtime.inputs import Columns, to_rows
 from hfspec.runtime.output_check import check_output
 from hfspec.runtime.scheduling.call import Call
@@ -35,9 +35,9 @@ class Predictor:
     apart).
     """
 
-    def __init__(self, place: Place, family: Runner, given: Mapping[str, Any], outputs: str) -> None:
+    def __init__(self, place: Place, family: Family, given: Mapping[str, Any], outputs: str) -> None:
         self._place = place
-        self._runner = family
+        self._family = family
         self._tokenizing = Lock()  # a tokenizer keeps how it truncates, so that two calls at once would mix theirs
         self._outputs = checked_form(outputs)
         deployment = place.manifest.deployment
@@ -139,29 +139,29 @@ class Predictor:
     def _call(self, params: Mapping[str, Any] | None) -> Call:
         """Raises ParamsError."""
         settings = self._in_force(params)
-        self._runner.check(settings)
-        return Call(self._runner, settings, self._tokenizing)
+        self._family.check(settings)
+        return Call(self._family, settings, self._tokenizing)
 
     def _rows(self, data: Any) -> list[Row]:
-        rows = self._runner.rows(data)
+        rows = self._family.rows(data)
         return to_rows(data, self._columns) if rows is None else rows
 
     def _answer(self, data: Any, params: Mapping[str, Any] | None, outputs: str | None) -> Any:
         form = checked_form(outputs or self._outputs)
         call = self._call(params)
         rows = self._rows(data)
-        self._runner.check_rows(rows)
+        self._family.check_rows(rows)
         results = [result for window in call.results(rows) for result in window]
         if form == FULL:
-            return self._runner.full(results, call.settings)
-        answer = self._runner.standard(results, call.settings)
-        check_output(answer, self._runner.declared(self.signature.outputs, call.settings))
+            return self._family.full(results, call.settings)
+        answer = self._family.standard(results, call.settings)
+        check_output(answer, self._family.declared(self.signature.outputs, call.settings))
         return answer
 
     def _answers(self, call: Call, rows: Iterator[Row], form: str, window: int) -> Iterator[Any]:
-        declared = self._runner.declared(self.signature.outputs, call.settings)
+        declared = self._family.declared(self.signature.outputs, call.settings)
         for results in call.results(rows, window, FIRST):
             if form != FULL:
-                check_output(self._runner.standard(results, call.settings), declared)
+                check_output(self._family.standard(results, call.settings), declared)
             for result in results:
-                yield self._runner.answer(result, call.settings, form)
+                yield self._family.answer(result, call.settings, form)

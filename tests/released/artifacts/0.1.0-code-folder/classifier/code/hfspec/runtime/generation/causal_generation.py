@@ -11,7 +11,7 @@ from hfspec.errors import InputError
 from hfspec.runtime import parts
 from hfspec.runtime.adapters import adapter
 from hfspec.runtime.chat.chat_template import ChatTemplate
-from hfspec.runtime.family import FULL, Runner, Place
+from hfspec.runtime.family import FULL, Family, Place
 from hfspec.runtime.generation import decoding, generation, penalties, stop_text
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
@@ -48,7 +48,7 @@ class Continuation:
         return "stop" if self.stopped else "length"
 
 
-class CausalGeneration(Runner):
+class CausalGeneration(Family):
     """A tokenizer, a model, and continuations of prompts."""
 
     cpu_tokens = 4096  # most steps compute one token a row, whatever the row's length

@@ -9,7 +9,7 @@ from typing import Any
 from hfspec.errors import InputError, ParamsError
 from hfspec.runtime import parts
 from hfspec.runtime.adapters import adapter
-from hfspec.runtime.family import FULL, Runner, Place, Row
+from hfspec.runtime.family import FULL, Family, Place, Row
 from hfspec.runtime.generation import decoding, encoding, generation
 from hfspec.runtime.generation.languages import Direction
 from hfspec.runtime.scheduling.batching import Item
@@ -40,7 +40,7 @@ class Answer:
     stopped: bool
 
 
-class Seq2Seq(Runner):
+class Seq2Seq(Family):
     """Equal to what the summarization and text2text-generation pipelines of transformers 4.57 answered for one text
     alone. The checkpoint's task_specific_params lie over its generation config. Where those pipelines let their own
     defaults (256 new tokens, 4 beams) win over what the checkpoint states, against their documentation, the checkpoint

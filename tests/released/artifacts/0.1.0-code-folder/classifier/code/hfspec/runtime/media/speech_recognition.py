@@ -7,7 +7,7 @@ from typing import Any
 
 from hfspec.errors import UsageError
 from hfspec.runtime import parts
-from hfspec.runtime.family import Runner, Place, Row
+from hfspec.runtime.family import Family, Place, Row
 from hfspec.runtime.media import media
 from hfspec.runtime.media.audio import wave
 from hfspec.runtime.media.features import SoundFeatures
@@ -16,7 +16,7 @@ from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 
 
-class SpeechRecognition(Runner):
+class SpeechRecognition(Family):
     """Equal to what the library's automatic-speech-recognition pipeline answers for one row alone; audio that is longer
     than Whisper's window is transcribed segment after segment, as Whisper's authors do, unless chunk_length_s is set.
     """

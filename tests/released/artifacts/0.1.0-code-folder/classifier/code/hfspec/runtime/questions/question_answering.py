@@ -9,7 +9,7 @@ from typing import Any
 
 from hfspec.errors import InputError, ParamsError, UsageError
 from hfspec.runtime import parts
-from hfspec.runtime.family import Runner, Place, Row
+from hfspec.runtime.family import Family, Place, Row
 from hfspec.runtime.questions import answer_spans
 from hfspec.runtime.questions.answer_spans import Answer, Found
 from hfspec.runtime.questions.context_windows import Size, Window, windows
@@ -36,7 +36,7 @@ class Answered:
     windows: int
 
 
-class QuestionAnswering(Runner):
+class QuestionAnswering(Family):
     """Equal to what the question-answering pipeline of transformers 4.57 answers for one row alone."""
 
     def __init__(self, place: Place) -> None:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from hfspec.errors import InputError, UsageError
 from hfspec.runtime import parts
-from hfspec.runtime.family import Runner, Place, Row
+from hfspec.runtime.family import Family, Place, Row
 from hfspec.runtime.questions.tables import TextTable, text_table
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
@@ -52,7 +52,7 @@ class Chosen:
         return listed if self.plain else f"{self.aggregator} > {listed}"
 
 
-class TableQuestionAnswering(Runner):
+class TableQuestionAnswering(Family):
     """Equal to what the library's table-question-answering pipeline answers for one row alone."""
 
     def __init__(self, place: Place) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
-from hfspec.runtime.family import Runner, Row
+from hfspec.runtime.family import Family, Row
 from hfspec.runtime.scheduling import batching
 from hfspec.runtime.scheduling.batching import Budget, Item
 from hfspec.runtime.scheduling.windows import FULL, Size, Window, windows
@@ -19,7 +19,7 @@ class Call:
     once would mix theirs.
     """
 
-    def __init__(self, family: Runner, settings: Settings, tokenizing: Lock) -> None:
+    def __init__(self, family: Family, settings: Settings, tokenizing: Lock) -> None:
         self.family = family
         self.settings = settings
         self._tokenizing = tokenizing

@@ -13,7 +13,7 @@ from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences import quantization
 from hfspec.runtime.sentences.fingerprint import fingerprint
 from hfspec.runtime.sentences.sentence_encoder import Text
-from hfspec.runtime.sentences.sentence_runner import SentenceRunner
+from hfspec.runtime.sentences.sentence_family import SentenceFamily
 from hfspec.runtime.settings import LOAD, PREDICT, Settings
 from hfspec.runtime.transfer import Arriving
 
@@ -27,7 +27,7 @@ class Embedded:
     cut: bool
 
 
-class SentenceEmbedding(SentenceRunner):
+class SentenceEmbedding(SentenceFamily):
     """Every precision is a function of the text alone, so that no embedding depends on its batch."""
 
     def check(self, settings: Settings) -> None:

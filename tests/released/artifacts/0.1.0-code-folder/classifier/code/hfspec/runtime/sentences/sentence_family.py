@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hfspec.errors import ParamsError
-from hfspec.runtime.family import Runner, Place
+from hfspec.runtime.family import Family, Place
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.prompts import Prompts
 from hfspec.runtime.sentences.sentence_encoder import Text, encoder
@@ -16,7 +16,7 @@ from hfspec.runtime.settings import LOAD, PREDICT, Settings
 from hfspec.runtime.transfer import Arriving
 
 
-class SentenceRunner(Runner):
+class SentenceFamily(Family):
     """Texts longer than the model reads are cut, as users of sentence-transformers expect; full output says so."""
 
     def __init__(self, place: Place) -> None:

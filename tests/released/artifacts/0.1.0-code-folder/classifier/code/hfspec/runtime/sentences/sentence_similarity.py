@@ -10,7 +10,7 @@ from hfspec.runtime.family import FULL, Row
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences import pairs
 from hfspec.runtime.sentences.sentence_encoder import Text
-from hfspec.runtime.sentences.sentence_runner import SentenceRunner
+from hfspec.runtime.sentences.sentence_family import SentenceFamily
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.transfer import Arriving
 
@@ -34,7 +34,7 @@ class Compared:
     listed: bool
 
 
-class SentenceSimilarity(SentenceRunner):
+class SentenceSimilarity(SentenceFamily):
     """Each text is embedded by itself; a row's texts are compared once all of them are."""
 
     def check_rows(self, rows: Sequence[Row]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from hfspec.errors import StorageError
 from hfspec.runtime import parts
-from hfspec.runtime.family import Runner, Place, Row
+from hfspec.runtime.family import Family, Place, Row
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.fingerprint import fingerprint
 from hfspec.runtime.sentences.prompts import Prompts
@@ -32,7 +32,7 @@ class Weighted:
     cut: bool
 
 
-class SparseEmbedding(Runner):
+class SparseEmbedding(Family):
     """Texts longer than the model reads are cut, as users of sentence-transformers expect; full output says so."""
 
     def __init__(self, place: Place) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from hfspec.errors import InputError, ParamsError, UsageError
 from hfspec.runtime import parts
-from hfspec.runtime.family import Runner, Place, Row
+from hfspec.runtime.family import Family, Place, Row
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.masked_head import MaskedHead
@@ -43,7 +43,7 @@ class Filled:
     tokens: int
 
 
-class FillMask(Runner):
+class FillMask(Family):
     """Equal to what the library's fill-mask pipeline answers for one row alone, several masks included."""
 
     def __init__(self, place: Place) -> None:

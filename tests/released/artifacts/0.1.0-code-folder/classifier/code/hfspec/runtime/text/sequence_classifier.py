@@ -7,13 +7,13 @@ from collections.abc import Hashable, Sequence
 
 from hfspec.runtime import parts
 from hfspec.runtime.backends.first_token import first_token_alone
-from hfspec.runtime.family import Runner, Place
+from hfspec.runtime.family import Family, Place
 from hfspec.runtime.text.padding import Padding
 from hfspec.runtime.text.tokens import Tokens
 from hfspec.runtime.transfer import Arriving
 
 
-class SequenceClassifier(Runner):
+class SequenceClassifier(Family):
     """A family whose model gives one line of logits for each sequence."""
 
     def __init__(self, place: Place) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from hfspec.errors import ParamsError
 from hfspec.runtime import parts
-from hfspec.runtime.family import Runner, Place, Row
+from hfspec.runtime.family import Family, Place, Row
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.entities import Entity, Piece, entities, without_overlap
@@ -31,7 +31,7 @@ class Window:
     offsets: list[tuple[int, int]] | None
 
 
-class TokenClassification(Runner):
+class TokenClassification(Family):
     """Equal to what the library's token-classification pipeline answers for one row alone."""
 
     def __init__(self, place: Place) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.runtime import parts
-from hfspec.runtime.family import FULL, Runner, Place, Row
+from hfspec.runtime.family import FULL, Family, Place, Row
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.padding import Padding
@@ -32,7 +32,7 @@ class Features:
     offsets: list[tuple[int, int]] | None
 
 
-class TokenFeatures(Runner):
+class TokenFeatures(Family):
     """Equal to what the library's feature-extraction pipeline answers for one row alone. An encoder-decoder that needs
     a second text, which that pipeline fails on, gives the states of its encoder.
     """
