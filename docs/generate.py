@@ -80,6 +80,7 @@ Generated from the code by `make docs`. Every problem of a spec is reported at o
 | lines of `predict --jsonl` that cannot be answered | a `RowError` each | 6 | see [running.md](running.md) |
 
 All of them are `hfspec.HfspecError`. Whatever is raised, the target of a compile holds what it held before.
+A command shows no traceback; with `--debug`, which any command takes, it shows that of an error, for a report of a bug.
 `hfspec validate --format json` gives a list of objects with `file`, `line`, `column`, `override`, `path`, `code`,
 `message`, `expected`, `found`, `nearest`, `remedy`; `--format github` gives annotations for a pull request.
 
