@@ -152,6 +152,6 @@ def test_hfspecs_default_gives_way_to_max_length(given, where, tmp_path, without
 
 @pytest.mark.parametrize("wrong", [0, -1, "16", 1.5, True, None])
 def test_a_length_that_is_none_is_refused_by_plan(wrong, tmp_path):
-    keys = {"library": "transformers", "task": "text-generation", "model": {"path": "x"}}
+    keys = {"library": "transformers", "task": "text-generation", "model": {"repo": "owner/name"}}
     problems = hfspec.validate(write(tmp_path, **keys, model_config={"max_length": wrong}))
     assert [problem.path for problem in problems] == [("model_config", "max_length")]
