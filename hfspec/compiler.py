@@ -1,26 +1,24 @@
-"""The stages, in order."""
+"""The public verbs. Each says what is asked of it; hfspec/pipeline.py says which stages answer, in which order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hfspec.errors import SourceError, SpecError, UsageError, VerificationError
-from hfspec.ir.progress import Of, Progress, Silent
+from hfspec.ir.progress import Progress, Silent
 
 if TYPE_CHECKING:  # each command imports what its own stages need
     from hfspec.artifact.linking import Link
     from hfspec.ir.artifact import Artifact, Manifest
-    from hfspec.ir.lock import Change, Lock, Locked
-    from hfspec.ir.pins import Resolved
+    from hfspec.ir.lock import Change, Locked
     from hfspec.ir.plan import Plan
     from hfspec.ir.problem import Problem
     from hfspec.ir.spec import Spec
-    from hfspec.ir.tree import Tree
+    from hfspec.pipeline import Job
 
 BUILD = "build"
 
@@ -46,27 +44,14 @@ def compile(  # noqa: A001 - it is the verb
     Raises SpecError with every problem found, SourceError, StorageError, LockError, and UsageError when ``output`` is
     something that must not be replaced. Whatever is raised, the target holds what it held before.
     """
-    from hfspec.artifact.staging import staging_folder
-    from hfspec.artifact.target import check_apart
-    from hfspec.integrity.places import remember
-    from hfspec.integrity.verified_memory import default_memory
-    from hfspec.sources.folder import FolderSource
-    from hfspec.stages.build import build
-    from hfspec.stages.emit import emit
-    from hfspec.stages.point import point
+    from hfspec import pipeline
 
     reported = progress or Silent()
-    tree, resolved, decided = _decided(Path(spec), overrides, reported, locked=locked)
-    _check_link(link, decided)
-    decided = _trying(decided, run=run, check_golden=check_golden)
-    target = Path(output) if output is not None else _default_target(decided.name)
-    folders = {role: reader.folder for role, reader in resolved.readers.items() if isinstance(reader, FolderSource)}
-    check_apart(target, folders.values())
-    decided = point(decided, resolved.readers, reported, default_memory())
-    remember(decided.pointers, folders)
-    with staging_folder(target.absolute()) as staging, _placed(tree):
-        files = build(decided, resolved.readers, staging, reported, link)
-        return emit(decided, files, resolved.readers, staging, target.absolute())
+    job = _planned(Path(spec), overrides, reported, locked=locked)
+    _check_link(link, job.plan)
+    job = replace(job, plan=_with_trial(job.plan, run=run, check_golden=check_golden))
+    target = Path(output) if output is not None else _default_target(job.plan.name)
+    return pipeline.build_artifact(job, target, link, reported)
 
 
 def persist(
@@ -83,30 +68,23 @@ def persist(
     VerificationError, SourceError, StorageError, and UsageError when the folder cannot be replaced. Whatever is raised,
     or kills it, the reference artifact stays, and what was downloaded is kept for the next attempt.
     """
-    from hfspec.artifact.staging import staging_folder
+    from hfspec import pipeline
     from hfspec.integrity.finding import check_given
     from hfspec.integrity.verification import verify_files
-    from hfspec.integrity.verified_memory import default_memory
     from hfspec.ir.artifact import Artifact
-    from hfspec.stages.build import WEIGHTS, build
-    from hfspec.stages.complete import complete
-    from hfspec.stages.restore import restore
 
-    target, given, reported = Path(folder).absolute(), sources or {}, progress or Silent()
+    target, folders = Path(folder).absolute(), sources or {}
     _check_known(link)
     try:
         manifest = verify_files(target)
-        check_given(manifest, given)
+        check_given(manifest, folders)
         if not manifest.pointers:
             return Artifact(target, manifest)
-        with staging_folder(target) as staging:
-            restored = restore(target, manifest, given, reported, default_memory())
-            files = build(restored, restored.readers, staging, Of(WEIGHTS, reported), link)
-            return complete(manifest, files, staging, target)
+        return pipeline.complete_reference(manifest, target, folders, link, progress or Silent())
     except (SourceError, VerificationError):
-        if (done := _full_by_now(target)) is None:
+        if (full := _full_by_now(target)) is None:
             raise
-        return done
+        return full
 
 
 def _full_by_now(target: Path) -> Artifact | None:
@@ -128,7 +106,7 @@ def plan(
 
     Raises SpecError with every problem found, SourceError, and LockError.
     """
-    return _decided(Path(spec), overrides, progress or Silent(), locked=locked)[2]
+    return _planned(Path(spec), overrides, progress or Silent(), locked=locked).plan
 
 
 def lock(
@@ -144,17 +122,9 @@ def lock(
     branch has moved since; ``upgrade`` asks anew. Raises SpecError, SourceError, StorageError, and LockError when what
     is there is no lock.
     """
-    from hfspec.ir.lock import Locked
-    from hfspec.locking.comparison import changes
-    from hfspec.locking.lock_file import read_lock, write_lock
+    from hfspec import pipeline
 
-    file, reported = Path(spec), progress or Silent()
-    tree, checked = _validated(file, overrides)
-    held = read_lock(file)
-    resolved = _digested(tree, checked, None if upgrade else held, reported)
-    decided = _planned(tree, checked, resolved)
-    found = _locked(tree, checked, resolved, decided.versions)
-    return Locked(write_lock(file, found), found, changes(held, found) if held else (), is_new=held is None)
+    return pipeline.lock_spec(Path(spec), overrides, progress or Silent(), upgrade=upgrade)
 
 
 def check_lock(
@@ -164,12 +134,9 @@ def check_lock(
 
     Raises LockError when there is no lock, SpecError, SourceError, StorageError.
     """
-    from hfspec.locking.comparison import changes
-    from hfspec.locking.lock_file import held_lock
+    from hfspec import pipeline
 
-    tree, checked = _validated(Path(spec), overrides)
-    held = held_lock(Path(spec))
-    return changes(held, _found(tree, checked, _digested(tree, checked, None, progress or Silent()), held))
+    return pipeline.changes_since_lock(Path(spec), overrides, progress or Silent())
 
 
 def validate(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> tuple[Problem, ...]:
@@ -198,7 +165,10 @@ def warnings(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> tuple[
 
 def load_spec(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> Spec:
     """The spec in a file as a typed value; raises SpecError with every problem found."""
-    return _validated(Path(spec), overrides)[1]
+    from hfspec.stages.load import load
+    from hfspec.stages.validate import validate
+
+    return validate(load(Path(spec), overrides))
 
 
 def verify(
@@ -274,18 +244,25 @@ def sign(
 
 def default_target(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> Path:
     """Where compile puts the artifact when it is not told; raises SpecError."""
-    checked = load_spec(spec, overrides)
-    return _default_target(checked.name or Path(spec).stem)
+    return _default_target(load_spec(spec, overrides).name or Path(spec).stem)
 
 
-def _trying(decided: Plan, *, run: bool, check_golden: bool) -> Plan:
+def _planned(spec: Path, overrides: Sequence[str], progress: Progress, *, locked: bool) -> Job:
+    from hfspec import pipeline
+
+    if locked:
+        return pipeline.plan_locked_spec(spec, overrides, progress)
+    return pipeline.plan_spec(spec, overrides, progress)
+
+
+def _with_trial(plan: Plan, *, run: bool, check_golden: bool) -> Plan:
     """The plan with the examples run that the caller wants run, of those that the spec has; without any, one plain
     input of the task, unless the weights stay elsewhere or reviewed code would run.
     """
-    golden = decided.check_golden and run and check_golden
-    runs = golden or (run and decided.input_example is not None)
-    probe = run and not (runs or decided.pointers or decided.code)
-    return replace(decided, run=runs, check_golden=golden, probe=probe)
+    golden = plan.check_golden and run and check_golden
+    runs = golden or (run and plan.input_example is not None)
+    probe = run and not (runs or plan.pointers or plan.code)
+    return replace(plan, run=runs, check_golden=golden, probe=probe)
 
 
 def _check_known(link: str) -> None:
@@ -305,71 +282,3 @@ def _check_link(link: str, plan: Plan) -> None:
 
 def _default_target(name: str) -> Path:
     return Path(BUILD) / name
-
-
-def _validated(spec: Path, overrides: Sequence[str]) -> tuple[Tree, Spec]:
-    from hfspec.stages.load import load
-    from hfspec.stages.validate import validate as check
-
-    tree = load(spec, overrides)
-    return tree, check(tree)
-
-
-@contextmanager
-def _placed(tree: Tree) -> Iterator[None]:
-    """Problems found after the plan know the key that is wrong; the tree knows where it was written."""
-    try:
-        yield
-    except SpecError as error:
-        raise SpecError([replace(found, origin=tree.origin(found.path)) for found in error.problems]) from error
-
-
-def _decided(spec: Path, overrides: Sequence[str], progress: Progress, *, locked: bool) -> tuple[Tree, Resolved, Plan]:
-    from hfspec.locking.lock_file import held_lock, read_lock
-    from hfspec.locking.pinning import check_held, check_versions, notes
-    from hfspec.stages.resolve import resolve
-
-    tree, checked = _validated(spec, overrides)
-    if not locked:
-        known = read_lock(spec)
-        resolved = resolve(checked, tree, progress, _commits(known))
-        decided = _planned(tree, checked, resolved)
-        told = notes(spec, known, resolved.pins) if known else ()
-        return tree, resolved, replace(decided, notes=(*decided.notes, *told))
-    held = held_lock(spec)
-    resolved = _digested(tree, checked, held, progress)
-    check_held(spec, overrides, held, _found(tree, checked, resolved, held))
-    decided = _planned(tree, checked, resolved)
-    check_versions(spec, overrides, held, decided)
-    return tree, resolved, decided
-
-
-def _planned(tree: Tree, spec: Spec, resolved: Resolved) -> Plan:
-    from hfspec.stages.plan import plan as decide
-
-    return decide(spec, tree, resolved)
-
-
-def _commits(held: Lock | None) -> Mapping[tuple[str, str | None], str]:
-    return held.commits if held else {}
-
-
-def _digested(tree: Tree, spec: Spec, held: Lock | None, progress: Progress) -> Resolved:
-    """The sources, at the commits that a lock holds, with the digest of every file."""
-    from hfspec.stages.digest import digest
-    from hfspec.stages.resolve import resolve
-
-    return digest(resolve(spec, tree, progress, _commits(held)), progress)
-
-
-def _locked(tree: Tree, spec: Spec, digested: Resolved, versions: Mapping[str, str]) -> Lock:
-    from hfspec.stages.lock import lock as hold
-
-    return hold(spec, tree, digested, versions)
-
-
-def _found(tree: Tree, spec: Spec, digested: Resolved, held: Lock) -> Lock:
-    """The lock that would be written now, for the packages that ``held`` names as they are installed here."""
-    from hfspec.checkpoint.requirements import installed
-
-    return _locked(tree, spec, digested, installed(held.versions))
