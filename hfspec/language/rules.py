@@ -18,6 +18,7 @@ from hfspec.language.composed import component_names
 from hfspec.language.provenance import MISSING
 from hfspec.language.task_names import task_of
 from hfspec.tasks import table
+from hfspec.tasks.libraries import LIBRARIES
 from hfspec.tasks.prompt_template import prompt_template
 from hfspec.tasks.task import PROCESSOR, Task
 
@@ -58,7 +59,7 @@ def _task_problems(tree: Tree, task: Task | None) -> Iterator[Problem]:
     library, name = tree.value.get("library"), tree.value.get("task")
     if task is not None or not isinstance(name, str) or not name:
         return
-    if library not in table.LIBRARIES:
+    if not isinstance(library, str) or library not in LIBRARIES:
         yield from _task_of_no_library(tree, name)
         return
     path, origin = ("task",), tree.origin(("task",))
@@ -85,9 +86,9 @@ def _task_problems(tree: Tree, task: Task | None) -> Iterator[Problem]:
 
 def _task_of_no_library(tree: Tree, name: str) -> Iterator[Problem]:
     """Where the library itself is wrong or missing: a task that no library has."""
-    if table.libraries(name) or any(table.is_planned(library, name) for library in table.LIBRARIES):
+    if table.libraries(name) or any(table.is_planned(library, name) for library in LIBRARIES):
         return
-    known = tuple(dict.fromkeys(known for library in table.LIBRARIES for known in table.names(library)))
+    known = tuple(dict.fromkeys(known for library in LIBRARIES for known in table.names(library)))
     path = ("task",)
     yield Problem(
         "unknown-task",
@@ -200,8 +201,9 @@ def _runtime(tree: Tree) -> Iterator[Problem]:
     if runtime.get("device") is not None:
         message = "The model is put on one device and spread over several."
         yield Problem("conflict", message, tree.origin(path), path, remedy="Keep `device` or `device_map`.")
-    if tree.value.get("library") == "sentence-transformers":
-        message = "A model of sentence-transformers is put on one device."
+    library = LIBRARIES.get(str(tree.value.get("library")))
+    if library is not None and not library.spreads:
+        message = f"{library.name} puts a model on one device."
         yield Problem("dead-key", message, tree.origin(path), path, remedy="Write `device:` instead.")
 
 

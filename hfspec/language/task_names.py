@@ -6,6 +6,7 @@ from difflib import get_close_matches
 
 from hfspec.ir.tree import Tree
 from hfspec.tasks import table
+from hfspec.tasks.libraries import LIBRARIES
 from hfspec.tasks.task import Task
 
 # Other names by which people know a task: those of model cards, of papers, of auto classes, of other servers.
@@ -56,7 +57,7 @@ def meant(written: str, library: str | None) -> str:
     for all of them.
     """
     plain = "-".join(written.strip().lower().replace("_", "-").split())
-    searched = [library] if library is not None else list(table.LIBRARIES)
+    searched = [library] if library is not None else list(LIBRARIES)
     known = [name for each in searched for name in (*table.names(each), *table.NOT_YET.get(each, ()))]
     if plain in known:
         return plain
