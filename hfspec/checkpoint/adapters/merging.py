@@ -11,7 +11,7 @@ from hfspec.checkpoint.adapters.adapter import Adapter
 from hfspec.checkpoint.adapters.adapter_fit import NAME, Adapted
 from hfspec.checkpoint.adapters.trial import PLAIN_STARTS, unmergeable
 from hfspec.checkpoint.source_files import SourceFiles
-from hfspec.checkpoint.weights.fit import Shapes
+from hfspec.checkpoint.weights.fit import MetaModel
 from hfspec.checkpoint.weights.weight_files import WeightGroup, listed
 from hfspec.errors import SpecError
 from hfspec.formats.adapter_config import BEFORE_NAMES
@@ -50,7 +50,7 @@ class Stored:
 
 
 def merged_tensors(
-    adapter: Adapter, adapted: Adapted, base: Stored, loaded: Shapes, dtype: str
+    adapter: Adapter, adapted: Adapted, base: Stored, loaded: MetaModel, dtype: str
 ) -> dict[str, TensorMove]:
     """The tensors of the merged model that are not the checkpoint's, by their names in it. ``base``: the checkpoint's;
     ``dtype``, by safetensors' name, is that of those which it lacks.
@@ -118,7 +118,7 @@ def _targets(wrapped: Any) -> Iterator[tuple[str, str]]:
             yield name, name.removeprefix(BEFORE_NAMES)
 
 
-def _of_module(place: str, adapted: Adapted, base: Stored, own: Stored, loaded: Shapes) -> dict[str, TensorMove]:
+def _of_module(place: str, adapted: Adapted, base: Stored, own: Stored, loaded: MetaModel) -> dict[str, TensorMove]:
     """Every parameter of a target module, by its tensor's name."""
     name, layer = place.removeprefix(BEFORE_NAMES), adapted.model.get_submodule(place).get_base_layer()
     tensors = {parameter: loaded.stored[f"{name}.{parameter}"] for parameter, _ in layer.named_parameters()}
@@ -131,7 +131,7 @@ def _of_module(place: str, adapted: Adapted, base: Stored, own: Stored, loaded: 
     }
 
 
-def _shared(adapter: Adapter, adapted: Adapted, loaded: Shapes, targets: Mapping[str, str]) -> Iterator[Problem]:
+def _shared(adapter: Adapter, adapted: Adapted, loaded: MetaModel, targets: Mapping[str, str]) -> Iterator[Problem]:
     """Parameters of target modules that are not one tensor of the checkpoint each, and of no other module."""
     used = Counter(loaded.stored.values())
     found: dict[str, list[str]] = {"shared with another module": [], "put together from several tensors": []}
