@@ -238,7 +238,7 @@ def _check(names: Collection[str], needed: set[str], where: str) -> None:
         missing.append("weights (model.safetensors, or pytorch_model.bin, or an index with all its shards)")
     if missing:
         raise SourceError(
-            f"{where} is no checkpoint that can be used: it has no {' and no '.join(missing)}. {_listing(names)}"
+            f"{where} cannot be used as a checkpoint: it has no {' and no '.join(missing)}. {_listing(names)}"
         )
 
 
