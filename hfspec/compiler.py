@@ -34,15 +34,28 @@ def compile(  # noqa: A001 - it is the verb
     link: Link = "copy",
     progress: Progress | None = None,
 ) -> Artifact:
-    """Compile a spec file into an artifact at ``output``, by default ``build/<name>`` under the current folder.
+    """Compile a spec file into an artifact.
 
-    ``run``: whether the emitted predictor is run on the spec's input_example and golden examples before the artifact is
-    put in place, or, where the spec has none and the memory is there, on one plain input of the task; ``check_golden``:
-    whether on the golden ones.
-    ``locked``: whether the spec's lock must hold, to the byte; without it a lock only says which commits to take.
-    ``link``: how weight files get into a full artifact that are taken as they are: ``copy``, ``hardlink``, ``reflink``.
-    Raises SpecError with every problem found, SourceError, StorageError, LockError, and UsageError when ``output`` is
-    something that must not be replaced. Whatever is raised, the target holds what it held before.
+    Args:
+        spec: The spec.
+        output: The artifact's folder; by default ``build/<name>`` under the current folder.
+        overrides: Hydra's overrides, ``key=value``.
+        run: Whether the emitted predictor is run on the spec's input_example and golden examples before the artifact is
+            put in place, or, where the spec has none and the memory is there, on one plain input of the task.
+        check_golden: Whether it is run on the golden examples.
+        locked: Whether the spec's lock must hold, to the byte; without it a lock only says which commits to take.
+        link: How weight files get into a full artifact that are taken as they are: ``copy``, ``hardlink``, ``reflink``.
+        progress: Told of what is downloaded and written.
+
+    Returns:
+        The artifact. Whatever is raised, the folder holds what it held before.
+
+    Raises:
+        SpecError: With every problem found.
+        SourceError: For a source that cannot be read.
+        StorageError: For what the disk refuses.
+        LockError: Where the lock does not hold, or what lies beside the spec is no lock.
+        UsageError: When ``output`` is something that must not be replaced.
     """
     from hfspec import pipeline
 
@@ -64,9 +77,21 @@ def persist(
     """Turn a reference artifact into the full one, in its place: byte for byte what compiling its spec with
     save_mode=full makes. A full artifact is verified and left as it is.
 
-    ``sources``: role (``model``) -> the folder that has its weights; ``link``: as for compile. Raises
-    VerificationError, SourceError, StorageError, and UsageError when the folder cannot be replaced. Whatever is raised,
-    or kills it, the reference artifact stays, and what was downloaded is kept for the next attempt.
+    Args:
+        folder: The artifact.
+        sources: Role (``model``) -> the folder that has its weights.
+        link: As for compile.
+        progress: Told of what is downloaded and written.
+
+    Returns:
+        The full artifact. Whatever is raised, or kills it, the reference artifact stays, and what was downloaded is
+        kept for the next attempt.
+
+    Raises:
+        VerificationError: Where files are not what the manifest says.
+        SourceError: Where the weights are not found.
+        StorageError: For what the disk refuses.
+        UsageError: When the folder cannot be replaced.
     """
     from hfspec import pipeline
     from hfspec.integrity.finding import check_given
@@ -104,7 +129,19 @@ def plan(
 ) -> Plan:
     """What compile would do; nothing is written.
 
-    Raises SpecError with every problem found, SourceError, and LockError.
+    Args:
+        spec: The spec.
+        overrides: Hydra's overrides, ``key=value``.
+        progress: Told of what is downloaded and read.
+        locked: As for compile.
+
+    Returns:
+        Every decision about the artifact.
+
+    Raises:
+        SpecError: With every problem found.
+        SourceError: For a source that cannot be read.
+        LockError: Where the lock does not hold, or what lies beside the spec is no lock.
     """
     return _planned(Path(spec), overrides, progress or Silent(), locked=locked).plan
 
@@ -116,11 +153,23 @@ def lock(
     upgrade: bool = False,
     progress: Progress | None = None,
 ) -> Locked:
-    """Write the lock of a spec beside it, ``<spec file>.lock``, and say what changed in it.
+    """Write the lock of a spec beside it, ``<spec file>.lock``. A lock that is there keeps its commits for every
+    repository and revision that the spec still names, wherever a branch has moved since.
 
-    A lock that is there keeps its commits for every repository and revision that the spec still names, wherever a
-    branch has moved since; ``upgrade`` asks anew. Raises SpecError, SourceError, StorageError, and LockError when what
-    is there is no lock.
+    Args:
+        spec: The spec.
+        overrides: Hydra's overrides, ``key=value``.
+        upgrade: Whether every revision is asked anew.
+        progress: Told of what is downloaded and read.
+
+    Returns:
+        The lock, and what changed in it.
+
+    Raises:
+        SpecError: With every problem found.
+        SourceError: For a source that cannot be read.
+        StorageError: For what the disk refuses.
+        LockError: When what lies beside the spec is no lock.
     """
     from hfspec import pipeline
 
@@ -130,9 +179,21 @@ def lock(
 def check_lock(
     spec: str | PathLike[str], overrides: Sequence[str] = (), progress: Progress | None = None
 ) -> tuple[Change, ...]:
-    """What moved since the spec was locked: the spec, branches and tags, bytes, installed versions; none when it holds.
+    """What moved since the spec was locked: the spec, branches and tags, bytes, installed versions.
 
-    Raises LockError when there is no lock, SpecError, SourceError, StorageError.
+    Args:
+        spec: The spec.
+        overrides: Hydra's overrides, ``key=value``.
+        progress: Told of what is downloaded and read.
+
+    Returns:
+        Every change; none when the lock holds.
+
+    Raises:
+        LockError: When there is no lock.
+        SpecError: With every problem found.
+        SourceError: For a source that cannot be read.
+        StorageError: For what the disk refuses.
     """
     from hfspec import pipeline
 
@@ -164,7 +225,18 @@ def warnings(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> tuple[
 
 
 def load_spec(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> Spec:
-    """The spec in a file as a typed value; raises SpecError with every problem found."""
+    """The spec in a file as a typed value.
+
+    Args:
+        spec: The spec.
+        overrides: Hydra's overrides, ``key=value``.
+
+    Returns:
+        The spec.
+
+    Raises:
+        SpecError: With every problem found.
+    """
     from hfspec.stages.load import load
     from hfspec.stages.validate import validate
 
@@ -180,14 +252,24 @@ def verify(
     signature: str | PathLike[str] | None = None,
     sources: Mapping[str, str | PathLike[str]] | None = None,
 ) -> Manifest:
-    """The manifest of an artifact, every byte of which has been read and found right.
+    """Read every byte of an artifact and hold it against the manifest.
 
-    ``run``: whether its golden examples, and its input example, are then answered by the installed runtime, which
-    executes no file of the artifact but its reviewed code, for which ``trust_remote_code`` is needed. ``key``: a public
-    key; the artifact must then have been signed with its private half, in ``signature``, by default ``<folder>.sig``.
-    ``sources``: where the weights of a reference artifact are, for ``run``. Raises VerificationError naming every file
-    that is not what the manifest says, the signature that does not vouch for them, and every example that does not get
-    its answer; UsageError for a key that is none, and when there is no example to run.
+    Args:
+        folder: The artifact.
+        run: Whether its golden examples, and its input example, are then answered by the installed runtime, which
+            executes no file of the artifact but its reviewed code.
+        trust_remote_code: Whether that code may run.
+        key: A public key; the artifact must then have been signed with its private half.
+        signature: The file of the signature; by default ``<folder>.sig``.
+        sources: Role -> the folder with the weights of a reference artifact, for ``run``.
+
+    Returns:
+        The manifest, every file of which was found right.
+
+    Raises:
+        VerificationError: Names every file that is not what the manifest says, the signature that does not vouch for
+            them, and every example that does not get its answer.
+        UsageError: For a file that cannot be read as a key, and when there is no example to run.
     """
     from hfspec.integrity.verification import examine
 
@@ -207,9 +289,17 @@ def verify(
 
 def weights_here(manifest: Manifest, sources: Mapping[str, str | PathLike[str]] | None = None) -> int:
     """How many of the weight files that a reference artifact refers to are on this machine, each read and found right.
+    Nothing is downloaded.
 
-    Nothing is downloaded. ``sources``: role -> folder. Raises VerificationError when a folder or package has files of
-    their names with other bytes.
+    Args:
+        manifest: The artifact's.
+        sources: Role -> a folder.
+
+    Returns:
+        The number of files.
+
+    Raises:
+        VerificationError: When a folder or package has files of their names with other bytes.
     """
     from hfspec.integrity.finding import count_here
     from hfspec.integrity.held import Held
@@ -225,11 +315,21 @@ def sign(
     signature: str | PathLike[str] | None = None,
     password: str | None = None,
 ) -> Path:
-    """Sign an artifact, once every byte of it was found right, with a private key; the place of the signature.
+    """Sign an artifact with a private key, once every byte of it was found right.
 
-    ``key``: an elliptic-curve key in a PEM file, ``password``: what protects it. ``signature``: where to write it, by
-    default ``<folder>.sig``, since no file may be added to an artifact. Raises VerificationError, StorageError, and
-    UsageError for a key that cannot sign and a place that must not be written to.
+    Args:
+        folder: The artifact.
+        key: An elliptic-curve key in a PEM file.
+        signature: Where to write the signature; by default ``<folder>.sig``, since no file may be added to an artifact.
+        password: What protects the key.
+
+    Returns:
+        The place of the signature.
+
+    Raises:
+        VerificationError: Names every file that is not what the manifest says.
+        StorageError: For what the disk refuses.
+        UsageError: For a key that cannot sign, and a place that must not be written to.
     """
     from hfspec.artifact.signing import signature_path, write_signature
     from hfspec.integrity.verification import examine
@@ -243,7 +343,18 @@ def sign(
 
 
 def default_target(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> Path:
-    """Where compile puts the artifact when it is not told; raises SpecError."""
+    """Where compile puts the artifact when it is not told.
+
+    Args:
+        spec: The spec.
+        overrides: Hydra's overrides, ``key=value``.
+
+    Returns:
+        ``build/<name>``, under the current folder.
+
+    Raises:
+        SpecError: With every problem found.
+    """
     return _default_target(load_spec(spec, overrides).name or Path(spec).stem)
 
 
