@@ -233,7 +233,8 @@ def remarks(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> tuple[P
         return ()
     from hfspec.locking.lock_file import read_lock
 
-    return tuple(unpinned(tree, _commits(read_lock(Path(spec)))))
+    spec_lock = read_lock(Path(spec))
+    return tuple(unpinned(tree, spec_lock.commits if spec_lock else {}))
 
 
 def warnings(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> tuple[str, ...]:
