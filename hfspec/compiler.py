@@ -201,8 +201,17 @@ def check_lock(
 
 
 def validate(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> tuple[Problem, ...]:
-    """Every problem that can be found without the hub and without a model library, folders that do not exist among
-    them; none for a good spec.
+    """Check a spec without the hub and without a model library; folders that do not exist are problems too.
+
+    Args:
+        spec: The spec.
+        overrides: Hydra's overrides, ``key=value``.
+
+    Returns:
+        Every problem, each with its place; none for a good spec.
+
+    Raises:
+        UsageError: When the spec cannot be read.
     """
     from hfspec.checkpoint.places import missing_folders
     from hfspec.stages.load import load

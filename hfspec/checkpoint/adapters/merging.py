@@ -32,11 +32,11 @@ BASE = ".base_layer."
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The weights of a source, by the names they have there. ``asked``: the dtype that the library loads each as."""
+    """The weights of a source, by the names they have there. ``dtypes``: the one that the library loads each as."""
 
     files: SourceFiles
     places: Mapping[str, tuple[str, TensorInfo]]
-    asked: Mapping[str, str]
+    dtypes: Mapping[str, str]
 
     def move(self, name: str, stored: str) -> TensorMove:
         """The tensor ``stored``, to be called ``name``, in the dtype that it is loaded as."""
@@ -46,7 +46,7 @@ class Stored:
 
     def dtype(self, stored: str) -> str:
         """By safetensors' name."""
-        return BY_TORCH_NAME[self.asked[stored]] if stored in self.asked else self.places[stored][1].dtype
+        return BY_TORCH_NAME[self.dtypes[stored]] if stored in self.dtypes else self.places[stored][1].dtype
 
 
 def merged_tensors(
@@ -74,9 +74,9 @@ def merged_tensors(
     return moves
 
 
-def stored_in(files: SourceFiles, group: WeightGroup, asked: Mapping[str, str]) -> Stored:
+def stored_in(files: SourceFiles, group: WeightGroup, dtypes: Mapping[str, str]) -> Stored:
     """The weights of ``group`` in ``files``."""
-    return Stored(files, {info.name: (path, info) for path, info in group.placed()}, asked)
+    return Stored(files, {info.name: (path, info) for path, info in group.placed()}, dtypes)
 
 
 def merge_problems(adapter: Adapter, *, is_quantised: bool) -> Iterator[Problem]:
