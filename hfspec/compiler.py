@@ -327,6 +327,9 @@ def _decided(spec: Path, overrides: Sequence[str], progress: Progress, *, locked
 
 
 def _planned(tree: Tree, spec: Spec, resolved: Resolved) -> Plan:
+    from hfspec.runtime.process import import_libraries
+
+    import_libraries()
     from hfspec.stages.plan import plan as decide
 
     return decide(spec, tree, resolved)

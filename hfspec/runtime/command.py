@@ -20,6 +20,7 @@ from hfspec.errors import (
     VerificationError,
     WorldError,
 )
+from hfspec.runtime.process import import_libraries
 
 if TYPE_CHECKING:
     from hfspec.runtime.predictor import Predictor
@@ -100,6 +101,7 @@ def _lines(folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
     data = None if arguments.jsonl or arguments.check else _data(arguments)
     params = _mapping(arguments.params, "--params")
     model_config = _mapping(arguments.model_config, "--model-config")
+    import_libraries()
     from hfspec.runtime.load import load
 
     predictor = load(

@@ -20,7 +20,6 @@ from hfspec.runtime.reference.gathering import gather
 from hfspec.runtime.remote_code import check_consent, reviewed_classes
 from hfspec.runtime.sentences import fingerprint
 from hfspec.runtime.settings import load_layer
-from hfspec.runtime.starting import starting
 from hfspec.runtime.verification.integrity import examine, read_manifest
 from hfspec.runtime.verification.trust import check_trust
 from hfspec.runtime.verification.verified_memory import default_memory
@@ -30,7 +29,6 @@ from hfspec.tasks.task import Task
 DTYPES = ("float32", "float16", "bfloat16", "float64")
 
 
-@starting()
 def load(
     folder: str | PathLike[str],
     *,
@@ -45,6 +43,7 @@ def load(
     expect_fingerprint: str | None = None,
     sources: Sources | None = None,
     trust_remote_code: bool = False,
+    keep_memory: bool = False,
 ) -> Predictor:
     """The predictor of the artifact in ``folder``. No file of the artifact is executed but reviewed code, with consent.
     No network is used, but for the weights that a reference artifact pins and that are not in the hub's cache yet.
@@ -74,7 +73,8 @@ def load(
     weights = gather(root, manifest, sources or {}, verify=verify)
     put = placement(manifest, device, device_map, threads, backend)
     set_threads(put.threads)
-    keep_freed_memory()
+    if keep_memory:
+        keep_freed_memory()
     place = Place(
         root,
         manifest,
@@ -86,7 +86,10 @@ def load(
         verified=verified,
         weights=weights,
     )
-    with place.unchanged():
+    import torch
+
+    # Within a caller's inference mode too the model's weights are ordinary tensors, whose changes torch counts.
+    with place.unchanged(), torch.inference_mode(mode=False):
         if expect_fingerprint is not None:
             fingerprint.check(expect_fingerprint, fingerprint.of_place(place, given))
         place = replace(place, code=reviewed_classes(root, manifest, task))

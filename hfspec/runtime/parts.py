@@ -6,11 +6,11 @@ No code of the artifact is run, no network is used, weights come from safetensor
 from __future__ import annotations
 
 import json
-import warnings
+import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
+from threading import get_ident
 from typing import Any
 
 from hfspec.errors import StorageError, UsageError
@@ -33,51 +33,31 @@ LARGEST_LENGTH = 10**9  # a tokenizer without a limit says 10**30
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """The library's progress bars and warnings off while its objects are made: what matters in them is an error here
-    (missing or mismatched weights), the rest speaks to those who train. Of several threads in it at once, the last one
-    out puts back what the first one found, since Python and the library keep it for the whole process.
+def quiet(below: int = logging.ERROR) -> Iterator[None]:
+    """What the library logs below this level is not heard of this thread while its objects are made: what matters in it
+    is an error here (missing or mismatched weights), the rest speaks to those who train. Its verbosity, its bars and
+    the filters of warnings are the host's, and so is what other threads log meanwhile.
     """
-    _QUIET.enter()
+    heard = _Heard(below, get_ident())
+    handlers = [logging.getLogger("transformers"), *logging.getLogger("transformers").handlers]
+    for handler in handlers:
+        handler.addFilter(heard)
     try:
         yield
     finally:
-        _QUIET.leave()
+        for handler in handlers:
+            handler.removeFilter(heard)
 
 
-class _Quiet:
-    """``_inside``: how many are in the block; ``_before``: what puts things back."""
+class _Heard(logging.Filter):
+    """``thread``: whose records count, by what threading.get_ident() says of it."""
 
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._inside = 0
-        self._before = ExitStack()
+    def __init__(self, below: int, thread: int) -> None:
+        super().__init__()
+        self._below, self._thread = below, thread
 
-    def enter(self) -> None:
-        with self._lock:
-            if not self._inside:
-                self._begin()
-            self._inside += 1
-
-    def leave(self) -> None:
-        with self._lock:
-            self._inside -= 1
-            if not self._inside:
-                self._before.close()
-
-    def _begin(self) -> None:
-        from transformers.utils import logging
-
-        self._before.callback(logging.set_verbosity, logging.get_verbosity())
-        if logging.is_progress_bar_enabled():
-            self._before.callback(logging.enable_progress_bar)
-        self._before.enter_context(warnings.catch_warnings())
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-        warnings.simplefilter("ignore")
-
-
-_QUIET = _Quiet()
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno >= self._below or record.thread != self._thread
 
 
 def is_tokenizer(made: Any) -> bool:
@@ -155,7 +135,6 @@ def model(place: Place, model_class: Any, folder: Path | None = None, **settings
     loaded.config.return_dict = True  # old checkpoints may ask for tuples, which name nothing
     with quiet():
         place.loaded["model"] = backends.put(place, adapter.applied(place, _placed(place, loaded.eval())))
-    adapter.silence(place.loaded["model"])  # outside of quiet(), which puts back what is heard
     return place.loaded["model"]
 
 

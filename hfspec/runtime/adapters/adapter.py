@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -17,8 +16,10 @@ from hfspec.runtime.adapters.adapter_config import BEFORE_NAMES, CONFIG, FOLDER,
 if TYPE_CHECKING:
     from hfspec.runtime.family import Place
 
-# peft counts positions itself from the prompt on, and says at every step that it drops those that generate passes on.
-NOT_TAKEN = "(Position|Token type) ids are not supported for parameter efficient tuning"
+# peft counts positions itself from the prompt on, and warns at every step that it drops those that generate passes on.
+# This is its method that does both.
+ADJUSTING, DROPPED = "_adjust_prompt_learning_kwargs", ("position_ids", "token_type_ids")
+OFFSET = ("PREFIX_TUNING", "CARTRIDGE")  # kinds whose positions it keeps
 
 
 def is_beside(place: Place) -> bool:
@@ -54,19 +55,29 @@ def applied(place: Place, loaded: Any) -> Any:
     if not wrapped.active_peft_config.is_prompt_learning:
         return wrapped.get_base_model()
     wrapped.forward = _with_signature(wrapped.forward, loaded.forward)
+    _drop_unheard(wrapped)
     return wrapped
+
+
+def _drop_unheard(wrapped: Any) -> None:
+    """Let this model drop positions without a warning: it is as it should be."""
+    adjusted: Any = getattr(wrapped, ADJUSTING, None)
+    if adjusted is None or wrapped.active_peft_config.peft_type.name in OFFSET:
+        return
+
+    @functools.wraps(adjusted)
+    def adjust(config: Any, *, kwargs: dict[str, Any], remove_token_type_ids: bool = True) -> None:
+        for name in DROPPED if remove_token_type_ids else DROPPED[:1]:
+            kwargs.update({name: None} if name in kwargs else {})
+        adjusted(config, kwargs=kwargs, remove_token_type_ids=remove_token_type_ids)
+
+    setattr(wrapped, ADJUSTING, adjust)
 
 
 def virtual_tokens(loaded: Any) -> int:
     """How many positions a learned prompt takes before every input."""
     prompt: Any = getattr(loaded, "active_peft_config", None)
     return int(prompt.num_virtual_tokens) if getattr(prompt, "is_prompt_learning", False) else 0
-
-
-def silence(loaded: Any) -> None:
-    """Let peft not say, from now on, what it drops with a learned prompt: it is as it should be."""
-    if virtual_tokens(loaded):
-        warnings.filterwarnings("ignore", message=NOT_TAKEN, module="peft")
 
 
 def turn(loaded: Any) -> AbstractContextManager[object]:

@@ -15,7 +15,6 @@ import torch
 from transformers.pytorch_utils import Conv1D
 
 from hfspec.errors import UsageError
-from hfspec.runtime.backends import first_token
 from hfspec.runtime.scheduling import memory
 
 if TYPE_CHECKING:
@@ -68,9 +67,12 @@ class _Layer:
         return _product(twice, stored, self.bias)[:1].view(*values.shape[:-1], -1)
 
     def _ordered(self) -> Any:
-        """The weights in oneDNN's order, None where they are not, or have been changed since. Calls at once may put
-        them in order at once, and find the same.
+        """The weights in oneDNN's order, None where they are not, or have been changed since, which torch does not
+        count of weights that were made in inference mode. Calls at once may put them in order at once, and find the
+        same.
         """
+        if self.weight.is_inference():
+            return None
         made, calls = self.ordered, self.calls
         if made is not None:
             weight, version, found = made
@@ -188,7 +190,7 @@ def put(loaded: Any, place: Place) -> Any:
         from hfspec.runtime.backends import t5
 
         t5.put(loaded)
-    return first_token.put(loaded)
+    return loaded
 
 
 def _model_type(loaded: Any) -> str | None:

@@ -6,13 +6,11 @@ Importing sentence_transformers takes many times as long as loading a small mode
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hfspec.runtime import native, parts
 from hfspec.runtime.backends import putting as backends
-from hfspec.runtime.backends.first_token import first_token_alone
 from hfspec.runtime.family import Place
 from hfspec.runtime.sentences.sentence_layers import layer, pool
 from hfspec.runtime.sentences.sentence_modules import Checkpoint, pooling_modes, read
@@ -105,8 +103,7 @@ class NativeEncoder:
         inputs = parts.padded([text.inputs for text in batch], self.pad, "right", self.device)
         mask = inputs.get("attention_mask", torch.ones_like(inputs["input_ids"]))
         left_out = self._prompt_tokens(prompt)
-        reads_first = first_token_alone() if list(self.modes) == ["cls"] and not left_out else nullcontext()
-        with torch.inference_mode(), reads_first:
+        with torch.inference_mode():
             vectors = self.model(**inputs, return_dict=True).last_hidden_state
             pooled = pool(vectors, mask, self.modes, left_out)
             return self._after_pooling(pooled).float()

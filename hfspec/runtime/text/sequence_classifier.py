@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Hashable, Sequence
 
 from hfspec.runtime import parts
-from hfspec.runtime.backends.first_token import first_token_alone
 from hfspec.runtime.family import Family, Place
 from hfspec.runtime.text.padding import Padding
 from hfspec.runtime.text.tokens import Tokens
@@ -48,5 +47,5 @@ class SequenceClassifier(Family):
         inputs = parts.padded(rows, self.pad, "right", self.device)
         if self.takes_use_cache:
             inputs["use_cache"] = False
-        with torch.inference_mode(), first_token_alone():
+        with torch.inference_mode():
             return Arriving(self.model(**inputs).logits.float())
