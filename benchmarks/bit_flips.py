@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import hfspec  # noqa: E402
-from hfspec.runtime.verification.integrity import examine  # noqa: E402
-from hfspec.runtime.verification.verified_memory import default_memory  # noqa: E402
+from hfspec.integrity.verification import examine  # noqa: E402
+from hfspec.integrity.verified_memory import default_memory  # noqa: E402
 from tests.faults.flips import PARSERS, Flips, Watch  # noqa: E402
 
 COMPILE = """

@@ -52,6 +52,7 @@ Generated from the code by `make docs`. Every problem of a spec is reported at o
 | a row that does not fit in memory by itself | `OutOfMemoryError`, with `.row` | 3 | see [running.md](running.md) |
 | bytes that differ from the manifest | `VerificationError`, with `.files` | 4 | compile or fetch the artifact again |
 | a lock that is missing, or no longer fits | `LockError`, with `.changes` | 5 | see [lock.md](lock.md) |
+| lines of `predict --jsonl` that cannot be answered | a `RowError` each | 6 | see [running.md](running.md) |
 
 All of them are `hfspec.HfspecError`. Whatever is raised, the target of a compile holds what it held before.
 `hfspec validate --format json` gives a list of objects with `file`, `line`, `column`, `override`, `path`, `code`,

@@ -48,6 +48,7 @@ _PUBLIC = {
     "VerificationError": "hfspec.errors",
     "LockError": "hfspec.errors",
     "PredictionError": "hfspec.errors",
+    "RowError": "hfspec.errors",
     "InputError": "hfspec.errors",
     "ParamsError": "hfspec.errors",
     "OutputError": "hfspec.errors",

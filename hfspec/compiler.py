@@ -47,8 +47,8 @@ def compile(  # noqa: A001 - it is the verb
     """
     from hfspec.artifact.staging import staging_folder
     from hfspec.artifact.target import check_apart
-    from hfspec.runtime.reference.places import remember
-    from hfspec.runtime.verification.verified_memory import default_memory
+    from hfspec.integrity.places import remember
+    from hfspec.integrity.verified_memory import default_memory
     from hfspec.sources.folder import FolderSource
     from hfspec.stages.build import build
     from hfspec.stages.emit import emit
@@ -83,10 +83,10 @@ def persist(
     or kills it, the reference artifact stays, and what was downloaded is kept for the next attempt.
     """
     from hfspec.artifact.staging import staging_folder
+    from hfspec.integrity.finding import check_given
+    from hfspec.integrity.verification import verify_files
+    from hfspec.integrity.verified_memory import default_memory
     from hfspec.ir.artifact import Artifact
-    from hfspec.runtime.reference.finding import check_given
-    from hfspec.runtime.verification.integrity import verify_files
-    from hfspec.runtime.verification.verified_memory import default_memory
     from hfspec.stages.build import WEIGHTS, build
     from hfspec.stages.complete import complete
     from hfspec.stages.restore import restore
@@ -110,8 +110,8 @@ def persist(
 
 def _full_by_now(target: Path) -> Artifact | None:
     """The artifact that somebody else has made full meanwhile, verified; None when nobody has."""
+    from hfspec.integrity.verification import verify_files
     from hfspec.ir.artifact import Artifact
-    from hfspec.runtime.verification.integrity import verify_files
 
     try:
         manifest = verify_files(target)
@@ -205,7 +205,7 @@ def verify(
     that is not what the manifest says, the signature that does not vouch for them, and every example that does not get
     its answer; UsageError for a key that is none, and when there is no example to run.
     """
-    from hfspec.runtime.verification.integrity import examine
+    from hfspec.integrity.verification import examine
 
     root = Path(folder)
     verified = examine(root)
@@ -227,9 +227,9 @@ def weights_here(manifest: Manifest, sources: Mapping[str, str | PathLike[str]] 
     Nothing is downloaded. ``sources``: role -> folder. Raises VerificationError when a folder or package has files of
     their names with other bytes.
     """
-    from hfspec.runtime.reference.finding import count_here
-    from hfspec.runtime.reference.held import Held
-    from hfspec.runtime.verification.verified_memory import Memory
+    from hfspec.integrity.finding import count_here
+    from hfspec.integrity.held import Held
+    from hfspec.integrity.verified_memory import Memory
 
     return count_here(manifest, sources or {}, Held(Memory(None)))
 
@@ -248,7 +248,7 @@ def sign(
     UsageError for a key that cannot sign and a place that must not be written to.
     """
     from hfspec.artifact.signing import signature_path, write_signature
-    from hfspec.runtime.verification.integrity import examine
+    from hfspec.integrity.verification import examine
 
     root = Path(folder)
     place = Path(signature or signature_path(root))

@@ -11,10 +11,11 @@
     ├── VerificationError    bytes differ from the manifest that vouches for them
     ├── LockError            a lock is missing, unreadable, or does not hold: the spec or the world moved
     └── PredictionError      a predictor refused
-        ├── InputError       the data given to predict, with the row where it is known
         ├── ParamsError      the params given to predict or the model_config given to load
-        ├── OutputError      the model answered something its signature does not allow
-        └── OutOfMemoryError a row needs more memory than the device has, with the row
+        └── RowError         one row cannot be answered: carries the row where it is known
+            ├── InputError       the data given to predict
+            ├── OutputError      the model answered something its signature does not allow
+            └── OutOfMemoryError a row needs more memory than the device has
 
 Nothing here knows of HTTP status codes or of exit codes: the command line maps them.
 """
@@ -80,9 +81,13 @@ class PredictionError(HfspecError):
     """A predictor refused."""
 
 
-class InputError(PredictionError):
-    """The data given to predict. ``row`` is its place in the input, counted from 0, where known;
-    ``reason`` the message without it.
+class ParamsError(PredictionError):
+    """The params given to predict, or the model_config given to load."""
+
+
+class RowError(PredictionError):
+    """One row cannot be answered. ``row`` is its place in the input, counted from 0, where known; ``reason`` the
+    message without it.
     """
 
     def __init__(self, message: str, row: int | None = None) -> None:
@@ -91,23 +96,13 @@ class InputError(PredictionError):
         super().__init__(message if row is None else f"row {row}: {message}")
 
 
-class ParamsError(PredictionError):
-    """The params given to predict, or the model_config given to load."""
+class InputError(RowError):
+    """The data given to predict."""
 
 
-class OutputError(PredictionError):
-    """The model answered something that the signature does not allow, or what is no number. ``row`` is its place in the
-    input, counted from 0, where known.
-    """
-
-    def __init__(self, message: str, row: int | None = None) -> None:
-        self.row = row
-        super().__init__(message if row is None else f"row {row}: {message}")
+class OutputError(RowError):
+    """The model answered something that the signature does not allow, or what is no number."""
 
 
-class OutOfMemoryError(PredictionError):
-    """The device has too little memory for one row by itself. ``row`` is its place in the input, counted from 0."""
-
-    def __init__(self, message: str, row: int) -> None:
-        self.row = row
-        super().__init__(f"row {row}: {message}")
+class OutOfMemoryError(RowError):
+    """The device has too little memory for one row by itself."""

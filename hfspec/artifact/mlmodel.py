@@ -10,10 +10,10 @@ from typing import Any
 
 from hfspec.ir.artifact import FileRecord, canonical
 from hfspec.ir.frozen import thaw
+from hfspec.ir.golden import INPUT_EXAMPLE
 from hfspec.ir.plan import Plan
 from hfspec.ir.signature import Column, Signature, Tensor
-from hfspec.runtime.golden.examples import INPUT_EXAMPLE
-from hfspec.runtime.mlflow_model import OF_LOAD
+from hfspec.settings.load_arguments import LOAD_ARGUMENTS
 from hfspec.tasks import table
 
 CODE = "code/hfspec.zip"  # MLflow puts it on sys.path, and Python imports from it
@@ -54,7 +54,7 @@ def _flavor(plan: Plan) -> dict[str, Any]:
     task = table.find(plan.deployment.library, plan.deployment.task)
     assert task is not None
     said = thaw(plan.deployment.model_config)
-    names = sorted([*OF_LOAD, *(setting.name for setting in task.settings)])
+    names = sorted([*LOAD_ARGUMENTS, *(setting.name for setting in task.settings)])
     streams = {"predict_stream_fn": "predict_stream", "streamable": True}
     return {
         "code": CODE,

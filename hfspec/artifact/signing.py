@@ -18,8 +18,8 @@ from typing import Any
 
 from hfspec.artifact.signing_keys import check_private, check_public
 from hfspec.errors import StorageError, UsageError, VerificationError
+from hfspec.integrity.left_by_others import LEFT_BY_OTHERS
 from hfspec.ir.artifact import MANIFEST_NAME, Manifest
-from hfspec.runtime.verification.left_by_others import LEFT_BY_OTHERS
 
 SUFFIX = ".sig"
 BUNDLE = "application/vnd.dev.sigstore.bundle"

@@ -14,8 +14,8 @@ from hfspec.artifact.mlmodel import CODE, mlmodel
 from hfspec.artifact.yaml_text import to_yaml
 from hfspec.ir.artifact import FileRecord
 from hfspec.ir.frozen import thaw
+from hfspec.ir.golden import GOLDEN, INPUT_EXAMPLE
 from hfspec.ir.plan import Plan
-from hfspec.runtime.golden.examples import GOLDEN, INPUT_EXAMPLE
 
 PREDICTOR = "predictor.py"
 SPEC = "spec.yaml"
@@ -38,12 +38,13 @@ if __name__ == "__main__":
     begin()
     leave(main(HERE, sys.argv[1:]))
 '''
-# The half of hfspec that runs an artifact; runtime/ and tasks/ whole.
+# The half of hfspec that runs an artifact: these files, and some rooms whole.
 RUNTIME_FILES = (
     "__init__.py",
     "errors.py",
     "ir/__init__.py",
     "ir/artifact.py",
+    "ir/backends.py",
     "ir/dtypes.py",
     "ir/field_types.py",
     "ir/frozen.py",
@@ -53,6 +54,7 @@ RUNTIME_FILES = (
     "ir/progress.py",
     "ir/safetensors_header.py",
     "ir/signature.py",
+    "ir/weight_index.py",
     "sources/__init__.py",
     "sources/folder.py",
     "sources/hub.py",
@@ -65,7 +67,7 @@ RUNTIME_FILES = (
     "sources/small.py",
     "sources/transfer.py",
 )
-RUNTIME_FOLDERS = ("runtime", "tasks")
+RUNTIME_FOLDERS = ("runtime", "integrity", "library_calls", "inputs", "settings", "formats", "tasks")
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip archive can name
 
 

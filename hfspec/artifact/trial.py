@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hfspec.artifact.texts import PREDICTOR
-from hfspec.runtime.golden.examples import Fault
+from hfspec.ir.golden import Fault
 
 LONGEST_MESSAGE = 2000
 

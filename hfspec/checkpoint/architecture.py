@@ -8,7 +8,7 @@ from typing import Any
 from hfspec.checkpoint import text_readers
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.errors import SpecError
-from hfspec.runtime.label_names import label_numbers
+from hfspec.formats.label_names import label_numbers
 from hfspec.tasks.task import Task
 
 # Every task of the library that has an auto class, so that a refusal can say what an architecture can do.

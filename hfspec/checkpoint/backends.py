@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hfspec.ir.backends import BACKENDS
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.spec import Spec
 from hfspec.ir.tree import Tree
-from hfspec.runtime.backends.table import BACKENDS
 
 PATH: KeyPath = ("runtime", "backend")
 

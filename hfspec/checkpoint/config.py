@@ -8,10 +8,10 @@ from typing import Any
 
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.errors import SpecError
+from hfspec.formats.extents import extent_faults
+from hfspec.formats.loading_options import IMPLEMENTATION_KEYS
+from hfspec.integrity.trust import ADAPTER, OTHER_WEIGHTS
 from hfspec.ir.problem import Problem
-from hfspec.runtime.verification.extents import extent_faults
-from hfspec.runtime.verification.loading_options import IMPLEMENTATION_KEYS
-from hfspec.runtime.verification.trust import ADAPTER, OTHER_WEIGHTS
 
 # Never handed to the library: what they ask for is decided by hfspec.
 WITHHELD = ("auto_map", "quantization_config", "custom_pipelines", *IMPLEMENTATION_KEYS)

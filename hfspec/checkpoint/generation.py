@@ -11,12 +11,12 @@ from typing import Any
 from hfspec.checkpoint.settings import GENERATING, GENERATION_CONFIG, SEQ2SEQ, SettingLayers
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.errors import ParamsError
+from hfspec.formats import generation_config as unused_settings
 from hfspec.ir.problem import Problem
 from hfspec.ir.spec import Spec
-from hfspec.runtime.chat import request_settings
-from hfspec.runtime.generation import generation, unused_settings
-from hfspec.runtime.parts import quiet
-from hfspec.runtime.settings import CHECKPOINT, HFSPEC_DEFAULT, MODEL_CONFIG, SIGNATURE, Settings
+from hfspec.library_calls.quiet import quiet
+from hfspec.settings import generation, request_settings
+from hfspec.settings.precedence import CHECKPOINT, HFSPEC_DEFAULT, MODEL_CONFIG, SIGNATURE, Settings
 from hfspec.tasks.task import Task
 
 TOKENS = 2

@@ -10,8 +10,8 @@ from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.signature import Signature
 from hfspec.ir.spec import Spec
 from hfspec.ir.tree import Tree
-from hfspec.runtime.scheduling.sampling import by_chance
-from hfspec.runtime.settings import CHECKPOINT, MODEL_CONFIG, SIGNATURE
+from hfspec.settings.precedence import CHECKPOINT, MODEL_CONFIG, SIGNATURE
+from hfspec.settings.sampling import by_chance
 from hfspec.tasks.task import Task
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.formats.label_names import names_fault, numbers_fault
 from hfspec.ir.problem import Problem
-from hfspec.runtime.label_names import names_fault, numbers_fault
 from hfspec.tasks.task import Task
 
 LABELLED = ("SequenceClassification", "TokenClassification", "ImageClassification", "AudioClassification")

@@ -7,9 +7,9 @@ from typing import Any
 
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.vocabulary import Tokenizer
+from hfspec.formats.languages import NAMES, LanguageError, Languages, from_task_name, languages_of
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.spec import Spec
-from hfspec.runtime.generation.languages import NAMES, LanguageError, Languages, from_task_name, languages_of
 from hfspec.tasks.task import Task
 
 

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.formats.pair_template import PairTemplate
+from hfspec.formats.sentence_modules import TRANSFORMER_CONFIGS
 from hfspec.ir.problem import Problem
-from hfspec.runtime.sentences.pair_template import PairTemplate
-from hfspec.runtime.sentences.sentence_modules import TRANSFORMER_CONFIGS
 from hfspec.tasks.task import Task
 
 Probe = Callable[[Any], Iterator[Problem]]

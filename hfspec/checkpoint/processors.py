@@ -10,8 +10,8 @@ from typing import Any
 from hfspec.checkpoint.config import refuse_extents
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.errors import SpecError
+from hfspec.integrity.trust import AUDIO_TOKENIZERS
 from hfspec.ir.frozen import FrozenDict, thaw
-from hfspec.runtime.verification.trust import AUDIO_TOKENIZERS
 from hfspec.tasks.task import PROCESSED, PROCESSOR
 
 # Component -> the library's auto class, and what it is given beside the spec's options: image processors take the PIL

@@ -8,13 +8,13 @@ from typing import Any
 
 from hfspec.checkpoint.sentences.embedding import stated_settings
 from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.formats.sentence_modules import STATED
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.plan import SettingRow
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.spec import Spec
 from hfspec.ir.tree import Tree
-from hfspec.runtime.parts import quiet
-from hfspec.runtime.sentences.sentence_modules import STATED
+from hfspec.library_calls.quiet import quiet
 from hfspec.tasks.task import Task
 
 GENERATION_CONFIG = "generation_config.json"

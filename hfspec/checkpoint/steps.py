@@ -49,7 +49,8 @@ def _model_steps(spec: Spec, model: SourceFiles, found: Examined) -> Iterator[St
     saving = _saving(spec, found)
     config = f"{found.folder}config.json"
     rewritten = found.labels is not None or (saving.cast is not None and not says(found.config, saving.cast))
-    handled = {*card_files(model), *([config] if rewritten else [])}
+    weights = {path for group in found.groups for path in (*group.headers, group.index)}
+    handled = {*card_files(model), *weights, *([config] if rewritten else [])}
     yield from _copies(model, "model/", handled)
     if rewritten:
         yield WriteBytes(f"model/{config}", with_dtype(with_labels(found.config, found.labels), found.dtype))

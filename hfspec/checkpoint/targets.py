@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.integrity.paths import folded, path_fault
 from hfspec.ir.plan import CopyFile, WriteBytes, WriteWeights
 from hfspec.ir.problem import Problem
-from hfspec.runtime.verification.paths import folded, path_fault
 
 
 def target_problems(files: SourceFiles, steps: Sequence[CopyFile | WriteWeights | WriteBytes]) -> Iterator[Problem]:

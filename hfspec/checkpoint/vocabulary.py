@@ -11,11 +11,11 @@ from typing import Any
 from hfspec.checkpoint.config import refuse_extents
 from hfspec.checkpoint.probe import Probe
 from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.formats.languages import Tongues, tongues
+from hfspec.formats.vocabulary_files import AROUND, VOCABULARIES
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.problem import Problem
-from hfspec.runtime.generation.languages import Tongues, tongues
-from hfspec.runtime.parts import is_tokenizer, quiet
-from hfspec.runtime.text.vocabulary_files import AROUND, VOCABULARIES
+from hfspec.library_calls.quiet import is_tokenizer, quiet
 from hfspec.tasks.task import Task
 
 # Files that a tokenizer without a tokenizer.json reads by the sentencepiece package.

@@ -28,7 +28,7 @@ app = typer.Typer(
     name="hfspec",
     help="Describe the deployment of a Hugging Face model in YAML, compile it, run it.",
     epilog="Exit codes: 0 good, 1 the spec is wrong, 2 usage, 3 the world failed (hub, disk), 4 verification failed, "
-    "5 a lock does not hold.",
+    "5 a lock does not hold, 6 lines of predict --jsonl that cannot be answered.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -63,7 +63,7 @@ def options(version: Annotated[bool, typer.Option("--version", help="Print the v
 
 def main() -> None:
     """Run the command in sys.argv and exit: 0 good, 1 spec wrong, 2 usage, 3 the world failed, 4 not verified,
-    5 a lock does not hold.
+    5 a lock does not hold, 6 lines of predict --jsonl that cannot be answered.
     """
     _print_anything()
     try:

@@ -32,8 +32,8 @@ def inspect(
     format: Annotated[Format, typer.Option(help="text for a person, json for a program.")] = Format.text,  # noqa: A002
 ) -> None:
     """Show what an artifact says of itself; reads the manifest only."""
+    from hfspec.integrity.verification import read_manifest
     from hfspec.report.artifact import render
-    from hfspec.runtime.verification.integrity import read_manifest
 
     print(render(read_manifest(folder), format.value))
 
@@ -104,8 +104,8 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="TEXT",
-            help="Texts to answer, or --json FILE|-, or --jsonl FILE|- for a row a line; --params JSON, --outputs full,"
-            " --trust-remote-code, and what --help lists.",
+            help="Texts to answer, or --json FILE|-, or --jsonl FILE|- for a row a line; --as-text for a text that is"
+            " the name of a file; --params JSON, --outputs full, --trust-remote-code, and what --help lists.",
         ),
     ] = None,
 ) -> None:

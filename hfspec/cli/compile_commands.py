@@ -89,7 +89,7 @@ def compile(  # noqa: A001 - the command's name
 
 
 def _say_unchecked(artifact: Artifact) -> None:
-    from hfspec.runtime.golden.examples import GOLDEN
+    from hfspec.ir.golden import GOLDEN
 
     if any(record.path == GOLDEN for record in artifact.manifest.files):
         print("hfspec: the golden examples were not checked", file=sys.stderr)

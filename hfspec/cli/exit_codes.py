@@ -1,6 +1,7 @@
 """Errors as exit codes.
 
-0 good, 1 the spec is wrong, 2 usage, 3 the world failed, 4 verification failed, 5 a lock does not hold.
+0 good, 1 the spec is wrong, 2 usage, 3 the world failed, 4 verification failed, 5 a lock does not hold; 6, which is no
+error here, is a predictor's own: lines that cannot be answered (hfspec/runtime/command.py).
 """
 
 from __future__ import annotations

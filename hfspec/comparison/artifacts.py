@@ -13,11 +13,11 @@ from typing import Any
 from hfspec.checkpoint.card import FRONT_MATTER
 from hfspec.comparison.parts import account, signature_parts, task_name
 from hfspec.errors import VerificationError
+from hfspec.integrity.paths import path_fault
+from hfspec.integrity.verification import read_manifest
 from hfspec.ir.artifact import PARTS, Deployment, FileRecord, Manifest, adapter_saved, digest_of
 from hfspec.ir.frozen import FrozenDict, freeze, thaw
-from hfspec.runtime.golden.examples import GOLDEN, INPUT_EXAMPLE
-from hfspec.runtime.verification.integrity import read_manifest
-from hfspec.runtime.verification.paths import path_fault
+from hfspec.ir.golden import GOLDEN, INPUT_EXAMPLE
 
 LARGEST_READ = 64 << 20
 RUNTIME = "code/"

@@ -19,6 +19,8 @@ from hfspec.ir.signature import Signature
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "artifact.json"
+# The forms of an answer: what MLflow documents for the task, and all that the model knows.
+STANDARD, FULL = FORMS = ("standard", "full")
 # Where the files lie that come from the model and from components of their own.
 PARTS = ("model/", "components/")
 
@@ -244,6 +246,11 @@ def _parts(pointers: tuple[Pointer, ...]) -> Iterator[Pointer | FileRecord | Wri
 def canonical(value: Mapping[str, Any]) -> bytes:
     """The one way hfspec writes JSON that is digested."""
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def code_files(manifest: Manifest) -> tuple[FileRecord, ...]:
+    """The files of code that came with the checkpoint, sorted by path."""
+    return tuple(record for record in manifest.files if record.path.startswith(PARTS) and record.path.endswith(".py"))
 
 
 def digest_of(value: Mapping[str, Any]) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hfspec.ir.backends import BACKENDS, CPU, Backend
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.tree import Tree
-from hfspec.runtime.backends.table import BACKENDS, CPU, Backend
 from hfspec.tasks.task import Task
 
 PATH: KeyPath = ("runtime", "backend")

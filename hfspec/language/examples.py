@@ -65,9 +65,9 @@ def _input_fault(tree: Tree, task: Task, value: Any) -> str:
 
 def _reader(task: Task, columns: tuple[Column, ...], template: str | None) -> Callable[[Any], object]:
     """What reads the task's input into rows, as far as that needs no checkpoint."""
-    from hfspec.runtime.chat.conversations import among_prompts, to_conversations
-    from hfspec.runtime.chat.openai_requests import to_requests
-    from hfspec.runtime.inputs import Columns, to_rows
+    from hfspec.inputs.conversations import among_prompts, to_conversations
+    from hfspec.inputs.openai_requests import to_requests
+    from hfspec.inputs.rows import Columns, to_rows
 
     if task.name.startswith("llm/"):
         return lambda data: to_requests(data, str(task.inputs[0].name))
@@ -93,7 +93,7 @@ def _columns(tree: Tree, task: Task) -> tuple[Column, ...] | None:
 
 
 def _params(tree: Tree, task: Task, path: KeyPath, given: Mapping[str, Any]) -> Iterator[Problem]:
-    from hfspec.runtime.settings import predict_layer
+    from hfspec.settings.precedence import predict_layer
 
     declared = _declared(tree)
     inference = tree.value.get("model_config")

@@ -20,12 +20,13 @@ from hfspec.errors import (
     VerificationError,
     WorldError,
 )
+from hfspec.runtime.json_lines import JsonLines, UnansweredLinesError
 from hfspec.runtime.process import import_libraries
 
 if TYPE_CHECKING:
     from hfspec.runtime.predictor import Predictor
 
-GOOD, WRONG_ANSWER, USAGE, WORLD, DAMAGED = 0, 1, 2, 3, 4
+GOOD, WRONG_ANSWER, USAGE, WORLD, DAMAGED, LINES = 0, 1, 2, 3, 4, 6  # 5 is a lock's, which no predictor has
 
 
 def main(folder: Path, argv: Sequence[str], *, trusted: bool = True, program: str = "predictor.py") -> int:
@@ -33,8 +34,9 @@ def main(folder: Path, argv: Sequence[str], *, trusted: bool = True, program: st
     line, or one for each piece of a streamed answer or each row of --jsonl, as it comes.
 
     Returns the exit code: 0 good, 1 an answer that the signature does not allow, 2 bad input, params or usage, 3 the
-    world failed, 4 the artifact is damaged. An error is one line on standard error. ``trusted``: whether the artifact's
-    code may run without --trust-remote-code, as for the artifact's own predictor.py, which is such code itself.
+    world failed, 4 the artifact is damaged, 6 lines of --jsonl have an error object instead of an answer. An error is
+    one line on standard error. ``trusted``: whether the artifact's code may run without --trust-remote-code, as for the
+    artifact's own predictor.py, which is such code itself.
     """
     parser = _parser(program)
     try:
@@ -65,11 +67,15 @@ def _parser(program: str) -> argparse.ArgumentParser:
         prog=program,
         description="Run the model of this artifact; the answer is JSON on standard output.",
         epilog="A text that begins with a dash goes after --. Exit codes: 0 good, 1 an answer against the signature,"
-        " 2 bad input, params or usage, 3 the world failed, 4 the artifact is damaged.",
+        " 2 bad input, params or usage, 3 the world failed, 4 the artifact is damaged, 6 some lines of --jsonl got an"
+        " error object instead of an answer.",
     )
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="a text to answer; several make several rows")
+    parser.add_argument(
+        "--as-text", action="store_true", help="answer each TEXT itself, even - and one that is the name of a file"
+    )
     parser.add_argument("--json", metavar="FILE", help="read the input from a JSON file, - for standard input")
-    parser.add_argument("--jsonl", metavar="FILE", help="read a row from each line of JSON, answer each with a line")
+    parser.add_argument("--jsonl", metavar="FILE", help="read a row from each line of JSON, - for standard input")
     parser.add_argument("--window", metavar="ROWS", type=int, help="read at most so many lines ahead (--jsonl)")
     parser.add_argument("--params", metavar="JSON", help='params of the call, such as {"top_k": 2}')
     parser.add_argument("--outputs", choices=("standard", "full"), help="the form of the answer")
@@ -101,6 +107,8 @@ def _lines(folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
     data = None if arguments.jsonl or arguments.check else _data(arguments)
     params = _mapping(arguments.params, "--params")
     model_config = _mapping(arguments.model_config, "--model-config")
+    if not arguments.as_text:
+        _check_no_files(folder, arguments.texts)
     import_libraries()
     from hfspec.runtime.load import load
 
@@ -130,23 +138,19 @@ def _lines(folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
 
 
 def _streamed(predictor: Predictor, arguments: argparse.Namespace, params: Mapping[str, Any] | None) -> Iterator[str]:
-    from hfspec.runtime.answers import to_json
+    from hfspec.runtime.io.answers import to_json
 
     window = {} if arguments.window is None else {"window": arguments.window}
-    for answer in predictor.predict_iter(_json_lines(arguments.jsonl), params, **window):
-        yield _line(to_json(answer))
+    with contextlib.ExitStack() as stack:
+        source = arguments.jsonl
+        opened = _opened(sys.stdin, "input") if source == "-" else stack.enter_context(_file(source))
+        lines = JsonLines(opened, f"--jsonl {source}")
+        for answer in lines.answers(predictor.predict_iter(lines.rows(), params, errors="return", **window)):
+            yield _line(to_json(answer))
 
 
 def _line(answer: Any) -> str:
     return json.dumps(answer, ensure_ascii=False, allow_nan=False)
-
-
-def _json_lines(source: str) -> Iterator[Any]:
-    """The value in each line; raises UsageError naming the line that has none."""
-    with contextlib.ExitStack() as stack:
-        lines = _opened(sys.stdin, "input") if source == "-" else stack.enter_context(_file(source))
-        for number, line in enumerate(lines, start=1):
-            yield _parsed(line, f"--jsonl {source}, line {number}")
 
 
 def _file(source: str) -> IO[bytes]:
@@ -162,6 +166,46 @@ def _check_sources(arguments: argparse.Namespace) -> None:
         raise UsageError("give texts, --json or --jsonl, not more than one of them.")
     if arguments.window is not None and not arguments.jsonl:
         raise UsageError("--window is of use with --jsonl only.")
+    if arguments.as_text and not arguments.texts:
+        raise UsageError("--as-text is of use with texts only.")
+
+
+def _check_no_files(folder: Path, texts: Sequence[str]) -> None:
+    """Raises UsageError for a text that is the name of a file, or - for standard input, where the task reads texts: the
+    model would answer the name.
+    """
+    meant = next((text for text in texts if text == "-" or _is_file(text)), None)
+    if meant is None or _takes_files(folder):
+        return
+    if meant == "-":
+        raise UsageError(
+            "- is a text here, not standard input: give --json - for one JSON document or --jsonl - for a row in each"
+            " line, or --as-text - where the dash itself is to be answered."
+        )
+    raise UsageError(
+        f"{meant} is a file that exists, and its name would be answered, not what it holds: give --json FILE for one"
+        " JSON document or --jsonl FILE for a row of JSON in each line, or --as-text where the name itself is to be"
+        " answered."
+    )
+
+
+def _is_file(text: str) -> bool:
+    """Whether a text names what can be read: a file, a pipe; a folder only as a path, since words may name one."""
+    try:
+        path = Path(text)
+        return path.exists() and (not path.is_dir() or os.sep in text)
+    except (OSError, ValueError):  # too long for a name, or with a NUL
+        return False
+
+
+def _takes_files(folder: Path) -> bool:
+    """Whether a row of the artifact's task may be the path of a file, as a sound's or an image's is."""
+    from hfspec.integrity.verification import read_manifest
+    from hfspec.tasks import table
+
+    deployment = read_manifest(folder).deployment
+    task = table.find(deployment.library, deployment.task)
+    return task is not None and task.inputs[0].type == "binary"
 
 
 def _check_alone(arguments: argparse.Namespace) -> None:
@@ -221,6 +265,8 @@ def _parsed(data: bytes, option: str) -> Any:
 def _exit_code(error: HfspecError) -> int:
     if isinstance(error, VerificationError):
         return DAMAGED
+    if isinstance(error, UnansweredLinesError):
+        return LINES
     if isinstance(error, WorldError | OutOfMemoryError):
         return WORLD
     return WRONG_ANSWER if isinstance(error, OutputError) else USAGE

@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from hfspec.errors import UsageError
+from hfspec.integrity import fingerprint
+from hfspec.integrity.finding import Sources
+from hfspec.integrity.trust import check_trust
+from hfspec.integrity.verification import examine, read_manifest
+from hfspec.integrity.verified_memory import default_memory
 from hfspec.ir.artifact import Manifest
 from hfspec.runtime.allocator import keep_freed_memory
-from hfspec.runtime.family import Family, Place
-from hfspec.runtime.placement import placement, set_threads
+from hfspec.runtime.loading.gathering import gather
+from hfspec.runtime.loading.placement import placement, set_threads
+from hfspec.runtime.loading.remote_code import check_consent, reviewed_classes
 from hfspec.runtime.predictor import Predictor, checked_form
-from hfspec.runtime.reference.finding import Sources
-from hfspec.runtime.reference.gathering import gather
-from hfspec.runtime.remote_code import check_consent, reviewed_classes
-from hfspec.runtime.sentences import fingerprint
-from hfspec.runtime.settings import load_layer
-from hfspec.runtime.verification.integrity import examine, read_manifest
-from hfspec.runtime.verification.trust import check_trust
-from hfspec.runtime.verification.verified_memory import default_memory
+from hfspec.runtime.runner import Family, Place
+from hfspec.settings.precedence import load_layer
 from hfspec.tasks import table
 from hfspec.tasks.task import Task
 
@@ -91,7 +91,7 @@ def load(
     # Within a caller's inference mode too the model's weights are ordinary tensors, whose changes torch counts.
     with place.unchanged(), torch.inference_mode(mode=False):
         if expect_fingerprint is not None:
-            fingerprint.check(expect_fingerprint, fingerprint.of_place(place, given))
+            fingerprint.check(expect_fingerprint, place.fingerprint(given))
         place = replace(place, code=reviewed_classes(root, manifest, task))
         return Predictor(place, _family(task)(place), given, form)
 

@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from hfspec.errors import InputError, ParamsError
+from hfspec.integrity.verification import read_manifest
 from hfspec.ir.frozen import thaw
 from hfspec.runtime.load import load
 from hfspec.runtime.predictor import Predictor
-from hfspec.runtime.verification.integrity import read_manifest
-
-# Arguments of load that model_config carries besides settings.
-OF_LOAD = ("backend", "device", "dtype", "outputs", "sources")
+from hfspec.settings.load_arguments import LOAD_ARGUMENTS
 
 
 class MlflowModel:
@@ -69,5 +67,5 @@ def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> Ml
     root = Path(path)
     recorded = thaw(read_manifest(root).deployment.model_config)
     changed = {name: value for name, value in (model_config or {}).items() if value != recorded.get(name)}
-    arguments = {name: changed.pop(name) for name in OF_LOAD if name in changed}
+    arguments = {name: changed.pop(name) for name in LOAD_ARGUMENTS if name in changed}
     return MlflowModel(load(root, model_config=changed or None, trust_remote_code=True, **arguments))

@@ -7,20 +7,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from threading import Lock
 from typing import Any
 
-from hfspec.errors import UsageError
-from hfspec.ir.artifact import Manifest
+from hfspec.errors import OutputError, RowError, UsageError
+from hfspec.inputs.row import Row
+from hfspec.inputs.rows import Columns, index_of, to_rows
+from hfspec.ir.artifact import FORMS, FULL, Manifest
 from hfspec.ir.signature import Signature
-from hfspec.runtime import native
-from hfspec.runtime.answers import Table, plain, to_json
-from hfspec.runtime.family import FORMS, FULL, Family, Place, Row
-from hfspec.runtime.inputs import Columns, index_of, to_rows
-from hfspec.runtime.output_check import check_output
+from hfspec.runtime.io.answers import Table, plain, to_json
+from hfspec.runtime.io.output_check import check_output
+from hfspec.runtime.loading import native
+from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.scheduling.call import Call
 from hfspec.runtime.scheduling.row_stream import each_row
 from hfspec.runtime.scheduling.windows import FIRST
 from hfspec.runtime.scheduling.windows import FULL as FULL_WINDOW
-from hfspec.runtime.sentences import fingerprint
-from hfspec.runtime.settings import LOAD, MODEL_CONFIG, PREDICT, InForce, Settings, fixed_layers, predict_layer
+from hfspec.settings.precedence import LOAD, MODEL_CONFIG, PREDICT, InForce, Settings, fixed_layers, predict_layer
 from hfspec.tasks.task import Task
 
 
@@ -29,6 +29,9 @@ def checked_form(outputs: str) -> str:
     if outputs not in FORMS:
         raise UsageError(f"outputs must be 'standard' or 'full', not {outputs!r}.")
     return outputs
+
+
+RAISE, RETURN = ERRORS = ("raise", "return")
 
 
 class Predictor:
@@ -71,7 +74,7 @@ class Predictor:
     @property
     def fingerprint(self) -> str | None:
         """The fingerprint of the space of the embeddings, with the settings as loaded; None for other tasks."""
-        return fingerprint.of_place(self._place, self._layers[LOAD])
+        return self._place.fingerprint(self._layers[LOAD])
 
     @property
     def device(self) -> str:
@@ -101,18 +104,24 @@ class Predictor:
         outputs: str | None = None,
         *,
         window: int = FULL_WINDOW,
+        errors: str = RAISE,
     ) -> Iterator[Any]:
         """The answers to rows that come one by one, one answer a row, in order: of any number of rows in the same
         memory. Of ``rows`` at most ``window`` are taken ahead of the answer that is given, and few before the first.
 
         A row is what a list given to predict may hold. Its answer is the item that predict would give for it: a text, a
         number, an array, an object; a dict where predict gives a data frame. Raises ParamsError and UsageError at once,
-        and while the answers are taken what predict raises, its rows counted over the whole stream.
+        and while the answers are taken what predict raises, its rows counted over the whole stream. With
+        ``errors="return"`` a row that cannot be answered costs no other its answer: the RowError (InputError,
+        OutputError, OutOfMemoryError) that predict would raise for it is given in its place.
         """
         form = checked_form(outputs or self._outputs)
         if type(window) is not int or window < 1:
             raise UsageError(f"window must be a number of rows, at least 1, not {window!r}.")
-        return self._answers(self._call(params), each_row(rows, self._rows), form, window)
+        if errors not in ERRORS:
+            raise UsageError(f"errors must be 'raise' or 'return', not {errors!r}.")
+        call = self._call(params, {} if errors == RETURN else None)
+        return self._answers(call, each_row(rows, self._rows, call.refused), form, window)
 
     def predict_json(self, data: Any, params: Mapping[str, Any] | None = None, outputs: str | None = None) -> Any:
         """The same answer as plain JSON values; raises the same."""
@@ -145,7 +154,7 @@ class Predictor:
         given = predict_layer(params, self.task, self.signature, fixed)
         return Settings({**self._layers, PREDICT: given})
 
-    def _call(self, params: Mapping[str, Any] | None) -> Call:
+    def _call(self, params: Mapping[str, Any] | None, refused: dict[int, RowError] | None = None) -> Call:
         """Raises ParamsError, and UsageError in a process that was forked from the one that loaded."""
         if os.getpid() != self._process:
             raise UsageError(
@@ -155,7 +164,7 @@ class Predictor:
             )
         settings = self._in_force(params)
         self._family.check(settings)
-        return Call(self._family, settings, self._tokenizing)
+        return Call(self._family, settings, self._tokenizing, refused)
 
     def _rows(self, data: Any) -> list[Row]:
         rows = self._family.rows(data)
@@ -180,9 +189,35 @@ class Predictor:
         return call, results, answer
 
     def _answers(self, call: Call, rows: Iterator[Row], form: str, window: int) -> Iterator[Any]:
-        declared = self._family.declared(self.signature.outputs, call.settings)
+        first = 0
         for results in call.results(rows, window, FIRST):
-            if form != FULL:
-                check_output(self._family.standard(results, call.settings), declared, self.dtype)
-            for result in results:
-                yield self._family.answer(result, call.settings, form)
+            fits = form == FULL or self._fits(call, [made for made in results if not isinstance(made, RowError)])
+            for number, result in enumerate(results, start=first):
+                refused = isinstance(result, RowError)
+                yield result if refused else self._answer_of(call, result, number, form, fits=fits)
+            first += len(results)
+
+    def _fits(self, call: Call, results: list[Any]) -> bool:
+        """Whether these results together are of the signature."""
+        try:
+            self._check(call, results)
+        except OutputError:
+            return False
+        return True
+
+    def _check(self, call: Call, results: list[Any]) -> None:
+        """Raises OutputError where these results are not of the signature."""
+        declared = self._family.declared(self.signature.outputs, call.settings)
+        check_output(self._family.standard(results, call.settings), declared, self.dtype)
+
+    def _answer_of(self, call: Call, result: Any, number: int, form: str, *, fits: bool) -> Any:
+        """One row's answer, looked at by itself where the results of its window do not fit together."""
+        try:
+            if not fits:
+                self._check(call, [result])
+            return self._family.answer(result, call.settings, form)
+        except OutputError as error:
+            named = OutputError(error.reason, row=number)
+            if call.refused is None:
+                raise named from error
+            return named

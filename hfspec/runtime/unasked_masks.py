@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hfspec.runtime.family import Place
+    from hfspec.runtime.runner import Place
 
 MASK = "attention_mask"
 LIBRARYS, OURS = "sdpa", "sdpa_unasked"  # names of what computes attention

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from pathlib import Path
+import json
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from hfspec.errors import SourceError
 from hfspec.ir.pins import Reader, SourcePin
 from hfspec.ir.progress import Progress
 from hfspec.ir.spec_keys import Source
+from hfspec.ir.weight_index import weight_map
 from hfspec.sources import selection
 from hfspec.sources.folder import FolderSource, open_folder
 from hfspec.sources.package import open_package
@@ -41,7 +44,8 @@ def open_source(
     else:
         folders = _module_folders(opened, names, location) if library == "sentence-transformers" else ("",)
         other = MODULES in names and _has_other_modules(opened)
-        chosen = selection.select_model(names, location, folders, is_judged_later=other)
+        shards = _shards(opened, selection.weight_indexes(names, folders))
+        chosen = selection.select_model(names, location, folders, shards=shards, is_judged_later=other)
     chosen = selection.with_code(chosen, reviewed if role != ADAPTER else ())
     wanted = set(chosen.needed)
     pin = SourcePin(
@@ -64,6 +68,16 @@ def _open(source: Source, base: Path, progress: Progress) -> FolderSource | HubS
     if source.path:
         return open_folder(source.path, base / Path(source.path).expanduser())
     return open_package(source.package or "")
+
+
+def _shards(opened: Reader, indexes: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Each index -> the paths in the source that it names. Indexes that cannot be used are left out: plan says why."""
+    found = {}
+    for index in indexes:
+        with suppress(ValueError, RecursionError):
+            paths = weight_map(json.loads(opened.small(index).read_bytes())).values()
+            found[index] = tuple((PurePosixPath(index).parent / path).as_posix() for path in paths)
+    return found
 
 
 def _has_other_modules(opened: Reader) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from types import MappingProxyType
 
 from hfspec.errors import SourceError
 
@@ -27,11 +28,10 @@ COMPONENTS = {
 }
 PAPERS = re.compile(r"README\.md|(LICEN[CS]E|NOTICE|COPYING|USE_POLICY)([._-][^/]*)?", re.IGNORECASE)
 SENTENCE = re.compile(r"modules\.json|config_sentence_transformers\.json|sentence_[a-z_-]+_config\.json")
-# The formats that can be built from, the best first: one file, or an index with its shards.
-WEIGHTS = (
-    ("model.safetensors", re.compile(r"model-\d+-of-\d+\.safetensors")),
-    ("pytorch_model.bin", re.compile(r"pytorch_model-\d+-of-\d+\.bin")),
-)
+# The formats that can be built from, the best first: one file, or an index with the shards that it names.
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+INDEX = ".index.json"
+NO_SHARDS: Mapping[str, Collection[str]] = MappingProxyType({})
 OF_SENTENCES = "sentence_transformers."
 # The modules of sentence-transformers that are, or come after, a model of transformers.
 WITH_A_MODEL = frozenset(
@@ -90,18 +90,31 @@ def has_other_modules(modules_json: bytes) -> bool:
     return any(kind.startswith(OF_SENTENCES) and kind.rpartition(".")[2] not in WITH_A_MODEL for kind in types)
 
 
+def weight_indexes(names: Collection[str], folders: Iterable[str] = ("",)) -> tuple[str, ...]:
+    """The indexes of weights, which say what the shards are, in the source itself and in the folders of its modules."""
+    prefixes = sorted({_prefix(folder) for folder in ("", *folders)})
+    found = (f"{prefix}{single}{INDEX}" for prefix in prefixes for single in WEIGHTS)
+    return tuple(index for index in found if index in names)
+
+
 def select_model(
-    names: Collection[str], where: str, folders: Iterable[str] = ("",), *, is_judged_later: bool = False
+    names: Collection[str],
+    where: str,
+    folders: Iterable[str] = ("",),
+    *,
+    shards: Mapping[str, Collection[str]] = NO_SHARDS,
+    is_judged_later: bool = False,
 ) -> Selection:
     """The files of a model: weights in one format only, configs, tokenizer, processors, card and licence.
 
-    ``folders``: those of its modules; the empty one is the source itself, whose configs always count. Raises
-    SourceError, which begins with ``where`` and lists what was found, when there is no config or no weights; not where
-    it ``is_judged_later``, by its modules.
+    ``folders``: those of its modules; the empty one is the source itself, whose configs always count. ``shards``: each
+    index of weights that can be read -> the paths in the source that it names. Raises SourceError, which begins with
+    ``where`` and lists what was found, when there is no config or no weights; not where it ``is_judged_later``, by its
+    modules.
     """
     needed = {name for name in names if _is_at_top(name)}
-    for folder in {"", *folders}:
-        needed |= _in_folder(names, folder)
+    for prefix in {_prefix(folder) for folder in ("", *folders)}:
+        needed |= _in_folder(names, prefix) | _weights(names, prefix, shards)
     if not is_judged_later:
         _check(names, needed, where)
     return Selection(tuple(sorted(needed)), _skipped(names, needed))
@@ -152,27 +165,34 @@ def _is_at_top(name: str) -> bool:
     return bool(PAPERS.fullmatch(name) or SENTENCE.fullmatch(name) or name == "generation_config.json")
 
 
-def _in_folder(names: Collection[str], folder: str) -> set[str]:
-    """Configs, tokenizer, processors and weights that lie in this folder."""
-    prefix = f"{folder}/" if folder else ""
+def _prefix(folder: str) -> str:
+    return f"{folder}/" if folder else ""
+
+
+def _in_folder(names: Collection[str], prefix: str) -> set[str]:
+    """Configs, tokenizer and processors that lie in this folder."""
     local = {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
     plain = {
         name
         for name in local
         if name == CONFIG or any(pattern.fullmatch(name) for pattern in (TOKENIZER, PROCESSOR, SENTENCE))
     }
-    return {prefix + name for name in plain | _weights(local)}
+    return {prefix + name for name in plain}
 
 
-def _weights(local: Collection[str]) -> set[str]:
-    for single, shard in WEIGHTS:
-        if single in local:
+def _weights(names: Collection[str], prefix: str, shards: Mapping[str, Collection[str]]) -> set[str]:
+    """The first format that is there. An index none of whose shards are there counts where no other weights are."""
+    lone: set[str] = set()
+    for single in (f"{prefix}{name}" for name in WEIGHTS):
+        index = f"{single}{INDEX}"
+        if single in names:
             return {single}
-        index = f"{single}.index.json"
-        shards = {name for name in local if shard.fullmatch(name)}
-        if index in local and shards:
-            return {index, *shards}
-    return set()
+        if index in names:
+            there = {index, *(set(shards.get(index, ())) & set(names))}
+            if len(there) > 1 or index not in shards:
+                return there
+            lone = lone or there
+    return lone
 
 
 def _check(names: Collection[str], needed: set[str], where: str) -> None:
@@ -183,7 +203,7 @@ def _check(names: Collection[str], needed: set[str], where: str) -> None:
         )
     if not any(PurePosixPath(name).name == CONFIG for name in needed):
         lacking.append(CONFIG)
-    if not any(name.endswith((".safetensors", ".bin")) for name in needed):
+    if not any(name.endswith((*WEIGHTS, *(f"{single}{INDEX}" for single in WEIGHTS))) for name in needed):
         lacking.append("weights (model.safetensors, or pytorch_model.bin, or an index with all its shards)")
     if lacking:
         raise SourceError(

@@ -12,10 +12,10 @@ from hfspec.artifact.staging import put_in_place, settle
 from hfspec.artifact.texts import SPEC
 from hfspec.artifact.writing import write_bytes
 from hfspec.errors import SpecError, VerificationError
+from hfspec.integrity.marking import marked
 from hfspec.ir.artifact import MANIFEST_NAME, Artifact, FileRecord, Manifest, digest_of
 from hfspec.ir.frozen import thaw
 from hfspec.language.yaml12 import read_yaml
-from hfspec.runtime.sentences.marking import marked
 
 
 def complete(manifest: Manifest, files: Sequence[FileRecord], staging: Path, folder: Path) -> Artifact:

@@ -11,13 +11,13 @@ from hfspec.artifact.texts import generated
 from hfspec.artifact.trial import trial
 from hfspec.artifact.writing import write_bytes
 from hfspec.errors import SpecError
+from hfspec.integrity.marking import marked
 from hfspec.ir.artifact import MANIFEST_NAME, Artifact, FileRecord, Manifest
 from hfspec.ir.frozen import FrozenDict
+from hfspec.ir.golden import Fault, apart, line
 from hfspec.ir.pins import Reader
 from hfspec.ir.plan import Plan
 from hfspec.ir.problem import KeyPath, Problem
-from hfspec.runtime.golden.examples import Fault, apart, line
-from hfspec.runtime.sentences.marking import marked
 
 NO_RUN = "Mend the example or the settings, or compile with --no-run."
 GOLDEN_REMEDY = (

@@ -103,7 +103,7 @@ def _decide(spec: Spec, tree: Tree, resolved: Resolved) -> _Decided:
 def _problems(decided: _Decided) -> Iterator[Problem]:
     spec, tree, task, model, found = decided.spec, decided.tree, decided.task, decided.model, decided.found
     if decided.is_reference:
-        yield from reference_problems(model)
+        yield from reference_problems(model, found.groups)
     yield from licence_problems(tree, spec.license_policy, decided.sources)
     yield from dead_settings(model, spec, decided.given.task, found.class_name)
     yield from generation_problems(model, found.folder, spec, task, layers=decided.layers, config=found.config)

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from hfspec.errors import SourceError
+from hfspec.integrity.held import digest
+from hfspec.integrity.verified_memory import Memory
 from hfspec.ir.artifact import FileRecord, Pointer
 from hfspec.ir.pins import Reader
 from hfspec.ir.plan import Plan
 from hfspec.ir.progress import Progress
-from hfspec.runtime.reference.held import digest
-from hfspec.runtime.verification.verified_memory import Memory
 
 
 def point(plan: Plan, readers: Mapping[str, Reader], progress: Progress, memory: Path | None) -> Plan:

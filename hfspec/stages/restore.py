@@ -8,13 +8,13 @@ from pathlib import Path
 
 from hfspec.artifact.persisted import REWRITTEN
 from hfspec.checkpoint.weights.references import Step, is_replaced, steps_of
+from hfspec.integrity.finding import Sources, find
+from hfspec.integrity.held import Held
+from hfspec.integrity.verified_memory import Memory
 from hfspec.ir.artifact import Manifest
 from hfspec.ir.pins import Reader
 from hfspec.ir.plan import CopyFile
 from hfspec.ir.progress import Progress
-from hfspec.runtime.reference.finding import Sources, find
-from hfspec.runtime.reference.held import Held
-from hfspec.runtime.verification.verified_memory import Memory
 from hfspec.sources.folder import open_folder
 
 ARTIFACT = "artifact"

@@ -194,7 +194,7 @@ def test_verify_names_the_file_that_differs_and_ends_with_4(hfspec: Run, artifac
 
 def test_predict_and_the_emitted_predictor_answer_as_load_does(hfspec: Run, artifact: Path) -> None:
     import hfspec as package
-    from hfspec.runtime.answers import to_json
+    from hfspec.runtime.io.answers import to_json
 
     texts = ["a fine film", "", "5"]
     expected = to_json(package.load(artifact).predict(texts))

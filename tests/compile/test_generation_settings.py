@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 import hfspec
-from hfspec.runtime.generation import unused_settings
+from hfspec.formats import generation_config as unused_settings
 from hfspec.tasks import generation
 from tests.compile.conftest import write_spec
 

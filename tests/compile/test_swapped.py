@@ -113,7 +113,7 @@ def test_what_is_swapped_between_verifying_and_loading_is_named(forks, spec_for,
 def test_what_is_swapped_in_the_moment_it_was_made_is_found_out(forks, spec_for, tmp_path):
     """A file so young that its times may not show the change is read once more."""
     script = """
-from hfspec.runtime.verification import integrity
+from hfspec.integrity import verification as integrity
 hfspec.compile(spec, output=target)
 verified = integrity.examine(__import__("pathlib").Path(target))
 name = os.path.join(target, "model", "config.json")

@@ -10,8 +10,8 @@ import time
 import pytest
 
 import hfspec
-from hfspec.runtime.verification import verified_memory
-from hfspec.runtime.verification.integrity import examine
+from hfspec.integrity import verified_memory
+from hfspec.integrity.verification import examine
 from tests.compile.conftest import tree_of
 
 WEIGHTS = "model/model.safetensors"

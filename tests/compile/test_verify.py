@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 import hfspec
+from hfspec.integrity.paths import path_fault
 from hfspec.ir.artifact import Manifest, canonical, digest_of
-from hfspec.runtime.verification.paths import path_fault
 from tests.compile.conftest import tree_of
 
 

@@ -12,8 +12,8 @@ SCRIPT = """
 import json, os, sys, time
 from pathlib import Path
 import hfspec
-from hfspec.runtime.verification.integrity import examine
-from hfspec.runtime.verification.verified_memory import default_memory
+from hfspec.integrity.verification import examine
+from hfspec.integrity.verified_memory import default_memory
 from tests.faults.flips import PARSERS, Flips, Watch
 
 folder = Path(sys.argv[1])

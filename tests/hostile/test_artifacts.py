@@ -157,7 +157,7 @@ def test_pointers_to_no_commit_of_a_repository(location, commit, pointing, check
 
 def test_json_of_gigabytes(artifact, monkeypatch):
     """Not read whole: the digest of so large a file is not what is tested, so the limit is lowered."""
-    monkeypatch.setattr("hfspec.runtime.verification.trust.LARGEST", 100)
+    monkeypatch.setattr("hfspec.integrity.trust.LARGEST", 100)
     with pytest.raises(hfspec.VerificationError, match="is read whole up to 100 bytes"):
         hfspec.load(artifact)
 

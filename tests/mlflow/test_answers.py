@@ -11,7 +11,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 import hfspec
-from hfspec.runtime.mlflow_model import OF_LOAD
+from hfspec.settings.load_arguments import LOAD_ARGUMENTS
 from hfspec.tasks import table
 from tests.mlflow.deployments import DEPLOYMENTS, HELLO
 
@@ -89,9 +89,9 @@ def test_settings_given_to_load(deployment, artifact):
 def test_all_that_load_can_be_told_is_listed(of_task):
     listed = mlflow.pyfunc.load_model(str(of_task("text-classification"))).model_config
     settings = {"batch_tokens": None, "function_to_apply": None, "top_k": 1, "truncation": None}
-    assert listed == {**settings, **dict.fromkeys(OF_LOAD)}
+    assert listed == {**settings, **dict.fromkeys(LOAD_ARGUMENTS)}
     named = {setting.name for library, name in table.TASKS for setting in table.find(library, name).settings}
-    assert named.isdisjoint(OF_LOAD)
+    assert named.isdisjoint(LOAD_ARGUMENTS)
 
 
 def test_arguments_of_load(of_task):

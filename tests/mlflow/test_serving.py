@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from mlflow.pyfunc import scoring_server
 
 import hfspec
-from hfspec.runtime.answers import to_json
+from hfspec.runtime.io.answers import to_json
 from tests.mlflow.deployments import HELLO, ST, TABLE
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # of the test client's own event loops

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import hfspec
-from hfspec.runtime.answers import to_json
+from hfspec.runtime.io.answers import to_json
 from tests.mlflow.conftest import MODES
 from tests.mlflow.deployments import DEPLOYMENTS
 
@@ -42,7 +42,7 @@ from pathlib import Path
 answers = []
 for folder in sys.argv[1:]:
     model = mlflow.pyfunc.load_model(folder)
-    from hfspec.runtime.answers import to_json
+    from hfspec.runtime.io.answers import to_json
     answers.append(to_json(model.predict(model.input_example)))
 files = {module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "hfspec"}
 print(json.dumps({"answers": answers, "files": sorted(files)}))

@@ -12,8 +12,8 @@ import pytest
 
 import hfspec
 from benchmarks.reference import SPEC, put_in_cache
+from hfspec.integrity.verified_memory import Memory, default_memory
 from hfspec.ir.progress import Silent
-from hfspec.runtime.verification.verified_memory import Memory, default_memory
 from tests.hub.repository import read_folder
 from tests.reference.conftest import REPO, TEXTS, tree_of, weights_of, write
 

@@ -14,7 +14,7 @@ import pytest
 import hfspec
 from hfspec.errors import InputError, ParamsError
 from hfspec.runtime.media.audio import wave
-from hfspec.runtime.settings import MODEL_CONFIG, Settings
+from hfspec.settings.precedence import MODEL_CONFIG, Settings
 from tests.runtime.sounds import FORMATS, RATE, encoded, tone
 
 PLAIN = Settings({})
@@ -75,6 +75,23 @@ def test_integers_are_scaled_by_their_full_range(dtype, scale, middle):
 def test_floats_are_taken_as_they_are(dtype):
     sound = tone(300, 0.2).astype(dtype)
     assert samples(sound) == pytest.approx(sound.astype("float32"))
+
+
+def test_tensors_and_numbers_of_the_libraries_are_taken():
+    import torch
+
+    sound = torch.tensor(tone(300, 0.2)).bfloat16()
+    assert samples(sound) == pytest.approx(sound.float().numpy())
+    slow = {"array": tone(300, 0.5, 8000), "sampling_rate": 8000}
+    for rate in (np.int64(8000), np.float32(8000), torch.tensor(8000).item()):
+        assert np.array_equal(samples({**slow, "sampling_rate": rate}), samples(slow))
+
+
+def test_a_file_of_an_unknown_codec_is_refused():
+    file = bytearray(encoded([tone(440, 0.2)], "wav"))
+    file[20:22] = b"\x99\x99"
+    with pytest.raises(InputError, match=r"^row 3: the audio cannot be decoded: its codec is not known"):
+        wave(bytes(file), 3, RATE, PLAIN)
 
 
 def test_the_shorter_axis_holds_the_channels():

@@ -15,9 +15,9 @@ import torch
 
 import hfspec
 from hfspec.errors import SpecError, UsageError
+from hfspec.integrity.verification import read_manifest
 from hfspec.runtime.backends import onednn
 from hfspec.runtime.backends.onednn import CALLS, Convolution, Linear, TransposedLinear, is_faster
-from hfspec.runtime.verification.integrity import read_manifest
 
 WORDS = ["the", "house", "on", "the", "hill", "is", "a", "fine", "old", "film", "about", "nothing", "at", "all"]
 TEXTS = [" ".join(WORDS[place % 5 :] * (1 + place % 3))[: 5 + 9 * place] for place in range(12)]

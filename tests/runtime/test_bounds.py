@@ -18,7 +18,7 @@ from PIL import Image
 import hfspec
 from hfspec.errors import InputError, ParamsError
 from hfspec.runtime.media.audio import wave
-from hfspec.runtime.settings import MODEL_CONFIG, Settings
+from hfspec.settings.precedence import MODEL_CONFIG, Settings
 from hfspec.tasks import media as task
 from tests.runtime.images import file_of, picture
 from tests.runtime.sounds import FORMATS, RATE, encoded, tone

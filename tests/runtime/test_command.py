@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 
 import hfspec
-from hfspec.runtime.answers import to_json
 from hfspec.runtime.command import main
+from hfspec.runtime.io.answers import to_json
 from tests.runtime.texts import MIXED
 
 
@@ -90,6 +91,71 @@ def test_what_the_user_got_wrong_is_one_line_and_code_2(artifact, run, monkeypat
     assert err.startswith("error: ")
     assert err.count("\n") == 1
     assert words in err
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """The working folder, with files and a folder in it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reviews.csv").write_text("review\na fine film\n", encoding="utf-8")
+    (tmp_path / "film").write_bytes(b"")
+    (tmp_path / "docs" / "old").mkdir(parents=True)
+    (tmp_path / "docs" / "link").symlink_to(tmp_path / "reviews.csv")
+    os.mkfifo(tmp_path / "pipe")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "text", ["reviews.csv", "./reviews.csv", "docs/../reviews.csv", "film", "docs/link", "docs/old", "pipe", "-"]
+)
+@pytest.mark.parametrize("name", ["bert-sentiment", "gpt2", "roberta-mnli"])
+def test_a_text_that_names_a_file_is_refused(artifact, run, files, name, text):
+    code, out, err = run(artifact(name), "a fine film", text)
+    assert (code, out) == (2, "")
+    assert all(option in err for option in (text, "--json ", "--jsonl ", "--as-text"))
+    assert err.count("\n") == 1
+
+
+def test_a_whole_path_that_names_a_file_is_refused_before_the_model_is_loaded(artifact, run, files, copy_of):
+    folder = copy_of(artifact("bert-sentiment"))
+    (folder / "model/model.safetensors").unlink()
+    code, _, err = run(folder, str(files / "reviews.csv"))
+    assert code == 2
+    assert "--jsonl FILE" in err
+    assert run(folder, "a fine film")[0] == 4
+
+
+@pytest.mark.parametrize("text", ["reviews.csv", "-", "film"])
+def test_such_a_text_is_answered_where_it_is_meant(artifact, run, files, text):
+    folder = artifact("bert-sentiment")
+    truth = to_json(hfspec.load(folder).predict(text))
+    code, out, err = run(folder, "--as-text", text)
+    assert (code, err, json.loads(out)) == (0, "", truth)
+    (files / "rows.json").write_text(json.dumps(text), encoding="utf-8")
+    assert json.loads(run(folder, "--json", "rows.json")[1]) == truth
+
+
+@pytest.mark.parametrize("text", ["docs", ".", "no such file.csv", "a film\n" * 600, "reviews", "", "--"])
+def test_other_texts_are_answered(artifact, run, files, text):
+    folder = artifact("bert-sentiment", model_config={"truncation": True})
+    code, out, err = run(folder, "--", text)
+    assert (code, err) == (0, "")
+    assert json.loads(out) == to_json(hfspec.load(folder).predict(text))
+
+
+def test_a_file_is_what_a_task_over_images_reads(artifact, run, files):
+    from PIL import Image
+
+    Image.new("RGB", (9, 7), (200, 40, 90)).save("red.png")
+    code, out, err = run(artifact("vit"), "red.png")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == to_json(hfspec.load(artifact("vit")).predict("red.png"))
+
+
+def test_as_text_needs_texts(artifact, run, files):
+    code, _, err = run(artifact("bert-sentiment"), "--as-text", "--json", "film")
+    assert code == 2
+    assert "--as-text is of use with texts only" in err
 
 
 def test_unknown_options_are_usage_errors(artifact, run):

@@ -260,7 +260,7 @@ def test_openai_responses_carry_it(checkpoint, compiled, artifact, library):
 
 
 def test_load_refuses_another_space_before_the_model_is_loaded(artifact, tmp_path, monkeypatch):
-    from hfspec.runtime import parts
+    from hfspec.runtime.loading import parts
 
     expected = mark(artifact("st-dense"))
     assert hfspec.load(artifact("st-dense"), expect_fingerprint=expected).predict([PLAIN]).shape == (1, 24)

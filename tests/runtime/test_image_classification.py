@@ -187,6 +187,8 @@ DEEP_AND_BAD = {
     "a tiff of such": (file_of(Image.fromarray(RAMP.astype(np.int32) * 2), "TIFF"), "range is 0 to 65535"),
     "floats to 255": (Image.fromarray(FLOATS * 255), "floats from 0 to 255"),
     "a tiff of such floats": (file_of(Image.fromarray(FLOATS * 255), "TIFF"), "range is 0 to 1"),
+    "mode I of 8 bits": (Image.fromarray((RAMP // 257).astype(np.int32)), "from 0 to 255, which may be"),
+    "a gray image converted to I": (PICTURES[0].convert("I"), "convert it to mode L"),
     "floats below 0": (Image.fromarray(FLOATS - 1), "floats from -1 to 0"),
     "floats with nan": (Image.fromarray(np.where(FLOATS < 0.5, np.nan, FLOATS)), "floats from nan"),
     "array of int16": ((RAMP // 2).astype(np.int16), "int16 from 0 to 32767"),
@@ -211,6 +213,28 @@ def test_every_format(artifact, truth, kind):
     with Image.open(io.BytesIO(file)) as opened:
         expected = truth(opened.convert("RGB"))
     assert_scores(hfspec.load(artifact("vit")).predict(file, outputs="full"), [expected])
+
+
+def test_tensors_of_every_float(artifact, truth):
+    import torch
+
+    gray = torch.tensor(np.asarray(PICTURES[0].convert("L")) / 255)
+    predictor = hfspec.load(artifact("vit"))
+    for dtype in (torch.float16, torch.bfloat16, torch.float32):
+        tensor = gray.to(dtype)
+        shown = Image.fromarray((tensor.float() * 255).round().to(torch.uint8).numpy())
+        assert_scores(predictor.predict([tensor], outputs="full"), [truth(shown.convert("RGB"))])
+
+
+def test_files_that_no_decoder_reads_are_refused_by_row(artifact):
+    """PIL's decoders raise more than its own errors: each is a plain sentence with the row."""
+    dds, avif = (bytearray(file_of(PICTURES[0], kind)) for kind in ("DDS", "AVIF"))
+    dds[80:84] = b"\x1b\0\0\0"
+    files = [bytes(dds), bytes(avif[: len(avif) // 2]), bytes(avif).replace(b"pitm", b"pytm")]
+    predictor = hfspec.load(artifact("vit"))
+    for file in files:
+        with pytest.raises(InputError, match=r"^row 1: the image cannot be decoded"):
+            predictor.predict([PICTURES[0], file])
 
 
 def test_arrays_of_gray(artifact, truth):

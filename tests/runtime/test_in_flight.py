@@ -15,13 +15,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import hfspec
 from hfspec.errors import OutOfMemoryError
+from hfspec.formats.sentence_modules import POOLING_FLAGS
 from hfspec.runtime import unasked_masks
+from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.scheduling import memory
 from hfspec.runtime.scheduling.batching import Budget, Item, run
 from hfspec.runtime.sentences.sentence_layers import pool
-from hfspec.runtime.sentences.sentence_modules import POOLING_FLAGS
 from hfspec.runtime.text import masked_head
-from hfspec.runtime.transfer import Arriving
 from tests.runtime.test_alone_and_together import CASES, Case, known
 from tests.runtime.test_batching import items, patient
 from tests.runtime.test_token_goldens import same

@@ -10,8 +10,8 @@ import pytest
 
 import hfspec
 from hfspec.errors import InputError
+from hfspec.inputs.rows import Columns, to_rows
 from hfspec.ir.signature import Column
-from hfspec.runtime.inputs import Columns, to_rows
 from hfspec.tasks.table import find
 
 

@@ -16,7 +16,7 @@ from transformers.utils import logging
 
 import hfspec
 from hfspec.errors import InputError, UsageError, VerificationError
-from hfspec.runtime.answers import to_json
+from hfspec.runtime.io.answers import to_json
 
 
 def test_what_a_predictor_says_of_itself(artifact):

@@ -9,8 +9,8 @@ import torch
 
 import hfspec
 from hfspec.errors import SpecError, StorageError, UsageError
-from hfspec.runtime.placement import placement
-from hfspec.runtime.verification.integrity import read_manifest
+from hfspec.integrity.verification import read_manifest
+from hfspec.runtime.loading.placement import placement
 from tests.runtime.test_token_goldens import same
 
 TEXTS = ["a fine film", "no", "the house on the hill"]

@@ -11,23 +11,30 @@ BASE = ["config.json", "tokenizer.json", "tokenizer_config.json", "README.md"]
 SHARDS = [f"model-0000{n}-of-00002.safetensors" for n in (1, 2)]
 BIN_SHARDS = [f"pytorch_model-0000{n}-of-00002.bin" for n in (1, 2)]
 
+INDEX = "model.safetensors.index.json"
+BIN_INDEX = "pytorch_model.bin.index.json"
+
 WEIGHTS = {
     "one file": (["model.safetensors"], ["model.safetensors"]),
-    "shards": ([*SHARDS, "model.safetensors.index.json"], [*SHARDS, "model.safetensors.index.json"]),
-    "one file and shards": (["model.safetensors", *SHARDS, "model.safetensors.index.json"], ["model.safetensors"]),
+    "shards": ([*SHARDS, INDEX], [*SHARDS, INDEX]),
+    "one file and shards": (["model.safetensors", *SHARDS, INDEX], ["model.safetensors"]),
     "both formats": (["model.safetensors", "pytorch_model.bin"], ["model.safetensors"]),
     "shards and one pickle": (
         [*SHARDS, "model.safetensors.index.json", "pytorch_model.bin"],
-        [*SHARDS, "model.safetensors.index.json"],
+        [*SHARDS, INDEX],
     ),
     "a pickle only": (["pytorch_model.bin", "training_args.bin"], ["pytorch_model.bin"]),
-    "pickled shards": ([*BIN_SHARDS, "pytorch_model.bin.index.json"], [*BIN_SHARDS, "pytorch_model.bin.index.json"]),
+    "pickled shards": ([*BIN_SHARDS, BIN_INDEX], [*BIN_SHARDS, BIN_INDEX]),
     "a variant beside": (["model.safetensors", "model.fp16.safetensors"], ["model.safetensors"]),
     "the authors' own format beside": (["model.safetensors", "consolidated.safetensors"], ["model.safetensors"]),
     "every framework": (
         ["model.safetensors", "tf_model.h5", "flax_model.msgpack", "rust_model.ot", "onnx/model.onnx"],
         ["model.safetensors"],
     ),
+    "shards that the index does not name": ([*SHARDS, "model-3.safetensors", INDEX], [*SHARDS, INDEX]),
+    "two indexes": ([*SHARDS, INDEX, *BIN_SHARDS, BIN_INDEX], [*SHARDS, INDEX]),
+    "an index whose shards are not there, and others": ([INDEX, *BIN_SHARDS, BIN_INDEX], [*BIN_SHARDS, BIN_INDEX]),
+    "an index without shards": ([INDEX], [INDEX]),
     "a gguf beside": (["model.safetensors", "model-q4.gguf"], ["model.safetensors"]),
 }
 
@@ -35,7 +42,7 @@ WEIGHTS = {
 @pytest.mark.parametrize("case", WEIGHTS)
 def test_weights_in_one_format_only(case):
     names, wanted = WEIGHTS[case]
-    chosen = select_model([*BASE, *names], "x")
+    chosen = select_model([*BASE, *names], "x", shards={INDEX: SHARDS, BIN_INDEX: BIN_SHARDS})
     assert set(chosen.needed) == {*BASE, *wanted}
     assert {name for name, _ in chosen.skipped} == set(names) - set(wanted)
     assert list(chosen.needed) == sorted(chosen.needed)
@@ -130,7 +137,6 @@ UNUSABLE = {
     "nothing": ([], "no config.json and no weights .*Found there: no files."),
     "no weights": (BASE, "it has no weights .*Found there: README.md, config.json"),
     "no config": (["model.safetensors"], "it has no config.json. Found there: model.safetensors."),
-    "an index without shards": ([*BASE, "model.safetensors.index.json"], "no weights"),
     "other frameworks only": ([*BASE, "tf_model.h5", "onnx/model.onnx"], "no weights .*tf_model.h5"),
     "weights in another folder": ([*BASE, "fp16/model.safetensors"], "no weights"),
     "a hundred files": ([f"{n:03}.txt" for n in range(100)], "019.txt, and 80 more."),

@@ -19,11 +19,11 @@ from hfspec.checkpoint.weights.saving import UNCHANGED
 from hfspec.checkpoint.weights.stored_dtype import QUANTISED
 from hfspec.checkpoint.weights.weight_files import WeightGroup, listed
 from hfspec.errors import SpecError
+from hfspec.formats.vocabulary_files import VOCABULARIES
 from hfspec.ir.dtypes import BY_TORCH_NAME
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.plan import Merging, TensorMove
 from hfspec.ir.spec_keys import Adapter as AdapterKey
-from hfspec.runtime.text.vocabulary_files import VOCABULARIES
 
 OF_A_TOKENIZER = (*VOCABULARIES, "added_tokens.json", "chat_template.jinja")
 

@@ -14,9 +14,9 @@ from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.weights.saving import Saving, weight_steps
 from hfspec.checkpoint.weights.weight_files import WeightGroup, is_copied, weight_group
 from hfspec.errors import SpecError, UsageError
+from hfspec.formats.adapter_config import CONFIG, FOLDER, NEED_MORE, WEIGHTS, neutral
 from hfspec.ir.plan import CopyFile, WriteBytes, WriteWeights
 from hfspec.ir.problem import Problem
-from hfspec.runtime.adapters.adapter_config import CONFIG, FOLDER, NEED_MORE, WEIGHTS, neutral
 from hfspec.tasks.task import Task
 
 PICKLED_WEIGHTS = "adapter_model.bin"

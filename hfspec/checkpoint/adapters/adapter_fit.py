@@ -11,10 +11,10 @@ from typing import Any
 
 from hfspec.checkpoint.adapters.adapter import Adapter
 from hfspec.checkpoint.weights.weight_files import listed
+from hfspec.formats.adapter_config import BEFORE_NAMES, CONFIG
 from hfspec.ir.dtypes import DTYPES
 from hfspec.ir.pins import TensorInfo
 from hfspec.ir.problem import Problem
-from hfspec.runtime.adapters.adapter_config import BEFORE_NAMES, CONFIG
 
 NAME = "default"
 # Parts of a module's name that peft puts in between, and that no adapter's file has.

@@ -14,11 +14,11 @@ from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.weights.fit import Shapes
 from hfspec.checkpoint.weights.weight_files import WeightGroup, listed
 from hfspec.errors import SpecError
+from hfspec.formats.adapter_config import BEFORE_NAMES
 from hfspec.ir.dtypes import BY_TORCH_NAME
 from hfspec.ir.pins import TensorInfo
 from hfspec.ir.plan import Merge, TensorMove
 from hfspec.ir.problem import Problem
-from hfspec.runtime.adapters.adapter_config import BEFORE_NAMES
 
 # Types whose layers change only the weights of their own module, each by itself.
 MERGEABLE = ("ADALORA", "IA3", "LOHA", "LOKR", "LORA", "OFT")

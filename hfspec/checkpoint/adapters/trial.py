@@ -12,8 +12,8 @@ from typing import Any
 
 from hfspec.checkpoint.adapters.adapter import Adapter
 from hfspec.checkpoint.adapters.merger import holder, of_module
+from hfspec.formats.adapter_config import BEFORE_NAMES, CONFIG
 from hfspec.ir.problem import Problem
-from hfspec.runtime.adapters.adapter_config import BEFORE_NAMES, CONFIG
 
 # Beginnings that leave the base's weights alone, and all of which the stored tensors replace.
 PLAIN_STARTS = (True, False, None, "gaussian", "orthogonal")

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.formats.sentence_modules import STATED, own_settings
 from hfspec.ir.frozen import thaw
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.signature import Tensor
 from hfspec.ir.spec import Spec
-from hfspec.runtime.sentences import quantization
-from hfspec.runtime.sentences.prompts import ROLES, Prompts
-from hfspec.runtime.sentences.sentence_modules import STATED, own_settings
+from hfspec.settings import quantization
+from hfspec.settings.prompts import ROLES, Prompts
 from hfspec.tasks.task import Task
 
 

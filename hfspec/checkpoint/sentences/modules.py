@@ -12,11 +12,11 @@ from hfspec.checkpoint.sentences.sentence_kind import refuse_other_kinds
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.weights.weight_files import WeightGroup
 from hfspec.errors import SpecError, StorageError
+from hfspec.formats import sentence_modules
+from hfspec.formats.loading_options import handed_on_faults
+from hfspec.integrity.paths import path_fault
 from hfspec.ir.problem import Problem
-from hfspec.runtime.sentences import sentence_modules
-from hfspec.runtime.sentences.sentence_layers import torch_activation
-from hfspec.runtime.verification.loading_options import handed_on_faults
-from hfspec.runtime.verification.paths import path_fault
+from hfspec.library_calls.activations import torch_activation
 from hfspec.tasks.task import Task
 
 DENSE_MODULES = ("Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from hfspec.checkpoint.source_files import SourceFiles
-from hfspec.runtime.sentences.sentence_modules import STATED
+from hfspec.formats.sentence_modules import STATED
 from hfspec.tasks import table
 from hfspec.tasks.task import Task
 

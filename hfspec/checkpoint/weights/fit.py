@@ -86,8 +86,8 @@ def shapes(model_class: type[Any], config: Any, tensors: Iterable[TensorInfo], d
     """Load ``tensors`` into ``model_class`` at ``dtype`` (torch's name), as shapes only."""
     import torch
 
-    from hfspec.runtime.making import making
-    from hfspec.runtime.parts import quiet
+    from hfspec.library_calls.making import making
+    from hfspec.library_calls.quiet import quiet
 
     asked: dict[str, str] = {}
     given: dict[int, tuple[str, Any]] = {}  # the tensors are kept, so that no other gets the place of one

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.weights.safetensors_layout import in_file_order
 from hfspec.checkpoint.weights.saving import METADATA, index_step
-from hfspec.checkpoint.weights.weight_files import SAFETENSORS, WeightGroup
+from hfspec.checkpoint.weights.weight_files import INDEX, WeightGroup
 from hfspec.errors import VerificationError
 from hfspec.ir.artifact import MANIFEST_NAME, FileRecord, Pointer, WrittenFile
 from hfspec.ir.frozen import FrozenDict
@@ -19,13 +19,13 @@ Step = CopyFile | WriteWeights | WriteBytes
 MODEL = "model/"
 
 
-def reference_problems(files: SourceFiles) -> Iterator[Problem]:
-    """What keeps the model in ``files`` from being referred to, by its files' names alone."""
-    found = [path for path in files.paths if path.endswith(".bin")]
+def reference_problems(files: SourceFiles, groups: Sequence[WeightGroup]) -> Iterator[Problem]:
+    """What keeps the model in ``files`` with these weights from being referred to."""
+    found = [path for group in groups if group.pickled for path in group.headers]
     if found:
         yield files.problem(
             "not-by-reference",
-            "the weights are pickled (.bin), and what runs reads safetensors only: they must be converted first",
+            "the weights are pickled, and what runs reads safetensors only: they must be converted first",
             at=("save_mode",),
             found=found[0],
             remedy="write save_mode: full, which converts them, or name a source with safetensors",
@@ -42,8 +42,8 @@ def carried(files: SourceFiles, groups: Sequence[WeightGroup], steps: Sequence[S
     targets = {step.target for group in groups for step in _weights_of(group, steps)}
     indexes = [_index_of(group.folder) for group in groups]
     kept = [step for step in steps if step.target not in targets and step.target not in indexes]
-    own = [files.file(group.index) for group in groups if group.index]
-    return (*kept, *(CopyFile(MODEL + file.path, files.role, file.path, file.size, file.sha256) for file in own))
+    own = [(_index_of(group.folder), files.file(group.index)) for group in groups if group.index]
+    return (*kept, *(CopyFile(target, files.role, file.path, file.size, file.sha256) for target, file in own))
 
 
 def steps_of(pointer: Pointer, reader: Reader) -> Iterator[Step]:
@@ -101,7 +101,7 @@ def _weights_of(group: WeightGroup, steps: Sequence[Step]) -> Iterator[CopyFile 
 
 
 def _index_of(folder: str) -> str:
-    return f"{MODEL}{folder}{SAFETENSORS}.index.json"
+    return MODEL + folder + INDEX
 
 
 def _placed(pointer: Pointer, reader: Reader) -> Mapping[str, tuple[str, TensorInfo]]:

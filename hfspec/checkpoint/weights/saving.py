@@ -10,7 +10,7 @@ from math import prod
 
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.weights.safetensors_layout import bytes_of, in_file_order, preamble
-from hfspec.checkpoint.weights.weight_files import SAFETENSORS, WeightGroup
+from hfspec.checkpoint.weights.weight_files import INDEX, SAFETENSORS, WeightGroup
 from hfspec.ir.dtypes import BY_TORCH_NAME, CASTABLE, size_of
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.pins import TensorInfo, WeightHeader
@@ -59,7 +59,8 @@ def weight_steps(
     ``name`` where they are one file. ``changes``: tensors that stand in place of the group's, or beside them, by name.
     """
     if _as_they_are(group, saving) and not changes:
-        return tuple(_copy(files, path, place) for path in (*group.headers, *filter(None, [group.index])))
+        copies = [_copy(files, path, place + path) for path in group.headers]
+        return (*copies, *(_copy(files, path, place + group.folder + INDEX) for path in filter(None, [group.index])))
     own = {tensor.name: _move(files, path, tensor, saving) for path, tensor in group.placed()}
     shards = _shards(sorted({**own, **changes}.values(), key=lambda move: move.name), saving.limit)
     return tuple(_written(shards, place + group.folder, name))
@@ -87,9 +88,9 @@ def _is_too_large(header: WeightHeader, limit: int | None) -> bool:
     return limit is not None and size > limit and len(header.tensors) > 1
 
 
-def _copy(files: SourceFiles, path: str, place: str) -> CopyFile:
+def _copy(files: SourceFiles, path: str, target: str) -> CopyFile:
     file = files.file(path)
-    return CopyFile(place + path, files.role, path, file.size, file.sha256)
+    return CopyFile(target, files.role, path, file.size, file.sha256)
 
 
 def _move(files: SourceFiles, path: str, tensor: TensorInfo, saving: Saving) -> TensorMove:
@@ -126,4 +127,4 @@ def index_step(folder: str, shards: Mapping[str, Sequence[TensorMove]]) -> Write
     total = sum(bytes_of(move) for moves in shards.values() for move in moves)
     weight_map = {move.name: path.removeprefix(folder) for path, moves in shards.items() for move in moves}
     text = json.dumps({"metadata": {"total_size": total}, "weight_map": weight_map}, indent=2, sort_keys=True) + "\n"
-    return WriteBytes(f"{folder}{SAFETENSORS}.index.json", text.encode())
+    return WriteBytes(folder + INDEX, text.encode())

@@ -17,6 +17,7 @@ from hfspec.ir.pins import Reader
 from hfspec.ir.plan import Merging, TensorMove, WriteWeights
 from hfspec.ir.problem import Problem
 from hfspec.ir.progress import Progress, Silent
+from hfspec.ir.weight_index import SUFFIX
 
 PIECE = 32_000  # elements; for more, torch wakes threads that then wait, busily, where the digest is to be computed
 
@@ -62,7 +63,7 @@ class _Sources:
                 write(chunk)
             return
         writer = write if move.dtype == move.source_dtype else _caster(move, write)
-        if move.path.endswith(".bin"):
+        if not move.path.endswith(SUFFIX):
             for chunk in _chunks_of(self._tensors(move)[move.stored_name or move.name]):
                 writer(chunk)
             return
@@ -74,7 +75,7 @@ class _Sources:
         import torch
 
         stored, wanted = (getattr(torch, DTYPES[name][0]) for name in (move.source_dtype, move.dtype))
-        if move.path.endswith(".bin"):
+        if not move.path.endswith(SUFFIX):
             return self._tensors(move)[move.stored_name or move.name].to(wanted)
         path, start = self._place(move)
         held = bytearray()

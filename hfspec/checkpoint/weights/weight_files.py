@@ -12,8 +12,10 @@ from hfspec.errors import SpecError
 from hfspec.ir.dtypes import DTYPES
 from hfspec.ir.pins import TensorInfo, WeightHeader
 from hfspec.ir.problem import Problem
+from hfspec.ir.weight_index import SUFFIX, weight_map
 
 SAFETENSORS = "model.safetensors"
+INDEX = f"{SAFETENSORS}.index.json"
 PICKLED = "pytorch_model.bin"
 # Never part of an artifact: code, pickles, and weights of other frameworks. The weights hfspec uses are written apart.
 NEVER_COPIED = frozenset(
@@ -59,8 +61,12 @@ def weight_group(files: SourceFiles, folder: str = "", names: tuple[str, str] = 
         )
     absent = tuple(path for path in paths if not files.has(path))
     if absent:
-        raise files.refusal("broken-checkpoint", f"{index} names weight files that are not there: {', '.join(absent)}")
-    is_pickled = paths[0].endswith(".bin")
+        raise files.refusal(
+            "broken-checkpoint",
+            f"{index} names weight files that are not there: {listed(absent)}",
+            remedy="put the files there, or fetch the checkpoint again",
+        )
+    is_pickled = not paths[0].endswith(SUFFIX)
     headers = {path: pickled.header(files, path) if is_pickled else files.header(path) for path in paths}
     group = WeightGroup(folder, headers, index, is_pickled)
     problems = (
@@ -85,18 +91,26 @@ def _paths(files: SourceFiles, folder: str, names: tuple[str, str]) -> tuple[str
         if files.has(f"{folder}{name}"):
             return "", (f"{folder}{name}",)
         if files.has(index):
-            weight_map = files.json(index).get("weight_map")
-            if not isinstance(weight_map, dict):
-                raise files.refusal("broken-checkpoint", f"{index} has no weight_map")
-            return index, tuple(sorted({f"{folder}{file}" for file in weight_map.values()}))
+            return index, tuple(sorted({f"{folder}{path}" for path in _weight_map(files, index).values()}))
     return "", ()
+
+
+def _weight_map(files: SourceFiles, index: str) -> dict[str, str]:
+    try:
+        return weight_map(files.json(index))
+    except ValueError as error:
+        raise files.refusal(
+            "broken-checkpoint",
+            f"{index} {error}",
+            remedy="mend the index, or save the checkpoint again with save_pretrained",
+        ) from error
 
 
 def _index_problems(files: SourceFiles, group: WeightGroup) -> Iterator[Problem]:
     if not group.index:
         return
     there = {(tensor.name, path) for path, tensor in group.placed()}
-    named = {(name, f"{group.folder}{file}") for name, file in files.json(group.index)["weight_map"].items()}
+    named = {(name, f"{group.folder}{path}") for name, path in _weight_map(files, group.index).items()}
     lost = sorted(name for name, _ in named - there)
     if lost:
         yield files.problem(

@@ -18,7 +18,7 @@ from hfspec.errors import UsageError
 from hfspec.runtime.scheduling import memory
 
 if TYPE_CHECKING:
-    from hfspec.runtime.family import Place
+    from hfspec.runtime.runner import Place
 
 DTYPES = (torch.float32, torch.bfloat16)
 # Calls of a layer after which its weights are put in oneDNN's own order: a process that answers once saves itself that.

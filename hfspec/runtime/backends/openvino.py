@@ -16,7 +16,7 @@ import torch
 from hfspec.errors import UsageError
 
 if TYPE_CHECKING:
-    from hfspec.runtime.family import Place
+    from hfspec.runtime.runner import Place
 
 # Of the largest value in an answer: above what rounding does, far below what a wrong conversion does.
 TOLERANCE = 1e-3

@@ -7,11 +7,11 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from hfspec.errors import UsageError
-from hfspec.runtime.adapters.adapter import is_beside
-from hfspec.runtime.backends.table import AUTO, BACKENDS, NAMES, ONEDNN, TORCH
+from hfspec.ir.backends import AUTO, BACKENDS, NAMES, ONEDNN, TORCH
+from hfspec.runtime.loading.adapter import is_beside
 
 if TYPE_CHECKING:
-    from hfspec.runtime.family import Place
+    from hfspec.runtime.runner import Place
 
 
 def put(place: Place, loaded: Any) -> Any:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from hfspec.errors import InputError
-from hfspec.runtime.cells import found
+from hfspec.inputs.cells import found
+from hfspec.inputs.openai_requests import Request
 from hfspec.runtime.chat.chat_template import messages_of
 from hfspec.runtime.chat.openai_generation import Ask, OpenAIGeneration, Reply
 from hfspec.runtime.chat.openai_objects import Head
-from hfspec.runtime.chat.openai_requests import Request
 
 CHUNK = "chat.completion.chunk"
 

@@ -13,16 +13,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hfspec.errors import InputError
-from hfspec.runtime.cells import found, is_missing
-from hfspec.runtime.prompt import filled
+from hfspec.inputs.cells import found, is_missing
+from hfspec.inputs.prompt import filled
 
 ROLES_SHOWN = "system, user, assistant, tool"
 Message = dict[str, Any]
-
-
-def is_conversation(value: Any) -> bool:
-    """Whether this is a list of messages."""
-    return isinstance(value, list | tuple) and bool(value) and all(_is_message(item) for item in value)
 
 
 def messages_of(value: Any, row: int) -> list[Message]:
@@ -84,10 +79,6 @@ class ChatTemplate:
         if self.around is not None and asked:
             result[asked[-1]]["content"] = filled(self.around, result[asked[-1]]["content"], row)
         return result
-
-
-def _is_message(value: Any) -> bool:
-    return isinstance(value, Mapping) and "role" in value and ("content" in value or "tool_calls" in value)
 
 
 def _message(value: Any, place: int, row: int) -> Message:

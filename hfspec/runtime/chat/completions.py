@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from hfspec.errors import InputError
+from hfspec.inputs.cells import checked, found
+from hfspec.inputs.openai_requests import Request
+from hfspec.inputs.prompt import filled
 from hfspec.ir.signature import Column
-from hfspec.runtime.cells import checked, found
 from hfspec.runtime.chat.openai_generation import Ask, OpenAIGeneration, Reply
 from hfspec.runtime.chat.openai_objects import Head
-from hfspec.runtime.chat.openai_requests import Request
-from hfspec.runtime.prompt import filled
 from hfspec.runtime.text.tokens import encode
 
 KIND = "text_completion"

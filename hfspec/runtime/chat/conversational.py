@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from hfspec.runtime.chat import conversations
+from hfspec.inputs import conversations
+from hfspec.inputs.row import Row
 from hfspec.runtime.chat.chat_template import messages_of
-from hfspec.runtime.family import Row
 from hfspec.runtime.generation.causal_generation import CausalGeneration, Continuation, Prompt, account
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.settings import Settings
+from hfspec.settings.precedence import Settings
 
 
 class Conversational(CausalGeneration):

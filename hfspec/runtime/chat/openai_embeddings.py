@@ -14,15 +14,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.errors import InputError, ParamsError
+from hfspec.inputs.cells import checked as checked_cell
+from hfspec.inputs.cells import found
+from hfspec.inputs.openai_requests import Request, checked, to_requests
+from hfspec.inputs.row import Row
+from hfspec.ir.artifact import FULL
 from hfspec.ir.signature import Column
-from hfspec.runtime.cells import checked as checked_cell
-from hfspec.runtime.cells import found
-from hfspec.runtime.chat.openai_requests import Request, checked, to_requests
-from hfspec.runtime.family import FULL, Place, Row
+from hfspec.runtime.io.transfer import Arriving
+from hfspec.runtime.runner import Place
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.sentence_embedding import Embedded, SentenceEmbedding
-from hfspec.runtime.settings import Settings
-from hfspec.runtime.transfer import Arriving
+from hfspec.settings.precedence import Settings
 
 FORMATS = ("float", "base64")
 

@@ -13,16 +13,19 @@ from functools import partial
 from typing import Any, ClassVar
 
 from hfspec.errors import InputError, ParamsError
-from hfspec.runtime import finite
+from hfspec.inputs.openai_requests import Request, checked, to_requests
+from hfspec.inputs.row import Row
+from hfspec.ir.artifact import FULL
 from hfspec.runtime.chat.openai_objects import Head, World, usage
-from hfspec.runtime.chat.openai_requests import Request, checked, to_requests
-from hfspec.runtime.chat.request_settings import generating
-from hfspec.runtime.family import FULL, Place, Row
-from hfspec.runtime.generation import generation, stop_text
+from hfspec.runtime.generation import stop_text
 from hfspec.runtime.generation.causal_generation import CausalGeneration, Continuation, Prompt, account
 from hfspec.runtime.generation.streaming import TokenStream, pieces
+from hfspec.runtime.io import finite
+from hfspec.runtime.runner import Place
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.settings import Settings
+from hfspec.settings import generation
+from hfspec.settings.precedence import Settings
+from hfspec.settings.request_settings import generating
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.errors import InputError
-from hfspec.runtime import parts
-from hfspec.runtime.adapters import adapter
+from hfspec.formats.generation_config import reads_tokens
+from hfspec.ir.artifact import FULL
 from hfspec.runtime.chat.chat_template import ChatTemplate
-from hfspec.runtime.family import FULL, Family, Place
-from hfspec.runtime.generation import decoding, generation, penalties, stop_text
-from hfspec.runtime.generation.unused_settings import reads_tokens
+from hfspec.runtime.generation import decoding, penalties, stop_text
+from hfspec.runtime.generation import drawing as draws
+from hfspec.runtime.generation.answer_tokens import answer_tokens, end_tokens, has_stop_text
+from hfspec.runtime.loading import adapter, parts
+from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.settings import Settings
+from hfspec.settings import generation
+from hfspec.settings.precedence import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +173,7 @@ class CausalGeneration(Family):
             own = [settings.get("seed")] * len(prompts) if seeds is None else seeds
             tools |= decoding.options(self.model, settings, own, self.device)
         tools = decoding.checked(tools, len(prompts))
-        drawing = generation.drawing(settings, self.device, own="custom_generate" in tools)
+        drawing = draws.drawing(settings, self.device, own="custom_generate" in tools)
         with torch.inference_mode(), self.turn, drawing:
             made = self.model.generate(**inputs, generation_config=config, streamer=streamer, **tools)
         count = made.shape[0] // len(prompts)
@@ -185,20 +188,20 @@ class CausalGeneration(Family):
     def config(self, prompt: Prompt, settings: Settings) -> Any:
         """The library's generation config for a batch of such prompts."""
         found = settings.get("pad_token_id", self.words.pad_token_id)
-        ends = generation.end_tokens(settings.get("eos_token_id", self.base.eos_token_id))
+        ends = end_tokens(settings.get("eos_token_id", self.base.eos_token_id))
         pad = int(found) if found is not None else min(ends, default=0)
         return generation.config_for(self.base, settings, prompt.room, pad)
 
     def continuation(self, prompt: Prompt, line: list[int], config: Any, settings: Settings) -> Continuation:
         """The answer in the tokens ``line``, which the batch's padding may follow."""
-        kept, ended = generation.answer_tokens(line, config)
+        kept, ended = answer_tokens(line, config)
         stops = stop_text.texts(settings)
         if stops and (cut := stop_text.cut(self.words, kept, stops)) is not None:
             return Continuation(prompt, cut.text, cut.tokens, stopped=True)
-        if ended and generation.has_stop_text(self.words, kept[:-1], config):
+        if ended and has_stop_text(self.words, kept[:-1], config):
             kept = kept[:-1]  # it ended before: where the model pads with its end token, this one is padding
         text = self.words.decode(kept, skip_special_tokens=True)
-        stopped = ended or generation.has_stop_text(self.words, kept, config)
+        stopped = ended or has_stop_text(self.words, kept, config)
         return Continuation(prompt, text, len(kept), stopped)
 
 

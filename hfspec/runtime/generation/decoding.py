@@ -11,9 +11,9 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hfspec.runtime.finite import FiniteLogits, NotFiniteError, unusable
-from hfspec.runtime.generation import generation
-from hfspec.runtime.settings import Settings
+from hfspec.runtime.io.finite import FiniteLogits, NotFiniteError, unusable
+from hfspec.settings import generation
+from hfspec.settings.precedence import Settings
 
 # Those that look at each row by itself; others keep something for every row of the batch that they began with.
 BY_ROW = frozenset(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hfspec.runtime.settings import Settings
+from hfspec.settings.precedence import Settings
 
 
 def processors(settings: Settings, width: int) -> dict[str, Any]:

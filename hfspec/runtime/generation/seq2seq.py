@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.errors import InputError, ParamsError
-from hfspec.runtime import parts
-from hfspec.runtime.adapters import adapter
-from hfspec.runtime.family import FULL, Family, Place, Row
-from hfspec.runtime.generation import decoding, encoding, generation
-from hfspec.runtime.generation.languages import Direction
+from hfspec.formats.languages import Direction
+from hfspec.inputs.row import Row
+from hfspec.ir.artifact import FULL
+from hfspec.runtime.generation import decoding, encoding
+from hfspec.runtime.generation import drawing as draws
+from hfspec.runtime.generation.answer_tokens import answer_tokens, has_stop_text
+from hfspec.runtime.loading import adapter, parts
+from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
+from hfspec.settings import generation
+from hfspec.settings.precedence import Settings
 
 # What reads the encoder's tokens, so that padding among them would be seen; with the value that does nothing.
 READS_SOURCE = {"encoder_repetition_penalty": 1.0, "encoder_no_repeat_ngram_size": 0}
@@ -125,7 +129,7 @@ class Seq2Seq(Family):
         tools: dict[str, Any] = {"tokenizer": self.words} if config.stop_strings is not None else {}
         tools |= decoding.options(self.model, settings, [settings.get("seed")] * len(batch), self.device)
         tools = decoding.checked(tools, len(batch))
-        drawing = generation.drawing(settings, self.device, own="custom_generate" in tools)
+        drawing = draws.drawing(settings, self.device, own="custom_generate" in tools)
         with torch.inference_mode(), self.turn, drawing:
             tools |= encoding.encoded(self.model, inputs, self.device)
             made = self.model.generate(**inputs, generation_config=config, **tools)
@@ -142,11 +146,11 @@ class Seq2Seq(Family):
         return config
 
     def _answer(self, source: Source, line: list[int], config: Any, settings: Settings) -> Answer:
-        kept, ended = generation.answer_tokens(line, config)
+        kept, ended = answer_tokens(line, config)
         clean = bool(settings.get("clean_up_tokenization_spaces"))
         text = self.words.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=clean)
         forced = config.forced_eos_token_id is not None and len(kept) >= config.max_new_tokens
-        stopped = (ended and not forced) or generation.has_stop_text(self.words, kept, config)
+        stopped = (ended and not forced) or has_stop_text(self.words, kept, config)
         return Answer(source, text, len(kept), stopped)
 
     def standard(self, results: Sequence[tuple[Answer, ...]], settings: Settings) -> list[str]:  # noqa: ARG002

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from hfspec.runtime.settings import Settings
+from hfspec.settings.precedence import Settings
 
 MARGIN = 4  # tokens before a stop text whose bytes may be halves of characters
 SPARE = 4  # room for special tokens among those of a stop text; one missed while generating is still cut afterwards

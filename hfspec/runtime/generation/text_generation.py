@@ -7,14 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 from hfspec.errors import InputError
-from hfspec.runtime.chat import conversations
+from hfspec.inputs import conversations
+from hfspec.inputs.row import Row
+from hfspec.inputs.rows import Columns
 from hfspec.runtime.chat.chat_template import messages_of
-from hfspec.runtime.family import Place, Row
 from hfspec.runtime.generation.causal_generation import CausalGeneration, Continuation, Prompt, account
-from hfspec.runtime.inputs import Columns
+from hfspec.runtime.runner import Place
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.tokens import encode
+from hfspec.settings.precedence import Settings
 
 
 class TextGeneration(CausalGeneration):

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from hfspec.errors import InputError, ParamsError
-from hfspec.runtime.family import Place, Row
-from hfspec.runtime.generation.languages import NAMES, Direction, LanguageError, from_task_name, languages_of, tongues
+from hfspec.formats.languages import NAMES, Direction, LanguageError, from_task_name, languages_of, tongues
+from hfspec.inputs.row import Row
 from hfspec.runtime.generation.seq2seq import Answer, Seq2Seq, Source, task_params
+from hfspec.runtime.runner import Place
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.settings import CHECKPOINT, Settings
 from hfspec.runtime.text.tokens import Tokens
+from hfspec.settings.precedence import CHECKPOINT, Settings
 
 Pair = tuple[str | None, str | None]
 

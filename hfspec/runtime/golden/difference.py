@@ -5,29 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from hfspec.ir.golden import Difference
+
 LONGEST = 80
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """``path``: keys and positions inside the answer. ``expected`` and ``found`` in words. ``size``: how far two
-    numbers lie apart; None where something else differs, and where one of them is nan.
-    """
-
-    path: tuple[str | int, ...]
-    expected: str
-    found: str
-    size: float | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "path": list(self.path)}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Difference:
-        return cls(tuple(value["path"]), value["expected"], value["found"], value["size"])
 
 
 def differences(expected: Any, found: Any, tolerance: float, apart: Collection[str] = ()) -> Iterator[Difference]:

@@ -6,72 +6,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from hfspec.errors import PredictionError, UsageError, VerificationError
+from hfspec.integrity.finding import Sources
 from hfspec.ir.artifact import Manifest
-from hfspec.ir.golden import Golden
-from hfspec.ir.problem import dotted
-from hfspec.runtime.answers import plain
-from hfspec.runtime.golden.difference import Difference, differences
+from hfspec.ir.golden import GOLDEN, INPUT_EXAMPLE, Difference, Fault, Golden
+from hfspec.runtime.golden.difference import differences
+from hfspec.runtime.io.answers import plain
 from hfspec.runtime.predictor import Predictor
-from hfspec.runtime.reference.finding import Sources
 
-INPUT_EXAMPLE = "input_example.json"
-GOLDEN = "golden.json"
 # Largest absolute difference of a number, by the dtype of the deployment. Measured on embeddings of MiniLM (values up
 # to 0.17) that share a batch or do not: 1.2e-7 in float32, 1.5e-4 in float16, 1.2e-3 in bfloat16. A weight tensor
 # scaled by 1.01 moves them by at least 7e-5, but for the biases of attention's keys, which softmax takes out.
 TOLERANCES = MappingProxyType({"float64": 1e-6, "float32": 2e-5, "float16": 2e-3, "bfloat16": 1e-2})
 SHOWN = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """An example that fails. ``golden``: its place among them, counted from 0; None for the input example.
-
-    ``reason``: why there is no answer. Where there is one, ``differences``: the greatest few, ``count``: of how many,
-    and the ``tolerance`` they were held to.
-    """
-
-    golden: int | None
-    reason: str = ""
-    differences: tuple[Difference, ...] = ()
-    count: int = 0
-    tolerance: float = 0.0
-
-    def __str__(self) -> str:
-        if self.golden is None:
-            return f"input_example: {self.reason}"
-        place = f"golden[{self.golden}]"
-        lines = [line(difference, place, self.tolerance) for difference in self.differences]
-        more = [f"{place}: {self.count - len(lines)} more differences"] if self.count > len(lines) else []
-        return "\n".join([f"{place}: {self.reason}"] if self.reason else [*lines, *more])
-
-    def to_json(self) -> dict[str, Any]:
-        own = {"golden": self.golden, "reason": self.reason, "count": self.count, "tolerance": self.tolerance}
-        return {**own, "differences": [difference.to_json() for difference in self.differences]}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Fault:
-        found = tuple(Difference.from_json(difference) for difference in value["differences"])
-        return cls(**{**value, "differences": found})
-
-
-def line(difference: Difference, place: str, tolerance: float) -> str:
-    """A difference on one line."""
-    where = dotted((place, "output", *difference.path))
-    return f"{where}: expected {difference.expected}, found {apart(difference, tolerance)}"
-
-
-def apart(difference: Difference, tolerance: float) -> str:
-    """What was found and, of numbers, how far off it is."""
-    if difference.size is None:
-        return difference.found
-    return f"{difference.found} (difference {difference.size:.2g}, tolerance {tolerance:g})"
 
 
 def check_examples(

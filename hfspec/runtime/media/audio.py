@@ -16,11 +16,12 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from hfspec.errors import InputError, UsageError
 from hfspec.runtime.media import media
-from hfspec.runtime.settings import Settings
+from hfspec.settings.precedence import Settings
 from hfspec.tasks import media as task
 
 # What is read as sound. Playlists are left out: they could make the decoder open other files and addresses.
@@ -94,9 +95,9 @@ def _given(value: Any, row: int, rate: int) -> tuple[Any, int]:
         raise InputError("the mapping's array is missing.", row=row)
     if own is None:
         raise InputError("the mapping has an array and no sampling_rate; give both.", row=row)
-    if isinstance(own, bool) or not isinstance(own, int | float) or own not in RATES:
+    if isinstance(own, bool) or not isinstance(own, Real) or own not in RATES:
         raise InputError(f"the sampling_rate must be a number of samples per second, not {own!r}.", row=row)
-    return _mono(_floats(samples, row), row), int(own)
+    return _mono(_floats(samples, row), row), int(float(own))
 
 
 def _floats(value: Any, row: int) -> Any:
@@ -104,7 +105,9 @@ def _floats(value: Any, row: int) -> Any:
     import numpy as np
 
     try:
-        array = np.asarray(value, dtype=np.float64) if isinstance(value, list | tuple) else np.asarray(_on_host(value))
+        array = (
+            np.asarray(value, dtype=np.float64) if isinstance(value, list | tuple) else np.asarray(media.on_host(value))
+        )
     except (TypeError, ValueError) as error:
         raise InputError(f"the audio's array is not one of numbers: {error}.", row=row) from error
     if array.dtype.kind == "f":
@@ -117,10 +120,6 @@ def _floats(value: Any, row: int) -> Any:
         f"an audio array of {array.dtype} has no known scale; give float32, float64, int16, int32, int8 or uint8.",
         row=row,
     )
-
-
-def _on_host(value: Any) -> Any:
-    return value.detach().cpu().numpy() if hasattr(value, "detach") else value
 
 
 def _mono(array: Any, row: int) -> Any:
@@ -156,6 +155,8 @@ def _decoded(content: bytes, row: int, rate: int, settings: Settings) -> Any:
             if not container.streams.audio:
                 raise InputError("the file has no audio in it.", row=row)
             stream = container.streams.audio[0]
+            if not hasattr(stream, "rate"):
+                raise InputError("the audio cannot be decoded: its codec is not known.", row=row)
             own_rate = int(stream.rate)
             if own_rate not in RATES:
                 raise InputError(f"the file's sampling rate is {own_rate}, which no sound has.", row=row)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hfspec.runtime import parts
-from hfspec.runtime.family import Place, Row
-from hfspec.runtime.labels import Labelled, Labeller, labelled
+from hfspec.inputs.row import Row
+from hfspec.runtime.io.labels import Labelled, Labeller, labelled
+from hfspec.runtime.io.transfer import Arriving
+from hfspec.runtime.loading import parts
 from hfspec.runtime.media import media
 from hfspec.runtime.media.audio import wave
 from hfspec.runtime.media.features import Features, SoundFeatures, shape_of, stacked
+from hfspec.runtime.runner import Place
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.settings import Settings
-from hfspec.runtime.transfer import Arriving
+from hfspec.settings.precedence import Settings
 
 
 @dataclass(frozen=True, slots=True)

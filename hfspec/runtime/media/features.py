@@ -10,9 +10,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from hfspec.errors import InputError
-from hfspec.runtime import parts, unasked_masks
-from hfspec.runtime.family import Place
-from hfspec.runtime.transfer import sent
+from hfspec.runtime import unasked_masks
+from hfspec.runtime.io.transfer import sent
+from hfspec.runtime.loading import parts
+from hfspec.runtime.runner import Place
 from hfspec.runtime.unasked_masks import MASK
 
 Features = Mapping[str, Any]

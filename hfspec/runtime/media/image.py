@@ -7,16 +7,33 @@ uint16, each with its whole range, or of floats between 0 and 1. Of several fram
 from __future__ import annotations
 
 import io
+import struct
 import warnings
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
 from hfspec.errors import InputError, UsageError
 from hfspec.runtime.media import media, pixels
-from hfspec.runtime.settings import Settings
+from hfspec.settings.precedence import Settings
 from hfspec.tasks import media as task
 
 CHANNELS = (1, 3, 4)
+# What PIL's decoders raise over damaged files, beside its own errors.
+DECODING = (
+    ArithmeticError,
+    AssertionError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
 
 
 def image(value: Any, row: int, settings: Settings) -> Any:
@@ -37,7 +54,7 @@ def image(value: Any, row: int, settings: Settings) -> Any:
             warnings.simplefilter("error", pillow.DecompressionBombWarning)
             with pillow.open(io.BytesIO(content)) as opened:
                 return _upright(opened, row, settings)
-    except (OSError, ValueError, SyntaxError, pillow.DecompressionBombWarning, pillow.DecompressionBombError) as error:
+    except (*DECODING, pillow.DecompressionBombWarning, pillow.DecompressionBombError) as error:
         raise InputError(f"the image cannot be decoded: {_reason(error)}.", row=row) from error
 
 
@@ -73,7 +90,7 @@ def _upright(opened: Any, row: int, settings: Settings) -> Any:
         refuse_size(opened.size, row, settings)  # of an icon the header need not be true
         tags = getattr(opened, "tag_v2", None)
         return pixels.rgb(ImageOps.exif_transpose(opened), tags, row)
-    except (OSError, ValueError, SyntaxError) as error:
+    except DECODING as error:
         raise InputError(f"the image cannot be decoded: {_reason(error)}.", row=row) from error
 
 
@@ -87,7 +104,10 @@ def _pixels(value: Any, row: int) -> Any:
     """(height, width) or (height, width, 3 or 4) of uint8."""
     import numpy as np
 
-    array = np.asarray(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
+    try:
+        array = np.asarray(media.on_host(value))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"the array cannot be read: {error}", row=row) from error
     if array.ndim == 3 and array.shape[2] not in CHANNELS and array.shape[0] in CHANNELS:
         array = array.transpose(1, 2, 0)
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in CHANNELS) or 0 in array.shape:

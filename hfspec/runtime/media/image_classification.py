@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.errors import InputError
-from hfspec.runtime import parts
-from hfspec.runtime.family import Place, Row
-from hfspec.runtime.labels import Labelled, Labeller, labelled
+from hfspec.inputs.row import Row
+from hfspec.runtime.io.labels import Labelled, Labeller, labelled
+from hfspec.runtime.io.transfer import Arriving
+from hfspec.runtime.loading import parts
 from hfspec.runtime.media import media
 from hfspec.runtime.media.features import Features, shape_of, stacked
 from hfspec.runtime.media.image import image, refuse_size
+from hfspec.runtime.runner import Place
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.settings import Settings
-from hfspec.runtime.transfer import Arriving
+from hfspec.settings.precedence import Settings
 
 
 @dataclass(frozen=True, slots=True)

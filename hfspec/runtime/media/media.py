@@ -17,7 +17,7 @@ from urllib.request import url2pathname
 
 from hfspec.errors import InputError, ParamsError
 from hfspec.runtime.media import remote
-from hfspec.runtime.settings import PREDICT, SIGNATURE, Settings
+from hfspec.settings.precedence import PREDICT, SIGNATURE, Settings
 from hfspec.tasks import media as task
 from hfspec.tasks.setting import Setting
 
@@ -45,6 +45,14 @@ def unwrapped(value: Any, row: int) -> Any:
     if found is None:
         raise InputError("the mapping has neither bytes nor a path.", row=row)
     return found
+
+
+def on_host(value: Any) -> Any:
+    """What numpy can read of an array or a tensor on any device; numpy has no bfloat16."""
+    if not hasattr(value, "detach"):
+        return value
+    tensor = value.detach().cpu()
+    return (tensor.float() if tensor.is_floating_point() and tensor.element_size() < 4 else tensor).numpy()
 
 
 def content(value: Any, row: int, settings: Settings, kind: str) -> bytes:

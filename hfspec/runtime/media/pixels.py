@@ -13,7 +13,7 @@ from typing import Any
 
 from hfspec.errors import InputError
 
-SHORT = 65535
+BYTE, SHORT = 255, 65535
 BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339  # TIFF's tags
 WHITE_IS_ZERO, SIGNED = 0, 2
 
@@ -25,6 +25,8 @@ def rgb(image: Any, tags: Any, row: int) -> Any:
     """
     if image.mode == "La":  # the only mode that PIL converts in two steps
         return image.convert("LA").convert("RGB")
+    if image.mode == "I" and not image.format:
+        _refuse_unclear(image, row)
     if image.mode not in {"I", "F"} and not image.mode.startswith("I;16"):
         return image.convert("RGB")
     import numpy as np
@@ -50,6 +52,17 @@ def _most(tags: Any) -> int:
     """The greatest value that an integer image's samples can have."""
     bits = tags.get(BITS, ()) if tags else ()
     return 4095 if tuple(bits) == (12,) else SHORT
+
+
+def _refuse_unclear(image: Any, row: int) -> None:
+    """PIL's ``convert("I")`` keeps the values of 8 bits, and nothing tells them from a dark image of 16 bits."""
+    least, greatest = image.getextrema()
+    if 0 <= least < greatest <= BYTE:
+        raise InputError(
+            f"the image (mode I) holds integers from {least} to {greatest}, which may be an image of 8 bits or a dark"
+            " one of 16; convert it to mode L, or to I;16.",
+            row=row,
+        )
 
 
 def _refuse_outside(values: Any, most: float, mode: str, tags: Any, row: int) -> None:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.errors import InputError, ParamsError
-from hfspec.runtime.family import Row
+from hfspec.inputs.row import Row
+from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.media.audio import Wave
 from hfspec.runtime.media.features import Features, SoundFeatures, shape_of, stacked
 from hfspec.runtime.media.transcript import Chunk, Transcript, chunk_sizes, chunks, refuse_given
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.settings import Settings
-from hfspec.runtime.transfer import Arriving
+from hfspec.settings.precedence import Settings
 from hfspec.tasks import speech_recognition as task
 
 UNITS = ("word", "char")

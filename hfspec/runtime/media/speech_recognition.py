@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hfspec.errors import UsageError
-from hfspec.runtime import parts
-from hfspec.runtime.family import Family, Place, Row
+from hfspec.inputs.row import Row
+from hfspec.runtime.loading import parts
 from hfspec.runtime.media import media
 from hfspec.runtime.media.audio import wave
 from hfspec.runtime.media.features import SoundFeatures
 from hfspec.runtime.media.transcript import Recognizer, Transcript
+from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.settings import Settings
+from hfspec.settings.precedence import Settings
 
 
 class SpeechRecognition(Family):

@@ -10,14 +10,16 @@ from threading import Lock
 from typing import Any
 
 from hfspec.errors import InputError, ParamsError
-from hfspec.runtime.family import Row
-from hfspec.runtime.generation import decoding, generation
+from hfspec.inputs.row import Row
+from hfspec.library_calls.quiet import quiet
+from hfspec.runtime.generation import decoding
+from hfspec.runtime.generation import drawing as draws
 from hfspec.runtime.media.audio import Wave
 from hfspec.runtime.media.features import Features, SoundFeatures, shape_of, stacked
 from hfspec.runtime.media.transcript import Chunk, Transcript, chunk_sizes, chunks
-from hfspec.runtime.parts import quiet
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.settings import CHECKPOINT, Settings
+from hfspec.settings import generation
+from hfspec.settings.precedence import CHECKPOINT, Settings
 from hfspec.tasks import speech_recognition as task
 
 THRESHOLDS = frozenset({"compression_ratio_threshold", "logprob_threshold", "no_speech_threshold"})
@@ -143,7 +145,7 @@ class WhisperRecognizer:
         import torch
 
         inputs = stacked([item.content.features for item in batch], self.model, self.device)
-        seeded = generation.seeded(settings.get("seed"), self.device, draws=_samples(settings))
+        seeded = draws.seeded(settings.get("seed"), self.device, draws=_samples(settings))
         with torch.inference_mode(), self._turn, seeded, self._same_attention():
             options = decoding.checked(self._options(settings, batch[0].content), len(batch))
             made = self._generate(inputs, options)

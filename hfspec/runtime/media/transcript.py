@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from hfspec.errors import ParamsError
-from hfspec.runtime.family import Row
+from hfspec.inputs.row import Row
 from hfspec.runtime.media.audio import Wave
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.settings import Settings
+from hfspec.settings.precedence import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.errors import InputError, ParamsError, UsageError
-from hfspec.runtime import parts
-from hfspec.runtime.family import Family, Place, Row
+from hfspec.inputs.row import Row
+from hfspec.runtime.io.transfer import Arriving
+from hfspec.runtime.loading import parts
 from hfspec.runtime.questions import answer_spans
 from hfspec.runtime.questions.answer_spans import Answer, Found
 from hfspec.runtime.questions.context_windows import Size, Window, windows
+from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.settings import Settings
-from hfspec.runtime.transfer import Arriving
+from hfspec.settings.precedence import Settings
 
 WINDOW, SHARE = 384, 128  # the library's own defaults, where the model can read as much
 

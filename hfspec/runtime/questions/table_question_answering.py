@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from hfspec.errors import InputError, UsageError
-from hfspec.runtime import finite, parts
-from hfspec.runtime.family import Family, Place, Row
+from hfspec.inputs.row import Row
+from hfspec.runtime.io import finite
+from hfspec.runtime.loading import parts
 from hfspec.runtime.questions.tables import TextTable, text_table
+from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.settings import Settings
+from hfspec.settings.precedence import Settings
 
 Inputs: TypeAlias = dict[str, list[Any]]
 Coordinates: TypeAlias = tuple[tuple[int, int], ...]

@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Any
 
 from hfspec.errors import InputError
-from hfspec.runtime.cells import found, is_missing
+from hfspec.inputs.cells import found, is_missing
 
 FORMS = (
     "a dict of columns (name: list of cells), a list of records (dicts of name: cell), the JSON text of either, or a"

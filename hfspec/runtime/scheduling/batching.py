@@ -9,11 +9,11 @@ so that a device is not idle while the host reads.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from hfspec.errors import OutOfMemoryError
+from hfspec.errors import OutOfMemoryError, RowError
 from hfspec.runtime.scheduling import memory
 from hfspec.runtime.scheduling.partition import PASS, partition
 
@@ -57,16 +57,20 @@ def run(
     launch: Callable[[Sequence[Item[Content]]], Callable[[], Sequence[Result]]],
     ahead: int = 0,
     cost: int | None = PASS,
-) -> list[Result]:
+    *,
+    refused: MutableMapping[int, RowError] | None = None,
+) -> list[Result | None]:
     """The results of batches of the items, one an item, in the items' order. ``launch`` begins a batch's forward pass,
     and what it gives waits for the results; of the batches launched at most ``ahead`` + 1 are not read. ``cost``: of a
     pass beside its tokens, in tokens; None: more than any padding.
 
     No batch takes more than the budget, its longest item's length counted for each of its items, but an item longer
     than the budget still gets a batch of its own. A batch that runs out of memory, when it is launched or when it is
-    read, is tried again in halves. Raises OutOfMemoryError naming the row of an item that does not fit by itself.
+    read, is tried again in halves. Raises RowError naming the row of an item that does not fit by itself, or that has
+    no answer; where ``refused`` is given, the error is put there under the row's number instead, the batch is run again
+    without that row, and its items have the result None.
     """
-    return _Run(items, budget, launch, ahead, cost).results()
+    return _Run(items, budget, launch, ahead, cost, refused=refused).results()
 
 
 class _Run(Generic[Content, Result]):
@@ -81,19 +85,21 @@ class _Run(Generic[Content, Result]):
         launch: Callable[[Sequence[Item[Content]]], Callable[[], Sequence[Result]]],
         ahead: int,
         cost: int | None,
+        *,
+        refused: MutableMapping[int, RowError] | None,
     ) -> None:
-        self.items, self.budget, self.launch, self.ahead = items, budget, launch, ahead
+        self.items, self.budget, self.launch, self.ahead, self.refused = items, budget, launch, ahead, refused
         self.waiting = deque(_batches(items, budget.tokens, cost))
         self.flying: deque[tuple[list[int], Callable[[], Sequence[Result]]]] = deque()
         self.found: dict[int, Result] = {}
 
-    def results(self) -> list[Result]:
+    def results(self) -> list[Result | None]:
         while self.waiting or self.flying:
             if self.waiting and len(self.flying) <= self.ahead:
                 self._launch()
             else:
                 self._read()
-        return [self.found[place] for place in range(len(self.items))]
+        return [self.found.get(place) for place in range(len(self.items))]
 
     def _launch(self) -> None:
         batch = self.waiting.popleft()
@@ -103,7 +109,7 @@ class _Run(Generic[Content, Result]):
             batch = batch[:count]
         read = self._attempt(lambda: self.launch([self.items[place] for place in batch]), batch)
         if read is None:
-            self.waiting.appendleft(batch)
+            self._again(batch)
         else:
             self.flying.append((batch, read))
 
@@ -111,31 +117,51 @@ class _Run(Generic[Content, Result]):
         batch, read = self.flying.popleft()
         answers = self._attempt(read, batch)
         if answers is None:
-            self.waiting.appendleft(batch)
+            self._again(batch)
         else:
             self.found.update(zip(batch, answers, strict=True))
 
+    def _again(self, batch: list[int]) -> None:
+        """Runs the batch next, without the rows that have been refused."""
+        left = [place for place in batch if self.items[place].row not in (self.refused or {})]
+        if left:
+            self.waiting.appendleft(left)
+
     def _attempt(self, step: Callable[[], Made], batch: list[int]) -> Made | None:
-        """What the step makes of the batch; None where that needs more memory than there is, so that the batch is to be
-        tried again: in halves, and with no other in flight.
+        """What the step makes of the batch; None where the batch is to be tried again: without a row that is refused,
+        or where it needs more memory than there is, in halves and with no other in flight.
         """
         try:
             return step()
+        except RowError as error:
+            self._refuse(error)
+            return None
         except Exception as error:
             if not memory.is_exhausted(error):
                 raise
             if len(batch) == 1 and not self.flying:
-                raise OutOfMemoryError(
-                    f"the model needs more memory for this row alone than there is ({memory.reason(error)}); shorten"
-                    " the row, ask for a shorter answer, or load the model in a smaller dtype or on another device.",
-                    row=self.items[batch[0]].row,
-                ) from error
+                self._refuse(_too_large(error, self.items[batch[0]].row))
         memory.release()  # only here is the error gone, and with it what its frames held
         if self.flying:
             self.ahead = 0
         if len(batch) > 1:
             self.budget.halve(len(batch), self.items[batch[0]].length)
         return None
+
+    def _refuse(self, error: RowError) -> None:
+        if self.refused is None or error.row is None:
+            raise error
+        self.refused[error.row] = error
+
+
+def _too_large(error: Exception, row: int) -> OutOfMemoryError:
+    made = OutOfMemoryError(
+        f"the model needs more memory for this row alone than there is ({memory.reason(error)}); shorten the row, ask"
+        " for a shorter answer, or load the model in a smaller dtype or on another device.",
+        row=row,
+    )
+    made.__cause__ = error
+    return made
 
 
 def _batches(items: Sequence[Item[Content]], most: int, cost: int | None) -> Iterator[list[int]]:

@@ -8,34 +8,48 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
-from hfspec.runtime import finite
-from hfspec.runtime.family import Family, Row
+from hfspec.errors import RowError
+from hfspec.inputs.row import Row
+from hfspec.runtime.io import finite
+from hfspec.runtime.runner import Family
 from hfspec.runtime.scheduling import batching
 from hfspec.runtime.scheduling.batching import Budget, Item
 from hfspec.runtime.scheduling.windows import FULL, Size, Window, windows
-from hfspec.runtime.settings import Settings
+from hfspec.settings.precedence import Settings
 
 
 class Call:
     """``tokenizing``: held while rows are made ready, since a tokenizer keeps how it truncates, so that two calls at
-    once would mix theirs.
+    once would mix theirs. ``refused``: takes the errors of rows that cannot be answered, by their numbers, until their
+    window is done; None: the first such row ends the call.
     """
 
-    def __init__(self, family: Family, settings: Settings, tokenizing: Lock) -> None:
+    def __init__(
+        self, family: Family, settings: Settings, tokenizing: Lock, refused: dict[int, RowError] | None = None
+    ) -> None:
         self.family = family
         self.settings = settings
+        self.refused = refused
         self._tokenizing = tokenizing
         self._budget = Budget(family.budget(settings))
 
     def results(self, rows: Iterable[Row], window: int = FULL, first: int = FULL) -> Iterator[list[Any]]:
         """The results of each window of at most ``window`` rows, one a row, in order; the first window has ``first``.
+        Where the call takes refused rows, the result of such a row is its error.
 
-        Raises InputError, OutputError and OutOfMemoryError naming the row.
+        Raises RowError naming the row.
         """
         family = self.family
         size = Size(window, family.look_ahead * self._budget.tokens, family.rows_at_once, first)
-        for found in windows(rows, size, self._prepare, family.belonging(self.settings)):
+        for found in windows(rows, size, self._prepare, self._belonging()):
             yield self._joined(found)
+
+    def _belonging(self) -> Callable[[Row, Row], bool] | None:
+        """As the family's; a refused row, of which nothing is known, belongs to both its neighbours."""
+        belongs, refused = self.family.belonging(self.settings), self.refused
+        if belongs is None or refused is None:
+            return belongs
+        return lambda before, row: before.number in refused or row.number in refused or belongs(before, row)
 
     def lines(self, results: Sequence[Any]) -> list[int]:
         """How many lines each result has in the standard table."""
@@ -43,7 +57,31 @@ class Call:
 
     def _prepare(self, rows: Sequence[Row]) -> list[Item[Any]]:
         with self._tokenizing:
+            if self.refused is None:
+                return self.family.preprocess(rows, self.settings)
+            return self._prepare_or_refuse([row for row in rows if row.number not in self.refused], self.refused)
+
+    def _prepare_or_refuse(self, rows: Sequence[Row], refused: dict[int, RowError]) -> list[Item[Any]]:
+        """The items of the rows that can be made ready; the others' errors are put into ``refused``."""
+        if not rows:
+            return []
+        try:
             return self.family.preprocess(rows, self.settings)
+        except RowError:
+            if self.family.belonging(self.settings) is not None:
+                return self._prepare_without_wrong(rows, refused)
+            return [item for row in rows for item in self._prepare_without_wrong([row], refused)]
+
+    def _prepare_without_wrong(self, rows: Sequence[Row], refused: dict[int, RowError]) -> list[Item[Any]]:
+        """The items of rows that are made ready together, as often as one of them turns out to be wrong."""
+        while rows:
+            try:
+                return self.family.preprocess(rows, self.settings)
+            except RowError as error:
+                wrong = rows[0].number if error.row is None else error.row
+                refused[wrong] = error
+            rows = [row for row in rows if row.number != wrong]
+        return []
 
     def _launch(self, batch: Sequence[Item[Any]]) -> Callable[[], Sequence[Any]]:
         with self._named(batch):
@@ -60,8 +98,14 @@ class Call:
     def _joined(self, window: Window) -> list[Any]:
         """One a row, whatever the number of items that a row makes."""
         family = self.family
-        parts = batching.run(window.items, self._budget, self._launch, family.ahead, family.pass_tokens)
+        parts = batching.run(
+            window.items, self._budget, self._launch, family.ahead, family.pass_tokens, refused=self.refused
+        )
         of_row: dict[int, list[Any]] = {row.number: [] for row in window.rows}
         for item, part in zip(window.items, parts, strict=True):
             of_row[item.row].append(part)
-        return [family.joined(of_row[row.number], self.settings) for row in window.rows]
+        refused = self.refused or {}
+        return [
+            refused.pop(row.number) if row.number in refused else family.joined(of_row[row.number], self.settings)
+            for row in window.rows
+        ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from hfspec.runtime.family import Row
+from hfspec.inputs.row import Row
 from hfspec.runtime.scheduling.batching import Item
 
 FIRST, GROWTH, FULL = 8, 4, 2048

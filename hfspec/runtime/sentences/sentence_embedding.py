@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.errors import ParamsError
+from hfspec.inputs.row import Row
+from hfspec.integrity.fingerprint import fingerprint
 from hfspec.ir.signature import Column, Tensor
-from hfspec.runtime.family import Row
+from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.sentences import quantization
-from hfspec.runtime.sentences.fingerprint import fingerprint
 from hfspec.runtime.sentences.sentence_encoder import Text
 from hfspec.runtime.sentences.sentence_family import SentenceFamily
-from hfspec.runtime.settings import LOAD, PREDICT, Settings
-from hfspec.runtime.transfer import Arriving
+from hfspec.settings import quantization
+from hfspec.settings.precedence import LOAD, PREDICT, Settings
 
 
 @dataclass(frozen=True, slots=True)

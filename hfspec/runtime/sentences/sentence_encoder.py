@@ -9,11 +9,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from hfspec.runtime import native, parts
+from hfspec.formats.sentence_modules import Checkpoint, pooling_modes, read
 from hfspec.runtime.backends import putting as backends
-from hfspec.runtime.family import Place
+from hfspec.runtime.loading import native, parts
+from hfspec.runtime.runner import Place
 from hfspec.runtime.sentences.sentence_layers import layer, pool
-from hfspec.runtime.sentences.sentence_modules import Checkpoint, pooling_modes, read
 from hfspec.runtime.text.tokens import Tokens
 
 

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from hfspec.errors import ParamsError
-from hfspec.runtime.family import Family, Place
+from hfspec.formats.sentence_modules import own_settings
+from hfspec.formats.sentence_modules import settings as stated
+from hfspec.runtime.io.transfer import Arriving
+from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.sentences.prompts import Prompts
 from hfspec.runtime.sentences.sentence_encoder import Text, encoder
-from hfspec.runtime.sentences.sentence_modules import own_settings
-from hfspec.runtime.sentences.sentence_modules import settings as stated
-from hfspec.runtime.settings import LOAD, PREDICT, Settings
-from hfspec.runtime.transfer import Arriving
+from hfspec.settings.precedence import LOAD, PREDICT, Settings
+from hfspec.settings.prompts import Prompts
 
 
 class SentenceFamily(Family):

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from hfspec.errors import StorageError
-from hfspec.runtime.sentences.sentence_modules import Module, is_torchs_own
+from hfspec.formats.sentence_modules import Module
+from hfspec.library_calls.activations import torch_activation
 
 Layer: TypeAlias = Callable[[Any], Any]
 
@@ -58,18 +59,6 @@ def _pooled(vectors: Any, mask: Any, mode: str) -> Any:
     if mode == "weightedmean":
         return _mean(vectors, torch.arange(1, mask.shape[1] + 1, device=mask.device) * mask)
     return _mean(vectors, mask, square_root=mode == "mean_sqrt_len_tokens")
-
-
-def torch_activation(path: str) -> Layer:
-    """The activation that a checkpoint names; raises StorageError when it is none of torch.nn's modules."""
-    import torch
-
-    name = path.rsplit(".", 1)[-1]
-    found = getattr(torch.nn, name, None) if is_torchs_own(path) else None
-    if not isinstance(found, type) or not issubclass(found, torch.nn.Module):
-        raise StorageError(f"the checkpoint names the activation function {path}, and torch.nn has no {name}.")
-    made: Layer = found()
-    return made
 
 
 def _mean(vectors: Any, weights: Any, *, square_root: bool = False) -> Any:

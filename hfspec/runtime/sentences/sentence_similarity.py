@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hfspec.runtime.family import FULL, Row
+from hfspec.inputs import pairs
+from hfspec.inputs.row import Row
+from hfspec.ir.artifact import FULL
+from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.sentences import pairs
 from hfspec.runtime.sentences.sentence_encoder import Text
 from hfspec.runtime.sentences.sentence_family import SentenceFamily
-from hfspec.runtime.settings import Settings
-from hfspec.runtime.transfer import Arriving
+from hfspec.settings.precedence import Settings
 
 
 @dataclass(frozen=True, slots=True)

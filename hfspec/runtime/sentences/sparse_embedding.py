@@ -8,18 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.errors import StorageError
-from hfspec.runtime import parts
-from hfspec.runtime.family import Family, Place, Row
+from hfspec.formats.sentence_modules import own_settings, read_sparse
+from hfspec.formats.sentence_modules import settings as stated
+from hfspec.inputs.row import Row
+from hfspec.integrity.fingerprint import fingerprint
+from hfspec.runtime.io.transfer import Arriving
+from hfspec.runtime.loading import parts
+from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.sentences.fingerprint import fingerprint
-from hfspec.runtime.sentences.prompts import Prompts
 from hfspec.runtime.sentences.sentence_encoder import Text, fit_tokenizer, read_texts
 from hfspec.runtime.sentences.sentence_layers import splade
-from hfspec.runtime.sentences.sentence_modules import own_settings, read_sparse
-from hfspec.runtime.sentences.sentence_modules import settings as stated
-from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.padding import Padding
-from hfspec.runtime.transfer import Arriving
+from hfspec.settings.precedence import Settings
+from hfspec.settings.prompts import Prompts
 
 
 @dataclass(frozen=True, slots=True)

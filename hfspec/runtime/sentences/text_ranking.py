@@ -9,22 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from hfspec.errors import InputError, StorageError, UsageError
-from hfspec.runtime import parts
-from hfspec.runtime.family import FULL, Place, Row
-from hfspec.runtime.label_names import label_names
+from hfspec.formats.label_names import label_names
+from hfspec.formats.pair_template import PairTemplate
+from hfspec.formats.sentence_modules import own_settings, read_cross_encoder, transformer_settings
+from hfspec.formats.sentence_modules import settings as stated
+from hfspec.inputs import pairs
+from hfspec.inputs.pairs import OneAndOthers
+from hfspec.inputs.row import Row
+from hfspec.ir.artifact import FULL
+from hfspec.library_calls.activations import torch_activation
+from hfspec.runtime.io.transfer import Arriving
+from hfspec.runtime.loading import parts
+from hfspec.runtime.runner import Place
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.sentences import pairs
-from hfspec.runtime.sentences.pair_template import PairTemplate
-from hfspec.runtime.sentences.pairs import OneAndOthers
-from hfspec.runtime.sentences.prompts import Prompts
 from hfspec.runtime.sentences.sentence_encoder import fit_tokenizer
-from hfspec.runtime.sentences.sentence_layers import torch_activation
-from hfspec.runtime.sentences.sentence_modules import own_settings, read_cross_encoder, transformer_settings
-from hfspec.runtime.sentences.sentence_modules import settings as stated
-from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.sequence_classifier import SequenceClassifier
 from hfspec.runtime.text.tokens import Tokens
-from hfspec.runtime.transfer import Arriving
+from hfspec.settings.precedence import Settings
+from hfspec.settings.prompts import Prompts
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.errors import InputError, ParamsError, UsageError
-from hfspec.runtime import finite, parts
-from hfspec.runtime.family import Family, Place, Row
+from hfspec.inputs.row import Row
+from hfspec.runtime.io import finite
+from hfspec.runtime.io.transfer import Arriving, sent
+from hfspec.runtime.loading import parts
+from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.masked_head import MaskedHead
 from hfspec.runtime.text.padding import Padding
 from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
-from hfspec.runtime.transfer import Arriving, sent
+from hfspec.settings.precedence import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from hfspec.runtime import parts
+from hfspec.runtime.loading import parts
 from hfspec.runtime.text.tokens import Tokens, encode
 
 SHORT, LONG = "a " * 9, "one two three " * 9

@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Hashable, Sequence
 
-from hfspec.runtime import parts
-from hfspec.runtime.family import Family, Place
+from hfspec.runtime.io.transfer import Arriving
+from hfspec.runtime.loading import parts
+from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.text.padding import Padding
 from hfspec.runtime.text.tokens import Tokens
-from hfspec.runtime.transfer import Arriving
 
 
 class SequenceClassifier(Family):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hfspec.runtime.family import Row
-from hfspec.runtime.labels import Labelled, Labeller, labelled
+from hfspec.inputs.row import Row
+from hfspec.runtime.io.labels import Labelled, Labeller, labelled
+from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.sequence_classifier import SequenceClassifier
 from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
-from hfspec.runtime.transfer import Arriving
+from hfspec.settings.precedence import Settings
 
 
 class TextClassification(Labeller, SequenceClassifier):

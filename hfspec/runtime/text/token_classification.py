@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.errors import ParamsError
-from hfspec.runtime import parts
-from hfspec.runtime.family import Family, Place, Row
-from hfspec.runtime.label_names import label_names
+from hfspec.formats.label_names import label_names
+from hfspec.inputs.row import Row
+from hfspec.runtime.io.transfer import Arriving
+from hfspec.runtime.loading import parts
+from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.entities import Entity, Piece, entities, without_overlap
 from hfspec.runtime.text.padding import Padding
 from hfspec.runtime.text.tokens import Tokens, refuse_overlong
 from hfspec.runtime.text.word_reader import WordReader, knows_words
-from hfspec.runtime.transfer import Arriving
+from hfspec.settings.precedence import Settings
 
 BY_WORD = ("first", "average", "max")
 

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hfspec.runtime import parts
-from hfspec.runtime.family import FULL, Family, Place, Row
+from hfspec.inputs.row import Row
+from hfspec.ir.artifact import FULL
+from hfspec.runtime.io.transfer import Arriving
+from hfspec.runtime.loading import parts
+from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.padding import Padding
 from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
-from hfspec.runtime.transfer import Arriving
+from hfspec.settings.precedence import Settings
 
 OFFSETS = "offset_mapping"
 # Encoder-decoders that read a text alone, by giving it to their decoder too. Of any other the encoder is read.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hfspec.errors import InputError
-from hfspec.runtime.family import Row
+from hfspec.inputs.row import Row
 
 Tokens = dict[str, list[int]]
 

@@ -10,14 +10,15 @@ from string import Formatter
 from typing import Any
 
 from hfspec.errors import InputError, ParamsError
-from hfspec.runtime.answers import Table
-from hfspec.runtime.family import Place, Row
-from hfspec.runtime.label_names import label_numbers
+from hfspec.formats.label_names import label_numbers
+from hfspec.inputs.row import Row
+from hfspec.runtime.io.answers import Table
+from hfspec.runtime.io.transfer import Arriving
+from hfspec.runtime.runner import Place
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.settings import Settings
 from hfspec.runtime.text.sequence_classifier import SequenceClassifier
 from hfspec.runtime.text.tokens import Tokens, encode
-from hfspec.runtime.transfer import Arriving
+from hfspec.settings.precedence import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""How the files of a checkpoint are read: standard library only, for compile and for the runtime."""

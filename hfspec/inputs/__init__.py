@@ -1,0 +1,1 @@
+"""A caller's input as rows of named columns; no model is needed."""

@@ -1,0 +1,1 @@
+"""An artifact held against its manifest before anything parses it."""

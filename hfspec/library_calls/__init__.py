@@ -1,0 +1,1 @@
+"""How transformers and torch are called: without a word, and without weights."""

@@ -1,1 +1,0 @@
-"""A PEFT adapter in an artifact, put on its model."""

@@ -1,0 +1,82 @@
+"""Whether an answer is what the signature says."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from hfspec.errors import OutputError
+from hfspec.ir.signature import Column, Tensor
+from hfspec.runtime.io.answers import Table
+from hfspec.runtime.io.finite import not_finite
+
+SAME = {"float": "double", "integer": "long"}
+
+
+def check_output(answer: Any, outputs: tuple[Column, ...] | Tensor, dtype: str) -> None:
+    """Raises OutputError when the standard answer is not of the signature's ``outputs``, or holds what is no number,
+    whatever step made that of a model's finite answer; ``dtype``: that of the model.
+    """
+    _check_finite(answer, dtype)
+    if isinstance(outputs, Tensor):
+        for array in answer if isinstance(answer, list) else [answer]:
+            _check_tensor(array, outputs)
+    elif all(column.type == "any" for column in outputs):
+        return
+    elif isinstance(answer, Table):
+        _check_table(answer, outputs)
+    else:
+        _check_list(answer, outputs)
+
+
+def _check_finite(answer: Any, dtype: str) -> None:
+    if isinstance(answer, Table):
+        doubles = [place for place, kind in enumerate(answer.columns.values()) if kind == "double"]
+        own = next((place for place, name in enumerate(answer.columns) if name == "row"), None)
+        for number, cells in enumerate(answer.rows):
+            if not all(math.isfinite(cells[place]) for place in doubles if cells[place] is not None):
+                raise not_finite(dtype, number if own is None else cells[own])
+        return
+    for row, array in enumerate(answer if isinstance(answer, list) else [answer]):
+        if getattr(getattr(array, "dtype", None), "kind", "") == "f":
+            _check_array(array, dtype, row if isinstance(answer, list) else None)
+
+
+def _check_array(array: Any, dtype: str, row: int | None) -> None:
+    import numpy as np
+
+    whole = np.isfinite(array)
+    if not whole.all():
+        first = int(np.argwhere(~whole)[0, 0]) if array.ndim else None
+        raise not_finite(dtype, first if row is None else row)
+
+
+def _check_tensor(answer: Any, tensor: Tensor) -> None:
+    shape = tuple(getattr(answer, "shape", ()))
+    wanted = tensor.shape
+    fits = len(shape) == len(wanted) and all(want in (-1, size) for want, size in zip(wanted, shape, strict=True))
+    dtype = str(getattr(answer, "dtype", type(answer).__name__))
+    if not fits or dtype != tensor.dtype:
+        raise OutputError(
+            f"the signature says {tensor.dtype} {list(wanted)}, but the model answered {dtype} {list(shape)};"
+            " correct signature.output_tensor in the spec."
+        )
+
+
+def _check_table(answer: Table, outputs: tuple[Column, ...]) -> None:
+    for column in outputs:
+        name = column.name or next(iter(answer.columns))
+        kind = answer.columns.get(name)
+        if kind is None and column.required:
+            raise OutputError(
+                f"the signature says the output has a column {name!r}, but the columns are {', '.join(answer.columns)}."
+            )
+        if kind is not None and SAME.get(column.type, column.type) != kind:
+            raise OutputError(f"the signature says the output column {name!r} is {column.type}, but it is {kind}.")
+
+
+def _check_list(answer: Any, outputs: tuple[Column, ...]) -> None:
+    if len(outputs) != 1 or not isinstance(answer, list):
+        raise OutputError(f"the signature says {len(outputs)} output columns, but the task answers a list of values.")
+    if outputs[0].type != "string" or not all(isinstance(value, str) for value in answer):
+        raise OutputError(f"the signature says the output is {outputs[0].type}, but the task answers texts.")

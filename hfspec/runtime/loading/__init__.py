@@ -1,0 +1,1 @@
+"""From the files of a verified artifact to a model that is ready."""

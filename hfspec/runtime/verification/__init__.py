@@ -1,1 +1,0 @@
-"""Whether an artifact is what its manifest says, before anything of it is parsed."""

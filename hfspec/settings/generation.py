@@ -1,0 +1,111 @@
+"""The settings of one call as the library's generation config, and what they mean for batching."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from hfspec.errors import ParamsError
+from hfspec.formats.generation_config import GIVEN_AWAY, neutral, refuse_undone
+from hfspec.settings.precedence import HFSPEC_DEFAULT, Settings
+from hfspec.tasks import generation
+
+NAMES = frozenset(setting.name for setting in generation.SETTINGS) - generation.OUR_OWN
+LENGTHS = frozenset({"max_new_tokens", "max_length"})
+SAMPLING = frozenset({"temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff"})
+BEAMS = frozenset({"early_stopping", "length_penalty"})
+# What reads the prompt's tokens or counts them, so that padding in front of a prompt would change the answer; with the
+# value at which each does nothing.
+READS_PROMPT = {
+    "repetition_penalty": 1.0,
+    "encoder_repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+    "encoder_no_repeat_ngram_size": 0,
+    "min_length": 0,
+    "bad_words_ids": None,
+    "guidance_scale": 1,
+    "stop_strings": None,
+}
+
+
+def apart(model: Any) -> tuple[Any, Any]:
+    """(the model over the same weights but without a generation config of its own, the checkpoint's generation config).
+
+    generate() mixes the model's own config back into that of a call, and would then warn of settings that the call has
+    left out on purpose. The model given is left as it is, for those who use it by itself.
+    """
+    base = neutral(copy.deepcopy(model.generation_config))
+    bare = copy.copy(model)
+    bare.generation_config = copy.deepcopy(base)
+    for name in LENGTHS | SAMPLING | BEAMS:
+        setattr(bare.generation_config, name, None)
+    return bare, base
+
+
+def own(config: Any) -> dict[str, Any]:
+    """What the checkpoint's generation config states, by the names of the settings."""
+    return {name: value for name, value in config.to_diff_dict().items() if name in NAMES and value is not None}
+
+
+def answers_per_prompt(settings: Settings) -> int:
+    return int(settings.get("num_return_sequences") or 1)
+
+
+def room_wanted(settings: Settings) -> tuple[int | None, int | None]:
+    """(new tokens, total tokens) asked for: one of them is None. Of the two settings the one from the higher layer
+    holds; in the same layer max_new_tokens does, as in the library.
+    """
+    if "max_length" in settings and settings.rank("max_length") > settings.rank("max_new_tokens"):
+        return None, int(settings["max_length"])
+    return int(settings.get("max_new_tokens") or 20), None  # 20 is the library's own
+
+
+def is_default_room(settings: Settings) -> bool:
+    """Whether nobody asked for a number of new tokens, so that fewer will do where there is no room."""
+    return settings.origin("max_new_tokens") == HFSPEC_DEFAULT
+
+
+def reads_prompt(settings: Settings) -> bool:
+    """Whether a prompt's own length or tokens matter to more than attention."""
+    return any(settings.get(name) not in (None, neutral) for name, neutral in READS_PROMPT.items())
+
+
+def samples(settings: Settings) -> bool:
+    """Whether the next token is drawn; at temperature 0 it is the likeliest."""
+    return bool(settings.get("do_sample")) and settings.get("temperature") != 0
+
+
+def config_for(base: Any, settings: Settings, new_tokens: int, pad: int) -> Any:
+    """The generation config of one call; raises ParamsError when the library finds its settings at odds."""
+    config = copy.deepcopy(base)
+    wanted = {name: settings[name] for name in NAMES - LENGTHS if name in settings}
+    unused = (set() if samples(settings) else SAMPLING) | (BEAMS if (settings.get("num_beams") or 1) == 1 else set())
+    for name in (*unused, *LENGTHS, *GIVEN_AWAY):
+        setattr(config, name, None)
+    given = {name: value for name, value in wanted.items() if name not in unused and value is not None}
+    config.update(**{"pad_token_id": pad, **given, "do_sample": samples(settings)}, max_new_tokens=new_tokens)
+    return config
+
+
+def check(base: Any, settings: Settings) -> None:
+    """Raises ParamsError when the library finds the settings at odds with each other."""
+    count = answers_per_prompt(settings)
+    if count > max(1, int(settings.get("num_beams") or 1)) and not samples(settings):
+        raise ParamsError(
+            f"num_return_sequences is {count}, but without sampling or as many beams there is only one answer to give;"
+            f" set do_sample: true, or num_beams: {count}."
+        )
+    refuse_undone(_stated(base, settings))
+    try:
+        config_for(base, settings, new_tokens=1, pad=0).validate()
+    except ValueError as error:
+        raise ParamsError(f"the generation settings do not go together: {error}") from error
+
+
+def _stated(base: Any, settings: Settings) -> Any:
+    """The generation config with the settings in force, those included that go unused."""
+    config = copy.deepcopy(base)
+    for name in ("num_beams", "top_k"):
+        setattr(config, name, settings.get(name))
+    config.do_sample = samples(settings)
+    return config
