@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import hfspec
+from tests.runtime.texts import close
 
 LONGEST = 240  # seconds, for what hangs where it fails
 TEXTS = ["a fine film", "the house on the hill was sold", "no film at all"]
@@ -220,12 +221,3 @@ def test_weights_that_were_given_in_inference_mode_answer_every_call(artifact, n
                     module._parameters[key] = torch.nn.Parameter(weight.clone(), requires_grad=False)
     for _ in range(20):
         assert predictor.predict_json(TEXTS) == close(expected)
-
-
-def close(answer):
-    """Numbers within the rounding of float32, at any depth."""
-    if isinstance(answer, float):
-        return pytest.approx(answer, abs=2e-5)
-    if isinstance(answer, list):
-        return [close(part) for part in answer]
-    return {key: close(part) for key, part in answer.items()} if isinstance(answer, dict) else answer

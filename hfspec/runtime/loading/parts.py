@@ -18,6 +18,7 @@ from hfspec.runtime import unasked_masks
 from hfspec.runtime.backends import putting as backends
 from hfspec.runtime.io.transfer import sent
 from hfspec.runtime.loading import adapter
+from hfspec.runtime.loading.shared_tokenizer import SharedTokenizer
 from hfspec.runtime.runner import Place
 from hfspec.runtime.unasked_masks import MASK
 from hfspec.tasks.task import PROCESSED, PROCESSOR
@@ -32,14 +33,15 @@ LARGEST_LENGTH = 10**9  # a tokenizer without a limit says 10**30
 
 
 def tokenizer(place: Place, folder: Path | None = None, **settings: Any) -> Any:
-    """The tokenizer, the spec's own component before the model's; ``settings`` yield to the spec's options.
+    """The tokenizer, the spec's own component before the model's, for calls at once; ``settings`` yield to the spec's
+    options.
 
     Raises StorageError when its files make none.
     """
     found = _component(place, "tokenizer", folder or place.model, settings)
     if not is_tokenizer(found):
         raise StorageError(f"the tokenizer's files name {type(found).__name__}, which is no tokenizer.")
-    return found
+    return SharedTokenizer(found)
 
 
 def component(place: Place, name: str, **settings: Any) -> Any:

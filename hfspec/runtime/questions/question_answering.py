@@ -45,7 +45,7 @@ class QuestionAnswering(Family):
         self.words = parts.tokenizer(place)
         if not self.words.is_fast:
             raise UsageError(
-                f"{type(self.words).__name__} does not tell which characters a token is made of, so that no answer can"
+                f"{self.words.__class__.__name__} does not tell which characters a token is made of, so that no answer can"
                 " be found in the context; compile from a checkpoint with a tokenizer.json."
             )
         self.model = parts.reader(place, parts.model_class(place))

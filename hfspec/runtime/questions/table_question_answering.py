@@ -61,7 +61,7 @@ class TableQuestionAnswering(Family):
         super().__init__(place)
         self.words = parts.tokenizer(place)
         if not hasattr(self.words, "max_row_id"):
-            raise UsageError(f"{type(self.words).__name__} cannot read tables; the model needs a TapasTokenizer.")
+            raise UsageError(f"{self.words.__class__.__name__} cannot read tables; the model needs a TapasTokenizer.")
         self.model = parts.model(place, parts.model_class(place))
         self.device = place.device
         self.limit = parts.longest(self.model, self.words)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Protocol
 
 from hfspec.formats.sentence_modules import Checkpoint, pooling_modes, read
@@ -138,9 +139,11 @@ class LibraryEncoder:
         backends.refuse(place, "its modules are run by sentence-transformers itself")
         self.model = native.sentence_model(place)
         self.size = int(self.model.get_embedding_dimension() or 0)
+        self._turn = Lock()  # it tokenizes while it encodes, and a tokenizer serves one call at a time
 
     def prepare(self, texts: Sequence[str], prompt: str) -> list[Text]:
-        features = [self.model.preprocess([prompt + text]) for text in texts]
+        with self._turn:
+            features = [self.model.preprocess([prompt + text]) for text in texts]
         counts = [int(found["input_ids"].numel()) if "input_ids" in found else 1 for found in features]
         limit = self.model.max_seq_length or parts.LARGEST_LENGTH
         return [Text(text, {}, count, count >= limit) for text, count in zip(texts, counts, strict=True)]
@@ -149,7 +152,8 @@ class LibraryEncoder:
         import torch
 
         texts = [text.text for text in batch]
-        made = self.model.encode(texts, prompt=prompt, batch_size=len(texts), show_progress_bar=False)
+        with self._turn:
+            made = self.model.encode(texts, prompt=prompt, batch_size=len(texts), show_progress_bar=False)
         return torch.from_numpy(made).float()
 
 
