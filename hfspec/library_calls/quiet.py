@@ -9,6 +9,8 @@ from importlib import import_module
 from threading import get_ident
 from typing import Any
 
+LIBRARY = "transformers"
+
 
 @contextmanager
 def quiet(below: int = logging.ERROR) -> Iterator[None]:
@@ -19,7 +21,8 @@ def quiet(below: int = logging.ERROR) -> Iterator[None]:
     import_module("transformers.utils.logging")  # which makes the handlers
 
     heard = _Heard(below, get_ident())
-    handlers = [logging.getLogger("transformers"), *logging.getLogger("transformers").handlers]
+    library = logging.getLogger(LIBRARY)
+    handlers = [library, *library.handlers]
     for handler in handlers:
         handler.addFilter(heard)
     try:
@@ -37,7 +40,8 @@ class _Heard(logging.Filter):
         self._below, self._thread = below, thread
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return record.levelno >= self._below or record.thread != self._thread
+        is_librarys = record.name.partition(".")[0] == LIBRARY  # a host may have one handler for several
+        return not is_librarys or record.levelno >= self._below or record.thread != self._thread
 
 
 def is_tokenizer(made: Any) -> bool:

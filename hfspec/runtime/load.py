@@ -20,6 +20,8 @@ from hfspec.runtime.allocator import keep_freed_memory
 from hfspec.runtime.loading.gathering import gather
 from hfspec.runtime.loading.placement import placement, set_threads
 from hfspec.runtime.loading.remote_code import check_consent, reviewed_classes
+from hfspec.runtime.patches.states import Patches
+from hfspec.runtime.patches.table import ALL
 from hfspec.runtime.predictor import Predictor, checked_form
 from hfspec.runtime.runner import Family, Place
 from hfspec.settings.precedence import load_layer
@@ -44,6 +46,7 @@ def load(
     sources: Sources | None = None,
     trust_remote_code: bool = False,
     keep_memory: bool = False,
+    patches: str = ALL,
 ) -> Predictor:
     """The predictor of the artifact in ``folder``. No file of the artifact is executed but reviewed code, with consent.
     No network is used, but for the weights that a reference artifact pins and that are not in the hub's cache yet.
@@ -59,9 +62,17 @@ def load(
     ``sources``: of a reference artifact, role (``model``) -> the folder that has its weights.
     ``trust_remote_code``: consent to run the Python files that came with the checkpoint and that the spec lists as
     reviewed; an artifact that has such files is refused without it. No other file of it is ever run.
+    ``keep_memory``: have the C library keep memory that a batch has freed, in this whole process. ``patches``: ``none``
+    for the libraries' own way wherever hfspec has another (docs/serving.md).
+
+    What changes in this process for good: torch and transformers are imported; with ``threads`` torch's number of
+    threads; with ``keep_memory`` how glibc keeps memory; on a GPU two names in transformers' registries of attention.
+    While a model is made, transformers replaces functions of its own, as any ``from_pretrained`` does, and its logger
+    leaves out what this thread says below an error.
 
     Raises VerificationError, StorageError, SourceError, UsageError and, for model_config, ParamsError.
     """
+    wanted = Patches(patches)
     root = Path(folder).resolve()
     verified = examine(root, remember=default_memory()) if verify else None
     manifest = verified.manifest if verified else read_manifest(root)
@@ -83,6 +94,7 @@ def load(
         put.device,
         device_map=put.device_map,
         backend=put.backend,
+        patches=wanted,
         verified=verified,
         weights=weights,
     )

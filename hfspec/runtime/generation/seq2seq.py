@@ -14,6 +14,7 @@ from hfspec.runtime.generation import decoding, encoding
 from hfspec.runtime.generation import drawing as draws
 from hfspec.runtime.generation.answer_tokens import answer_tokens, has_stop_text
 from hfspec.runtime.loading import adapter, parts
+from hfspec.runtime.patches import four_tokens
 from hfspec.runtime.runner import Family, Place
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
@@ -60,6 +61,8 @@ class Seq2Seq(Family):
         self.model, self.base = generation.apart(model)
         self.turn = adapter.turn(model)
         self.device = place.device
+        with self.turn:
+            self.decoder = four_tokens.decoder(place, self.model, self.base)
         self.limit = parts.longest(self.model, self.words)
         self.specific = task_params(self.model.config, place.manifest.deployment.task_as_written)
         self.prefix = self.specific.get("prefix", getattr(self.model.config, "prefix", None)) or ""
@@ -114,7 +117,7 @@ class Seq2Seq(Family):
         only texts of one length do.
         """
         width = max(int(settings.get("num_beams") or 1), generation.answers_per_prompt(settings))
-        draws = generation.samples(settings) and not decoding.decodes(self.model, settings)
+        draws = generation.samples(settings) and not self.decoder.decodes(settings)
         alone = draws or settings.get("max_time") is not None
         even = any(settings.get(name) not in (None, neutral) for name, neutral in READS_SOURCE.items())
         group = (source.direction.target, len(source.ids) if even else 0, row.number if alone else -1)
@@ -127,7 +130,7 @@ class Seq2Seq(Family):
         rows = [{"input_ids": item.content.ids, "attention_mask": [1] * len(item.content.ids)} for item in batch]
         inputs = parts.padded(rows, {"input_ids": self.pad}, "right", self.device)
         tools: dict[str, Any] = {"tokenizer": self.words} if config.stop_strings is not None else {}
-        tools |= decoding.options(self.model, settings, [settings.get("seed")] * len(batch), self.device)
+        tools |= self.decoder.options(settings, [settings.get("seed")] * len(batch), self.device)
         tools = decoding.checked(tools, len(batch))
         drawing = draws.drawing(settings, self.device, own="custom_generate" in tools)
         with torch.inference_mode(), self.turn, drawing:

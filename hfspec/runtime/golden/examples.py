@@ -7,21 +7,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from hfspec.errors import PredictionError, UsageError, VerificationError
 from hfspec.integrity.finding import Sources
 from hfspec.ir.artifact import Manifest
-from hfspec.ir.golden import GOLDEN, INPUT_EXAMPLE, Difference, Fault, Golden
+from hfspec.ir.golden import GOLDEN, INPUT_EXAMPLE, TOLERANCES, Difference, Fault, Golden
 from hfspec.runtime.golden.difference import differences
 from hfspec.runtime.io.answers import plain
 from hfspec.runtime.predictor import Predictor
 
-# Largest absolute difference of a number, by the dtype of the deployment. Measured on embeddings of MiniLM (values up
-# to 0.17) that share a batch or do not: 1.2e-7 in float32, 1.5e-4 in float16, 1.2e-3 in bfloat16. A weight tensor
-# scaled by 1.01 moves them by at least 7e-5, but for the biases of attention's keys, which softmax takes out.
-TOLERANCES = MappingProxyType({"float64": 1e-6, "float32": 2e-5, "float16": 2e-3, "bfloat16": 1e-2})
 SHOWN = 3
 
 

@@ -19,6 +19,7 @@ from hfspec.runtime.backends import putting as backends
 from hfspec.runtime.io.transfer import sent
 from hfspec.runtime.loading import adapter
 from hfspec.runtime.loading.shared_tokenizer import SharedTokenizer
+from hfspec.runtime.patches.first_values import may_be_left_out
 from hfspec.runtime.runner import Place
 from hfspec.runtime.unasked_masks import MASK
 from hfspec.tasks.task import PROCESSED, PROCESSOR
@@ -86,7 +87,7 @@ def model(place: Place, model_class: Any, folder: Path | None = None, **settings
     brought = adapter.brought(place)
     if "model" in place.code:
         settings["config"] = config(place, source)
-    with quiet(), _reading(source, "model"), making():
+    with quiet(), _reading(source, "model"), making(unfilled=may_be_left_out(place.patches)):
         loaded, report = model_class.from_pretrained(
             str(source),
             local_files_only=True,

@@ -45,8 +45,8 @@ class QuestionAnswering(Family):
         self.words = parts.tokenizer(place)
         if not self.words.is_fast:
             raise UsageError(
-                f"{self.words.__class__.__name__} does not tell which characters a token is made of, so that no answer can"
-                " be found in the context; compile from a checkpoint with a tokenizer.json."
+                f"{self.words.__class__.__name__} does not tell which characters a token is made of, so that no answer"
+                " can be found in the context; compile from a checkpoint with a tokenizer.json."
             )
         self.model = parts.reader(place, parts.model_class(place))
         self.device = place.device
