@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hfspec.checkpoint.codes import CODES as CHECKPOINT_CODES
 from hfspec.ir.signature import Column, Tensor
 from hfspec.language.codes import CODES as LANGUAGE_CODES
 from hfspec.language.schema import composed_text, spec_schema
-from hfspec.tasks import table
+from hfspec.tasks import generation, table
 from hfspec.tasks.setting import Setting
 from hfspec.tasks.task import Task
 
@@ -35,8 +36,26 @@ The first line `# yaml-language-server: $schema=../schemas/spec.schema.json` giv
 TASKS_HEAD = """\
 # The tasks and their settings
 
-Generated from the table of tasks (`hfspec/tasks/`) by `make docs`. A setting may stand in `model_config` or, where
-callers may change it, in `signature.params`.
+Generated from the table of tasks (`hfspec/tasks/`) by `make docs`.
+
+## Which value a setting has
+A setting stands in `model_config` or, where callers may change it, in `signature.params`. The later of these wins:
+
+1. hfspec's default, which the tables below show;
+2. the checkpoint's own (its generation config, for example);
+3. the spec's `model_config`;
+4. `model_config` given to `hfspec.load`;
+5. the default of the spec's `signature.params`;
+6. `params` given to `predict`;
+7. for the OpenAI forms, the keys of the request.
+
+`predict` cannot change a setting that is only in `model_config`. `hfspec plan` and `Predictor.settings()` show the
+value of each setting and where it comes from.
+
+## Generation settings
+The tasks that generate text share these settings; the section of each task says which it leaves out and adds. Where a
+setting has no default here and the checkpoint has none, the default is that of transformers.
+
 """
 ERRORS_HEAD = """\
 # The errors
@@ -90,7 +109,7 @@ def filled(page: str, made: str) -> str:
 
 def task_table() -> str:
     """A row for each task that works."""
-    lines = ["| library | task (aliases) | input | standard output |", "|---|---|---|---|"]
+    lines = ["| library | task (aliases) | input |", "|---|---|---|"]
     lines += [_task_row(task) for task in _tasks()]
     return "\n".join(lines) + "\n"
 
@@ -102,7 +121,7 @@ def _tasks() -> list[Task]:
 
 def _task_row(task: Task) -> str:
     aliases = f" ({', '.join(task.aliases)})" if task.aliases else ""
-    return f"| {task.library} | {task.name}{aliases} | {_required(task.inputs)} | {task.output_words} |"
+    return f"| {task.library} | {task.name}{aliases} | {_required(task.inputs)} |"
 
 
 def _required(columns: tuple[Column, ...]) -> str:
@@ -119,14 +138,43 @@ def _columns(side: tuple[Column, ...] | Tensor) -> str:
 
 def tasks_page() -> str:
     """docs/tasks.md."""
-    return TASKS_HEAD + "".join(_task_section(task) for task in _tasks())
+    return TASKS_HEAD + _setting_table(generation.SETTINGS) + "".join(_task_section(task) for task in _tasks())
 
 
 def _task_section(task: Task) -> str:
     head = f"\n## {task.name} ({task.library})\n{task.summary}\n\n- Input: {_columns(task.inputs)}\n"
-    head += f"- Standard output: {task.output_words}\n- Full output: {task.full_words}\n\n"
-    rows = "".join(_setting_row(setting) for setting in task.settings)
-    return f"{head}| setting | values | what it does | default |\n|---|---|---|---|\n{rows}"
+    head += f"- Standard output: {task.output_words}\n- Full output: {task.full_words}\n"
+    own = tuple(setting for setting in task.settings if not _is_shared(setting))
+    return f"{head}{_shared_settings(task)}\n{_setting_table(own)}"
+
+
+def _is_shared(setting: Setting) -> bool:
+    return replace(setting, models="*") in generation.SETTINGS
+
+
+def _shared_settings(task: Task) -> str:
+    """Which of the generation settings the task has; empty for a task that shares none of them."""
+    shared = [setting for setting in task.settings if _is_shared(setting)]
+    if not shared:
+        return ""
+    present, every = {setting.name for setting in task.settings}, {setting.name for setting in generation.SETTINGS}
+    link, absent = "[generation settings](#generation-settings)", every - present
+    if len(absent) > len(shared):
+        which = f"of the {link} {_quoted({setting.name for setting in shared})}"
+    else:
+        which = f"the {link}{f' except {_quoted(absent)}' if absent else ''}"
+    models = "" if shared[0].models == "*" else f" (for models `{shared[0].models}`)"
+    instead = "" if len(shared) == len(every & present) else "; a setting of the same name replaces the shared one"
+    return f"- Settings: {which}{models}, and those below{instead}\n"
+
+
+def _quoted(names: set[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names))
+
+
+def _setting_table(settings: tuple[Setting, ...]) -> str:
+    rows = "".join(_setting_row(setting) for setting in settings)
+    return f"| setting | values | what it does | default |\n|---|---|---|---|\n{rows}"
 
 
 def _setting_row(setting: Setting) -> str:

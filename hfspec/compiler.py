@@ -39,7 +39,8 @@ def compile(  # noqa: A001 - it is the verb
     """Compile a spec file into an artifact at ``output``, by default ``build/<name>`` under the current folder.
 
     ``run``: whether the emitted predictor is run on the spec's input_example and golden examples before the artifact is
-    put in place; ``check_golden``: whether on the golden ones.
+    put in place, or, where the spec has none and the memory is there, on one plain input of the task; ``check_golden``:
+    whether on the golden ones.
     ``locked``: whether the spec's lock must hold, to the byte; without it a lock only says which commits to take.
     ``link``: how weight files get into a full artifact that are taken as they are: ``copy``, ``hardlink``, ``reflink``.
     Raises SpecError with every problem found, SourceError, StorageError, LockError, and UsageError when ``output`` is
@@ -265,9 +266,13 @@ def default_target(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> 
 
 
 def _trying(decided: Plan, *, run: bool, check_golden: bool) -> Plan:
-    """The plan with the examples run that the caller wants run, of those that the spec has."""
+    """The plan with the examples run that the caller wants run, of those that the spec has; without any, one plain
+    input of the task, unless the weights stay elsewhere or reviewed code would run.
+    """
     golden = decided.check_golden and run and check_golden
-    return replace(decided, run=golden or (run and decided.input_example is not None), check_golden=golden)
+    runs = golden or (run and decided.input_example is not None)
+    probe = run and not (runs or decided.pointers or decided.code)
+    return replace(decided, run=runs, check_golden=golden, probe=probe)
 
 
 def _check_known(link: str) -> None:

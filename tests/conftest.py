@@ -27,6 +27,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+@pytest.fixture(autouse=True)
+def _no_probe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiles without an example try no input in a process of its own, which takes seconds, unless the test is about
+    that.
+    """
+    if request.node.get_closest_marker("probes") is None:
+        monkeypatch.setattr("hfspec.stages.emit.probe_fault", lambda *_: "")
+
+
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of this test run, the same one in every worker process."""

@@ -23,9 +23,9 @@ def predict(work: str, count: int, way: str = "torch", dtype: str = "float32") -
 
     rows = WORK[work].rows(count)
     predictor = hfspec.load(artifact(work), dtype=dtype, backend="torch")
-    family = predictor._family  # noqa: SLF001 - what is measured is what no setting offers
+    runner = predictor._runner  # noqa: SLF001 - what is measured is what no setting offers
     try:
-        WAYS[way](getattr(family, "encoder", family).model)
+        WAYS[way](getattr(runner, "encoder", runner).model)
         predictor.predict(rows)
     except Exception as error:
         why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from hfspec.ir.artifact import FileRecord, canonical
+from hfspec.artifact.mlflow_types import answer_columns, column_type
+from hfspec.ir.artifact import FileRecord
+from hfspec.ir.canonical import canonical
 from hfspec.ir.frozen import thaw
 from hfspec.ir.golden import INPUT_EXAMPLE
 from hfspec.ir.plan import Plan
 from hfspec.ir.signature import Column, Signature, Tensor
-from hfspec.settings.load_arguments import LOAD_ARGUMENTS
+from hfspec.settings.load_arguments import LOAD_ARGUMENTS, LOADER
 from hfspec.tasks import table
 
 CODE = "code/hfspec.zip"  # MLflow puts it on sys.path, and Python imports from it
@@ -27,6 +29,7 @@ def mlmodel(plan: Plan, files: Sequence[FileRecord]) -> dict[str, Any]:
     MLflow would change input before the predictor sees it: it takes bare text only for columns without names, of which
     it then drops all but the first, and it takes lists and tables apart. ``is_signature_from_type_hint`` is its mark of
     a model that checks input itself: the signature is shown, and the data reaches the predictor as it came.
+    What MLflow's server would not read of such a model, hfspec.runtime.mlflow_requests reads.
     """
     example = {"saved_input_example_info": {"artifact_path": INPUT_EXAMPLE, "type": "json_object"}}
     return {
@@ -35,7 +38,7 @@ def mlmodel(plan: Plan, files: Sequence[FileRecord]) -> dict[str, Any]:
         "metadata": {"hfspec": {"name": plan.name, "task": plan.deployment.task}},
         **identity(plan.spec_digest, files),
         **(example if plan.input_example is not None else {}),
-        "signature": _signature(plan.signature),
+        "signature": _signature(plan.signature, plan.deployment.task),
         "type_hint_from_example": False,
     }
 
@@ -60,39 +63,48 @@ def _flavor(plan: Plan) -> dict[str, Any]:
         "code": CODE,
         "config": {name: said.get(name) for name in names},
         "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
-        "loader_module": "hfspec.runtime.mlflow_model",
+        "loader_module": LOADER,
         "python_version": plan.versions["python"],
         **(streams if any(column.name == "stream" for column in task.inputs) else {}),
     }
 
 
-def _signature(signature: Signature) -> dict[str, Any]:
+def _signature(signature: Signature, task: str) -> dict[str, Any]:
+    """As MLflow writes one. An answer of the OpenAI API that the spec says nothing else of has MLflow's own columns."""
     params = [
         {"name": param.name, "type": param.type, "default": thaw(param.default), "shape": None}
         for param in signature.params
     ]
+    outputs = signature.outputs
+    answer = None if isinstance(outputs, Tensor) else answer_columns(task, outputs)
     return {
-        "inputs": json.dumps(_side(signature.inputs)),
-        "outputs": json.dumps(_side(signature.outputs)),
+        "inputs": json.dumps(_side(signature.inputs, task)),
+        "outputs": json.dumps(_side(outputs, "") if answer is None else answer),
         "params": json.dumps(params) if params else None,
     }
 
 
-def _side(side: tuple[Column, ...] | Tensor) -> list[dict[str, Any]]:
+def _side(side: tuple[Column, ...] | Tensor, task: str) -> list[dict[str, Any]]:
     if isinstance(side, Tensor):
         return [{"type": "tensor", "tensor-spec": {"dtype": side.dtype, "shape": list(side.shape)}}]
-    return [_column(column) for column in side]
+    return [_column(column, task) for column in side]
 
 
-def _column(column: Column) -> dict[str, Any]:
+def _column(column: Column, task: str) -> dict[str, Any]:
     named = {"name": column.name} if column.name else {}
-    return {**named, **_type(column), "required": column.required}
+    return {**named, **_type(column, task), "required": column.required}
 
 
-def _type(column: Column) -> dict[str, Any]:
+def _type(column: Column, task: str) -> Mapping[str, Any]:
+    name = column.name or ""
+    mlflows = column_type(task, name) if column.type == "any" else None
+    if mlflows is not None:
+        return mlflows
     if column.type != "object":
         return {"type": column.type}
-    properties = PROPERTIES.get(column.name or "", ())
-    if not properties:
+    if name not in PROPERTIES:
         return {"type": "any"}
-    return {"type": "object", "properties": {name: {"type": "boolean", "required": False} for name in properties}}
+    return {
+        "type": "object",
+        "properties": {key: {"type": "boolean", "required": False} for key in PROPERTIES[name]},
+    }

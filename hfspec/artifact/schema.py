@@ -8,7 +8,8 @@ from dataclasses import MISSING, Field, fields
 from types import MappingProxyType
 from typing import Any
 
-from hfspec.ir.artifact import FORMAT_VERSION, Deployment, FileRecord, Manifest, Pointer, SourceRecord, WrittenFile
+from hfspec.ir.artifact import Deployment, FileRecord, Manifest, Pointer, SourceRecord, WrittenFile
+from hfspec.ir.manifest_versions import FORMAT_VERSION
 from hfspec.ir.signature import Column, Param, Signature, Tensor
 
 SCHEMA_ID = "urn:hfspec:schema:artifact:1"
@@ -65,7 +66,6 @@ TYPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 # What a name says beyond its type.
 NAMED: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        "format_version": {"const": FORMAT_VERSION},
         "sha256": SHA256,
         "spec_digest": SHA256,
         "commit": {"type": ["string", "null"], "pattern": "^[0-9a-f]{40}$"},
@@ -77,6 +77,7 @@ NAMED: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 def manifest_schema() -> dict[str, Any]:
     """The schema of an artifact's manifest."""
     manifest = _object(Manifest)
+    manifest["properties"]["format_version"] = {"const": FORMAT_VERSION}
     manifest["properties"]["digest"] = {**SHA256, "description": "sha256 over everything else in this file."}
     manifest["required"] = sorted([*manifest["required"], "digest", "format_version"])
     definitions = {record.__name__: _object(record) for record in RECORDS}
@@ -84,11 +85,12 @@ def manifest_schema() -> dict[str, Any]:
 
 
 def _object(record: type[Any]) -> dict[str, Any]:
+    written = [field for field in fields(record) if field.init]
     return {
         "type": "object",
         "description": " ".join((inspect.getdoc(record) or "").split()),
-        "properties": {field.name: dict(NAMED.get(field.name) or TYPES[str(field.type)]) for field in fields(record)},
-        "required": [field.name for field in fields(record) if _is_required(field)],
+        "properties": {field.name: dict(NAMED.get(field.name) or TYPES[str(field.type)]) for field in written},
+        "required": [field.name for field in written if _is_required(field)],
         "additionalProperties": False,
     }
 

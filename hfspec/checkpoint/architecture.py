@@ -48,7 +48,7 @@ def task_class(files: SourceFiles, config: Any, task: Task) -> type[Any]:
             f"{task.name} is not done with a {found.__name__} yet",
             at=("task",),
             found=found.__name__,
-            expected=f"a model class such as {' or '.join(task.models)}",
+            expected=f"a model class such as {' or '.join(sorted(set(task.models)))}",
         )
     wanted, labels = task.needed_label, label_numbers(config)
     if wanted and not any(label.lower().startswith(wanted) for label in labels):

@@ -8,6 +8,7 @@ from typing import Any
 
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.ir.plan import CopyFile, WriteBytes
+from hfspec.ir.source_kinds import SOURCE_KINDS
 
 CARDS = ("README.md", "readme.md", "Readme.md", "model_card.md")
 # In any case: LICENSE, licence.txt, LICENSE-MIT, COPYING.md.
@@ -50,15 +51,15 @@ def card_files(files: SourceFiles) -> frozenset[str]:
 def front_matter(files: SourceFiles) -> dict[str, Any]:
     """What the card states at its head, by key; empty when there is no card, or no YAML mapping at its head."""
     found = _first(files, CARDS)
-    front = FRONT_MATTER.match(files.content(found).decode("utf-8", errors="replace")) if found else None
+    front = FRONT_MATTER.match(files.content(found).decode("utf-8-sig", errors="replace")) if found else None
     return _entries(front.group(1)) if front else {}
 
 
 def where(files: SourceFiles) -> str:
     """The source in words, at its commit where it has one, without a path of this machine."""
     pin = files.pin
-    place = f"{pin.kind} {PurePath(pin.location).name if pin.kind == 'path' else pin.location}"
-    return f"{place} at {pin.commit}" if pin.commit else place
+    named = PurePath(pin.location).name if SOURCE_KINDS[pin.kind].is_local else pin.location
+    return f"{pin.kind} {named} at {pin.pinned}" if pin.pinned else f"{pin.kind} {named}"
 
 
 def _declared(files: SourceFiles) -> str:

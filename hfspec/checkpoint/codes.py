@@ -14,6 +14,7 @@ CODES = MappingProxyType(
         "broken-chat-template": "A chat template that refuses what the task puts through it.",
         "broken-tokenizer": "A tokenizer that the library cannot load.",
         "cannot-merge": "An adapter that cannot be merged into the model's weights.",
+        "unknown-quantisation": "The checkpoint is quantised in a way that transformers does not know.",
         "cast-of-quantised": "A dtype asked for of a quantised checkpoint, which is kept as it is.",
         "cast-overflows": "A number among the weights that is too large for the dtype asked for.",
         "example-fails": "The emitted predictor did not answer the spec's input_example, or a golden example's input.",

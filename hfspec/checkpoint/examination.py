@@ -21,7 +21,6 @@ from hfspec.checkpoint.processors import processor_class
 from hfspec.checkpoint.remote_code.class_references import CONFIG, MODEL
 from hfspec.checkpoint.remote_code.reviewed import Code, remote_code
 from hfspec.checkpoint.sentences.modules import (
-    WEIGHTED,
     Module,
     dimension,
     modules_of,
@@ -29,16 +28,19 @@ from hfspec.checkpoint.sentences.modules import (
     weight_problems,
 )
 from hfspec.checkpoint.source_files import SourceFiles
-from hfspec.checkpoint.vocabulary import Tokenizer, chat_problems, tokenizer, unread_tokenizer, vocabulary_problems
-from hfspec.checkpoint.weights.fit import Fit
+from hfspec.checkpoint.vocabulary import Tokenizer, chat_problems, read_tokenizer, unread_tokenizer, vocabulary_problems
+from hfspec.checkpoint.weights.fit import Fit, shapes
+from hfspec.checkpoint.weights.quantised import expanded_bytes, is_expanded, packages, quantiser_problems
 from hfspec.checkpoint.weights.saving import UNCHANGED
 from hfspec.checkpoint.weights.stored_dtype import QUANTISED, quantised_cast, resolved_dtype
 from hfspec.checkpoint.weights.tensor_problems import fit_notes, fit_problems
 from hfspec.checkpoint.weights.weight_files import WeightGroup, weight_group
 from hfspec.errors import SpecError
-from hfspec.ir.frozen import FrozenDict
+from hfspec.formats.module_kinds import WEIGHTED
+from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.plan import Merging, TensorMove
 from hfspec.ir.problem import Problem
+from hfspec.ir.spec import Spec
 from hfspec.tasks.task import PROCESSOR, Task
 
 T = TypeVar("T")
@@ -52,10 +54,11 @@ class Examined:
     task -> its class. ``dtype``: of the deployment, resolved. ``dimension``: how many numbers the answer for one row
     has, where the task gives an array and the checkpoint says so.
     ``needs_library``: whether the runtime needs sentence-transformers itself. ``packages``: what the tokenizer and
-    reviewed code need beside the library. ``code``: the reviewed code. ``labels``: how many labels the adapter's head
-    tells apart, where config.json says another number. ``adapter``: the one that is put beside the model; ``changes``
-    and ``merging``: where it is merged instead, the tensors that differ from the checkpoint's, by their names, and the
-    model that it is merged into.
+    reviewed code, and weights that are quantised, need beside the library. ``expanded_bytes``: what the model takes
+    where its quantised weights are expanded at load, None for weights that are not. ``code``: the reviewed code.
+    ``labels``: how many labels the adapter's head tells apart, where config.json says another number. ``adapter``: the
+    one that is put beside the model; ``changes`` and ``merging``: where it is merged instead, the tensors that differ
+    from the checkpoint's, by their names, and the model that it is merged into.
     """
 
     folder: str
@@ -68,6 +71,7 @@ class Examined:
     dimension: int | None
     needs_library: bool
     packages: tuple[str, ...]
+    expanded_bytes: int | None
     code: Code
     notes: tuple[str, ...]
     adapter: Adapter | None = None
@@ -113,7 +117,7 @@ def examine(material: Material) -> Examined:
     fitted = _fitted(problems, files, parts)
     found = fitted.fit
     notes = _check_fit(problems, material, parts, found)
-    _check_words(problems, material, parts, found)
+    _check_tokenizer(problems, material, parts, found)
     others = _other_groups(problems, files, parts.modules)
     width = problems.attempt(lambda: _width(task, files, parts.modules, parts.config))
     problems.settle()
@@ -128,7 +132,12 @@ def examine(material: Material) -> Examined:
         dtype=parts.dtype,
         dimension=width,
         needs_library=task.kind == "dense" and needs_the_library(files),
-        packages=(*(parts.words.packages if parts.words else ()), *parts.code.packages),
+        packages=(
+            *(parts.tokenizer.packages if parts.tokenizer else ()),
+            *parts.code.packages,
+            *packages(parts.raw)[0],
+        ),
+        expanded_bytes=_expanded_bytes(parts),
         code=parts.code,
         adapter=pair.beside if pair else None,
         merging=pair.merging(parts.model_class.name, fitted.labels) if pair else None,
@@ -147,7 +156,7 @@ def examine(material: Material) -> Examined:
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """The parts of a checkpoint, each read by itself. ``raw``: its config.json, ``config``: the library's value of it.
-    ``pair``, ``words`` (the tokenizer) and ``processors`` are None where there is none, and where one has a problem.
+    ``pair``, ``tokenizer`` and ``processors`` are None where there is none, and where one has a problem.
     """
 
     folder: str
@@ -159,14 +168,14 @@ class _Parts:
     group: WeightGroup
     dtype: str
     pair: Pair | None
-    words: Tokenizer | None
+    tokenizer: Tokenizer | None
     processors: Mapping[str, str] | None
 
     @property
     def components(self) -> FrozenDict:
         """Each component of the task -> its class."""
-        words = {"tokenizer": self.words.class_name} if self.words else {}
-        return FrozenDict({**(self.processors or {}), **words})
+        tokenizer = {"tokenizer": self.tokenizer.class_name} if self.tokenizer else {}
+        return FrozenDict({**(self.processors or {}), **tokenizer})
 
 
 def _parts(problems: _Problems, material: Material) -> _Parts:
@@ -177,6 +186,7 @@ def _parts(problems: _Problems, material: Material) -> _Parts:
     raw = raw_config(files, folder)
     code = remote_code(spec, task, files, material.own, folder=folder, raw=raw)
     problems.found.extend((*code.problems, *_unchecked_adapter(adapter, code), *quantised_cast(spec, files, raw)))
+    problems.found.extend(quantiser_problems(files, raw))
     own_config = CONFIG in code.classes
     if not own_config:
         problems.found.extend(label_problems(files, folder, task, raw))
@@ -187,13 +197,13 @@ def _parts(problems: _Problems, material: Material) -> _Parts:
         config = class_config(model_class.loaded, config)
     group = problems.attempt(lambda: weight_group(files, folder))
     pair = problems.attempt(lambda: _pair(material, adapter, raw)) if adapter is not None else None
-    found_words = problems.attempt(lambda: _tokenizer(material, folder, code))
+    tokenizer = problems.attempt(lambda: _tokenizer(material, folder, code))
     processors = problems.attempt(lambda: _processors(material, code))
     if config is None or model_class is None or group is None:
         problems.settle()
         raise AssertionError("a part is missing without a problem")
     dtype = resolved_dtype(spec, raw, group)
-    return _Parts(folder, modules, raw, config, code, model_class, group, dtype, pair, found_words, processors)
+    return _Parts(folder, modules, raw, config, code, model_class, group, dtype, pair, tokenizer, processors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,16 +229,21 @@ def _width(task: Task, files: SourceFiles, modules: tuple[Module, ...], config: 
     return dimension(files, modules, hidden) if task.kind == "dense" and modules else None
 
 
+def _settings(spec: Spec) -> dict[str, Any]:
+    """The settings of a call without params, as far as the spec sets them."""
+    return {**thaw(spec.inference), **{name: param.default for name, param in spec.signature.params.items()}}
+
+
 def _tokenizer(material: Material, folder: str, code: Code) -> Tokenizer | None:
-    words = material.words
+    tokenizer = material.tokenizer
     if "tokenizer" not in material.task.components:
         return None
     if "tokenizer" in code.classes:
-        return unread_tokenizer(words or material.model, "" if words else folder, code.class_name("tokenizer"))
-    asked = probe(material.task, material.model, folder, words or material.model)
-    if words is None:
-        return tokenizer(material.model, folder, FrozenDict(), asked)
-    return tokenizer(words, "", material.spec.components.options("tokenizer"), asked)
+        return unread_tokenizer(tokenizer or material.model, "" if tokenizer else folder, code.class_name("tokenizer"))
+    asked = probe(material.task, material.model, folder, tokenizer or material.model, _settings(material.spec))
+    if tokenizer is None:
+        return read_tokenizer(material.model, folder, FrozenDict(), asked)
+    return read_tokenizer(tokenizer, "", material.spec.components.options("tokenizer"), asked)
 
 
 def _processors(material: Material, code: Code) -> dict[str, str]:
@@ -254,6 +269,13 @@ def _other_groups(problems: _Problems, files: SourceFiles, modules: tuple[Module
             groups.append(group)
             problems.found.extend(weight_problems(files, module, group))
     return groups
+
+
+def _expanded_bytes(parts: _Parts) -> int | None:
+    loaded = parts.model_class.loaded
+    if loaded is None or not is_expanded(parts.raw):
+        return None
+    return expanded_bytes(shapes(loaded, parts.config, (), parts.dtype).model, parts.group.tensors)
 
 
 def _fitted(problems: _Problems, files: SourceFiles, parts: _Parts) -> Fitted:
@@ -297,16 +319,16 @@ def _check_head(
     return tuple(head_notes(name, fault, reason)), bool(refused)
 
 
-def _check_words(problems: _Problems, material: Material, parts: _Parts, found: Fit | None) -> None:
+def _check_tokenizer(problems: _Problems, material: Material, parts: _Parts, found: Fit | None) -> None:
     """Whether the tokenizer does what the task needs of it and goes with the model."""
-    if parts.words is None:
+    if parts.tokenizer is None:
         return
-    files = material.words or material.model
-    problems.found.extend(chat_problems(files, parts.words, material.task))
-    problems.found.extend(parts.words.problems)
-    problems.found.extend(language_problems(material.spec, material.task, files, parts.words, parts.raw))
+    files = material.tokenizer or material.model
+    problems.found.extend(chat_problems(files, parts.tokenizer, material.task))
+    problems.found.extend(parts.tokenizer.problems)
+    problems.found.extend(language_problems(material.spec, material.task, files, parts.tokenizer, parts.raw))
     if found is not None:
-        problems.found.extend(vocabulary_problems(files, parts.words, found.vocabulary))
+        problems.found.extend(vocabulary_problems(files, parts.tokenizer, found.vocabulary))
 
 
 def _unchecked_adapter(adapter: SourceFiles | None, code: Code) -> Iterator[Problem]:

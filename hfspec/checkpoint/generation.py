@@ -48,11 +48,22 @@ def generation_problems(
 
 def generation_notes(files: SourceFiles, folder: str, task: Task) -> Iterator[str]:
     """Each kind of key in generation_config.json that is no setting of the task, and what becomes of it."""
+    if task.auto_class == SPEECH and _is_whisper_alone(files, folder):
+        yield (
+            f"There is no {GENERATION_CONFIG}: which tokens are languages, tasks and timestamps is taken from the"
+            " tokenizer, the lengths and suppressed tokens are those of config.json, and words cannot be timed."
+        )
     if task.auto_class == SPEECH or not any(task.setting(name) for name in GENERATING):
         return
     raw = files.json(f"{folder}{GENERATION_CONFIG}")
     for why, names in unused_settings.not_done(raw, generation.NAMES).items():
         yield f"{GENERATION_CONFIG} sets {', '.join(names)}: {why}."
+
+
+def _is_whisper_alone(files: SourceFiles, folder: str) -> bool:
+    """Whether this is a Whisper without the file that says how it writes."""
+    is_whisper = files.json(f"{folder}config.json").get("model_type") == "whisper"
+    return is_whisper and not files.has(f"{folder}{GENERATION_CONFIG}")
 
 
 def _in_force(spec: Spec, task: Task, layers: SettingLayers) -> Settings:

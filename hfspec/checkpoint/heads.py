@@ -22,6 +22,7 @@ CAUSAL, MASKED = "AutoModelForCausalLM", "AutoModelForMaskedLM"
 COMPOSITE = ("AutoModelForImageTextToText", "AutoModelForMultimodalLM")
 # Classes whose other heads are dropped: what is left is checked tensor by tensor.
 SEVERAL_HEADS = "ForPreTraining"
+PROJECTED = ("ForRetrieval", "WithProjection")  # embeddings are what the head makes, of tokens or of a text
 DOUBLE_HEADS, LANGUAGE_HEAD = "DoubleHeadsModel", "LMHeadModel"
 OTHER_FRAMEWORKS = ("Flax", "TF")
 ENDS = {  # an auto class -> how the class of such a head ends, where the library does not know the class itself
@@ -88,7 +89,7 @@ def _fits(task: Task, name: str, unexpected: tuple[str, ...]) -> bool:
     """Whether a checkpoint of this class can do the task, as far as the class says."""
     kinds, encodes = _kinds(name), task.kind == "dense" or task.auto_class == "AutoModel"
     if encodes:
-        return bool(kinds) or _is_known(name)
+        return (bool(kinds) or _is_known(name)) and not name.endswith(PROJECTED)
     if name.endswith(SEVERAL_HEADS) or _is_base(name):
         return True
     wanted = set(task.auto_classes)

@@ -14,9 +14,14 @@ LABELLED = ("SequenceClassification", "TokenClassification", "ImageClassificatio
 REMEDY = "write the labels of the model into config.json, by number from 0 on and with a text for each"
 
 
+def answers_labels(task: Task) -> bool:
+    """Whether the task answers with labels of the model's own."""
+    return task.auto_class.endswith(LABELLED)
+
+
 def label_problems(files: SourceFiles, folder: str, task: Task, raw: Mapping[str, Any]) -> Iterator[Problem]:
     """Labels without which, or with which, no answer could be given."""
-    if not task.auto_class.endswith(LABELLED):
+    if not answers_labels(task):
         return
     stated = raw.get("id2label")
     message, found = names_fault(stated)

@@ -14,13 +14,13 @@ from hfspec.tasks.task import Task
 
 
 def language_problems(
-    spec: Spec, task: Task, files: SourceFiles, words: Tokenizer, config: Mapping[str, Any]
+    spec: Spec, task: Task, files: SourceFiles, tokenizer: Tokenizer, config: Mapping[str, Any]
 ) -> Iterator[Problem]:
     """A language that the checkpoint does not know, at the key that names it; those of a call are checked then."""
     if task.setting("tgt_lang") is None:
         return
     specific = config.get("task_specific_params") or {}
-    known = languages_of(words.tongues, specific, (), instructed=spec.prompt_template is not None)
+    known = languages_of(tokenizer.tongues, specific, (), instructed=spec.prompt_template is not None)
     places = _places(spec, known)
     found = list(_unknown(files, known, places))
     yield from found

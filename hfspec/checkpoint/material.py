@@ -24,7 +24,7 @@ class Material:
     adapter: SourceFiles | None
 
     @property
-    def words(self) -> SourceFiles | None:
+    def tokenizer(self) -> SourceFiles | None:
         """The tokenizer's files where it comes from elsewhere than the model."""
         return self.own.get("tokenizer") or self.own.get(PROCESSOR)
 

@@ -8,6 +8,7 @@ from typing import Any
 from hfspec.checkpoint.remote_code.class_references import MODEL
 from hfspec.checkpoint.remote_code.reviewed import Code
 from hfspec.checkpoint.sentences.modules import Module
+from hfspec.checkpoint.weights.quantised import is_expanded, packages
 from hfspec.checkpoint.weights.stored_dtype import QUANTISED, declared_dtype
 from hfspec.checkpoint.weights.weight_files import WeightGroup, listed
 from hfspec.ir.spec import Spec
@@ -18,6 +19,13 @@ def weight_notes(spec: Spec, raw: Mapping[str, Any], group: WeightGroup, dtype: 
     """What is special about how the weights are stored. ``raw``: config.json; ``dtype``: of the deployment."""
     if QUANTISED in raw:
         yield "The checkpoint is quantised: its tensors are carried along unchanged and their shapes not checked."
+    if is_expanded(raw):
+        yield (
+            f"Where no accelerator computes in the checkpoint's own format, its weights are expanded to {dtype} when"
+            " they are loaded: the memory is that of the expanded weights."
+        )
+    if missing := packages(raw)[1]:
+        yield f"What reads its weights is not installed here, and requirements.txt names it: {', '.join(missing)}."
     declared = declared_dtype(raw)
     if spec.dtype == "auto" and declared not in (None, dtype) and QUANTISED not in raw:
         yield f"config.json says {declared}, the weights are stored as {dtype}; they stay as stored."

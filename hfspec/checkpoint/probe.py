@@ -11,6 +11,7 @@ from hfspec.formats.pair_template import PairTemplate
 from hfspec.formats.sentence_modules import TRANSFORMER_CONFIGS
 from hfspec.ir.problem import Problem
 from hfspec.tasks.task import Task
+from hfspec.tasks.token_classification import BY_WORD
 
 Probe = Callable[[Any], Iterator[Problem]]
 TEXT = "One short text."
@@ -18,29 +19,34 @@ USER = {"role": "user", "content": TEXT}
 SYSTEM = {"role": "system", "content": TEXT}
 
 
-def probe(task: Task, model: SourceFiles, folder: str, files: SourceFiles) -> Probe:
-    """What to ask of the loaded tokenizer, which ``files`` bring. ``folder``: that of the model's config."""
+def probe(task: Task, model: SourceFiles, folder: str, files: SourceFiles, settings: Mapping[str, Any]) -> Probe:
+    """What to ask of the loaded tokenizer, which ``files`` bring. ``folder``: that of the model's config;
+    ``settings``: those that the spec sets.
+    """
 
-    def problems(words: Any) -> Iterator[Problem]:
-        if fault := _failure(lambda: words(TEXT, verbose=False)["input_ids"]):
+    def problems(tokenizer: Any) -> Iterator[Problem]:
+        if fault := _failure(lambda: tokenizer(TEXT, verbose=False)["input_ids"]):
             yield files.problem(
                 "broken-tokenizer",
                 f"the tokenizer makes no tokens of a plain text: {fault}",
                 remedy="use the tokenizer that the model was trained with",
             )
             return
-        if task.chat and words.chat_template:
-            yield from _chat_problems(files, task, words)
+        if task.chat and tokenizer.chat_template:
+            yield from _chat_problems(files, task, tokenizer)
         if task.kind == "cross-encoder":
-            yield from _pair_problems(files, words, _settings(model, folder), model.json(f"{folder}config.json"))
+            yield from _pair_problems(files, tokenizer, _settings(model, folder), model.json(f"{folder}config.json"))
+
+        if not tokenizer.is_fast:
+            yield from _python_problems(files, task, tokenizer, settings)
 
     return problems
 
 
-def _chat_problems(files: SourceFiles, task: Task, words: Any) -> Iterator[Problem]:
+def _chat_problems(files: SourceFiles, task: Task, tokenizer: Any) -> Iterator[Problem]:
     """A template may want a system message first; one that takes no conversation at all answers none."""
     faults = [
-        _failure(partial(words.apply_chat_template, messages, tokenize=False, add_generation_prompt=True))
+        _failure(partial(tokenizer.apply_chat_template, messages, tokenize=False, add_generation_prompt=True))
         for messages in ([USER], [SYSTEM, USER])
     ]
     if all(faults):
@@ -54,18 +60,48 @@ def _chat_problems(files: SourceFiles, task: Task, words: Any) -> Iterator[Probl
 
 
 def _pair_problems(
-    files: SourceFiles, words: Any, stated: Mapping[str, Any], config: Mapping[str, Any]
+    files: SourceFiles, tokenizer: Any, stated: Mapping[str, Any], config: Mapping[str, Any]
 ) -> Iterator[Problem]:
     modalities = stated.get("modality_config")
-    if not PairTemplate.applies(words, modalities):
+    if not PairTemplate.applies(tokenizer, modalities):
         return
-    if fault := PairTemplate(words, str(config.get("model_type", "")), modalities).fault():
+    if fault := PairTemplate(tokenizer, str(config.get("model_type", "")), modalities).fault():
         yield files.problem(
             "broken-chat-template",
             f"the tokenizer's chat template cannot carry a query and a document ({fault}), and sentence-transformers"
             " puts pairs through it",
             expected="a chat template that renders the roles query and document, or none",
             remedy="name a tokenizer with such a template, or without one, under components.tokenizer",
+        )
+
+
+def _python_problems(files: SourceFiles, task: Task, tokenizer: Any, settings: Mapping[str, Any]) -> Iterator[Problem]:
+    """A tokenizer in Python only knows neither the characters of a token nor the words that tokens are of."""
+    name = f"{type(tokenizer).__name__} is written in Python only and does not tell"
+    if task.name == "question-answering":
+        yield files.problem(
+            "task-not-possible",
+            f"{name} which characters a token is made of, so that no answer can be found in the context",
+            at=("task",),
+            found=task.name,
+            expected="a tokenizer with a tokenizer.json",
+            remedy="name such a tokenizer under components.tokenizer",
+        )
+    if task.name == "token-classification" and settings.get("aggregation_strategy") in BY_WORD:
+        yield files.problem(
+            "task-not-possible",
+            f"{name} where words begin, which the aggregation_strategy in force needs",
+            at=("model_config", "aggregation_strategy"),
+            found=str(settings["aggregation_strategy"]),
+            expected="none or simple",
+        )
+    if task.name == "token-classification" and settings.get("stride") is not None:
+        yield files.problem(
+            "task-not-possible",
+            f"{name} where tokens are, so that stride cannot put the entities of several windows together",
+            at=("model_config", "stride"),
+            found=str(settings["stride"]),
+            remedy="set truncation instead, or give shorter texts",
         )
 
 

@@ -46,6 +46,6 @@ def _version(name: str) -> str:
         ) from error
 
 
-def requirement_lines(found: FrozenDict) -> tuple[str, ...]:
-    """Lines for pip, sorted."""
-    return tuple(f"{name}=={found[name]}" for name in sorted(found) if name != "python")
+def requirement_lines(found: FrozenDict, missing: Iterable[str] = ()) -> tuple[str, ...]:
+    """Lines for pip, sorted. ``missing``: the lines of packages that are not installed here."""
+    return tuple(sorted([*(f"{name}=={found[name]}" for name in found if name != "python"), *missing]))

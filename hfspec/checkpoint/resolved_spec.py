@@ -8,7 +8,8 @@ from hfspec.checkpoint.licences import licences
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.ir.artifact import SourceRecord
 from hfspec.ir.frozen import FrozenDict
-from hfspec.ir.pins import Resolved, portable
+from hfspec.ir.pins import Resolved
+from hfspec.ir.source_kinds import SOURCE_KINDS
 from hfspec.ir.spec import Spec, dump
 from hfspec.ir.tree import Tree
 
@@ -27,15 +28,18 @@ def resolved_spec(spec: Spec, name: str, resolved: Resolved) -> FrozenDict:
             places[f"components/{part}"] = component
     for role, place in places.items():
         pin = resolved.pins.source(role)
-        if pin is not None and pin.commit is not None:
-            place["revision"] = pin.commit
-        if "path" in place:
-            place["path"] = portable(place["path"])
+        if pin is None:
+            continue
+        place[pin.kind] = pin.portable_location
+        key = SOURCE_KINDS[pin.kind].pinned_key
+        if key is not None:
+            place[key] = pin.pinned
     return FrozenDict(document)
 
 
 def source_record(files: SourceFiles) -> SourceRecord:
     """Where a source's files came from, as the manifest says it."""
-    pin = files.pin
-    location = portable(pin.location) if pin.kind == "path" else pin.location
-    return SourceRecord(pin.role, pin.kind, location, pin.revision, pin.commit, licences(files))
+    pin, stated = files.pin, licences(files)
+    return SourceRecord(
+        pin.role, pin.kind, pin.portable_location, pin.revision, pin.commit, stated, version=pin.version
+    )

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import Any
 
 from hfspec.errors import SpecError
 from hfspec.ir.pins import FilePin, Reader, Resolved, SourcePin, WeightHeader
 from hfspec.ir.problem import KeyPath, Problem
+from hfspec.ir.text_files import AS_UTF8, NotUtf8Error, json_of, text_of
 from hfspec.ir.tree import Tree
+
+MODULES = "modules.json"  # the one JSON file of a checkpoint that holds a list
+TEXTS = ("vocab.txt", "merges.txt", "bpe.codes")
+# They may have tens of megabytes, and are parsed where the library fails over them.
+VOCABULARIES = frozenset({"tokenizer.json", "vocab.json", "tekken.json"})
+JSON_NAMES: Mapping[type, str] = MappingProxyType(
+    {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false", type(None): "null"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +64,26 @@ class SourceFiles:
             return {}
         value = self.any_json(path)
         if not isinstance(value, dict):
-            raise self.refusal("broken-checkpoint", f"{path} holds no JSON object", found=type(value).__name__)
+            raise self.refusal("broken-checkpoint", f"{path} holds no JSON object", found=JSON_NAMES[type(value)])
         return value
 
     def any_json(self, path: str) -> Any:
         """The JSON value in a small file; raises SpecError when it is none."""
         try:
-            return json.loads(self.content(path))
-        except (UnicodeDecodeError, ValueError, RecursionError) as error:
-            raise self.refusal("broken-checkpoint", f"{path} is not valid JSON: {error}") from error
+            return json_of(self.content(path))
+        except ValueError as error:
+            raise self._unreadable(path, error) from error
+
+    def check_text(self, path: str) -> None:
+        """Raises SpecError when a small file is no text as the libraries read it."""
+        try:
+            text_of(self.content(path))
+        except ValueError as error:
+            raise self._unreadable(path, error) from error
+
+    def _unreadable(self, path: str, error: ValueError) -> SpecError:
+        remedy = AS_UTF8 if isinstance(error, NotUtf8Error) else "mend the file, or fetch it again"
+        return self.refusal("broken-checkpoint", f"{path} {error}", remedy=remedy)
 
     def problem(self, code: str, message: str, *, at: KeyPath = (), **texts: str) -> Problem:
         """A problem at this source's key, or at the key ``at``."""
@@ -71,6 +93,40 @@ class SourceFiles:
     def refusal(self, code: str, message: str, *, at: KeyPath = (), **texts: str) -> SpecError:
         """A SpecError of one problem, for what leaves nothing more to look at."""
         return SpecError((self.problem(code, message, at=at, **texts),))
+
+
+def refuse_unreadable(sources: Iterable[SourceFiles]) -> None:
+    """Raises SpecError with each JSON or text file that the libraries cannot read, by its name; they would tell none,
+    or blame another file.
+    """
+    problems: list[Problem] = []
+    for files in sources:
+        for path in files.paths:
+            try:
+                _check(files, path)
+            except SpecError as error:
+                problems.extend(error.problems)
+    if problems:
+        raise SpecError(tuple(problems))
+
+
+def unreadable_vocabularies(files: SourceFiles, folder: str) -> Iterator[Problem]:
+    """Each large file of a tokenizer that is no JSON object."""
+    for name in sorted(VOCABULARIES):
+        try:
+            files.json(f"{folder}{name}")
+        except SpecError as error:
+            yield from error.problems
+
+
+def _check(files: SourceFiles, path: str) -> None:
+    name = PurePosixPath(path).name
+    if name in VOCABULARIES or name in TEXTS or name.endswith(".jinja"):
+        files.check_text(path)
+    elif name == MODULES:
+        files.any_json(path)
+    elif name.endswith(".json"):
+        files.json(path)
 
 
 def source_files(tree: Tree, resolved: Resolved, role: str) -> SourceFiles | None:

@@ -34,10 +34,11 @@ def saved_bytes(spec: Spec, found: Examined) -> int:
 
 def memory_bytes(spec: Spec, found: Examined) -> int:
     """Bytes that the loaded weights take; what is saved, where the library cannot say."""
-    if found.fit is None:
-        return saved_bytes(spec, found)
     saving = _saving(spec, found)
-    return found.fit.memory_bytes + sum(weight_bytes(group, saving) for group in found.groups[1:])
+    own = found.expanded_bytes if found.fit is None else found.fit.memory_bytes
+    if own is None:
+        return saved_bytes(spec, found)
+    return own + sum(weight_bytes(group, saving) for group in found.groups[1:])
 
 
 def _saving(spec: Spec, found: Examined) -> Saving:

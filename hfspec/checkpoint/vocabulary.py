@@ -10,7 +10,8 @@ from typing import Any
 
 from hfspec.checkpoint.config import refuse_extents
 from hfspec.checkpoint.probe import Probe
-from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.checkpoint.source_files import SourceFiles, unreadable_vocabularies
+from hfspec.errors import SpecError
 from hfspec.formats.languages import Tongues, tongues
 from hfspec.formats.vocabulary_files import AROUND, VOCABULARIES
 from hfspec.ir.frozen import FrozenDict, thaw
@@ -37,7 +38,7 @@ class Tokenizer:
     problems: tuple[Problem, ...] = ()
 
 
-def tokenizer(files: SourceFiles, folder: str, options: FrozenDict, probe: Probe) -> Tokenizer:
+def read_tokenizer(files: SourceFiles, folder: str, options: FrozenDict, probe: Probe) -> Tokenizer:
     """The tokenizer in ``folder`` of a source, with these options, and what ``probe`` finds.
 
     Raises SpecError when there is none or when the library cannot load it without running code of the checkpoint.
@@ -50,12 +51,11 @@ def tokenizer(files: SourceFiles, folder: str, options: FrozenDict, probe: Probe
             remedy="name one under components.tokenizer",
         )
     refuse_extents(files, f"{folder}config.json")
-    files.json(f"{folder}tokenizer_config.json")  # where it is broken, its name is told; the library tells none
     with tempfile.TemporaryDirectory() as place:
         for name in (*VOCABULARIES, *AROUND):
             if files.has(f"{folder}{name}"):
                 (Path(place) / name).symlink_to(files.reader.small(f"{folder}{name}").absolute())
-        loaded = _load(files, place, options)
+        loaded = _load(files, folder, place, options)
         if not is_tokenizer(loaded):
             message = "the tokenizer's files name a class that is no tokenizer"
             raise files.refusal("broken-tokenizer", message, found=type(loaded).__name__)
@@ -106,13 +106,15 @@ def vocabulary_problems(files: SourceFiles, found: Tokenizer, rows: int | None) 
         )
 
 
-def _load(files: SourceFiles, place: str, options: FrozenDict) -> Any:
+def _load(files: SourceFiles, folder: str, place: str, options: FrozenDict) -> Any:
     from transformers import AutoTokenizer
 
     try:
         with quiet():
             return AutoTokenizer.from_pretrained(place, trust_remote_code=False, local_files_only=True, **thaw(options))
     except Exception as error:
+        if problems := tuple(unreadable_vocabularies(files, folder)):
+            raise SpecError(problems) from error
         raise files.refusal(
             "broken-tokenizer", f"the library cannot load the tokenizer: {_without(place, str(error))}"
         ) from error

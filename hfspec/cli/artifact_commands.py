@@ -31,11 +31,14 @@ def inspect(
     folder: Folder,
     format: Annotated[Format, typer.Option(help="text for a person, json for a program.")] = Format.text,  # noqa: A002
 ) -> None:
-    """Show what an artifact says of itself; reads the manifest only."""
+    """Show what an artifact says of itself; reads the manifest, and its config.json for the labels."""
+    from hfspec.comparison.artifacts import artifact_labels
     from hfspec.integrity.verification import read_manifest
     from hfspec.report.artifact import render
 
-    print(render(read_manifest(folder), format.value))
+    manifest = read_manifest(folder)
+    labels = artifact_labels(folder, manifest) if format is Format.text else ()
+    print(render(manifest, format.value, labels))
 
 
 def verify(

@@ -36,7 +36,7 @@ def diff(
         DiffFormat, typer.Option(help="text for a person, json for a program, markdown for a pull request.")
     ] = DiffFormat.text,
 ) -> None:
-    """Show what changed from A to B, by meaning.
+    """Show what changed from A to B, by meaning; digests by their first 12 digits, which expect_fingerprint takes.
 
     Ends with 0 when nothing did, 1 when something did, 2 or more when the two cannot be compared.
     """

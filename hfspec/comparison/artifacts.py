@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from hfspec.checkpoint.card import FRONT_MATTER
+from hfspec.checkpoint.label_names import answers_labels
 from hfspec.comparison.parts import account, signature_parts, task_name
 from hfspec.errors import VerificationError
+from hfspec.formats.label_names import stated_labels
 from hfspec.integrity.paths import path_fault
 from hfspec.integrity.verification import read_manifest
-from hfspec.ir.artifact import PARTS, Deployment, FileRecord, Manifest, adapter_saved, digest_of
+from hfspec.ir.artifact import PARTS, Deployment, FileRecord, Manifest, adapter_saved
+from hfspec.ir.canonical import digest_of
 from hfspec.ir.frozen import FrozenDict, freeze, thaw
 from hfspec.ir.golden import GOLDEN, INPUT_EXAMPLE
+from hfspec.tasks import table
 
 LARGEST_READ = 64 << 20
 RUNTIME = "code/"
@@ -77,6 +81,15 @@ def artifact_account(folder: Path) -> FrozenDict:
             },
         }
     )
+
+
+def artifact_labels(folder: Path, manifest: Manifest) -> tuple[str, ...]:
+    """The labels that the model answers with, by their numbers; none for other tasks. Raises VerificationError."""
+    task = table.find(manifest.deployment.library, manifest.deployment.task)
+    if task is None or not answers_labels(task):
+        return ()
+    files = SmallFiles(folder, {record.path: record for record in manifest.files})
+    return stated_labels(files.json("model/config.json"))
 
 
 class SmallFiles:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from hfspec.comparison.parts import account
-from hfspec.errors import LockError, StorageError
+from hfspec.errors import StorageError
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.lock import Lock, LockedSource
+from hfspec.locking.lock_file import lock_in
 
 CODE = ".py"
 
@@ -45,14 +46,17 @@ def lock_account(file: Path) -> FrozenDict:
 
 
 def _source(source: LockedSource) -> dict[str, Any]:
-    stated = {source.kind: source.location, "revision": source.revision, "commit": source.commit}
+    stated = {
+        source.kind: source.location,
+        "revision": source.revision,
+        "commit": source.commit,
+        "version": source.version,
+    }
     return {key: value for key, value in stated.items() if value is not None}
 
 
 def _read(file: Path) -> Lock:
     try:
-        return Lock.from_bytes(file.read_bytes())
+        return lock_in(file, file.read_bytes())
     except OSError as error:
         raise StorageError(f"{file} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise LockError(f"{file} is no lock that this hfspec reads: {error}.") from error

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hfspec.errors import SpecError, UsageError, WorldError
+from hfspec.ir.artifact import SPEC_SUFFIXES
 from hfspec.ir.problem import Problem
-from hfspec.language.discovery import SUFFIXES, search_root
+from hfspec.language.discovery import search_root
 
 # Set inside git hooks, where they point at whatever git is busy with; the repository meant is the one around the spec.
 HOOK_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
-LAID_OUT = (*SUFFIXES, ".lock")
+LAID_OUT = (*SPEC_SUFFIXES, ".lock")
 PLAIN_FILE = "100"
 
 

@@ -81,10 +81,10 @@ def spec_account(side: SpecSide, *, named: bool) -> FrozenDict:
 
 def _source(side: SpecSide, source: Source, key: KeyPath) -> dict[str, Any]:
     found = {name: value for name, value in source.model_dump(mode="json", exclude_none=True).items() if value != {}}
-    if source.repo is not None:
+    if source.kind.takes_revision:
         found.setdefault("revision", DEFAULT_REVISION)
-    if source.path is not None:
-        found["path"] = _location(side, source.path, (*key, "path"))
+    if source.kind.is_local:
+        found[source.kind.key] = _location(side, source.location, (*key, source.kind.key))
     return found
 
 

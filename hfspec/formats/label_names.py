@@ -15,6 +15,16 @@ def label_name(value: Any) -> str | None:
     return str(value) if is_number else None
 
 
+def stated_labels(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """The labels of a config.json, by their numbers; the library's LABEL_0, LABEL_1, … where it names none."""
+    stated = raw.get("id2label")
+    if isinstance(stated, Mapping) and stated and not names_fault(stated)[0]:
+        by_number = {int(key): label_name(value) or "" for key, value in stated.items()}
+        return tuple(by_number[number] for number in sorted(by_number))
+    count = raw.get("num_labels", 2)
+    return tuple(f"LABEL_{number}" for number in range(count if isinstance(count, int) else 2))
+
+
 def label_names(config: Any) -> dict[int, str]:
     """Number -> name of each label of the library's ``config``."""
     return {number: label_name(value) or "" for number, value in config.id2label.items()}

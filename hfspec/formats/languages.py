@@ -147,10 +147,10 @@ class OnePair(Languages):
 WAYS = ("from", "into")
 
 
-def tongues(words: Any) -> Tongues:
+def tongues(tokenizer: Any) -> Tongues:
     """What a tokenizer says of languages."""
-    own = (words.init_kwargs.get("src_lang"), words.init_kwargs.get("tgt_lang"))
-    return Tongues(_language_tokens(words), own, tuple(getattr(words, "supported_language_codes", ())))
+    own = (tokenizer.init_kwargs.get("src_lang"), tokenizer.init_kwargs.get("tgt_lang"))
+    return Tongues(_language_tokens(tokenizer), own, tuple(getattr(tokenizer, "supported_language_codes", ())))
 
 
 def languages_of(
@@ -173,16 +173,16 @@ def from_task_name(task: str) -> tuple[str | None, str | None]:
     return (found[1], found[2]) if found else (None, None)
 
 
-def _language_tokens(words: Any) -> dict[str, int]:
+def _language_tokens(tokenizer: Any) -> dict[str, int]:
     """Code -> the id of its token, empty for a tokenizer that is not told the language."""
-    if not hasattr(words, "set_src_lang_special_tokens"):
+    if not hasattr(tokenizer, "set_src_lang_special_tokens"):
         return {}
-    stated = getattr(words, "lang_code_to_id", None)
+    stated = getattr(tokenizer, "lang_code_to_id", None)
     if stated:
         return dict(stated)
-    unknown = words.unk_token_id
-    codes = [token for token in map(str, words.all_special_tokens) if CODE.fullmatch(token)]
-    return {code: found for code in codes if (found := words.convert_tokens_to_ids(code)) != unknown}
+    unknown = tokenizer.unk_token_id
+    codes = [token for token in map(str, tokenizer.all_special_tokens) if CODE.fullmatch(token)]
+    return {code: found for code in codes if (found := tokenizer.convert_tokens_to_ids(code)) != unknown}
 
 
 def _prefixes(specific: Mapping[str, Any]) -> dict[tuple[str, str], str]:

@@ -20,26 +20,26 @@ FILLERS = ("0", "1 2 3 4")  # two texts with no token in common
 
 
 class PairTemplate:
-    """``words``: the tokenizer, which has a chat template. ``model_type``: that of the model's config. ``modalities``:
-    what the checkpoint says of its inputs (``modality_config``), None where it says nothing.
+    """``tokenizer``: one with a chat template. ``model_type``: that of the model's config. ``modalities``: what the
+    checkpoint states of its inputs (``modality_config``), None where it states nothing.
     """
 
-    def __init__(self, words: Any, model_type: str, modalities: Mapping[str, Any] | None = None) -> None:
-        self.words = words
+    def __init__(self, tokenizer: Any, model_type: str, modalities: Mapping[str, Any] | None = None) -> None:
+        self.tokenizer = tokenizer
         stated = ((modalities or {}).get("message") or {}).get("format", "auto")
-        self.is_flat = _is_flat(words, model_type) if stated == "auto" else stated == "flat"
+        self.is_flat = _is_flat(tokenizer, model_type) if stated == "auto" else stated == "flat"
         self._suffixes: dict[str, list[int]] = {}
 
     @staticmethod
-    def applies(words: Any, modalities: Mapping[str, Any] | None) -> bool:
+    def applies(tokenizer: Any, modalities: Mapping[str, Any] | None) -> bool:
         """Whether pairs go through the template: always where there is one, unless the checkpoint says otherwise."""
         if modalities is not None:
             return "message" in modalities
-        return getattr(words, "chat_template", None) is not None
+        return getattr(tokenizer, "chat_template", None) is not None
 
     def fault(self) -> str:
         """Why the template cannot carry a pair; empty when it can. Seen by what it renders, not by its source."""
-        if getattr(self.words, "chat_template", None) is None:
+        if getattr(self.tokenizer, "chat_template", None) is None:
             return "there is no chat template"
         try:
             base, *varied = [self._text(query, document, "") for query, document in PROBES]
@@ -58,7 +58,7 @@ class PairTemplate:
         for query, document in pairs:
             text = self._text(query, document, prompt)
             whole = len(self._ids(text))
-            found = self.words(
+            found = self.tokenizer(
                 text, add_special_tokens=False, truncation="longest_first", max_length=limit, verbose=False
             )
             tokens = {name: list(found[name]) for name in found}
@@ -79,7 +79,7 @@ class PairTemplate:
         return self._suffixes[prompt]
 
     def _ids(self, text: str) -> list[int]:
-        return list(self.words(text, add_special_tokens=False, truncation=False, verbose=False)["input_ids"])
+        return list(self.tokenizer(text, add_special_tokens=False, truncation=False, verbose=False)["input_ids"])
 
     def _text(self, query: str, document: str, prompt: str) -> str:
         system = [("system", prompt)] if prompt else []
@@ -88,13 +88,13 @@ class PairTemplate:
             for role, text in [*system, *zip(ROLES, (query, document), strict=True)]
         ]
         try:
-            return str(self.words.apply_chat_template(messages, tokenize=False))
+            return str(self.tokenizer.apply_chat_template(messages, tokenize=False))
         except Exception as error:  # a template is a program of the checkpoint's own, and may fail in any way
             raise InputError(f"it fails with {type(error).__name__}: {error}") from error
 
 
-def _is_flat(words: Any, model_type: str) -> bool:
+def _is_flat(tokenizer: Any, model_type: str) -> bool:
     if model_type in FLAT_MODELS:
         return True
-    template = words.chat_template
+    template = tokenizer.chat_template
     return isinstance(template, str) and bool(template) and not any(sign in template for sign in PARTS_SIGNS)

@@ -28,10 +28,6 @@ POOLING_FLAGS = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-# Every kind of module that a checkpoint may have here.
-KINDS = frozenset(
-    {"Transformer", "MLMTransformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout", "SpladePooling"}
-)
 TORCHS_OWN = re.compile(r"torch\.nn\.(?:modules\.(?:activation|linear)\.)?[A-Z]\w*")
 STATED = "config_sentence_transformers.json"
 # What a Transformer module of each kind of model is made to do: the library's name of it, what it reads off the

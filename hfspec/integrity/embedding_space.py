@@ -18,8 +18,9 @@ from typing import Any
 from hfspec.formats import adapter_config, sentence_modules
 from hfspec.formats.sentence_modules import Module
 from hfspec.formats.vocabulary_files import AROUND, VOCABULARIES
-from hfspec.ir.artifact import Manifest, code_files, digest_of
-from hfspec.ir.dtypes import DTYPES
+from hfspec.ir.artifact import Manifest, code_files
+from hfspec.ir.canonical import digest_of
+from hfspec.ir.dtypes import torch_dtype
 from hfspec.ir.frozen import thaw
 from hfspec.ir.pins import TensorInfo
 from hfspec.ir.safetensors_header import header_length, parse_header
@@ -57,7 +58,7 @@ def embedding_space(
     model = model or folder / "model"
     modules = _modules(model)
     transformer = modules[0].folder if modules else model
-    words = folder / "components" / "tokenizer"
+    own_tokenizer = folder / "components" / "tokenizer"
     places = [module.folder for module in modules] or [model]
     adapter = folder / adapter_config.FOLDER
     code = {record.path: record.sha256 for record in code_files(manifest)}
@@ -68,7 +69,7 @@ def embedding_space(
             "config": _plain(_json(transformer / "config.json")),
             "modules": [[module.kind, _settings(module)] for module in modules],
             "prompts": Prompts(sentence_modules.settings(model)).by_name,
-            "tokenizer": _tokenizer(words if words.is_dir() else transformer),
+            "tokenizer": _tokenizer(own_tokenizer if own_tokenizer.is_dir() else transformer),
             "tokenizer options": thaw(manifest.deployment.options.get("tokenizer", {})),
             "weights": {
                 f"{number}.{name}": mark
@@ -146,7 +147,7 @@ def _cast_sha256(data: bytes, stored: str, wanted: str) -> str:
     """Of a tensor's bytes once they are cast."""
     import torch
 
-    before, after = (getattr(torch, DTYPES[name][0]) for name in (stored, wanted))
+    before, after = (torch_dtype(name) for name in (stored, wanted))
     values = torch.frombuffer(bytearray(data), dtype=before).to(after) if data else torch.empty(0, dtype=after)
     return hashlib.sha256(values.view(torch.uint8).numpy().data).hexdigest()
 

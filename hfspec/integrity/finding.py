@@ -11,10 +11,11 @@ from hfspec.errors import SourceError, UsageError, VerificationError
 from hfspec.integrity.held import Held
 from hfspec.integrity.places import remembered
 from hfspec.ir.artifact import FileRecord, Manifest, SourceRecord
-from hfspec.ir.pins import Reader
+from hfspec.ir.pins import Opened, Reader
 from hfspec.ir.progress import Progress, Silent
-from hfspec.sources.folder import FolderSource, open_folder
-from hfspec.sources.package import open_package
+from hfspec.ir.source_kinds import SOURCE_KINDS
+from hfspec.sources import folder
+from hfspec.sources.kinds import opened
 
 Sources = Mapping[str, str | PathLike[str]]
 
@@ -69,7 +70,7 @@ def count_here(manifest: Manifest, given: Sources, held: Held) -> int:
 
 
 def _count(wanted: Wanted, given: str | PathLike[str] | None) -> int:
-    if wanted.source.kind == "repo" and given is None:
+    if SOURCE_KINDS[wanted.source.kind].fetches and given is None:
         repository = _repository(wanted, Silent(), local_only=True)
         return sum(_is_there(repository, file) for file in wanted.files)
     try:
@@ -88,7 +89,7 @@ def _is_there(repository: Reader, file: FileRecord) -> bool:
 
 
 def _reader(wanted: Wanted, given: str | PathLike[str] | None, progress: Progress) -> Reader:
-    if wanted.source.kind != "repo" or given is not None:
+    if not SOURCE_KINDS[wanted.source.kind].fetches or given is not None:
         return _folder(wanted, given)
     repository = _repository(wanted, progress)
     for file in wanted.files:
@@ -106,19 +107,19 @@ def _repository(wanted: Wanted, progress: Progress, *, local_only: bool = False)
     )
 
 
-def _folder(wanted: Wanted, given: str | PathLike[str] | None) -> FolderSource:
+def _folder(wanted: Wanted, given: str | PathLike[str] | None) -> Reader:
     """The first place that has the pinned bytes; a folder that was ``given`` is the only one."""
     looked: list[str] = []
     differing: list[str] = []
-    for where, opened in _places(wanted, given):
+    for where, open_place in _places(wanted, given):
         try:
-            folder = opened()
+            found = open_place()
         except SourceError as error:
             looked.append(f"{where}: {error}")
             continue
-        faults = {file.path: fault for file in wanted.files if (fault := _fault(folder, file, wanted))}
+        faults = {file.path: fault for file in wanted.files if (fault := _fault(found, file, wanted))}
         if not faults:
-            return folder
+            return found.reader
         looked += [f"{where}: {path} {fault}" for path, fault in sorted(faults.items())]
         differing += [f"model/{path}" for path, fault in faults.items() if fault != MISSING]
     raise _not_found(wanted, looked, differing)
@@ -127,11 +128,11 @@ def _folder(wanted: Wanted, given: str | PathLike[str] | None) -> FolderSource:
 MISSING = "is not there"
 
 
-def _fault(folder: FolderSource, file: FileRecord, wanted: Wanted) -> str:
-    if file.path not in folder.states:
+def _fault(found: Opened, file: FileRecord, wanted: Wanted) -> str:
+    if file.path not in {other.path for other in found.files}:
         return MISSING
     try:
-        local = folder.fetch(file.path)
+        local = found.reader.fetch(file.path)
         size = local.stat().st_size
         if size != file.size:
             return f"has {size} bytes instead of {file.size}"
@@ -140,25 +141,33 @@ def _fault(folder: FolderSource, file: FileRecord, wanted: Wanted) -> str:
         return f"cannot be read ({error.strerror})"
 
 
-def _places(wanted: Wanted, given: str | PathLike[str] | None) -> Iterator[tuple[str, Callable[[], FolderSource]]]:
+def _places(wanted: Wanted, given: str | PathLike[str] | None) -> Iterator[tuple[str, Callable[[], Opened]]]:
     """What to call each place in an error, and how to open it; in the order in which they are looked at."""
     source = wanted.source
     if given is not None:
-        yield f"the folder given, {given}", lambda: open_folder(str(given), Path(given).expanduser())
-    elif source.kind == "package":
-        yield f"the package {source.location}", lambda: open_package(source.location)
+        yield f"the folder given, {given}", lambda: folder.open_source(str(given), None, Path(), Silent())
+    elif not SOURCE_KINDS[source.kind].is_local:
+        yield (
+            f"{source.kind} {source.location}",
+            lambda: opened(source.kind, source.version or source.location, None, Path(), Silent()),
+        )
     else:
         seen = remembered(wanted.manifest.pointers, wanted.role)
         if seen is not None:
-            yield f"{seen}, where they were at compile time", lambda: open_folder(str(seen), seen)
-        here = Path(source.location)
-        yield f"{source.location}, from the current folder", lambda: open_folder(source.location, here)
+            yield (
+                f"{seen}, where they were at compile time",
+                lambda: folder.open_source(str(seen), None, Path(), Silent()),
+            )
+        yield (
+            f"{source.location}, from the current folder",
+            lambda: folder.open_source(source.location, None, Path(), Silent()),
+        )
 
 
 def _not_found(wanted: Wanted, looked: list[str], differing: list[str]) -> SourceError | VerificationError:
     source = wanted.source
     places = "\n".join(f"  {place}" for place in looked)
-    if source.kind == "path" and len(looked) == 1:
+    if SOURCE_KINDS[source.kind].is_local and len(looked) == 1:
         places += "\n  (nothing is remembered here of where they were at compile time)"
     text = (
         f"the weights of {wanted.role} ({source.kind} {source.location}), which this artifact refers to, were not found"

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hfspec.integrity.verified_memory import default_memory, read_own, write_own
-from hfspec.ir.artifact import Pointer, digest_of
+from hfspec.ir.artifact import Pointer
+from hfspec.ir.canonical import digest_of
 
 MOST = 1000
 

@@ -21,9 +21,11 @@ from hfspec.formats.loading_options import (
     foreign,
     handed_on_faults,
 )
-from hfspec.formats.sentence_modules import KINDS, TRANSFORMER_CONFIGS, is_torchs_own
+from hfspec.formats.module_kinds import RUN
+from hfspec.formats.sentence_modules import TRANSFORMER_CONFIGS, is_torchs_own
 from hfspec.integrity.paths import folded
 from hfspec.ir.artifact import FORMS, PARTS, Deployment, Manifest
+from hfspec.ir.dtypes import BY_TORCH_NAME
 from hfspec.ir.weight_index import leads_out
 from hfspec.sources.small import LARGEST
 from hfspec.tasks.prompt_template import prompt_template
@@ -70,9 +72,7 @@ def _deployment_faults(manifest: Manifest) -> Iterator[tuple[str, str]]:
 
 def _value_faults(deployment: Deployment) -> Iterator[str]:
     """Values of the right type that mean nothing."""
-    import torch
-
-    if not isinstance(getattr(torch, deployment.dtype, None), torch.dtype):
+    if deployment.dtype not in BY_TORCH_NAME:
         yield f"{deployment.dtype!r} as the dtype of its weights, which is none"
     if deployment.outputs not in FORMS:
         yield f"{deployment.outputs!r} as the form of its answers, which is one of {' and '.join(FORMS)}"
@@ -175,7 +175,7 @@ def _walk(value: Any) -> Iterator[tuple[Any, Any]]:
 def _module_faults(modules: Any) -> Iterator[str]:
     for module in modules if isinstance(modules, list) else ():
         kind, path = (str(module.get(key, "")) for key in ("type", "path")) if isinstance(module, Mapping) else ("", "")
-        if not kind.startswith("sentence_transformers.") or kind.rpartition(".")[2] not in KINDS:
+        if not kind.startswith("sentence_transformers.") or kind.rpartition(".")[2] not in RUN:
             yield f"a module of type {kind!r}, which is code of its own, or reads more than its own folder"
         if leads_out(path):
             yield f"a module at {path!r}, which is outside"

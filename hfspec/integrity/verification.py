@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path, PurePosixPath
 
-from hfspec.errors import VerificationError
+from hfspec.errors import UsageError, VerificationError
 from hfspec.integrity.left_by_others import LEFT_BY_OTHERS, foreign_fault
 from hfspec.integrity.paths import folded, path_fault, unsafe_pointers
 from hfspec.integrity.verified_memory import NO_SURPRISES, Memory, State, is_young, state_of
-from hfspec.ir.artifact import MANIFEST_NAME, FileRecord, Manifest
+from hfspec.ir.artifact import MANIFEST_NAME, SPEC_SUFFIXES, FileRecord, Manifest
+from hfspec.ir.manifest_versions import NewerFormatError
 
 CHUNK = 1 << 20
 LARGEST_MANIFEST = 256 << 20
@@ -102,13 +103,28 @@ def _read_manifest(folder: Path, states: dict[str, State]) -> Manifest:
             states[MANIFEST_NAME] = state_of(found)
             return Manifest.from_bytes(file.readall())
     except (FileNotFoundError, NotADirectoryError) as error:
+        _refuse_other_files(folder)
         raise VerificationError(
             f"{_where(folder)} is no artifact: it has no {MANIFEST_NAME}.", [MANIFEST_NAME]
         ) from error
     except OSError as error:
         raise VerificationError(f"{path} cannot be read: {_reason(error)}.", [MANIFEST_NAME]) from error
+    except NewerFormatError as error:
+        raise VerificationError(f"{MANIFEST_NAME} of {_where(folder)} {error}.", [MANIFEST_NAME]) from error
     except (ValueError, RecursionError) as error:
         raise VerificationError(f"{MANIFEST_NAME} of {_where(folder)} is damaged: {error}.", [MANIFEST_NAME]) from error
+
+
+def _refuse_other_files(path: Path) -> None:
+    """Raises UsageError for what is plainly something else than an artifact's folder, with what to do."""
+    if path.suffix in SPEC_SUFFIXES and path.is_file():
+        target = Path("build", path.stem)
+        raise UsageError(
+            f"{path} is a spec, not an artifact; compile it first, with `hfspec compile {path} -o {target}`, and name"
+            f" {target} here."
+        )
+    if path.name == MANIFEST_NAME and path.is_file():
+        raise UsageError(f"{path} is the manifest of an artifact; name its folder, {path.parent}.")
 
 
 def _unsafe(manifest: Manifest) -> list[str]:

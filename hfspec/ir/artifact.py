@@ -1,24 +1,24 @@
 """What ``artifact.json`` says: the whole account of an artifact, read by the runtime without pydantic.
 
-Written canonically (sorted keys, two-space indent, one last newline), so that the same content is the same bytes, and
-with a digest over itself, so that a flipped bit in the manifest is found as surely as one in a weight.
+Written canonically, so that the same content is the same bytes, and with a digest over itself, so that a flipped bit in
+the manifest is found as surely as one in a weight. ``manifest_versions`` reads what older versions of hfspec wrote.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hfspec.ir.field_types import check_fields
+from hfspec.ir.canonical import canonical, digest_of
+from hfspec.ir.field_types import check_fields, check_keys, records_of
 from hfspec.ir.frozen import FrozenDict, freeze, thaw
+from hfspec.ir.manifest_versions import FORMAT_VERSION, read
 from hfspec.ir.signature import Signature
 
-FORMAT_VERSION = 1
 MANIFEST_NAME = "artifact.json"
+SPEC_SUFFIXES = (".yaml", ".yml")  # of the files that artifacts are compiled from
 # The forms of an answer: what MLflow documents for the task, and all that the model knows.
 STANDARD, FULL = FORMS = ("standard", "full")
 # Where the files lie that come from the model and from components of their own.
@@ -38,8 +38,9 @@ class FileRecord:
 class SourceRecord:
     """Where a part came from. ``role``: ``model``, ``adapter`` or ``components/<name>``; ``kind``: repo, path or
     package; ``location``: the repository, the path as the spec wrote it, or package/folder; ``revision``: as the spec
-    wrote it; ``commit``: 40 hex digits, for a repo only. ``licences``: the identifiers that its card declares, in lower
-    case; empty, and left out, when it declares none.
+    wrote it; ``commit``: 40 hex digits, for a repo only; ``version``: what pins a source of another kind,
+    left out where only its bytes do. ``licences``: the identifiers that its card declares, in lower case; empty, and
+    left out, when it declares none.
     """
 
     role: str
@@ -48,12 +49,17 @@ class SourceRecord:
     revision: str | None = None
     commit: str | None = None
     licences: tuple[str, ...] = ()
+    version: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; ``licences`` only where there are any."""
+        """Plain JSON values; ``licences`` and ``version`` only where there are any."""
         stated = asdict(self)
-        licences = stated.pop("licences")
-        return {**stated, "licences": list(licences)} if licences else stated
+        licences, version = stated.pop("licences"), stated.pop("version")
+        return {
+            **stated,
+            **({"licences": list(licences)} if licences else {}),
+            **({} if version is None else {"version": version}),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +94,10 @@ class Pointer:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Pointer:
-        """The pointer that ``to_json`` gave."""
-        written = (WrittenFile(**{**file, "tensors": FrozenDict(file["tensors"])}) for file in value.get("written", ()))
-        files = tuple(FileRecord(**file) for file in value["files"])
-        return cls(value["role"], value["folder"], files, tuple(written), tuple(value.get("unused", ())))
+        """The inverse of to_json; raises KeyError or TypeError on any other shape."""
+        check_keys(cls, value)
+        files, written = records_of(FileRecord, value["files"]), records_of(WrittenFile, value.get("written", []))
+        return cls(value["role"], value["folder"], files, written, freeze(value.get("unused", [])))
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; what is empty and may be is left out."""
@@ -166,7 +172,9 @@ class Manifest:
     fingerprint: str | None = None
     pointers: tuple[Pointer, ...] = ()
     code: FrozenDict = field(default_factory=FrozenDict)
-    format_version: int = FORMAT_VERSION
+    recorded_digest: str | None = field(default=None, init=False, repr=False, compare=False)
+    """The digest in the file that this was read from, which an older hfspec may have taken over another form; None of a
+    manifest that was made here, and of a changed copy."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, without the digest."""
@@ -174,7 +182,7 @@ class Manifest:
         return {
             **{name: value for name, value in optional.items() if value is not None},
             **({"pointers": [pointer.to_json() for pointer in self.pointers]} if self.pointers else {}),
-            "format_version": self.format_version,
+            "format_version": FORMAT_VERSION,
             "name": self.name,
             "spec_digest": self.spec_digest,
             "sources": [source.to_json() for source in self.sources],
@@ -193,46 +201,43 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """The artifact's digest: sha256 in hex over everything the manifest says, so over every byte of it."""
-        return digest_of(self.to_json())
+        """The artifact's digest: sha256 in hex over everything the manifest says, so over every byte of it. It stays
+        the one that the artifact was written with, whatever version of hfspec reads it.
+        """
+        return self.recorded_digest or digest_of(self.to_json())
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Manifest:
         """The manifest in these bytes.
 
-        Raises ValueError, saying why, unless the bytes are exactly what to_bytes would write.
+        Raises NewerFormatError when a newer hfspec wrote them, ValueError, saying why, when they are damaged.
         """
+        body, digest = read(data)
         try:
-            value = json.loads(data)
-            if value["format_version"] != FORMAT_VERSION:
-                raise ValueError(f"format version {value['format_version']!r}; this hfspec reads {FORMAT_VERSION}")
-            manifest = cls._from_json(value)
+            manifest = cls._from_json(body)
             check_fields(manifest, manifest.deployment, *manifest.sources, *manifest.files, *_parts(manifest.pointers))
-        except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ValueError(f"not a manifest of hfspec: {error!r}") from error
-        if manifest.to_bytes() != data:
-            raise ValueError("its content does not match its own digest")
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"it is not a manifest of hfspec: {error!r}") from error
+        object.__setattr__(manifest, "recorded_digest", digest)
         return manifest
 
     @classmethod
     def _from_json(cls, value: Mapping[str, Any]) -> Manifest:
+        check_keys(cls, value, "format_version")
         return cls(
-            format_version=value["format_version"],
             name=value["name"],
             space=value.get("space"),
             fingerprint=value.get("fingerprint"),
             pointers=tuple(Pointer.from_json(pointer) for pointer in value.get("pointers", ())),
-            code=FrozenDict(value.get("code", {})),
+            code=freeze(value.get("code", {})),
             spec_digest=value["spec_digest"],
-            sources=tuple(
-                SourceRecord(**{key: freeze(item) for key, item in source.items()}) for source in value["sources"]
-            ),
+            sources=records_of(SourceRecord, value["sources"]),
             deployment=Deployment(**{key: freeze(item) for key, item in value["deployment"].items()}),
             signature=Signature.from_json(value["signature"]),
-            files=tuple(FileRecord(**record) for record in value["files"]),
-            versions=FrozenDict(value["versions"]),
-            made_by=FrozenDict(value["made_by"]),
-            metadata=FrozenDict(value["metadata"]),
+            files=records_of(FileRecord, value["files"]),
+            versions=freeze(value["versions"]),
+            made_by=freeze(value["made_by"]),
+            metadata=freeze(value["metadata"]),
         )
 
 
@@ -243,19 +248,9 @@ def _parts(pointers: tuple[Pointer, ...]) -> Iterator[Pointer | FileRecord | Wri
         yield from pointer.written
 
 
-def canonical(value: Mapping[str, Any]) -> bytes:
-    """The one way hfspec writes JSON that is digested."""
-    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
 def code_files(manifest: Manifest) -> tuple[FileRecord, ...]:
     """The files of code that came with the checkpoint, sorted by path."""
     return tuple(record for record in manifest.files if record.path.startswith(PARTS) and record.path.endswith(".py"))
-
-
-def digest_of(value: Mapping[str, Any]) -> str:
-    """sha256 in hex of the canonical bytes."""
-    return hashlib.sha256(canonical(value)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 AUTO, TORCH, ONEDNN = "auto", "torch", "onednn"
 CPU = ("auto", "cpu")
@@ -43,3 +44,8 @@ BACKENDS = {
     ),
 }
 NAMES = (AUTO, TORCH, *BACKENDS)
+
+if TYPE_CHECKING:
+    BackendName: TypeAlias = str
+else:
+    BackendName = Literal[NAMES]

@@ -1,13 +1,15 @@
-"""Whether a value read from JSON has, in every field, the type that its dataclass says."""
+"""JSON values as dataclasses: no key that is unknown, and in every field the type that its dataclass says."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
-from hfspec.ir.frozen import FrozenDict
+from hfspec.ir.frozen import FrozenDict, freeze
+
+Record = TypeVar("Record")
 
 
 def check_fields(*records: Any) -> None:
@@ -16,6 +18,20 @@ def check_fields(*records: Any) -> None:
         for field in fields(record):
             if not CHECKS[str(field.type)](getattr(record, field.name)):
                 raise TypeError(f"{type(record).__name__}.{field.name} is no {field.type}")
+
+
+def records_of(kind: type[Record], values: Any) -> tuple[Record, ...]:
+    """A record of ``kind`` for each object of a JSON list; raises TypeError for anything else."""
+    if not isinstance(values, list):
+        raise TypeError(f"a list of {kind.__name__} is {type(values).__name__}")
+    return tuple(kind(**{key: freeze(item) for key, item in value.items()}) for value in values)
+
+
+def check_keys(kind: type[Any], value: Mapping[str, Any], *others: str) -> None:
+    """Raises TypeError, naming it, for a key that is neither a field of ``kind`` nor one of ``others``."""
+    unknown = sorted(set(value) - {field.name for field in fields(kind) if field.init} - set(others))
+    if unknown:
+        raise TypeError(f"{kind.__name__} has no field {unknown[0]!r}")
 
 
 def _is_text(value: Any) -> bool:

@@ -25,12 +25,14 @@ from pydantic import (
     model_validator,
 )
 
-from hfspec.ir.artifact import canonical
+from hfspec.ir.canonical import canonical
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.patterns import END, SHA256_PATTERN
 from hfspec.ir.pins import FilePin
+from hfspec.ir.source_kinds import PLACES, SOURCE_KINDS
 from hfspec.ir.spec_keys import Frozen, Sha256, Text
 
+LOCK_VERSION = 1
 COMMIT_PATTERN = rf"^[0-9a-f]{{40}}{END}"
 
 
@@ -62,6 +64,11 @@ def _schema(item: dict[str, Any]) -> WithJsonSchema:
 def _number(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("a whole number was expected")
+    if isinstance(value, int) and value > LOCK_VERSION:
+        raise ValueError(
+            f"the lock was made by a newer hfspec, since it has version {value} and this hfspec reads {LOCK_VERSION} at"
+            " most. Upgrade hfspec (pip install --upgrade hfspec)"
+        )
     return value
 
 
@@ -79,6 +86,15 @@ def _distinct(sources: tuple[LockedSource, ...]) -> tuple[LockedSource, ...]:
     return sources
 
 
+def _known_kind(kind: str) -> str:
+    if kind not in SOURCE_KINDS:
+        raise ValueError(f"one of {PLACES}")
+    return kind
+
+
+Kind: TypeAlias = Annotated[
+    str, AfterValidator(_known_kind), WithJsonSchema({"enum": list(SOURCE_KINDS), "type": "string"})
+]
 Commit: TypeAlias = Annotated[str, Field(pattern=COMMIT_PATTERN)]
 InsidePath: TypeAlias = Annotated[str, Field(min_length=1), AfterValidator(_inside)]
 Versions: TypeAlias = Annotated[FrozenDict, PlainValidator(_texts), PlainSerializer(thaw), _schema({"minLength": 1})]
@@ -99,12 +115,17 @@ class LockedSource(Frozen):
     """A source of the spec, pinned."""
 
     role: Text = Field(description="`model`, `adapter` or `components/<name>`.")
-    kind: Literal["repo", "path", "package"] = Field(description="Which key of the spec names the source.")
+    kind: Kind = Field(description="Which key of the spec names the source.")
     location: Text = Field(
         description="The repository, the path as the spec wrote it (its last part when absolute), or package/folder."
     )
     revision: Text | None = Field(description="The commit, tag or branch as the spec wrote it.")
     commit: Commit | None = Field(description="The commit it stood for; null unless the source is a repository.")
+    version: Text | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="What a location of another kind stood for, such as a version of MLflow's registry.",
+    )
     files: Annotated[tuple[LockedFile, ...], Strict(False), AfterValidator(_sorted)] = Field(
         description="Every file that the deployment uses, sorted by path."
     )
@@ -112,8 +133,10 @@ class LockedSource(Frozen):
     @model_validator(mode="after")
     def _whole(self) -> LockedSource:
         if (self.kind == "repo") != (self.commit is not None):
-            raise ValueError("a repo has a commit, a path or package has none")
-        if self.kind == "path" and PurePosixPath(self.location).is_absolute():
+            raise ValueError("a repo has a commit, a source of another kind has none")
+        if (self.version is not None) != bool(SOURCE_KINDS[self.kind].pinned_key and self.kind != "repo"):
+            raise ValueError("a source of MLflow has a version, one of another kind has none")
+        if SOURCE_KINDS[self.kind].is_local and PurePosixPath(self.location).is_absolute():
             raise ValueError("an absolute path belongs to one machine")
         return self
 
@@ -150,8 +173,9 @@ class Lock(Frozen):
 
     @property
     def commits(self) -> dict[tuple[str, str | None], str]:
-        """Repository and revision as written -> commit, for every repo."""
-        return {(source.location, source.revision): source.commit for source in self.sources if source.commit}
+        """Location and revision as written -> the commit or version that they stood for."""
+        found = ((source, source.commit or source.version) for source in self.sources)
+        return {(source.location, source.revision): version for source, version in found if version}
 
     def to_bytes(self) -> bytes:
         """The bytes of the lock file."""

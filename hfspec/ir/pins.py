@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path
 from typing import Protocol
+
+from hfspec.ir.source_kinds import portable
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,10 @@ class FilePin:
 
 @dataclass(frozen=True, slots=True)
 class SourcePin:
-    """One source, pinned. ``role``: ``model``, ``adapter`` or ``components/<name>``; ``kind``: repo, path or package;
-    ``location``: the repository, the path as written in the spec, or package/folder; ``revision`` as written.
-    ``files``: only those the task needs, sorted by path. ``skipped``: the others, each with the reason.
+    """One source, pinned. ``role``: ``model``, ``adapter`` or ``components/<name>``; ``kind``: a key of SOURCE_KINDS;
+    ``location`` and ``revision``: as written. ``commit``: of a repository; ``version``: what pins a source of another
+    kind, written as its location is. ``files``: only those the task needs, sorted by path. ``skipped``: the others,
+    each with the reason.
     """
 
     role: str
@@ -57,6 +60,17 @@ class SourcePin:
     commit: str | None
     files: tuple[FilePin, ...]
     skipped: tuple[tuple[str, str], ...] = ()
+    version: str | None = None
+
+    @property
+    def pinned(self) -> str | None:
+        """The commit or version that the source was found at; None where only its bytes pin it."""
+        return self.commit or self.version
+
+    @property
+    def portable_location(self) -> str:
+        """The location that manifests and locks state."""
+        return portable(self.kind, self.location)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +81,6 @@ class Pins:
 
     def source(self, role: str) -> SourcePin | None:
         return next((source for source in self.sources if source.role == role), None)
-
-
-def portable(path: str) -> str:
-    """A path that means the same on every machine: as written when relative, only its last part when absolute."""
-    written = PurePath(path)
-    return written.name if written.is_absolute() else PurePosixPath(*written.parts).as_posix()
 
 
 class Reader(Protocol):
@@ -91,6 +99,16 @@ class Reader(Protocol):
 
         For a repo the bytes are checked against the pinned digest by the time it returns.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A source as its kind opens it: a reader, every file that it has, and the commit or version that it is at."""
+
+    reader: Reader
+    files: tuple[FilePin, ...]
+    commit: str | None = None
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,11 +126,12 @@ class Plan:
 
     ``parameters``: number of weights' elements; ``weight_bytes``: at the saved dtype; ``memory_bytes``: what the
     loaded weights take. ``spec_document``: the resolved spec, written as spec.yaml. ``run``: whether the emitted
-    predictor is run on its examples before the artifact is put in place, ``check_golden``: on the golden ones too.
+    predictor is run on its examples before the artifact is put in place, ``check_golden``: on the golden ones too,
+    ``probe``: whether, for want of examples, on one plain input of the task.
     ``notes``: what a reader should know (files skipped, a missing licence), each a whole sentence. ``requirements``:
     pip requirement lines. ``pointers``: the weights that stay at their source, a digest empty where it is not known
     yet. ``merging``: for an adapter that is merged into the model. ``code``: the classes of reviewed code, as the
-    manifest has them.
+    manifest has them. ``labels``: those that the model answers with, by their numbers; none for other tasks.
     """
 
     name: str
@@ -151,10 +152,12 @@ class Plan:
     run: bool
     golden: tuple[Golden, ...] = ()
     check_golden: bool = False
+    probe: bool = False
     notes: tuple[str, ...] = ()
     pointers: tuple[Pointer, ...] = ()
     merging: Merging | None = None
     code: FrozenDict = field(default_factory=FrozenDict)
+    labels: tuple[str, ...] = ()
 
 
 class Work(Protocol):

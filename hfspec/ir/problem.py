@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -14,6 +15,11 @@ def dotted(path: KeyPath) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else part)
     return text or "(top level)"
+
+
+def one_of(names: Iterable[str]) -> str:
+    """What is expected where any of these names will do: each of them once, sorted."""
+    return "one of " + ", ".join(sorted(set(names)))
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hfspec.ir.field_types import check_fields
+from hfspec.ir.field_types import check_fields, check_keys, records_of
 from hfspec.ir.frozen import Json, freeze, thaw
 
 
@@ -81,7 +81,8 @@ class Signature:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Signature:
         """The inverse of to_json; raises KeyError or TypeError on any other shape."""
-        params = tuple(Param(**{key: freeze(item) for key, item in param.items()}) for param in value["params"])
+        check_keys(cls, value)
+        params = records_of(Param, value["params"])
         check_fields(*params)
         return cls(_side_from_json(value["inputs"]), _side_from_json(value["outputs"]), params)
 
@@ -92,9 +93,10 @@ def _side_to_json(side: tuple[Column, ...] | Tensor) -> Any:
 
 def _side_from_json(value: Any) -> tuple[Column, ...] | Tensor:
     if isinstance(value, Mapping):
-        tensor = Tensor(dtype=value["dtype"], shape=tuple(value["shape"]))
+        check_keys(Tensor, value)
+        tensor = Tensor(dtype=value["dtype"], shape=freeze(value["shape"]))
         check_fields(tensor)
         return tensor
-    columns = tuple(Column(**column) for column in value)
+    columns = records_of(Column, value)
     check_fields(*columns)
     return columns

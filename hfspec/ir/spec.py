@@ -10,13 +10,13 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, Strict
 
+from hfspec.ir.dtypes import DtypeName
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.patterns import NAME_PATTERN, SIZE_PATTERN
 from hfspec.ir.spec_keys import (
     Adapter,
     AnyJson,
     Components,
-    Dtype,
     Frozen,
     Golden,
     LicensePolicy,
@@ -74,7 +74,7 @@ class SpecBase(Frozen):
     signature: Signature = Field(
         default=Signature(), description="What predict takes and gives; inferred from the task where left out."
     )
-    dtype: Dtype = Field(
+    dtype: DtypeName = Field(
         default="auto", description="The dtype of the weights: `auto` keeps what is stored, any other casts."
     )
     save_mode: Literal["full", "reference"] = Field(

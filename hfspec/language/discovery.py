@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hfspec.errors import UsageError
+from hfspec.ir.artifact import MANIFEST_NAME, SPEC_SUFFIXES
 
-SUFFIXES = (".yaml", ".yml")
 ROOT_NAME = "specs"
-ARTIFACT = "artifact.json"  # a folder that holds it is an artifact, whose YAML files are no specs
 
 
 def spec_files(paths: Sequence[Path]) -> list[Path]:
@@ -41,8 +40,8 @@ def _below(folder: Path) -> list[Path]:
 
 def _walk(folder: Path) -> Iterator[Path]:
     for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if _counts(name) and not Path(parent, name, ARTIFACT).is_file()]
-        specs = (Path(parent, name) for name in files if name.endswith(SUFFIXES) and _counts(name))
+        folders[:] = [name for name in folders if _counts(name) and not Path(parent, name, MANIFEST_NAME).is_file()]
+        specs = (Path(parent, name) for name in files if name.endswith(SPEC_SUFFIXES) and _counts(name))
         yield from (file for file in specs if file.is_file() or not file.exists())  # a dead link is to be told of
 
 

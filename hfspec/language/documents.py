@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from hfspec.errors import SpecError, UsageError
+from hfspec.ir.artifact import MANIFEST_NAME, SPEC_SUFFIXES
 from hfspec.ir.problem import Origin, Problem
 from hfspec.language import defaults, forbidden, interpolation
-from hfspec.language.discovery import SUFFIXES, search_root
+from hfspec.language.discovery import search_root
 from hfspec.language.yaml12 import MAX_BYTES, Document, read_yaml
 
 
@@ -29,6 +30,11 @@ def read_document(file: Path, shown: str) -> Document:
 
 
 def _bytes(file: Path) -> bytes:
+    if (file / MANIFEST_NAME).is_file():
+        raise UsageError(
+            f"{file} is an artifact, not a spec; `hfspec inspect {file}` shows it, and {file / 'spec.yaml'} is the spec"
+            " that it was compiled from"
+        )
     if file.is_dir():
         raise UsageError(f"{file} is a folder; name one spec, such as {file / 'name.yaml'}")
     try:
@@ -99,13 +105,13 @@ class Folder:
         if group and not self.is_group(group):
             return []
         entries = sorted((self.root / group).iterdir())
-        configs = [entry.stem for entry in entries if entry.suffix in SUFFIXES and entry.is_file()]
+        configs = [entry.stem for entry in entries if entry.suffix in SPEC_SUFFIXES and entry.is_file()]
         return configs + [f"{entry.name}/" for entry in entries if entry.is_dir()]
 
     def _file(self, name: str) -> Path | None:
         if not self._inside(name):
             return None
-        candidates = [name] if name.endswith(SUFFIXES) else [name + suffix for suffix in SUFFIXES]
+        candidates = [name] if name.endswith(SPEC_SUFFIXES) else [name + suffix for suffix in SPEC_SUFFIXES]
         return next((self.root / item for item in candidates if (self.root / item).is_file()), None)
 
     def _inside(self, name: str) -> bool:
@@ -116,6 +122,6 @@ class Folder:
 def _holds_configs(folder: Path) -> bool:
     for _, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        if any(name.endswith(SUFFIXES) for name in files):
+        if any(name.endswith(SPEC_SUFFIXES) for name in files):
             return True
     return False

@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import MissingConfigException
 
 from hfspec.errors import HfspecError, SpecError
-from hfspec.ir.problem import Origin, Problem
+from hfspec.ir.problem import Origin, Problem, one_of
 from hfspec.language.documents import Folder
 
 _NOISE = re.compile(r"LexerNoViableAltException: .*|Error parsing override '.*'")
@@ -106,7 +106,7 @@ def _missing(folder: Folder, error: Any, overrides: Sequence[Override]) -> Probl
         f"There is no config `{name}` below {folder.root.name}/.",
         Origin(override=chosen[0]) if chosen else _defaults_origin(folder, error),
         ("defaults",),
-        expected="one of " + ", ".join(options) if options else "",
+        expected=one_of(options) if options else "",
         found=name,
         nearest=close[0] if close else "",
         remedy="Configs are looked up from the nearest folder named specs above the spec, else from the spec's own.",

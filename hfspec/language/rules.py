@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import Any
 
 from hfspec.ir.patterns import NAME_PATTERN
-from hfspec.ir.problem import KeyPath, Problem
+from hfspec.ir.problem import KeyPath, Problem, one_of
 from hfspec.ir.tree import Tree
 from hfspec.language import backends, examples, licences, params
 from hfspec.language.composed import component_names
@@ -70,7 +70,7 @@ def _task_problems(tree: Tree, task: Task | None) -> Iterator[Problem]:
     path, origin = ("task",), tree.origin(("task",))
     if table.is_planned(library, name):
         message = f"The task {name} is not supported yet with the library {library}."
-        yield Problem("not-supported-yet", message, origin, path, expected=_one_of(table.names(library)), found=name)
+        yield Problem("not-supported-yet", message, origin, path, expected=one_of(table.names(library)), found=name)
         return
     elsewhere = table.libraries(name)
     remedy = f"It is a task of the library {elsewhere[0]}." if elsewhere else ""
@@ -80,7 +80,7 @@ def _task_problems(tree: Tree, task: Task | None) -> Iterator[Problem]:
         f"The library {library} has no task {name!r}.",
         origin,
         path,
-        expected=_one_of(table.names(library)),
+        expected=one_of(table.names(library)),
         found=name,
         nearest=close[0] if close else "",
         remedy=remedy,
@@ -99,14 +99,10 @@ def _task_of_no_library(tree: Tree, name: str) -> Iterator[Problem]:
         f"No library has a task {name!r}.",
         tree.origin(path),
         path,
-        expected=_one_of(known),
+        expected=one_of(known),
         found=name,
         nearest=close[0] if close else "",
     )
-
-
-def _one_of(names: tuple[str, ...]) -> str:
-    return "one of " + ", ".join(names)
 
 
 def _components(tree: Tree, task: Task | None) -> Iterator[Problem]:
@@ -119,7 +115,7 @@ def _components(tree: Tree, task: Task | None) -> Iterator[Problem]:
         if name not in task.replaceable:
             path: KeyPath = ("components", name)
             message = f"The task {task.name} uses no {name.replace('_', ' ')}."
-            expected = _one_of(task.replaceable)
+            expected = one_of(task.replaceable)
             yield Problem("dead-key", message, tree.origin(path), path, expected=expected, remedy="Remove it.")
     parts = [name for name in given if name in task.components]
     if PROCESSOR in given and PROCESSOR in task.replaceable and parts:

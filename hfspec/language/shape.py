@@ -10,7 +10,8 @@ from typing import Any
 
 from hfspec.ir.frozen import thaw
 from hfspec.ir.patterns import END
-from hfspec.ir.problem import KeyPath, Origin, Problem, dotted
+from hfspec.ir.problem import KeyPath, Origin, Problem, dotted, one_of
+from hfspec.ir.source_kinds import PLACES, SOURCE_KINDS
 from hfspec.ir.tree import Tree
 from hfspec.language import composed
 from hfspec.language.provenance import MISSING
@@ -86,7 +87,7 @@ def _unknown(tree: Tree, path: KeyPath, known: list[str]) -> Problem:
         _no_setting(tree, name, others) if is_setting else f"There is no key `{name}` here.",
         tree.origin(path),
         path,
-        expected="" if is_setting and len(known) > 20 else "one of " + ", ".join(known),
+        expected="" if is_setting and len(known) > 20 else one_of(known),
         nearest=close[0] if close else "",
         remedy="" if close else PACKAGE_LINE if path == (name,) and name.startswith("_") else "Remove it.",
     )
@@ -114,13 +115,13 @@ def _missing(tree: Tree, path: KeyPath, key: str, error: Any) -> Problem:
             (*path, "revision"),
             remedy="Give `repo`, or remove `revision`.",
         )
-    expected = ", ".join(composed.schema()["properties"]["library"]["enum"]) if key == "library" else ""
+    expected = one_of(composed.schema()["properties"]["library"]["enum"]) if key == "library" else ""
     return Problem(
         "missing-key",
         f"The key `{key}` is missing.",
         tree.origin(path),
         (*path, key),
-        expected=f"one of {expected}" if expected else "",
+        expected=expected,
         remedy=" ".join(
             filter(None, (f"Write `{key}:`.", about, _library_of_task(tree) if key == "library" and not path else ""))
         ),
@@ -144,7 +145,7 @@ def _place(tree: Tree, path: KeyPath, instance: Any) -> Problem:
         return Problem(
             "source-place", message, tree.origin(path), path, expected="a mapping", found=found, remedy=remedy
         )
-    given = [key for key in ("repo", "path", "package") if isinstance(instance, dict) and instance.get(key) is not None]
+    given = [key for key in SOURCE_KINDS if isinstance(instance, dict) and instance.get(key) is not None]
     if given:
         message = f"A source is in one place; here are {len(given)}: {', '.join(given)}."
     elif "options" in instance:
@@ -152,7 +153,7 @@ def _place(tree: Tree, path: KeyPath, instance: Any) -> Problem:
     else:
         message = "The source has no place."
     remedy = "A key that a base spec gives is taken back with `key: null`." if given else ""
-    expected = "exactly one of repo, path, package"
+    expected = f"exactly one of {PLACES}"
     return Problem("source-place", message, tree.origin(path), path, expected=expected, remedy=remedy)
 
 
@@ -232,7 +233,7 @@ def _expected(error: Any) -> str:
     schema = error.schema
     if error.validator in ("enum", "const"):
         options = schema["enum"] if error.validator == "enum" else [schema["const"]]
-        return ("one of " if len(options) > 1 else "") + ", ".join(_plain(option) for option in options)
+        return one_of(map(_plain, options)) if len(options) > 1 else _plain(options[0])
     if error.validator == "pattern":
         if "examples" in schema:
             return "a text such as " + " or ".join(_plain(item) for item in schema["examples"])

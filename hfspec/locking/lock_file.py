@@ -30,12 +30,17 @@ def read_lock(spec: Path) -> Lock | None:
         return None
     except OSError as error:
         raise StorageError(f"{file} cannot be read: {error.strerror}.") from error
+    return lock_in(file, data)
+
+
+def lock_in(file: Path, data: bytes) -> Lock:
+    """The lock that a file holds in these bytes; raises LockError, naming the place, when they are no lock."""
     try:
         return Lock.from_bytes(data)
     except ValueError as error:
         raise LockError(
             f"{file} is no lock that this hfspec reads: {error}. Take it back from version control, or delete it and"
-            f" run `hfspec lock {spec}`."
+            f" run `hfspec lock {file.with_suffix('')}`."
         ) from error
 
 

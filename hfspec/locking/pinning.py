@@ -9,6 +9,7 @@ from hfspec.errors import LockError
 from hfspec.ir.lock import Change, Lock
 from hfspec.ir.pins import Pins
 from hfspec.ir.plan import Plan
+from hfspec.ir.source_kinds import SOURCE_KINDS
 from hfspec.locking.comparison import changes, entries
 from hfspec.locking.lock_file import lock_path
 
@@ -32,7 +33,7 @@ def notes(spec: Path, held: Lock, pins: Pins) -> tuple[str, ...]:
     whose were not, because it does not have them.
     """
     file, known = lock_path(spec), held.commits
-    repos = [pin for pin in pins.sources if pin.kind == "repo"]
+    repos = [pin for pin in pins.sources if SOURCE_KINDS[pin.kind].pinned_key]
     taken = [pin.role for pin in repos if (pin.location, pin.revision) in known]
     others = [pin.role for pin in repos if (pin.location, pin.revision) not in known]
     told = f"{file} says the commit of {', '.join(taken)}." if taken else ""

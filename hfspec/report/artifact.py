@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from hfspec.ir.artifact import Manifest, SourceRecord, adapter_saved
 from hfspec.ir.frozen import thaw
 from hfspec.report.pointers import pointer_rows, save_mode
 from hfspec.report.signature import describe
 from hfspec.report.sizes import in_bytes
-from hfspec.report.table import aligned, section
+from hfspec.report.table import aligned, plain_text, section
+
+CODE = "code/"
+SHOWN = 12  # labels; most models with more have hundreds
 
 
-def render(manifest: Manifest, format: str) -> str:  # noqa: A002 - the option's name
-    """The manifest as text or JSON; the JSON is that of artifact.json."""
+def render(manifest: Manifest, format: str, labels: Sequence[str] = ()) -> str:  # noqa: A002 - the option's name
+    """The manifest as text or JSON; the JSON is that of artifact.json. ``labels``: what the text says of those that the
+    model answers with.
+    """
     if format == "json":
         body = {**manifest.to_json(), "digest": manifest.digest}
         return json.dumps(body, indent=2, sort_keys=True, ensure_ascii=False)
-    return _text(manifest)
+    return _text(manifest, labels)
 
 
-def _text(manifest: Manifest) -> str:
+def _text(manifest: Manifest, labels: Sequence[str]) -> str:
     deployment = manifest.deployment
     head = (
         ("digest", manifest.digest),
@@ -29,6 +34,7 @@ def _text(manifest: Manifest) -> str:
         ("task", f"{deployment.task} ({deployment.library})"),
         ("model", deployment.model_class),
         ("dtype", deployment.dtype),
+        *label_rows(labels),
         ("prompt template", deployment.prompt_template or "none"),
         ("size", f"{in_bytes(sum(record.size for record in manifest.files))} in {len(manifest.files)} files"),
         *((f"runtime.{key}", str(value)) for key, value in sorted(deployment.runtime.items())),
@@ -42,11 +48,31 @@ def _text(manifest: Manifest) -> str:
         section("sources", aligned(_source(source) for source in manifest.sources)),
         section("signature", describe(manifest.signature)),
         section("model_config", aligned(config)),
-        section("files", aligned((r.path, in_bytes(r.size), r.sha256[:12]) for r in manifest.files)),
+        section("files", aligned(_files(manifest))),
         section("weights referred to", aligned(pointer_rows(manifest.pointers))),
         section("planned for", aligned(sorted((str(k), str(v)) for k, v in manifest.versions.items()))),
     )
     return "\n".join(filter(None, sections)).rstrip()
+
+
+def label_rows(labels: Sequence[str]) -> list[tuple[str, str]]:
+    """A row with the labels, the first of them where they are many; none without labels."""
+    if not labels:
+        return []
+    more = f", and {len(labels) - SHOWN} others" if len(labels) > SHOWN else ""
+    return [("labels", f"{len(labels)}: {', '.join(map(plain_text, labels[:SHOWN]))}{more}")]
+
+
+def _files(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
+    """A row a file, and one for all of the runtime's code, which nobody reads one by one."""
+    code = [record for record in manifest.files if record.path.startswith(CODE)]
+    others = [record for record in manifest.files if record not in code]
+    if len(code) > 1:
+        yield CODE, in_bytes(sum(record.size for record in code)), f"{len(code)} files"
+    else:
+        others = list(manifest.files)
+    for record in others:
+        yield record.path, in_bytes(record.size), record.sha256[:12]
 
 
 def adapter_rows(sources: Sequence[SourceRecord], paths: Iterable[str]) -> list[tuple[str, str]]:

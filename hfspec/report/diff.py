@@ -12,7 +12,7 @@ from typing import Any
 from hfspec.comparison.change import Change
 from hfspec.ir.frozen import thaw
 from hfspec.report.sizes import in_bytes
-from hfspec.report.table import aligned
+from hfspec.report.table import aligned, plain_text
 
 LONGEST = 120
 MARKS = {"added": "+", "removed": "-", "changed": "~"}
@@ -35,14 +35,14 @@ def render(changes: Sequence[Change], names: tuple[str, str], format: str) -> st
 def _text(changes: Sequence[Change], names: tuple[str, str]) -> str:
     if not changes:
         return ""
-    blocks = [f"{_plain(names[0])} -> {_plain(names[1])}"]
+    blocks = [f"{plain_text(names[0])} -> {plain_text(names[1])}"]
     for group, members in groupby(changes, key=lambda change: change.group):
-        blocks.append("\n".join([_plain(group), *_lines(list(members))]))
+        blocks.append("\n".join([plain_text(group), *_lines(list(members))]))
     return "\n\n".join(blocks)
 
 
 def _lines(members: list[Change]) -> list[str]:
-    rows = [(f"{MARKS[change.kind]} {_plain(change.key)}".rstrip(), _arrow(change)) for change in members]
+    rows = [(f"{MARKS[change.kind]} {plain_text(change.key)}".rstrip(), _arrow(change)) for change in members]
     lines = aligned(rows).split("\n")
     shown = []
     for change, line in zip(members, lines, strict=True):
@@ -115,7 +115,7 @@ def line_diff(change: Change) -> list[str]:
     """The change of a text as lines that begin with ``-``, ``+`` or a blank, and ``@@`` before each stretch."""
     before, after = (value.split("\n") if isinstance(value, str) else [] for value in (change.before, change.after))
     found = difflib.unified_diff(before, after, lineterm="", n=2)
-    return [_plain(line) for line in list(found)[2:]]
+    return [plain_text(line) for line in list(found)[2:]]
 
 
 def _is_text(change: Change) -> bool:
@@ -131,18 +131,13 @@ def _value(change: Change, value: Any) -> str:
         return f"{in_bytes(value)} ({value})" if value >= 1000 else in_bytes(value)
     if isinstance(value, str) and SHA256.fullmatch(value):
         return value[:12]
-    text = _plain(value if isinstance(value, str) and value else json.dumps(thaw(value), ensure_ascii=False))
+    text = plain_text(value if isinstance(value, str) and value else json.dumps(thaw(value), ensure_ascii=False))
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-
-
-def _plain(text: str) -> str:
-    """The text with what a terminal would act on made visible."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def _code(text: str) -> str:
     """A code span that may stand in a table: nothing in it is markup, whatever it holds."""
-    shown = _plain(text).replace("|", "\\|")
+    shown = plain_text(text).replace("|", "\\|")
     longest = max((len(run) for run in re.findall(r"`+", shown)), default=0)
     fence = "`" * (longest + 1)
     pad = " " if longest or not shown.strip() else ""
@@ -150,4 +145,4 @@ def _code(text: str) -> str:
 
 
 def _cell(text: str) -> str:
-    return _plain(text).replace("|", "\\|")
+    return plain_text(text).replace("|", "\\|")

@@ -8,7 +8,7 @@ from typing import Any
 from hfspec.ir.artifact import SourceRecord, adapter_saved
 from hfspec.ir.frozen import thaw
 from hfspec.ir.plan import CopyFile, Plan, WriteBytes, WriteWeights
-from hfspec.report.artifact import adapter_rows, licence
+from hfspec.report.artifact import adapter_rows, label_rows, licence
 from hfspec.report.pointers import pointer_rows, save_mode
 from hfspec.report.signature import describe
 from hfspec.report.sizes import in_bytes, in_count
@@ -30,6 +30,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "sources": [source.to_json() for source in plan.sources],
         "deployment": {key: thaw(getattr(plan.deployment, key)) for key in plan.deployment.__slots__},
         "signature": plan.signature.to_json(),
+        "labels": list(plan.labels),
         "files": [{"path": step.target, "size": step.size, "from": _origin(step)} for step in plan.steps],
         "parameters": plan.parameters,
         "weight_bytes": plan.weight_bytes,
@@ -50,6 +51,7 @@ def _text(plan: Plan) -> str:
     head = (
         ("task", f"{plan.deployment.task} ({plan.deployment.library})"),
         ("dtype", plan.deployment.dtype),
+        *label_rows(plan.labels),
         ("parameters", in_count(plan.parameters)),
         ("weights", in_bytes(plan.weight_bytes)),
         ("save mode", save_mode(plan.pointers)),

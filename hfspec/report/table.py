@@ -18,3 +18,8 @@ def aligned(rows: Iterable[Sequence[str]], indent: str = "  ") -> str:
 def section(title: str, body: str) -> str:
     """A titled block; empty when there is nothing to say."""
     return f"{title}\n{body}\n" if body else ""
+
+
+def plain_text(text: str) -> str:
+    """The text with what a terminal would act on made visible."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

@@ -85,8 +85,9 @@ def _parser(program: str) -> argparse.ArgumentParser:
     parser.add_argument("--as-golden", action="store_true", help="print input and answer as a golden example of a spec")
     parser.add_argument(
         "--check",
-        choices=("example", "golden"),
-        help="answer the artifact's input example, or that and its golden examples; a list of what fails as JSON",
+        choices=("example", "golden", "probe"),
+        help="answer the artifact's input example, or that and its golden examples, or one plain input of its task;"
+        " a list of what fails as JSON",
     )
     parser.add_argument(
         "--source",
@@ -126,7 +127,11 @@ def _lines(folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
         trust_remote_code=arguments.trust_remote_code,
         patches=arguments.patches,
     )
-    if arguments.check:
+    if arguments.check == "probe":
+        from hfspec.runtime.golden.probing import probe_lines
+
+        yield from probe_lines(predictor)
+    elif arguments.check:
         from hfspec.runtime.golden.examples import check_lines
 
         yield from check_lines(predictor, folder, golden=arguments.check == "golden")

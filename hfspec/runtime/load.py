@@ -16,6 +16,7 @@ from hfspec.integrity.trust import check_trust
 from hfspec.integrity.verification import examine, read_manifest
 from hfspec.integrity.verified_memory import default_memory
 from hfspec.ir.artifact import Manifest
+from hfspec.ir.dtypes import RUNNABLE
 from hfspec.runtime.allocator import keep_freed_memory
 from hfspec.runtime.loading.gathering import gather
 from hfspec.runtime.loading.placement import placement, set_threads
@@ -23,12 +24,10 @@ from hfspec.runtime.loading.remote_code import check_consent, reviewed_classes
 from hfspec.runtime.patches.states import Patches
 from hfspec.runtime.patches.table import ALL
 from hfspec.runtime.predictor import Predictor, checked_form
-from hfspec.runtime.runner import Family, Place
+from hfspec.runtime.runner import Place, Runner
 from hfspec.settings.precedence import load_layer
 from hfspec.tasks import table
 from hfspec.tasks.task import Task
-
-DTYPES = ("float32", "float16", "bfloat16", "float64")
 
 
 def load(
@@ -105,7 +104,7 @@ def load(
         if expect_fingerprint is not None:
             fingerprint.check(expect_fingerprint, place.fingerprint(given))
         place = replace(place, code=reviewed_classes(root, manifest, task))
-        return Predictor(place, _family(task)(place), given, form)
+        return Predictor(place, _runner(task)(place), given, form)
 
 
 def _task(manifest: Manifest) -> Task:
@@ -119,15 +118,15 @@ def _task(manifest: Manifest) -> Task:
     return found
 
 
-def _family(task: Task) -> type[Family]:
+def _runner(task: Task) -> type[Runner]:
     module, name = task.runner.split(":")
-    family: type[Family] = getattr(import_module(module), name)
-    return family
+    runner: type[Runner] = getattr(import_module(module), name)
+    return runner
 
 
 def _dtype(asked: str | None, manifest: Manifest) -> str:
     if asked in (None, "auto"):
         return manifest.deployment.dtype
-    if asked not in DTYPES:
-        raise UsageError(f"dtype must be one of auto, {', '.join(DTYPES)}, not {asked!r}.")
+    if asked not in RUNNABLE:
+        raise UsageError(f"dtype must be one of auto, {', '.join(RUNNABLE)}, not {asked!r}.")
     return str(asked)

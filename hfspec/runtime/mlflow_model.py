@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hfspec.errors import InputError, ParamsError
+from hfspec.errors import InputError, ParamsError, UsageError
 from hfspec.integrity.verification import read_manifest
 from hfspec.ir.frozen import thaw
 from hfspec.runtime.load import load
+from hfspec.runtime.mlflow_requests import read_as_sent
 from hfspec.runtime.predictor import Predictor
 from hfspec.settings.load_arguments import LOAD_ARGUMENTS
 
@@ -62,10 +63,16 @@ def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> Ml
     """The model in MLflow's folder ``path``, which is the artifact itself. MLflow runs the artifact's code/ to get
     here, so that whoever loads a model with it has consented to the artifact's reviewed code too.
 
-    ``model_config``: everything that MLmodel lists, with what the caller of load_model says instead.
+    ``model_config``: everything that MLmodel lists, with what the caller of load_model says instead. MLmodel is read
+    before the artifact is verified, so that nothing in it, nor in model_config, can leave that out.
     """
+    read_as_sent()
     root = Path(path)
     recorded = thaw(read_manifest(root).deployment.model_config)
     changed = {name: value for name, value in (model_config or {}).items() if value != recorded.get(name)}
-    arguments = {name: changed.pop(name) for name in LOAD_ARGUMENTS if name in changed}
-    return MlflowModel(load(root, model_config=changed or None, trust_remote_code=True, **arguments))
+    arguments = {"trust_remote_code": True} | {name: changed.pop(name) for name in LOAD_ARGUMENTS if name in changed}
+    if arguments.pop("verify", True) is not True:
+        raise UsageError("verify must be true in model_config: MLflow loads verified artifacts only; use hfspec.load.")
+    if not isinstance(arguments["trust_remote_code"], bool):
+        raise UsageError(f"trust_remote_code must be true or false, not {arguments['trust_remote_code']!r}.")
+    return MlflowModel(load(root, model_config=changed or None, **arguments))

@@ -16,7 +16,7 @@ from hfspec.runtime.io.answers import Table, plain, to_json
 from hfspec.runtime.io.output_check import check_output
 from hfspec.runtime.loading import native
 from hfspec.runtime.patches.states import State
-from hfspec.runtime.runner import Family, Place
+from hfspec.runtime.runner import Place, Runner
 from hfspec.runtime.scheduling.call import Call
 from hfspec.runtime.scheduling.row_stream import each_row
 from hfspec.runtime.scheduling.windows import FIRST
@@ -40,14 +40,14 @@ class Predictor:
     apart).
     """
 
-    def __init__(self, place: Place, family: Family, given: Mapping[str, Any], outputs: str) -> None:
+    def __init__(self, place: Place, runner: Runner, given: Mapping[str, Any], outputs: str) -> None:
         self._place = place
         self._process = os.getpid()
-        self._family = family
+        self._runner = runner
         self._tokenizing = Lock()  # a tokenizer keeps how it truncates, so that two calls at once would mix theirs
         self._outputs = checked_form(outputs)
         deployment = place.manifest.deployment
-        self._layers = fixed_layers(place.task, place.manifest, family.own_settings(), given, family.defaults())
+        self._layers = fixed_layers(place.task, place.manifest, runner.own_settings(), given, runner.defaults())
         self._columns = Columns(place.task, self.signature.inputs, deployment.prompt_template)
 
     def __repr__(self) -> str:
@@ -171,11 +171,11 @@ class Predictor:
                 " child."
             )
         settings = self._in_force(params)
-        self._family.check(settings)
-        return Call(self._family, settings, self._tokenizing, refused)
+        self._runner.check(settings)
+        return Call(self._runner, settings, self._tokenizing, refused)
 
     def _rows(self, data: Any) -> list[Row]:
-        rows = self._family.rows(data)
+        rows = self._runner.rows(data)
         return to_rows(data, self._columns) if rows is None else rows
 
     def _answer(self, data: Any, params: Mapping[str, Any] | None, outputs: str | None) -> Any:
@@ -188,12 +188,12 @@ class Predictor:
         form = checked_form(outputs or self._outputs)
         call = self._call(params)
         rows = self._rows(data)
-        self._family.check_rows(rows)
+        self._runner.check_rows(rows)
         results = [result for window in call.results(rows) for result in window]
         if form == FULL:
-            return call, results, self._family.full(results, call.settings)
-        answer = self._family.standard(results, call.settings)
-        check_output(answer, self._family.declared(self.signature.outputs, call.settings), self.dtype)
+            return call, results, self._runner.full(results, call.settings)
+        answer = self._runner.standard(results, call.settings)
+        check_output(answer, self._runner.declared(self.signature.outputs, call.settings), self.dtype)
         return call, results, answer
 
     def _answers(self, call: Call, rows: Iterator[Row], form: str, window: int) -> Iterator[Any]:
@@ -215,15 +215,15 @@ class Predictor:
 
     def _check(self, call: Call, results: list[Any]) -> None:
         """Raises OutputError where these results are not of the signature."""
-        declared = self._family.declared(self.signature.outputs, call.settings)
-        check_output(self._family.standard(results, call.settings), declared, self.dtype)
+        declared = self._runner.declared(self.signature.outputs, call.settings)
+        check_output(self._runner.standard(results, call.settings), declared, self.dtype)
 
     def _answer_of(self, call: Call, result: Any, number: int, form: str, *, fits: bool) -> Any:
         """One row's answer, looked at by itself where the results of its window do not fit together."""
         try:
             if not fits:
                 self._check(call, [result])
-            return self._family.answer(result, call.settings, form)
+            return self._runner.answer(result, call.settings, form)
         except OutputError as error:
             named = OutputError(error.reason, row=number)
             if call.refused is None:

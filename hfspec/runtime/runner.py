@@ -80,7 +80,7 @@ class Place:
                 self.weights.held.check_unchanged()
 
 
-class Family(ABC):
+class Runner(ABC):
     """A task family with its model loaded. The predictor calls preprocess on a window of rows, run and read on each
     batch, and standard or full on the results; nothing is kept between calls. ``rows_at_once``: how many rows
     preprocess is given, ``look_ahead``: how many full batches a window of rows makes; together they bound what a call

@@ -11,6 +11,7 @@ from hfspec.settings.precedence import HFSPEC_DEFAULT, Settings
 from hfspec.tasks import generation
 
 NAMES = frozenset(setting.name for setting in generation.SETTINGS) - generation.OUR_OWN
+NUMBERS = frozenset(setting.name for setting in generation.SETTINGS if "number" in setting.types)
 LENGTHS = frozenset({"max_new_tokens", "max_length"})
 SAMPLING = frozenset({"temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff"})
 BEAMS = frozenset({"early_stopping", "length_penalty"})
@@ -82,9 +83,14 @@ def config_for(base: Any, settings: Settings, new_tokens: int, pad: int) -> Any:
     unused = (set() if samples(settings) else SAMPLING) | (BEAMS if (settings.get("num_beams") or 1) == 1 else set())
     for name in (*unused, *LENGTHS, *GIVEN_AWAY):
         setattr(config, name, None)
-    given = {name: value for name, value in wanted.items() if name not in unused and value is not None}
+    given = {name: _number(name, wanted[name]) for name in wanted.keys() - unused if wanted[name] is not None}
     config.update(**{"pad_token_id": pad, **given, "do_sample": samples(settings)}, max_new_tokens=new_tokens)
     return config
+
+
+def _number(name: str, value: Any) -> Any:
+    """The value, of a setting that takes any number as a float: the library refuses a temperature of 2."""
+    return float(value) if name in NUMBERS and type(value) is int else value
 
 
 def check(base: Any, settings: Settings) -> None:

@@ -1,3 +1,15 @@
-"""The arguments of ``hfspec.load`` that MLflow's ``model_config`` carries beside settings."""
+"""What MLflow hands to ``hfspec.load``: all the arguments that it has besides settings."""
 
-LOAD_ARGUMENTS = ("backend", "device", "dtype", "outputs", "sources")
+LOADER = "hfspec.runtime.mlflow_model"  # as MLmodel's python_function flavor names it
+LOAD_ARGUMENTS = (
+    "backend",
+    "device",
+    "device_map",
+    "dtype",
+    "expect_fingerprint",
+    "outputs",
+    "sources",
+    "threads",
+    "trust_remote_code",
+    "verify",
+)

@@ -9,7 +9,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from hfspec.errors import SourceError
-from hfspec.ir.pins import FilePin, WeightHeader
+from hfspec.ir.pins import FilePin, Opened, WeightHeader
+from hfspec.ir.progress import Progress
 from hfspec.ir.safetensors_header import header_length, parse_header
 from hfspec.sources.hub_cache import COMMIT
 from hfspec.sources.small import check_small
@@ -63,6 +64,12 @@ def read_header(file: Path) -> WeightHeader:
     with file.open("rb") as stream:
         prefix = stream.read(8)
         return parse_header(prefix + stream.read(header_length(prefix, size) - 8), size)
+
+
+def open_source(location: str, revision: str | None, base: Path, progress: Progress) -> Opened:  # noqa: ARG001
+    """The folder that a spec names, from ``base`` on; raises as open_folder."""
+    folder = open_folder(location, base / Path(location).expanduser())
+    return Opened(folder, folder.files)
 
 
 def open_folder(name: str, folder: Path) -> FolderSource:

@@ -13,7 +13,7 @@ from huggingface_hub import HfApi, hf_hub_url
 from huggingface_hub.errors import HFValidationError, HTTPError
 
 from hfspec.errors import SourceError, StorageError
-from hfspec.ir.pins import FilePin, WeightHeader
+from hfspec.ir.pins import FilePin, Opened, WeightHeader
 from hfspec.ir.progress import Progress
 from hfspec.ir.safetensors_header import header_length, parse_header
 from hfspec.sources.folder import read_header
@@ -174,6 +174,12 @@ class HubSource:
             raise SourceError(
                 f"{self.asked.repo}: the header of {path} that came first differs from the verified file's; run again."
             )
+
+
+def open_source(location: str, revision: str | None, base: Path, progress: Progress) -> Opened:  # noqa: ARG001
+    """The repository that a spec names; raises as open_repo."""
+    repository = open_repo(location, revision, progress)
+    return Opened(repository, repository.files, commit=repository.commit)
 
 
 def open_repo(repo: str, revision: str | None, progress: Progress) -> HubSource:

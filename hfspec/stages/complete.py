@@ -13,7 +13,8 @@ from hfspec.artifact.texts import SPEC
 from hfspec.artifact.writing import write_bytes
 from hfspec.errors import SpecError, VerificationError
 from hfspec.integrity.marking import marked
-from hfspec.ir.artifact import MANIFEST_NAME, Artifact, FileRecord, Manifest, digest_of
+from hfspec.ir.artifact import MANIFEST_NAME, Artifact, FileRecord, Manifest
+from hfspec.ir.canonical import digest_of
 from hfspec.ir.frozen import thaw
 from hfspec.language.yaml12 import read_yaml
 

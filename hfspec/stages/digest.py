@@ -9,6 +9,7 @@ from pathlib import Path
 from hfspec.errors import SourceError
 from hfspec.ir.pins import FilePin, Pins, Reader, Resolved, SourcePin
 from hfspec.ir.progress import Progress, Silent
+from hfspec.ir.source_kinds import SOURCE_KINDS
 
 CHUNK = 4 << 20
 
@@ -24,7 +25,7 @@ def digest(resolved: Resolved, progress: Progress) -> Resolved:
 
 
 def _source(pin: SourcePin, reader: Reader, progress: Progress) -> SourcePin:
-    if pin.kind == "repo":  # its reader tells what it fetches
+    if SOURCE_KINDS[pin.kind].fetches:  # its reader tells what it fetches
         return replace(pin, files=tuple(_file(pin, file, reader, Silent()) for file in pin.files))
     progress.start(f"{pin.location}: digests", sum(file.size for file in pin.files if file.sha256 is None))
     try:

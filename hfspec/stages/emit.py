@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 import hfspec
 from hfspec.artifact.staging import put_in_place, settle
 from hfspec.artifact.texts import generated
-from hfspec.artifact.trial import trial
+from hfspec.artifact.trial import probe_fault, trial
 from hfspec.artifact.writing import write_bytes
 from hfspec.errors import SpecError
 from hfspec.integrity.marking import marked
@@ -20,6 +20,7 @@ from hfspec.ir.plan import Plan
 from hfspec.ir.problem import KeyPath, Problem
 
 NO_RUN = "Mend the example or the settings, or compile with --no-run."
+NO_PROBE = "Mend the checkpoint or the settings, give the spec an input_example that works, or compile with --no-run."
 GOLDEN_REMEDY = (
     "Find out what changed (weights, settings, versions). Where the new answer is right, write it as the output,"
     " which `hfspec predict DIR --as-golden` prints, or allow for it with `tolerance`."
@@ -33,7 +34,8 @@ def emit(
     that refers to its weights.
 
     Raises SpecError when the plan says to run the predictor and it does not answer the input example, or answers a
-    golden one otherwise than the spec says, with a problem for each of them; UsageError when the target must not be
+    golden one otherwise than the spec says, with a problem for each of them, or, without examples, answers no plain
+    input of its task; UsageError when the target must not be
     replaced; OSError for what the disk refuses.
     """
     contents = generated(plan, files)
@@ -42,6 +44,8 @@ def emit(
     write_bytes(MANIFEST_NAME, manifest.to_bytes(), staging / MANIFEST_NAME)
     if plan.run:
         _try(plan, readers, staging)
+    elif plan.probe:
+        _probe(plan, staging)
     settle(staging)
     put_in_place(staging, target)
     return Artifact(target, manifest)
@@ -71,6 +75,13 @@ def _try(plan: Plan, readers: Mapping[str, Reader], staging: Path) -> None:
         raise SpecError([Problem("example-fails", message, path=place, remedy=NO_RUN)])
     if found:
         raise SpecError([_problem(fault) for fault in found])
+
+
+def _probe(plan: Plan, staging: Path) -> None:
+    fault = probe_fault(staging, plan.memory_bytes)
+    if fault:
+        message = f"The compiled predictor answers no plain input of {plan.deployment.task}: {fault}"
+        raise SpecError([Problem("example-fails", message, path=("task",), remedy=NO_PROBE)])
 
 
 def _problem(fault: Fault) -> Problem:

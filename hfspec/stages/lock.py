@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from hfspec.ir.artifact import digest_of
+from hfspec.ir.canonical import digest_of
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.lock import Lock, LockedSource, locked_file
-from hfspec.ir.pins import Resolved, SourcePin, portable
+from hfspec.ir.pins import Resolved, SourcePin
+from hfspec.ir.source_kinds import SOURCE_KINDS, portable
 from hfspec.ir.spec import Spec, dump
 from hfspec.ir.tree import Tree
 from hfspec.locking.chat_templates import chat_templates
@@ -47,21 +48,22 @@ def _document(spec: Spec, name: str) -> dict[str, Any]:
     document = {**dump(spec), "name": name}
     parts = (document["model"], document.get("adapter"), *document.get("components", {}).values())
     for source in parts:
-        if source and source.get("path"):
-            source["path"] = portable(source["path"])
+        for key in SOURCE_KINDS:
+            if source and source.get(key):
+                source[key] = portable(key, source[key])
     return document
 
 
 def _source(pin: SourcePin) -> LockedSource:
-    location = portable(pin.location) if pin.kind == "path" else pin.location
     files = sorted((locked_file(file) for file in pin.files), key=lambda file: file.path)
     return LockedSource.model_validate(
         {
             "role": pin.role,
             "kind": pin.kind,
-            "location": location,
+            "location": pin.portable_location,
             "revision": pin.revision,
             "commit": pin.commit,
+            "version": pin.version,
             "files": files,
         }
     )

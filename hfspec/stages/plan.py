@@ -10,6 +10,7 @@ from hfspec.checkpoint.card import card, licence
 from hfspec.checkpoint.examination import Examined, examine
 from hfspec.checkpoint.generation import generation_notes, generation_problems
 from hfspec.checkpoint.golden import golden_examples, undetermined
+from hfspec.checkpoint.label_names import answers_labels
 from hfspec.checkpoint.licences import licence_problems
 from hfspec.checkpoint.material import Material, material
 from hfspec.checkpoint.requirements import requirement_lines, versions
@@ -17,14 +18,17 @@ from hfspec.checkpoint.resolved_spec import name_of, resolved_spec, source_recor
 from hfspec.checkpoint.sentences.embedding import answer_array, embedding_notes, embedding_problems
 from hfspec.checkpoint.settings import SettingLayers, dead_settings, narrowed, setting_layers, setting_rows
 from hfspec.checkpoint.signature import signature
-from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.checkpoint.source_files import SourceFiles, refuse_unreadable
 from hfspec.checkpoint.steps import Step, artifact_steps, memory_bytes, saved_bytes
 from hfspec.checkpoint.targets import target_problems
+from hfspec.checkpoint.weights.quantised import packages
 from hfspec.checkpoint.weights.references import carried, pointers, reference_problems
 from hfspec.checkpoint.weights.saving import parameters
 from hfspec.checkpoint.weights.weight_files import listed
 from hfspec.errors import SpecError
-from hfspec.ir.artifact import Deployment, digest_of
+from hfspec.formats.label_names import stated_labels
+from hfspec.ir.artifact import Deployment
+from hfspec.ir.canonical import digest_of
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.pins import Resolved
 from hfspec.ir.plan import Plan
@@ -84,6 +88,7 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
 def _decide(spec: Spec, tree: Tree, resolved: Resolved) -> _Decided:
     given = material(spec, tree, resolved)
     model = given.model
+    refuse_unreadable((model, *given.own.values(), *filter(None, [given.adapter])))
     found = examine(given)
     task = narrowed(given.task, found.class_name)
     licence_step, licence_note = licence(model)
@@ -132,7 +137,7 @@ def _plan(decided: _Decided) -> Plan:
         weight_bytes=saved_bytes(spec, found),
         memory_bytes=memory_bytes(spec, found),
         settings=setting_rows(decided.tree, spec, decided.layers, found.dtype),
-        requirements=requirement_lines(libraries),
+        requirements=requirement_lines(libraries, packages(found.config)[1]),
         versions=libraries,
         metadata=spec.metadata,
         input_example=spec.input_example,
@@ -143,6 +148,7 @@ def _plan(decided: _Decided) -> Plan:
         pointers=pointers(model, found.groups, steps) if decided.is_reference else (),
         merging=found.merging,
         code=found.code.classes,
+        labels=stated_labels(found.config) if answers_labels(decided.task) else (),
     )
 
 

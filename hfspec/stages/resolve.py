@@ -18,7 +18,7 @@ from hfspec.sources.folder import NoSuchFolderError
 from hfspec.sources.opening import open_source
 from hfspec.tasks.table import find
 
-# Repository and revision as the spec writes it -> the commit to take instead of asking what the revision stands for.
+# Location and revision as the spec writes them -> the commit or version to take instead of asking what they stand for.
 Commits = Mapping[tuple[str, str | None], str]
 UNPINNED: Commits = MappingProxyType({})
 
@@ -42,9 +42,9 @@ def resolve(spec: Spec, tree: Tree, progress: Progress, pinned: Commits = UNPINN
             pin, readers[role] = open_source(
                 _at(source, pinned), role, _layout(spec), _base(tree, key), progress, reviewed=reviewed
             )
-            pins.append(replace(pin, revision=source.revision))
+            pins.append(replace(pin, location=source.location, revision=source.revision))
         except SourceError as error:
-            failures.append(((*key, _place(source)), error))
+            failures.append(((*key, source.kind.key), error))
     if failures:
         raise _refusal(tree, failures)
     return Resolved(Pins(tuple(pins)), readers)
@@ -57,8 +57,8 @@ def _refusal(tree: Tree, failures: Sequence[tuple[KeyPath, SourceError]]) -> Spe
 
 
 def _at(source: Source, pinned: Commits) -> Source:
-    commit = pinned.get((source.repo, source.revision)) if source.repo else None
-    return source if commit is None else source.model_copy(update={"revision": commit})
+    key, version = source.kind.pinned_key, pinned.get((source.location, source.revision))
+    return source if key is None or version is None else source.model_copy(update={key: version})
 
 
 def _sources(spec: Spec) -> Iterator[tuple[str, Source]]:
@@ -73,10 +73,6 @@ def _layout(spec: Spec) -> str:
     """The library whose layout the sources have: a task over sentence vectors takes the folders of its modules."""
     task = find(spec.library, spec.task)
     return "sentence-transformers" if task is not None and task.kind else spec.library
-
-
-def _place(source: Source) -> str:
-    return "repo" if source.repo else "path" if source.path else "package"
 
 
 def _base(tree: Tree, key: KeyPath) -> Path:

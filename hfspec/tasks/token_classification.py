@@ -7,6 +7,7 @@ from hfspec.tasks.setting import Setting
 from hfspec.tasks.task import Task
 from hfspec.tasks.text import BATCH_TOKENS, TRUNCATION
 
+BY_WORD = ("first", "average", "max")  # the aggregation strategies that label whole words
 TASK = Task(
     name="token-classification",
     library="transformers",

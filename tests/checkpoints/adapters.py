@@ -110,6 +110,27 @@ ADAPTERS: dict[str, tuple[str, str, Callable[[], Any], dict[str, Any]]] = {
         {},
     ),
     "llama-vera": ("llama-chat", "LlamaForCausalLM", lambda: _config("VeraConfig", "CAUSAL_LM", r=4, **SQUARE), {}),
+    "llama-vblora": (
+        "llama-chat",
+        "LlamaForCausalLM",
+        lambda: _config(
+            "VBLoRAConfig",
+            "CAUSAL_LM",
+            r=4,
+            num_vectors=16,
+            vector_length=8,
+            topk=2,
+            save_only_topk_weights=True,
+            **SQUARE,
+        ),
+        {},
+    ),
+    "llama-tokens": (
+        "llama-chat",
+        "LlamaForCausalLM",
+        lambda: _config("TrainableTokensConfig", "CAUSAL_LM", token_indices=list(range(20, 160))),
+        {},
+    ),
     "t5-lora": ("t5", "T5ForConditionalGeneration", lambda: _lora("SEQ_2_SEQ_LM", target_modules=["q", "v", "wo"]), {}),
     "t5-prompt": (
         "t5",

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 import hfspec
 from hfspec.ir.golden import Golden
 from hfspec.runtime.golden.difference import differences
-from hfspec.runtime.golden.examples import TOLERANCES
+from hfspec.runtime.golden.examples import tolerance_of
 from hfspec.runtime.golden.golden_text import golden_text
 from tests.compile.conftest import write_spec
 
@@ -133,13 +133,13 @@ def test_the_tolerance_is_that_of_the_dtype(dtype, checkpoint, tmp_path):
     model = checkpoint("bert-sentiment")
     exact = hfspec.load(unchecked(write_spec(tmp_path / "s", model, dtype=dtype), tmp_path)).predict_json(TEXT)
     for factor, fits in ((0.9, True), (1.5, False)):
-        moved = [{**exact[0], "score": exact[0]["score"] + factor * TOLERANCES[dtype]}]
+        moved = [{**exact[0], "score": exact[0]["score"] + factor * tolerance_of(dtype)}]
         spec = write_spec(tmp_path / "t", model, dtype=dtype, golden=[{"input": TEXT, "output": moved}])
         folder = unchecked(spec, tmp_path / f"moved-{fits}")
         if fits:
             assert hfspec.verify(folder, run=True)
         else:
-            assert f"tolerance {TOLERANCES[dtype]:g}" in wrong(folder)
+            assert f"tolerance {tolerance_of(dtype):g}" in wrong(folder)
 
 
 def test_params_of_the_example_are_given(checkpoint, tmp_path):

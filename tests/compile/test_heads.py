@@ -70,6 +70,17 @@ def test_an_encoder_may_drop_any_head(own_copy, tmp_path, stated, task):
     assert hfspec.plan(spec).deployment.model_class == "BertModel"
 
 
+@pytest.mark.parametrize(
+    "stated", ["ColModernVBertForRetrieval", "ColQwen2ForRetrieval", "CLIPTextModelWithProjection"]
+)
+def test_a_head_that_makes_the_embeddings_is_not_dropped(own_copy, tmp_path, stated):
+    model = own_copy("minilm-like")
+    change_json(model / "config.json", architectures=[stated])
+    for library, task in (("transformers", "feature-extraction"), (SENTENCES, "llm/v1/embeddings")):
+        (problem,) = refusal(write_spec(tmp_path / "s", model, library=library, task=task)).problems
+        assert (problem.code, stated in problem.message) == ("task-not-possible", True)
+
+
 @pytest.mark.parametrize("library", ["transformers", SENTENCES])
 def test_an_encoder_of_another_kind_is_refused(own_copy, tmp_path, library):
     model = own_copy("minilm-like")

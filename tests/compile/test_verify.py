@@ -16,7 +16,8 @@ import pytest
 
 import hfspec
 from hfspec.integrity.paths import path_fault
-from hfspec.ir.artifact import Manifest, canonical, digest_of
+from hfspec.ir.artifact import Manifest
+from hfspec.ir.canonical import canonical, digest_of
 from tests.compile.conftest import tree_of
 
 

@@ -169,3 +169,14 @@ def test_a_folder_in_the_locks_place_is_a_fault_of_the_disk(write, folder):
     spec.with_name("mine.yaml.lock").mkdir()
     with pytest.raises(StorageError, match=r"mine\.yaml\.lock cannot be read"):
         hfspec.lock(spec)
+
+
+@pytest.mark.parametrize("version", [2, 99])
+def test_a_lock_of_a_newer_hfspec_is_refused_as_that(version, write, folder):
+    spec = write(model={"path": "model"})
+    lock = spec.with_name("mine.yaml.lock")
+    lock.write_text(json.dumps({**GOOD, "lock_version": version}))
+    for refused in (lambda: hfspec.plan(spec), lambda: hfspec.check_lock(spec), lambda: hfspec.diff(lock, lock)):
+        with pytest.raises(LockError, match="made by a newer hfspec") as caught:
+            refused()
+        assert "pip install --upgrade hfspec" in str(caught.value)

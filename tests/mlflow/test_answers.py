@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from mlflow.exceptions import MlflowException
+from mlflow.types import llm
 
 import hfspec
 from hfspec.settings.load_arguments import LOAD_ARGUMENTS
 from hfspec.tasks import table
-from tests.mlflow.deployments import DEPLOYMENTS, HELLO
+from tests.mlflow.deployments import DEPLOYMENTS, HELLO, ST
 
 # Of the libraries' own calls, as in the tests of these tasks: a standard deviation inside wav2vec2, sacremoses.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::ResourceWarning")
@@ -77,6 +80,52 @@ def test_shows_the_signature_and_an_example_that_works(deployment, artifact):
     same(served, predictor.predict(example))
 
 
+SCHEMAS = [
+    ("llm/v1/chat", "transformers", llm.CHAT_MODEL_INPUT_SCHEMA, llm.CHAT_MODEL_OUTPUT_SCHEMA),
+    ("llm/v1/completions", "transformers", llm.COMPLETIONS_MODEL_INPUT_SCHEMA, llm.COMPLETIONS_MODEL_OUTPUT_SCHEMA),
+    ("llm/v1/embeddings", "transformers", llm.EMBEDDING_MODEL_INPUT_SCHEMA, llm.EMBEDDING_MODEL_OUTPUT_SCHEMA),
+    ("llm/v1/embeddings", ST, llm.EMBEDDING_MODEL_INPUT_SCHEMA, llm.EMBEDDING_MODEL_OUTPUT_SCHEMA),
+]
+
+
+@pytest.mark.parametrize(("task", "library", "inputs", "outputs"), SCHEMAS)
+def test_the_openai_api_is_typed_as_mlflow_types_it(task, library, inputs, outputs, of_task):
+    signature = mlflow.models.Model.load(str(of_task(task, library))).signature
+    own, columns = signature.inputs.input_dict(), inputs.input_dict()
+    assert {name: own[name] for name in columns.keys() & own.keys()} == {
+        name: columns[name] for name in columns.keys() & own.keys()
+    }
+    assert columns.keys() - own.keys() <= {"top_k", "custom_inputs"}  # no keys of requests here
+    assert signature.outputs == outputs
+
+
+def test_outputs_that_the_spec_declares_are_shown_instead(checkpoint, tmp_path):
+    spec = {"spec_version": 1, "library": "transformers", "task": "llm/v1/chat", "outputs": "full"}
+    file = tmp_path / "chat.yaml"
+    file.write_text(json.dumps({**spec, "model": {"path": str(checkpoint("llama-chat"))}}))
+    assert hfspec.plan(file).signature.outputs == (hfspec.ir.signature.Column("any"),)
+
+
+def test_a_conversation_is_answered_as_a_request_and_as_its_messages_alone(of_task):
+    folder = of_task("llm/v1/chat")
+    model, predictor = mlflow.pyfunc.load_model(str(folder)), hfspec.load(folder)
+    drawn = {"temperature": 2, "seed": 1, "stop": "x"}
+    said = [{"role": "user", "content": [{"type": "text", "text": "hello"}], "name": "ann"}]
+    for messages in (HELLO, said):
+        expected = predictor.predict({"messages": messages})
+        for data in (messages, {"messages": messages}):
+            same(model.predict(data), expected)
+        for data in ([messages], [{"messages": messages}], pd.DataFrame({"messages": [messages]})):
+            same(model.predict(data), [expected])
+        chunks = list(predictor.predict({"messages": messages, "stream": True, **drawn}))
+        same(list(model.predict_stream({"messages": messages, **drawn})), chunks)
+    with pytest.raises(MlflowException, match="logit_bias is not supported"):
+        list(model.predict_stream({"messages": HELLO, "logit_bias": {"5": 1}}))
+    for wrong in ([{"role": "user"}], {"messages": "hello", "mesages": 1}, [{"role": 1, "content": "x"}]):
+        with pytest.raises(MlflowException):
+            model.predict(wrong)
+
+
 @pytest.mark.parametrize("deployment", [each for each in DEPLOYMENTS if each.settings], ids=lambda each: each.name)
 def test_settings_given_to_load(deployment, artifact):
     folder = artifact(deployment)
@@ -92,6 +141,7 @@ def test_all_that_load_can_be_told_is_listed(of_task):
     assert listed == {**settings, **dict.fromkeys(LOAD_ARGUMENTS)}
     named = {setting.name for library, name in table.TASKS for setting in table.find(library, name).settings}
     assert named.isdisjoint(LOAD_ARGUMENTS)
+    assert {"folder", "model_config", *LOAD_ARGUMENTS} == set(inspect.signature(hfspec.load).parameters)
 
 
 def test_arguments_of_load(of_task):
@@ -105,6 +155,39 @@ def test_arguments_of_load(of_task):
         mlflow.pyfunc.load_model(str(folder), model_config={"dtype": "half"})
     with pytest.raises(hfspec.UsageError, match="backend must be one of"):
         mlflow.pyfunc.load_model(str(folder), model_config={"backend": "onnx"})
+
+
+def test_the_expected_fingerprint(of_task):
+    folder = of_task("feature-extraction", "sentence-transformers")
+    fingerprint = hfspec.load(folder).fingerprint
+    model = mlflow.pyfunc.load_model(str(folder), model_config={"expect_fingerprint": fingerprint})
+    same(model.predict(["a"]), hfspec.load(folder).predict(["a"]))
+    short = hfspec.load(folder, model_config={"truncate_dim": 4}).fingerprint
+    cut = {"expect_fingerprint": short, "truncate_dim": 4}
+    assert mlflow.pyfunc.load_model(str(folder), model_config=cut).predict(["a"]).shape == (1, 4)
+    for wrong in ({"expect_fingerprint": fingerprint, "truncate_dim": 4}, {"expect_fingerprint": "0" * 64}):
+        with pytest.raises(hfspec.VerificationError, match="the embedding space is not the expected one"):
+            mlflow.pyfunc.load_model(str(folder), model_config=wrong)
+    with pytest.raises(hfspec.VerificationError, match="gives no embeddings"):
+        mlflow.pyfunc.load_model(str(of_task("text-classification")), model_config={"expect_fingerprint": fingerprint})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"threads": 0}, "threads must be a number"),
+        ({"device_map": "everywhere"}, "device_map must be one of"),
+        ({"verify": False}, "verify must be true"),
+        ({"verify": 0}, "verify must be true"),
+        ({"trust_remote_code": "yes"}, "trust_remote_code must be true or false"),
+    ],
+)
+def test_arguments_of_load_are_honoured_or_refused(given, message, of_task):
+    folder = of_task("text-classification")
+    with pytest.raises(hfspec.UsageError, match=message):
+        mlflow.pyfunc.load_model(str(folder), model_config=given)
+    agreed = {"verify": True, "trust_remote_code": False, "threads": torch.get_num_threads()}
+    same(mlflow.pyfunc.load_model(str(folder), model_config=agreed).predict("a"), hfspec.load(folder).predict("a"))
 
 
 def test_settings_that_load_refuses(of_task):
@@ -201,3 +284,11 @@ def test_predict_does_not_stream_and_other_tasks_have_no_stream(of_task):
         mlflow.pyfunc.load_model(str(of_task("llm/v1/chat"))).predict({"messages": HELLO, "stream": True})
     with pytest.raises(MlflowException, match="does not support predict_stream"):
         list(mlflow.pyfunc.load_model(str(of_task("text-generation"))).predict_stream("a"))
+
+
+def test_a_whole_number_is_as_good_as_a_double(of_task):
+    """JSON writes 2.0 as 2; the library takes floats only."""
+    model, request = mlflow.pyfunc.load_model(str(of_task("llm/v1/chat"))), {"messages": HELLO, "seed": 1}
+    for whole in (1, 2):
+        answer = model.predict({**request, "temperature": whole})["choices"]
+        assert answer == model.predict({**request, "temperature": float(whole)})["choices"]

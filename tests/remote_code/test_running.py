@@ -192,7 +192,10 @@ def test_consent_on_the_command_line(compiled, capsys):
 def test_mlflow_asks_nobody(compiled):
     from hfspec.runtime.mlflow_model import _load_pyfunc
 
-    assert len(_load_pyfunc(str(compiled("coded-sentiment").path)).predict(["a fine film"])) == 1
+    folder = str(compiled("coded-sentiment").path)
+    assert len(_load_pyfunc(folder).predict(["a fine film"])) == 1
+    with pytest.raises(hfspec.UsageError, match="trust_remote_code"):
+        _load_pyfunc(folder, {"trust_remote_code": False})
 
 
 def test_the_trial_runs_reviewed_code(own_copy, tmp_path):

@@ -60,7 +60,7 @@ def test_what_is_taken_unasked(artifact, keys, taken):
 
 def test_openvino_answers_and_torch_does_not(artifact):
     predictor = hfspec.load(artifact("minilm-like"), backend="openvino")
-    model = predictor._family.encoder.model
+    model = predictor._runner.encoder.model
     model.encoder.forward = None  # torch could not
     assert predictor.predict(TEXTS).shape[0] == len(TEXTS)
 

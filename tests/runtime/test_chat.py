@@ -47,9 +47,9 @@ def test_a_request_gets_one_object_that_openai_accepts(chat, checkpoint):
 
 
 def test_time_and_identity_come_from_the_world_given(chat):
-    family = Chat(chat()._place, World(clock=lambda: 1234.9, identity=lambda: "x"))
+    runner = Chat(chat()._place, World(clock=lambda: 1234.9, identity=lambda: "x"))
     predictor = chat()
-    predictor._family = family
+    predictor._runner = runner
     made = predictor.predict(REQUEST)
     assert (made["id"], made["created"]) == ("chatcmpl-x", 1234)
     assert chat().predict(REQUEST)["id"] != chat().predict(REQUEST)["id"]
@@ -247,8 +247,8 @@ def test_streams_read_in_turns_are_each_what_they_would_be_alone(chat):
 def test_a_stream_that_nobody_reads_on_ends_the_model_too(chat):
     predictor = chat()
     steps = []
-    forward = predictor._family.model.forward
-    predictor._family.model.forward = lambda *args, **kwargs: (steps.append(1), forward(*args, **kwargs))[1]
+    forward = predictor._runner.model.forward
+    predictor._runner.model.forward = lambda *args, **kwargs: (steps.append(1), forward(*args, **kwargs))[1]
     chunks = predictor.predict({"messages": HELLO, "max_tokens": 200, "stream": True})
     assert next(chunks)["choices"][0]["delta"]["role"] == "assistant"
     next(chunks)
@@ -265,7 +265,7 @@ def test_a_stream_that_fails_raises_what_the_model_raised(chat):
     def broken(**inputs):
         raise RuntimeError("out of memory")
 
-    predictor._family.model.generate = broken
+    predictor._runner.model.generate = broken
     chunks = predictor.predict({**REQUEST, "stream": True})
     with pytest.raises(RuntimeError, match="out of memory"):
         list(chunks)

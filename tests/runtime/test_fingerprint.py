@@ -275,6 +275,20 @@ def test_load_refuses_another_space_before_the_model_is_loaded(artifact, tmp_pat
         hfspec.load(artifact("ce-msmarco"), expect_fingerprint=expected)
 
 
+@pytest.mark.parametrize("digits", [12, 20, 63])
+def test_the_short_form_of_reports_is_taken(artifact, digits):
+    short = mark(artifact("st-dense"))[:digits]
+    assert hfspec.load(artifact("st-dense"), expect_fingerprint=short).fingerprint.startswith(short)
+    with pytest.raises(VerificationError, match="the embedding space is not the expected one"):
+        hfspec.load(artifact("minilm-like"), expect_fingerprint=short)
+
+
+@pytest.mark.parametrize("cut", [lambda text: text[:11], lambda text: text[1:], lambda text: text + "0", lambda _: ""])
+def test_what_could_be_another_spaces_is_refused(artifact, cut):
+    with pytest.raises(VerificationError, match="the embedding space is not the expected one"):
+        hfspec.load(artifact("st-dense"), expect_fingerprint=cut(mark(artifact("st-dense"))))
+
+
 def test_the_predictors_command_line_checks_it(artifact, capsys):
     expected = mark(artifact("st-dense"))
     assert main(artifact("st-dense"), ["--expect-fingerprint", expected, PLAIN]) == 0

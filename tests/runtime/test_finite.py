@@ -130,3 +130,17 @@ def test_the_trial_of_a_compile_fails(own_copy, tmp_path):
     assert (done.returncode != 0, done.stdout) == (True, "")
     assert "nan or infinity" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.probes
+@pytest.mark.parametrize("name", ["bert-sentiment", "gpt2", "vit", "ce-msmarco", "minilm-like", "whisper"])
+def test_a_compile_without_examples_tries_one_input_of_the_task(own_copy, tmp_path, name):
+    source = overflowing(own_copy(name))
+    library = "sentence-transformers" if name in ("ce-msmarco", "minilm-like") else "transformers"
+    spec = {"spec_version": 1, "library": library, "task": TASKS[name], "model": {"path": str(source)}}
+    (tmp_path / "s.yaml").write_text(json.dumps({**spec, "dtype": "float16"}))
+    with pytest.raises(hfspec.SpecError, match=r"answers no plain input of .*nan or infinity.*float16"):
+        hfspec.compile(tmp_path / "s.yaml", output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "s.yaml").write_text(json.dumps({**spec, "dtype": "float64"}))
+    assert hfspec.compile(tmp_path / "s.yaml", output=tmp_path / "out").path.exists()

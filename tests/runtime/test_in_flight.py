@@ -250,8 +250,8 @@ def test_a_launch_asks_the_device_for_nothing(build, checkpoint, monkeypatch, ca
     as_on_a_gpu(monkeypatch)
     predictor = hfspec.load(folder, model_config=settings, device="cpu", backend="torch")
     predictor.predict(rows, few)  # the first time the model is tried
-    family, events, log = predictor._family, [], []
-    launch, read = family.run, family.read
+    runner, events, log = predictor._runner, [], []
+    launch, read = runner.run, runner.read
 
     def launching(batch, settings):
         events.append("launch")
@@ -262,8 +262,8 @@ def test_a_launch_asks_the_device_for_nothing(build, checkpoint, monkeypatch, ca
         events.append("read")
         return read(made, batch, settings)
 
-    monkeypatch.setattr(family, "run", launching)
-    monkeypatch.setattr(family, "read", reading)
+    monkeypatch.setattr(runner, "run", launching)
+    monkeypatch.setattr(runner, "read", reading)
     answer = known(predictor.predict(rows, few, outputs="full"))
     assert set(log) == ASKED.get(case.checkpoint, set())
     # Of each window, at the end of which nothing is in flight.
@@ -304,8 +304,8 @@ def test_a_gpu_is_not_waited_for_by_a_launch(build, checkpoint, monkeypatch, cas
     on_cpu = hfspec.load(folder, model_config=settings, device="cpu").predict(rows, few, outputs="full")
     predictor = hfspec.load(folder, model_config=settings, device="cuda")
     predictor.predict(rows, few)  # the first time the model is tried
-    family = predictor._family
-    launch = family.run
+    runner = predictor._runner
+    launch = runner.run
 
     def launching(batch, settings):
         torch.cuda.set_sync_debug_mode("error")
@@ -314,7 +314,7 @@ def test_a_gpu_is_not_waited_for_by_a_launch(build, checkpoint, monkeypatch, cas
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
-    monkeypatch.setattr(family, "run", launching)
+    monkeypatch.setattr(runner, "run", launching)
     assert same(known(predictor.predict(rows, few, outputs="full")), known(on_cpu))
 
 
@@ -333,7 +333,7 @@ def test_a_tensor_of_the_host_is_the_tensor_itself():
 
 def test_nothing_is_launched_ahead_on_a_cpu(artifact):
     predictor = hfspec.load(artifact("bert-sentiment"), device="cpu")
-    assert predictor._family.ahead == 0
+    assert predictor._runner.ahead == 0
     assert (memory.ahead("cpu"), memory.ahead("mps"), memory.ahead("cuda"), memory.ahead("cuda:1")) == (0, 0, 1, 1)
     assert predictor.components()["model"].config._attn_implementation == "sdpa"
 

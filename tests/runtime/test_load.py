@@ -61,7 +61,7 @@ def test_weights_can_be_cast_while_loading(artifact, dtype):
 
     stored, cast = hfspec.load(artifact("minilm-like")), hfspec.load(artifact("minilm-like"), dtype=dtype)
     assert cast.dtype == dtype
-    assert {str(weight.dtype) for weight in cast._family.encoder.model.parameters()} == {f"torch.{dtype}"}
+    assert {str(weight.dtype) for weight in cast._runner.encoder.model.parameters()} == {f"torch.{dtype}"}
     texts = ["a fine film", "another"]
     mine, truth = cast.predict(texts), stored.predict(texts)
     assert mine.dtype == np.float32

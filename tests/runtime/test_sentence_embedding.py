@@ -314,7 +314,7 @@ def test_the_librarys_current_layout_is_read(build, checkpoint, tmp_path):
     kinds = [entry["type"].rsplit(".", 1)[-1] for entry in json.loads((folder / "modules.json").read_text())]
     assert kinds == ["Transformer", "Pooling", "Dense", "Normalize"]
     predictor = hfspec.load(build(folder, "feature-extraction"))
-    assert type(predictor._family.encoder).__name__ == "NativeEncoder"
+    assert type(predictor._runner.encoder).__name__ == "NativeEncoder"
     assert_same(predictor.predict(list(TEXTS)), encode(folder, list(TEXTS)))
 
 
@@ -322,7 +322,7 @@ def test_what_only_the_library_knows_is_left_to_the_library(build, checkpoint, t
     transformer = {"max_seq_length": 64, "do_lower_case": False, "processing_kwargs": {"text": {"max_length": 9}}}
     folder = variant(checkpoint, tmp_path / "special", transformer=transformer)
     predictor = hfspec.load(build(folder, "feature-extraction"), model_config={"truncate_dim": 11, "prompt": "p: "})
-    assert type(predictor._family.encoder).__name__ == "LibraryEncoder"
+    assert type(predictor._runner.encoder).__name__ == "LibraryEncoder"
     texts = shuffled(TEXTS)
     assert_same(predictor.predict(texts), encode(folder, texts, truncate_dim=11, prompt="p: "))
 

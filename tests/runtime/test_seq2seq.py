@@ -178,8 +178,8 @@ def test_the_plan_shows_what_the_checkpoint_says_of_the_task(checkpoint, tmp_pat
 def test_texts_of_several_lengths_share_a_batch(loaded):
     predictor = loaded("t5", load={"max_new_tokens": 9})
     shapes = []
-    generate = predictor._family.model.generate
-    predictor._family.model.generate = lambda **given: (shapes.append(given["input_ids"].shape), generate(**given))[1]
+    generate = predictor._runner.model.generate
+    predictor._runner.model.generate = lambda **given: (shapes.append(given["input_ids"].shape), generate(**given))[1]
     predictor.predict(shuffled(MIXED))
     assert [shape[0] for shape in shapes] == [len(MIXED)]
 

@@ -154,7 +154,7 @@ def test_long_sounds_are_heard_to_their_end(artifact, whisper, times):
 def test_timing_words_leaves_no_trace(artifact):
     declared = {"params": {"return_timestamps": {"type": "string", "default": "word", "choices": ["word"]}}}
     timed = hfspec.load(artifact("whisper", model_config=FAST, signature=declared))
-    config = timed._family.recognizer.model.config
+    config = timed._runner.recognizer.model.config
     before = config._attn_implementation
     timed.predict(SOUNDS[0])
     assert config._attn_implementation == before
@@ -203,11 +203,11 @@ def test_letters_know_no_language(artifact):
 
 def test_an_english_whisper_takes_no_language(artifact):
     predictor = hfspec.load(artifact("whisper"), model_config=FAST)
-    predictor._family.recognizer.model.generation_config.is_multilingual = False
+    predictor._runner.recognizer.model.generation_config.is_multilingual = False
     with pytest.raises(InputError, match=r"row 0: .*English only"):
         predictor.predict({"audio": SOUNDS[0], "language": "en"})
     chosen = hfspec.load(artifact("whisper"), model_config={**FAST, "task": "translate"})
-    chosen._family.recognizer.model.generation_config.is_multilingual = False
+    chosen._runner.recognizer.model.generation_config.is_multilingual = False
     with pytest.raises(ParamsError, match="English only"):
         chosen.predict(SOUNDS[0])
 

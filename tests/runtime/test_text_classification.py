@@ -129,7 +129,7 @@ def test_no_rows_get_an_empty_answer_of_the_same_form(artifact):
 def test_rows_share_forward_passes_and_are_padded_to_like_lengths(artifact):
     predictor = hfspec.load(artifact("bert-sentiment", model_config={"batch_tokens": 256}))
     shapes = []
-    model = predictor._family.model
+    model = predictor._runner.model
     model.register_forward_pre_hook(lambda _, args, inputs: shapes.append(inputs["input_ids"].shape), with_kwargs=True)
     texts = shuffled(("a " * 60, "a " * 6) * 8)
     answer = predictor.predict(texts, outputs="full")

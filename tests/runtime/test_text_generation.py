@@ -56,8 +56,8 @@ def test_settings_mean_what_they_mean_to_the_library(artifact, checkpoint, name,
 def test_prompts_of_several_lengths_share_a_batch(artifact):
     predictor = hfspec.load(artifact("llama-chat"))
     calls = []
-    generate = predictor._family.model.generate
-    predictor._family.model.generate = lambda **inputs: (calls.append(inputs["input_ids"].shape), generate(**inputs))[1]
+    generate = predictor._runner.model.generate
+    predictor._runner.model.generate = lambda **inputs: (calls.append(inputs["input_ids"].shape), generate(**inputs))[1]
     prompts = ["a b c d e f g", "a", "a b c", "hello"]
     assert len(predictor.predict(prompts)) == 4
     assert [rows for rows, _ in calls] == [4]

@@ -16,7 +16,7 @@ from hfspec.checkpoint.weights.weight_files import WeightGroup, is_copied, weigh
 from hfspec.errors import SpecError, UsageError
 from hfspec.formats.adapter_config import CONFIG, FOLDER, NEED_MORE, WEIGHTS, neutral
 from hfspec.ir.plan import CopyFile, WriteBytes, WriteWeights
-from hfspec.ir.problem import Problem
+from hfspec.ir.problem import Problem, one_of
 from hfspec.tasks.task import Task
 
 PICKLED_WEIGHTS = "adapter_model.bin"
@@ -114,7 +114,7 @@ def _type_problems(files: SourceFiles, kind: Any) -> Iterator[Problem]:
         yield files.problem(
             "unknown-adapter",
             f"peft {__version__} does not know the peft_type of {CONFIG}",
-            expected=f"one of {', '.join(name for name in known if name not in NEED_MORE)}",
+            expected=one_of(name for name in known if name not in NEED_MORE),
             found=repr(kind),
             nearest=next(iter(get_close_matches(str(kind), known, n=1)), ""),
         )
@@ -183,7 +183,7 @@ def _task_problems(adapter: Adapter, task: Task) -> Iterator[Problem]:
         yield adapter.files.problem(
             "task-not-possible",
             f"the adapter was trained for another kind of task than {task.name}",
-            expected=f"task_type {' or '.join(fitting)}" if fitting else "an adapter without a task_type",
+            expected=f"task_type {' or '.join(sorted(set(fitting)))}" if fitting else "an adapter without a task_type",
             found=f"task_type {trained_for}",
         )
     elif adapter.is_prompt and trained_for not in PROMPTED:

@@ -12,7 +12,7 @@ from typing import Any
 from hfspec.checkpoint.adapters.adapter import Adapter
 from hfspec.checkpoint.weights.weight_files import listed
 from hfspec.formats.adapter_config import BEFORE_NAMES, CONFIG
-from hfspec.ir.dtypes import DTYPES
+from hfspec.ir.dtypes import torch_dtype
 from hfspec.ir.pins import TensorInfo
 from hfspec.ir.problem import Problem
 
@@ -131,7 +131,7 @@ def _given(wrapped: Any, tensors: dict[str, Any]) -> dict[str, Any]:
 def _stand_in(info: TensorInfo) -> Any:
     import torch
 
-    return torch.empty(info.shape, dtype=getattr(torch, DTYPES[info.dtype][0]), device="meta")
+    return torch.empty(info.shape, dtype=torch_dtype(info.dtype), device="meta")
 
 
 def _is_lacking(name: str, adapted: Adapted) -> bool:

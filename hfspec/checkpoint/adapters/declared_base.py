@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from hfspec.checkpoint.source_files import SourceFiles
-from hfspec.ir.pins import SourcePin, portable
+from hfspec.ir.pins import SourcePin
 from hfspec.ir.problem import Problem
 from hfspec.ir.spec_keys import Adapter as AdapterKey
 
@@ -90,7 +90,7 @@ def _same_name(declared: Base, pin: SourcePin, config: Mapping[str, Any]) -> boo
         own = {pin.location}
         bare = declared.is_folder or "/" not in declared.name or "/" not in pin.location
     else:
-        own = {portable(pin.location), trained_as}
+        own = {pin.portable_location, trained_as}
         own |= {PurePosixPath(name).name for name in own} | {pin.location.split("/")[0]}
         bare = True
     names = {PurePosixPath(name).name for name in own if name} if bare else own
@@ -102,6 +102,5 @@ def _same_revision(revision: str, pin: SourcePin) -> bool:
 
 
 def _own(pin: SourcePin) -> str:
-    location = portable(pin.location) if pin.kind == "path" else pin.location
     at = f" at {pin.revision or pin.commit}" if pin.commit else ""
-    return f"{pin.kind} {location}{at}"
+    return f"{pin.kind} {pin.portable_location}{at}"

@@ -18,7 +18,7 @@ from hfspec.formats.adapter_config import BEFORE_NAMES
 from hfspec.ir.dtypes import BY_TORCH_NAME
 from hfspec.ir.pins import TensorInfo
 from hfspec.ir.plan import Merge, TensorMove
-from hfspec.ir.problem import Problem
+from hfspec.ir.problem import Problem, one_of
 
 # Types whose layers change only the weights of their own module, each by itself.
 MERGEABLE = ("ADALORA", "IA3", "LOHA", "LOKR", "LORA", "OFT")
@@ -90,7 +90,7 @@ def merge_problems(adapter: Adapter, *, is_quantised: bool) -> Iterator[Problem]
             "cannot-merge",
             f"an adapter of type {adapter.kind} cannot be merged: {why}",
             at=KEY,
-            expected=f"one of {', '.join(MERGEABLE)}",
+            expected=one_of(MERGEABLE),
             found=adapter.kind,
             remedy=REMEDY,
         )

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.checkpoint.source_files import SourceFiles
-from hfspec.errors import SpecError
 from hfspec.tasks.task import PROCESSOR, Task
 
 CONFIG, MODEL = "config", "model"
@@ -106,20 +105,12 @@ def _of_component(name: str, files: SourceFiles, folder: str) -> Iterator[Refere
     auto_class, places = COMPONENTS[name]
     for file, key in places:
         where = f"{folder}{file}"
-        stated = _stated(files, where)
+        stated = files.json(where)
         entry = entries(stated).get(auto_class)
         if entry is not None:
             is_known = _is_of_the_library(stated.get(key))
             yield Reference(name, files, folder, where, _text(entry), needed=not is_known)
             return
-
-
-def _stated(files: SourceFiles, where: str) -> Mapping[str, Any]:
-    """A component's config; empty when it is broken, which whoever examines the component says."""
-    try:
-        return files.json(where)
-    except SpecError:
-        return {}
 
 
 def _is_of_the_library(class_name: Any) -> bool:

@@ -118,7 +118,7 @@ def _lacking(
             "task-not-possible",
             f"{folder}config.json names no class of its own code for {task.name}",
             at=("task",),
-            expected=f"{' or '.join(auto_classes(task))} in its auto_map",
+            expected=f"{' or '.join(sorted(set(auto_classes(task))))} in its auto_map",
             found=", ".join(able) or "no model class",
         )
 

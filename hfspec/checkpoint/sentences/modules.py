@@ -14,13 +14,12 @@ from hfspec.checkpoint.weights.weight_files import WeightGroup
 from hfspec.errors import SpecError, StorageError
 from hfspec.formats import sentence_modules
 from hfspec.formats.loading_options import handed_on_faults
+from hfspec.formats.module_kinds import DENSE
 from hfspec.integrity.paths import path_fault
 from hfspec.ir.problem import Problem
 from hfspec.library_calls.activations import torch_activation
 from hfspec.tasks.task import Task
 
-DENSE_MODULES = ("Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout")
-WEIGHTED = ("Dense", "LayerNorm")
 # How Pooling's configs before 6.0 name its modes; several may be on, and each adds the width once.
 MODE_FLAGS = "pooling_mode_"
 LARGEST_SETTINGS = 1 << 20
@@ -210,11 +209,11 @@ def _entry_problems(files: SourceFiles, entries: list[dict[str, str]]) -> Iterat
 def _unsupported(files: SourceFiles, entries: list[dict[str, str]]) -> Iterator[Problem]:
     for entry in entries:
         kind = entry["type"].rpartition(".")[2]
-        if entry["type"].startswith("sentence_transformers.") and kind not in DENSE_MODULES:
+        if entry["type"].startswith("sentence_transformers.") and kind not in DENSE:
             yield files.problem(
                 "not-supported-yet",
                 f"the module {kind} of the checkpoint is not supported yet",
-                expected=", ".join(DENSE_MODULES),
+                expected=", ".join(DENSE),
             )
 
 

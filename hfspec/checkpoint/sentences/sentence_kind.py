@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.formats.module_kinds import MODULE_KINDS
 from hfspec.formats.sentence_modules import STATED
 from hfspec.tasks import table
 from hfspec.tasks.task import Task
@@ -18,15 +19,6 @@ CLASSES = {
     "SparseEncoder": "sparse",
     "CrossEncoder": "cross-encoder",
     "MultiVectorEncoder": "multi-vector",
-}
-# Modules that only models of one kind have.
-TELLING = {
-    "SpladePooling": "sparse",
-    "SparseStaticEmbedding": "sparse",
-    "SparseAutoEncoder": "sparse",
-    "MLMTransformer": "sparse",
-    "LogitScore": "cross-encoder",
-    "MultiVectorMask": "multi-vector",
 }
 WORDS = {
     "dense": "a model of dense embeddings",
@@ -60,8 +52,8 @@ def _kind(files: SourceFiles) -> tuple[str, str]:
     """The checkpoint's kind and what says so; empty where nothing does."""
     modules = [module.rpartition(".")[2] for module in _types(files)]
     for module in modules:
-        if module in TELLING:
-            return TELLING[module], module
+        if (kind := MODULE_KINDS.get(module)) is not None and kind.only_in is not None:
+            return kind.only_in, module
     stated = files.json(STATED).get("model_type")
     if stated in CLASSES:
         return CLASSES[stated], f"{STATED} says {stated}"

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from hfspec.ir.dtypes import DTYPES
+from hfspec.ir.dtypes import torch_dtype
 from hfspec.ir.pins import TensorInfo
 
 
@@ -64,7 +64,7 @@ class _StandIn:
     def to(self, device: Any = None, dtype: Any = None, **_: Any) -> Any:  # noqa: ARG002 - the library names a device
         import torch
 
-        own = getattr(torch, DTYPES[self.info.dtype][0])
+        own = torch_dtype(self.info.dtype)
         made = torch.empty(self.info.shape, dtype=dtype or own, device="meta")
         self.asked(self.info.name, made)
         return made
@@ -84,8 +84,6 @@ class Shapes:
 
 def shapes(model_class: type[Any], config: Any, tensors: Iterable[TensorInfo], dtype: str) -> Shapes:
     """Load ``tensors`` into ``model_class`` at ``dtype`` (torch's name), as shapes only."""
-    import torch
-
     from hfspec.library_calls.making import making
     from hfspec.library_calls.quiet import quiet
 
@@ -104,7 +102,7 @@ def shapes(model_class: type[Any], config: Any, tensors: Iterable[TensorInfo], d
             None,
             config=config,
             state_dict=stand_ins,
-            dtype=getattr(torch, dtype),
+            dtype=torch_dtype(dtype),
             output_loading_info=True,
             ignore_mismatched_sizes=True,
         )

@@ -12,7 +12,7 @@ from hfspec.checkpoint.weights import pickled
 from hfspec.checkpoint.weights.safetensors_layout import preamble
 from hfspec.errors import SourceError, SpecError
 from hfspec.ir.artifact import FileRecord
-from hfspec.ir.dtypes import DTYPES
+from hfspec.ir.dtypes import DTYPES, torch_dtype
 from hfspec.ir.pins import Reader
 from hfspec.ir.plan import Merging, TensorMove, WriteWeights
 from hfspec.ir.problem import Problem
@@ -74,7 +74,7 @@ class _Sources:
         """The whole tensor in memory, cast when the move says so."""
         import torch
 
-        stored, wanted = (getattr(torch, DTYPES[name][0]) for name in (move.source_dtype, move.dtype))
+        stored, wanted = (torch_dtype(name) for name in (move.source_dtype, move.dtype))
         if not move.path.endswith(SUFFIX):
             return self._tensors(move)[move.stored_name or move.name].to(wanted)
         path, start = self._place(move)
@@ -99,7 +99,7 @@ class _Sources:
 def _caster(move: TensorMove, write: Callable[[Any], None]) -> Callable[[Any], None]:
     import torch
 
-    stored, wanted = (getattr(torch, DTYPES[name][0]) for name in (move.source_dtype, move.dtype))
+    stored, wanted = (torch_dtype(name) for name in (move.source_dtype, move.dtype))
     may_overflow = move.used and torch.finfo(stored).max > torch.finfo(wanted).max
 
     def cast(chunk: Any) -> None:
@@ -127,7 +127,7 @@ def _has_overflown(before: Any, after: Any) -> bool:
 
 def _overflow(move: TensorMove, largest: float) -> SpecError:
     """Infinities among the weights make every answer nan; bfloat16 has the range of float32."""
-    wanted = DTYPES[move.dtype][0]
+    wanted = DTYPES[move.dtype].name
     problem = Problem(
         "cast-overflows",
         f"tensor {move.name} of {move.path} holds numbers up to {largest:.4g}, which are infinite in {wanted}",

@@ -11,7 +11,7 @@ from hfspec.checkpoint.weights import pickled
 from hfspec.errors import SpecError
 from hfspec.ir.dtypes import DTYPES
 from hfspec.ir.pins import TensorInfo, WeightHeader
-from hfspec.ir.problem import Problem
+from hfspec.ir.problem import Problem, one_of
 from hfspec.ir.weight_index import SUFFIX, weight_map
 
 SAFETENSORS = "model.safetensors"
@@ -140,7 +140,7 @@ def _dtype_problems(files: SourceFiles, group: WeightGroup) -> Iterator[Problem]
             yield files.problem(
                 "wrong-tensors",
                 f"tensor {tensor.name} in {path} is stored as {tensor.dtype}, which cannot be carried along",
-                expected=f"one of {', '.join(sorted(DTYPES))}",
+                expected=one_of(DTYPES),
                 found=tensor.dtype,
             )
 

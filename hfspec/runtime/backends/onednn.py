@@ -18,14 +18,15 @@ import torch
 from transformers.pytorch_utils import Conv1D
 
 from hfspec.errors import UsageError
-from hfspec.runtime.patches.table import ONEDNN
+from hfspec.ir.backends import BACKENDS, ONEDNN
+from hfspec.ir.dtypes import torch_dtype
 from hfspec.runtime.patches.trial import agrees
 from hfspec.runtime.scheduling import memory
 
 if TYPE_CHECKING:
     from hfspec.runtime.runner import Place
 
-DTYPES = (torch.float32, torch.bfloat16)
+DTYPES = tuple(torch_dtype(name) for name in BACKENDS[ONEDNN].dtypes)
 # Calls of a layer after which its weights are put in oneDNN's own order: a process that answers once saves itself that.
 CALLS = 2
 # Of a model's linear layers: as much memory is taken once more for that order.

@@ -34,15 +34,15 @@ def messages_of(value: Any, row: int) -> list[Message]:
 
 
 class ChatTemplate:
-    """``words``: the tokenizer, whose template it is. ``around``: the spec's prompt_template, None for none."""
+    """``tokenizer``: the tokenizer, whose template it is. ``around``: the spec's prompt_template, None for none."""
 
-    def __init__(self, words: Any, around: str | None) -> None:
-        self.words = words
+    def __init__(self, tokenizer: Any, around: str | None) -> None:
+        self.tokenizer = tokenizer
         self.around = around
 
     @property
     def exists(self) -> bool:
-        return bool(getattr(self.words, "chat_template", None))
+        return bool(getattr(self.tokenizer, "chat_template", None))
 
     def render(
         self, messages: Sequence[Message], row: int, tools: Sequence[Any] | None = None
@@ -55,15 +55,15 @@ class ChatTemplate:
             raise InputError(
                 "the model has no chat template, so messages cannot be put to it; give the prompt as text.", row=row
             )
-        if tools and not re.search(r"\btools\b", self.words.get_chat_template(tools=list(tools))):
+        if tools and not re.search(r"\btools\b", self.tokenizer.get_chat_template(tools=list(tools))):
             raise InputError("the model's chat template takes no tools; leave tools out.", row=row)
         text = self._rendered(self._with_template(messages, row), row, tools)
-        return text, list(self.words(text, add_special_tokens=False, verbose=False)["input_ids"])
+        return text, list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     def _rendered(self, messages: list[Message], row: int, tools: Sequence[Any] | None) -> str:
         try:
             text = str(
-                self.words.apply_chat_template(
+                self.tokenizer.apply_chat_template(
                     messages, tools=list(tools) if tools else None, tokenize=False, add_generation_prompt=True
                 )
             )

@@ -33,7 +33,7 @@ class Completions(OpenAIGeneration):
             raise InputError("prompt: tokens are not taken, only text or a list of texts.", row=request.row)
         column = Column("string", "prompt")
         texts = [filled(self.template, checked(prompt, column, request.row)) for prompt in several]
-        return [(text, mine["input_ids"]) for text, mine in zip(texts, encode(self.words, texts), strict=True)]
+        return [(text, mine["input_ids"]) for text, mine in zip(texts, encode(self.tokenizer, texts), strict=True)]
 
     def whole(self, head: Head, reply: Reply, counts: dict[str, int]) -> dict[str, Any]:
         choices = [

@@ -165,7 +165,7 @@ class OpenAIGeneration(CausalGeneration):
     def _chunks(self, head: Head, ask: Ask) -> Generator[dict[str, Any], None, int]:
         """The chunks of one choice; returns how many tokens it has."""
         yield from self.opening(head, ask)
-        text = pieces(self.words, stop_text.texts(ask.settings), partial(self._answered, ask))
+        text = pieces(self.tokenizer, stop_text.texts(ask.settings), partial(self._answered, ask))
         try:
             while True:
                 yield self.piece(head, ask.index, next(text), None)

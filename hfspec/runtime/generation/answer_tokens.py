@@ -23,12 +23,12 @@ def answer_tokens(line: list[int], config: Any) -> tuple[list[int], bool]:
     return (line, False) if last is None else (line[: last + (line[last] in ends)], True)
 
 
-def has_stop_text(words: Any, ids: Sequence[int], config: Any) -> bool:
+def has_stop_text(tokenizer: Any, ids: Sequence[int], config: Any) -> bool:
     """Whether one of the config's stop strings is in the text of these tokens, special tokens included: some models are
     trained to end with one.
     """
     stops = config.stop_strings
     if not stops:
         return False
-    text = words.decode(list(ids))
+    text = tokenizer.decode(list(ids))
     return any(stop in text for stop in ([stops] if isinstance(stops, str) else stops))

@@ -15,8 +15,9 @@ from hfspec.runtime.generation import decoding, penalties, stop_text
 from hfspec.runtime.generation import drawing as draws
 from hfspec.runtime.generation.answer_tokens import answer_tokens, end_tokens, has_stop_text
 from hfspec.runtime.loading import adapter, parts
+from hfspec.runtime.loading.positions import cut_length, most_tokens
 from hfspec.runtime.patches import four_tokens
-from hfspec.runtime.runner import Family, Place
+from hfspec.runtime.runner import Place, Runner
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.settings import generation
 from hfspec.settings.precedence import Settings
@@ -53,22 +54,23 @@ class Continuation:
         return "stop" if self.stopped else "length"
 
 
-class CausalGeneration(Family):
+class CausalGeneration(Runner):
     """A tokenizer, a model, and continuations of prompts."""
 
     cpu_tokens = 4096  # most steps compute one token a row, whatever the row's length
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self.words = parts.tokenizer(place)
+        self.tokenizer = parts.tokenizer(place)
         model = parts.model(place, parts.model_class(place))
         self.model, self.base = generation.apart(model)
         self.turn = adapter.turn(model)
         self.device = place.device
         with self.turn:
             self.decoder = four_tokens.decoder(place, self.model, self.base)
-        self.chat = ChatTemplate(self.words, self.template)
-        self.limit = parts.longest(self.model, self.words)
+        self.chat = ChatTemplate(self.tokenizer, self.template)
+        self.limit = cut_length(self.model, self.tokenizer)
+        self.most = most_tokens(place, self.model)
         takes = inspect.signature(self.model.forward).parameters
         known = "model" not in place.code  # of reviewed code, nobody knows whether padding would be seen
         self.pads = known and "attention_mask" in takes and "position_ids" in takes and not reads_tokens(self.base)
@@ -90,46 +92,50 @@ class CausalGeneration(Family):
         token to begin from.
         """
         new, total = generation.room_wanted(settings)
+        limit = self.limit if self._cuts(settings) else self.most
         room = new if total is None else total - len(ids)
         assert room is not None
         if generation.is_default_room(settings) and total is None:
-            room = min(room, max(1, self.limit - len(ids)))
+            room = min(room, max(1, limit - len(ids)))
         if total is not None and room < 1:
             raise InputError(
                 f"the prompt has {len(ids)} tokens and max_length is {total}, which leaves no room for an answer;"
                 " shorten the prompt, or set max_new_tokens instead.",
                 row=row,
             )
-        if len(ids) + room > self.limit:
-            ids = self._cut(row, ids, room, settings)
+        if len(ids) + room > limit:
+            ids = self._cut(row, ids, room, limit, settings)
         if not ids:
             return Prompt(text, [self._first_token(row)], 0, room)
         return Prompt(text, ids, len(ids), room)
 
-    def _cut(self, row: int, ids: list[int], room: int, settings: Settings) -> list[int]:
+    def _cuts(self, settings: Settings) -> bool:
+        """Whether a setting allows to cut a prompt that is too long."""
+        return bool(settings.get("truncation")) or settings.get("handle_long_generation") == "hole"
+
+    def _cut(self, row: int, ids: list[int], room: int, limit: int, settings: Settings) -> list[int]:
         """The prompt short enough, where a setting allows to cut it; raises InputError where none does."""
-        kept = self.limit - room
-        hole = settings.get("handle_long_generation") == "hole"
-        if kept < 1 or not (hole or settings.get("truncation")):
-            cuts = self.task.setting("truncation") is not None
-            limit = "max_tokens" if self.task.setting("max_tokens") else "max_new_tokens"
+        kept = limit - room
+        if kept < 1 or not self._cuts(settings):
+            setting = "max_tokens" if self.task.setting("max_tokens") else "max_new_tokens"
             remedy = (
-                f"ask for at most {self.limit - 1} new tokens."
+                f"ask for at most {limit - 1} new tokens."
                 if kept < 1
-                else f"shorten the prompt, lower {limit}, or set truncation: true to have the prompt cut."
-                if cuts
-                else f"shorten it, or lower {limit}."
+                else f"shorten the prompt, lower {setting}, or set truncation: true to have the prompt cut."
+                if self.task.setting("truncation") is not None
+                else f"shorten it, or lower {setting}."
             )
             raise InputError(
                 f"the prompt has {len(ids)} tokens and {room} more are asked for, but the model reads at most"
-                f" {self.limit}; {remedy}",
+                f" {limit}; {remedy}",
                 row=row,
             )
-        return ids[-kept:] if hole or self.words.truncation_side == "left" else ids[:kept]
+        hole = settings.get("handle_long_generation") == "hole"
+        return ids[-kept:] if hole or self.tokenizer.truncation_side == "left" else ids[:kept]
 
     def _first_token(self, row: int) -> int:
         """What an empty prompt begins from; raises InputError when the model has no such token."""
-        for owner in (self.base, self.model.config, self.words):
+        for owner in (self.base, self.model.config, self.tokenizer):
             found = getattr(owner, "bos_token_id", None)
             if isinstance(found, int):
                 return found
@@ -169,8 +175,8 @@ class CausalGeneration(Family):
         rows = [{"input_ids": prompt.ids, "attention_mask": [1] * len(prompt.ids)} for prompt in prompts]
         inputs = parts.padded(rows, {"input_ids": config.pad_token_id}, "left", self.device)
         width = inputs["input_ids"].shape[1]
-        tools: dict[str, Any] = {"tokenizer": self.words} if config.stop_strings is not None else {}
-        tools |= stop_text.criteria(self.words, stop_text.texts(settings), width, streamer)
+        tools: dict[str, Any] = {"tokenizer": self.tokenizer} if config.stop_strings is not None else {}
+        tools |= stop_text.criteria(self.tokenizer, stop_text.texts(settings), width, streamer)
         tools |= penalties.processors(settings, width)
         if streamer is None:
             own = [settings.get("seed")] * len(prompts) if seeds is None else seeds
@@ -190,7 +196,7 @@ class CausalGeneration(Family):
 
     def config(self, prompt: Prompt, settings: Settings) -> Any:
         """The library's generation config for a batch of such prompts."""
-        found = settings.get("pad_token_id", self.words.pad_token_id)
+        found = settings.get("pad_token_id", self.tokenizer.pad_token_id)
         ends = end_tokens(settings.get("eos_token_id", self.base.eos_token_id))
         pad = int(found) if found is not None else min(ends, default=0)
         return generation.config_for(self.base, settings, prompt.room, pad)
@@ -199,12 +205,12 @@ class CausalGeneration(Family):
         """The answer in the tokens ``line``, which the batch's padding may follow."""
         kept, ended = answer_tokens(line, config)
         stops = stop_text.texts(settings)
-        if stops and (cut := stop_text.cut(self.words, kept, stops)) is not None:
+        if stops and (cut := stop_text.cut(self.tokenizer, kept, stops)) is not None:
             return Continuation(prompt, cut.text, cut.tokens, stopped=True)
-        if ended and has_stop_text(self.words, kept[:-1], config):
+        if ended and has_stop_text(self.tokenizer, kept[:-1], config):
             kept = kept[:-1]  # it ended before: where the model pads with its end token, this one is padding
-        text = self.words.decode(kept, skip_special_tokens=True)
-        stopped = ended or has_stop_text(self.words, kept, config)
+        text = self.tokenizer.decode(kept, skip_special_tokens=True)
+        stopped = ended or has_stop_text(self.tokenizer, kept, config)
         return Continuation(prompt, text, len(kept), stopped)
 
 

@@ -14,8 +14,9 @@ from hfspec.runtime.generation import decoding, encoding
 from hfspec.runtime.generation import drawing as draws
 from hfspec.runtime.generation.answer_tokens import answer_tokens, has_stop_text
 from hfspec.runtime.loading import adapter, parts
+from hfspec.runtime.loading.positions import cut_length, most_tokens, positions
 from hfspec.runtime.patches import four_tokens
-from hfspec.runtime.runner import Family, Place
+from hfspec.runtime.runner import Place, Runner
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
 from hfspec.settings import generation
@@ -45,7 +46,7 @@ class Answer:
     stopped: bool
 
 
-class Seq2Seq(Family):
+class Seq2Seq(Runner):
     """Equal to what the summarization and text2text-generation pipelines of transformers 4.57 answered for one text
     alone. The checkpoint's task_specific_params lie over its generation config. Where those pipelines let their own
     defaults (256 new tokens, 4 beams) win over what the checkpoint states, against their documentation, the checkpoint
@@ -56,17 +57,18 @@ class Seq2Seq(Family):
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self.words = parts.tokenizer(place)
+        self.tokenizer = parts.tokenizer(place)
         model = parts.model(place, parts.model_class(place))
         self.model, self.base = generation.apart(model)
         self.turn = adapter.turn(model)
         self.device = place.device
         with self.turn:
             self.decoder = four_tokens.decoder(place, self.model, self.base)
-        self.limit = parts.longest(self.model, self.words)
+        self.limit = cut_length(self.model.get_encoder(), self.tokenizer)
+        self.most = most_tokens(place, self.model.get_encoder())
         self.specific = task_params(self.model.config, place.manifest.deployment.task_as_written)
         self.prefix = self.specific.get("prefix", getattr(self.model.config, "prefix", None)) or ""
-        self.pad = parts.pad_id(self.model, self.words)
+        self.pad = parts.pad_id(self.model, self.tokenizer)
 
     def own_settings(self) -> dict[str, Any]:
         specific = {name: value for name, value in self.specific.items() if name in generation.NAMES}
@@ -92,8 +94,7 @@ class Seq2Seq(Family):
 
     def _answer_limit(self) -> int:
         """How many tokens the decoder can make, the one it starts from apart."""
-        own = getattr(self.model.config, "max_decoder_position_embeddings", None)
-        return (own if isinstance(own, int) else parts.positions(self.model)) - 1
+        return positions(self.model.get_decoder()) - 1
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Source]]:
         texts = [self.prefix + self.prompt_text(row) for row in rows]
@@ -104,9 +105,9 @@ class Seq2Seq(Family):
     def _encode(self, rows: Sequence[Row], texts: Sequence[str], settings: Settings) -> list[Tokens]:
         """The tokens of each text; raises InputError for one that is too long, or has none."""
         cut: dict[str, Any] = {"truncation": True, "max_length": self.limit} if settings.get("truncation") else {}
-        tokens = encode(self.words, texts, **cut)
+        tokens = encode(self.tokenizer, texts, **cut)
         if not cut:
-            refuse_overlong(rows, tokens, self.limit)
+            refuse_overlong(rows, tokens, self.most)
         for row, mine in zip(rows, tokens, strict=True):
             if not mine["input_ids"]:
                 raise InputError("the text has no tokens, so there is nothing to answer.", row=row.number)
@@ -129,7 +130,7 @@ class Seq2Seq(Family):
         config = self._config(settings, batch[0].content.direction)
         rows = [{"input_ids": item.content.ids, "attention_mask": [1] * len(item.content.ids)} for item in batch]
         inputs = parts.padded(rows, {"input_ids": self.pad}, "right", self.device)
-        tools: dict[str, Any] = {"tokenizer": self.words} if config.stop_strings is not None else {}
+        tools: dict[str, Any] = {"tokenizer": self.tokenizer} if config.stop_strings is not None else {}
         tools |= self.decoder.options(settings, [settings.get("seed")] * len(batch), self.device)
         tools = decoding.checked(tools, len(batch))
         drawing = draws.drawing(settings, self.device, own="custom_generate" in tools)
@@ -151,9 +152,9 @@ class Seq2Seq(Family):
     def _answer(self, source: Source, line: list[int], config: Any, settings: Settings) -> Answer:
         kept, ended = answer_tokens(line, config)
         clean = bool(settings.get("clean_up_tokenization_spaces"))
-        text = self.words.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=clean)
+        text = self.tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=clean)
         forced = config.forced_eos_token_id is not None and len(kept) >= config.max_new_tokens
-        stopped = (ended and not forced) or has_stop_text(self.words, kept, config)
+        stopped = (ended and not forced) or has_stop_text(self.tokenizer, kept, config)
         return Answer(source, text, len(kept), stopped)
 
     def standard(self, results: Sequence[tuple[Answer, ...]], settings: Settings) -> list[str]:  # noqa: ARG002

@@ -43,41 +43,41 @@ def held_back(text: str, stops: Sequence[str]) -> int:
     return 0
 
 
-def cut(words: Any, ids: Sequence[int], stops: Sequence[str]) -> Cut | None:
+def cut(tokenizer: Any, ids: Sequence[int], stops: Sequence[str]) -> Cut | None:
     """Where a stop text ends the answer, None when it has none. The answer ends with the first token after which a stop
     text is there; of several that this token completes, the one that begins first counts.
     """
-    marks = _special(words, stops)
+    marks = _special(tokenizer, stops)
     marked = next((place for place, token in enumerate(ids) if token in marks), None)
     ids = ids if marked is None else ids[:marked]
-    if before(_text(words, ids), stops) is None:
-        return None if marked is None else Cut(_text(words, ids), marked + 1)
+    if before(_text(tokenizer, ids), stops) is None:
+        return None if marked is None else Cut(_text(tokenizer, ids), marked + 1)
     low, high = 1, len(ids)
     while low < high:
         middle = (low + high) // 2
-        if before(_text(words, ids[:middle]), stops) is None:
+        if before(_text(tokenizer, ids[:middle]), stops) is None:
             low = middle + 1
         else:
             high = middle
-    return Cut(before(_text(words, ids[:low]), stops) or "", low)
+    return Cut(before(_text(tokenizer, ids[:low]), stops) or "", low)
 
 
-def criteria(words: Any, stops: Sequence[str], width: int, streamer: Any) -> dict[str, Any]:
+def criteria(tokenizer: Any, stops: Sequence[str], width: int, streamer: Any) -> dict[str, Any]:
     """What generate() takes so that each row ends at a stop text, and all rows when the streamer is abandoned."""
     if not stops and streamer is None:
         return {}
     from transformers import StoppingCriteriaList
 
-    return {"stopping_criteria": StoppingCriteriaList([_Ending(words, stops, width, streamer)])}
+    return {"stopping_criteria": StoppingCriteriaList([_Ending(tokenizer, stops, width, streamer)])}
 
 
 class _Ending:
     """A stopping criterion of the library's form; ``width``: how many tokens the prompts have, padding included."""
 
-    def __init__(self, words: Any, stops: Sequence[str], width: int, streamer: Any) -> None:
-        self.words, self.stops, self.width, self.streamer = words, stops, width, streamer
-        self.special = set(words.all_special_ids)
-        self.marks = _special(words, stops)
+    def __init__(self, tokenizer: Any, stops: Sequence[str], width: int, streamer: Any) -> None:
+        self.tokenizer, self.stops, self.width, self.streamer = tokenizer, stops, width, streamer
+        self.special = set(tokenizer.all_special_ids)
+        self.marks = _special(tokenizer, stops)
         self.reach = max((len(stop.encode()) for stop in stops), default=0) + MARGIN
 
     def __call__(self, input_ids: Any, scores: Any, **options: Any) -> Any:  # noqa: ARG002 - the library's form
@@ -100,13 +100,13 @@ class _Ending:
                 tail.append(token)
             if len(tail) >= self.reach:
                 break
-        return before(_text(self.words, tail[::-1]), self.stops) is not None
+        return before(_text(self.tokenizer, tail[::-1]), self.stops) is not None
 
 
-def _special(words: Any, stops: Sequence[str]) -> set[int]:
+def _special(tokenizer: Any, stops: Sequence[str]) -> set[int]:
     """The special tokens that are stop texts."""
-    return {token for token in words.all_special_ids if words.convert_ids_to_tokens(token) in stops}
+    return {token for token in tokenizer.all_special_ids if tokenizer.convert_ids_to_tokens(token) in stops}
 
 
-def _text(words: Any, ids: Sequence[int]) -> str:
-    return str(words.decode(list(ids), skip_special_tokens=True))
+def _text(tokenizer: Any, ids: Sequence[int]) -> str:
+    return str(tokenizer.decode(list(ids), skip_special_tokens=True))

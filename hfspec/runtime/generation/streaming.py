@@ -53,7 +53,7 @@ class TokenStream:
 
 
 def pieces(
-    words: Any, stops: Sequence[str], generate: Callable[[TokenStream], Continuation]
+    tokenizer: Any, stops: Sequence[str], generate: Callable[[TokenStream], Continuation]
 ) -> Generator[str, None, Continuation]:
     """The answer's text piece by piece; the generator returns the whole answer, whose text the pieces make up.
 
@@ -67,7 +67,7 @@ def pieces(
     try:
         for token in stream:
             ids.append(token)
-            sure = certain(words.decode(ids, skip_special_tokens=True), stops)
+            sure = certain(tokenizer.decode(ids, skip_special_tokens=True), stops)
             if len(sure) > len(said):
                 yield sure[len(said) :]
                 said = sure

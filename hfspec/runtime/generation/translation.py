@@ -27,7 +27,7 @@ class Translation(Seq2Seq):
         deployment = place.manifest.deployment
         specific = getattr(self.model.config, "task_specific_params", None) or {}
         starts = (self.base.forced_bos_token_id, self.base.decoder_start_token_id)
-        self.languages = languages_of(tongues(self.words), specific, starts, instructed=self.template is not None)
+        self.languages = languages_of(tongues(self.tokenizer), specific, starts, instructed=self.template is not None)
         self.named: Pair = (
             from_task_name(deployment.task_as_written) if self.languages.reads_task_name else (None, None)
         )
@@ -78,7 +78,7 @@ class Translation(Seq2Seq):
         for source in dict.fromkeys(direction.source for direction in directions):
             places = [place for place, direction in enumerate(directions) if direction.source == source]
             if source is not None:
-                self.words.src_lang = source
+                self.tokenizer.src_lang = source
             found = self._encode([rows[place] for place in places], [texts[place] for place in places], settings)
             for place, mine in zip(places, found, strict=True):
                 tokens[place] = mine

@@ -12,7 +12,8 @@ from typing import Any
 from hfspec.errors import PredictionError, UsageError, VerificationError
 from hfspec.integrity.finding import Sources
 from hfspec.ir.artifact import Manifest
-from hfspec.ir.golden import GOLDEN, INPUT_EXAMPLE, TOLERANCES, Difference, Fault, Golden
+from hfspec.ir.dtypes import arithmetic_of
+from hfspec.ir.golden import GOLDEN, INPUT_EXAMPLE, Difference, Fault, Golden
 from hfspec.runtime.golden.difference import differences
 from hfspec.runtime.io.answers import plain
 from hfspec.runtime.predictor import Predictor
@@ -79,7 +80,7 @@ def ran(folder: Path) -> str:
 
 def tolerance_of(dtype: str) -> float:
     """How far numbers may lie from those expected, where the example does not say."""
-    return TOLERANCES[dtype]
+    return arithmetic_of(dtype).tolerance
 
 
 def answered(predictor: Predictor, data: Any, params: Mapping[str, Any] | None) -> Any:

@@ -8,12 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.errors import OutputError
-
-WIDER = {
-    "float16": "load the model in bfloat16 or float32",
-    "bfloat16": "load the model in float32",
-    "float32": "try float64, and look at the checkpoint's weights",
-}
+from hfspec.ir.dtypes import arithmetic_of
 
 
 class NotFiniteError(OutputError):
@@ -26,10 +21,11 @@ class NotFiniteError(OutputError):
 
 def not_finite(dtype: str, row: int | None) -> OutputError:
     """The error for the row, with what may help."""
-    remedy = WIDER.get(dtype, "look at the checkpoint's weights")
+    wider = " or ".join(arithmetic_of(dtype).wider)
+    remedy = f"load the model in {wider} (`dtype` of the spec or of load), or look" if wider else "look"
     return OutputError(
         f"the model computes nan or infinity, which is no answer: in {dtype} its values overflow or its weights are"
-        f" damaged; {remedy} (`dtype` of the spec or of load).",
+        f" damaged; {remedy} at the checkpoint's weights.",
         row=row,
     )
 

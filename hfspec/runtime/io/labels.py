@@ -9,7 +9,7 @@ from typing import Any
 from hfspec.formats.label_names import label_names
 from hfspec.ir.artifact import FULL
 from hfspec.runtime.io.answers import Table
-from hfspec.runtime.runner import Family
+from hfspec.runtime.runner import Runner
 from hfspec.settings.precedence import Settings
 
 
@@ -31,7 +31,7 @@ def labelled(logits: Any, config: Any, function: str | None, about: Sequence[Map
     return [_ranked(line, names, mine) for line, mine in zip(lines, about, strict=True)]
 
 
-class Labeller(Family):
+class Labeller(Runner):
     """A family whose answer to a row is labels with scores."""
 
     def standard(self, results: Sequence[Labelled], settings: Settings) -> Table:

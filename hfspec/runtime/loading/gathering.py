@@ -16,7 +16,7 @@ from hfspec.integrity.held import Held
 from hfspec.integrity.paths import unsafe_pointers
 from hfspec.integrity.verified_memory import Memory, default_memory
 from hfspec.ir.artifact import MANIFEST_NAME, Manifest, Pointer
-from hfspec.ir.dtypes import DTYPES
+from hfspec.ir.dtypes import torch_dtype
 from hfspec.ir.pins import Reader
 
 MODEL = "model"
@@ -99,7 +99,6 @@ def _cast(folder: Path, pointer: Pointer, reader: Reader) -> None:
     """A small module's weights at the dtype that a full save gives them: nobody casts those while loading, as the
     library does with the model's own.
     """
-    import torch
     from safetensors.torch import load_file, save_file
 
     stored = {name: tensor for file in pointer.files for name, tensor in load_file(reader.fetch(file.path)).items()}
@@ -108,7 +107,7 @@ def _cast(folder: Path, pointer: Pointer, reader: Reader) -> None:
         text = f"{MANIFEST_NAME} names tensors that the weights of {pointer.role} do not have: {', '.join(unknown)}."
         raise VerificationError(text, [MANIFEST_NAME])
     for file in pointer.written:
-        made = {name: stored[name].to(getattr(torch, DTYPES[dtype][0])) for name, dtype in file.tensors.items()}
+        made = {name: stored[name].to(torch_dtype(dtype)) for name, dtype in file.tensors.items()}
         (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
         save_file(made, folder / file.path, metadata={"format": "pt"})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hfspec.errors import StorageError, UsageError
+from hfspec.ir.dtypes import torch_dtype
 from hfspec.library_calls.quiet import quiet
 from hfspec.runtime.loading import adapter, parts
 from hfspec.runtime.runner import Place
@@ -23,7 +24,7 @@ def components(place: Place) -> dict[str, Any]:
     deployment = place.manifest.deployment
     task = place.task.name if _has_pipeline(place) else deployment.task_as_written
     found = {name: place.loaded[name] for name in ORDER if name in place.loaded}
-    return {"task": task, **found, "dtype": parts.torch_dtype(place.dtype)}
+    return {"task": task, **found, "dtype": torch_dtype(place.dtype)}
 
 
 def pipeline(place: Place) -> Any:
@@ -60,7 +61,7 @@ def _sentence_model(place: Place) -> Any:
                 device=place.device,
                 local_files_only=True,
                 trust_remote_code=False,
-                model_kwargs={"dtype": parts.torch_dtype(place.dtype), "use_safetensors": True},
+                model_kwargs={"dtype": torch_dtype(place.dtype), "use_safetensors": True},
             )
         except Exception as error:  # over a broken file the library may raise anything
             raise StorageError(f"sentence_transformers could not load model/: {error}") from error

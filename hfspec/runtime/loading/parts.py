@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hfspec.errors import StorageError, UsageError
+from hfspec.ir.dtypes import torch_dtype
 from hfspec.ir.frozen import thaw
 from hfspec.library_calls.quiet import is_tokenizer, quiet
 from hfspec.runtime import unasked_masks
@@ -157,13 +158,6 @@ def library_class(name: str) -> Any:
         ) from error
 
 
-def torch_dtype(name: str) -> Any:
-    """The dtype that torch calls so."""
-    import torch
-
-    return getattr(torch, name)
-
-
 def positions(loaded: Any) -> int:
     """How many tokens the model has positions for, LARGEST_LENGTH when it says no limit."""
     limit = getattr(loaded.config, "max_position_embeddings", None)
@@ -172,14 +166,14 @@ def positions(loaded: Any) -> int:
     return limit - _padding_offset(loaded) - adapter.virtual_tokens(loaded)
 
 
-def longest(loaded: Any, words: Any) -> int:
+def longest(loaded: Any, tokenizer: Any) -> int:
     """How many tokens a text may have: what both model and tokenizer can take."""
-    return int(min(positions(loaded), words.model_max_length, LARGEST_LENGTH))
+    return int(min(positions(loaded), tokenizer.model_max_length, LARGEST_LENGTH))
 
 
-def pad_id(loaded: Any, words: Any) -> int:
+def pad_id(loaded: Any, tokenizer: Any) -> int:
     """The token that fills a batch: the model's own, since some models tell padding by it, then the tokenizer's."""
-    for owner in (loaded.config, words):
+    for owner in (loaded.config, tokenizer):
         found = getattr(owner, "pad_token_id", None)
         if isinstance(found, int) and found >= 0:
             return found

@@ -21,7 +21,8 @@ from types import CodeType
 from typing import Any
 
 from hfspec.errors import StorageError, UsageError, VerificationError
-from hfspec.ir.artifact import FileRecord, Manifest, code_files, digest_of
+from hfspec.ir.artifact import FileRecord, Manifest, code_files
+from hfspec.ir.canonical import digest_of
 from hfspec.tasks.task import Task
 
 CODE = ".py"

@@ -40,13 +40,13 @@ class Letters:
 class CtcRecognizer:
     """``align``: samples that one frame stands for."""
 
-    def __init__(self, model: Any, features: SoundFeatures, words: Any, device: str) -> None:
+    def __init__(self, model: Any, features: SoundFeatures, tokenizer: Any, device: str) -> None:
         self.model = model
         self.features = features
-        self.words = words
+        self.tokenizer = tokenizer
         self.device = device
         self.align = int(getattr(model.config, "inputs_to_logits_ratio", 0) or 0)
-        self.times_words = "output_char_offsets" in inspect.signature(words.decode).parameters and self.align > 0
+        self.times_words = "output_char_offsets" in inspect.signature(tokenizer.decode).parameters and self.align > 0
 
     def own_settings(self) -> Mapping[str, Any]:
         return {}
@@ -105,14 +105,14 @@ class CtcRecognizer:
 
     def joined(self, parts: Sequence[Letters], settings: Settings) -> Transcript:
         ids = [token for part in parts for token in part.ids]
-        text = self.words.decode(ids, skip_special_tokens=False)
+        text = self.tokenizer.decode(ids, skip_special_tokens=False)
         unit = settings.get("return_timestamps")
         unit = "word" if unit is None and self.times_words else unit
         return Transcript(text, parts[0].seconds, self._timed(ids, unit) if unit else None)
 
     def _timed(self, ids: list[int], unit: str) -> list[dict[str, Any]]:
         option = {f"output_{unit}_offsets": True}
-        offsets = self.words.decode(ids, skip_special_tokens=False, **option)[f"{unit}_offsets"]
+        offsets = self.tokenizer.decode(ids, skip_special_tokens=False, **option)[f"{unit}_offsets"]
         frame = self.align / self.features.rate
         return [
             {"text": item[unit], "timestamp": (item["start_offset"] * frame, item["end_offset"] * frame)}

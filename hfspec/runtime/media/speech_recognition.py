@@ -12,12 +12,12 @@ from hfspec.runtime.media import media
 from hfspec.runtime.media.audio import wave
 from hfspec.runtime.media.features import SoundFeatures
 from hfspec.runtime.media.transcript import Recognizer, Transcript
-from hfspec.runtime.runner import Family, Place
+from hfspec.runtime.runner import Place, Runner
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.settings.precedence import Settings
 
 
-class SpeechRecognition(Family):
+class SpeechRecognition(Runner):
     """Equal to what the library's automatic-speech-recognition pipeline answers for one row alone; audio that is longer
     than Whisper's window is transcribed segment after segment, as Whisper's authors do, unless chunk_length_s is set.
     """
@@ -70,14 +70,14 @@ class SpeechRecognition(Family):
         return int(settings["batch_seconds"] * self.features.rate)
 
 
-def _recognizer(model: Any, features: SoundFeatures, words: Any, device: str) -> Recognizer:
+def _recognizer(model: Any, features: SoundFeatures, tokenizer: Any, device: str) -> Recognizer:
     from hfspec.runtime.media.speech_ctc import CtcRecognizer
     from hfspec.runtime.media.speech_whisper import WhisperRecognizer
 
     if model.config.model_type == "whisper":
-        return WhisperRecognizer(model, features, words, device)
+        return WhisperRecognizer(model, features, tokenizer, device)
     if type(model).__name__.endswith("ForCTC"):
-        return CtcRecognizer(model, features, words, device)
+        return CtcRecognizer(model, features, tokenizer, device)
     raise UsageError(
         f"speech recognition knows Whisper and CTC models; {type(model).__name__} is neither, and is not supported."
     )

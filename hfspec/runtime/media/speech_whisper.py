@@ -17,6 +17,7 @@ from hfspec.runtime.generation import drawing as draws
 from hfspec.runtime.media.audio import Wave
 from hfspec.runtime.media.features import Features, SoundFeatures, shape_of, stacked
 from hfspec.runtime.media.transcript import Chunk, Transcript, chunk_sizes, chunks
+from hfspec.runtime.media.whisper_tokens import NO_TIMES, completed
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.settings import generation
 from hfspec.settings.precedence import CHECKPOINT, Settings
@@ -24,6 +25,10 @@ from hfspec.tasks import speech_recognition as task
 
 THRESHOLDS = frozenset({"compression_ratio_threshold", "logprob_threshold", "no_speech_threshold"})
 ENGLISH_ONLY = "this Whisper knows English only, so neither language nor task can be chosen."
+UNTIMED = (
+    "neither the checkpoint's generation_config.json (no_timestamps_token_id) nor its tokenizer (<|notimestamps|>) says"
+    " which tokens are timestamps."
+)
 OWN = ("return_timestamps", "language", "task")
 GIVEN = tuple(setting.name for setting in (*task.WHISPER, *task.GENERATION) if setting.name not in {"prompt", "seed"})
 
@@ -54,12 +59,13 @@ class Written:
 class WhisperRecognizer:
     """Of its calls one runs at a time: to time words the library changes the model while it does."""
 
-    def __init__(self, model: Any, features: SoundFeatures, words: Any, device: str) -> None:
+    def __init__(self, model: Any, features: SoundFeatures, tokenizer: Any, device: str) -> None:
         self.model = model
         self.features = features
-        self.words = words
+        self.tokenizer = tokenizer
         self.device = device
-        self.languages: Mapping[str, int] = getattr(model.generation_config, "lang_to_id", None) or {}
+        self.completed = completed(model.generation_config, model.config, tokenizer)
+        self.languages: Mapping[str, int] = getattr(self.completed, "lang_to_id", None) or {}
         self.window = int(features.extractor.n_samples)
         self._turn = Lock()
 
@@ -80,6 +86,8 @@ class WhisperRecognizer:
             raise ParamsError("return_timestamps: Whisper times segments or words; set true or 'word'.")
         if times == "word" and getattr(self.model.generation_config, "alignment_heads", None) is None:
             raise ParamsError("return_timestamps: 'word' needs alignment_heads in the checkpoint's generation config.")
+        if times and not self._can_time():
+            raise ParamsError(f"return_timestamps: {UNTIMED}")
         fault = "" if settings.get("language") is None else self._language_fault(settings["language"])
         if fault:
             raise ParamsError(f"language: {fault}")
@@ -88,7 +96,10 @@ class WhisperRecognizer:
         self._prompt(settings)
 
     def _is_multilingual(self) -> bool:
-        return bool(getattr(self.model.generation_config, "is_multilingual", bool(self.languages)))
+        return bool(getattr(self.completed, "is_multilingual", bool(self.languages)))
+
+    def _can_time(self) -> bool:
+        return getattr(self.completed, NO_TIMES, None) is not None
 
     def _language_fault(self, language: str) -> str:
         """Why a language cannot be asked for, empty when it can: by its name, its code or its token."""
@@ -109,7 +120,7 @@ class WhisperRecognizer:
         if settings.get("prompt") is None:
             return {}
         try:
-            ids = self.words.get_prompt_ids(settings["prompt"], return_tensors="pt")
+            ids = self.tokenizer.get_prompt_ids(settings["prompt"], return_tensors="pt")
         except ValueError as error:
             raise ParamsError(f"prompt: {error}") from error
         return {"prompt_ids": ids.to(self.device)}
@@ -128,6 +139,12 @@ class WhisperRecognizer:
     ) -> Item[Heard]:
         samples = sound.samples if chunk is None else sound.samples[chunk.start : chunk.end]
         is_long = chunk is None and len(samples) > self.window
+        if is_long and not self._can_time():
+            raise InputError(
+                f"this sound is longer than the {self.window / self.features.rate:g} s that Whisper hears at once, and"
+                f" longer ones are followed by their timestamps; {UNTIMED} Set chunk_length_s.",
+                row=row,
+            )
         whole = {"truncation": False, "padding": "longest"} if is_long else {}
         features = self.features(samples, row, return_attention_mask=True, **whole)
         alone = (row, chunk.start if chunk else 0) if is_long or self._goes_alone(settings) else None
@@ -179,7 +196,16 @@ class WhisperRecognizer:
             options.setdefault("temperature", 0.0)  # the library compares with it
         if isinstance(options.get("temperature"), list):
             options["temperature"] = tuple(options["temperature"])
+        if self.completed is not self.model.generation_config and self._needs_ids(options, settings):
+            options["generation_config"] = self.completed
         return {**options, **self._prompt(settings), "return_segments": True}
+
+    @staticmethod
+    def _needs_ids(options: Mapping[str, Any], settings: Settings) -> bool:
+        """Whether the library would refuse the call over a generation config that lacks ids. Without any it answers
+        from the start token alone, and so do we.
+        """
+        return bool(options.get("language") or options.get("return_timestamps") or settings.get("task"))
 
     @contextmanager
     def _same_attention(self) -> Iterator[None]:
@@ -212,7 +238,7 @@ class WhisperRecognizer:
     def joined(self, parts: Sequence[Written], settings: Settings) -> Transcript:
         times = settings.get("return_timestamps")
         with quiet():  # the library warns of a last timestamp that is missing; it shows as null
-            text, timed = self.words._decode_asr(  # noqa: SLF001 - what joins chunks by what they share lives there
+            text, timed = self.tokenizer._decode_asr(  # noqa: SLF001 - what joins chunks by what they share lives there
                 [self._output(part, times) for part in parts],
                 return_timestamps=times or None,
                 return_language=None,

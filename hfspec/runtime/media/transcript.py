@@ -52,7 +52,7 @@ def _seconds(times: Sequence[Any]) -> list[float | None]:
 
 
 class Recognizer(Protocol):
-    """A kind of speech model; the methods are those of Family."""
+    """A kind of speech model; the methods are those of Runner."""
 
     def own_settings(self) -> Mapping[str, Any]: ...
 

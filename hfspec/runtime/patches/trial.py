@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hfspec.ir.golden import TOLERANCES
+from hfspec.ir.dtypes import arithmetic_of
 from hfspec.runtime.patches.states import Patches
 
 
@@ -31,7 +31,7 @@ def agrees(
         reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
         patches.fail(name, f"Its trial failed: {reason}.")
         return False
-    if len(expected) != len(found) or not difference <= TOLERANCES[dtype]:
+    if len(expected) != len(found) or not difference <= arithmetic_of(dtype).tolerance:
         patches.fail(name, f"Its trial differs from the library by {difference:.2g} of the largest value.")
         return False
     patches.take(name, f"Its trial differs from the library by {difference:.2g} of the largest value.")

@@ -13,25 +13,25 @@ from hfspec.runtime.text.tokens import Tokens
 @dataclass(frozen=True, slots=True)
 class Window:
     """The tokens that the model reads at once. Those of the context have the places ``first`` to ``last``, the latter
-    left out; ``offsets`` are their characters in the whole context, ``words`` the number of the word each belongs to,
-    None where the tokenizer knows none. ``null``: the place of the token that stands for no answer.
+    left out; ``offsets`` are their characters in the whole context, ``word_ids`` the word that each belongs to, None
+    where the tokenizer knows none. ``null``: the place of the token that stands for no answer.
     """
 
     inputs: Tokens
     first: int
     last: int
     offsets: tuple[tuple[int, int], ...]
-    words: tuple[int | None, ...]
+    word_ids: tuple[int | None, ...]
     null: int | None
 
     def characters(self, start: int, end: int, *, align: bool) -> tuple[int, int]:
         """Where in the context the context's tokens ``start`` to ``end``, both included and counted from the window's
         first, begin and end; widened, with ``align``, to the parts of their words that the window has.
         """
-        if align and self.words[start] is not None and self.words[end] is not None:
-            while start > 0 and self.words[start - 1] == self.words[start]:
+        if align and self.word_ids[start] is not None and self.word_ids[end] is not None:
+            while start > 0 and self.word_ids[start - 1] == self.word_ids[start]:
                 start -= 1
-            while end + 1 < len(self.words) and self.words[end + 1] == self.words[end]:
+            while end + 1 < len(self.word_ids) and self.word_ids[end + 1] == self.word_ids[end]:
                 end += 1
         return self.offsets[start][0], self.offsets[end][1]
 
@@ -75,7 +75,7 @@ def windows(
                 first=first,
                 last=first + stop - start,
                 offsets=tuple(encoding.offsets[lead:tail]),
-                words=tuple(encoding.word_ids[lead:tail]),
+                word_ids=tuple(encoding.word_ids[lead:tail]),
                 null=_moved(nulls, first, last - first - (stop - start)),
             )
         )

@@ -11,10 +11,11 @@ from hfspec.errors import InputError, ParamsError, UsageError
 from hfspec.inputs.row import Row
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading import parts
+from hfspec.runtime.loading.positions import cut_length, most_tokens
 from hfspec.runtime.questions import answer_spans
 from hfspec.runtime.questions.answer_spans import Answer, Found
 from hfspec.runtime.questions.context_windows import Size, Window, windows
-from hfspec.runtime.runner import Family, Place
+from hfspec.runtime.runner import Place, Runner
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.settings.precedence import Settings
 
@@ -37,28 +38,30 @@ class Answered:
     windows: int
 
 
-class QuestionAnswering(Family):
+class QuestionAnswering(Runner):
     """Equal to what the question-answering pipeline of transformers 4.57 answers for one row alone."""
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self.words = parts.tokenizer(place)
-        if not self.words.is_fast:
+        self.tokenizer = parts.tokenizer(place)
+        if not self.tokenizer.is_fast:
+            name = self.tokenizer.__class__.__name__
             raise UsageError(
-                f"{self.words.__class__.__name__} does not tell which characters a token is made of, so that no answer"
+                f"{name} does not tell which characters a token is made of, so that no answer"
                 " can be found in the context; compile from a checkpoint with a tokenizer.json."
             )
         self.model = parts.reader(place, parts.model_class(place))
         self.device = place.device
-        self.limit = parts.longest(self.model, self.words)
-        self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
+        self.limit = cut_length(self.model, self.tokenizer)
+        self.most = most_tokens(place, self.model)
+        self.pad = {"input_ids": parts.pad_id(self.model, self.tokenizer)}
         self.takes = frozenset(inspect.signature(self.model.forward).parameters)
-        self.question_first = self.words.padding_side == "right"
+        self.question_first = self.tokenizer.padding_side == "right"
 
     def check(self, settings: Settings) -> None:
         size = self._size(settings)
-        if size.tokens > self.limit:
-            raise ParamsError(f"max_seq_len is {size.tokens}, but the model reads at most {self.limit} tokens.")
+        if size.tokens > self.most:
+            raise ParamsError(f"max_seq_len is {size.tokens}, but the model reads at most {self.most} tokens.")
         if size.share >= size.tokens:
             raise ParamsError(
                 f"doc_stride is {size.share}, but a window has {size.tokens} tokens (max_seq_len): two windows cannot"
@@ -78,7 +81,7 @@ class QuestionAnswering(Family):
         contexts = [row.values["context"] for row in rows]
         questions = self._questions([row.values["question"] for row in rows], settings)
         texts = (questions, contexts) if self.question_first else (contexts, questions)
-        encoded = self.words(*texts, padding=False, verbose=False)
+        encoded = self.tokenizer(*texts, padding=False, verbose=False)
         return [
             Item(row.number, len(window.inputs["input_ids"]), Reading(contexts[place], window))
             for place, row in enumerate(rows)
@@ -87,7 +90,7 @@ class QuestionAnswering(Family):
 
     def _windows(self, row: Row, encoded: Any, place: int, settings: Settings) -> list[Window]:
         inputs = {name: list(encoded[name][place]) for name in encoded if name in self.takes}
-        side, null = int(self.question_first), self.words.cls_token_id
+        side, null = int(self.question_first), self.tokenizer.cls_token_id
         return windows(
             row.number, inputs, encoded.encodings[place], self._size(settings), context=side, null_token=null
         )
@@ -97,7 +100,7 @@ class QuestionAnswering(Family):
         longest = settings.get("max_question_len")
         if longest is None:
             return questions
-        encoded = self.words(questions, add_special_tokens=False, padding=False, verbose=False)
+        encoded = self.tokenizer(questions, add_special_tokens=False, padding=False, verbose=False)
         return [
             question[: encoding.offsets[longest - 1][1]] if len(encoding.ids) > longest else question
             for question, encoding in zip(questions, encoded.encodings, strict=True)

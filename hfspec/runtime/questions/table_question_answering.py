@@ -10,8 +10,9 @@ from hfspec.errors import InputError, UsageError
 from hfspec.inputs.row import Row
 from hfspec.runtime.io import finite
 from hfspec.runtime.loading import parts
+from hfspec.runtime.loading.positions import cut_length, most_tokens
 from hfspec.runtime.questions.tables import TextTable, text_table
-from hfspec.runtime.runner import Family, Place
+from hfspec.runtime.runner import Place, Runner
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.settings.precedence import Settings
 
@@ -54,22 +55,25 @@ class Chosen:
         return listed if self.plain else f"{self.aggregator} > {listed}"
 
 
-class TableQuestionAnswering(Family):
+class TableQuestionAnswering(Runner):
     """Equal to what the library's table-question-answering pipeline answers for one row alone."""
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self.words = parts.tokenizer(place)
-        if not hasattr(self.words, "max_row_id"):
-            raise UsageError(f"{self.words.__class__.__name__} cannot read tables; the model needs a TapasTokenizer.")
+        self.tokenizer = parts.tokenizer(place)
+        if not hasattr(self.tokenizer, "max_row_id"):
+            raise UsageError(
+                f"{self.tokenizer.__class__.__name__} cannot read tables; the model needs a TapasTokenizer."
+            )
         self.model = parts.model(place, parts.model_class(place))
         self.device = place.device
-        self.limit = parts.longest(self.model, self.words)
+        self.limit = cut_length(self.model, self.tokenizer)
+        self.most = most_tokens(place, self.model)
         sizes = self.model.config.type_vocab_sizes
-        self.most_columns = min(sizes[COLUMN], self.words.max_column_id) - 1
-        self.most_rows = min(sizes[ROW], *sizes[4:6], self.words.max_row_id) - 1  # 4, 5: ranks within a column
+        self.most_columns = min(sizes[COLUMN], self.tokenizer.max_column_id) - 1
+        self.most_rows = min(sizes[ROW], *sizes[4:6], self.tokenizer.max_row_id) - 1  # 4, 5: ranks within a column
         self.pad: dict[str, Any] = {
-            "input_ids": parts.pad_id(self.model, self.words),
+            "input_ids": parts.pad_id(self.model, self.tokenizer),
             "token_type_ids": [0] * len(sizes),
         }
 
@@ -100,11 +104,12 @@ class TableQuestionAnswering(Family):
                 row=row.number,
             )
         length = self._length(query, table)
-        over = length > self.limit or len(table.rows) > self.most_rows
+        limit = self.limit if settings["truncation"] else self.most
+        over = length > limit or len(table.rows) > self.most_rows
         if over and not settings["truncation"]:
             raise InputError(
                 f"query and table have {length} tokens and {len(table.rows)} rows, and the model reads at most"
-                f" {self.limit} tokens and {self.most_rows} rows; give a smaller table, or set truncation: true to have"
+                f" {limit} tokens and {self.most_rows} rows; give a smaller table, or set truncation: true to have"
                 " its cells and then its last rows cut.",
                 row=row.number,
             )
@@ -112,9 +117,9 @@ class TableQuestionAnswering(Family):
 
     def _length(self, query: str, table: TextTable) -> int:
         """How many tokens query and table take whole."""
-        names = [""] * len(table.columns) if self.words.strip_column_names else table.columns
+        names = [""] * len(table.columns) if self.tokenizer.strip_column_names else table.columns
         texts = [query, *names, *(cell for line in table.rows for cell in line)]
-        return 2 + sum(len(self.words.tokenize(text)) for text in texts)
+        return 2 + sum(len(self.tokenizer.tokenize(text)) for text in texts)
 
     def _inputs(self, row: Row, query: str, table: TextTable, *, truncation: bool) -> Inputs:
         import pandas as pd
@@ -122,7 +127,7 @@ class TableQuestionAnswering(Family):
         frame = pd.DataFrame(list(table.rows[: self.most_rows]), columns=list(table.columns), dtype=object)
         cut = {"truncation": "drop_rows_to_fit", "max_length": self.limit} if truncation else {}
         try:
-            encoded = self.words(frame, query, padding=False, **cut)
+            encoded = self.tokenizer(frame, query, padding=False, **cut)
         except ValueError as error:
             raise InputError(
                 f"the query and the table's column names alone are longer than the {self.limit} tokens that the model"

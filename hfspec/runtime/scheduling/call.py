@@ -11,7 +11,7 @@ from typing import Any
 from hfspec.errors import RowError
 from hfspec.inputs.row import Row
 from hfspec.runtime.io import finite
-from hfspec.runtime.runner import Family
+from hfspec.runtime.runner import Runner
 from hfspec.runtime.scheduling import batching
 from hfspec.runtime.scheduling.batching import Budget, Item
 from hfspec.runtime.scheduling.windows import FULL, Size, Window, windows
@@ -25,13 +25,13 @@ class Call:
     """
 
     def __init__(
-        self, family: Family, settings: Settings, tokenizing: Lock, refused: dict[int, RowError] | None = None
+        self, runner: Runner, settings: Settings, tokenizing: Lock, refused: dict[int, RowError] | None = None
     ) -> None:
-        self.family = family
+        self.runner = runner
         self.settings = settings
         self.refused = refused
         self._tokenizing = tokenizing
-        self._budget = Budget(family.budget(settings))
+        self._budget = Budget(runner.budget(settings))
 
     def results(self, rows: Iterable[Row], window: int = FULL, first: int = FULL) -> Iterator[list[Any]]:
         """The results of each window of at most ``window`` rows, one a row, in order; the first window has ``first``.
@@ -39,26 +39,26 @@ class Call:
 
         Raises RowError naming the row.
         """
-        family = self.family
-        size = Size(window, family.look_ahead * self._budget.tokens, family.rows_at_once, first)
+        runner = self.runner
+        size = Size(window, runner.look_ahead * self._budget.tokens, runner.rows_at_once, first)
         for found in windows(rows, size, self._prepare, self._belonging()):
             yield self._joined(found)
 
     def _belonging(self) -> Callable[[Row, Row], bool] | None:
         """As the family's; a refused row, of which nothing is known, belongs to both its neighbours."""
-        belongs, refused = self.family.belonging(self.settings), self.refused
+        belongs, refused = self.runner.belonging(self.settings), self.refused
         if belongs is None or refused is None:
             return belongs
         return lambda before, row: before.number in refused or row.number in refused or belongs(before, row)
 
     def lines(self, results: Sequence[Any]) -> list[int]:
         """How many lines each result has in the standard table."""
-        return [len(self.family.standard([result], self.settings).rows) for result in results]
+        return [len(self.runner.standard([result], self.settings).rows) for result in results]
 
     def _prepare(self, rows: Sequence[Row]) -> list[Item[Any]]:
         with self._tokenizing:
             if self.refused is None:
-                return self.family.preprocess(rows, self.settings)
+                return self.runner.preprocess(rows, self.settings)
             return self._prepare_or_refuse([row for row in rows if row.number not in self.refused], self.refused)
 
     def _prepare_or_refuse(self, rows: Sequence[Row], refused: dict[int, RowError]) -> list[Item[Any]]:
@@ -66,9 +66,9 @@ class Call:
         if not rows:
             return []
         try:
-            return self.family.preprocess(rows, self.settings)
+            return self.runner.preprocess(rows, self.settings)
         except RowError:
-            if self.family.belonging(self.settings) is not None:
+            if self.runner.belonging(self.settings) is not None:
                 return self._prepare_without_wrong(rows, refused)
             return [item for row in rows for item in self._prepare_without_wrong([row], refused)]
 
@@ -76,7 +76,7 @@ class Call:
         """The items of rows that are made ready together, as often as one of them turns out to be wrong."""
         while rows:
             try:
-                return self.family.preprocess(rows, self.settings)
+                return self.runner.preprocess(rows, self.settings)
             except RowError as error:
                 wrong = rows[0].number if error.row is None else error.row
                 refused[wrong] = error
@@ -85,27 +85,27 @@ class Call:
 
     def _launch(self, batch: Sequence[Item[Any]]) -> Callable[[], Sequence[Any]]:
         with self._named(batch):
-            made = self.family.run(batch, self.settings)
+            made = self.runner.run(batch, self.settings)
         return partial(self._read, made, batch)
 
     def _read(self, made: Any, batch: Sequence[Item[Any]]) -> Sequence[Any]:
         with self._named(batch):
-            return self.family.read(made, batch, self.settings)
+            return self.runner.read(made, batch, self.settings)
 
     def _named(self, batch: Sequence[Item[Any]]) -> AbstractContextManager[None]:
-        return finite.named(self.family.dtype, [item.row for item in batch])
+        return finite.named(self.runner.dtype, [item.row for item in batch])
 
     def _joined(self, window: Window) -> list[Any]:
         """One a row, whatever the number of items that a row makes."""
-        family = self.family
+        runner = self.runner
         parts = batching.run(
-            window.items, self._budget, self._launch, family.ahead, family.pass_tokens, refused=self.refused
+            window.items, self._budget, self._launch, runner.ahead, runner.pass_tokens, refused=self.refused
         )
         of_row: dict[int, list[Any]] = {row.number: [] for row in window.rows}
         for item, part in zip(window.items, parts, strict=True):
             of_row[item.row].append(part)
         refused = self.refused or {}
         return [
-            refused.pop(row.number) if row.number in refused else family.joined(of_row[row.number], self.settings)
+            refused.pop(row.number) if row.number in refused else runner.joined(of_row[row.number], self.settings)
             for row in window.rows
         ]

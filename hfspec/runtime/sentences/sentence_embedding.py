@@ -13,7 +13,7 @@ from hfspec.ir.signature import Column, Tensor
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.sentence_encoder import Text
-from hfspec.runtime.sentences.sentence_family import SentenceFamily
+from hfspec.runtime.sentences.sentence_runner import SentenceRunner
 from hfspec.settings import quantization
 from hfspec.settings.precedence import LOAD, PREDICT, Settings
 
@@ -27,7 +27,7 @@ class Embedded:
     cut: bool
 
 
-class SentenceEmbedding(SentenceFamily):
+class SentenceEmbedding(SentenceRunner):
     """Every precision is a function of the text alone, so that no embedding depends on its batch."""
 
     def check(self, settings: Settings) -> None:

@@ -11,8 +11,10 @@ from threading import Lock
 from typing import Any, Protocol
 
 from hfspec.formats.sentence_modules import Checkpoint, pooling_modes, read
+from hfspec.ir.dtypes import torch_dtype
 from hfspec.runtime.backends import putting as backends
 from hfspec.runtime.loading import native, parts
+from hfspec.runtime.loading.positions import LARGEST_LENGTH, most_tokens, positions
 from hfspec.runtime.runner import Place
 from hfspec.runtime.sentences.sentence_layers import layer, pool
 from hfspec.runtime.text.tokens import Tokens
@@ -33,8 +35,10 @@ class Encoder(Protocol):
 
     size: int
 
-    def prepare(self, texts: Sequence[str], prompt: str) -> list[Text]:
-        """Each text with the prompt before it, as tokens."""
+    def prepare(self, texts: Sequence[str], prompt: str, *, whole: bool = False) -> list[Text]:
+        """Each text with the prompt before it, as tokens, cut where the checkpoint says; ``whole``: only where the
+        model has no more positions.
+        """
 
     def encode(self, batch: Sequence[Text], prompt: str) -> Any:
         """A tensor (texts, size) of float32, on whichever device made it."""
@@ -53,22 +57,24 @@ def encoder(place: Place) -> Encoder:
     return NativeEncoder(place, read(place.model, causal=causal) or known)
 
 
-def read_texts(words: Any, texts: Sequence[str], takes: Collection[str]) -> list[Text]:
-    """Each text as tokens, cut to the tokenizer's limit; of what the tokenizer gives, what the model ``takes``."""
+def read_texts(tokenizer: Any, texts: Sequence[str], takes: Collection[str], limit: int | None = None) -> list[Text]:
+    """Each text as tokens, cut to ``limit``, or else the tokenizer's own; of what the tokenizer gives, what the model
+    ``takes``.
+    """
     if not texts:
         return []
-    read_by_model = words(list(texts), truncation=True, padding=False, verbose=False)
+    read_by_model = tokenizer(list(texts), truncation=True, max_length=limit, padding=False, verbose=False)
     names = [name for name in read_by_model if name in takes]
-    cut = _cut(words, texts, read_by_model)
+    cut = _cut(tokenizer, texts, read_by_model)
     rows = [{name: list(read_by_model[name][place]) for name in names} for place in range(len(texts))]
     return [Text(text, row, len(row["input_ids"]), mine) for text, row, mine in zip(texts, rows, cut, strict=True)]
 
 
-def _cut(words: Any, texts: Sequence[str], read: Any) -> list[bool]:
+def _cut(tokenizer: Any, texts: Sequence[str], read: Any) -> list[bool]:
     """Whether each text had more tokens than were read; a tokenizer written in Python has to read it again whole."""
     if read.encodings is not None:
         return [bool(encoding.overflowing) for encoding in read.encodings]
-    whole = words(list(texts), truncation=False, padding=False, verbose=False)
+    whole = tokenizer(list(texts), truncation=False, padding=False, verbose=False)
     return [len(all_) > len(some) for all_, some in zip(whole["input_ids"], read["input_ids"], strict=True)]
 
 
@@ -84,19 +90,20 @@ class NativeEncoder:
         self.model = parts.reader(place, model_class, checkpoint.transformer, **unused)
         if hasattr(self.model.config, "use_cache"):
             self.model.config.use_cache = False
-        self.words = parts.tokenizer(place, checkpoint.transformer)
-        fit_tokenizer(self.words, place, checkpoint, self.model)
-        self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
+        self.tokenizer = parts.tokenizer(place, checkpoint.transformer)
+        fit_tokenizer(self.tokenizer, place, checkpoint, self.model)
+        self.most = most_tokens(place, self.model)
+        self.pad = {"input_ids": parts.pad_id(self.model, self.tokenizer)}
         self.takes = set(inspect.signature(self.model.forward).parameters)
         pooling, *rest = checkpoint.modules
         self.modes = pooling_modes(pooling.config)
         self.include_prompt = bool(pooling.config.get("include_prompt", True))
-        cast = None if place.dtype == place.manifest.deployment.dtype else parts.torch_dtype(place.dtype)
+        cast = None if place.dtype == place.manifest.deployment.dtype else torch_dtype(place.dtype)
         self.layers = [made for module in rest if (made := layer(module, place.device, cast)) is not None]
         self.size = self._after_pooling(self._dimensions()).shape[1]
 
-    def prepare(self, texts: Sequence[str], prompt: str) -> list[Text]:
-        return read_texts(self.words, [prompt + text for text in texts], self.takes)
+    def prepare(self, texts: Sequence[str], prompt: str, *, whole: bool = False) -> list[Text]:
+        return read_texts(self.tokenizer, [prompt + text for text in texts], self.takes, self.most if whole else None)
 
     def encode(self, batch: Sequence[Text], prompt: str) -> Any:
         import torch
@@ -128,8 +135,8 @@ class NativeEncoder:
         """
         if self.include_prompt or not prompt:
             return 0
-        ids = self.words(prompt, truncation=True, verbose=False)["input_ids"]
-        return len(ids) - (bool(ids) and ids[-1] in self.words.all_special_ids)
+        ids = self.tokenizer(prompt, truncation=True, verbose=False)["input_ids"]
+        return len(ids) - (bool(ids) and ids[-1] in self.tokenizer.all_special_ids)
 
 
 class LibraryEncoder:
@@ -141,11 +148,11 @@ class LibraryEncoder:
         self.size = int(self.model.get_embedding_dimension() or 0)
         self._turn = Lock()  # it tokenizes while it encodes, and a tokenizer serves one call at a time
 
-    def prepare(self, texts: Sequence[str], prompt: str) -> list[Text]:
+    def prepare(self, texts: Sequence[str], prompt: str, *, whole: bool = False) -> list[Text]:  # noqa: ARG002 - the library cuts
         with self._turn:
             features = [self.model.preprocess([prompt + text]) for text in texts]
         counts = [int(found["input_ids"].numel()) if "input_ids" in found else 1 for found in features]
-        limit = self.model.max_seq_length or parts.LARGEST_LENGTH
+        limit = self.model.max_seq_length or LARGEST_LENGTH
         return [Text(text, {}, count, count >= limit) for text, count in zip(texts, counts, strict=True)]
 
     def encode(self, batch: Sequence[Text], prompt: str) -> Any:
@@ -171,7 +178,7 @@ def _has_pooler(model_class: Any) -> bool:
     return "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
 
 
-def fit_tokenizer(words: Any, place: Place, checkpoint: Checkpoint, model: Any) -> None:
+def fit_tokenizer(tokenizer: Any, place: Place, checkpoint: Checkpoint, model: Any) -> None:
     """Set the tokenizer's limit: the spec's option, else the checkpoint's max_seq_length, else what tokenizer and
     model's positions allow. Let it lower the case where the checkpoint says so.
     """
@@ -179,29 +186,27 @@ def fit_tokenizer(words: Any, place: Place, checkpoint: Checkpoint, model: Any) 
     if "model_max_length" in place.manifest.deployment.options.get("tokenizer", {}):
         pass
     elif checkpoint.max_seq_length is not None:
-        words.model_max_length = checkpoint.max_seq_length
+        tokenizer.model_max_length = checkpoint.max_seq_length
     elif limit != -1:
-        words.model_max_length = min(words.model_max_length, limit)
-    words.model_max_length = min(words.model_max_length, _positions(model))
+        tokenizer.model_max_length = min(tokenizer.model_max_length, limit)
+    tokenizer.model_max_length = min(tokenizer.model_max_length, positions(model))
     if checkpoint.lower_case:
-        _lower(words)
+        _lower(tokenizer)
 
 
-def _positions(model: Any) -> int:
-    """How many positions the model has learned; no text can have more tokens. Other kinds of positions have no end."""
-    for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and hasattr(module, "num_embeddings"):
-            first = 0 if module.padding_idx is None else module.padding_idx + 1
-            return int(module.num_embeddings) - first
-    return parts.LARGEST_LENGTH
-
-
-def _lower(words: Any) -> None:
+def _lower(tokenizer: Any) -> None:
+    """As sentence-transformers does it: a tokenizer in Python only is told to, and may have no such setting."""
+    if not tokenizer.is_fast:
+        try:
+            tokenizer.do_lower_case = True
+        except AttributeError:
+            tokenizer.basic_tokenizer.do_lower_case = True
+        return
     from tokenizers.normalizers import Lowercase, Sequence
 
-    before = words.backend_tokenizer.normalizer
+    before = tokenizer.backend_tokenizer.normalizer
     steps: list[Any] = [] if before is None else [before]
     if isinstance(before, Sequence):
         steps = [before[place] for place in range(len(before))]
     if not any(isinstance(step, Lowercase) for step in steps):
-        words.backend_tokenizer.normalizer = Sequence([Lowercase(), *steps])
+        tokenizer.backend_tokenizer.normalizer = Sequence([Lowercase(), *steps])

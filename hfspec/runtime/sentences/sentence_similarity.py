@@ -12,7 +12,7 @@ from hfspec.ir.artifact import FULL
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.sentence_encoder import Text
-from hfspec.runtime.sentences.sentence_family import SentenceFamily
+from hfspec.runtime.sentences.sentence_runner import SentenceRunner
 from hfspec.settings.precedence import Settings
 
 
@@ -35,7 +35,7 @@ class Compared:
     listed: bool
 
 
-class SentenceSimilarity(SentenceFamily):
+class SentenceSimilarity(SentenceRunner):
     """Each text is embedded by itself; a row's texts are compared once all of them are."""
 
     def check_rows(self, rows: Sequence[Row]) -> None:

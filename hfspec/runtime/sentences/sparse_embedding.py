@@ -14,7 +14,8 @@ from hfspec.inputs.row import Row
 from hfspec.integrity.fingerprint import fingerprint
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading import parts
-from hfspec.runtime.runner import Family, Place
+from hfspec.runtime.loading.positions import cut_length
+from hfspec.runtime.runner import Place, Runner
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.sentence_encoder import Text, fit_tokenizer, read_texts
 from hfspec.runtime.sentences.sentence_layers import splade
@@ -33,7 +34,7 @@ class Weighted:
     cut: bool
 
 
-class SparseEmbedding(Family):
+class SparseEmbedding(Runner):
     """Texts longer than the model reads are cut, as users of sentence-transformers expect; full output says so."""
 
     def __init__(self, place: Place) -> None:
@@ -44,11 +45,11 @@ class SparseEmbedding(Family):
         self.place, self.device = place, place.device
         model_class = parts.model_class(place)
         self.model = parts.reader(place, model_class, checkpoint.transformer)
-        self.words = parts.tokenizer(place, checkpoint.transformer)
-        fit_tokenizer(self.words, place, checkpoint, self.model)
+        self.tokenizer = parts.tokenizer(place, checkpoint.transformer)
+        fit_tokenizer(self.tokenizer, place, checkpoint, self.model)
         self.takes = set(inspect.signature(self.model.forward).parameters)
-        self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
-        self.padding = Padding(self.model, self.words, self.pad, parts.longest(self.model, self.words))
+        self.pad = {"input_ids": parts.pad_id(self.model, self.tokenizer)}
+        self.padding = Padding(self.model, self.tokenizer, self.pad, cut_length(self.model, self.tokenizer))
         self.pooling = checkpoint.modules[0].config
         self.stated = stated(place.model)
         self.prompts = Prompts(self.stated)
@@ -61,7 +62,7 @@ class SparseEmbedding(Family):
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Text]]:
         prompt = self.prompts.text(settings)
-        texts = read_texts(self.words, [prompt + row.values["text"] for row in rows], self.takes)
+        texts = read_texts(self.tokenizer, [prompt + row.values["text"] for row in rows], self.takes)
         groups = self.padding.groups([text.inputs for text in texts])
         return [
             Item(row.number, text.tokens, text, group) for row, text, group in zip(rows, texts, groups, strict=True)
@@ -106,7 +107,7 @@ class SparseEmbedding(Family):
 
     def _terms(self, row: Weighted) -> list[dict[str, Any]]:
         """As SparseEncoder.decode has them: heaviest first, of one weight the smaller token id first."""
-        names = self.words.convert_ids_to_tokens(row.indices.tolist())
+        names = self.tokenizer.convert_ids_to_tokens(row.indices.tolist())
         pairs = sorted(zip(names, row.values.tolist(), strict=True), key=lambda pair: -pair[1])
         return [{"token": name, "weight": weight} for name, weight in pairs]
 

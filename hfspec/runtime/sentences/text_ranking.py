@@ -19,7 +19,6 @@ from hfspec.inputs.row import Row
 from hfspec.ir.artifact import FULL
 from hfspec.library_calls.activations import torch_activation
 from hfspec.runtime.io.transfer import Arriving
-from hfspec.runtime.loading import parts
 from hfspec.runtime.runner import Place
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.sentence_encoder import fit_tokenizer
@@ -58,8 +57,8 @@ class TextRanking(SequenceClassifier):
         checkpoint = read_cross_encoder(place.model)
         if checkpoint is None:
             raise StorageError("model/ is no cross-encoder that hfspec knows: a sequence classifier alone.")
-        fit_tokenizer(self.words, place, checkpoint, self.model)
-        self.limit = parts.longest(self.model, self.words)
+        fit_tokenizer(self.tokenizer, place, checkpoint, self.model)
+        self.limit = int(min(self.tokenizer.model_max_length, self.most))
         self.stated = stated(place.model)
         self.prompts = Prompts(self.stated, roles=False)
         self.pair_template = self._pair_template(place.model)
@@ -69,9 +68,9 @@ class TextRanking(SequenceClassifier):
     def _pair_template(self, model: Path) -> PairTemplate | None:
         """Raises UsageError when the chat template that pairs go through cannot carry them."""
         modalities = transformer_settings(model).get("modality_config")
-        if not PairTemplate.applies(self.words, modalities):
+        if not PairTemplate.applies(self.tokenizer, modalities):
             return None
-        made = PairTemplate(self.words, self.model.config.model_type, modalities)
+        made = PairTemplate(self.tokenizer, self.model.config.model_type, modalities)
         if fault := made.fault():
             raise UsageError(
                 f"the tokenizer's chat template cannot carry a query and a document ({fault}), and"
@@ -127,11 +126,13 @@ class TextRanking(SequenceClassifier):
     def _joined(self, given: Sequence[tuple[str, str]], prompt: str, limit: int) -> list[tuple[Tokens, bool]]:
         """The tokens of pairs that the tokenizer puts together, and whether each was cut."""
         firsts, seconds = [prompt + query for query, _ in given], [document for _, document in given]
-        found = self.words(firsts, seconds, truncation="longest_first", max_length=limit, padding=False, verbose=False)
+        found = self.tokenizer(
+            firsts, seconds, truncation="longest_first", max_length=limit, padding=False, verbose=False
+        )
         tokens = [{name: list(found[name][place]) for name in found} for place in range(len(given))]
         if found.encodings is not None:
             return [(mine, bool(made.overflowing)) for mine, made in zip(tokens, found.encodings, strict=True)]
-        whole = self.words(firsts, seconds, padding=False, verbose=False)["input_ids"]
+        whole = self.tokenizer(firsts, seconds, padding=False, verbose=False)["input_ids"]
         return [(mine, len(ids) > limit) for mine, ids in zip(tokens, whole, strict=True)]
 
     def run(self, batch: Sequence[Item[Pair]], settings: Settings) -> Arriving:  # noqa: ARG002

@@ -11,7 +11,8 @@ from hfspec.inputs.row import Row
 from hfspec.runtime.io import finite
 from hfspec.runtime.io.transfer import Arriving, sent
 from hfspec.runtime.loading import parts
-from hfspec.runtime.runner import Family, Place
+from hfspec.runtime.loading.positions import cut_length, most_tokens
+from hfspec.runtime.runner import Place, Runner
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.text.masked_head import MaskedHead
 from hfspec.runtime.text.padding import Padding
@@ -45,19 +46,20 @@ class Filled:
     tokens: int
 
 
-class FillMask(Family):
+class FillMask(Runner):
     """Equal to what the library's fill-mask pipeline answers for one row alone, several masks included."""
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self.words = parts.tokenizer(place)
-        if self.words.mask_token_id is None:
+        self.tokenizer = parts.tokenizer(place)
+        if self.tokenizer.mask_token_id is None:
             raise UsageError("the tokenizer has no mask token, which fill-mask needs; use the model's own tokenizer.")
         self.model = parts.reader(place, parts.model_class(place))
         self.device = place.device
-        self.limit = parts.longest(self.model, self.words)
-        self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
-        self.padding = Padding(self.model, self.words, self.pad, self.limit)
+        self.limit = cut_length(self.model, self.tokenizer)
+        self.most = most_tokens(place, self.model)
+        self.pad = {"input_ids": parts.pad_id(self.model, self.tokenizer)}
+        self.padding = Padding(self.model, self.tokenizer, self.pad, self.limit)
         self.head = MaskedHead(self.model)
 
     def _targets(self, settings: Settings) -> list[int] | None:
@@ -65,18 +67,18 @@ class FillMask(Family):
         given = settings.get("targets")
         if given is None:
             return None
-        words = [given] if isinstance(given, str) else list(given)
-        if not words:
+        targets = [given] if isinstance(given, str) else list(given)
+        if not targets:
             raise ParamsError("targets is empty: name at least one word, or leave it out to choose among all.")
-        return sorted({self._target(word) for word in words})
+        return sorted({self._target(word) for word in targets})
 
     def _target(self, word: str) -> int:
-        unknown = self.words.unk_token_id
-        known = self.words.convert_tokens_to_ids(word)
-        ids = self.words(word, add_special_tokens=False)["input_ids"] if known in (None, unknown) else [known]
+        unknown = self.tokenizer.unk_token_id
+        known = self.tokenizer.convert_tokens_to_ids(word)
+        ids = self.tokenizer(word, add_special_tokens=False)["input_ids"] if known in (None, unknown) else [known]
         if len(ids) == 1 and ids[0] != unknown:
             return int(ids[0])
-        pieces = ", ".join(repr(piece) for piece in self.words.convert_ids_to_tokens(ids)) or "nothing"
+        pieces = ", ".join(repr(piece) for piece in self.tokenizer.convert_ids_to_tokens(ids)) or "nothing"
         raise ParamsError(
             f"targets: {word!r} is not one token of the model's vocabulary (it is split into {pieces}), and a mask"
             " stands for one token."
@@ -86,9 +88,9 @@ class FillMask(Family):
         targets = self._targets(settings)
         texts = [self.prompt_text(row) for row in rows]
         cut: dict[str, Any] = {"truncation": True, "max_length": self.limit} if settings.get("truncation") else {}
-        tokens = encode(self.words, texts, **cut)
+        tokens = encode(self.tokenizer, texts, **cut)
         if not cut:
-            refuse_overlong(rows, tokens, self.limit)
+            refuse_overlong(rows, tokens, self.most)
         for row, text, mine in zip(rows, texts, tokens, strict=True):
             self._require_mask(row, text, mine)
         return [
@@ -97,9 +99,9 @@ class FillMask(Family):
         ]
 
     def _require_mask(self, row: Row, text: str, tokens: Tokens) -> None:
-        if self.words.mask_token_id in tokens["input_ids"]:
+        if self.tokenizer.mask_token_id in tokens["input_ids"]:
             return
-        mask = self.words.mask_token
+        mask = self.tokenizer.mask_token
         if mask in text:
             raise InputError(f"the mask token {mask} is beyond the {self.limit} tokens that are read.", row=row.number)
         raise InputError(f"the text has no mask token; put {mask} where a word is to be filled in.", row=row.number)
@@ -122,7 +124,7 @@ class FillMask(Family):
             return Arriving(best.values), Arriving(best.indices)
 
     def _places(self, text: Masked) -> list[int]:
-        return [place for place, token in enumerate(text.tokens["input_ids"]) if token == self.words.mask_token_id]
+        return [place for place, token in enumerate(text.tokens["input_ids"]) if token == self.tokenizer.mask_token_id]
 
     def read(self, made: tuple[Arriving, Arriving], batch: Sequence[Item[Masked]], settings: Settings) -> list[Filled]:  # noqa: ARG002
         with finite.lines([len(self._places(item.content)) for item in batch]):
@@ -145,10 +147,10 @@ class FillMask(Family):
     def _candidate(self, ids: list[int], place: int, pair: tuple[float, int], *, alone: bool) -> Candidate:
         score, token = pair
         whole = [*ids[:place], token, *ids[place + 1 :]]
-        kept = [mine for mine in whole if mine != self.words.pad_token_id]
+        kept = [mine for mine in whole if mine != self.tokenizer.pad_token_id]
         # Among several masks the special tokens stay, or the other masks would vanish from the text.
-        sequence = self.words.decode(kept, skip_special_tokens=alone)
-        return Candidate(score, token, self.words.decode([token]), sequence)
+        sequence = self.tokenizer.decode(kept, skip_special_tokens=alone)
+        return Candidate(score, token, self.tokenizer.decode([token]), sequence)
 
     def standard(self, results: Sequence[Filled], settings: Settings) -> list[str]:  # noqa: ARG002
         return [" ".join(_stripped(candidates[0].text) for candidates in row.masks) for row in results]

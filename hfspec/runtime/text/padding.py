@@ -10,19 +10,18 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+from hfspec.ir.dtypes import arithmetic_of
 from hfspec.runtime.loading import parts
 from hfspec.runtime.text.tokens import Tokens, encode
 
 SHORT, LONG = "a " * 9, "one two three " * 9
-# Of the largest value in an answer: far above what rounding does, far below what padding does where it is seen.
-TOLERANCE = {"float64": 1e-4, "float32": 1e-3, "float16": 0.02, "bfloat16": 0.1}
 
 
 class Padding:
     """The padding of one loaded model. ``fill``: model input -> the value that fills it up."""
 
-    def __init__(self, model: Any, words: Any, fill: dict[str, int], limit: int) -> None:
-        self.model, self.words, self.fill, self.limit = model, words, fill, limit
+    def __init__(self, model: Any, tokenizer: Any, fill: dict[str, int], limit: int) -> None:
+        self.model, self.tokenizer, self.fill, self.limit = model, tokenizer, fill, limit
 
     def groups(self, sequences: Sequence[Tokens]) -> list[int]:
         """The group of each sequence: its length where padding would be seen, else the same for all."""
@@ -34,15 +33,15 @@ class Padding:
         """Whether the answer to a sequence changes when padding follows it. It is taken to where no mask says which
         tokens are padding, and where the tokenizer would pad on the left.
         """
-        short, long = (self._cut(tokens) for tokens in encode(self.words, [SHORT, LONG]))
-        if "attention_mask" not in short or self.words.padding_side == "left":
+        short, long = (self._cut(tokens) for tokens in encode(self.tokenizer, [SHORT, LONG]))
+        if "attention_mask" not in short or self.tokenizer.padding_side == "left":
             return True
         length = len(short["input_ids"])
         alone, beside = self._answer([short]), self._answer([short, long])
         if beside.ndim > 2:  # an answer for each token; otherwise one for the sequence
             alone, beside = alone[:, :length], beside[:, :length]
         difference = float((alone[0] - beside[0]).abs().max() / alone[0].abs().max().clamp(min=1e-6))
-        return not difference <= TOLERANCE.get(str(self.model.dtype).removeprefix("torch."), 0.1)
+        return not difference <= arithmetic_of(str(self.model.dtype).removeprefix("torch.")).rounding
 
     def _cut(self, tokens: Tokens) -> Tokens:
         return {name: values[: self.limit] for name, values in tokens.items()}

@@ -7,22 +7,24 @@ from collections.abc import Hashable, Sequence
 
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading import parts
-from hfspec.runtime.runner import Family, Place
+from hfspec.runtime.loading.positions import cut_length, most_tokens
+from hfspec.runtime.runner import Place, Runner
 from hfspec.runtime.text.padding import Padding
 from hfspec.runtime.text.tokens import Tokens
 
 
-class SequenceClassifier(Family):
+class SequenceClassifier(Runner):
     """A family whose model gives one line of logits for each sequence."""
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self.words = parts.tokenizer(place)
+        self.tokenizer = parts.tokenizer(place)
         self.model = parts.reader(place, parts.model_class(place))
         self.device = place.device
-        self.limit = parts.longest(self.model, self.words)
-        self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
-        self.padding = Padding(self.model, self.words, self.pad, self.limit)
+        self.limit = cut_length(self.model, self.tokenizer)
+        self.most = most_tokens(place, self.model)
+        self.pad = {"input_ids": parts.pad_id(self.model, self.tokenizer)}
+        self.padding = Padding(self.model, self.tokenizer, self.pad, self.limit)
         self.takes_use_cache = "use_cache" in inspect.signature(self.model.forward).parameters
 
     def groups(self, sequences: Sequence[Tokens]) -> list[Hashable]:
@@ -33,7 +35,7 @@ class SequenceClassifier(Family):
         """
         config = self.model.config
         pads = getattr(config, "pad_token_id", None) is not None
-        if not pads and (self.takes_use_cache or self.words.pad_token_id is None):
+        if not pads and (self.takes_use_cache or self.tokenizer.pad_token_id is None):
             return list(range(len(sequences)))
         ends = [
             tokens["input_ids"].count(config.eos_token_id) if config.is_encoder_decoder else 0 for tokens in sequences

@@ -25,7 +25,7 @@ class TextClassification(Labeller, SequenceClassifier):
             for place, mine in zip(places, found, strict=True):
                 tokens[place] = mine
         if not settings.get("truncation"):
-            refuse_overlong(rows, tokens, self.limit)
+            refuse_overlong(rows, tokens, self.most)
         return [
             Item(row.number, len(mine["input_ids"]), mine, group)
             for row, mine, group in zip(rows, tokens, self.groups(tokens), strict=True)
@@ -35,7 +35,7 @@ class TextClassification(Labeller, SequenceClassifier):
         texts = [row.values["text"] for row in rows]
         pairs = [row.values["text_pair"] for row in rows] if paired else None
         cut = {"truncation": True, "max_length": self.limit} if settings.get("truncation") else {}
-        return encode(self.words, texts, pairs, **cut)
+        return encode(self.tokenizer, texts, pairs, **cut)
 
     def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> Arriving:  # noqa: ARG002
         return self.logits([item.content for item in batch])

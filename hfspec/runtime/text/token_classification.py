@@ -11,15 +11,15 @@ from hfspec.formats.label_names import label_names
 from hfspec.inputs.row import Row
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading import parts
-from hfspec.runtime.runner import Family, Place
+from hfspec.runtime.loading.positions import cut_length, most_tokens
+from hfspec.runtime.runner import Place, Runner
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.text.entities import Entity, Piece, entities, without_overlap
 from hfspec.runtime.text.padding import Padding
 from hfspec.runtime.text.tokens import Tokens, refuse_overlong
 from hfspec.runtime.text.word_reader import WordReader, knows_words
 from hfspec.settings.precedence import Settings
-
-BY_WORD = ("first", "average", "max")
+from hfspec.tasks.token_classification import BY_WORD
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +36,20 @@ class Window:
     word_ids: list[int | None] | None
 
 
-class TokenClassification(Family):
+class TokenClassification(Runner):
     """Equal to what the library's token-classification pipeline answers for one row alone."""
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self.words = parts.tokenizer(place)
+        self.tokenizer = parts.tokenizer(place)
         self.model = parts.reader(place, parts.model_class(place))
         self.device = place.device
-        self.limit = parts.longest(self.model, self.words)
-        self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
-        self.padding = Padding(self.model, self.words, self.pad, self.limit)
-        self.fast = bool(self.words.is_fast)
-        self.knows_words = self.fast and knows_words(self.words.backend_tokenizer)
+        self.limit = cut_length(self.model, self.tokenizer)
+        self.most = most_tokens(place, self.model)
+        self.pad = {"input_ids": parts.pad_id(self.model, self.tokenizer)}
+        self.padding = Padding(self.model, self.tokenizer, self.pad, self.limit)
+        self.fast = bool(self.tokenizer.is_fast)
+        self.knows_words = self.fast and knows_words(self.tokenizer.backend_tokenizer)
 
     def check(self, settings: Settings) -> None:
         strategy, stride = settings["aggregation_strategy"], settings.get("stride")
@@ -64,14 +65,14 @@ class TokenClassification(Family):
                 "aggregation_strategy is none" if strategy == "none" else "the tokenizer does not say where they are"
             )
             raise ParamsError(f"stride, which puts the entities of several windows together, cannot be used: {reason}.")
-        room = self.limit - self.words.num_special_tokens_to_add()
+        room = self.limit - self.tokenizer.num_special_tokens_to_add()
         if stride >= room:
             raise ParamsError(f"stride must be less than {room}, the tokens of a text in one window; found {stride}.")
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Window]]:
         if not rows:
             return []
-        encoded = self.words(
+        encoded = self.tokenizer(
             [row.values["text"] for row in rows],
             padding=False,
             verbose=False,
@@ -83,7 +84,7 @@ class TokenClassification(Family):
         found = [(rows[owner], self._window(rows[owner], encoded, place)) for place, owner in enumerate(owners)]
         tokens = [window.tokens for _, window in found]
         if settings.get("stride") is None and not settings.get("truncation"):
-            refuse_overlong(rows, tokens, self.limit)
+            refuse_overlong(rows, tokens, self.most)
         return [
             Item(row.number, len(window.special), window, group)
             for (row, window), group in zip(found, self.padding.groups(tokens), strict=True)
@@ -96,7 +97,7 @@ class TokenClassification(Family):
         return {"truncation": True, "max_length": self.limit} if settings.get("truncation") else {}
 
     def _window(self, row: Row, encoded: Any, place: int) -> Window:
-        tokens = {name: list(encoded[name][place]) for name in self.words.model_input_names if name in encoded}
+        tokens = {name: list(encoded[name][place]) for name in self.tokenizer.model_input_names if name in encoded}
         offsets = [tuple(pair) for pair in encoded["offset_mapping"][place]] if self.fast else None
         word_ids = encoded.word_ids(place) if self.knows_words else None
         return Window(row.values["text"], tokens, list(encoded["special_tokens_mask"][place]), offsets, word_ids)
@@ -123,20 +124,20 @@ class TokenClassification(Family):
     def _entities(self, window: Window, scores: Any, settings: Settings) -> list[Entity]:
         strategy, ignored = settings["aggregation_strategy"], settings["ignore_labels"]
         pieces = list(self._pieces(window, scores))
-        found = entities(pieces, strategy, label_names(self.model.config), self.words.convert_tokens_to_string)
+        found = entities(pieces, strategy, label_names(self.model.config), self.tokenizer.convert_tokens_to_string)
         return [entity for entity in found if entity.label not in ignored]
 
     def _pieces(self, window: Window, scores: Any) -> Iterator[Piece]:
         ids = window.tokens["input_ids"]
         reader = WordReader(window.text)
-        for index, (token, word) in enumerate(zip(ids, self.words.convert_ids_to_tokens(ids), strict=True)):
+        for index, (token, word) in enumerate(zip(ids, self.tokenizer.convert_ids_to_tokens(ids), strict=True)):
             if window.special[index]:
                 continue
             if window.offsets is None:
                 yield Piece(word, scores[index], None, None, index, continues=False)
                 continue
             start, end = window.offsets[index]
-            text = window.text[start:end] if token == self.words.unk_token_id else word
+            text = window.text[start:end] if token == self.tokenizer.unk_token_id else word
             word_id = None if window.word_ids is None else window.word_ids[index]
             yield Piece(text, scores[index], start, end, index, continues=reader.continues(start, end, word_id))
 

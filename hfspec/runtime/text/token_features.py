@@ -11,7 +11,8 @@ from hfspec.inputs.row import Row
 from hfspec.ir.artifact import FULL
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading import parts
-from hfspec.runtime.runner import Family, Place
+from hfspec.runtime.loading.positions import cut_length, most_tokens
+from hfspec.runtime.runner import Place, Runner
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.text.padding import Padding
 from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
@@ -34,7 +35,7 @@ class Features:
     offsets: list[tuple[int, int]] | None
 
 
-class TokenFeatures(Family):
+class TokenFeatures(Runner):
     """Equal to what the library's feature-extraction pipeline answers for one row alone. An encoder-decoder that needs
     a second text, which that pipeline fails on, gives the states of its encoder.
     """
@@ -43,7 +44,7 @@ class TokenFeatures(Family):
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self.words = parts.tokenizer(place)
+        self.tokenizer = parts.tokenizer(place)
         model_class = parts.model_class(place)
         # The pooler plays no part in the hidden states, and checkpoints trained with another head lack it.
         has_pooler = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
@@ -54,16 +55,17 @@ class TokenFeatures(Family):
         takes_use_cache = "use_cache" in inspect.signature(self.model.forward).parameters
         self.options = {"use_cache": False} if takes_use_cache else {}
         self.device = place.device
-        self.limit = parts.longest(whole, self.words)
-        self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
-        self.padding = Padding(self.model, self.words, self.pad, self.limit)
+        self.limit = cut_length(self.model, self.tokenizer)
+        self.most = most_tokens(place, self.model)
+        self.pad = {"input_ids": parts.pad_id(self.model, self.tokenizer)}
+        self.padding = Padding(self.model, self.tokenizer, self.pad, self.limit)
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Tokens]]:
         texts = [self.prompt_text(row) for row in rows]
         cut: dict[str, Any] = {"truncation": True, "max_length": self.limit} if settings.get("truncation") else {}
-        tokens = encode(self.words, texts, return_offsets_mapping=self.words.is_fast, **cut)
+        tokens = encode(self.tokenizer, texts, return_offsets_mapping=self.tokenizer.is_fast, **cut)
         if not cut:
-            refuse_overlong(rows, tokens, self.limit)
+            refuse_overlong(rows, tokens, self.most)
         return [
             Item(row.number, len(mine["input_ids"]), mine, group)
             for row, mine, group in zip(rows, tokens, self.padding.groups(tokens), strict=True)
@@ -97,7 +99,7 @@ class TokenFeatures(Family):
         """``states``: (tokens, hidden), the padding's rows last."""
         ids = tokens["input_ids"]
         offsets: Any = tokens.get(OFFSETS)
-        return Features(states[: len(ids)].copy(), self.words.convert_ids_to_tokens(ids), offsets)
+        return Features(states[: len(ids)].copy(), self.tokenizer.convert_ids_to_tokens(ids), offsets)
 
     def standard(self, results: Sequence[Features], settings: Settings) -> Any:  # noqa: ARG002
         """(tokens, hidden) for one text, a list of them for any other number."""

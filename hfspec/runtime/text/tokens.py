@@ -11,11 +11,11 @@ from hfspec.inputs.row import Row
 Tokens = dict[str, list[int]]
 
 
-def encode(words: Any, texts: Sequence[str], pairs: Sequence[str] | None = None, **options: Any) -> list[Tokens]:
+def encode(tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None = None, **options: Any) -> list[Tokens]:
     """The tokens of each text (or pair), unpadded: name of a model input -> ids."""
     if not texts:
         return []
-    encoded = words(list(texts), None if pairs is None else list(pairs), padding=False, verbose=False, **options)
+    encoded = tokenizer(list(texts), None if pairs is None else list(pairs), padding=False, verbose=False, **options)
     return [{name: list(encoded[name][place]) for name in encoded} for place in range(len(texts))]
 
 

@@ -70,9 +70,10 @@ class ZeroShotClassification(SequenceClassifier):
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Hypothesis]]:
         asked = [(row, *pair) for row in rows for pair in _hypotheses(row, settings)]
         texts = [row.values["sequences"] for row, _, _ in asked]
-        tokens = encode(self.words, texts, [sentence for _, _, sentence in asked])
+        tokens = encode(self.tokenizer, texts, [sentence for _, _, sentence in asked])
+        limit = self.limit if settings.get("truncation") else self.most
         kept = [
-            mine if len(mine["input_ids"]) <= self.limit else self._cut(row, sentence, mine, settings)
+            mine if len(mine["input_ids"]) <= limit else self._cut(row, sentence, mine, settings)
             for (row, _, sentence), mine in zip(asked, tokens, strict=True)
         ]
         return [
@@ -86,10 +87,10 @@ class ZeroShotClassification(SequenceClassifier):
         if not settings.get("truncation"):
             raise InputError(
                 f"the text and the hypothesis {sentence!r} have {length} tokens together and the model reads at most"
-                f" {self.limit}; shorten the text, or set truncation: true to have it cut.",
+                f" {self.most}; shorten the text, or set truncation: true to have it cut.",
                 row=row.number,
             )
-        text_tokens = len(self.words(row.values["sequences"], add_special_tokens=False, verbose=False)["input_ids"])
+        text_tokens = len(self.tokenizer(row.values["sequences"], add_special_tokens=False, verbose=False)["input_ids"])
         if length - text_tokens >= self.limit:
             raise InputError(
                 f"the hypothesis {sentence!r} alone takes {length - text_tokens} of the {self.limit} tokens that the"
@@ -97,7 +98,7 @@ class ZeroShotClassification(SequenceClassifier):
                 row=row.number,
             )
         (cut,) = encode(
-            self.words, [row.values["sequences"]], [sentence], truncation="only_first", max_length=self.limit
+            self.tokenizer, [row.values["sequences"]], [sentence], truncation="only_first", max_length=self.limit
         )
         return cut
 

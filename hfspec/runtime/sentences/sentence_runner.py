@@ -9,14 +9,14 @@ from hfspec.errors import ParamsError
 from hfspec.formats.sentence_modules import own_settings
 from hfspec.formats.sentence_modules import settings as stated
 from hfspec.runtime.io.transfer import Arriving
-from hfspec.runtime.runner import Family, Place
+from hfspec.runtime.runner import Place, Runner
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.sentence_encoder import Text, encoder
 from hfspec.settings.precedence import LOAD, PREDICT, Settings
 from hfspec.settings.prompts import Prompts
 
 
-class SentenceFamily(Family):
+class SentenceRunner(Runner):
     """Texts longer than the model reads are cut, as users of sentence-transformers expect; full output says so."""
 
     def __init__(self, place: Place) -> None:
@@ -38,7 +38,8 @@ class SentenceFamily(Family):
 
     def items(self, texts: Sequence[tuple[int, str]], settings: Settings) -> list[Item[Text]]:
         """An item for each text, given with the number of the row that it belongs to."""
-        made = self.encoder.prepare([text for _, text in texts], self.prompts.text(settings))
+        whole = self.task.setting("truncation") is not None and not settings.get("truncation")
+        made = self.encoder.prepare([text for _, text in texts], self.prompts.text(settings), whole=whole)
         return [
             Item(number, text.tokens, text, text.tokens if self.is_code else 0)
             for (number, _), text in zip(texts, made, strict=True)

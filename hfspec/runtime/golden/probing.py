@@ -1,0 +1,91 @@
+"""One input of the task answered by an artifact that has no example of its own: whether any request can be answered."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from hfspec.errors import HfspecError, OutputError
+from hfspec.ir.golden import Fault
+from hfspec.ir.signature import Column
+from hfspec.runtime.golden.examples import answered
+from hfspec.runtime.predictor import Predictor
+
+TEXT = "One short text."
+SHORT = 2  # tokens to generate
+# What a model raises wherever it runs. Others, as RuntimeError, may be of this machine: no kernel for a dtype, no GPU.
+ANYWHERE = (AttributeError, LookupError, TypeError, ValueError)
+VALUES: Mapping[str, Any] = {
+    "documents": [TEXT],
+    "sentences": [TEXT],
+    "candidate_labels": ["one", "other"],
+    "messages": [{"role": "user", "content": TEXT}],
+    "table": {"name": ["one", "other"], "number": ["1", "2"]},
+}
+GIVEN = {"candidate_labels", "document", "sentence"}  # optional, though no answer comes without them
+
+
+def probe_lines(predictor: Predictor) -> Iterator[str]:
+    """Why the predictor answers no plain input of its task, as one line of JSON in the form of failed examples.
+
+    An input that the predictor refuses says nothing of others, and what only this machine lacks is no fault.
+    """
+    reason = probe_fault(predictor)
+    faults = [Fault(None, reason)] if reason else []
+    yield json.dumps([fault.to_json() for fault in faults], ensure_ascii=False, allow_nan=False)
+
+
+def probe_fault(predictor: Predictor) -> str:
+    """Why no request can be answered; empty where one is, or where that cannot be told."""
+    row = _row(predictor)
+    if any(column.name == "max_tokens" for column in predictor.task.inputs):
+        short, params = {**row, "max_tokens": SHORT}, None
+    else:
+        short, params = row, {"max_new_tokens": SHORT} if predictor.task.setting("max_new_tokens") else None
+    if _answers(predictor, short, params):
+        return ""
+    try:
+        answered(predictor, [row], None)
+    except OutputError as error:
+        return str(error)
+    except HfspecError:
+        return ""
+    except ANYWHERE as error:
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    except Exception:  # noqa: BLE001 - of this machine: the artifact is for another
+        return ""
+    return ""
+
+
+def _answers(predictor: Predictor, row: Any, params: Mapping[str, Any] | None) -> bool:
+    """Whether there is an answer of few tokens, which the settings need not allow."""
+    with contextlib.suppress(Exception):
+        answered(predictor, [row], params)
+        return True
+    return False
+
+
+def _row(predictor: Predictor) -> dict[str, Any]:
+    """A value for each column that a row must have."""
+    inputs = predictor.signature.inputs
+    columns = inputs if isinstance(inputs, tuple) else predictor.task.inputs
+    return {name: _value(predictor, name) for name, required in _needed(columns) if required or name in GIVEN}
+
+
+def _needed(columns: Iterable[Column]) -> Iterator[tuple[str, bool]]:
+    for column in columns:
+        yield column.name or "text", column.required
+
+
+def _value(predictor: Predictor, name: str) -> Any:
+    if name == "audio":
+        return {"array": [((place % 40) - 20) / 40 for place in range(16_000)], "sampling_rate": 16_000}
+    if name == "image":
+        import numpy as np
+
+        return (np.arange(32 * 32 * 3) % 251).astype(np.uint8).reshape(32, 32, 3)
+    if predictor.task.name == "fill-mask" and name in {"text", "prompt"}:
+        return f"One {predictor.components()['tokenizer'].mask_token} text."
+    return VALUES.get(name, TEXT)

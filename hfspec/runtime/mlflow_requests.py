@@ -1,0 +1,150 @@
+"""What MLflow would change or refuse before a predictor sees it, read as it was sent.
+
+MLflow takes apart what it checks by a signature, and of a model that checks its input itself its server reads bodies
+with ``inputs`` only. ``read_as_sent`` puts readers of our own before three functions of MLflow, for the models of this
+package alone; every other model in the process is read as before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import wraps
+from io import StringIO
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+from hfspec.settings.load_arguments import LOADER
+
+CSV, JSON = "text/csv", "application/json"
+SPLIT, RECORDS = "dataframe_split", "dataframe_records"
+# Columns of CSV that are more than text, as pandas types that know missing values.
+CSV_TYPES = {"integer": "Int64", "long": "Int64", "float": "Float64", "double": "Float64", "boolean": "boolean"}
+
+
+def read_as_sent() -> None:
+    """Put the readers in place, once a process."""
+    from mlflow import pyfunc
+    from mlflow.pyfunc import scoring_server
+
+    _put_before(scoring_server, "_parse_json_data", _json)
+    _put_before(scoring_server, "invocations", _csv)
+    _put_before(pyfunc, "_validate_prediction_input", _unchecked)
+
+
+def _put_before(module: ModuleType, name: str, reader: Callable[..., Any]) -> None:
+    original = getattr(module, name, None)
+    if original is None or hasattr(original, "reads_as_sent"):
+        return
+
+    @wraps(original)
+    def read(*arguments: Any, **named: Any) -> Any:
+        return reader(original, *arguments, **named)
+
+    vars(read)["reads_as_sent"] = True
+    setattr(module, name, read)
+
+
+def _json(original: Callable[..., Any], data: Any, metadata: Any, input_schema: Any) -> Any:
+    """``_parse_json_data`` with any of the protocol's forms as the one that MLflow reads of such a model."""
+    return original(_with_inputs(data) if _is_ours(metadata) else data, metadata, input_schema)
+
+
+def _csv(original: Callable[..., Any], data: Any, content_type: str, model: Any, input_schema: Any) -> Any:
+    """``invocations`` with a table whose texts are texts: pandas would read numbers, and NA as a missing value."""
+    kind, *rest = (content_type or "").split(";")
+    if kind.strip() == CSV and _is_ours(model.metadata):
+        data = {"inputs": _table(data, model.metadata.signature)}
+        content_type = ";".join([JSON, *rest])
+    return original(data, content_type, model, input_schema)
+
+
+def _unchecked(original: Callable[..., Any], data: Any, params: Any, input_schema: Any, *rest: Any) -> Any:
+    """``_validate_prediction_input``, which predict_stream calls, without the columns' check. The loader comes last."""
+    return original(data, params, None if rest[-1] == LOADER else input_schema, *rest)
+
+
+def _is_ours(metadata: Any) -> bool:
+    flavor = metadata.flavors.get("python_function") or {}
+    return bool(flavor.get("loader_module") == LOADER)
+
+
+def _with_inputs(data: Any) -> Any:
+    """A body with its rows as ``inputs``. A request of the OpenAI API, and what is no JSON object, is left to MLflow.
+
+    Raises MlflowException for a body that does not have its rows in one form.
+    """
+    from mlflow.pyfunc.scoring_server import is_unified_llm_input
+
+    try:
+        body = json.loads(data) if isinstance(data, str | bytes) else data
+    except ValueError:
+        return data
+    if not isinstance(body, dict) or is_unified_llm_input(body):
+        return data
+    given = [form for form in READERS if form in body]
+    if len(given) != 1:
+        listed = ", ".join(given) or "none of them"
+        raise _refusal(f"The body must have exactly one of {', '.join(READERS)}; it has {listed}.")
+    rows = READERS[given[0]](body[given[0]])
+    return {"inputs": rows, **{key: value for key, value in body.items() if key != given[0]}}
+
+
+def _as_sent(value: Any) -> Any:
+    return value
+
+
+def _split(value: Any) -> Any:
+    keys = {"columns", "data", "index"}
+    if not isinstance(value, Mapping) or not isinstance(value.get("data"), list) or not keys >= set(value):
+        raise _refusal(f"{SPLIT} must be an object with the list data, and as it needs columns and index.")
+    if not value["data"] and not value.get("columns"):
+        return []
+    return _frame(SPLIT, **value)
+
+
+def _records(value: Any) -> Any:
+    if not isinstance(value, list) or not all(isinstance(row, Mapping) for row in value):
+        raise _refusal(f"{RECORDS} must be a list of objects, one a row, column -> value.")
+    return _frame(RECORDS, data=value) if value else []
+
+
+def _frame(form: str, **parts: Any) -> Any:
+    """A data frame whose cells are what was sent: its columns are given no types."""
+    import pandas as pd
+
+    try:
+        return pd.DataFrame(**parts, dtype=object)
+    except (ValueError, TypeError, AssertionError) as error:
+        raise _refusal(f"{form} is not a table: {error}") from error
+
+
+READERS = MappingProxyType({SPLIT: _split, RECORDS: _records, "instances": _as_sent, "inputs": _as_sent})
+
+
+def _table(data: bytes | str, signature: Any) -> Any:
+    """The data frame of a CSV body: a cell is text unless the signature says a number or a boolean; an empty cell is a
+    missing value, and no other text is.
+    """
+    import pandas as pd
+
+    types = {column.name: CSV_TYPES.get(_name(column.type)) for column in signature.inputs}
+    try:
+        text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
+        header = pd.read_csv(StringIO(text), nrows=0).columns
+        kinds = {name: types.get(name) or object for name in header}
+        return pd.read_csv(StringIO(text), dtype=kinds, keep_default_na=False, na_values=[""])
+    except (ValueError, TypeError) as error:
+        raise _refusal(f"The body is not a table as CSV with a header: {error}") from error
+
+
+def _name(kind: Any) -> str:
+    """A column's type in MLflow's word where it is a plain one."""
+    return str(getattr(kind, "name", ""))
+
+
+def _refusal(message: str) -> Exception:
+    from mlflow.exceptions import MlflowException
+
+    refusal: Exception = MlflowException.invalid_parameter_value(message)
+    return refusal

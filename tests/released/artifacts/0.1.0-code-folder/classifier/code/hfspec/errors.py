@@ -1,0 +1,107 @@
+"""Every error hfspec raises, as one tree.
+
+::
+
+    HfspecError
+    ├── SpecError            the spec is wrong: carries every Problem found, each with its place
+    ├── UsageError           a call that cannot be carried out as asked (arguments, not content)
+    ├── WorldError           the world failed: retrying or mending it may help
+    │   ├── SourceError      a hub, folder or package did not give what the spec names
+    │   └── StorageError     a disk did not take or give what was asked
+    ├── VerificationError    bytes differ from the manifest that vouches for them
+    ├── LockError            a lock is missing, unreadable, or does not hold: the spec or the world moved
+    └── PredictionError      a predictor refused
+        ├── InputError       the data given to predict, with the row where it is known
+        ├── ParamsError      the params given to predict or the model_config given to load
+        ├── OutputError      the model answered something its signature does not allow
+        └── OutOfMemoryError a row needs more memory than the device has, with the row
+
+Nothing here knows of HTTP status codes or of exit codes: the command line maps them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hfspec.ir.lock import Change
+    from hfspec.ir.problem import Problem
+
+
+class HfspecError(Exception):
+    """What every error of hfspec is; its text is written for the person who reads it."""
+
+
+class SpecError(HfspecError):
+    """The spec is wrong. ``problems`` holds every one found, never only the first."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class UsageError(HfspecError):
+    """A call that cannot be carried out as asked."""
+
+
+class WorldError(HfspecError):
+    """The world failed: network, hub, disk."""
+
+
+class SourceError(WorldError):
+    """A source did not give what the spec names."""
+
+
+class StorageError(WorldError):
+    """A disk refused: full, read-only, not permitted."""
+
+
+class VerificationError(HfspecError):
+    """Bytes differ from the manifest that vouches for them.
+
+    ``files`` names every file that differs, is missing or is not expected, relative to the artifact.
+    """
+
+    def __init__(self, message: str, files: Sequence[str] = ()) -> None:
+        self.files = tuple(files)
+        super().__init__(message)
+
+
+class LockError(HfspecError):
+    """A lock is missing, unreadable, or does not hold. ``changes`` has everything that differs from it, where known."""
+
+    def __init__(self, message: str, changes: Sequence[Change] = ()) -> None:
+        self.changes = tuple(changes)
+        super().__init__(message)
+
+
+class PredictionError(HfspecError):
+    """A predictor refused."""
+
+
+class InputError(PredictionError):
+    """The data given to predict. ``row`` is its place in the input, counted from 0, where known;
+    ``reason`` the message without it.
+    """
+
+    def __init__(self, message: str, row: int | None = None) -> None:
+        self.row = row
+        self.reason = message
+        super().__init__(message if row is None else f"row {row}: {message}")
+
+
+class ParamsError(PredictionError):
+    """The params given to predict, or the model_config given to load."""
+
+
+class OutputError(PredictionError):
+    """The model answered something that the signature does not allow."""
+
+
+class OutOfMemoryError(PredictionError):
+    """The device has too little memory for one row by itself. ``row`` is its place in the input, counted from 0."""
+
+    def __init__(self, message: str, row: int) -> None:
+        self.row = row
+        super().__init__(f"row {row}: {message}")

@@ -1,0 +1,263 @@
+"""What ``artifact.json`` says: the whole account of an artifact, read by the runtime without pydantic.
+
+Written canonically (sorted keys, two-space indent, one last newline), so that the same content is the same bytes, and
+with a digest over itself, so that a flipped bit in the manifest is found as surely as one in a weight.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hfspec.ir.field_types import check_fields
+from hfspec.ir.frozen import FrozenDict, freeze, thaw
+from hfspec.ir.signature import Signature
+
+FORMAT_VERSION = 1
+MANIFEST_NAME = "artifact.json"
+# Where the files lie that come from the model and from components of their own.
+PARTS = ("model/", "components/")
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """A file of the artifact: POSIX path relative to it, size in bytes, sha256 in hex."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRecord:
+    """Where a part came from. ``role``: ``model``, ``adapter`` or ``components/<name>``; ``kind``: repo, path or
+    package; ``location``: the repository, the path as the spec wrote it, or package/folder; ``revision``: as the spec
+    wrote it; ``commit``: 40 hex digits, for a repo only. ``licences``: the identifiers that its card declares, in lower
+    case; empty, and left out, when it declares none.
+    """
+
+    role: str
+    kind: str
+    location: str
+    revision: str | None = None
+    commit: str | None = None
+    licences: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; ``licences`` only where there are any."""
+        stated = asdict(self)
+        licences = stated.pop("licences")
+        return {**stated, "licences": list(licences)} if licences else stated
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """A weight file that a full save writes anew, for a cast or another sharding: ``path`` in the artifact, ``size`` in
+    bytes, ``tensors``: name -> the dtype it is saved as, by safetensors' name.
+    """
+
+    path: str
+    size: int
+    tensors: FrozenDict
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """The weights of one model or module, which lie at the source of ``role`` and not in the artifact. ``folder``:
+    theirs, in the source and in ``model/``; empty or ending with a slash. ``files``: the source's weight files, by
+    their paths there. ``written``: what a full save makes of them, none where it takes them as they are; ``unused``:
+    tensors that the model does not load, some of those written.
+    """
+
+    role: str
+    folder: str
+    files: tuple[FileRecord, ...]
+    written: tuple[WrittenFile, ...] = ()
+    unused: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes at the source."""
+        return sum(file.size for file in self.files)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Pointer:
+        """The pointer that ``to_json`` gave."""
+        written = (WrittenFile(**{**file, "tensors": FrozenDict(file["tensors"])}) for file in value.get("written", ()))
+        files = tuple(FileRecord(**file) for file in value["files"])
+        return cls(value["role"], value["folder"], files, tuple(written), tuple(value.get("unused", ())))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; what is empty and may be is left out."""
+        written = [{"path": file.path, "size": file.size, "tensors": thaw(file.tensors)} for file in self.written]
+        rest = {"written": written, "unused": list(self.unused)}
+        return {
+            "role": self.role,
+            "folder": self.folder,
+            "files": [asdict(file) for file in self.files],
+            **{key: value for key, value in rest.items() if value},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What the runtime needs to run the model: every decision, already made by the plan.
+
+    ``task`` is the canonical name, ``task_as_written`` the spec's (``translation_en_to_fr`` says more than its
+    canonical name). ``model_class`` and ``components`` name classes of the library (``BertForSequenceClassification``;
+    component name -> class name). ``model_config`` holds the spec's inference settings, ``defaults`` hfspec's own for
+    what neither the checkpoint nor the spec says. ``dtype`` is the resolved dtype of the weights as saved (``float32``,
+    never ``auto``). ``options``: component name -> constructor options that the spec overrides.
+    ``runtime``: device, device_map, threads and backend to load with, as far as the spec says; left out when empty.
+    """
+
+    library: str
+    task: str
+    task_as_written: str
+    model_class: str
+    dtype: str
+    outputs: str
+    prompt_template: str | None
+    model_config: FrozenDict
+    defaults: FrozenDict
+    components: FrozenDict
+    options: FrozenDict
+    runtime: FrozenDict = field(default_factory=FrozenDict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        stated = {key: thaw(getattr(self, key)) for key in type(self).__slots__}
+        return {key: value for key, value in stated.items() if value or key != "runtime"}
+
+
+def adapter_saved(sources: Sequence[SourceRecord], paths: Iterable[str]) -> str:
+    """How an artifact of these files has its adapter: beside the model, or merged into it; empty without one."""
+    if not any(source.role == "adapter" for source in sources):
+        return ""
+    return "beside the model" if "adapter/adapter_config.json" in paths else "merged into the model"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The artifact's account of itself. ``files`` lists every file but the manifest, sorted by path. ``versions``:
+    package name -> version the artifact was planned for. ``made_by``: how (``{"hfspec": "0.1.0"}``); no times, no
+    absolute paths. Of an artifact that gives embeddings, ``space``: a digest of what its weights, tokenizer, modules
+    and prompts are, and ``fingerprint``: that of the embedding space, the settings that the spec fixes included; None,
+    and left out, for other tasks. ``code``: what is a class of reviewed code (``config``, ``model``, or a component's
+    name) -> the file of the artifact and the class in it (``model/modeling_x.py:XModel``); left out when empty.
+    """
+
+    name: str
+    spec_digest: str
+    sources: tuple[SourceRecord, ...]
+    deployment: Deployment
+    signature: Signature
+    files: tuple[FileRecord, ...]
+    versions: FrozenDict
+    made_by: FrozenDict
+    metadata: FrozenDict
+    space: str | None = None
+    fingerprint: str | None = None
+    pointers: tuple[Pointer, ...] = ()
+    code: FrozenDict = field(default_factory=FrozenDict)
+    format_version: int = FORMAT_VERSION
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, without the digest."""
+        optional = {"space": self.space, "fingerprint": self.fingerprint, "code": thaw(self.code) or None}
+        return {
+            **{name: value for name, value in optional.items() if value is not None},
+            **({"pointers": [pointer.to_json() for pointer in self.pointers]} if self.pointers else {}),
+            "format_version": self.format_version,
+            "name": self.name,
+            "spec_digest": self.spec_digest,
+            "sources": [source.to_json() for source in self.sources],
+            "deployment": self.deployment.to_json(),
+            "signature": self.signature.to_json(),
+            "files": [asdict(record) for record in self.files],
+            "versions": thaw(self.versions),
+            "made_by": thaw(self.made_by),
+            "metadata": thaw(self.metadata),
+        }
+
+    def to_bytes(self) -> bytes:
+        """The bytes of ``artifact.json``."""
+        body = self.to_json()
+        return canonical({**body, "digest": digest_of(body)})
+
+    @property
+    def digest(self) -> str:
+        """The artifact's digest: sha256 in hex over everything the manifest says, so over every byte of it."""
+        return digest_of(self.to_json())
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Manifest:
+        """The manifest in these bytes.
+
+        Raises ValueError, saying why, unless the bytes are exactly what to_bytes would write.
+        """
+        try:
+            value = json.loads(data)
+            if value["format_version"] != FORMAT_VERSION:
+                raise ValueError(f"format version {value['format_version']!r}; this hfspec reads {FORMAT_VERSION}")
+            manifest = cls._from_json(value)
+            check_fields(manifest, manifest.deployment, *manifest.sources, *manifest.files, *_parts(manifest.pointers))
+        except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise ValueError(f"not a manifest of hfspec: {error!r}") from error
+        if manifest.to_bytes() != data:
+            raise ValueError("its content does not match its own digest")
+        return manifest
+
+    @classmethod
+    def _from_json(cls, value: Mapping[str, Any]) -> Manifest:
+        return cls(
+            format_version=value["format_version"],
+            name=value["name"],
+            space=value.get("space"),
+            fingerprint=value.get("fingerprint"),
+            pointers=tuple(Pointer.from_json(pointer) for pointer in value.get("pointers", ())),
+            code=FrozenDict(value.get("code", {})),
+            spec_digest=value["spec_digest"],
+            sources=tuple(
+                SourceRecord(**{key: freeze(item) for key, item in source.items()}) for source in value["sources"]
+            ),
+            deployment=Deployment(**{key: freeze(item) for key, item in value["deployment"].items()}),
+            signature=Signature.from_json(value["signature"]),
+            files=tuple(FileRecord(**record) for record in value["files"]),
+            versions=FrozenDict(value["versions"]),
+            made_by=FrozenDict(value["made_by"]),
+            metadata=FrozenDict(value["metadata"]),
+        )
+
+
+def _parts(pointers: tuple[Pointer, ...]) -> Iterator[Pointer | FileRecord | WrittenFile]:
+    for pointer in pointers:
+        yield pointer
+        yield from pointer.files
+        yield from pointer.written
+
+
+def canonical(value: Mapping[str, Any]) -> bytes:
+    """The one way hfspec writes JSON that is digested."""
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def digest_of(value: Mapping[str, Any]) -> str:
+    """sha256 in hex of the canonical bytes."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """An artifact on disk: its folder and what its manifest says."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def digest(self) -> str:
+        return self.manifest.digest

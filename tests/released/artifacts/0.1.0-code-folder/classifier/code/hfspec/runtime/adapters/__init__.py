@@ -1,0 +1,1 @@
+"""A PEFT adapter in an artifact, put on its model."""

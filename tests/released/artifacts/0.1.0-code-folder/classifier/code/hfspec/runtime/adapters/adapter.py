@@ -1,0 +1,121 @@
+"""The artifact's PEFT adapter, put on the model as ``PeftModel.from_pretrained`` does."""
+
+from __future__ import annotations
+
+import functools
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from hfspec.errors import StorageError, UsageError
+from hfspec.runtime.adapters.adapter_config import BEFORE_NAMES, CONFIG, FOLDER, WEIGHTS
+
+if TYPE_CHECKING:
+    from hfspec.runtime.family import Place
+
+# peft counts positions itself from the prompt on, and says at every step that it drops those that generate passes on.
+NOT_TAKEN = "(Position|Token type) ids are not supported for parameter efficient tuning"
+
+
+def is_beside(place: Place) -> bool:
+    """Whether the artifact has an adapter beside its model."""
+    return _folder(place) is not None
+
+
+def brought(place: Place) -> frozenset[str]:
+    """The names of the model's own tensors that the adapter replaces, such as those of a head; none without one."""
+    folder = _folder(place)
+    if folder is None:
+        return frozenset()
+    from safetensors import safe_open
+
+    with _reading(folder), safe_open(folder / WEIGHTS, framework="pt") as file:
+        return frozenset(name.removeprefix(BEFORE_NAMES) for name in file.keys())  # noqa: SIM118 - no mapping
+
+
+def applied(place: Place, loaded: Any) -> Any:
+    """The model with the adapter, ready to answer; the model itself where the artifact has no adapter.
+
+    Most adapters change the model's layers in place: it stays of its class, with its config and its methods, and
+    answers as the PeftModel around it does. Learned prompts are put before every input by the PeftModel, which is
+    returned with the signature of the model's own ``forward``. An adapter keeps the dtype that peft gives it: float32
+    beside a base in half precision. Raises UsageError when peft is not installed, StorageError.
+    """
+    folder = _folder(place)
+    if folder is None:
+        return loaded
+    peft = _library(place)
+    with _reading(folder):
+        wrapped = peft.PeftModel.from_pretrained(loaded, str(folder), is_trainable=False, torch_device="cpu").eval()
+    if not wrapped.active_peft_config.is_prompt_learning:
+        return wrapped.get_base_model()
+    wrapped.forward = _with_signature(wrapped.forward, loaded.forward)
+    return wrapped
+
+
+def virtual_tokens(loaded: Any) -> int:
+    """How many positions a learned prompt takes before every input."""
+    prompt: Any = getattr(loaded, "active_peft_config", None)
+    return int(prompt.num_virtual_tokens) if getattr(prompt, "is_prompt_learning", False) else 0
+
+
+def silence(loaded: Any) -> None:
+    """Let peft not say, from now on, what it drops with a learned prompt: it is as it should be."""
+    if virtual_tokens(loaded):
+        warnings.filterwarnings("ignore", message=NOT_TAKEN, module="peft")
+
+
+def turn(loaded: Any) -> AbstractContextManager[object]:
+    """What every call of the model's generate() must be made in. With a learned prompt one runs at a time: peft changes
+    the model's own ``prepare_inputs_for_generation`` while it generates, and changes it back under whoever else does.
+    """
+    return Lock() if virtual_tokens(loaded) else nullcontext()
+
+
+def reads_alone(place: Place) -> bool:
+    """Whether each row must be read by itself: positions are counted from a learned prompt on, over any padding."""
+    folder = _folder(place)
+    if folder is None:
+        return False
+    with _reading(folder):
+        return "num_virtual_tokens" in json.loads((folder / CONFIG).read_bytes())
+
+
+def _with_signature(forward: Callable[..., Any], own: Callable[..., Any]) -> Callable[..., Any]:
+    """``forward`` with the parameters of the model's own, by which families know what it takes."""
+
+    @functools.wraps(own)
+    def same(*args: Any, **kwargs: Any) -> Any:
+        return forward(*args, **kwargs)
+
+    return same
+
+
+def _folder(place: Place) -> Path | None:
+    folder = place.folder / FOLDER
+    return folder if (folder / CONFIG).is_file() else None
+
+
+def _library(place: Place) -> Any:
+    try:
+        import peft
+    except ImportError as error:
+        version = place.manifest.versions.get("peft", "")
+        raise UsageError(
+            "the artifact has an adapter, and the package peft, which applies it, is not installed here: install what"
+            f" requirements.txt lists (pip install peft{version and '=='}{version})."
+        ) from error
+    return peft
+
+
+@contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # over a broken file the library may raise anything
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise StorageError(f"the adapter in {folder.name}/ could not be loaded: {reason}") from error

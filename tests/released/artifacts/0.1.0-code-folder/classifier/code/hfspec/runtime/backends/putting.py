@@ -1,0 +1,64 @@
+"""Put the backend that is in force on a loaded model."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from hfspec.errors import UsageError
+from hfspec.runtime.adapters.adapter import is_beside
+from hfspec.runtime.backends.table import AUTO, BACKENDS, NAMES, ONEDNN, TORCH
+
+if TYPE_CHECKING:
+    from hfspec.runtime.family import Place
+
+
+def put(place: Place, loaded: Any) -> Any:
+    """The model, which answers through the place's backend; raises UsageError where that cannot run it."""
+    name = _chosen(place)
+    if name == TORCH:
+        return loaded
+    backend = BACKENDS[name]
+    if place.dtype not in backend.dtypes:
+        raise UsageError(
+            f"the backend {name} runs {' and '.join(backend.dtypes)} weights, and these are {place.dtype};"
+            " load with backend='torch'."
+        )
+    found = str(getattr(loaded.config, "model_type", None))
+    if backend.model_types is not None and found not in backend.model_types:
+        refuse(place, f"it is of the type {found}, and the backend runs {', '.join(sorted(backend.model_types))}")
+    module, function = backend.put.split(":")
+    return getattr(import_module(module), function)(loaded, place)
+
+
+def check(name: str, library: str, task: str) -> None:
+    """Raises UsageError for a backend that does not exist, cannot run the task, or is not installed here."""
+    if name not in NAMES:
+        raise UsageError(f"backend must be one of {', '.join(NAMES)}, not {name!r}.")
+    if name in (AUTO, TORCH):
+        return
+    backend = BACKENDS[name]
+    if backend.tasks is not None and (library, task) not in backend.tasks:
+        raise UsageError(f"the backend {name} does not run the task {task} of {library}; load with backend='torch'.")
+    if backend.package is not None and find_spec(backend.package) is None:
+        raise UsageError(f"the backend {name} needs the package {backend.package}; pip install 'hfspec[{name}]'.")
+
+
+def _chosen(place: Place) -> str:
+    """The backend's name; ``auto`` is oneDNN for a model of the library as it is, in dtypes where that is faster."""
+    if place.backend != AUTO:
+        return place.backend
+    plain = not is_beside(place) and "model" not in place.code
+    runs = place.dtype in BACKENDS[ONEDNN].dtypes
+    if place.device != "cpu" or place.device_map is not None or not runs or not plain:
+        return TORCH
+    from hfspec.runtime.backends.onednn import is_faster
+
+    return ONEDNN if is_faster(place.dtype) else TORCH
+
+
+def refuse(place: Place, why: str) -> None:
+    """Raises UsageError, saying why, where the backend would be ignored or could answer otherwise than torch."""
+    if place.backend not in (AUTO, TORCH):
+        raise UsageError(f"the backend {place.backend} cannot run this checkpoint: {why}; load with backend='torch'.")

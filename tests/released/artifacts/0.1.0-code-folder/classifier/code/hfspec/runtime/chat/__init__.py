@@ -1,0 +1,1 @@
+"""Conversations, and the OpenAI forms of chat, completions and embeddings."""

@@ -1,0 +1,62 @@
+"""Completions of the OpenAI API: continuations of one prompt or of many."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hfspec.errors import InputError
+from hfspec.ir.signature import Column
+from hfspec.runtime.cells import checked, found
+from hfspec.runtime.chat.openai_generation import Ask, OpenAIGeneration, Reply
+from hfspec.runtime.chat.openai_objects import Head
+from hfspec.runtime.chat.openai_requests import Request
+from hfspec.runtime.prompt import filled
+from hfspec.runtime.text.tokens import encode
+
+KIND = "text_completion"
+
+
+class Completions(OpenAIGeneration):
+    """A prompt is read with the special tokens that the tokenizer adds to any text."""
+
+    prefix = "cmpl"
+
+    def prompts(self, request: Request) -> list[tuple[str, list[int]]]:
+        given = request.values["prompt"]
+        echo = request.values.get("echo", False)
+        if not isinstance(echo, bool):
+            raise InputError(f"echo: expected true or false; found {found(echo)}.", row=request.row)
+        several = list(given) if isinstance(given, list | tuple) else [given]
+        if not several:
+            raise InputError("prompt: the list has no prompts; give at least one.", row=request.row)
+        if any(isinstance(prompt, int | list | tuple) for prompt in several):
+            raise InputError("prompt: tokens are not taken, only text or a list of texts.", row=request.row)
+        column = Column("string", "prompt")
+        texts = [filled(self.template, checked(prompt, column, request.row)) for prompt in several]
+        return [(text, mine["input_ids"]) for text, mine in zip(texts, encode(self.words, texts), strict=True)]
+
+    def whole(self, head: Head, reply: Reply, counts: dict[str, int]) -> dict[str, Any]:
+        choices = [
+            _choice(choice.ask.index, _echo(choice.ask) + choice.made.text, choice.made.finish_reason)
+            for choice in reply
+            if choice.made is not None
+        ]
+        return head.body(KIND, choices, usage=counts)
+
+    def opening(self, head: Head, ask: Ask) -> list[dict[str, Any]]:
+        return [self.piece(head, ask.index, _echo(ask), None)] if _echo(ask) else []
+
+    def piece(self, head: Head, index: int, text: str | None, finish_reason: str | None) -> dict[str, Any]:
+        return head.body(KIND, [_choice(index, text or "", finish_reason)])
+
+    def last(self, head: Head, counts: dict[str, int]) -> dict[str, Any]:
+        return head.body(KIND, [], usage=counts)
+
+
+def _choice(index: int, text: str, finish_reason: str | None) -> dict[str, Any]:
+    return {"index": index, "text": text, "logprobs": None, "finish_reason": finish_reason}
+
+
+def _echo(ask: Ask) -> str:
+    """The prompt, the template included, where the request asks to have it in the answer."""
+    return ask.prompt.text if ask.request.values.get("echo") is True else ""

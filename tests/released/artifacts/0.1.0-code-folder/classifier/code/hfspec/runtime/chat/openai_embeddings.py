@@ -1,0 +1,174 @@
+"""Embeddings as the OpenAI API gives them: one object a request, as JSON values.
+
+An embedding that is cut to ``dimensions`` is scaled to length 1 again where the model's own are of length 1. A text
+longer than the model reads is cut with the library sentence-transformers, as its users expect; with transformers it is
+refused unless truncation is set.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hfspec.errors import InputError, ParamsError
+from hfspec.ir.signature import Column
+from hfspec.runtime.cells import checked as checked_cell
+from hfspec.runtime.cells import found
+from hfspec.runtime.chat.openai_requests import Request, checked, to_requests
+from hfspec.runtime.family import FULL, Place, Row
+from hfspec.runtime.scheduling.batching import Item
+from hfspec.runtime.sentences.sentence_embedding import Embedded, SentenceEmbedding
+from hfspec.runtime.settings import Settings
+from hfspec.runtime.transfer import Arriving
+
+FORMATS = ("float", "base64")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One text of a request, ready to be embedded. ``content``: the text as the encoder has prepared it."""
+
+    request: Request
+    index: int
+    settings: Settings
+    content: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """One text's embedding."""
+
+    part: Part
+    embedded: Embedded
+
+
+Reply = tuple[Vector, ...]
+
+
+class OpenAIEmbeddings(SentenceEmbedding):
+    """Each embedding equals that of the task feature-extraction of sentence-transformers over the same checkpoint."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self.name = place.manifest.name
+        self.signature = place.manifest.signature
+        self.normalises = _ends_in_normalize(place)
+
+    def rows(self, data: Any) -> list[Row]:
+        return to_requests(data, "input")
+
+    def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Any]]:
+        requests = [checked(row, settings, self.task, self.signature) for row in rows]
+        return [item for request in requests for item in self._items(request)]
+
+    def _items(self, request: Request) -> list[Item[Part]]:
+        settings = self._settings(request)
+        texts = [Row(request.row, {"text": text}) for text in _texts(request)]
+        items = super().preprocess(texts, settings)
+        parts = [Part(request, index, settings, item.content) for index, item in enumerate(items)]
+        if self.task.setting("truncation") is not None and not settings.get("truncation"):
+            self._refuse_cut(parts)
+        return [
+            Item(request.row, item.length, part, (settings.fingerprint(), item.group))
+            for item, part in zip(items, parts, strict=True)
+        ]
+
+    def _settings(self, request: Request) -> Settings:
+        """The settings in force for the request; raises InputError naming the row."""
+        settings, wanted = request.settings, request.settings.get("truncate_dim")
+        if request.values.get("encoding_format", "float") not in FORMATS:
+            given = found(request.values["encoding_format"])
+            raise InputError(f"encoding_format: expected {' or '.join(FORMATS)}; found {given}.", row=request.row)
+        if "dimensions" in request.values and wanted is not None and wanted > self.encoder.size:
+            raise InputError(
+                f"dimensions: the model's embeddings have {self.encoder.size}; ask for at most that.", row=request.row
+            )
+        try:
+            self.check(settings)
+        except ParamsError as error:
+            raise InputError(str(error), row=request.row) from error
+        return settings.over({"normalize_embeddings": True}) if wanted and self.normalises else settings
+
+    def _refuse_cut(self, parts: Sequence[Part]) -> None:
+        for part in parts:
+            if part.content.cut:
+                raise InputError(
+                    f"input {part.index} has more than the {part.content.tokens} tokens that the model reads; shorten"
+                    " it, or set truncation: true to have it cut.",
+                    row=part.request.row,
+                )
+
+    def run(self, batch: Sequence[Item[Any]], settings: Settings) -> Arriving:  # noqa: ARG002 - each has its own
+        return super().run(_texts_of(batch), batch[0].content.settings)
+
+    def read(self, made: Arriving, batch: Sequence[Item[Any]], settings: Settings) -> list[Any]:  # noqa: ARG002 - as above
+        embedded = super().read(made, _texts_of(batch), batch[0].content.settings)
+        return [Vector(item.content, mine) for item, mine in zip(batch, embedded, strict=True)]
+
+    def joined(self, parts: Sequence[Any], settings: Settings) -> Reply:  # noqa: ARG002
+        return tuple(parts)
+
+    def standard(self, results: Sequence[Any], settings: Settings) -> Any:  # noqa: ARG002 - each has its own
+        if len(results) == 1 and results[0][0].part.request.single:
+            return self._object(results[0])
+        return [self._object(reply) for reply in results]
+
+    def full(self, results: Sequence[Any], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002 - as above
+        return [
+            {"request": vector.part.request.row, "index": vector.part.index, **more}
+            for reply in results
+            for vector in reply
+            for more in super(OpenAIEmbeddings, self).full([vector.embedded], vector.part.settings)
+        ]
+
+    def answer(self, result: Any, settings: Settings, form: str) -> Any:
+        """The object; in the full form a list, one a text."""
+        return self.full([result], settings) if form == FULL else self._object(result)
+
+    def _object(self, reply: Reply) -> dict[str, Any]:
+        tokens = sum(vector.embedded.tokens for vector in reply)
+        packed = reply[0].part.request.values.get("encoding_format") == "base64"
+        data = [
+            {
+                "object": "embedding",
+                "index": vector.part.index,
+                "embedding": _base64(vector.embedded.vector) if packed else vector.embedded.vector.tolist(),
+            }
+            for vector in reply
+        ]
+        counts = {"prompt_tokens": tokens, "total_tokens": tokens}
+        mark = self.mark(reply[0].part.settings)
+        return {"object": "list", "data": data, "model": self.name, "usage": counts, "fingerprint": mark}
+
+
+def _texts_of(batch: Sequence[Item[Part]]) -> list[Item[Any]]:
+    return [Item(item.row, item.length, item.content.content) for item in batch]
+
+
+def _texts(request: Request) -> list[str]:
+    """The texts of a request; raises InputError naming the row."""
+    given = request.values["input"]
+    several = list(given) if isinstance(given, list | tuple) else [given]
+    if not several:
+        raise InputError("input: the list has no texts; give at least one.", row=request.row)
+    if any(isinstance(text, int | list | tuple) for text in several):
+        raise InputError("input: tokens are not taken, only text or a list of texts.", row=request.row)
+    column = Column("string", "input")
+    return [checked_cell(text, column, request.row) for text in several]
+
+
+def _base64(vector: Any) -> str:
+    """The vector's float32 values, least significant byte first, as the API packs them."""
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")
+
+
+def _ends_in_normalize(place: Place) -> bool:
+    """Whether the model's last module scales its embeddings to length 1."""
+    file = place.model / "modules.json"
+    if not file.is_file():
+        return False
+    entries = json.loads(file.read_text(encoding="utf-8"))
+    return bool(entries) and str(entries[-1]["type"]).endswith(".Normalize")

@@ -1,0 +1,194 @@
+"""What chat and completions share: requests in, each with its own settings; choices out, whole or in pieces.
+
+A request's choices are items of their own, so that choice i with a seed is what a request with the seed plus i gets.
+The usage counts a prompt once, however many choices it has, and every token made, those that end an answer included.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+from hfspec.errors import InputError, ParamsError
+from hfspec.runtime.chat.openai_objects import Head, World, usage
+from hfspec.runtime.chat.openai_requests import Request, checked, to_requests
+from hfspec.runtime.chat.request_settings import generating
+from hfspec.runtime.family import FULL, Place, Row
+from hfspec.runtime.generation import generation, stop_text
+from hfspec.runtime.generation.causal_generation import CausalGeneration, Continuation, Prompt, account
+from hfspec.runtime.generation.streaming import TokenStream, pieces
+from hfspec.runtime.scheduling.batching import Item
+from hfspec.runtime.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One choice that a request asks for. ``first``: whether it is the first of its prompt."""
+
+    request: Request
+    prompt: Prompt
+    index: int
+    first: bool
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A choice, not made yet where it is to be streamed."""
+
+    ask: Ask
+    made: Continuation | None
+
+
+Reply = tuple[Choice, ...]
+
+
+class OpenAIGeneration(CausalGeneration):
+    """One object a request; for a single request the object itself, or an iterator of its pieces."""
+
+    prefix: ClassVar[str]
+
+    def __init__(self, place: Place, world: World | None = None) -> None:
+        super().__init__(place)
+        self.name = place.manifest.name
+        self.signature = place.manifest.signature
+        self.world = world or World()
+
+    @abstractmethod
+    def prompts(self, request: Request) -> list[tuple[str, list[int]]]:
+        """The prompts of a request, as text and tokens; raises InputError naming the row."""
+
+    @abstractmethod
+    def whole(self, head: Head, reply: Reply, counts: dict[str, int]) -> dict[str, Any]:
+        """The object that answers a request."""
+
+    @abstractmethod
+    def opening(self, head: Head, ask: Ask) -> list[dict[str, Any]]:
+        """What a stream begins a choice with."""
+
+    @abstractmethod
+    def piece(self, head: Head, index: int, text: str | None, finish_reason: str | None) -> dict[str, Any]:
+        """One chunk of a stream; no text in the last one of a choice."""
+
+    @abstractmethod
+    def last(self, head: Head, counts: dict[str, int]) -> dict[str, Any]:
+        """The chunk that tells the usage."""
+
+    def check(self, settings: Settings) -> None:
+        generation.check(self.base, generating(settings))
+
+    def rows(self, data: Any) -> list[Row]:
+        return to_requests(data, str(self.task.inputs[0].name))
+
+    def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Ask]]:
+        requests = [checked(row, settings, self.task, self.signature) for row in rows]
+        return [self._item(ask) for request in requests for ask in self._asks(request)]
+
+    def _asks(self, request: Request) -> Iterator[Ask]:
+        settings = generating(request.settings)
+        if request.streams and (settings.get("num_beams") or 1) > 1:
+            raise InputError("an answer found by beam search cannot be streamed; leave stream out.", row=request.row)
+        try:
+            generation.check(self.base, settings)
+        except ParamsError as error:
+            raise InputError(str(error), row=request.row) from error
+        count = int(request.settings["n"])
+        for place, (text, ids) in enumerate(self.prompts(request)):
+            prompt = self.prompt(request.row, text, ids, settings)
+            for number in range(count):
+                own = _with_seed(settings, number)
+                yield Ask(request, prompt, place * count + number, number == 0, own)
+
+    def _item(self, ask: Ask) -> Item[Ask]:
+        alone = (ask.request.row, ask.index)
+        settings = ask.settings.over({"seed": None}).fingerprint()
+        # Those without a seed draw from torch's own generator, and wait for it together.
+        shared = (settings, ask.settings.get("seed") is None, alone if ask.request.streams else None)
+        group = (*self.group(ask.prompt, ask.settings, alone), *shared)
+        return Item(ask.request.row, self.weight(ask.prompt, ask.settings), ask, group)
+
+    def run(self, batch: Sequence[Item[Ask]], settings: Settings) -> list[Choice]:  # noqa: ARG002 - each has its own
+        asks = [item.content for item in batch]
+        if asks[0].request.streams:
+            return [Choice(ask, None) for ask in asks]
+        seeds = [ask.settings.get("seed") for ask in asks]
+        answers = self.continued([ask.prompt for ask in asks], asks[0].settings, seeds=seeds)
+        return [Choice(ask, made) for ask, (made,) in zip(asks, answers, strict=True)]
+
+    def joined(self, parts: Sequence[Choice], settings: Settings) -> Reply:  # noqa: ARG002
+        return tuple(parts)
+
+    def standard(self, results: Sequence[Reply], settings: Settings) -> Any:  # noqa: ARG002 - each has its own
+        if len(results) == 1 and (request := results[0][0].ask.request).single:
+            return self._stream(results[0]) if request.streams else self._whole(results[0])
+        return [self._whole(reply) for reply in results]
+
+    def full(self, results: Sequence[Reply], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
+        return [
+            {"request": choice.ask.request.row, "index": choice.ask.index, **account(made, made.text)}
+            for reply in results
+            for choice in reply
+            for made in [choice.made or self._answered(choice.ask)]
+        ]
+
+    def answer(self, result: Reply, settings: Settings, form: str) -> Any:
+        """The object; in the full form a list, one a choice."""
+        return self.full([result], settings) if form == FULL else self._whole(result)
+
+    def _whole(self, reply: Reply) -> dict[str, Any]:
+        made = [choice.made for choice in reply if choice.made is not None]
+        return self.whole(self._head(), reply, usage(_read(reply), sum(answer.tokens for answer in made)))
+
+    def _stream(self, reply: Reply) -> Iterator[dict[str, Any]]:
+        """The chunks of all choices, one choice after the other, then the usage where the request asks for it."""
+        head, made = self._head(), 0
+        tells = reply[0].ask.request.tells_usage
+        for choice in reply:
+            chunks = self._chunks(head, choice.ask)
+            try:
+                while True:
+                    yield {**next(chunks), **({"usage": None} if tells else {})}
+            except StopIteration as stop:
+                made += stop.value
+            finally:
+                chunks.close()
+        if tells:
+            yield self.last(head, usage(_read(reply), made))
+
+    def _chunks(self, head: Head, ask: Ask) -> Generator[dict[str, Any], None, int]:
+        """The chunks of one choice; returns how many tokens it has."""
+        yield from self.opening(head, ask)
+        text = pieces(self.words, stop_text.texts(ask.settings), partial(self._answered, ask))
+        try:
+            while True:
+                yield self.piece(head, ask.index, next(text), None)
+        except StopIteration as stop:
+            answer: Continuation = stop.value
+        finally:
+            text.close()
+        yield self.piece(head, ask.index, None, answer.finish_reason)
+        return answer.tokens
+
+    def _answered(self, ask: Ask, stream: TokenStream | None = None) -> Continuation:
+        ((made,),) = self.continued([ask.prompt], ask.settings, stream)
+        return made
+
+    def _head(self) -> Head:
+        return Head.new(self.prefix, self.name, self.world)
+
+
+def _read(reply: Reply) -> int:
+    return sum(choice.ask.prompt.shown for choice in reply if choice.ask.first)
+
+
+def _with_seed(settings: Settings, number: int) -> Settings:
+    """The settings of choice ``number``, which samples from a seed of its own."""
+    seed = settings.get("seed")
+    return (
+        settings
+        if not number or seed is None or not generation.samples(settings)
+        else settings.over({"seed": seed + number})
+    )

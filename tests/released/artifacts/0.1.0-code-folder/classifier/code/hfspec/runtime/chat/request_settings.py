@@ -1,0 +1,33 @@
+"""The settings of a request, by the OpenAI API's names, as those of the library's generation."""
+
+from __future__ import annotations
+
+from hfspec.runtime.settings import CHECKPOINT, ORDER, Settings
+
+OWN = ORDER.index(CHECKPOINT) + 1
+
+
+def generating(settings: Settings) -> Settings:
+    """The settings with max_tokens as max_new_tokens, where it comes from no lower layer; whether to sample decided;
+    one answer at a time.
+    """
+    laid = settings
+    if settings.get("max_tokens") is not None and settings.rank("max_tokens") >= settings.rank("max_new_tokens"):
+        laid = laid.over({"max_new_tokens": settings["max_tokens"]}, settings.origin("max_tokens"))
+    return laid.over({"do_sample": samples(settings), "num_return_sequences": 1})
+
+
+def samples(settings: Settings) -> bool:
+    """Whether answers are sampled: as do_sample says, unless a higher layer sets the temperature; a temperature above 0
+    samples, and so do, where nobody sets it, a top_p below 1 and more than one choice. What only the checkpoint says
+    counts by its do_sample alone.
+    """
+    heights = {name: settings.rank(name) for name in ("do_sample", "temperature", "top_p", "n")}
+    said = {name for name, height in heights.items() if height >= OWN and settings[name] is not None}
+    if "do_sample" in said and heights["do_sample"] >= heights["temperature"]:
+        return bool(settings["do_sample"])
+    if "temperature" in said:
+        return bool(settings["temperature"] > 0)
+    if ("top_p" in said and settings["top_p"] < 1) or settings.get("n", 1) > 1:
+        return True
+    return bool(settings.get("do_sample"))

@@ -1,0 +1,252 @@
+"""The command line of an artifact's own predictor.py: texts or JSON in, one JSON document out, or a line for a line."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, TextIO, cast
+
+from hfspec.errors import (
+    HfspecError,
+    OutOfMemoryError,
+    OutputError,
+    StorageError,
+    UsageError,
+    VerificationError,
+    WorldError,
+)
+
+if TYPE_CHECKING:
+    from hfspec.runtime.predictor import Predictor
+
+GOOD, WRONG_ANSWER, USAGE, WORLD, DAMAGED = 0, 1, 2, 3, 4
+
+
+def main(folder: Path, argv: Sequence[str], *, trusted: bool = True, program: str = "predictor.py") -> int:
+    """Answer what ``argv`` asks of the artifact in ``folder``, as JSON on standard output and nothing else there: one
+    line, or one for each piece of a streamed answer or each row of --jsonl, as it comes.
+
+    Returns the exit code: 0 good, 1 an answer that the signature does not allow, 2 bad input, params or usage, 3 the
+    world failed, 4 the artifact is damaged. An error is one line on standard error. ``trusted``: whether the artifact's
+    code may run without --trust-remote-code, as for the artifact's own predictor.py, which is such code itself.
+    """
+    parser = _parser(program)
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit as stop:  # argparse has said what is wrong, or has shown its help
+        return int(stop.code or GOOD)
+    try:
+        out = _opened(sys.stdout, "output")
+        with contextlib.redirect_stdout(sys.stderr):
+            arguments.trust_remote_code |= trusted
+            for line in _lines(folder, arguments):
+                if not _write(out, line):
+                    break
+    except HfspecError as error:
+        return _fail(str(error), _exit_code(error))
+    except KeyboardInterrupt:
+        return _fail("interrupted.", 130)
+    except ModuleNotFoundError as error:
+        needed = Path(folder) / "requirements.txt"
+        return _fail(f"the package {error.name} is not installed here: python -m pip install -r {needed}", WORLD)
+    except Exception as error:  # noqa: BLE001 - the one place where a fault of ours becomes a line, not a traceback
+        return _fail(f"unexpected {type(error).__name__}: {error}", WORLD)
+    return GOOD
+
+
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="Run the model of this artifact; the answer is JSON on standard output.",
+        epilog="A text that begins with a dash goes after --. Exit codes: 0 good, 1 an answer against the signature,"
+        " 2 bad input, params or usage, 3 the world failed, 4 the artifact is damaged.",
+    )
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help="a text to answer; several make several rows")
+    parser.add_argument("--json", metavar="FILE", help="read the input from a JSON file, - for standard input")
+    parser.add_argument("--jsonl", metavar="FILE", help="read a row from each line of JSON, answer each with a line")
+    parser.add_argument("--window", metavar="ROWS", type=int, help="read at most so many lines ahead (--jsonl)")
+    parser.add_argument("--params", metavar="JSON", help='params of the call, such as {"top_k": 2}')
+    parser.add_argument("--outputs", choices=("standard", "full"), help="the form of the answer")
+    parser.add_argument("--model-config", metavar="JSON", help="settings that override the artifact's model_config")
+    parser.add_argument("--expect-fingerprint", metavar="HEX", help="the space that the embeddings must be of")
+    parser.add_argument("--as-golden", action="store_true", help="print input and answer as a golden example of a spec")
+    parser.add_argument(
+        "--check",
+        choices=("example", "golden"),
+        help="answer the artifact's input example, or that and its golden examples; a list of what fails as JSON",
+    )
+    parser.add_argument(
+        "--source",
+        action="append",
+        default=[],
+        metavar="ROLE=FOLDER",
+        help="where the weights are that the artifact refers to, as model=FOLDER",
+    )
+    parser.add_argument("--no-verify", action="store_true", help="do not check the files against the manifest first")
+    parser.add_argument(
+        "--trust-remote-code", action="store_true", help="run the reviewed Python files that came with the checkpoint"
+    )
+    return parser
+
+
+def _lines(folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
+    _check_sources(arguments)
+    _check_alone(arguments)
+    data = None if arguments.jsonl or arguments.check else _data(arguments)
+    params = _mapping(arguments.params, "--params")
+    model_config = _mapping(arguments.model_config, "--model-config")
+    from hfspec.runtime.load import load
+
+    predictor = load(
+        folder,
+        model_config=model_config,
+        outputs=arguments.outputs,
+        verify=not arguments.no_verify,
+        expect_fingerprint=arguments.expect_fingerprint,
+        sources=given_sources(arguments.source),
+        trust_remote_code=arguments.trust_remote_code,
+    )
+    if arguments.check:
+        from hfspec.runtime.golden.examples import check_lines
+
+        yield from check_lines(predictor, folder, golden=arguments.check == "golden")
+    elif arguments.as_golden:
+        from hfspec.runtime.golden.golden_text import golden_text
+
+        yield golden_text(predictor, data, params)
+    elif arguments.jsonl:
+        yield from _streamed(predictor, arguments, params)
+    else:
+        answer = predictor.predict_json(data, params)
+        for part in answer if isinstance(answer, Iterator) else [answer]:
+            yield _line(part)
+
+
+def _streamed(predictor: Predictor, arguments: argparse.Namespace, params: Mapping[str, Any] | None) -> Iterator[str]:
+    from hfspec.runtime.answers import to_json
+
+    window = {} if arguments.window is None else {"window": arguments.window}
+    for answer in predictor.predict_iter(_json_lines(arguments.jsonl), params, **window):
+        yield _line(to_json(answer))
+
+
+def _line(answer: Any) -> str:
+    return json.dumps(answer, ensure_ascii=False, allow_nan=False)
+
+
+def _json_lines(source: str) -> Iterator[Any]:
+    """The value in each line; raises UsageError naming the line that has none."""
+    with contextlib.ExitStack() as stack:
+        lines = _opened(sys.stdin, "input") if source == "-" else stack.enter_context(_file(source))
+        for number, line in enumerate(lines, start=1):
+            yield _parsed(line, f"--jsonl {source}, line {number}")
+
+
+def _file(source: str) -> IO[bytes]:
+    try:
+        return Path(source).open("rb")
+    except OSError as error:
+        raise UsageError(f"--jsonl {source}: {error.strerror}.") from error
+
+
+def _check_sources(arguments: argparse.Namespace) -> None:
+    given = [name for name in ("texts", "json", "jsonl") if getattr(arguments, name)]
+    if len(given) > 1:
+        raise UsageError("give texts, --json or --jsonl, not more than one of them.")
+    if arguments.window is not None and not arguments.jsonl:
+        raise UsageError("--window is of use with --jsonl only.")
+
+
+def _check_alone(arguments: argparse.Namespace) -> None:
+    """Raises UsageError for options that an example's answer must not depend on, or that have no effect on it."""
+    asked = "--check" if arguments.check else "--as-golden" if arguments.as_golden else ""
+    names = ("outputs", "model_config", "jsonl", *(("texts", "json", "params", "as_golden") if arguments.check else ()))
+    refused = [name for name in names if getattr(arguments, name)]
+    if asked and refused:
+        listed = ", ".join("TEXT" if name == "texts" else f"--{name.replace('_', '-')}" for name in refused)
+        raise UsageError(f"{asked} takes the artifact as it is: leave out {listed}.")
+
+
+def given_sources(texts: Sequence[str]) -> dict[str, str]:
+    """``role=folder`` texts as a mapping; raises UsageError for one that is none, or a role that is given twice."""
+    found: dict[str, str] = {}
+    for text in texts:
+        role, _, folder = text.partition("=")
+        if not role or not folder or role in found:
+            raise UsageError(f"--source {text}: expected a role and its folder, each role once, as model=FOLDER.")
+        found[role] = folder
+    return found
+
+
+def _data(arguments: argparse.Namespace) -> Any:
+    if arguments.json:
+        return _parsed(_read(arguments.json), f"--json {arguments.json}")
+    if not arguments.texts:
+        raise UsageError("nothing to answer: give a text, --json FILE or --jsonl FILE. See --help.")
+    return arguments.texts[0] if len(arguments.texts) == 1 else list(arguments.texts)
+
+
+def _read(source: str) -> bytes:
+    if source == "-":
+        return _opened(sys.stdin, "input").read()
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise UsageError(f"--json {source}: {error.strerror}.") from error
+
+
+def _mapping(text: str | None, option: str) -> Mapping[str, Any] | None:
+    if text is None:
+        return None
+    value = _parsed(text.encode("utf-8", "surrogateescape"), option)
+    if not isinstance(value, dict):
+        raise UsageError(f'{option}: expected a JSON object such as {{"name": value}}, found {type(value).__name__}.')
+    return value
+
+
+def _parsed(data: bytes, option: str) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{option}: this is not JSON: {error}.") from error
+
+
+def _exit_code(error: HfspecError) -> int:
+    if isinstance(error, VerificationError):
+        return DAMAGED
+    if isinstance(error, WorldError | OutOfMemoryError):
+        return WORLD
+    return WRONG_ANSWER if isinstance(error, OutputError) else USAGE
+
+
+def _fail(message: str, code: int) -> int:
+    line = "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(message.split())
+    )
+    sys.stderr.write(f"error: {line}\n")
+    return code
+
+
+def _opened(stream: TextIO | None, name: str) -> IO[bytes]:
+    """The bytes behind a standard stream, which Python leaves out where the caller has closed it."""
+    if stream is None:
+        raise UsageError(f"standard {name} is closed.")
+    return cast("IO[bytes]", stream.buffer)
+
+
+def _write(out: IO[bytes], line: str) -> bool:
+    """UTF-8 whatever the locale; False, which is no failure, when the reader has gone away. Raises StorageError."""
+    try:
+        out.write(line.encode("utf-8") + b"\n")
+        out.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's last flush is silent
+        if isinstance(error, BrokenPipeError):
+            return False
+        raise StorageError(f"the answer cannot be written to standard output: {error.strerror}.") from error
+    return True

@@ -1,0 +1,1 @@
+"""Text made token by token: continuations, summaries, translations."""

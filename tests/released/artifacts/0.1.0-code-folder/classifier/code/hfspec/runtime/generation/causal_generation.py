@@ -1,0 +1,211 @@
+"""What decoder-only models say after a prompt: the core that every task over them shares."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hfspec.errors import InputError
+from hfspec.runtime import parts
+from hfspec.runtime.adapters import adapter
+from hfspec.runtime.chat.chat_template import ChatTemplate
+from hfspec.runtime.family import FULL, Family, Place
+from hfspec.runtime.generation import decoding, generation, penalties, stop_text
+from hfspec.runtime.scheduling.batching import Item
+from hfspec.runtime.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt ready to be continued. ``text`` is what the model reads, the template included; ``shown`` how many of
+    ``ids`` are the prompt's own (an empty prompt begins from a token that is not); ``room`` how many may follow;
+    ``chat``: whether a conversation made it.
+    """
+
+    text: str
+    ids: list[int]
+    shown: int
+    room: int
+    chat: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """One answer. ``tokens``: how many the model made, the one that ended it included. ``stopped``: the model ended it,
+    or a stop text did, rather than the limit.
+    """
+
+    prompt: Prompt
+    text: str
+    tokens: int
+    stopped: bool
+
+    @property
+    def finish_reason(self) -> str:
+        """As the OpenAI API names it."""
+        return "stop" if self.stopped else "length"
+
+
+class CausalGeneration(Family):
+    """A tokenizer, a model, and continuations of prompts."""
+
+    cpu_tokens = 4096  # most steps compute one token a row, whatever the row's length
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self.words = parts.tokenizer(place)
+        model = parts.model(place, parts.model_class(place))
+        self.model, self.base = generation.apart(model)
+        self.turn = adapter.turn(model)
+        self.device = place.device
+        self.chat = ChatTemplate(self.words, self.template)
+        self.limit = parts.longest(self.model, self.words)
+        takes = inspect.signature(self.model.forward).parameters
+        known = "model" not in place.code  # of reviewed code, nobody knows whether padding would be seen
+        self.pads = known and "attention_mask" in takes and "position_ids" in takes
+
+    def own_settings(self) -> dict[str, Any]:
+        return generation.own(self.base)
+
+    def check(self, settings: Settings) -> None:
+        generation.check(self.base, settings)
+
+    def answer(self, result: Any, settings: Settings, form: str) -> Any:
+        """A list of answers where a prompt gets several."""
+        several = generation.answers_per_prompt(settings) > 1
+        made = self.full([result], settings) if form == FULL else self.standard([result], settings)
+        return made if several else made[0]
+
+    def prompt(self, row: int, text: str, ids: list[int], settings: Settings) -> Prompt:
+        """The prompt with the room it has; raises InputError naming the row when it is too long, or empty without a
+        token to begin from.
+        """
+        new, total = generation.room_wanted(settings)
+        room = new if total is None else total - len(ids)
+        assert room is not None
+        if generation.is_default_room(settings) and total is None:
+            room = min(room, max(1, self.limit - len(ids)))
+        if total is not None and room < 1:
+            raise InputError(
+                f"the prompt has {len(ids)} tokens and max_length is {total}, which leaves no room for an answer;"
+                " shorten the prompt, or set max_new_tokens instead.",
+                row=row,
+            )
+        if len(ids) + room > self.limit:
+            ids = self._cut(row, ids, room, settings)
+        if not ids:
+            return Prompt(text, [self._first_token(row)], 0, room)
+        return Prompt(text, ids, len(ids), room)
+
+    def _cut(self, row: int, ids: list[int], room: int, settings: Settings) -> list[int]:
+        """The prompt short enough, where a setting allows to cut it; raises InputError where none does."""
+        kept = self.limit - room
+        hole = settings.get("handle_long_generation") == "hole"
+        if kept < 1 or not (hole or settings.get("truncation")):
+            cuts = self.task.setting("truncation") is not None
+            limit = "max_tokens" if self.task.setting("max_tokens") else "max_new_tokens"
+            remedy = (
+                f"ask for at most {self.limit - 1} new tokens."
+                if kept < 1
+                else f"shorten the prompt, lower {limit}, or set truncation: true to have the prompt cut."
+                if cuts
+                else f"shorten it, or lower {limit}."
+            )
+            raise InputError(
+                f"the prompt has {len(ids)} tokens and {room} more are asked for, but the model reads at most"
+                f" {self.limit}; {remedy}",
+                row=row,
+            )
+        return ids[-kept:] if hole or self.words.truncation_side == "left" else ids[:kept]
+
+    def _first_token(self, row: int) -> int:
+        """What an empty prompt begins from; raises InputError when the model has no such token."""
+        for owner in (self.base, self.model.config, self.words):
+            found = getattr(owner, "bos_token_id", None)
+            if isinstance(found, int):
+                return found
+        raise InputError("the prompt is empty and the model has no token to begin a text with.", row=row)
+
+    def weight(self, prompt: Prompt, settings: Settings) -> int:
+        """How many tokens the prompt takes in a batch, those of its answers included."""
+        width = max(int(settings.get("num_beams") or 1), generation.answers_per_prompt(settings))
+        return (len(prompt.ids) + prompt.room) * width
+
+    def group(self, prompt: Prompt, settings: Settings, alone: Any) -> tuple[Any, ...]:
+        """Prompts that share a batch make the same number of tokens; where padding would be seen, only prompts of one
+        length do. Those share none (``alone`` tells them apart) that are sampled with beams or stop strings, or timed.
+        """
+        draws = generation.samples(settings) and not decoding.decodes(self.model, settings)
+        is_alone = draws or settings.get("max_time") is not None
+        even = not self.pads or generation.reads_prompt(settings)
+        return (prompt.room, len(prompt.ids) if even else 0, alone if is_alone else None)
+
+    def item(self, row: int, prompt: Prompt, settings: Settings) -> Item[Prompt]:
+        """The one item of a row."""
+        return Item(row, self.weight(prompt, settings), prompt, self.group(prompt, settings, row))
+
+    def continued(
+        self,
+        prompts: Sequence[Prompt],
+        settings: Settings,
+        streamer: Any = None,
+        seeds: Sequence[int | None] | None = None,
+    ) -> list[tuple[Continuation, ...]]:
+        """The answers to each prompt of one batch. ``streamer`` gets the tokens of a single prompt as they are made,
+        and may end its answer. ``seeds``: of each prompt, where they differ from that of the settings.
+        """
+        import torch
+
+        config = self.config(prompts[0], settings)
+        rows = [{"input_ids": prompt.ids, "attention_mask": [1] * len(prompt.ids)} for prompt in prompts]
+        inputs = parts.padded(rows, {"input_ids": config.pad_token_id}, "left", self.device)
+        width = inputs["input_ids"].shape[1]
+        tools: dict[str, Any] = {"tokenizer": self.words} if config.stop_strings is not None else {}
+        tools |= stop_text.criteria(self.words, stop_text.texts(settings), width, streamer)
+        tools |= penalties.processors(settings, width)
+        if streamer is None:
+            own = [settings.get("seed")] * len(prompts) if seeds is None else seeds
+            tools |= decoding.options(self.model, settings, own, self.device)
+        drawing = generation.drawing(settings, self.device, own="custom_generate" in tools)
+        with torch.inference_mode(), self.turn, drawing:
+            made = self.model.generate(**inputs, generation_config=config, streamer=streamer, **tools)
+        count = made.shape[0] // len(prompts)
+        lines = made[:, width:].cpu().tolist()
+        return [
+            tuple(
+                self.continuation(prompt, line, config, settings) for line in lines[place * count : (place + 1) * count]
+            )
+            for place, prompt in enumerate(prompts)
+        ]
+
+    def config(self, prompt: Prompt, settings: Settings) -> Any:
+        """The library's generation config for a batch of such prompts."""
+        found = settings.get("pad_token_id", self.words.pad_token_id)
+        ends = generation.end_tokens(settings.get("eos_token_id", self.base.eos_token_id))
+        pad = int(found) if found is not None else min(ends, default=0)
+        return generation.config_for(self.base, settings, prompt.room, pad)
+
+    def continuation(self, prompt: Prompt, line: list[int], config: Any, settings: Settings) -> Continuation:
+        """The answer in the tokens ``line``, which the batch's padding may follow."""
+        kept, ended = generation.answer_tokens(line, config)
+        stops = stop_text.texts(settings)
+        if stops and (cut := stop_text.cut(self.words, kept, stops)) is not None:
+            return Continuation(prompt, cut.text, cut.tokens, stopped=True)
+        if ended and generation.has_stop_text(self.words, kept[:-1], config):
+            kept = kept[:-1]  # it ended before: where the model pads with its end token, this one is padding
+        text = self.words.decode(kept, skip_special_tokens=True)
+        stopped = ended or generation.has_stop_text(self.words, kept, config)
+        return Continuation(prompt, text, len(kept), stopped)
+
+
+def account(made: Continuation, text: str) -> dict[str, Any]:
+    """Everything known of a continuation whose answer is ``text``."""
+    return {
+        "text": text,
+        "prompt": made.prompt.text,
+        "prompt_tokens": made.prompt.shown,
+        "completion_tokens": made.tokens,
+        "finish_reason": made.finish_reason,
+    }

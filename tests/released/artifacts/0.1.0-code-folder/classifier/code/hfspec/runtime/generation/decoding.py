@@ -1,0 +1,216 @@
+"""The decoding of a batch: the library's greedy search and sampling, except that a row which has ended leaves the
+batch, and that every prompt draws from a generator of its own, so that it is answered as it would be alone.
+
+generate() prepares everything and hands its loop over to a callable (``custom_generate``,
+https://huggingface.co/docs/transformers/generation_strategies#custom-generation-methods).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hfspec.runtime.generation import generation
+from hfspec.runtime.settings import Settings
+
+# Those that look at each row by itself; others keep something for every row of the batch that they began with.
+BY_ROW = frozenset(
+    {
+        "ExponentialDecayLengthPenalty",
+        "ForcedBOSTokenLogitsProcessor",
+        "ForcedEOSTokenLogitsProcessor",
+        "InfNanRemoveLogitsProcessor",
+        "LogitNormalization",
+        "MinLengthLogitsProcessor",
+        "MinNewTokensLengthLogitsProcessor",
+        "NoBadWordsLogitsProcessor",
+        "NoRepeatNGramLogitsProcessor",
+        "Penalties",
+        "RepetitionPenaltyLogitsProcessor",
+        "SuppressTokensAtBeginLogitsProcessor",
+        "SuppressTokensLogitsProcessor",
+        *("EpsilonLogitsWarper", "EtaLogitsWarper", "MinPLogitsWarper", "TemperatureLogitsWarper", "TopKLogitsWarper"),
+        *("TopPLogitsWarper", "TypicalLogitsWarper"),
+    }
+)
+CACHE = "past_key_values"
+CACHE_LAYERS = frozenset({"DynamicLayer", "DynamicSlidingWindowLayer", "RoomyLayer"})
+
+
+def decodes(model: Any, settings: Settings) -> bool:
+    """Whether batches of this model can be decoded here: without beams, without stop strings (for which generate()
+    gives a callable no tokenizer), and with a library that has the steps that are called.
+    """
+    steps = inspect.signature(model.prepare_inputs_for_generation).parameters
+    return (
+        (settings.get("num_beams") or 1) == 1
+        and settings.get("stop_strings") is None
+        and "next_sequence_length" in steps
+        and hasattr(model, "_prefill")
+    )
+
+
+class Decoding:
+    """What generate() calls. ``seeds``: of each prompt, None to draw from torch's global generator; ``answers``: how
+    many rows follow each other for one prompt, which are drawn together and leave together.
+    """
+
+    def __init__(self, seeds: Sequence[int | None], answers: int, device: str) -> None:
+        self.seeds, self.answers, self.device = seeds, answers, device
+
+    def __call__(
+        self,
+        model: Any,
+        input_ids: Any,
+        logits_processor: Any,
+        stopping_criteria: Any,
+        generation_config: Any,
+        **state: Any,
+    ) -> Any:
+        """(rows, tokens): the prompts and what follows them, filled up with padding where a row has ended."""
+        import torch
+
+        from hfspec.runtime.generation.roomy_cache import make_room
+
+        rows = _Rows(input_ids, self._generators(), generation_config)
+        make_room(state.get(CACHE))
+        drops = _may_drop(logits_processor, stopping_criteria)
+        inputs = {name: value for name, value in state.items() if name not in {"synced_gpus", "streamer"}}
+        outputs = model._prefill(input_ids, generation_config, inputs)  # noqa: SLF001 - the loop's own first step
+        while True:
+            inputs = model._update_model_kwargs_for_generation(  # noqa: SLF001 - the loop's own
+                outputs, inputs, is_encoder_decoder=model.config.is_encoder_decoder
+            )
+            many = outputs.logits.shape[1] > 1  # of which the last alone is held on to
+            logits = outputs.logits[:, -1].to(copy=many, dtype=torch.float32, device=input_ids.device)
+            rows.add(rows.chosen(logits_processor(rows.ids, logits)), stopping_criteria)
+            if rows.all_ended:
+                return rows.whole()
+            count = len(rows.ids)
+            kept = rows.leave(self.answers) if drops and _selectable(inputs) else None
+            if kept is not None:
+                inputs = _selected(inputs, kept, count)
+            length = 1 if inputs["use_cache"] else None
+            ready = model.prepare_inputs_for_generation(rows.ids, next_sequence_length=length, **inputs)
+            outputs = model(**ready, return_dict=True)
+
+    def _generators(self) -> list[Any]:
+        """One a row; rows of one prompt share theirs."""
+        import torch
+
+        made = [None if seed is None else torch.Generator(device=self.device).manual_seed(seed) for seed in self.seeds]
+        return [generator for generator in made for _ in range(self.answers)]
+
+
+class _Rows:
+    """The rows of a batch, those that have left it included."""
+
+    def __init__(self, ids: Any, generators: list[Any], config: Any) -> None:
+        import torch
+
+        self.ids = ids
+        self.ended = torch.zeros(ids.shape[0], dtype=torch.bool, device=ids.device)
+        self._draws = bool(config.do_sample)
+        self._generators = generators
+        self._pad = 0 if config.pad_token_id is None else int(config.pad_token_id)
+        self._places = list(range(ids.shape[0]))
+        self._left: dict[int, Any] = {}
+
+    @property
+    def all_ended(self) -> bool:
+        return bool(self.ended.all())
+
+    def chosen(self, scores: Any) -> Any:
+        """The next token of each row."""
+        import torch
+
+        if not self._draws:
+            return scores.argmax(dim=-1)
+        odds = scores.softmax(dim=-1)
+        drawn = [
+            torch.multinomial(odds[first:last], num_samples=1, generator=self._generators[first])
+            for first, last in self._runs()
+        ]
+        return torch.cat(drawn)[:, 0]
+
+    def _runs(self) -> Iterator[tuple[int, int]]:
+        """The rows that share a generator."""
+        first = 0
+        for place in range(1, len(self._generators) + 1):
+            if place == len(self._generators) or self._generators[place] is not self._generators[first]:
+                yield first, place
+                first = place
+
+    def add(self, tokens: Any, stopping_criteria: Any) -> None:
+        """The next token of each row that has not ended, padding for the others."""
+        import torch
+
+        tokens = tokens.masked_fill(self.ended, self._pad)
+        self.ids = torch.cat([self.ids, tokens[:, None]], dim=-1)
+        self.ended = self.ended | stopping_criteria(self.ids, None)
+
+    def leave(self, answers: int) -> Any:
+        """Take out the prompts of which all rows have ended; the places that stay, None when none has."""
+        over = self.ended.view(-1, answers).all(dim=1).repeat_interleave(answers)
+        if not bool(over.any()):
+            return None
+        for place in over.nonzero()[:, 0].tolist():
+            self._left[self._places[place]] = self.ids[place]
+        kept = (~over).nonzero()[:, 0]
+        self.ids, self.ended = self.ids[kept], self.ended[kept]
+        self._places = [self._places[place] for place in kept.tolist()]
+        self._generators = [self._generators[place] for place in kept.tolist()]
+        return kept
+
+    def whole(self) -> Any:
+        """All rows in their order, (rows, tokens)."""
+        if not self._left:
+            return self.ids
+        lines = self._left | dict(zip(self._places, self.ids, strict=True))
+        made = self.ids.new_full((len(lines), self.ids.shape[1]), self._pad)
+        for place, line in lines.items():
+            made[place, : len(line)] = line
+        return made
+
+
+def _may_drop(logits_processor: Any, stopping_criteria: Any) -> bool:
+    """Whether rows may leave: nothing is kept for them by their places, and an end token marks what is padding."""
+    by_row = all(type(processor).__name__ in BY_ROW for processor in logits_processor)
+    return by_row and any(hasattr(criterion, "eos_token_id") for criterion in stopping_criteria)
+
+
+def _selectable(inputs: Mapping[str, Any]) -> bool:
+    """Whether the cache, if there is one, holds keys and values by row."""
+    cache = inputs.get(CACHE)
+    parts = [getattr(cache, name) for name in ("self_attention_cache", "cross_attention_cache") if hasattr(cache, name)]
+    layers = [layer for part in parts or [cache] for layer in getattr(part, "layers", [])]
+    known = bool(layers) and all(type(layer).__name__ in CACHE_LAYERS for layer in layers)
+    return known or (cache is None and not inputs.get("use_cache"))
+
+
+def _selected(inputs: Mapping[str, Any], kept: Any, count: int) -> dict[str, Any]:
+    """The rows that stay of ``count``, in all that the next step is given."""
+    cache = inputs.get(CACHE)
+    if cache is not None:
+        cache.batch_select_indices(kept)
+    return {name: value if name == CACHE else _rows_of(value, kept, count) for name, value in inputs.items()}
+
+
+def _rows_of(value: Any, kept: Any, count: int) -> Any:
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return value[kept] if value.ndim > 1 and value.shape[0] == count else value
+    if isinstance(value, Mapping):  # the encoder's outputs
+        return type(value)(**{name: _rows_of(part, kept, count) for name, part in value.items()})
+    return value
+
+
+def options(model: Any, settings: Settings, seeds: Sequence[int | None], device: str) -> dict[str, Any]:
+    """What generate() takes so that the batch is decoded here; nothing where it cannot be."""
+    if not decodes(model, settings):
+        return {}
+    draws = generation.samples(settings)
+    answers = generation.answers_per_prompt(settings) if draws else 1
+    return {"custom_generate": Decoding(seeds if draws else [None] * len(seeds), answers, device)}

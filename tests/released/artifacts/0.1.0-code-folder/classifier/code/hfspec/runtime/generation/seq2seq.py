@@ -1,0 +1,177 @@
+"""Answers of encoder-decoder models: summaries, and whatever else one text is turned into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hfspec.errors import InputError, ParamsError
+from hfspec.runtime import parts
+from hfspec.runtime.adapters import adapter
+from hfspec.runtime.family import FULL, Family, Place, Row
+from hfspec.runtime.generation import decoding, encoding, generation
+from hfspec.runtime.generation.languages import Direction
+from hfspec.runtime.scheduling.batching import Item
+from hfspec.runtime.settings import Settings
+from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
+
+# What reads the encoder's tokens, so that padding among them would be seen; with the value that does nothing.
+READS_SOURCE = {"encoder_repetition_penalty": 1.0, "encoder_no_repeat_ngram_size": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A text ready for the encoder. ``text`` is what the model reads, prefix and template included."""
+
+    text: str
+    ids: list[int]
+    direction: Direction
+    languages: tuple[str | None, str | None] = (None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer. ``stopped``: the model ended it, rather than the limit."""
+
+    source: Source
+    text: str
+    tokens: int
+    stopped: bool
+
+
+class Seq2Seq(Family):
+    """Equal to what the summarization and text2text-generation pipelines of transformers 4.57 answered for one text
+    alone. The checkpoint's task_specific_params lie over its generation config. Where those pipelines let their own
+    defaults (256 new tokens, 4 beams) win over what the checkpoint states, against their documentation, the checkpoint
+    wins here.
+    """
+
+    cpu_tokens = 4096  # most steps compute one token a row, whatever the row's length
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self.words = parts.tokenizer(place)
+        model = parts.model(place, parts.model_class(place))
+        self.model, self.base = generation.apart(model)
+        self.turn = adapter.turn(model)
+        self.device = place.device
+        self.limit = parts.longest(self.model, self.words)
+        self.specific = task_params(self.model.config, place.manifest.deployment.task_as_written)
+        self.prefix = self.specific.get("prefix", getattr(self.model.config, "prefix", None)) or ""
+        self.pad = parts.pad_id(self.model, self.words)
+
+    def own_settings(self) -> dict[str, Any]:
+        specific = {name: value for name, value in self.specific.items() if name in generation.NAMES}
+        return {**generation.own(self.base), **specific}
+
+    def check(self, settings: Settings) -> None:
+        generation.check(self.base, settings)
+        room, most = self._room_wanted(settings), self._answer_limit()
+        if room > most and not self._takes_what_fits(settings):
+            raise ParamsError(f"{room} new tokens are asked for, but the decoder has room for {most}; ask for fewer.")
+
+    def _room_wanted(self, settings: Settings) -> int:
+        new, total = generation.room_wanted(settings)
+        if total is not None:
+            return max(1, total - 1)  # max_length counts the token that an answer starts from
+        return int(new or 1)
+
+    def _room(self, settings: Settings) -> int:
+        return min(self._room_wanted(settings), self._answer_limit())
+
+    def _takes_what_fits(self, settings: Settings) -> bool:
+        return generation.is_default_room(settings) and generation.room_wanted(settings)[1] is None
+
+    def _answer_limit(self) -> int:
+        """How many tokens the decoder can make, the one it starts from apart."""
+        own = getattr(self.model.config, "max_decoder_position_embeddings", None)
+        return (own if isinstance(own, int) else parts.positions(self.model)) - 1
+
+    def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Source]]:
+        texts = [self.prefix + self.prompt_text(row) for row in rows]
+        tokens = self._encode(rows, texts, settings)
+        sources = [Source(text, mine["input_ids"], Direction()) for text, mine in zip(texts, tokens, strict=True)]
+        return [self._item(row, source, settings) for row, source in zip(rows, sources, strict=True)]
+
+    def _encode(self, rows: Sequence[Row], texts: Sequence[str], settings: Settings) -> list[Tokens]:
+        """The tokens of each text; raises InputError for one that is too long, or has none."""
+        cut: dict[str, Any] = {"truncation": True, "max_length": self.limit} if settings.get("truncation") else {}
+        tokens = encode(self.words, texts, **cut)
+        if not cut:
+            refuse_overlong(rows, tokens, self.limit)
+        for row, mine in zip(rows, tokens, strict=True):
+            if not mine["input_ids"]:
+                raise InputError("the text has no tokens, so there is nothing to answer.", row=row.number)
+        return tokens
+
+    def _item(self, row: Row, source: Source, settings: Settings) -> Item[Source]:
+        """Texts that are sampled with beams or stop strings, or timed, share no batch; where padding would be seen,
+        only texts of one length do.
+        """
+        width = max(int(settings.get("num_beams") or 1), generation.answers_per_prompt(settings))
+        draws = generation.samples(settings) and not decoding.decodes(self.model, settings)
+        alone = draws or settings.get("max_time") is not None
+        even = any(settings.get(name) not in (None, neutral) for name, neutral in READS_SOURCE.items())
+        group = (source.direction.target, len(source.ids) if even else 0, row.number if alone else -1)
+        return Item(row.number, (len(source.ids) + self._room(settings)) * width, source, group)
+
+    def run(self, batch: Sequence[Item[Source]], settings: Settings) -> list[tuple[Answer, ...]]:
+        import torch
+
+        config = self._config(settings, batch[0].content.direction)
+        rows = [{"input_ids": item.content.ids, "attention_mask": [1] * len(item.content.ids)} for item in batch]
+        inputs = parts.padded(rows, {"input_ids": self.pad}, "right", self.device)
+        tools: dict[str, Any] = {"tokenizer": self.words} if config.stop_strings is not None else {}
+        tools |= decoding.options(self.model, settings, [settings.get("seed")] * len(batch), self.device)
+        drawing = generation.drawing(settings, self.device, own="custom_generate" in tools)
+        with torch.inference_mode(), self.turn, drawing:
+            tools |= encoding.encoded(self.model, inputs, self.device)
+            made = self.model.generate(**inputs, generation_config=config, **tools)
+        lines, count = made[:, 1:].cpu().tolist(), made.shape[0] // len(batch)
+        return [
+            tuple(self._answer(item.content, line, config, settings) for line in lines[at * count : (at + 1) * count])
+            for at, item in enumerate(batch)
+        ]
+
+    def _config(self, settings: Settings, direction: Direction) -> Any:
+        config = generation.config_for(self.base, settings, self._room(settings), self.pad)
+        if direction.target is not None:
+            config.forced_bos_token_id = direction.target
+        return config
+
+    def _answer(self, source: Source, line: list[int], config: Any, settings: Settings) -> Answer:
+        kept, ended = generation.answer_tokens(line, config)
+        clean = bool(settings.get("clean_up_tokenization_spaces"))
+        text = self.words.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=clean)
+        forced = config.forced_eos_token_id is not None and len(kept) >= config.max_new_tokens
+        stopped = (ended and not forced) or generation.has_stop_text(self.words, kept, config)
+        return Answer(source, text, len(kept), stopped)
+
+    def standard(self, results: Sequence[tuple[Answer, ...]], settings: Settings) -> list[str]:  # noqa: ARG002
+        return [made.text for several in results for made in several]
+
+    def full(self, results: Sequence[tuple[Answer, ...]], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
+        return [self._account(made) for several in results for made in several]
+
+    def answer(self, result: tuple[Answer, ...], settings: Settings, form: str) -> Any:
+        """A list of answers where a text gets several."""
+        several = generation.answers_per_prompt(settings) > 1
+        made = self.full([result], settings) if form == FULL else self.standard([result], settings)
+        return made if several else made[0]
+
+    def _account(self, made: Answer) -> dict[str, Any]:
+        return {
+            "text": made.text,
+            "prompt": made.source.text,
+            "prompt_tokens": len(made.source.ids),
+            "completion_tokens": made.tokens,
+            "finish_reason": "stop" if made.stopped else "length",
+        }
+
+
+def task_params(config: Any, task: str) -> Mapping[str, Any]:
+    """What the checkpoint's config says about this task alone: generation settings and the prefix of each text."""
+    specific = getattr(config, "task_specific_params", None) or {}
+    found = specific.get(task) or {}
+    return dict(found)

@@ -1,0 +1,73 @@
+"""Continuations of prompts by decoder-only models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from hfspec.errors import InputError
+from hfspec.runtime.chat import conversations
+from hfspec.runtime.chat.chat_template import messages_of
+from hfspec.runtime.family import Place, Row
+from hfspec.runtime.generation.causal_generation import CausalGeneration, Continuation, Prompt, account
+from hfspec.runtime.inputs import Columns
+from hfspec.runtime.scheduling.batching import Item
+from hfspec.runtime.settings import Settings
+from hfspec.runtime.text.tokens import encode
+
+
+class TextGeneration(CausalGeneration):
+    """Equal to what the library's text-generation pipeline answers for one prompt alone, but for its defaults: what
+    neither the checkpoint nor the spec says is not sampled. A row may be a conversation, which goes through the
+    checkpoint's chat template; its answer is the assistant's text alone.
+    """
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self.prefix = getattr(self.model.config, "prefix", None) or ""
+        self.columns = Columns(place.task, place.manifest.signature.inputs, self.template)
+
+    def rows(self, data: Any) -> list[Row] | None:
+        found = conversations.among_prompts(data, self.columns)
+        if found and not self.chat.exists:
+            raise InputError(
+                "this is a list of chat messages (role, content), and the model has no chat template to put them to it;"
+                " give the prompt as text.",
+                row=next(row.number for row in found if "messages" in row.values),
+            )
+        return found
+
+    def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Prompt]]:
+        prompted = {row.number: self.prompt_text(row) for row in rows if "messages" not in row.values}
+        special = settings.get("add_special_tokens")
+        options = {} if special is None else {"add_special_tokens": special}
+        tokens = iter(encode(self.words, [self.prefix + text for text in prompted.values()], **options))
+        prompts = []
+        for row in rows:
+            if row.number not in prompted:
+                text, ids = self.chat.render(messages_of(row.values["messages"], row.number), row.number)
+            else:
+                text, ids = prompted[row.number], list(next(tokens)["input_ids"])
+            prompt = self.prompt(row.number, text, ids, settings)
+            prompts.append(replace(prompt, chat=row.number not in prompted))
+        return [self.item(row.number, prompt, settings) for row, prompt in zip(rows, prompts, strict=True)]
+
+    def run(self, batch: Sequence[Item[Prompt]], settings: Settings) -> list[tuple[Continuation, ...]]:
+        return self.continued([item.content for item in batch], settings)
+
+    def _answer(self, made: Continuation, settings: Settings) -> str:
+        asked = settings.get("include_prompt")
+        whole = settings.get("return_full_text")
+        if whole is None:
+            whole = asked is True or self.template is None
+        text = made.text.lstrip("\r\n") if asked is False else made.text
+        if whole and asked is not False and not made.prompt.chat:
+            text = made.prompt.text + text
+        return " ".join(text.split()) if settings.get("collapse_whitespace") else text
+
+    def standard(self, results: Sequence[tuple[Continuation, ...]], settings: Settings) -> list[str]:
+        return [self._answer(made, settings) for several in results for made in several]
+
+    def full(self, results: Sequence[tuple[Continuation, ...]], settings: Settings) -> list[dict[str, Any]]:
+        return [account(made, self._answer(made, settings)) for several in results for made in several]

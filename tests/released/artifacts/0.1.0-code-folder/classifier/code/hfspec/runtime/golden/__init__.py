@@ -1,0 +1,1 @@
+"""An artifact's own examples, run and held against what was expected."""

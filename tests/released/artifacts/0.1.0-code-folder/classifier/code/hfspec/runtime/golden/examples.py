@@ -1,0 +1,165 @@
+"""An artifact's own examples run: its input example, which must get an answer, and its golden ones, which must get the
+answer that the spec says.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from hfspec.errors import PredictionError, UsageError, VerificationError
+from hfspec.ir.artifact import Manifest
+from hfspec.ir.golden import Golden
+from hfspec.ir.problem import dotted
+from hfspec.runtime.answers import plain
+from hfspec.runtime.golden.difference import Difference, differences
+from hfspec.runtime.predictor import Predictor
+from hfspec.runtime.reference.finding import Sources
+
+INPUT_EXAMPLE = "input_example.json"
+GOLDEN = "golden.json"
+# Largest absolute difference of a number, by the dtype of the deployment. Measured on embeddings of MiniLM (values up
+# to 0.17) that share a batch or do not: 1.2e-7 in float32, 1.5e-4 in float16, 1.2e-3 in bfloat16. A weight tensor
+# scaled by 1.01 moves them by at least 7e-5, but for the biases of attention's keys, which softmax takes out.
+TOLERANCES = MappingProxyType({"float64": 1e-6, "float32": 2e-5, "float16": 2e-3, "bfloat16": 1e-2})
+SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An example that fails. ``golden``: its place among them, counted from 0; None for the input example.
+
+    ``reason``: why there is no answer. Where there is one, ``differences``: the greatest few, ``count``: of how many,
+    and the ``tolerance`` they were held to.
+    """
+
+    golden: int | None
+    reason: str = ""
+    differences: tuple[Difference, ...] = ()
+    count: int = 0
+    tolerance: float = 0.0
+
+    def __str__(self) -> str:
+        if self.golden is None:
+            return f"input_example: {self.reason}"
+        place = f"golden[{self.golden}]"
+        lines = [line(difference, place, self.tolerance) for difference in self.differences]
+        more = [f"{place}: {self.count - len(lines)} more differences"] if self.count > len(lines) else []
+        return "\n".join([f"{place}: {self.reason}"] if self.reason else [*lines, *more])
+
+    def to_json(self) -> dict[str, Any]:
+        own = {"golden": self.golden, "reason": self.reason, "count": self.count, "tolerance": self.tolerance}
+        return {**own, "differences": [difference.to_json() for difference in self.differences]}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Fault:
+        found = tuple(Difference.from_json(difference) for difference in value["differences"])
+        return cls(**{**value, "differences": found})
+
+
+def line(difference: Difference, place: str, tolerance: float) -> str:
+    """A difference on one line."""
+    where = dotted((place, "output", *difference.path))
+    return f"{where}: expected {difference.expected}, found {apart(difference, tolerance)}"
+
+
+def apart(difference: Difference, tolerance: float) -> str:
+    """What was found and, of numbers, how far off it is."""
+    if difference.size is None:
+        return difference.found
+    return f"{difference.found} (difference {difference.size:.2g}, tolerance {tolerance:g})"
+
+
+def check_examples(
+    folder: Path, manifest: Manifest, sources: Sources | None = None, *, trust_remote_code: bool = False
+) -> None:
+    """Answer every example of the artifact in ``folder``; ``sources``: as for load.
+
+    Raises VerificationError, naming each that fails and where; UsageError when there is none; what load raises.
+    """
+    from hfspec.runtime.load import load
+
+    if not {GOLDEN, INPUT_EXAMPLE} & {record.path for record in manifest.files}:
+        raise UsageError(
+            f"{folder} has neither golden examples nor an input example, so there is nothing to run; its bytes are as"
+            " they were compiled. Give the spec `golden`, or verify without running."
+        )
+    predictor = load(folder, sources=sources, trust_remote_code=trust_remote_code)
+    found = list(faults(predictor, folder))
+    if found:
+        listed = "\n".join(f"  {text}" for fault in found for text in str(fault).splitlines())
+        raise VerificationError(f"{folder} does not answer its own examples as it should:\n{listed}")
+
+
+def check_lines(predictor: Predictor, folder: Path, *, golden: bool) -> Iterator[str]:
+    """What fails, as one line of JSON; raises VerificationError after it when anything does."""
+    found = list(faults(predictor, folder, golden=golden))
+    yield json.dumps([fault.to_json() for fault in found], ensure_ascii=False, allow_nan=False)
+    if found:
+        raise VerificationError(f"{len(found)} of the artifact's examples {'fails' if len(found) == 1 else 'fail'}.")
+
+
+def faults(predictor: Predictor, folder: Path, *, golden: bool = True) -> Iterator[Fault]:
+    """Every example of the artifact in ``folder``, verified already, that fails; of the golden ones where asked."""
+    example = _stored(folder / INPUT_EXAMPLE)
+    if example is not None:
+        try:
+            answered(predictor, example, None)
+        except PredictionError as error:
+            yield Fault(None, str(error))
+    if golden:
+        for place, one in enumerate(read_golden(folder)):
+            yield from _golden_faults(predictor, one, place)
+
+
+def read_golden(folder: Path) -> list[Golden]:
+    """The golden examples of a verified artifact; raises VerificationError where the file holds something else."""
+    try:
+        return [Golden.from_json(one) for one in _stored(folder / GOLDEN) or ()]
+    except (TypeError, AttributeError) as error:
+        raise VerificationError(f"{folder / GOLDEN} holds no golden examples: {error}.", [GOLDEN]) from error
+
+
+def ran(folder: Path) -> str:
+    """Which examples a check of the artifact has run, in words."""
+    count = len(read_golden(folder))
+    golden = f"{count} golden example{'' if count == 1 else 's'}, each with its answer" if count else ""
+    return " and ".join(filter(None, ("the input example runs" * (folder / INPUT_EXAMPLE).is_file(), golden)))
+
+
+def tolerance_of(dtype: str) -> float:
+    """How far numbers may lie from those expected, where the example does not say."""
+    return TOLERANCES[dtype]
+
+
+def answered(predictor: Predictor, data: Any, params: Mapping[str, Any] | None) -> Any:
+    """The answer as plain values, the pieces of a streamed one in a list; raises what predict raises."""
+    answer = predictor.predict_plain(data, params)
+    return [plain(piece) for piece in answer] if isinstance(answer, Iterator) else answer
+
+
+def _stored(path: Path) -> Any:
+    return json.loads(path.read_bytes()) if path.is_file() else None
+
+
+def _golden_faults(predictor: Predictor, golden: Golden, place: int) -> Iterator[Fault]:
+    document = golden.to_json()
+    try:
+        answer = answered(predictor, document["input"], document["params"])
+    except PredictionError as error:
+        yield Fault(place, f"the predictor does not answer it: {error}")
+        return
+    stated = golden.tolerance
+    tolerance = tolerance_of(predictor.manifest.deployment.dtype) if stated is None else stated
+    found = list(differences(document["output"], answer, tolerance, predictor.task.anew))
+    if found:
+        yield Fault(place, "", tuple(sorted(found, key=_greatest_first)[:SHOWN]), len(found), tolerance)
+
+
+def _greatest_first(difference: Difference) -> tuple[bool, float]:
+    """What is no matter of a tolerance comes first."""
+    return (difference.size is not None, -(difference.size or 0.0))

@@ -1,0 +1,70 @@
+"""How the library is let make a model: one at a time, without first values, which the checkpoint has tensors for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import RLock
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+# What layers call where they are made.
+FILLING = frozenset(
+    (
+        torch.nn.init.kaiming_normal_,
+        torch.nn.init.kaiming_uniform_,
+        torch.nn.init.normal_,
+        torch.nn.init.trunc_normal_,
+        torch.nn.init.uniform_,
+        torch.nn.init.xavier_normal_,
+        torch.nn.init.xavier_uniform_,
+        torch.Tensor.normal_,
+        torch.Tensor.uniform_,
+    )
+)
+META = torch.device("meta")
+
+
+@contextmanager
+def making() -> Iterator[None]:
+    """To be in force around ``from_pretrained`` of a model.
+
+    While it runs, the library replaces functions of its own and of torch for the whole process (no_tie_weights and
+    guard_torch_init_functions of transformers/initialization.py, local_torch_dtype). Two threads in it at once can put
+    each other's replacements back, after which nothing in the process ties weights any more.
+    """
+    with _ONE, Unfilled():
+        yield
+
+
+_ONE = RLock()
+
+
+class Unfilled(TorchFunctionMode):  # type: ignore[misc]
+    """While it is in force, what torch does to tensors of the meta device by references in Python, for which it imports
+    sympy, is done without: they are not filled, having no memory, and are made and copied in shape as usual.
+    """
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = dict(kwargs or {})
+        if function in FILLING:
+            tensor = args[0] if args else given["tensor"]
+            if tensor.is_meta:
+                return tensor
+        elif function is torch.arange and given.get("device") == META:
+            return _empty(function(*args, **{**given, "device": "cpu"}), META)
+        elif function is torch.empty_like and set(given) == {"device"} and args[0].is_meta and args[0].is_contiguous():
+            return _empty(args[0], given["device"])
+        return function(*args, **given)
+
+
+def _empty(like: Any, device: Any) -> Any:
+    return torch.empty(like.shape, dtype=like.dtype, device=device)

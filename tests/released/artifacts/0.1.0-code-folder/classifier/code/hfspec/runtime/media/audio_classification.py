@@ -1,0 +1,71 @@
+"""Labels and scores for sounds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hfspec.runtime import parts
+from hfspec.runtime.family import Place, Row
+from hfspec.runtime.labels import Labelled, Labeller, labelled
+from hfspec.runtime.media import media
+from hfspec.runtime.media.audio import wave
+from hfspec.runtime.media.features import Features, SoundFeatures, shape_of, stacked
+from hfspec.runtime.scheduling.batching import Item
+from hfspec.runtime.settings import Settings
+from hfspec.runtime.transfer import Arriving
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A row's features, how many seconds its audio has, and whether the model hears only the beginning of it."""
+
+    features: Features
+    seconds: float
+    truncated: bool
+
+
+class AudioClassification(Labeller):
+    """Equal to what the library's audio-classification pipeline answers for one row alone, but that the score of a
+    single label is its sigmoid: its softmax would be 1 whatever the sound.
+    """
+
+    rows_at_once = 1
+    look_ahead = 4
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self.model = parts.reader(place, parts.model_class(place))
+        self.features = SoundFeatures(place, self.model)
+        self.device = place.device
+
+    def check(self, settings: Settings) -> None:
+        media.check_remote(settings)
+
+    def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Sound]]:
+        return [self._item(row, settings) for row in rows]
+
+    def _item(self, row: Row, settings: Settings) -> Item[Sound]:
+        sound = wave(row.values["audio"], row.number, self.features.rate, settings)
+        features = self.features(sound.samples, row.number)
+        heard = Sound(features, sound.seconds, self.features.cuts(len(sound.samples)))
+        return Item(row.number, len(sound.samples), heard, shape_of(features))
+
+    def run(self, batch: Sequence[Item[Sound]], settings: Settings) -> Arriving:  # noqa: ARG002
+        import torch
+
+        with torch.inference_mode():
+            logits = self.model(**stacked([item.content.features for item in batch], self.model, self.device)).logits
+            return Arriving(logits.float())
+
+    def read(self, made: Arriving, batch: Sequence[Item[Sound]], settings: Settings) -> list[Labelled]:
+        about = [{"seconds": item.content.seconds, "truncated": item.content.truncated} for item in batch]
+        return labelled(made.here(), self.model.config, settings.get("function_to_apply"), about)
+
+    @property
+    def pass_tokens(self) -> None:
+        """Only features of one shape share a batch, so there is no padding to weigh."""
+
+    def budget(self, settings: Settings) -> int:
+        """How many samples one forward pass may hold."""
+        return int(settings["batch_seconds"] * self.features.rate)

@@ -1,0 +1,78 @@
+"""What a feature extractor or an image processor makes of one row, and rows of one shape as a batch.
+
+Rows are made ready one by one and never padded to each other's length: a model that normalises over time, as the base
+wav2vec2 models do, would answer differently for a padded row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+from hfspec.errors import InputError
+from hfspec.runtime import parts, unasked_masks
+from hfspec.runtime.family import Place
+from hfspec.runtime.transfer import sent
+from hfspec.runtime.unasked_masks import MASK
+
+Features = Mapping[str, Any]
+SPECTROGRAM_WINDOW, SPECTROGRAM_STEP = 25, 10  # milliseconds, as Kaldi's filter banks have them
+
+
+class SoundFeatures:
+    """The feature extractor of an audio model. ``rate``: samples per second that the model takes."""
+
+    def __init__(self, place: Place, model: Any) -> None:
+        self.extractor = parts.component(place, "feature_extractor")
+        self.rate = int(self.extractor.sampling_rate)
+        self.least = least_samples(model.config)
+
+    def __call__(self, samples: Any, row: int, **options: Any) -> dict[str, Any]:
+        """Tensors of one row, (1, …); raises InputError naming the row when there are too few samples."""
+        if len(samples) < self.least:
+            raise InputError(
+                f"the audio is too short: {len(samples)} samples at {self.rate} Hz, and the model needs {self.least}.",
+                row=row,
+            )
+        try:
+            made = self.extractor(samples, sampling_rate=self.rate, return_tensors="pt", **options)
+        except (ValueError, IndexError, RuntimeError) as error:
+            raise InputError(f"the feature extractor refuses the audio: {error}", row=row) from error
+        if MASK in made:
+            unasked_masks.mark(made[MASK], is_whole=bool(made[MASK].all()))
+        return dict(made)
+
+    def cuts(self, samples: int) -> bool:
+        """Whether the extractor leaves out the end of so many samples: some read windows of one length only."""
+        whole = getattr(self.extractor, "n_samples", None)
+        if isinstance(whole, int):
+            return samples > whole
+        if type(self.extractor).__name__ != "ASTFeatureExtractor":
+            return False
+        frames = 1 + (samples - SPECTROGRAM_WINDOW * self.rate // 1000) // (SPECTROGRAM_STEP * self.rate // 1000)
+        return frames > int(self.extractor.max_length)
+
+
+def least_samples(config: Any) -> int:
+    """How few samples still give one frame, by the convolutions that the config lists; 1 where it lists none."""
+    kernels, strides = getattr(config, "conv_kernel", None), getattr(config, "conv_stride", None)
+    needed = 1
+    if isinstance(kernels, list | tuple) and isinstance(strides, list | tuple):
+        for kernel, stride in reversed(list(zip(kernels, strides, strict=True))):
+            needed = (needed - 1) * stride + kernel
+    return needed
+
+
+def shape_of(features: Features) -> Hashable:
+    """What rows that share a batch have in common."""
+    return tuple((name, tuple(tensor.shape[1:])) for name, tensor in sorted(features.items()))
+
+
+def stacked(rows: Sequence[Features], model: Any, device: str) -> dict[str, Any]:
+    """The rows' tensors as one batch, floats in the model's dtype."""
+    import torch
+
+    joined = {name: sent(torch.cat([row[name] for row in rows]), device) for name in rows[0]}
+    if MASK in joined:
+        unasked_masks.mark(joined[MASK], is_whole=all(unasked_masks.is_whole(row[MASK]) for row in rows))
+    return {name: tensor.to(model.dtype) if tensor.is_floating_point() else tensor for name, tensor in joined.items()}

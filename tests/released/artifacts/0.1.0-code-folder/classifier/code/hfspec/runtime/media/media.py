@@ -1,0 +1,126 @@
+"""What stands for the bytes of an audio file or an image: bytes, a path, a URI, base64 text, or a mapping with them.
+
+How a str is read, in this order: a data: URI, an http or https address, a file: URI, the path of a file that exists,
+base64 text of at least MEDIA_BYTES bytes. Anything else is an error, never a guess.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.request import url2pathname
+
+from hfspec.errors import InputError, ParamsError
+from hfspec.runtime.media import remote
+from hfspec.runtime.settings import PREDICT, SIGNATURE, Settings
+
+MEDIA_BYTES = 16  # no audio file and no image is shorter, while many a word is valid base64
+REMOTE_SETTINGS = ("allow_urls", "url_max_bytes", "url_timeout")
+
+
+def check_remote(settings: Settings) -> None:
+    """Raises ParamsError when callers could let themselves onto the network."""
+    given = [name for name in REMOTE_SETTINGS if settings.origin(name) in {SIGNATURE, PREDICT}]
+    if given:
+        raise ParamsError(f"{', '.join(given)} can be set by model_config only, not by signature.params.")
+
+
+def unwrapped(value: Any, row: int) -> Any:
+    """A mapping's own value: of ``bytes`` and ``path`` the one that is there; anything else as it is."""
+    if not isinstance(value, Mapping) or "array" in value or "raw" in value:
+        return value
+    found = value.get("bytes") if value.get("bytes") is not None else value.get("path")
+    if found is None:
+        raise InputError("the mapping has neither bytes nor a path.", row=row)
+    return found
+
+
+def content(value: Any, row: int, settings: Settings, kind: str) -> bytes:
+    """The bytes that ``value`` stands for; ``kind`` names what they should be. Raises InputError naming the row."""
+    found = _bytes(value, row, settings, kind)
+    if not found:
+        raise InputError(f"the {kind} is empty: it has no bytes.", row=row)
+    return found
+
+
+def _bytes(value: Any, row: int, settings: Settings, kind: str) -> bytes:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    if isinstance(value, os.PathLike):
+        return _file(Path(value), row)
+    if not isinstance(value, str):
+        raise InputError(f"expected bytes, a path, a URI or base64 text, found {type(value).__name__}.", row=row)
+    if not value.strip():
+        raise InputError(f"the {kind} is an empty text; give a path, a URI or base64 text.", row=row)
+    return _text(value, row, settings, kind)
+
+
+def _text(text: str, row: int, settings: Settings, kind: str) -> bytes:
+    start = text[:8].lower()
+    if start.startswith("data:"):
+        return _data_uri(text, row)
+    if start.startswith(remote.SCHEMES):
+        return _remote(text, row, settings)
+    if start.startswith("file:"):
+        return _file(_local(text, row), row)
+    path = Path(text) if len(text) < 4096 and "\0" not in text else None
+    if path is not None and _exists(path):
+        return _file(path, row)
+    found = _base64(text)
+    if found is not None and len(found) >= MEDIA_BYTES:
+        return found
+    shown = text if len(text) <= 80 else f"{text[:80]}…"
+    raise InputError(f"{shown!r} is neither the path of a file nor base64 text of an {kind} file.", row=row)
+
+
+def _data_uri(text: str, row: int) -> bytes:
+    head, comma, body = text.partition(",")
+    found = _base64(body) if head.endswith(";base64") else unquote_to_bytes(body)
+    if not comma or found is None:
+        raise InputError("the data: URI is damaged: what follows the comma is not base64.", row=row)
+    return found
+
+
+def _remote(address: str, row: int, settings: Settings) -> bytes:
+    if not settings.get("allow_urls"):
+        raise InputError(
+            f"{address} is an address, and this deployment does not fetch addresses; give the content itself, or set"
+            " model_config.allow_urls: true in the spec.",
+            row=row,
+        )
+    return remote.fetch(address, row, int(settings["url_max_bytes"]), float(settings["url_timeout"]))
+
+
+def _local(uri: str, row: int) -> Path:
+    parts = urlsplit(uri)
+    if parts.netloc not in ("", "localhost"):
+        raise InputError(f"{uri} names a file of another machine ({parts.netloc}).", row=row)
+    return Path(url2pathname(parts.path))
+
+
+def _file(path: Path, row: int) -> bytes:
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.", row=row) from error
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _base64(text: str) -> bytes | None:
+    """The bytes, None when the text is not base64; line breaks and the URL-safe letters are allowed."""
+    compact = "".join(text.split()).replace("-", "+").replace("_", "/")
+    try:
+        return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None

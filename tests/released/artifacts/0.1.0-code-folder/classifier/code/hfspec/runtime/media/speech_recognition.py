@@ -1,0 +1,82 @@
+"""Speech to text, by whichever of the two kinds of model the checkpoint is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hfspec.errors import UsageError
+from hfspec.runtime import parts
+from hfspec.runtime.family import Family, Place, Row
+from hfspec.runtime.media import media
+from hfspec.runtime.media.audio import wave
+from hfspec.runtime.media.features import SoundFeatures
+from hfspec.runtime.media.transcript import Recognizer, Transcript
+from hfspec.runtime.scheduling.batching import Item
+from hfspec.runtime.settings import Settings
+
+
+class SpeechRecognition(Family):
+    """Equal to what the library's automatic-speech-recognition pipeline answers for one row alone; audio that is longer
+    than Whisper's window is transcribed segment after segment, as Whisper's authors do, unless chunk_length_s is set.
+    """
+
+    rows_at_once = 1
+    look_ahead = 4
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        loaded = parts.reader if place.manifest.deployment.model_class.endswith("ForCTC") else parts.model
+        model = loaded(place, parts.model_class(place))
+        self.features = SoundFeatures(place, model)
+        self.recognizer = _recognizer(model, self.features, parts.tokenizer(place), place.device)
+
+    def own_settings(self) -> Mapping[str, Any]:
+        return self.recognizer.own_settings()
+
+    def check(self, settings: Settings) -> None:
+        media.check_remote(settings)
+        self.recognizer.check(settings)
+
+    def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Any]]:
+        items: list[Item[Any]] = []
+        for row in rows:
+            sound = wave(row.values["audio"], row.number, self.features.rate, settings)
+            items += self.recognizer.items(sound, row, settings)
+        return items
+
+    def run(self, batch: Sequence[Item[Any]], settings: Settings) -> Any:
+        return self.recognizer.run(batch, settings)
+
+    def read(self, made: Any, batch: Sequence[Item[Any]], settings: Settings) -> Sequence[Any]:
+        return self.recognizer.read(made, batch, settings)
+
+    def joined(self, parts: Sequence[Any], settings: Settings) -> Transcript:
+        return self.recognizer.joined(parts, settings)
+
+    def standard(self, results: Sequence[Transcript], settings: Settings) -> list[str]:  # noqa: ARG002
+        return [result.text for result in results]
+
+    def full(self, results: Sequence[Transcript], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
+        return [result.full() for result in results]
+
+    @property
+    def pass_tokens(self) -> None:
+        """Only features of one shape share a batch, so there is no padding to weigh."""
+
+    def budget(self, settings: Settings) -> int:
+        """How many samples one forward pass may hold."""
+        return int(settings["batch_seconds"] * self.features.rate)
+
+
+def _recognizer(model: Any, features: SoundFeatures, words: Any, device: str) -> Recognizer:
+    from hfspec.runtime.media.speech_ctc import CtcRecognizer
+    from hfspec.runtime.media.speech_whisper import WhisperRecognizer
+
+    if model.config.model_type == "whisper":
+        return WhisperRecognizer(model, features, words, device)
+    if type(model).__name__.endswith("ForCTC"):
+        return CtcRecognizer(model, features, words, device)
+    raise UsageError(
+        f"speech recognition knows Whisper and CTC models; {type(model).__name__} is neither, and is not supported."
+    )

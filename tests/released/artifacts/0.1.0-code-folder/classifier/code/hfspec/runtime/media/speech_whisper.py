@@ -1,0 +1,234 @@
+"""Speech recognition by Whisper: windows of audio of one length, each written out as text by a decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from threading import Lock
+from typing import Any
+
+from hfspec.errors import InputError, ParamsError
+from hfspec.runtime.family import Row
+from hfspec.runtime.generation import generation
+from hfspec.runtime.media.audio import Wave
+from hfspec.runtime.media.features import Features, SoundFeatures, shape_of, stacked
+from hfspec.runtime.media.transcript import Chunk, Transcript, chunk_sizes, chunks
+from hfspec.runtime.parts import quiet
+from hfspec.runtime.scheduling.batching import Item
+from hfspec.runtime.settings import CHECKPOINT, Settings
+from hfspec.tasks import speech_recognition as task
+
+THRESHOLDS = frozenset({"compression_ratio_threshold", "logprob_threshold", "no_speech_threshold"})
+ENGLISH_ONLY = "this Whisper knows English only, so neither language nor task can be chosen."
+OWN = ("return_timestamps", "language", "task")
+GIVEN = tuple(setting.name for setting in (*task.WHISPER, *task.GENERATION) if setting.name not in {"prompt", "seed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A window, or the whole of a longer sound, ready for the model. ``chunk``: None when the sound is not cut.
+    ``language``: as it was asked for, None to detect it.
+    """
+
+    features: Features
+    chunk: Chunk | None
+    is_long: bool
+    seconds: float
+    language: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The tokens of a window, (1, tokens), with the times of each where words are timed; ``language`` as its token."""
+
+    heard: Heard
+    tokens: Any
+    times: Any
+    language: int | None
+
+
+class WhisperRecognizer:
+    """Of its calls one runs at a time: to time words the library changes the model while it does."""
+
+    def __init__(self, model: Any, features: SoundFeatures, words: Any, device: str) -> None:
+        self.model = model
+        self.features = features
+        self.words = words
+        self.device = device
+        self.languages: Mapping[str, int] = getattr(model.generation_config, "lang_to_id", None) or {}
+        self.window = int(features.extractor.n_samples)
+        self._turn = Lock()
+
+    def own_settings(self) -> Mapping[str, Any]:
+        config = self.model.generation_config
+        stated = {name: getattr(config, name, None) for name in OWN}
+        return {**generation.own(config), **{name: value for name, value in stated.items() if value}}
+
+    def check(self, settings: Settings) -> None:
+        sizes = chunk_sizes(self.features.rate, 1, settings)
+        if sizes is not None and sizes[0] > self.window:
+            raise ParamsError(
+                f"chunk_length_s: this Whisper hears {self.window / self.features.rate:g} s at once, and would leave"
+                " out the rest of a longer chunk."
+            )
+        times = settings.get("return_timestamps")
+        if times == "char":
+            raise ParamsError("return_timestamps: Whisper times segments or words; set true or 'word'.")
+        if times == "word" and getattr(self.model.generation_config, "alignment_heads", None) is None:
+            raise ParamsError("return_timestamps: 'word' needs alignment_heads in the checkpoint's generation config.")
+        fault = "" if settings.get("language") is None else self._language_fault(settings["language"])
+        if fault:
+            raise ParamsError(f"language: {fault}")
+        if settings.get("task") and not self._is_multilingual():
+            raise ParamsError(f"task: {ENGLISH_ONLY}")
+        self._prompt(settings)
+
+    def _is_multilingual(self) -> bool:
+        return bool(getattr(self.model.generation_config, "is_multilingual", bool(self.languages)))
+
+    def _language_fault(self, language: str) -> str:
+        """Why a language cannot be asked for, empty when it can: by its name, its code or its token."""
+        if not self._is_multilingual():
+            return ENGLISH_ONLY
+        from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
+
+        codes = {token.strip("<|>") for token in self.languages}
+        names = {name for name, code in TO_LANGUAGE_CODE.items() if code in codes}
+        known = {*codes, *names, *self.languages}
+        if language.lower() in known or not self.languages:
+            return ""
+        near = get_close_matches(language.lower(), sorted(names | codes), n=1, cutoff=0.5)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        return f"this Whisper does not know {language!r}{hint}; it knows: {', '.join(sorted(names or codes))}."
+
+    def _prompt(self, settings: Settings) -> dict[str, Any]:
+        if settings.get("prompt") is None:
+            return {}
+        try:
+            ids = self.words.get_prompt_ids(settings["prompt"], return_tensors="pt")
+        except ValueError as error:
+            raise ParamsError(f"prompt: {error}") from error
+        return {"prompt_ids": ids.to(self.device)}
+
+    def items(self, sound: Wave, row: Row, settings: Settings) -> list[Item[Heard]]:
+        own = row.values.get("language")
+        fault = "" if own is None else self._language_fault(own)
+        if fault:
+            raise InputError(f"column 'language': {fault}", row=row.number)
+        cut: list[Chunk | None] = [*chunks(len(sound.samples), sound.rate, 1, settings)] or [None]
+        language = settings.get("language") if own is None else own
+        return [self._item(sound, row.number, chunk, language, settings) for chunk in cut]
+
+    def _item(
+        self, sound: Wave, row: int, chunk: Chunk | None, language: str | None, settings: Settings
+    ) -> Item[Heard]:
+        samples = sound.samples if chunk is None else sound.samples[chunk.start : chunk.end]
+        is_long = chunk is None and len(samples) > self.window
+        whole = {"truncation": False, "padding": "longest"} if is_long else {}
+        features = self.features(samples, row, return_attention_mask=True, **whole)
+        alone = (row, chunk.start if chunk else 0) if is_long or self._goes_alone(settings) else None
+        heard = Heard(features, chunk, is_long, sound.seconds, language)
+        beams = int(settings.get("num_beams") or 1)
+        return Item(row, max(len(samples), self.window) * beams, heard, (shape_of(features), language, alone))
+
+    def _goes_alone(self, settings: Settings) -> bool:
+        """Whether company would be felt: what is sampled draws from its own seed, and words are timed by statistics
+        over all tokens of a batch, padding included.
+        """
+        return _samples(settings) or settings.get("return_timestamps") == "word"
+
+    def run(self, batch: Sequence[Item[Heard]], settings: Settings) -> list[Written]:
+        import torch
+
+        inputs = stacked([item.content.features for item in batch], self.model, self.device)
+        seeded = generation.seeded(settings.get("seed"), self.device, draws=_samples(settings))
+        with torch.inference_mode(), self._turn, seeded, self._same_attention():
+            made = self._generate(inputs, self._options(settings, batch[0].content))
+        return [self._written(made, place, item.content, settings) for place, item in enumerate(batch)]
+
+    def read(self, made: list[Written], batch: Sequence[Item[Heard]], settings: Settings) -> list[Written]:  # noqa: ARG002
+        return made
+
+    def _generate(self, inputs: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            with quiet():  # the library repeats, as warnings, how it will read its own settings one day
+                made: Mapping[str, Any] = self.model.generate(**inputs, **options)
+        except ValueError as error:
+            raise ParamsError(f"Whisper refuses the settings: {error}") from error
+        return made
+
+    def _options(self, settings: Settings, heard: Heard) -> dict[str, Any]:
+        """What generate is given beyond the checkpoint's own generation config."""
+        times = settings.get("return_timestamps")
+        names = [name for name in GIVEN if name in settings and settings.origin(name) != CHECKPOINT]
+        options = {name: settings[name] for name in names if settings[name] is not None}
+        if settings.rank("max_length") > settings.rank("max_new_tokens"):
+            options.pop("max_new_tokens", None)
+        if heard.language is not None:
+            options["language"] = heard.language
+        if times or heard.is_long:
+            options["return_timestamps"] = True
+        if times == "word":
+            options["return_token_timestamps"] = True
+        if not options.keys().isdisjoint(THRESHOLDS):
+            options.setdefault("temperature", 0.0)  # the library compares with it
+        if isinstance(options.get("temperature"), list):
+            options["temperature"] = tuple(options["temperature"])
+        return {**options, **self._prompt(settings), "return_segments": True}
+
+    @contextmanager
+    def _same_attention(self) -> Iterator[None]:
+        """Timing words switches the model to another attention for good; the next call must not feel it."""
+        config = self.model.config
+        before = config._attn_implementation  # noqa: SLF001 - where the library keeps it
+        try:
+            yield
+        finally:
+            config._attn_implementation = before  # noqa: SLF001
+
+    def _written(self, made: Mapping[str, Any], place: int, heard: Heard, settings: Settings) -> Written:
+        import torch
+
+        segments = made["segments"][place]
+        times = None
+        if settings.get("return_timestamps") == "word":
+            times = torch.cat([segment["token_timestamps"] for segment in segments] or [torch.empty(0)]).cpu()
+        return Written(heard, made["sequences"][place : place + 1].cpu(), times, self._language(segments))
+
+    def _language(self, segments: Sequence[Mapping[str, Any]]) -> int | None:
+        """The first language token of what the model read and wrote."""
+        if not segments:
+            return None
+        result = segments[0]["result"]
+        whole = result["sequences"] if isinstance(result, Mapping) else result
+        known = set(self.languages.values())
+        return next((token for token in whole.flatten().tolist() if token in known), None)
+
+    def joined(self, parts: Sequence[Written], settings: Settings) -> Transcript:
+        times = settings.get("return_timestamps")
+        with quiet():  # the library warns of a last timestamp that is missing; it shows as null
+            text, timed = self.words._decode_asr(  # noqa: SLF001 - what joins chunks by what they share lives there
+                [self._output(part, times) for part in parts],
+                return_timestamps=times or None,
+                return_language=None,
+                time_precision=self.features.extractor.chunk_length / self.model.config.max_source_positions,
+            )
+        return Transcript(text, parts[0].heard.seconds, timed.get("chunks"), self._about(parts))
+
+    def _output(self, part: Written, times: Any) -> dict[str, Any]:
+        chunk = part.heard.chunk
+        stride = {} if chunk is None else {"stride": tuple(size / self.features.rate for size in chunk.stride)}
+        return {"tokens": part.tokens, **stride, **({"token_timestamps": part.times[None]} if times == "word" else {})}
+
+    def _about(self, parts: Sequence[Written]) -> dict[str, Any]:
+        codes = {number: token.strip("<|>") for token, number in self.languages.items()}
+        found = next((part.language for part in parts if part.language is not None), None)
+        return {} if found is None else {"language": codes[found]}
+
+
+def _samples(settings: Settings) -> bool:
+    """Whether any attempt draws its tokens."""
+    asked = settings.get("temperature")
+    return any(asked) if isinstance(asked, list | tuple) else bool(asked)

@@ -1,0 +1,73 @@
+"""What MLflow's python_function flavor loads: the predictor behind MLflow's ``predict`` and ``predict_stream``.
+
+Only MLflow imports this module, so that MLflow is there where it is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hfspec.errors import InputError, ParamsError
+from hfspec.ir.frozen import thaw
+from hfspec.runtime.load import load
+from hfspec.runtime.predictor import Predictor
+from hfspec.runtime.verification.integrity import read_manifest
+
+# Arguments of load that model_config carries besides settings.
+OF_LOAD = ("backend", "device", "dtype", "outputs", "sources")
+
+
+class MlflowModel:
+    """A predictor as MLflow calls it. What it refuses becomes MLflow's error of an invalid value, which its server
+    answers with status 400; the predictor's own error is the cause.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+        self._defaults = {param.name: thaw(param.default) for param in predictor.signature.params}
+
+    def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:
+        """The predictor's answer. Raises MlflowException, also for a request that wants a stream."""
+        with _refusals():
+            answer = self.predictor.predict(model_input, self._chosen(params))
+            if isinstance(answer, Iterator):
+                raise InputError("predict does not stream; call predict_stream, or leave out stream: true.")
+        return answer
+
+    def predict_stream(self, model_input: Mapping[str, Any], params: Mapping[str, Any] | None = None) -> Iterator[Any]:
+        """The chunks of the answer to one request. Raises MlflowException."""
+        with _refusals():
+            yield from self.predictor.predict({**model_input, "stream": True}, self._chosen(params))
+
+    def _chosen(self, params: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The params without the defaults, which MLflow adds: as what a caller chose, they would go before others."""
+        given = params or {}
+        return {
+            name: value for name, value in given.items() if name not in self._defaults or value != self._defaults[name]
+        }
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except (InputError, ParamsError) as error:
+        from mlflow.exceptions import MlflowException
+
+        raise MlflowException.invalid_parameter_value(str(error)) from error
+
+
+def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> MlflowModel:
+    """The model in MLflow's folder ``path``, which is the artifact itself. MLflow runs the artifact's code/ to get
+    here, so that whoever loads a model with it has consented to the artifact's reviewed code too.
+
+    ``model_config``: everything that MLmodel lists, with what the caller of load_model says instead.
+    """
+    root = Path(path)
+    recorded = thaw(read_manifest(root).deployment.model_config)
+    changed = {name: value for name, value in (model_config or {}).items() if value != recorded.get(name)}
+    arguments = {name: changed.pop(name) for name in OF_LOAD if name in changed}
+    return MlflowModel(load(root, model_config=changed or None, trust_remote_code=True, **arguments))

@@ -1,0 +1,102 @@
+"""Where a model is put: what who loads it asks for, else what the spec says, else a GPU where torch finds one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from hfspec.errors import UsageError
+from hfspec.ir.artifact import Manifest
+from hfspec.runtime.backends.putting import check
+from hfspec.runtime.backends.table import AUTO, CPU, TORCH
+
+MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """``device``: where inputs go, and the model unless ``device_map`` spreads it. ``threads``: of torch on the CPU,
+    None to leave them as they are. ``backend``: by its name in backends/table.py.
+    """
+
+    device: str
+    device_map: Any = None
+    threads: int | None = None
+    backend: str = TORCH
+
+
+def placement(
+    manifest: Manifest, device: str | None, device_map: Any, threads: int | None, backend: str | None = None
+) -> Placement:
+    """What is in force, each of them from the caller before the spec; raises UsageError for what cannot be."""
+    said = manifest.deployment.runtime
+    if device is not None and device_map is not None:
+        raise UsageError("give device, which takes the whole model, or device_map, which spreads it, not both.")
+    if device is None and device_map is None:
+        device, device_map = said.get("device"), said.get("device_map")
+    _check_map(device_map, manifest)
+    threads = said.get("threads") if threads is None else threads
+    if threads is not None and (type(threads) is not int or threads < 1):
+        raise UsageError(f"threads must be a number, at least 1, not {threads!r}.")
+    name = str(said.get("backend", AUTO)) if backend is None else backend
+    check(name, manifest.deployment.library, manifest.deployment.task)
+    if name not in (AUTO, TORCH):
+        return Placement(_cpu(name, device, device_map), None, threads, name)
+    if device in (None, "auto"):
+        device = _only_device(device_map)
+    return Placement(_device(device), device_map, threads, name)
+
+
+def set_threads(threads: int | None) -> None:
+    """Let torch use so many threads, in this whole process."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def _cpu(backend: str, device: str | None, device_map: Any) -> str:
+    """The device of a backend; raises UsageError when another one is asked for."""
+    if device_map is not None or device not in (None, *CPU):
+        raise UsageError(f"the backend {backend} runs on the CPU; load with device='cpu', or with backend='torch'.")
+    return "cpu"
+
+
+def _check_map(device_map: Any, manifest: Manifest) -> None:
+    if device_map is None:
+        return
+    if manifest.deployment.library != "transformers":
+        raise UsageError(f"device_map spreads models of transformers; give device for {manifest.deployment.library}.")
+    if device_map not in MAPS and not isinstance(device_map, Mapping):
+        raise UsageError(f"device_map must be one of {', '.join(MAPS)}, or module -> device, not {device_map!r}.")
+    try:
+        import_module("accelerate")
+    except ImportError as error:
+        raise UsageError("device_map needs the package accelerate; pip install 'hfspec[device-map]'.") from error
+
+
+def _only_device(device_map: Any) -> str | None:
+    """The device of a map that names one alone, to which nothing but we moves the inputs; None for any other."""
+    named = {_name(device) for device in device_map.values()} if isinstance(device_map, Mapping) else set()
+    return named.pop() if len(named) == 1 and "disk" not in named else None
+
+
+def _name(device: Any) -> str:
+    """As torch names it; a number is a GPU's."""
+    return f"cuda:{device}" if type(device) is int else str(device)
+
+
+def _device(asked: str | None) -> str:
+    import torch
+
+    if asked is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=asked)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UsageError(f"device {asked!r} cannot be used here: {reason}") from error
+    found = torch.device(asked)
+    return "cpu" if found.type == "cpu" else str(found)  # there is one, whatever its number

@@ -1,0 +1,1 @@
+"""Answers found in a context or in a table."""

@@ -1,0 +1,100 @@
+"""A question and its context as windows that a model can read: the question whole, the context in overlapping parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hfspec.errors import InputError
+from hfspec.runtime.text.tokens import Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The tokens that the model reads at once. Those of the context have the places ``first`` to ``last``, the latter
+    left out; ``offsets`` are their characters in the whole context, ``words`` the number of the word each belongs to,
+    None where the tokenizer knows none. ``null``: the place of the token that stands for no answer.
+    """
+
+    inputs: Tokens
+    first: int
+    last: int
+    offsets: tuple[tuple[int, int], ...]
+    words: tuple[int | None, ...]
+    null: int | None
+
+    def characters(self, start: int, end: int, *, align: bool) -> tuple[int, int]:
+        """Where in the context the context's tokens ``start`` to ``end``, both included and counted from the window's
+        first, begin and end; widened, with ``align``, to the parts of their words that the window has.
+        """
+        if align and self.words[start] is not None and self.words[end] is not None:
+            while start > 0 and self.words[start - 1] == self.words[start]:
+                start -= 1
+            while end + 1 < len(self.words) and self.words[end + 1] == self.words[end]:
+                end += 1
+        return self.offsets[start][0], self.offsets[end][1]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large windows are: ``tokens`` at most in one, of which two that follow each other ``share`` so many."""
+
+    tokens: int
+    share: int
+
+
+def windows(
+    row: int, inputs: Tokens, encoding: Any, size: Size, *, context: int, null_token: int | None
+) -> list[Window]:
+    """The windows of a row, in the order of its context.
+
+    ``inputs`` and ``encoding`` are the row's tokens uncut, in the model's names and as the tokenizer's own object;
+    ``context`` says which of the two texts of the encoding is the context. Raises InputError when the context has no
+    tokens or when the question leaves no room for it.
+    """
+    sides = encoding.sequence_ids
+    mine = [place for place, side in enumerate(sides) if side == context]
+    if not mine:
+        raise InputError("column 'context': no token of the text is one that the model reads.", row=row)
+    first, last = mine[0], mine[-1] + 1
+    around = len(sides) - (last - first)
+    if around >= size.tokens:
+        raise InputError(
+            f"the question takes {around} tokens and a window has {size.tokens}, which leaves none for the context;"
+            " shorten the question, raise max_seq_len, or set max_question_len to have it cut.",
+            row=row,
+        )
+    nulls = [place for place, side in enumerate(sides) if side is None and encoding.ids[place] == null_token]
+    made = []
+    for start, stop in spans(last - first, size.tokens - around, size.share):
+        lead, tail = first + start, first + stop
+        made.append(
+            Window(
+                inputs={name: ids[:first] + ids[lead:tail] + ids[last:] for name, ids in inputs.items()},
+                first=first,
+                last=first + stop - start,
+                offsets=tuple(encoding.offsets[lead:tail]),
+                words=tuple(encoding.word_ids[lead:tail]),
+                null=_moved(nulls, first, last - first - (stop - start)),
+            )
+        )
+    return made
+
+
+def spans(length: int, room: int, share: int) -> list[tuple[int, int]]:
+    """The parts of ``length`` tokens that are read together, ``room`` (1 or more) of them at most; a share that the
+    room has no place for is half of it.
+    """
+    if length <= room:
+        return [(0, length)]
+    step = room - (share if share < room else room // 2)
+    count = 1 + -(-(length - room) // step)
+    return [(number * step, min(number * step + room, length)) for number in range(count)]
+
+
+def _moved(nulls: Sequence[int], first: int, left_out: int) -> int | None:
+    """The place, in a window that lacks ``left_out`` tokens of the context, of the first of ``nulls``."""
+    if not nulls:
+        return None
+    return nulls[0] if nulls[0] < first else nulls[0] - left_out

@@ -1,0 +1,155 @@
+"""Extractive question answering: the span of a context that answers a question."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hfspec.errors import InputError, ParamsError, UsageError
+from hfspec.runtime import parts
+from hfspec.runtime.family import Family, Place, Row
+from hfspec.runtime.questions import answer_spans
+from hfspec.runtime.questions.answer_spans import Answer, Found
+from hfspec.runtime.questions.context_windows import Size, Window, windows
+from hfspec.runtime.scheduling.batching import Item
+from hfspec.runtime.settings import Settings
+from hfspec.runtime.transfer import Arriving
+
+WINDOW, SHARE = 384, 128  # the library's own defaults, where the model can read as much
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A window to read, and the context that it is of."""
+
+    context: str
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A row's result: its answers, best first, and how many windows its context was read in."""
+
+    answers: tuple[Answer, ...]
+    windows: int
+
+
+class QuestionAnswering(Family):
+    """Equal to what the question-answering pipeline of transformers 4.57 answers for one row alone."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self.words = parts.tokenizer(place)
+        if not self.words.is_fast:
+            raise UsageError(
+                f"{type(self.words).__name__} does not tell which characters a token is made of, so that no answer can"
+                " be found in the context; compile from a checkpoint with a tokenizer.json."
+            )
+        self.model = parts.reader(place, parts.model_class(place))
+        self.device = place.device
+        self.limit = parts.longest(self.model, self.words)
+        self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
+        self.takes = frozenset(inspect.signature(self.model.forward).parameters)
+        self.question_first = self.words.padding_side == "right"
+
+    def check(self, settings: Settings) -> None:
+        size = self._size(settings)
+        if size.tokens > self.limit:
+            raise ParamsError(f"max_seq_len is {size.tokens}, but the model reads at most {self.limit} tokens.")
+        if size.share >= size.tokens:
+            raise ParamsError(
+                f"doc_stride is {size.share}, but a window has {size.tokens} tokens (max_seq_len): two windows cannot"
+                " share all of them."
+            )
+
+    def _size(self, settings: Settings) -> Size:
+        tokens = settings.get("max_seq_len") or min(self.limit, WINDOW)
+        share = settings.get("doc_stride")
+        return Size(tokens, min(tokens // 2, SHARE) if share is None else share)
+
+    def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Reading]]:
+        for row in rows:
+            _refuse_blank(row)
+        if not rows:
+            return []
+        contexts = [row.values["context"] for row in rows]
+        questions = self._questions([row.values["question"] for row in rows], settings)
+        texts = (questions, contexts) if self.question_first else (contexts, questions)
+        encoded = self.words(*texts, padding=False, verbose=False)
+        return [
+            Item(row.number, len(window.inputs["input_ids"]), Reading(contexts[place], window))
+            for place, row in enumerate(rows)
+            for window in self._windows(row, encoded, place, settings)
+        ]
+
+    def _windows(self, row: Row, encoded: Any, place: int, settings: Settings) -> list[Window]:
+        inputs = {name: list(encoded[name][place]) for name in encoded if name in self.takes}
+        side, null = int(self.question_first), self.words.cls_token_id
+        return windows(
+            row.number, inputs, encoded.encodings[place], self._size(settings), context=side, null_token=null
+        )
+
+    def _questions(self, questions: list[str], settings: Settings) -> list[str]:
+        """The questions, each cut to the tokens that a setting allows."""
+        longest = settings.get("max_question_len")
+        if longest is None:
+            return questions
+        encoded = self.words(questions, add_special_tokens=False, padding=False, verbose=False)
+        return [
+            question[: encoding.offsets[longest - 1][1]] if len(encoding.ids) > longest else question
+            for question, encoding in zip(questions, encoded.encodings, strict=True)
+        ]
+
+    def run(self, batch: Sequence[Item[Reading]], settings: Settings) -> tuple[Arriving, Arriving]:  # noqa: ARG002
+        """The logits of an answer's start and of its end, (rows, tokens) each."""
+        import torch
+
+        inputs = parts.padded([item.content.window.inputs for item in batch], self.pad, "right", self.device)
+        options = {"use_cache": False} if "use_cache" in self.takes else {}
+        with torch.inference_mode():
+            output = self.model(**inputs, **options)
+            return Arriving(output.start_logits.float()), Arriving(output.end_logits.float())
+
+    def read(self, made: tuple[Arriving, Arriving], batch: Sequence[Item[Reading]], settings: Settings) -> list[Found]:
+        starts, ends = (side.here().numpy() for side in made)
+        align = settings["align_to_words"]
+        # Candidates beyond those asked for: of several in the same words, one remains.
+        count = settings["top_k"] * 2 + 10 if align else settings["top_k"]
+        return [
+            answer_spans.found(
+                item.content.context,
+                item.content.window,
+                (starts[place], ends[place]),
+                count,
+                settings["max_answer_len"],
+                align=align,
+            )
+            for place, item in enumerate(batch)
+        ]
+
+    def joined(self, parts: Sequence[Found], settings: Settings) -> Answered:
+        may_be_none = settings["handle_impossible_answer"]
+        return Answered(answer_spans.joined(parts, settings["top_k"], may_be_none=may_be_none), len(parts))
+
+    def standard(self, results: Sequence[Answered], settings: Settings) -> list[str]:  # noqa: ARG002
+        return [result.answers[0].text for result in results]
+
+    def full(self, results: Sequence[Answered], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
+        return [
+            {
+                **result.answers[0].record(),
+                "answers": [answer.record() for answer in result.answers],
+                "windows": result.windows,
+            }
+            for result in results
+        ]
+
+
+def _refuse_blank(row: Row) -> None:
+    for name in ("question", "context"):
+        if not row.values[name].strip():
+            raise InputError(
+                f"column {name!r}: the text is empty; a question and a context are needed.", row=row.number
+            )

@@ -1,0 +1,1 @@
+"""Artifacts whose weights lie elsewhere: finding them, holding them against their digests, putting them together."""

@@ -1,0 +1,168 @@
+"""Where the weights of a reference artifact are: in the hub's cache or on the hub, in a package, in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from hfspec.errors import SourceError, UsageError, VerificationError
+from hfspec.ir.artifact import FileRecord, Manifest, SourceRecord
+from hfspec.ir.pins import Reader
+from hfspec.ir.progress import Progress, Silent
+from hfspec.runtime.reference.held import Held
+from hfspec.runtime.reference.places import remembered
+from hfspec.sources.folder import FolderSource, open_folder
+from hfspec.sources.package import open_package
+
+Sources = Mapping[str, str | PathLike[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The weight files of one role, and what holds them against their digests."""
+
+    manifest: Manifest
+    role: str
+    held: Held
+
+    @property
+    def source(self) -> SourceRecord:
+        return next(source for source in self.manifest.sources if source.role == self.role)
+
+    @property
+    def files(self) -> tuple[FileRecord, ...]:
+        return tuple(file for pointer in self.manifest.pointers if pointer.role == self.role for file in pointer.files)
+
+
+def check_given(manifest: Manifest, given: Sources) -> None:
+    """Raises UsageError when a folder is given for what the artifact does not look for."""
+    roles = sorted({pointer.role for pointer in manifest.pointers})
+    unknown = sorted(set(given) - set(roles))
+    if unknown and not roles:
+        raise UsageError("this artifact holds its weights itself and looks for none; leave out sources.")
+    if unknown:
+        raise UsageError(f"sources: the artifact looks for {', '.join(roles)}, not for {', '.join(unknown)}.")
+
+
+def find(manifest: Manifest, given: Sources, held: Held, progress: Progress | None = None) -> dict[str, Reader]:
+    """A reader for each role whose weights lie elsewhere, all of whose pinned bytes are there and right: downloaded at
+    the recorded commit where a repository's are not in the cache.
+
+    ``given``: role -> the folder to take instead of any other. Raises UsageError, SourceError listing every place
+    looked at, StorageError, and VerificationError when what was found has other bytes.
+    """
+    check_given(manifest, given)
+    roles = dict.fromkeys(pointer.role for pointer in manifest.pointers)
+    return {role: _reader(Wanted(manifest, role, held), given.get(role), progress or Silent()) for role in roles}
+
+
+def count_here(manifest: Manifest, given: Sources, held: Held) -> int:
+    """How many of the weight files are on this machine, with the right bytes; nothing is downloaded.
+
+    Raises VerificationError when a folder or package has files of these names with other bytes.
+    """
+    check_given(manifest, given)
+    roles = dict.fromkeys(pointer.role for pointer in manifest.pointers)
+    return sum(_count(Wanted(manifest, role, held), given.get(role)) for role in roles)
+
+
+def _count(wanted: Wanted, given: str | PathLike[str] | None) -> int:
+    if wanted.source.kind == "repo" and given is None:
+        repository = _repository(wanted, Silent(), local_only=True)
+        return sum(_is_there(repository, file) for file in wanted.files)
+    try:
+        _folder(wanted, given)
+    except SourceError:
+        return 0
+    return len(wanted.files)
+
+
+def _is_there(repository: Reader, file: FileRecord) -> bool:
+    try:
+        repository.fetch(file.path)
+    except SourceError:
+        return False
+    return True
+
+
+def _reader(wanted: Wanted, given: str | PathLike[str] | None, progress: Progress) -> Reader:
+    if wanted.source.kind != "repo" or given is not None:
+        return _folder(wanted, given)
+    repository = _repository(wanted, progress)
+    for file in wanted.files:
+        if not wanted.held.holds(repository.fetch(file.path), file.sha256):
+            raise SourceError(f"{wanted.source.location}: {file.path} changed right after it was verified; run again.")
+    return repository
+
+
+def _repository(wanted: Wanted, progress: Progress, *, local_only: bool = False) -> Reader:
+    from hfspec.sources.pinned import pinned_repo
+
+    source = wanted.source
+    return pinned_repo(
+        source.location, source.commit or "", wanted.files, progress, holds=wanted.held.holds, local_only=local_only
+    )
+
+
+def _folder(wanted: Wanted, given: str | PathLike[str] | None) -> FolderSource:
+    """The first place that has the pinned bytes; a folder that was ``given`` is the only one."""
+    looked: list[str] = []
+    differing: list[str] = []
+    for where, opened in _places(wanted, given):
+        try:
+            folder = opened()
+        except SourceError as error:
+            looked.append(f"{where}: {error}")
+            continue
+        faults = {file.path: fault for file in wanted.files if (fault := _fault(folder, file, wanted))}
+        if not faults:
+            return folder
+        looked += [f"{where}: {path} {fault}" for path, fault in sorted(faults.items())]
+        differing += [f"model/{path}" for path, fault in faults.items() if fault != MISSING]
+    raise _not_found(wanted, looked, differing)
+
+
+MISSING = "is not there"
+
+
+def _fault(folder: FolderSource, file: FileRecord, wanted: Wanted) -> str:
+    if file.path not in folder.states:
+        return MISSING
+    try:
+        local = folder.fetch(file.path)
+        size = local.stat().st_size
+        if size != file.size:
+            return f"has {size} bytes instead of {file.size}"
+        return "" if wanted.held.holds(local, file.sha256) else "has other content"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+
+
+def _places(wanted: Wanted, given: str | PathLike[str] | None) -> Iterator[tuple[str, Callable[[], FolderSource]]]:
+    """What to call each place in an error, and how to open it; in the order in which they are looked at."""
+    source = wanted.source
+    if given is not None:
+        yield f"the folder given, {given}", lambda: open_folder(str(given), Path(given).expanduser())
+    elif source.kind == "package":
+        yield f"the package {source.location}", lambda: open_package(source.location)
+    else:
+        seen = remembered(wanted.manifest.pointers, wanted.role)
+        if seen is not None:
+            yield f"{seen}, where they were at compile time", lambda: open_folder(str(seen), seen)
+        here = Path(source.location)
+        yield f"{source.location}, from the current folder", lambda: open_folder(source.location, here)
+
+
+def _not_found(wanted: Wanted, looked: list[str], differing: list[str]) -> SourceError | VerificationError:
+    source = wanted.source
+    places = "\n".join(f"  {place}" for place in looked)
+    if source.kind == "path" and len(looked) == 1:
+        places += "\n  (nothing is remembered here of where they were at compile time)"
+    text = (
+        f"the weights of {wanted.role} ({source.kind} {source.location}), which this artifact refers to, were not found"
+        f" with the bytes that it pins; looked at:\n{places}\nName the folder that has them: sources="
+        f'{{"{wanted.role}": FOLDER}} where load is called, --source {wanted.role}=FOLDER on the command line.'
+    )
+    return VerificationError(text, differing) if differing else SourceError(text)

@@ -1,0 +1,126 @@
+"""A reference artifact's small files and its weights, side by side as a full artifact has them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+from hfspec.errors import StorageError, VerificationError
+from hfspec.ir.artifact import MANIFEST_NAME, Manifest, Pointer
+from hfspec.ir.dtypes import DTYPES
+from hfspec.ir.pins import Reader
+from hfspec.runtime.reference.finding import Sources, check_given, find
+from hfspec.runtime.reference.held import Held
+from hfspec.runtime.verification.paths import unsafe_pointers
+from hfspec.runtime.verification.verified_memory import Memory, default_memory
+
+MODEL = "model"
+
+
+class Gathered:
+    """A temporary folder of links: what a library reads instead of the artifact's own model/. ``model``: its place.
+
+    It is removed with the last reference to this object, at the latest when the process that made it ends; what was
+    loaded from it stays. ``held``: what the weights were when they were found right.
+    """
+
+    def __init__(self, root: Path, manifest: Manifest, readers: Mapping[str, Reader], held: Held) -> None:
+        self._root, self._manifest, self.held = root, manifest, held
+        folder = _temporary_folder()
+        self._removal = weakref.finalize(self, _remove, folder, os.getpid())
+        self.model = folder / MODEL
+        try:
+            _assemble(folder, root, manifest, readers)
+        except OSError as error:
+            self._removal()
+            raise StorageError(f"{folder} cannot be written: {error.strerror}; set TMPDIR to another place.") from error
+
+    @cached_property
+    def space(self) -> str:
+        """What the embeddings are made by, as a full artifact's manifest states it; reads every weight once."""
+        from hfspec.runtime.sentences.embedding_space import embedding_space
+
+        saved = {
+            pointer.folder: {name: dtype for file in pointer.written for name, dtype in file.tensors.items()}
+            for pointer in self._manifest.pointers
+        }
+        return embedding_space(self._root, self._manifest, self.model, saved)
+
+
+def gather(root: Path, manifest: Manifest, given: Sources, *, verify: bool) -> Gathered | None:
+    """The weights of the artifact in ``root``, beside its small files; None when it has them itself.
+
+    ``verify``: whether their digests count, remembered where they were read before, or their sizes alone. Raises what
+    find raises, and VerificationError for paths that lead out of the folder.
+    """
+    if not manifest.pointers:
+        check_given(manifest, given)
+        return None
+    unsafe = unsafe_pointers(manifest)  # for artifacts that nobody verified
+    if unsafe:
+        raise VerificationError(f"{MANIFEST_NAME} has weights at unsafe paths: {'; '.join(unsafe)}.", [MANIFEST_NAME])
+    memory = Memory.read(default_memory()) if verify else None
+    held = Held(memory)
+    readers = find(manifest, given, held)
+    if memory is not None:
+        memory.write()
+    return Gathered(root, manifest, readers, held)
+
+
+def _assemble(folder: Path, root: Path, manifest: Manifest, readers: Mapping[str, Reader]) -> None:
+    for record in manifest.files:
+        if record.path.startswith(f"{MODEL}/"):
+            _link(folder / record.path, root / record.path)
+    first, *modules = manifest.pointers
+    _link_weights(folder, first, readers[first.role])
+    for pointer in modules:
+        if pointer.written:
+            _cast(folder, pointer, readers[pointer.role])
+        else:
+            _link_weights(folder, pointer, readers[pointer.role])
+
+
+def _link_weights(folder: Path, pointer: Pointer, reader: Reader) -> None:
+    for file in pointer.files:
+        _link(folder / MODEL / file.path, reader.fetch(file.path).resolve())
+
+
+def _link(place: Path, target: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(target)
+
+
+def _cast(folder: Path, pointer: Pointer, reader: Reader) -> None:
+    """A small module's weights at the dtype that a full save gives them: nobody casts those while loading, as the
+    library does with the model's own.
+    """
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    stored = {name: tensor for file in pointer.files for name, tensor in load_file(reader.fetch(file.path)).items()}
+    unknown = sorted({name for file in pointer.written for name in file.tensors} - stored.keys())
+    if unknown:
+        text = f"{MANIFEST_NAME} names tensors that the weights of {pointer.role} do not have: {', '.join(unknown)}."
+        raise VerificationError(text, [MANIFEST_NAME])
+    for file in pointer.written:
+        made = {name: stored[name].to(getattr(torch, DTYPES[dtype][0])) for name, dtype in file.tensors.items()}
+        (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
+        save_file(made, folder / file.path, metadata={"format": "pt"})
+
+
+def _temporary_folder() -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="hfspec-"))
+    except OSError as error:
+        raise StorageError(f"there is no temporary folder to use ({error.strerror}); set TMPDIR.") from error
+
+
+def _remove(folder: Path, maker: int) -> None:
+    """A fork of the process that made it, ending first, leaves it alone."""
+    if os.getpid() == maker:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,78 @@
+"""Weight files held against the digests that pin them, and against themselves once they were read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from dataclasses import dataclass, field
+from io import FileIO
+from pathlib import Path
+
+from hfspec.errors import VerificationError
+from hfspec.ir.progress import Progress, Silent
+from hfspec.runtime.verification.verified_memory import Memory, State, is_young, state_of
+
+CHUNK = 1 << 20
+
+
+@dataclass
+class Held:
+    """``memory``: what was read before; None trusts sizes. ``states``: what each file was when it was found right, with
+    its digest; ``began``: when the first was looked at, in ns.
+    """
+
+    memory: Memory | None
+    states: dict[Path, tuple[State, str]] = field(default_factory=dict)
+    began: int = field(default_factory=time.time_ns)
+
+    def holds(self, file: Path, sha256: str) -> bool:
+        """Whether a file has this digest; raises OSError."""
+        if self.memory is None:
+            return True
+        with file.open("rb", buffering=0) as stream:
+            state = state_of(os.fstat(stream.fileno()))
+            is_right = digest(stream, self.memory) == sha256
+        if is_right:
+            self.states[file.resolve()] = (state, sha256)
+        return is_right
+
+    def check_unchanged(self) -> None:
+        """For those who have read the files since: raises VerificationError, naming each that was written to, or is
+        another, since it was found right.
+        """
+        changed = [file for file, (state, sha256) in self.states.items() if not self._is_same(file, state, sha256)]
+        if changed:
+            listed = "\n".join(f"  {file}" for file in changed)
+            raise VerificationError(
+                f"weights were changed while they were read; once nothing writes to them, run this again:\n{listed}",
+                [file.name for file in changed],
+            )
+
+    def _is_same(self, file: Path, state: State, sha256: str) -> bool:
+        """A file so young that its times may not show a change is read again."""
+        try:
+            if state_of(file.stat()) != state:
+                return False
+            if not is_young(state, self.began):
+                return True
+            with file.open("rb", buffering=0) as stream:
+                return digest(stream, Memory(None)) == sha256
+        except OSError:
+            return False
+
+
+def digest(file: FileIO, memory: Memory, progress: Progress | None = None) -> str:
+    """sha256 in hex of an open file: remembered, or read from its beginning and remembered. Raises OSError."""
+    before = os.fstat(file.fileno())
+    known = memory.digest(before)
+    if known is not None:
+        return known
+    started, found, told = time.time_ns(), hashlib.sha256(), progress or Silent()
+    buffer = memoryview(bytearray(CHUNK))
+    while count := file.readinto(buffer):
+        found.update(buffer[:count])
+        told.advance(count)
+    if state_of(os.fstat(file.fileno())) == state_of(before):
+        memory.add(before, found.hexdigest(), started)
+    return found.hexdigest()

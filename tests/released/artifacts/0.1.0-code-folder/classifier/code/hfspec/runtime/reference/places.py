@@ -1,0 +1,46 @@
+"""Where folders of weights were seen on this machine, kept in the user's cache folder: no path of a machine goes into
+an artifact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hfspec.ir.artifact import Pointer, digest_of
+from hfspec.runtime.verification.verified_memory import default_memory, read_own, write_own
+
+MOST = 1000
+
+
+def remember(pointers: Sequence[Pointer], folders: Mapping[str, Path]) -> None:
+    """That the weights which these pointers name lie in ``folders``, by role; nothing where that cannot be kept."""
+    file, held = _file(), _held()
+    pointed = {pointer.role for pointer in pointers}
+    found = {key(pointers, role): str(folder.resolve()) for role, folder in folders.items() if role in pointed}
+    if file and any(held.get(name) != place for name, place in found.items()):
+        # The newest stand last, and the oldest go.
+        others = {name: place for name, place in held.items() if name not in found}
+        write_own(file, dict([*others.items(), *found.items()][-MOST:]))
+
+
+def remembered(pointers: Sequence[Pointer], role: str) -> Path | None:
+    """The folder that was last seen with the weights of a role."""
+    place = _held().get(key(pointers, role))
+    return Path(place) if place else None
+
+
+def key(pointers: Sequence[Pointer], role: str) -> str:
+    """What the weights of a role are, whatever they are called: their paths and digests."""
+    files = {file.path: file.sha256 for pointer in pointers if pointer.role == role for file in pointer.files}
+    return digest_of(files)
+
+
+def _held() -> dict[str, str]:
+    file = _file()
+    return {str(name): str(place) for name, place in read_own(file).items()} if file else {}
+
+
+def _file() -> Path | None:
+    memory = default_memory()
+    return memory.with_name("places.json") if memory else None

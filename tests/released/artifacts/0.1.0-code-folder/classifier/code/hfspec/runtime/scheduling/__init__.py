@@ -1,0 +1,1 @@
+"""From rows to batches and back: windows, budgets, memory that runs out."""

@@ -1,0 +1,149 @@
+"""The scheduler that every task shares: rows of known length are put in batches, their answers back in order.
+
+Batches hold rows of about one length, longest first, up to a budget of tokens with padding counted, and are cut where
+padding would take longer than another pass. Batching never changes an answer: rows that must not be padded together
+are put in groups by their task, and no batch mixes groups. A batch may be launched before the one before it is read,
+so that a device is not idle while the host reads.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from hfspec.errors import OutOfMemoryError
+from hfspec.runtime.scheduling import memory
+from hfspec.runtime.scheduling.partition import PASS, partition
+
+Content = TypeVar("Content")
+Result = TypeVar("Result")
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, slots=True)
+class Item(Generic[Content]):
+    """A row, or a part of one, made ready for the model. ``row``: the row's place in the input, from 0. ``length``: the
+    tokens it takes in a batch, those it will generate included. ``group``: only items of one group share a batch.
+    """
+
+    row: int
+    length: int
+    content: Content
+    group: Hashable = None
+
+
+class Budget:
+    """How many tokens a batch may take, for the length of one call. When a batch does not fit in memory, it is halved
+    for the rest of the call.
+    """
+
+    def __init__(self, tokens: int) -> None:
+        self.tokens = tokens
+
+    def holds(self, length: int) -> int:
+        """How many items of this length a batch has: one at least, though it be longer than the budget."""
+        return max(1, self.tokens // max(1, length))
+
+    def halve(self, count: int, length: int) -> None:
+        """Hold half of the ``count`` items of this length that were too many."""
+        self.tokens = max(1, length) * max(1, count // 2)
+
+
+def run(
+    items: Sequence[Item[Content]],
+    budget: Budget,
+    launch: Callable[[Sequence[Item[Content]]], Callable[[], Sequence[Result]]],
+    ahead: int = 0,
+    cost: int | None = PASS,
+) -> list[Result]:
+    """The results of batches of the items, one an item, in the items' order. ``launch`` begins a batch's forward pass,
+    and what it gives waits for the results; of the batches launched at most ``ahead`` + 1 are not read. ``cost``: of a
+    pass beside its tokens, in tokens; None: more than any padding.
+
+    No batch takes more than the budget, its longest item's length counted for each of its items, but an item longer
+    than the budget still gets a batch of its own. A batch that runs out of memory, when it is launched or when it is
+    read, is tried again in halves. Raises OutOfMemoryError naming the row of an item that does not fit by itself.
+    """
+    return _Run(items, budget, launch, ahead, cost).results()
+
+
+class _Run(Generic[Content, Result]):
+    """``waiting``: places in ``items``, batch by batch, the longest of each first. ``flying``: the batches that were
+    launched and not read, the oldest first, each with what reads it.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Item[Content]],
+        budget: Budget,
+        launch: Callable[[Sequence[Item[Content]]], Callable[[], Sequence[Result]]],
+        ahead: int,
+        cost: int | None,
+    ) -> None:
+        self.items, self.budget, self.launch, self.ahead = items, budget, launch, ahead
+        self.waiting = deque(_batches(items, budget.tokens, cost))
+        self.flying: deque[tuple[list[int], Callable[[], Sequence[Result]]]] = deque()
+        self.found: dict[int, Result] = {}
+
+    def results(self) -> list[Result]:
+        while self.waiting or self.flying:
+            if self.waiting and len(self.flying) <= self.ahead:
+                self._launch()
+            else:
+                self._read()
+        return [self.found[place] for place in range(len(self.items))]
+
+    def _launch(self) -> None:
+        batch = self.waiting.popleft()
+        count = self.budget.holds(self.items[batch[0]].length)
+        if len(batch) > count:  # since the budget was halved
+            self.waiting.appendleft(batch[count:])
+            batch = batch[:count]
+        read = self._attempt(lambda: self.launch([self.items[place] for place in batch]), batch)
+        if read is None:
+            self.waiting.appendleft(batch)
+        else:
+            self.flying.append((batch, read))
+
+    def _read(self) -> None:
+        batch, read = self.flying.popleft()
+        answers = self._attempt(read, batch)
+        if answers is None:
+            self.waiting.appendleft(batch)
+        else:
+            self.found.update(zip(batch, answers, strict=True))
+
+    def _attempt(self, step: Callable[[], Made], batch: list[int]) -> Made | None:
+        """What the step makes of the batch; None where that needs more memory than there is, so that the batch is to be
+        tried again: in halves, and with no other in flight.
+        """
+        try:
+            return step()
+        except Exception as error:
+            if not memory.is_exhausted(error):
+                raise
+            if len(batch) == 1 and not self.flying:
+                raise OutOfMemoryError(
+                    f"the model needs more memory for this row alone than there is ({memory.reason(error)}); shorten"
+                    " the row, ask for a shorter answer, or load the model in a smaller dtype or on another device.",
+                    row=self.items[batch[0]].row,
+                ) from error
+        memory.release()  # only here is the error gone, and with it what its frames held
+        if self.flying:
+            self.ahead = 0
+        if len(batch) > 1:
+            self.budget.halve(len(batch), self.items[batch[0]].length)
+        return None
+
+
+def _batches(items: Sequence[Item[Content]], most: int, cost: int | None) -> Iterator[list[int]]:
+    """Places in ``items``, batch by batch, group by group, the longest of each first."""
+    groups: dict[Hashable, list[int]] = {}
+    for place, item in enumerate(items):
+        groups.setdefault(item.group, []).append(place)
+    for places in groups.values():
+        places.sort(key=lambda place: -items[place].length)
+        for batch in partition([items[place].length for place in places], most, cost):
+            yield [places[number] for number in batch]

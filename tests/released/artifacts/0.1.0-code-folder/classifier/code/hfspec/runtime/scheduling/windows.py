@@ -1,0 +1,86 @@
+"""Rows in windows: as many at a time as are made ready, sorted by length and answered together.
+
+A window bounds what is in memory, whatever the number of rows. The first windows of a stream are small, so that its
+first answers come at once, and each is larger than the one before until they are full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from hfspec.runtime.family import Row
+from hfspec.runtime.scheduling.batching import Item
+
+FIRST, GROWTH, FULL = 8, 4, 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """``rows``: how many a window holds at most, the first one ``first``. ``tokens``: a window takes no further rows
+    once it has as many. ``at_once``: how many rows are made ready before their tokens are counted.
+    """
+
+    rows: int
+    tokens: int
+    at_once: int
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Rows in their order, and their items."""
+
+    rows: Sequence[Row]
+    items: Sequence[Item[Any]]
+
+
+def windows(
+    rows: Iterable[Row],
+    size: Size,
+    prepare: Callable[[Sequence[Row]], list[Item[Any]]],
+    belongs: Callable[[Row, Row], bool] | None = None,
+) -> Iterator[Window]:
+    """Every row in one window, in order; no row is taken from ``rows`` before its window is asked for. ``belongs``:
+    whether a row must be made ready together with the row before it; to know, one row more than the window's is taken.
+    """
+    source = _Source(rows, belongs)
+    most = min(size.first, size.rows)
+    while (window := _next(source, size, most, prepare)).rows:
+        yield window
+        most = min(most * GROWTH, size.rows)
+
+
+def _next(source: _Source, size: Size, most: int, prepare: Callable[[Sequence[Row]], list[Item[Any]]]) -> Window:
+    rows: list[Row] = []
+    items: list[Item[Any]] = []
+    tokens = 0
+    while len(rows) < most and tokens < size.tokens and (taken := source.take(min(size.at_once, most - len(rows)))):
+        made = prepare(taken)
+        rows += taken
+        items += made
+        tokens += sum(item.length for item in made)
+    return Window(rows, items)
+
+
+class _Source:
+    """Rows to take; those that belong together are taken together."""
+
+    def __init__(self, rows: Iterable[Row], belongs: Callable[[Row, Row], bool] | None) -> None:
+        self._rows = iter(rows)
+        self._belongs = belongs
+        self._ahead: list[Row] = []
+
+    def take(self, count: int) -> list[Row]:
+        """The next ``count`` rows and those that belong to the last of them; fewer at the end."""
+        taken = [*self._ahead, *islice(self._rows, count - len(self._ahead))]
+        self._ahead = []
+        if self._belongs is not None and taken:
+            for row in self._rows:
+                if not self._belongs(taken[-1], row):
+                    self._ahead = [row]
+                    break
+                taken.append(row)
+        return taken

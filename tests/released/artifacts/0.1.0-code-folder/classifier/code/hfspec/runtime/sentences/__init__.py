@@ -1,0 +1,1 @@
+"""The sentence-transformers library's tasks: embeddings, similarity, ranking."""

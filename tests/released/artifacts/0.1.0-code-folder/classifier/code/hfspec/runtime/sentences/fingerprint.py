@@ -1,0 +1,69 @@
+"""The fingerprint of an embedding space: equal where embeddings may be compared, different where they may not.
+
+It stands on the artifact's ``space`` (what its weights, tokenizer, modules and prompts are, digested by the compiler)
+and on the settings in force that change what an embedding is. Names, places and the layout of files are no part of it.
+Nor is the role: a query and a document are embedded to be compared with each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hfspec.errors import VerificationError
+from hfspec.ir.artifact import MANIFEST_NAME, digest_of
+from hfspec.ir.frozen import thaw
+from hfspec.runtime.family import Place
+from hfspec.runtime.sentences.prompts import Prompts
+from hfspec.runtime.sentences.quantization import RANGES, SCALED
+from hfspec.runtime.sentences.sentence_modules import own_settings
+from hfspec.runtime.sentences.sentence_modules import settings as stated
+from hfspec.runtime.settings import PREDICT, REQUEST, SIGNATURE, Settings, fixed_layers
+
+SHAPING = ("max_active_dims", "normalize_embeddings", "precision", "truncate_dim")
+
+
+def of_place(place: Place, given: Mapping[str, Any]) -> str | None:
+    """The fingerprint of an artifact as it is loaded with ``given`` settings; None where it gives no embeddings. Of a
+    full artifact from small files alone.
+    """
+    space = place.space
+    if space is None:
+        return None
+    known = stated(place.folder / "model")
+    settings = Settings(fixed_layers(place.task, place.manifest, own_settings(known, place.task), given))
+    return fingerprint(space, place.dtype, settings, Prompts(known))
+
+
+def fingerprint(space: str, dtype: str, settings: Settings, prompts: Prompts) -> str:
+    """sha256 in hex over the space, the dtype of the weights as loaded, and what in the settings shapes embeddings."""
+    shaping = {name: settings.get(name) for name in SHAPING}
+    if settings.get("precision") in SCALED:
+        shaping[RANGES] = settings.get(RANGES)
+    # A setting at its plain value is as good as one that is not set.
+    said = {name: thaw(value) for name, value in shaping.items() if value not in (None, False, "float32")}
+    return digest_of({"dtype": dtype, "prompt": _fixed(settings, prompts), "settings": said, "space": space})
+
+
+def check(expected: str | None, found: str | None) -> None:
+    """Raises VerificationError when an expected fingerprint is not the one found."""
+    if expected is None or expected == found:
+        return
+    if found is None:
+        raise VerificationError(
+            f"the fingerprint {expected} is expected, but this artifact gives no embeddings and has none.",
+            [MANIFEST_NAME],
+        )
+    raise VerificationError(
+        f"the embedding space is not the expected one: expected the fingerprint {expected}, found {found}. Embeddings"
+        " of the two cannot be compared; load the artifact that made the stored ones, or make them anew.",
+        [MANIFEST_NAME],
+    )
+
+
+def _fixed(settings: Settings, prompts: Prompts) -> str:
+    """The prompt put before every text; none where callers choose it, or where it follows from the role."""
+    choice = prompts.choice(settings)
+    if choice in {"", "role"} or settings.origin(choice) in {SIGNATURE, PREDICT, REQUEST}:
+        return ""
+    return prompts.text(settings)

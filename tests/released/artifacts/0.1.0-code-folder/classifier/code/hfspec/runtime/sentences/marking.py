@@ -1,0 +1,22 @@
+"""A manifest with the marks of the embedding space that its artifact gives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from hfspec.ir.artifact import Manifest
+from hfspec.runtime.family import Place
+from hfspec.runtime.sentences import fingerprint
+from hfspec.runtime.sentences.embedding_space import embedding_space
+from hfspec.tasks.table import find
+
+
+def marked(manifest: Manifest, folder: Path) -> Manifest:
+    """With space and fingerprint, where the task gives embeddings and the weights are in ``folder``."""
+    task = find(manifest.deployment.library, manifest.deployment.task)
+    if task is None or not task.embeds or manifest.pointers:
+        return manifest
+    with_space = replace(manifest, space=embedding_space(folder, manifest))
+    place = Place(folder, with_space, task, manifest.deployment.dtype, "cpu")
+    return replace(with_space, fingerprint=fingerprint.of_place(place, {}))

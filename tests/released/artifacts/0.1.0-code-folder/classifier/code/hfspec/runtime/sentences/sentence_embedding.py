@@ -1,0 +1,76 @@
+"""Dense sentence embeddings: what SentenceTransformer.encode answers, text by text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hfspec.errors import ParamsError
+from hfspec.ir.signature import Column, Tensor
+from hfspec.runtime.family import Row
+from hfspec.runtime.scheduling.batching import Item
+from hfspec.runtime.sentences import quantization
+from hfspec.runtime.sentences.fingerprint import fingerprint
+from hfspec.runtime.sentences.sentence_encoder import Text
+from hfspec.runtime.sentences.sentence_family import SentenceFamily
+from hfspec.runtime.settings import LOAD, PREDICT, Settings
+from hfspec.runtime.transfer import Arriving
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A row's result; ``vector`` a numpy array (width,) at the precision asked for."""
+
+    vector: Any
+    tokens: int
+    cut: bool
+
+
+class SentenceEmbedding(SentenceFamily):
+    """Every precision is a function of the text alone, so that no embedding depends on its batch."""
+
+    def check(self, settings: Settings) -> None:
+        super().check(settings)
+        if fault := quantization.fault(self.encoder.size, settings):
+            raise ParamsError(f"{fault}.")
+
+    def declared(self, outputs: tuple[Column, ...] | Tensor, settings: Settings) -> tuple[Column, ...] | Tensor:
+        """Who asks for another width or precision than the spec does is answered with those."""
+        if not {settings.origin("truncate_dim"), settings.origin("precision")} & {LOAD, PREDICT}:
+            return outputs
+        dtype, width = quantization.array(self.encoder.size, settings)
+        return Tensor(dtype, (-1, width))
+
+    def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Text]]:
+        return self.items([(row.number, row.values["text"]) for row in rows], settings)
+
+    def run(self, batch: Sequence[Item[Text]], settings: Settings) -> Arriving:
+        return self.vectors(batch, settings)
+
+    def read(self, made: Arriving, batch: Sequence[Item[Text]], settings: Settings) -> list[Embedded]:
+        vectors = made.here()
+        if settings.get("normalize_embeddings"):
+            vectors = vectors / vectors.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        rows = quantization.quantized(vectors.numpy(), settings)
+        return [Embedded(row, item.content.tokens, item.content.cut) for row, item in zip(rows, batch, strict=True)]
+
+    def standard(self, results: Sequence[Embedded], settings: Settings) -> Any:
+        """(rows, width); one text is one row."""
+        import numpy as np
+
+        if not results:
+            dtype, width = quantization.array(self.encoder.size, settings)
+            return np.empty((0, width), dtype)
+        return np.stack([result.vector for result in results])
+
+    def full(self, results: Sequence[Embedded], settings: Settings) -> list[dict[str, Any]]:
+        mark = self.mark(settings)
+        return [
+            {"embedding": row.vector, "tokens": row.tokens, "truncated": row.cut, "fingerprint": mark}
+            for row in results
+        ]
+
+    def mark(self, settings: Settings) -> str:
+        """The fingerprint of the space that embeddings made with these settings are of."""
+        return fingerprint(self.place.space or "", self.place.dtype, settings, self.prompts)

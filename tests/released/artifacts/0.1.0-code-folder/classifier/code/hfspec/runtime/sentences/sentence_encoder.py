@@ -1,0 +1,206 @@
+"""Texts to sentence vectors: by hfspec itself where it knows every module, by the library where it does not.
+
+Importing sentence_transformers takes many times as long as loading a small model, so it is only done for need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hfspec.runtime import native, parts
+from hfspec.runtime.backends import putting as backends
+from hfspec.runtime.backends.first_token import first_token_alone
+from hfspec.runtime.family import Place
+from hfspec.runtime.sentences.sentence_layers import layer, pool
+from hfspec.runtime.sentences.sentence_modules import Checkpoint, pooling_modes, read
+from hfspec.runtime.text.tokens import Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text ready to be embedded. ``tokens``: how many are read; ``cut``: whether the text had more."""
+
+    text: str
+    inputs: Tokens
+    tokens: int
+    cut: bool
+
+
+class Encoder(Protocol):
+    """``size``: the dimensions of a vector."""
+
+    size: int
+
+    def prepare(self, texts: Sequence[str], prompt: str) -> list[Text]:
+        """Each text with the prompt before it, as tokens."""
+
+    def encode(self, batch: Sequence[Text], prompt: str) -> Any:
+        """A tensor (texts, size) of float32, on whichever device made it."""
+
+
+def encoder(place: Place) -> Encoder:
+    """The fastest encoder that knows every module of the checkpoint."""
+    known = read(place.model, causal=False)
+    if known is None:
+        return LibraryEncoder(place)
+    config = parts.config(place, known.transformer)
+    architecture = (getattr(config, "architectures", None) or [""])[0]
+    if config.is_encoder_decoder or (known.transformer / "adapter_config.json").is_file():
+        return LibraryEncoder(place)
+    causal = architecture.endswith("ForCausalLM") and getattr(config, "is_causal", True)
+    return NativeEncoder(place, read(place.model, causal=causal) or known)
+
+
+def read_texts(words: Any, texts: Sequence[str], takes: Collection[str]) -> list[Text]:
+    """Each text as tokens, cut to the tokenizer's limit; of what the tokenizer gives, what the model ``takes``."""
+    if not texts:
+        return []
+    read_by_model = words(list(texts), truncation=True, padding=False, verbose=False)
+    names = [name for name in read_by_model if name in takes]
+    cut = _cut(words, texts, read_by_model)
+    rows = [{name: list(read_by_model[name][place]) for name in names} for place in range(len(texts))]
+    return [Text(text, row, len(row["input_ids"]), mine) for text, row, mine in zip(texts, rows, cut, strict=True)]
+
+
+def _cut(words: Any, texts: Sequence[str], read: Any) -> list[bool]:
+    """Whether each text had more tokens than were read; a tokenizer written in Python has to read it again whole."""
+    if read.encodings is not None:
+        return [bool(encoding.overflowing) for encoding in read.encodings]
+    whole = words(list(texts), truncation=False, padding=False, verbose=False)
+    return [len(all_) > len(some) for all_, some in zip(whole["input_ids"], read["input_ids"], strict=True)]
+
+
+class NativeEncoder:
+    """The Transformer, then the modules after it."""
+
+    def __init__(self, place: Place, checkpoint: Checkpoint) -> None:
+        import inspect
+
+        self.device = place.device
+        model_class = _model_class(place)
+        unused = {"add_pooling_layer": False} if _has_pooler(model_class) else {}
+        self.model = parts.reader(place, model_class, checkpoint.transformer, **unused)
+        if hasattr(self.model.config, "use_cache"):
+            self.model.config.use_cache = False
+        self.words = parts.tokenizer(place, checkpoint.transformer)
+        fit_tokenizer(self.words, place, checkpoint, self.model)
+        self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
+        self.takes = set(inspect.signature(self.model.forward).parameters)
+        pooling, *rest = checkpoint.modules
+        self.modes = pooling_modes(pooling.config)
+        self.include_prompt = bool(pooling.config.get("include_prompt", True))
+        cast = None if place.dtype == place.manifest.deployment.dtype else parts.torch_dtype(place.dtype)
+        self.layers = [made for module in rest if (made := layer(module, place.device, cast)) is not None]
+        self.size = self._after_pooling(self._dimensions()).shape[1]
+
+    def prepare(self, texts: Sequence[str], prompt: str) -> list[Text]:
+        return read_texts(self.words, [prompt + text for text in texts], self.takes)
+
+    def encode(self, batch: Sequence[Text], prompt: str) -> Any:
+        import torch
+
+        inputs = parts.padded([text.inputs for text in batch], self.pad, "right", self.device)
+        mask = inputs.get("attention_mask", torch.ones_like(inputs["input_ids"]))
+        left_out = self._prompt_tokens(prompt)
+        reads_first = first_token_alone() if list(self.modes) == ["cls"] and not left_out else nullcontext()
+        with torch.inference_mode(), reads_first:
+            vectors = self.model(**inputs, return_dict=True).last_hidden_state
+            pooled = pool(vectors, mask, self.modes, left_out)
+            return self._after_pooling(pooled).float()
+
+    def _after_pooling(self, vectors: Any) -> Any:
+        import torch
+
+        with torch.inference_mode():
+            for apply in self.layers:
+                vectors = apply(vectors)
+        return vectors
+
+    def _dimensions(self) -> Any:
+        import torch
+
+        return torch.ones((1, len(self.modes) * self.model.config.hidden_size), device=self.device)
+
+    def _prompt_tokens(self, prompt: str) -> int:
+        """How many tokens at the front of each row pooling leaves out: the prompt's, with the tokenizer's first special
+        tokens, without its last.
+        """
+        if self.include_prompt or not prompt:
+            return 0
+        ids = self.words(prompt, truncation=True, verbose=False)["input_ids"]
+        return len(ids) - (bool(ids) and ids[-1] in self.words.all_special_ids)
+
+
+class LibraryEncoder:
+    """sentence_transformers itself, for modules that only it knows."""
+
+    def __init__(self, place: Place) -> None:
+        backends.refuse(place, "its modules are run by sentence-transformers itself")
+        self.model = native.sentence_model(place)
+        self.size = int(self.model.get_embedding_dimension() or 0)
+
+    def prepare(self, texts: Sequence[str], prompt: str) -> list[Text]:
+        features = [self.model.preprocess([prompt + text]) for text in texts]
+        counts = [int(found["input_ids"].numel()) if "input_ids" in found else 1 for found in features]
+        limit = self.model.max_seq_length or parts.LARGEST_LENGTH
+        return [Text(text, {}, count, count >= limit) for text, count in zip(texts, counts, strict=True)]
+
+    def encode(self, batch: Sequence[Text], prompt: str) -> Any:
+        import torch
+
+        texts = [text.text for text in batch]
+        made = self.model.encode(texts, prompt=prompt, batch_size=len(texts), show_progress_bar=False)
+        return torch.from_numpy(made).float()
+
+
+def _model_class(place: Place) -> Any:
+    """The class that the plan chose, or the library's own choice where the plan names a class of another library."""
+    import transformers
+
+    is_known = "model" in place.code or hasattr(transformers, place.manifest.deployment.model_class)
+    return parts.model_class(place) if is_known else transformers.AutoModel
+
+
+def _has_pooler(model_class: Any) -> bool:
+    import inspect
+
+    return "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
+
+
+def fit_tokenizer(words: Any, place: Place, checkpoint: Checkpoint, model: Any) -> None:
+    """Set the tokenizer's limit: the spec's option, else the checkpoint's max_seq_length, else what tokenizer and
+    model's positions allow. Let it lower the case where the checkpoint says so.
+    """
+    limit = getattr(model.config, "max_position_embeddings", -1)
+    if "model_max_length" in place.manifest.deployment.options.get("tokenizer", {}):
+        pass
+    elif checkpoint.max_seq_length is not None:
+        words.model_max_length = checkpoint.max_seq_length
+    elif limit != -1:
+        words.model_max_length = min(words.model_max_length, limit)
+    words.model_max_length = min(words.model_max_length, _positions(model))
+    if checkpoint.lower_case:
+        _lower(words)
+
+
+def _positions(model: Any) -> int:
+    """How many positions the model has learned; no text can have more tokens. Other kinds of positions have no end."""
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and hasattr(module, "num_embeddings"):
+            first = 0 if module.padding_idx is None else module.padding_idx + 1
+            return int(module.num_embeddings) - first
+    return parts.LARGEST_LENGTH
+
+
+def _lower(words: Any) -> None:
+    from tokenizers.normalizers import Lowercase, Sequence
+
+    before = words.backend_tokenizer.normalizer
+    steps: list[Any] = [] if before is None else [before]
+    if isinstance(before, Sequence):
+        steps = [before[place] for place in range(len(before))]
+    if not any(isinstance(step, Lowercase) for step in steps):
+        words.backend_tokenizer.normalizer = Sequence([Lowercase(), *steps])

@@ -1,0 +1,50 @@
+"""What every task over dense sentence embeddings shares: the encoder, the prompts, the vectors of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hfspec.errors import ParamsError
+from hfspec.runtime.family import Family, Place
+from hfspec.runtime.scheduling.batching import Item
+from hfspec.runtime.sentences.prompts import Prompts
+from hfspec.runtime.sentences.sentence_encoder import Text, encoder
+from hfspec.runtime.sentences.sentence_modules import own_settings
+from hfspec.runtime.sentences.sentence_modules import settings as stated
+from hfspec.runtime.settings import LOAD, PREDICT, Settings
+from hfspec.runtime.transfer import Arriving
+
+
+class SentenceFamily(Family):
+    """Texts longer than the model reads are cut, as users of sentence-transformers expect; full output says so."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self.place = place
+        self.encoder = encoder(place)
+        self.is_code = "model" in place.code  # whether padding would be seen, nobody knows
+        self.stated = stated(place.model)
+        self.prompts = Prompts(self.stated)
+
+    def own_settings(self) -> dict[str, Any]:
+        return own_settings(self.stated, self.task)
+
+    def check(self, settings: Settings) -> None:
+        self.prompts.check(settings)
+        width, size = settings.get("truncate_dim"), self.encoder.size
+        if width and size and width > size and settings.origin("truncate_dim") in {LOAD, PREDICT}:
+            raise ParamsError(f"truncate_dim: expected at most {size}, the model's dimensions; found {width}.")
+
+    def items(self, texts: Sequence[tuple[int, str]], settings: Settings) -> list[Item[Text]]:
+        """An item for each text, given with the number of the row that it belongs to."""
+        made = self.encoder.prepare([text for _, text in texts], self.prompts.text(settings))
+        return [
+            Item(number, text.tokens, text, text.tokens if self.is_code else 0)
+            for (number, _), text in zip(texts, made, strict=True)
+        ]
+
+    def vectors(self, batch: Sequence[Item[Text]], settings: Settings) -> Arriving:
+        """(texts, dimensions) of float32, of the dimensions that are kept, on its way to the host."""
+        made = self.encoder.encode([item.content for item in batch], self.prompts.text(settings))
+        return Arriving(made[:, : settings.get("truncate_dim") or made.shape[1]])

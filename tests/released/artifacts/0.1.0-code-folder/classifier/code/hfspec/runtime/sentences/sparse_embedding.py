@@ -1,0 +1,118 @@
+"""Sparse embeddings: what SparseEncoder.encode answers, text by text."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hfspec.errors import StorageError
+from hfspec.runtime import parts
+from hfspec.runtime.family import Family, Place, Row
+from hfspec.runtime.scheduling.batching import Item
+from hfspec.runtime.sentences.fingerprint import fingerprint
+from hfspec.runtime.sentences.prompts import Prompts
+from hfspec.runtime.sentences.sentence_encoder import Text, fit_tokenizer, read_texts
+from hfspec.runtime.sentences.sentence_layers import splade
+from hfspec.runtime.sentences.sentence_modules import own_settings, read_sparse
+from hfspec.runtime.sentences.sentence_modules import settings as stated
+from hfspec.runtime.settings import Settings
+from hfspec.runtime.text.padding import Padding
+from hfspec.runtime.transfer import Arriving
+
+
+@dataclass(frozen=True, slots=True)
+class Weighted:
+    """A row's result: token ids, ascending, and their weights, numpy arrays of one length."""
+
+    indices: Any
+    values: Any
+    tokens: int
+    cut: bool
+
+
+class SparseEmbedding(Family):
+    """Texts longer than the model reads are cut, as users of sentence-transformers expect; full output says so."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        checkpoint = read_sparse(place.model)
+        if checkpoint is None:
+            raise StorageError("model/ is no sparse encoder that hfspec knows: a masked-language model, SpladePooling.")
+        self.place, self.device = place, place.device
+        model_class = parts.model_class(place)
+        self.model = parts.reader(place, model_class, checkpoint.transformer)
+        self.words = parts.tokenizer(place, checkpoint.transformer)
+        fit_tokenizer(self.words, place, checkpoint, self.model)
+        self.takes = set(inspect.signature(self.model.forward).parameters)
+        self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
+        self.padding = Padding(self.model, self.words, self.pad, parts.longest(self.model, self.words))
+        self.pooling = checkpoint.modules[0].config
+        self.stated = stated(place.model)
+        self.prompts = Prompts(self.stated)
+
+    def own_settings(self) -> dict[str, Any]:
+        return own_settings(self.stated, self.task)
+
+    def check(self, settings: Settings) -> None:
+        self.prompts.check(settings)
+
+    def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Text]]:
+        prompt = self.prompts.text(settings)
+        texts = read_texts(self.words, [prompt + row.values["text"] for row in rows], self.takes)
+        groups = self.padding.groups([text.inputs for text in texts])
+        return [
+            Item(row.number, text.tokens, text, group) for row, text, group in zip(rows, texts, groups, strict=True)
+        ]
+
+    def run(self, batch: Sequence[Item[Text]], settings: Settings) -> Arriving:
+        import torch
+
+        inputs = parts.padded([item.content.inputs for item in batch], self.pad, "right", self.device)
+        mask = inputs.get("attention_mask", torch.ones_like(inputs["input_ids"]))
+        with torch.inference_mode():
+            weights = splade(self.model(**inputs).logits, mask, self.pooling)
+            top = settings.get("max_active_dims")
+            if top is not None:
+                weights = _heaviest(weights, top)
+            return Arriving(weights.float())
+
+    def read(self, made: Arriving, batch: Sequence[Item[Text]], settings: Settings) -> list[Weighted]:  # noqa: ARG002
+        return [self._row(line, item.content) for line, item in zip(made.here(), batch, strict=True)]
+
+    def _row(self, weights: Any, text: Text) -> Weighted:
+        indices = weights.nonzero()[:, 0]
+        return Weighted(indices.numpy(), weights[indices].numpy(), text.tokens, text.cut)
+
+    def standard(self, results: Sequence[Weighted], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
+        return [{"indices": row.indices, "values": row.values} for row in results]
+
+    def full(self, results: Sequence[Weighted], settings: Settings) -> list[dict[str, Any]]:
+        mark = fingerprint(self.place.space or "", self.place.dtype, settings, self.prompts)
+        return [
+            {
+                "indices": row.indices,
+                "values": row.values,
+                "dimension": int(self.model.config.vocab_size),
+                "terms": self._terms(row),
+                "tokens": row.tokens,
+                "truncated": row.cut,
+                "fingerprint": mark,
+            }
+            for row in results
+        ]
+
+    def _terms(self, row: Weighted) -> list[dict[str, Any]]:
+        """As SparseEncoder.decode has them: heaviest first, of one weight the smaller token id first."""
+        names = self.words.convert_ids_to_tokens(row.indices.tolist())
+        pairs = sorted(zip(names, row.values.tolist(), strict=True), key=lambda pair: -pair[1])
+        return [{"token": name, "weight": weight} for name, weight in pairs]
+
+
+def _heaviest(weights: Any, count: int) -> Any:
+    """(rows, vocabulary) with all but the ``count`` heaviest weights of each row set to 0."""
+    import torch
+
+    found = weights.topk(min(count, weights.shape[1]), dim=1)
+    return torch.zeros_like(weights).scatter(1, found.indices, found.values)

@@ -1,0 +1,208 @@
+"""Scores for pairs of texts: what CrossEncoder.predict and CrossEncoder.rank answer, pair by pair."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hfspec.errors import InputError, StorageError
+from hfspec.runtime import parts
+from hfspec.runtime.family import FULL, Place, Row
+from hfspec.runtime.scheduling.batching import Item
+from hfspec.runtime.sentences import pairs
+from hfspec.runtime.sentences.pairs import OneAndOthers
+from hfspec.runtime.sentences.prompts import Prompts
+from hfspec.runtime.sentences.sentence_encoder import fit_tokenizer
+from hfspec.runtime.sentences.sentence_layers import torch_activation
+from hfspec.runtime.sentences.sentence_modules import own_settings, read_cross_encoder
+from hfspec.runtime.sentences.sentence_modules import settings as stated
+from hfspec.runtime.settings import Settings
+from hfspec.runtime.text.sequence_classifier import SequenceClassifier
+from hfspec.runtime.text.tokens import Tokens
+from hfspec.runtime.transfer import Arriving
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A pair ready for the model; ``cut``: whether it had more tokens than are read."""
+
+    tokens: Tokens
+    cut: bool
+    document: str
+    listed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A pair's result; ``scores`` a numpy array (labels,), float32."""
+
+    scores: Any
+    tokens: int
+    cut: bool
+    document: str
+    listed: bool
+
+
+class TextRanking(SequenceClassifier):
+    """Pairs longer than the model reads are cut, the longer text first, as users of sentence-transformers expect."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        checkpoint = read_cross_encoder(place.model)
+        if checkpoint is None:
+            raise StorageError("model/ is no cross-encoder that hfspec knows: a sequence classifier alone.")
+        fit_tokenizer(self.words, place, checkpoint, self.model)
+        self.limit = parts.longest(self.model, self.words)
+        self.stated = stated(place.model)
+        self.prompts = Prompts(self.stated, roles=False)
+        self.labels = int(self.model.config.num_labels)
+        self.activation = _activation(place.model, self.stated, self.labels)
+
+    def own_settings(self) -> dict[str, Any]:
+        return own_settings(self.stated, self.task)
+
+    def check(self, settings: Settings) -> None:
+        self.prompts.check(settings)
+
+    def check_rows(self, rows: Sequence[Row]) -> None:
+        pairs.refuse_mixed(rows, self.task)
+
+    def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Pair]]:
+        placed = [(row.number, mine, other) for row in rows for mine in [self._given(row)] for other in mine.others]
+        made = self._pairs([(mine, other) for _, mine, other in placed], settings)
+        groups = self.groups([pair.tokens for pair in made])
+        return [
+            Item(number, len(pair.tokens["input_ids"]), pair, group)
+            for (number, _, _), pair, group in zip(placed, made, groups, strict=True)
+        ]
+
+    def _given(self, row: Row) -> OneAndOthers:
+        """Raises InputError naming the row."""
+        given = pairs.pairs_of(row, self.task)
+        if self.labels > 1 and given.listed:
+            raise InputError(
+                f"documents are ranked by one score, and this model gives {self.labels}: give pairs of query and"
+                " document.",
+                row=row.number,
+            )
+        return given
+
+    def _pairs(self, texts: Sequence[tuple[OneAndOthers, str]], settings: Settings) -> list[Pair]:
+        if not texts:
+            return []
+        prompt = self.prompts.text(settings)
+        limit = min(self.limit, settings.get("max_length") or self.limit)
+        found = self.words(
+            [prompt + mine.one for mine, _ in texts],
+            [other for _, other in texts],
+            truncation="longest_first",
+            max_length=limit,
+            padding=False,
+            verbose=False,
+        )
+        cut = [bool(encoding.overflowing) for encoding in found.encodings]
+        return [
+            Pair({name: list(found[name][place]) for name in found}, cut[place], other, mine.listed)
+            for place, (mine, other) in enumerate(texts)
+        ]
+
+    def run(self, batch: Sequence[Item[Pair]], settings: Settings) -> Arriving:  # noqa: ARG002
+        return self.logits([item.content.tokens for item in batch])
+
+    def read(self, made: Arriving, batch: Sequence[Item[Pair]], settings: Settings) -> list[Scored]:
+        scores = self._function(settings)(made.here())
+        if settings.get("apply_softmax") and self.labels > 1:
+            scores = scores.softmax(dim=1)
+        return [
+            Scored(line, item.length, item.content.cut, item.content.document, item.content.listed)
+            for line, item in zip(scores.numpy(), batch, strict=True)
+        ]
+
+    def _function(self, settings: Settings) -> Callable[[Any], Any]:
+        name = settings.get("activation_fn")
+        return self.activation if name is None else FUNCTIONS[name]
+
+    def joined(self, parts: Sequence[Scored], settings: Settings) -> list[Scored]:  # noqa: ARG002
+        return list(parts)
+
+    def standard(self, results: Sequence[list[Scored]], settings: Settings) -> Any:  # noqa: ARG002
+        """(pairs,) or (pairs, labels), float32; of queries with documents one array for each query, of one query that
+        array itself.
+        """
+        rankings = [row for row in results if not row or row[0].listed]
+        if results and rankings:
+            arrays = [self._array(row) for row in results]
+            return arrays[0] if len(arrays) == 1 else arrays
+        return self._array([pair for row in results for pair in row])
+
+    def _array(self, scored: Sequence[Scored]) -> Any:
+        import numpy as np
+
+        if not scored:
+            return np.empty((0,) if self.labels == 1 else (0, self.labels), np.float32)
+        made = np.stack([pair.scores for pair in scored])
+        return made[:, 0] if self.labels == 1 else made
+
+    def answer(self, result: list[Scored], settings: Settings, form: str) -> Any:
+        """A number for a pair, or an array where the model has several labels; an array for documents."""
+        if form == FULL:
+            return super().answer(result, settings, form)
+        if not result or result[0].listed:
+            return self._array(result)
+        return float(result[0].scores[0]) if self.labels == 1 else result[0].scores
+
+    def full(self, results: Sequence[list[Scored]], settings: Settings) -> list[dict[str, Any]]:
+        names = {} if self.labels == 1 else {"labels": [self.model.config.id2label[at] for at in range(self.labels)]}
+        return [
+            _ranking(row, settings) if not row or row[0].listed else {**names, **_score(row[0]), **_about(row[0])}
+            for row in results
+        ]
+
+
+def _score(pair: Scored) -> dict[str, Any]:
+    return {"score": float(pair.scores[0])} if len(pair.scores) == 1 else {"scores": pair.scores}
+
+
+def _about(pair: Scored) -> dict[str, Any]:
+    return {"tokens": pair.tokens, "truncated": pair.cut}
+
+
+def _ranking(row: Sequence[Scored], settings: Settings) -> dict[str, Any]:
+    """As CrossEncoder.rank has it: best first, documents of one score in the order in which they came."""
+    entries = [{"corpus_id": place, **_score(pair), **_about(pair)} for place, pair in enumerate(row)]
+    if settings.get("return_documents"):
+        entries = [{**entry, "text": pair.document} for entry, pair in zip(entries, row, strict=True)]
+    entries.sort(key=lambda entry: entry["score"], reverse=True)
+    return {"ranking": entries[: settings.get("top_k")]}
+
+
+def _identity(logits: Any) -> Any:
+    return logits
+
+
+FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
+    "identity": _identity,
+    "sigmoid": lambda logits: logits.sigmoid(),
+    "tanh": lambda logits: logits.tanh(),
+}
+
+
+def _activation(model: Path, stated: Mapping[str, Any], labels: int) -> Callable[[Any], Any]:
+    """What the checkpoint says turns logits into scores, in any of the three places where versions of the library have
+    written it. A function that is not torch's own is left out, as the library leaves it out.
+    """
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    own = config.get("sentence_transformers") or {}
+    for path in (
+        stated.get("activation_fn"),
+        own.get("activation_fn") or (None if "activation_fn" in own else config.get(OLDEST)),
+    ):
+        if isinstance(path, str) and path.startswith("torch."):
+            return torch_activation(path)
+    return FUNCTIONS["sigmoid" if labels == 1 else "identity"]
+
+
+OLDEST = "sbert_ce_default_activation_function"

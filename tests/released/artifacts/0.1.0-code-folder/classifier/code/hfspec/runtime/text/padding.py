@@ -1,0 +1,55 @@
+"""Which sequences may share a batch, so that none gets another answer than alone.
+
+Most models hide padding behind an attention mask. Some do not, by their nature (convolutions over tokens, Fourier
+transforms, pooled sequences) or in some setting of theirs, and no config says so: the model is tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from hfspec.runtime import parts
+from hfspec.runtime.text.tokens import Tokens, encode
+
+SHORT, LONG = "a " * 9, "one two three " * 9
+# Of the largest value in an answer: far above what rounding does, far below what padding does where it is seen.
+TOLERANCE = {"float64": 1e-4, "float32": 1e-3, "float16": 0.02, "bfloat16": 0.1}
+
+
+class Padding:
+    """The padding of one loaded model. ``fill``: model input -> the value that fills it up."""
+
+    def __init__(self, model: Any, words: Any, fill: dict[str, int], limit: int) -> None:
+        self.model, self.words, self.fill, self.limit = model, words, fill, limit
+
+    def groups(self, sequences: Sequence[Tokens]) -> list[int]:
+        """The group of each sequence: its length where padding would be seen, else the same for all."""
+        lengths = [len(tokens["input_ids"]) for tokens in sequences]
+        return lengths if len(set(lengths)) > 1 and self.is_seen else [0] * len(lengths)
+
+    @cached_property
+    def is_seen(self) -> bool:
+        """Whether the answer to a sequence changes when padding follows it. It is taken to where no mask says which
+        tokens are padding, and where the tokenizer would pad on the left.
+        """
+        short, long = (self._cut(tokens) for tokens in encode(self.words, [SHORT, LONG]))
+        if "attention_mask" not in short or self.words.padding_side == "left":
+            return True
+        length = len(short["input_ids"])
+        alone, beside = self._answer([short]), self._answer([short, long])
+        if beside.ndim > 2:  # an answer for each token; otherwise one for the sequence
+            alone, beside = alone[:, :length], beside[:, :length]
+        difference = float((alone[0] - beside[0]).abs().max() / alone[0].abs().max().clamp(min=1e-6))
+        return not difference <= TOLERANCE.get(str(self.model.dtype).removeprefix("torch."), 0.1)
+
+    def _cut(self, tokens: Tokens) -> Tokens:
+        return {name: values[: self.limit] for name, values in tokens.items()}
+
+    def _answer(self, sequences: Sequence[Tokens]) -> Any:
+        import torch
+
+        with torch.inference_mode():
+            answer = self.model(**parts.padded(sequences, self.fill, "right", str(self.model.device)))[0]
+        return answer.float().cpu()

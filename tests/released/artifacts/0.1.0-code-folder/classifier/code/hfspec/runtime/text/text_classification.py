@@ -1,0 +1,45 @@
+"""Labels and scores for texts and pairs of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hfspec.runtime.family import Row
+from hfspec.runtime.labels import Labelled, Labeller, labelled
+from hfspec.runtime.scheduling.batching import Item
+from hfspec.runtime.settings import Settings
+from hfspec.runtime.text.sequence_classifier import SequenceClassifier
+from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
+from hfspec.runtime.transfer import Arriving
+
+
+class TextClassification(Labeller, SequenceClassifier):
+    """Equal to what the library's text-classification pipeline answers for one row alone."""
+
+    def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Tokens]]:
+        tokens: list[Tokens] = [{} for _ in rows]
+        for paired in (False, True):
+            # An empty second text is none: so the library reads a pair that it is given alone.
+            places = [place for place, row in enumerate(rows) if bool(row.values.get("text_pair")) is paired]
+            found = self._encode([rows[place] for place in places], settings, paired=paired)
+            for place, mine in zip(places, found, strict=True):
+                tokens[place] = mine
+        if not settings.get("truncation"):
+            refuse_overlong(rows, tokens, self.limit)
+        return [
+            Item(row.number, len(mine["input_ids"]), mine, group)
+            for row, mine, group in zip(rows, tokens, self.groups(tokens), strict=True)
+        ]
+
+    def _encode(self, rows: Sequence[Row], settings: Settings, *, paired: bool) -> list[Tokens]:
+        texts = [row.values["text"] for row in rows]
+        pairs = [row.values["text_pair"] for row in rows] if paired else None
+        cut = {"truncation": True, "max_length": self.limit} if settings.get("truncation") else {}
+        return encode(self.words, texts, pairs, **cut)
+
+    def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> Arriving:  # noqa: ARG002
+        return self.logits([item.content for item in batch])
+
+    def read(self, made: Arriving, batch: Sequence[Item[Tokens]], settings: Settings) -> list[Labelled]:
+        about = [{"tokens": item.length} for item in batch]
+        return labelled(made.here(), self.model.config, settings.get("function_to_apply"), about)

@@ -1,0 +1,167 @@
+"""Labels for tokens, and the entities they make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hfspec.errors import ParamsError
+from hfspec.runtime import parts
+from hfspec.runtime.family import Family, Place, Row
+from hfspec.runtime.scheduling.batching import Item
+from hfspec.runtime.settings import Settings
+from hfspec.runtime.text.entities import Entity, Piece, entities, without_overlap
+from hfspec.runtime.text.padding import Padding
+from hfspec.runtime.text.tokens import Tokens, refuse_overlong
+from hfspec.runtime.transfer import Arriving
+
+BY_WORD = ("first", "average", "max")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """As much of a row's text as the model reads at once. ``special``: 1 for each token that is not of the text;
+    ``offsets``: each token's place in the text, None where the tokenizer does not say.
+    """
+
+    text: str
+    tokens: Tokens
+    special: list[int]
+    offsets: list[tuple[int, int]] | None
+
+
+class TokenClassification(Family):
+    """Equal to what the library's token-classification pipeline answers for one row alone."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self.words = parts.tokenizer(place)
+        self.model = parts.reader(place, parts.model_class(place))
+        self.device = place.device
+        self.limit = parts.longest(self.model, self.words)
+        self.pad = {"input_ids": parts.pad_id(self.model, self.words)}
+        self.padding = Padding(self.model, self.words, self.pad, self.limit)
+        self.fast = bool(self.words.is_fast)
+        self.marks_subwords = self.fast and bool(
+            getattr(self.words.backend_tokenizer.model, "continuing_subword_prefix", None)
+        )
+
+    def check(self, settings: Settings) -> None:
+        strategy, stride = settings["aggregation_strategy"], settings.get("stride")
+        if strategy in BY_WORD and not self.fast:
+            raise ParamsError(
+                f"aggregation_strategy {strategy!r} needs to know where words begin, which this checkpoint's tokenizer"
+                " does not say; use none or simple."
+            )
+        if stride is None:
+            return
+        if strategy == "none" or not self.fast:
+            reason = (
+                "aggregation_strategy is none" if strategy == "none" else "the tokenizer does not say where they are"
+            )
+            raise ParamsError(f"stride, which puts the entities of several windows together, cannot be used: {reason}.")
+        room = self.limit - self.words.num_special_tokens_to_add()
+        if stride >= room:
+            raise ParamsError(f"stride must be less than {room}, the tokens of a text in one window; found {stride}.")
+
+    def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Window]]:
+        if not rows:
+            return []
+        encoded = self.words(
+            [row.values["text"] for row in rows],
+            padding=False,
+            verbose=False,
+            return_special_tokens_mask=True,
+            return_offsets_mapping=self.fast,
+            **self._cut(settings),
+        )
+        owners = encoded.get("overflow_to_sample_mapping", range(len(rows)))
+        found = [(rows[owner], self._window(rows[owner], encoded, place)) for place, owner in enumerate(owners)]
+        tokens = [window.tokens for _, window in found]
+        if settings.get("stride") is None and not settings.get("truncation"):
+            refuse_overlong(rows, tokens, self.limit)
+        return [
+            Item(row.number, len(window.special), window, group)
+            for (row, window), group in zip(found, self.padding.groups(tokens), strict=True)
+        ]
+
+    def _cut(self, settings: Settings) -> dict[str, Any]:
+        stride = settings.get("stride")
+        if stride is not None:
+            return {"truncation": True, "max_length": self.limit, "stride": stride, "return_overflowing_tokens": True}
+        return {"truncation": True, "max_length": self.limit} if settings.get("truncation") else {}
+
+    def _window(self, row: Row, encoded: Any, place: int) -> Window:
+        tokens = {name: list(encoded[name][place]) for name in self.words.model_input_names if name in encoded}
+        offsets = [tuple(pair) for pair in encoded["offset_mapping"][place]] if self.fast else None
+        return Window(row.values["text"], tokens, list(encoded["special_tokens_mask"][place]), offsets)
+
+    def run(self, batch: Sequence[Item[Window]], settings: Settings) -> Arriving | None:  # noqa: ARG002
+        """Scores (rows, tokens, labels); None where no row has tokens: an empty text, to a tokenizer without special
+        tokens.
+        """
+        import torch
+
+        if not any(item.length for item in batch):
+            return None
+        inputs = parts.padded([item.content.tokens for item in batch], self.pad, "right", self.device)
+        with torch.inference_mode():
+            return Arriving(self.model(**inputs).logits.float().softmax(-1))
+
+    def read(self, made: Arriving | None, batch: Sequence[Item[Window]], settings: Settings) -> list[list[Entity]]:
+        if made is None:
+            return [[] for _ in batch]
+        scores = made.here().numpy()
+        return [self._entities(item.content, rows, settings) for item, rows in zip(batch, scores, strict=True)]
+
+    def _entities(self, window: Window, scores: Any, settings: Settings) -> list[Entity]:
+        strategy, ignored = settings["aggregation_strategy"], settings["ignore_labels"]
+        pieces = list(self._pieces(window, scores))
+        found = entities(pieces, strategy, self.model.config.id2label, self.words.convert_tokens_to_string)
+        return [entity for entity in found if entity.label not in ignored]
+
+    def _pieces(self, window: Window, scores: Any) -> Iterator[Piece]:
+        ids = window.tokens["input_ids"]
+        for index, (token, word) in enumerate(zip(ids, self.words.convert_ids_to_tokens(ids), strict=True)):
+            if window.special[index]:
+                continue
+            if window.offsets is None:
+                yield Piece(word, scores[index], None, None, index, continues=False)
+                continue
+            start, end = window.offsets[index]
+            is_unknown = token == self.words.unk_token_id
+            text = window.text[start:end] if is_unknown else word
+            continues = not is_unknown and self._continues(window.text, word, start, end)
+            yield Piece(text, scores[index], start, end, index, continues)
+
+    def _continues(self, text: str, word: str, start: int, end: int) -> bool:
+        """Whether a token goes on with a word: by its mark (``##``) where the vocabulary has one, else no space."""
+        if self.marks_subwords:
+            return len(word) != end - start
+        return start > 0 and " " not in text[start - 1 : start + 1]
+
+    def joined(self, parts: Sequence[list[Entity]], settings: Settings) -> list[Entity]:  # noqa: ARG002
+        if len(parts) == 1:
+            return parts[0]
+        return without_overlap([entity for part in parts for entity in part])
+
+    def standard(self, results: Sequence[list[Entity]], settings: Settings) -> list[str]:  # noqa: ARG002
+        return [",".join(entity.label for entity in row) for row in results]
+
+    def full(self, results: Sequence[list[Entity]], settings: Settings) -> list[dict[str, Any]]:
+        alone = settings["aggregation_strategy"] == "none"
+        return [{"entities": [_as_dict(entity, alone=alone) for entity in row]} for row in results]
+
+
+def _as_dict(entity: Entity, *, alone: bool) -> dict[str, Any]:
+    """As the library's pipeline has it; ``alone``: one token, not a group."""
+    place = {"index": entity.index} if alone else {}
+    return {
+        "entity" if alone else "entity_group": entity.label,
+        "score": entity.score,
+        "word": entity.word,
+        **place,
+        "start": entity.start,
+        "end": entity.end,
+    }

@@ -1,0 +1,184 @@
+"""Labels that each row brings along, scored by a model of entailment: each label makes a hypothesis, and the model says
+whether the text entails it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from string import Formatter
+from typing import Any
+
+from hfspec.errors import InputError, ParamsError
+from hfspec.runtime.answers import Table
+from hfspec.runtime.family import Place, Row
+from hfspec.runtime.scheduling.batching import Item
+from hfspec.runtime.settings import Settings
+from hfspec.runtime.text.sequence_classifier import SequenceClassifier
+from hfspec.runtime.text.tokens import Tokens, encode
+from hfspec.runtime.transfer import Arriving
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """A text with one of its labels, ready for the model."""
+
+    text: str
+    label: str
+    tokens: Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A hypothesis with the model's logits for it, one an entailment label."""
+
+    hypothesis: Hypothesis
+    logits: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A row's result: its labels, duplicates kept, best first."""
+
+    text: str
+    labels: tuple[str, ...]
+    scores: tuple[float, ...]
+
+
+class ZeroShotClassification(SequenceClassifier):
+    """Equal to what the library's zero-shot-classification pipeline answers for one row alone."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self.entailment = self._entailment()
+
+    def _entailment(self) -> int:
+        """The number of the label that says entailment, as the plan has made sure that there is one."""
+        numbers: dict[str, int] = self.model.config.label2id
+        return next(number for label, number in numbers.items() if label.lower().startswith(self.task.needed_label))
+
+    def check(self, settings: Settings) -> None:
+        try:
+            hypothesis(settings["hypothesis_template"], "")
+            if settings.get("candidate_labels") is not None:
+                labels(settings["candidate_labels"])
+        except ValueError as error:
+            raise ParamsError(str(error)) from error
+
+    def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Hypothesis]]:
+        asked = [(row, *pair) for row in rows for pair in _hypotheses(row, settings)]
+        texts = [row.values["sequences"] for row, _, _ in asked]
+        tokens = encode(self.words, texts, [sentence for _, _, sentence in asked])
+        kept = [
+            mine if len(mine["input_ids"]) <= self.limit else self._cut(row, sentence, mine, settings)
+            for (row, _, sentence), mine in zip(asked, tokens, strict=True)
+        ]
+        return [
+            Item(row.number, len(mine["input_ids"]), Hypothesis(row.values["sequences"], label, mine), group)
+            for (row, label, _), mine, group in zip(asked, kept, self.groups(kept), strict=True)
+        ]
+
+    def _cut(self, row: Row, sentence: str, tokens: Tokens, settings: Settings) -> Tokens:
+        """The pair with its text cut and its hypothesis whole; raises InputError where that is not asked or no use."""
+        length = len(tokens["input_ids"])
+        if not settings.get("truncation"):
+            raise InputError(
+                f"the text and the hypothesis {sentence!r} have {length} tokens together and the model reads at most"
+                f" {self.limit}; shorten the text, or set truncation: true to have it cut.",
+                row=row.number,
+            )
+        text_tokens = len(self.words(row.values["sequences"], add_special_tokens=False, verbose=False)["input_ids"])
+        if length - text_tokens >= self.limit:
+            raise InputError(
+                f"the hypothesis {sentence!r} alone takes {length - text_tokens} of the {self.limit} tokens that the"
+                " model reads, which leaves no room for the text; shorten the label or the hypothesis_template.",
+                row=row.number,
+            )
+        (cut,) = encode(
+            self.words, [row.values["sequences"]], [sentence], truncation="only_first", max_length=self.limit
+        )
+        return cut
+
+    def run(self, batch: Sequence[Item[Hypothesis]], settings: Settings) -> Arriving:  # noqa: ARG002
+        return self.logits([item.content.tokens for item in batch])
+
+    def read(self, made: Arriving, batch: Sequence[Item[Hypothesis]], settings: Settings) -> list[Judged]:  # noqa: ARG002
+        lines = made.here().tolist()
+        return [Judged(item.content, line) for item, line in zip(batch, lines, strict=True)]
+
+    def joined(self, parts: Sequence[Judged], settings: Settings) -> Ranked:
+        import torch
+
+        logits = torch.tensor([part.logits for part in parts])
+        if settings["multi_label"] or len(parts) == 1:
+            against = -1 if self.entailment == 0 else 0
+            scores = logits[:, [against, self.entailment]].softmax(-1)[:, 1].tolist()
+        else:
+            scores = logits[:, self.entailment].softmax(-1).tolist()
+        order = sorted(range(len(parts)), key=lambda place: -scores[place])
+        names = tuple(parts[place].hypothesis.label for place in order)
+        return Ranked(parts[0].hypothesis.text, names, tuple(scores[place] for place in order))
+
+    def standard(self, results: Sequence[Ranked], settings: Settings) -> Table:  # noqa: ARG002
+        lines = [
+            (row.text, label, score) for row in results for label, score in zip(row.labels, row.scores, strict=True)
+        ]
+        return Table({"sequence": "string", "labels": "string", "scores": "double"}, tuple(lines))
+
+    def answer(self, result: Ranked, settings: Settings, form: str) -> dict[str, Any]:  # noqa: ARG002
+        """The same in both forms: a row has several labels."""
+        return self.full([result], settings)[0]
+
+    def full(self, results: Sequence[Ranked], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
+        return [{"sequence": row.text, "labels": list(row.labels), "scores": list(row.scores)} for row in results]
+
+
+def hypothesis(template: str, label: str) -> str:
+    """The template with the label in the place of ``{}`` and ``{{``, ``}}`` as braces. No other field is looked up.
+
+    Raises ValueError, saying why, for a template that has another field or no place for the label.
+    """
+    wanted = "write {} where the label goes, and braces that are meant as such twice"
+    try:
+        pieces = list(Formatter().parse(template))
+    except ValueError as error:
+        raise ValueError(f"hypothesis_template {template!r} cannot be read ({error}); {wanted}.") from error
+    fields = [piece[1:] for piece in pieces if piece[1] is not None]
+    if not fields:
+        raise ValueError(f"hypothesis_template {template!r} has no place for the label; {wanted}.")
+    if any(field not in {("", "", None), ("0", "", None)} for field in fields):
+        raise ValueError(f"hypothesis_template {template!r} has another field than {{}}; {wanted}.")
+    return "".join(literal + ("" if field is None else label) for literal, field, _, _ in pieces)
+
+
+def labels(given: Any) -> list[str]:
+    """The labels in a list, or in a text with commas between them; raises ValueError, saying why, for anything else."""
+    listed = given.tolist() if hasattr(given, "tolist") else given
+    if isinstance(listed, str):
+        listed = [label.strip() for label in listed.split(",") if label.strip()]
+    if not isinstance(listed, list | tuple) or not all(isinstance(label, str) for label in listed):
+        raise ValueError(
+            "candidate_labels must be a list of texts, or one text with commas between the labels; found"
+            f" {given!r:.80} ({type(given).__name__})."
+        )
+    if not listed:
+        raise ValueError("candidate_labels names no label; give at least one.")
+    if any(not label.strip() for label in listed):
+        raise ValueError("candidate_labels has an empty label.")
+    return list(listed)
+
+
+def _hypotheses(row: Row, settings: Settings) -> list[tuple[str, str]]:
+    """The row's labels, each with its hypothesis; raises InputError naming the row."""
+    given = row.values.get("candidate_labels", settings.get("candidate_labels"))
+    template = row.values.get("hypothesis_template", settings["hypothesis_template"])
+    if given is None:
+        raise InputError(
+            "no labels to choose from: give the row a column candidate_labels, or set candidate_labels in model_config"
+            " or params.",
+            row=row.number,
+        )
+    try:
+        return [(label, hypothesis(template, label)) for label in labels(given)]
+    except ValueError as error:
+        raise InputError(str(error), row=row.number) from error

@@ -1,0 +1,28 @@
+"""The one file that may lie in an artifact without being in its manifest: a registry of MLflow writes the registered
+name and version there (``mlflow/store/artifact/models_artifact_repo.py``). Nothing of hfspec reads it, nor does MLflow.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+
+from hfspec.runtime.verification.verified_memory import NO_SURPRISES
+
+LEFT_BY_OTHERS = frozenset({"registered_model_meta"})
+LARGEST = 4096
+FORM = re.compile(r"model_name: [^\x00-\x09\x0b-\x1f\x7f]+\nmodel_version: [^\x00-\x1f\x7f]+\n")
+
+
+def foreign_fault(path: Path) -> str:
+    """Why a file of such a name is not what MLflow leaves, so that it cannot carry anything else; empty when it is."""
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | NO_SURPRISES), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return "is no plain file"
+            text = file.read(LARGEST + 1).decode()
+    except (OSError, UnicodeDecodeError):
+        return "is not the text that MLflow leaves"
+    return "" if len(text) <= LARGEST and FORM.fullmatch(text) else "is not the text that MLflow leaves"

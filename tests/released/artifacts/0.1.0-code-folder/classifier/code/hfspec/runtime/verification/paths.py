@@ -1,0 +1,68 @@
+"""Paths and places that a manifest may name: of files straight below its folder, and of weights at a pinned source."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from unicodedata import normalize
+
+from hfspec.ir.artifact import Manifest, Pointer
+from hfspec.ir.dtypes import DTYPES
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+REPO = re.compile(r"(?:[\w.-]+/)?[\w.-]+")
+WEIGHTS = ".safetensors"
+
+
+def path_fault(path: str) -> str:
+    """Why a relative path cannot be that of an artifact's file; empty when it can."""
+    pure = PurePosixPath(path)
+    if not path or pure.is_absolute():
+        return "an absolute or empty path"
+    if ".." in pure.parts or pure.as_posix() != path:
+        return "a path that does not lead straight down"
+    if "\\" in path or ":" in path or any(ord(letter) < 32 or ord(letter) == 127 for letter in path):
+        return "a character that is no part of a file's name everywhere"
+    return ""
+
+
+def folded(path: str) -> str:
+    """What a path is to a file system that knows no case and one form of each letter: two that are alike are one."""
+    return normalize("NFC", normalize("NFC", path).casefold())
+
+
+def unsafe_pointers(manifest: Manifest) -> list[str]:
+    """What the pointers of a reference artifact say that none does: weights that are none, or in the place of others,
+    paths that lead out, a role without a source, a repository without a name or a commit. It is read and written by.
+    """
+    sources = {source.role: source for source in manifest.sources}
+    faults = [pointer.role for pointer in manifest.pointers if pointer.role not in sources]
+    faults += _taken_twice(manifest)
+    for pointer in manifest.pointers:
+        named = [file.path for file in pointer.files] + [file.path for file in pointer.written]
+        faults += [path for path in named if path_fault(path) or not path.endswith(WEIGHTS)]
+        faults += [str(dtype) for file in pointer.written for dtype in file.tensors.values() if dtype not in DTYPES]
+        faults += [pointer.folder] if pointer.folder and path_fault(pointer.folder.removesuffix("/")) else []
+        source = sources.get(pointer.role)
+        if source is not None and source.kind == "repo":
+            faults += [] if REPO.fullmatch(source.location) and ".." not in source.location else [source.location]
+            faults += [] if COMMIT.fullmatch(source.commit or "") else [f"commit {source.commit}"]
+    return faults
+
+
+def _taken_twice(manifest: Manifest) -> list[str]:
+    """Places of weights where other weights, or a file of the artifact, lie too: what is written there would reach them
+    through a link.
+    """
+    places = [place for pointer in manifest.pointers for place in _places(pointer)]
+    taken = Counter([*map(folded, places), *{folded(record.path) for record in manifest.files}])
+    return [place for place in places if taken[folded(place)] > 1]
+
+
+def _places(pointer: Pointer) -> Iterator[str]:
+    """Where its weights come to lie; what is written may take the place of what it is made of."""
+    found = [f"model/{file.path}" for file in pointer.files]
+    yield from found
+    yield from (file.path for file in pointer.written if file.path not in found)

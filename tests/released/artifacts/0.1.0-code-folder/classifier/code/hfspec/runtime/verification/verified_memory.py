@@ -1,0 +1,140 @@
+"""Which files had which digest, remembered from one verification to the next, so that the next need not read them.
+
+A file is known by device, inode, size, mtime and ctime. No program sets a ctime: whoever writes to a file, or puts
+another in its place, leaves another one, whatever mtime is put back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+# Device, inode, size in bytes, mtime and ctime in nanoseconds.
+State = tuple[int, int, int, int, int]
+MOST_ENTRIES = 5000
+LARGEST_MEMORY = 16 << 20
+# A file changed this short a time before it was read may change again without its times showing it.
+SETTLED_NS = 100_000_000
+NO_SURPRISES = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+def state_of(found: os.stat_result) -> State:
+    """What tells a file from another, and from itself once it was written to."""
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def is_young(state: State, moment: int) -> bool:
+    """Whether the file was changed so short a time before ``moment``, in ns, that a change after it may not show."""
+    return state[4] > moment - SETTLED_NS
+
+
+def default_memory() -> Path | None:
+    """Where a predictor remembers what it verified: the user's cache folder; None for a user without a home."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if Path(base).is_absolute():
+        return Path(base) / "hfspec" / "verified.json"
+    try:
+        return Path.home() / ".cache" / "hfspec" / "verified.json"
+    except RuntimeError:
+        return None
+
+
+@dataclass
+class Memory:
+    """``entries``: ``device:inode`` -> [size, mtime, ctime, sha256], those used last at the end. It is a help and not
+    a promise: what cannot be read, or what others may have written, is no memory, and what cannot be written is lost.
+    """
+
+    path: Path | None
+    entries: dict[str, list[int | str]] = field(default_factory=dict)
+    changed: bool = False
+
+    @classmethod
+    def read(cls, path: Path | None) -> Memory:
+        return cls(path, read_own(path) if path else {})
+
+    def digest(self, found: os.stat_result) -> str | None:
+        """The digest that a file had, None when it is not known."""
+        key, entry = _entry(found, "")
+        known = self.entries.get(key)
+        is_known = isinstance(known, list) and known[:-1] == entry[:-1]
+        return str(known[-1]) if known and is_known else None
+
+    def knows(self, found: os.stat_result, sha256: str) -> bool:
+        key, entry = _entry(found, sha256)
+        if self.entries.get(key) != entry:
+            return False
+        self.entries[key] = self.entries.pop(key)
+        return True
+
+    def add(self, found: os.stat_result, sha256: str, started: int) -> None:
+        """The file as it was both before and after it was read; ``started``: when that began, in ns."""
+        if not is_young(state_of(found), started):
+            key, entry = _entry(found, sha256)
+            self.entries.pop(key, None)
+            self.entries[key] = entry
+            self.changed = True
+
+    def write(self) -> None:
+        """Atomically, with what others have remembered meanwhile; the oldest beyond MOST_ENTRIES are forgotten."""
+        if self.path is None or not self.changed:
+            return
+        merged = {
+            **{key: entry for key, entry in read_own(self.path).items() if key not in self.entries},
+            **self.entries,
+        }
+        kept = dict(islice(merged.items(), max(0, len(merged) - MOST_ENTRIES), None))
+        write_own(self.path, kept)
+
+
+def _entry(found: os.stat_result, sha256: str) -> tuple[str, list[int | str]]:
+    device, inode, *rest = state_of(found)
+    return f"{device}:{inode}", [*rest, sha256]
+
+
+def read_own(path: Path) -> dict[str, Any]:
+    """The JSON object in a file that nobody else can have written; empty when there is none."""
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | NO_SURPRISES), "rb") as file:
+            found = os.fstat(file.fileno())
+            if not _is_own(found) or not stat.S_ISREG(found.st_mode) or not _is_own(path.parent.stat()):
+                return {}
+            value = json.loads(file.read(LARGEST_MEMORY))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _is_own(found: os.stat_result) -> bool:
+    """Whether nobody else can have written it: who could, could make a changed artifact pass."""
+    if not hasattr(os, "geteuid"):
+        return True
+    return found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def write_own(path: Path, value: Mapping[str, Any]) -> None:
+    """JSON for read_own; nothing is said where it cannot be written."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _replace(path, json.dumps(value).encode())
+    except OSError:
+        return
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """A new file, readable by its owner only, in the old one's place; nothing is left of one that did not fit."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,33 @@
+"""A source that an artifact's manifest pins: exactly its files at its commit, without asking what else there is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from hfspec.ir.artifact import FileRecord
+from hfspec.ir.pins import FilePin
+from hfspec.ir.progress import Progress
+from hfspec.sources.hub import HubFile, HubSource
+from hfspec.sources.hub_access import access
+
+
+def pinned_repo(
+    repo: str,
+    commit: str,
+    files: Iterable[FileRecord],
+    progress: Progress,
+    *,
+    holds: Callable[[Path, str], bool],
+    local_only: bool = False,
+) -> HubSource:
+    """The repository at its commit, with these files; nothing is asked of the hub until one must be downloaded.
+
+    ``holds``: whether a file has this sha256. ``local_only``: what is not in the cache is refused, as it is when
+    HF_HUB_OFFLINE says so.
+    """
+    reached = access(repo, commit, os.environ)
+    listing = {file.path: HubFile(FilePin(file.path, file.size, file.sha256), file.sha256) for file in files}
+    return HubSource(replace(reached, offline=reached.offline or local_only), commit, listing, progress, holds=holds)

@@ -1,0 +1,65 @@
+"""Answers to conversations, as a text and as the OpenAI API's object."""
+
+from __future__ import annotations
+
+from hfspec.ir.signature import Column
+from hfspec.tasks import generation, openai
+from hfspec.tasks.task import Task
+from hfspec.tasks.text import BATCH_TOKENS
+
+CONVERSATIONAL = Task(
+    name="conversational",
+    library="transformers",
+    summary="What the assistant says next in a conversation, by the checkpoint's chat template.",
+    inputs=(Column("any", "messages"),),
+    outputs=(Column("string"),),
+    output_words="list[str], one a conversation: the assistant's text",
+    full_words="list of dicts: text, prompt, prompt_tokens, completion_tokens, finish_reason",
+    auto_class="AutoModelForCausalLM",
+    prompt=True,
+    chat=True,
+    settings=(*generation.SETTINGS, openai.STOP, BATCH_TOKENS),
+    runner="hfspec.runtime.chat.conversational:Conversational",
+)
+CHAT = Task(
+    name="llm/v1/chat",
+    library="transformers",
+    summary="The OpenAI API's chat completions, by the checkpoint's chat template.",
+    inputs=(
+        Column("any", "messages"),
+        *openai.optional("long", "max_completion_tokens"),
+        *openai.GENERATION_KEYS,
+        *openai.optional("any", "tools", "tool_choice"),
+    ),
+    outputs=(Column("any"),),
+    output_words="a chat.completion object for one request, a list of them for a list; with stream: true an iterator of"
+    " chat.completion.chunk objects",
+    full_words="list of dicts, one a choice: request, index, text, prompt, prompt_tokens, completion_tokens,"
+    " finish_reason",
+    auto_class="AutoModelForCausalLM",
+    prompt=True,
+    chat=True,
+    settings=openai.SETTINGS,
+    runner="hfspec.runtime.chat.chat:Chat",
+    anew=openai.ANEW,
+)
+COMPLETIONS = Task(
+    name="llm/v1/completions",
+    library="transformers",
+    summary="The OpenAI API's completions: continuations of one prompt, or of many.",
+    inputs=(
+        Column("any", "prompt"),
+        *openai.GENERATION_KEYS,
+        *openai.optional("boolean", "echo"),
+    ),
+    outputs=(Column("any"),),
+    output_words="a text_completion object for one request, a list of them for a list; with stream: true an iterator of"
+    " such objects, a piece each",
+    full_words="list of dicts, one a choice: request, index, text, prompt, prompt_tokens, completion_tokens,"
+    " finish_reason",
+    auto_class="AutoModelForCausalLM",
+    prompt=True,
+    settings=openai.SETTINGS,
+    runner="hfspec.runtime.chat.completions:Completions",
+    anew=openai.ANEW,
+)

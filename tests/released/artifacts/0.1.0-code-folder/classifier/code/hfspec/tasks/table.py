@@ -1,0 +1,89 @@
+"""The table of tasks: (library, name) -> where the task is defined. Closed, lazy, and read rather than registered."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib import import_module
+from types import MappingProxyType
+
+from hfspec.tasks.task import Task
+
+TASKS = MappingProxyType(
+    {
+        ("transformers", "text-classification"): "hfspec.tasks.text_classification:TASK",
+        ("transformers", "text-generation"): "hfspec.tasks.text_generation:TASK",
+        ("transformers", "summarization"): "hfspec.tasks.seq2seq:SUMMARIZATION",
+        ("transformers", "text2text-generation"): "hfspec.tasks.seq2seq:TEXT2TEXT",
+        ("transformers", "translation"): "hfspec.tasks.seq2seq:TRANSLATION",
+        ("transformers", "question-answering"): "hfspec.tasks.question_answering:TASK",
+        ("transformers", "token-classification"): "hfspec.tasks.token_classification:TASK",
+        ("transformers", "zero-shot-classification"): "hfspec.tasks.zero_shot_classification:TASK",
+        ("transformers", "fill-mask"): "hfspec.tasks.fill_mask:TASK",
+        ("transformers", "feature-extraction"): "hfspec.tasks.token_features:TASK",
+        ("transformers", "table-question-answering"): "hfspec.tasks.table_question_answering:TASK",
+        ("transformers", "automatic-speech-recognition"): "hfspec.tasks.speech_recognition:TASK",
+        ("transformers", "audio-classification"): "hfspec.tasks.audio_classification:TASK",
+        ("transformers", "image-classification"): "hfspec.tasks.image_classification:TASK",
+        ("transformers", "conversational"): "hfspec.tasks.chat:CONVERSATIONAL",
+        ("transformers", "llm/v1/chat"): "hfspec.tasks.chat:CHAT",
+        ("transformers", "llm/v1/completions"): "hfspec.tasks.chat:COMPLETIONS",
+        ("transformers", "llm/v1/embeddings"): "hfspec.tasks.embeddings:TRANSFORMERS",
+        ("sentence-transformers", "feature-extraction"): "hfspec.tasks.sentence_embedding:TASK",
+        ("sentence-transformers", "llm/v1/embeddings"): "hfspec.tasks.embeddings:SENTENCE_TRANSFORMERS",
+        ("sentence-transformers", "sentence-similarity"): "hfspec.tasks.sentence_similarity:TASK",
+        ("sentence-transformers", "sparse-embedding"): "hfspec.tasks.sparse_embedding:TASK",
+        ("sentence-transformers", "text-ranking"): "hfspec.tasks.text_ranking:TASK",
+    }
+)
+LIBRARIES = tuple(dict.fromkeys(library for library, _ in TASKS))
+ALIASES = MappingProxyType(
+    {
+        ("transformers", "sentiment-analysis"): "text-classification",
+        ("transformers", "ner"): "token-classification",
+        ("sentence-transformers", "sentence-embedding"): "feature-extraction",
+    }
+)
+# Tasks of the design whose stage does not exist yet: a spec may name them and is told so.
+NOT_YET = MappingProxyType(
+    {
+        "transformers": (),
+        "sentence-transformers": (),
+    }
+)
+TRANSLATION_NAME = re.compile(r"translation_[A-Za-z]+_to_[A-Za-z]+")
+
+
+def canonical(library: str, name: str) -> str:
+    """The name without its alias: ``ner`` is ``token-classification``, ``translation_en_to_fr`` is ``translation``."""
+    if library == "transformers" and TRANSLATION_NAME.fullmatch(name):
+        return "translation"
+    return ALIASES.get((library, name), name)
+
+
+@cache
+def find(library: str, name: str) -> Task | None:
+    """The task of this name or alias, None when this library has none of that name yet."""
+    place = TASKS.get((library, canonical(library, name)))
+    if place is None:
+        return None
+    module, attribute = place.split(":")
+    task: Task = getattr(import_module(module), attribute)
+    return task
+
+
+def names(library: str) -> tuple[str, ...]:
+    """Every name that works, aliases included, sorted."""
+    return tuple(
+        sorted(name for table in (TASKS, ALIASES) for lib, name in table if lib == library and find(lib, name))
+    )
+
+
+def libraries(name: str) -> tuple[str, ...]:
+    """The libraries that have a task of this name or alias."""
+    return tuple(library for library in LIBRARIES if find(library, name) is not None)
+
+
+def is_planned(library: str, name: str) -> bool:
+    """Whether the design has the task though hfspec cannot do it yet."""
+    return canonical(library, name) in NOT_YET.get(library, ())

@@ -1,0 +1,64 @@
+"""What a task is, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hfspec.ir.signature import Column, Tensor
+from hfspec.tasks.setting import Setting
+
+PROCESSOR = "processor"
+PROCESSED = ("feature_extractor", "tokenizer")  # what the library puts together as a processor
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A row of the table of tasks.
+
+    ``auto_class`` names the transformers auto class whose mapping says which architectures can do the task, empty where
+    the library is not transformers; ``other_auto_classes`` those of a task that has more than one kind of model.
+    ``components`` are those the task cannot run without, ``requirements`` the packages that only such tasks need.
+    ``models``: patterns of the model classes that the runtime runs, where it does not run all of the auto classes'.
+    ``inputs`` are the columns of a row, the first of them the one that a bare value fills. ``outputs`` is the standard
+    form. ``prompt``: whether the input is a prompt, so that a prompt template applies. ``needed_label``: how the name
+    of a label begins, in lower case, that the checkpoint must have. ``kind``: which kind of sentence-transformers model
+    the task needs: dense, sparse, cross-encoder; empty for a model of transformers. ``chat``: whether the
+    checkpoint must have a chat template. ``anew``: keys that each answer has values of its own for, such as a time.
+    ``runner`` is the runtime's class, ``module:NAME``.
+    """
+
+    name: str
+    library: str
+    summary: str
+    inputs: tuple[Column, ...]
+    outputs: tuple[Column, ...] | Tensor
+    output_words: str
+    full_words: str
+    settings: tuple[Setting, ...]
+    runner: str
+    aliases: tuple[str, ...] = ()
+    auto_class: str = ""
+    components: tuple[str, ...] = ("tokenizer",)
+    prompt: bool = False
+    other_auto_classes: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
+    models: tuple[str, ...] = ("*",)
+    needed_label: str = ""
+    kind: str = ""
+    embeds: bool = False
+    chat: bool = False
+    anew: tuple[str, ...] = ()
+
+    @property
+    def auto_classes(self) -> tuple[str, ...]:
+        """Every auto class of the task."""
+        return tuple(filter(None, (self.auto_class, *self.other_auto_classes)))
+
+    @property
+    def replaceable(self) -> tuple[str, ...]:
+        """The components that a spec may bring from elsewhere; a processor stands for several at once."""
+        return (*self.components, PROCESSOR) if set(PROCESSED) <= set(self.components) else self.components
+
+    def setting(self, name: str) -> Setting | None:
+        """The setting of this name, None when the task has none."""
+        return next((setting for setting in self.settings if setting.name == name), None)

@@ -1,0 +1,43 @@
+"""A continuation of a prompt."""
+
+from __future__ import annotations
+
+from hfspec.ir.signature import Column
+from hfspec.tasks import generation
+from hfspec.tasks.setting import Setting
+from hfspec.tasks.task import Task
+from hfspec.tasks.text import BATCH_TOKENS, TRUNCATION
+
+TASK = Task(
+    name="text-generation",
+    library="transformers",
+    summary="A continuation of each prompt.",
+    inputs=(Column("string", "prompt"),),
+    outputs=(Column("string"),),
+    output_words="list[str], one a prompt (num_return_sequences of them, in order)",
+    full_words="list of dicts: text, prompt, prompt_tokens, completion_tokens, finish_reason",
+    auto_class="AutoModelForCausalLM",
+    prompt=True,
+    settings=(
+        *generation.SETTINGS,
+        Setting(
+            "return_full_text",
+            ("boolean",),
+            "Give the prompt and its continuation; by default true, but false with a prompt template.",
+        ),
+        Setting("include_prompt", ("boolean",), "Keep the prompt, and the line break after it, in the answer."),
+        Setting(
+            "collapse_whitespace", ("boolean",), "Make each run of white space in the answer one space.", default=False
+        ),
+        Setting("add_special_tokens", ("boolean",), "Let the tokenizer add its special tokens to the prompt."),
+        Setting(
+            "handle_long_generation",
+            ("string",),
+            "'hole': drop tokens from the left of a prompt that leaves no room for the answer.",
+            choices=("hole",),
+        ),
+        TRUNCATION,
+        BATCH_TOKENS,
+    ),
+    runner="hfspec.runtime.generation.text_generation:TextGeneration",
+)
