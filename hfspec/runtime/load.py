@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
@@ -64,6 +65,7 @@ def load(
     ``keep_memory``: have the C library keep memory that a batch has freed, in this whole process. ``patches``: ``none``
     for the libraries' own way wherever hfspec has another (docs/serving.md).
 
+    In a process that was forked from one that has loaded, torch computes on one thread.
     What changes in this process for good: torch and transformers are imported; with ``threads`` torch's number of
     threads; with ``keep_memory`` how glibc keeps memory; on a GPU two names in transformers' registries of attention.
     While a model is made, transformers replaces functions of its own, as any ``from_pretrained`` does, and its logger
@@ -83,6 +85,7 @@ def load(
     weights = gather(root, manifest, sources or {}, verify=verify)
     put = placement(manifest, device, device_map, threads, backend)
     set_threads(put.threads)
+    _forget_threads(put.threads)
     if keep_memory:
         keep_freed_memory()
     place = Place(
@@ -105,6 +108,26 @@ def load(
             fingerprint.check(expect_fingerprint, place.fingerprint(given))
         place = replace(place, code=reviewed_classes(root, manifest, task))
         return Predictor(place, _runner(task)(place), given, form)
+
+
+_LOADED_IN: set[int] = set()  # processes, by their numbers: this one, and those that it was forked from
+
+
+def _forget_threads(asked: int | None) -> None:
+    """Let torch compute on one thread in a process that was forked from one that has loaded: those of OpenMP do not
+    live on in it, and a pass over several threads would wait for them for good. Raises UsageError when more are asked.
+    """
+    if _LOADED_IN - {os.getpid()}:
+        if asked is not None and asked > 1:
+            raise UsageError(
+                f"{asked} threads cannot be had in a process that was forked from one that has loaded a model, since"
+                " torch's threads do not live on in it: leave threads out, or start the worker with the start method"
+                " 'spawn'."
+            )
+        import torch
+
+        torch.set_num_threads(1)
+    _LOADED_IN.add(os.getpid())
 
 
 def _task(manifest: Manifest) -> Task:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 
 import pytest
 import torch
@@ -13,7 +17,7 @@ import torch
 import hfspec
 from tests.runtime.texts import close
 
-LONGEST = 240  # seconds, for what hangs where it fails
+LONGEST = 600  # seconds, for what hangs where it fails
 TEXTS = ["a fine film", "the house on the hill was sold", "no film at all"]
 
 
@@ -151,7 +155,12 @@ for _ in range(2):
                 predictor.predict(texts)
             except hfspec.UsageError as error:
                 assert "spawn" in str(error)
-                code = 0 if hfspec.load(folder).predict_json(texts) == expected else 3
+            try:
+                hfspec.load(folder, threads=2)
+            except hfspec.UsageError as error:
+                assert "forked" in str(error)
+                found = hfspec.load(folder).predict_json(texts)
+                code = 0 if [row["label"] for row in found] == [row["label"] for row in expected] else 3
         finally:
             os._exit(code)
     print(os.waitpid(child, 0)[1])
@@ -160,8 +169,8 @@ print(predictor.predict_json(texts) == expected)
 
 
 def test_a_forked_child_of_a_process_with_a_loaded_model_loads_its_own(artifact):
-    """On one thread, as servers run their workers; what torch says of forks after threads is torch's."""
-    ran = run(FORKED, artifact("bert-sentiment"), json.dumps(TEXTS), OMP_NUM_THREADS="1")
+    """Whose threads do not live on: a pass over several would hang."""
+    ran = run(FORKED, artifact("bert-sentiment"), json.dumps(TEXTS * 200), OMP_NUM_THREADS="2")
     assert ran == ["0", "0", "True"]
 
 
@@ -221,3 +230,64 @@ def test_weights_that_were_given_in_inference_mode_answer_every_call(artifact, n
                     module._parameters[key] = torch.nn.Parameter(weight.clone(), requires_grad=False)
     for _ in range(20):
         assert predictor.predict_json(TEXTS) == close(expected)
+
+
+APPLICATION = """
+import json, os, threading
+import hfspec
+
+FOLDER = os.environ["ARTIFACT"]
+MASTER = hfspec.load(FOLDER)  # as --preload does, in the process that the workers are forked from
+MASTER.predict(["a fine film"] * 100)
+loaded, turn = {}, threading.Lock()
+
+def application(environ, start_response):
+    with turn:
+        if os.getpid() not in loaded:
+            loaded[os.getpid()] = hfspec.load(FOLDER)
+    texts = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
+    body = json.dumps({"process": os.getpid(), "answer": loaded[os.getpid()].predict_json(texts)}).encode()
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+def test_gunicorn_with_a_preloaded_application_answers_from_two_workers(artifact, tmp_path):
+    pytest.importorskip("gunicorn")
+    (tmp_path / "served.py").write_text(APPLICATION, encoding="utf-8")
+    bound = tmp_path / "socket"
+    options = ["--preload", "--workers", "2", "--threads", "1", "--timeout", str(LONGEST), "--bind", f"unix:{bound}"]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "gunicorn", *options, "served:application"],
+        cwd=tmp_path,
+        env={**os.environ, "ARTIFACT": str(artifact("bert-sentiment")), "OMP_NUM_THREADS": "2"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda _: asked(bound, TEXTS), range(16)))
+    finally:
+        server.terminate()
+        said = server.communicate(timeout=60)[1]
+    assert len({answer["process"] for answer in found}) == 2, said
+    expected = hfspec.load(artifact("bert-sentiment")).predict_json(TEXTS)
+    for answer in found:
+        assert answer["answer"] == close(expected)
+
+
+def asked(path, texts):
+    """What a server behind a socket answers, once it is there."""
+    until = time.monotonic() + LONGEST
+    while True:
+        try:
+            with socket.socket(socket.AF_UNIX) as line:
+                line.settimeout(LONGEST)
+                line.connect(str(path))
+                connection = HTTPConnection("localhost")
+                connection.sock = line
+                connection.request("POST", "/", json.dumps(texts))
+                return json.loads(connection.getresponse().read())
+        except (FileNotFoundError, ConnectionRefusedError):
+            assert time.monotonic() < until, "the server does not come up"
+            time.sleep(0.2)
