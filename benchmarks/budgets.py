@@ -2,7 +2,7 @@
 
     python -m benchmarks.budgets [DTYPE]
 
-Prints the table of docs/running.md: seconds, medians of five interleaved rounds after one that warms up.
+Prints a table of benchmarks/NOTES.md: seconds, medians of five interleaved rounds after one that warms up.
 """
 
 from __future__ import annotations

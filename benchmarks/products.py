@@ -2,8 +2,8 @@
 
     python -m benchmarks.products
 
-Prints the table of docs/backends.md: microseconds, the least of five interleaved rounds. Each call takes other weights,
-96 MB of them in turn, so that they come from memory as in a model.
+Prints a table of benchmarks/NOTES.md: microseconds, the least of five interleaved rounds. Each call takes other
+weights, 96 MB of them in turn, so that they come from memory as in a model.
 """
 
 from __future__ import annotations

@@ -23,20 +23,6 @@ def page(whole: dict[str, Any]) -> str:
     return head + "".join(f"\n{section(result)}" for result in whole["rows"])
 
 
-def summary(results: Path) -> str:
-    """Of the results that are kept, what docs/speed.md shows."""
-    if not results.is_file():
-        return "Nothing has been measured yet.\n"
-    whole = json.loads(results.read_text(encoding="utf-8"))
-    reached = [target["met"] for result in whole["rows"] for target in result["targets"]]
-    return (
-        f"{described(whole['machine'])} {sum(reached)} of {len(reached)} targets reached.\n\n{targets(whole)}\n"
-        "![Measured over target](../benchmarks/results/results.svg)\n\n"
-        "Every contender's seconds, throughput and peak memory:"
-        " [benchmarks/results/results.md](../benchmarks/results/results.md).\n"
-    )
-
-
 def described(machine: dict[str, Any]) -> str:
     """The machine in a paragraph."""
     versions = "; ".join(

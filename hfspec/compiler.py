@@ -183,6 +183,19 @@ def validate(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> tuple[
         return error.problems
 
 
+def warnings(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> tuple[str, ...]:
+    """What a spec should not hold though it is no error: tokens, passwords in addresses; each with its place. None for
+    a spec that cannot be composed, which ``validate`` says.
+    """
+    from hfspec.language.secrets import spec_notes
+    from hfspec.stages.load import load
+
+    try:
+        return tuple(spec_notes(load(Path(spec), overrides)))
+    except (SpecError, UsageError):
+        return ()
+
+
 def load_spec(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> Spec:
     """The spec in a file as a typed value; raises SpecError with every problem found."""
     return _validated(Path(spec), overrides)[1]

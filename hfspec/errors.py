@@ -25,20 +25,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from hfspec.redaction import redacted
+
 if TYPE_CHECKING:
     from hfspec.ir.lock import Change
     from hfspec.ir.problem import Problem
 
 
 class HfspecError(Exception):
-    """What every error of hfspec is; its text is written for the person who reads it."""
+    """What every error of hfspec is; its text is written for the person who reads it, and shows no password and no
+    token.
+    """
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*(redacted(each) if isinstance(each, str) else each for each in arguments))
 
 
 class SpecError(HfspecError):
     """The spec is wrong. ``problems`` holds every one found, never only the first."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(problems)
+        self.problems = tuple(problem.redacted() for problem in problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
@@ -92,7 +99,7 @@ class RowError(PredictionError):
 
     def __init__(self, message: str, row: int | None = None) -> None:
         self.row = row
-        self.reason = message
+        self.reason = redacted(message)
         super().__init__(message if row is None else f"row {row}: {message}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 
 from hfspec.checkpoint.licences import licences
+from hfspec.checkpoint.secrets import without_secrets
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.ir.artifact import SourceRecord
 from hfspec.ir.frozen import FrozenDict
@@ -34,6 +35,8 @@ def resolved_spec(spec: Spec, name: str, resolved: Resolved) -> FrozenDict:
         key = SOURCE_KINDS[pin.kind].pinned_key
         if key is not None:
             place[key] = pin.pinned
+    if "metadata" in document:
+        document["metadata"] = without_secrets(spec.metadata)
     return FrozenDict(document)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from contextlib import suppress
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import Annotated, NoReturn
 
@@ -23,12 +25,14 @@ from hfspec.cli import (
 )
 from hfspec.cli.exit_codes import INTERRUPTED, READER_LEFT, WORLD, exit_code
 from hfspec.errors import HfspecError, SpecError
+from hfspec.redaction import redacted
 
 app = typer.Typer(
     name="hfspec",
     help="Describe the deployment of a Hugging Face model in YAML, compile it, run it.",
     epilog="Exit codes: 0 good, 1 the spec is wrong, 2 usage, 3 the world failed (hub, disk), 4 verification failed, "
-    "5 a lock does not hold, 6 lines of predict --jsonl that cannot be answered.",
+    "5 a lock does not hold, 6 lines of predict --jsonl that cannot be answered. With any command: --debug shows the "
+    "traceback of an error, for a report of a bug.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -54,7 +58,12 @@ for module in COMMANDS:
 
 
 @app.callback(invoke_without_command=True)
-def options(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    debug: Annotated[  # noqa: ARG001 - main takes it out, wherever it stands; here it is for --help
+        bool, typer.Option("--debug", help="With any command: the traceback of an error, for a report of a bug.")
+    ] = False,
+) -> None:
     """Describe the deployment of a Hugging Face model in YAML, compile it, run it."""
     if version:
         print(__version__)
@@ -66,8 +75,10 @@ def main() -> None:
     5 a lock does not hold, 6 lines of predict --jsonl that cannot be answered.
     """
     _print_anything()
+    arguments, debug = _arguments(sys.argv[1:])
     try:
-        code = _run()
+        with _traced(debug=debug):
+            code = _run(arguments)
         if sys.stdout is not None:
             sys.stdout.flush()  # here, where what it cannot write still has a message and an exit code
     except HfspecError as error:
@@ -76,14 +87,40 @@ def main() -> None:
         _leave("", READER_LEFT)
     except OSError as error:
         _leave(f"hfspec: {_said(error)}", WORLD)
+    except Exception as error:  # noqa: BLE001 - the one place where a fault of ours becomes a line, not a traceback
+        remedy = "" if debug else "; run it again with --debug, and report the traceback"
+        _leave(f"hfspec: unexpected {type(error).__name__}: {' '.join(str(error).split())}{remedy}", WORLD)
     if code == INTERRUPTED:
         _leave("hfspec: interrupted; no artifact is half written", INTERRUPTED)
     sys.exit(code)
 
 
-def _run() -> int:
+def _arguments(argv: Sequence[str]) -> tuple[list[str], bool]:
+    """The arguments without ``--debug``, which may stand anywhere before ``--``, and whether it was there.
+
+    A predictor, which has arguments of its own, is given it again.
+    """
+    end = argv.index("--") if "--" in argv else len(argv)
+    debug = "--debug" in argv[:end]
+    arguments = [argument for argument in argv[:end] if argument != "--debug"] + list(argv[end:])
+    if debug and arguments[:1] == ["predict"]:
+        arguments.insert(2, "--debug")
+    return arguments, debug
+
+
+@contextmanager
+def _traced(*, debug: bool) -> Iterator[None]:
     try:
-        app()
+        yield
+    except Exception:
+        if debug:
+            sys.stderr.write(redacted(traceback.format_exc()))
+        raise
+
+
+def _run(arguments: Sequence[str]) -> int:
+    try:
+        app(list(arguments))
     except SystemExit as left:
         if isinstance(left.__context__, BrokenPipeError):
             raise left.__context__ from None
@@ -102,7 +139,7 @@ def _print_anything() -> None:
 def _leave(message: str, code: int) -> NoReturn:
     with suppress(OSError):  # nobody may be left to read it
         if message:
-            print(message, file=sys.stderr)
+            print(redacted(message), file=sys.stderr)
     with suppress(OSError):
         # What could not be written is given up, so that Python does not fail on it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -49,6 +52,20 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY=VALUE", help="Hydra overrides: any key of the schema, whether or not the file has it."),
 ]
+
+
+def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arguments that are paths, and those that are overrides: ``key=value`` or ``~key`` that names no file."""
+    overrides = [text for text in arguments if _is_override(text)]
+    return [text for text in arguments if text not in overrides], overrides
+
+
+def _is_override(text: str) -> bool:
+    if os.path.lexists(text):
+        return False
+    return text.startswith(("+", "~")) or bool(re.match(r"[A-Za-z_][\w.@/-]*=", text))
+
+
 Locked = Annotated[
     bool, typer.Option("--locked", help="Take exactly what SPEC.lock says, and refuse whatever differs from it.")
 ]

@@ -45,7 +45,7 @@ def compile(  # noqa: A001 - the command's name
         typer.Option(
             "--multirun",
             "-m",
-            help="Hydra's multirun: an artifact for each combination, in DIR/<values> or build/<name>,<values>.",
+            help="Hydra's multirun: an artifact for each combination, in DIR/<values> or build/<name>--<values>.",
         ),
     ] = False,
     cfg: Annotated[
@@ -72,6 +72,8 @@ def compile(  # noqa: A001 - the command's name
         return
     from hfspec import compiler
 
+    for warning in compiler.warnings(spec, overrides or ()):
+        print(f"warning: {warning}", file=sys.stderr)
     for target, combination in _targets(spec, overrides or [], output, multirun=multirun):
         artifact = compiler.compile(
             spec,

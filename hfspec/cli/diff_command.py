@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
-from hfspec.cli.exit_codes import USAGE
-from hfspec.errors import SpecError
+from hfspec.cli.arguments import split_overrides
+from hfspec.cli.exit_codes import NotComparableError
+from hfspec.errors import SpecError, UsageError
 
 CHANGED = 1
 
@@ -28,35 +28,36 @@ def register(app: typer.Typer) -> None:
 
 
 def diff(
-    a: Annotated[
-        str, typer.Argument(metavar="A", help="A spec, a lock, either as FILE@REVISION of git, or an artifact.")
+    sides: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="A B [KEY=VALUE]...",
+            help="Two specs, two locks, either as FILE@REVISION of git, or two artifacts; overrides for both specs, or "
+            "A alone and what overrides change in it.",
+        ),
     ],
-    b: Annotated[str, typer.Argument(metavar="B", help="What to compare it with: another of the same kind.")],
     format: Annotated[  # noqa: A002 - the option's name
         DiffFormat, typer.Option(help="text for a person, json for a program, markdown for a pull request.")
     ] = DiffFormat.text,
 ) -> None:
-    """Show what changed from A to B, by meaning; digests by their first 12 digits, which expect_fingerprint takes.
+    """Show what changed from A to B, by meaning; with A alone, what the overrides change. Digests are shown by their
+    first 12 digits, which expect_fingerprint takes.
 
     Ends with 0 when nothing did, 1 when something did, 2 or more when the two cannot be compared.
     """
     from hfspec.comparison.diff import diff as compare
     from hfspec.report.diff import render
 
+    places, overrides = split_overrides(sides)
+    if len(places) not in (1, 2) or (len(places) == 1 and not overrides):
+        raise UsageError("give two specs, locks or artifacts to compare, or one spec and overrides")
+    a, b = places[0], places[1] if len(places) == 2 else None
     try:
-        found = compare(a, b)
+        found = compare(a, b, overrides)
     except SpecError as error:
-        _refuse(error)
-    text = render(found, (a, b), format.value)
+        raise NotComparableError(error.problems) from error
+    text = render(found, (a, b or " ".join([a, *overrides])), format.value)
     if text:
         print(text)
     if found:
         raise typer.Exit(CHANGED)
-
-
-def _refuse(error: SpecError) -> NoReturn:
-    """A wrong spec ends with 2 here, since 1 says that there are changes."""
-    from hfspec.report.problems import render
-
-    print(render(error.problems, "text"), file=sys.stderr)
-    raise typer.Exit(USAGE)

@@ -17,10 +17,16 @@ from hfspec.errors import (
     WorldError,
 )
 
+
+class NotComparableError(SpecError):
+    """A wrong spec given to diff, where 1 says that there are changes."""
+
+
 SPEC_WRONG, USAGE, WORLD, VERIFICATION, LOCK = 1, 2, 3, 4, 5
 # As a shell counts a process that SIGINT or SIGPIPE ended.
 INTERRUPTED, READER_LEFT = 130, 141
 _CODES: tuple[tuple[type[HfspecError], int], ...] = (
+    (NotComparableError, USAGE),
     (SpecError, SPEC_WRONG),
     (UsageError, USAGE),
     (OutOfMemoryError, WORLD),

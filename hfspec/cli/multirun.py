@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from hashlib import sha256
@@ -16,7 +17,7 @@ MAX_NAME_BYTES = 150
 def targets(spec: Path, overrides: Sequence[str], output: Path | None) -> list[tuple[Path, list[str]]]:
     """Where each combination of a sweep goes, and its overrides; each combination once, in Hydra's order.
 
-    A folder named for its overrides below ``output``; without one, ``build/<name>,<overrides>`` beside the artifact
+    A folder named for its overrides below ``output``; without one, ``build/<name>--<overrides>`` beside the artifact
     that a plain compile makes. Raises SpecError with the problems of all combinations, and UsageError where
     ``output`` is an artifact itself.
     """
@@ -28,7 +29,7 @@ def targets(spec: Path, overrides: Sequence[str], output: Path | None) -> list[t
     defaults = _default_targets(spec, combinations)
     own = _distinct(combinations)
     places = [
-        (output / (name or "default")) if output else place.with_name(f"{place.name},{name}" if name else place.name)
+        (output / (name or "default")) if output else place.with_name(f"{place.name}--{name}" if name else place.name)
         for place, name in zip(defaults, own, strict=True)
     ]
     return list(zip(places, combinations, strict=True))
@@ -49,13 +50,14 @@ def _default_targets(spec: Path, combinations: list[list[str]]) -> list[Path]:
 
 
 def _distinct(combinations: list[list[str]]) -> list[str]:
-    """A name for each, of the overrides in which it differs from the others: ``dtype=bfloat16,model_config.top_k=3``.
+    """A name for each, of the overrides in which it differs from the others: ``dtype-bfloat16--model_config.top_k-3``.
 
     Those that come out alike, or too long for a file name, end in a digest of their overrides.
     """
     shared = set(combinations[0]).intersection(*combinations) if len(combinations) > 1 else set()
-    texts = [",".join(override for override in each if override not in shared) for each in combinations]
-    names = [_file_name(text) for text in texts]
+    own = [[override for override in each if override not in shared] for each in combinations]
+    texts = [",".join(each) for each in own]
+    names = ["--".join(map(_file_name, each)) for each in own]
     alike = Counter(name.casefold() for name in names)
     return [
         name if alike[name.casefold()] == 1 and len(name.encode()) <= MAX_NAME_BYTES else _shortened(name, text)
@@ -64,8 +66,12 @@ def _distinct(combinations: list[list[str]]) -> list[str]:
 
 
 def _file_name(text: str) -> str:
-    """With ``_`` for what a file name cannot hold, or a shell would take for something of its own."""
-    return "".join(character if character.isalnum() or character in "=,._+-" else "_" for character in text)
+    """``key-value`` in ASCII letters, digits, dots, dashes and underscores, which no shell, URL or tool reads
+    otherwise; what is quoted or bracketed stands without its quotes and brackets.
+    """
+    key, _, value = text.lstrip("+").partition("=")
+    words = [re.sub(r"[^A-Za-z0-9._-]+", "_", part).strip("_") for part in (key, value)]
+    return "-".join(filter(None, words))
 
 
 def _shortened(name: str, text: str) -> str:

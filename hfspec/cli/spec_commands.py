@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hfspec.cli.arguments import ProblemFormat
+from hfspec.cli.arguments import ProblemFormat, split_overrides
 from hfspec.cli.exit_codes import SPEC_WRONG
 from hfspec.errors import SpecError, UsageError
 from hfspec.ir.problem import Problem
@@ -68,18 +69,29 @@ def _source(model: str) -> str:
 
 
 def validate(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Specs, or folders of specs.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH... [KEY=VALUE]...", help="Specs, or folders of specs; overrides for each of them."
+        ),
+    ],
     format: Annotated[  # noqa: A002 - the option's name
         ProblemFormat, typer.Option(help="text for a person, json for a program, github for annotations.")
     ] = ProblemFormat.text,
 ) -> None:
     """Check specs without reading any model: every problem of every file, each with its place."""
+    from hfspec import compiler
     from hfspec.language.discovery import spec_files
     from hfspec.report.problems import render
 
-    files = spec_files(paths)
-    problems = [problem for file in files for problem in _problems(file)]
-    text = render(problems, format.value)
+    places, overrides = split_overrides(paths)
+    if not places:
+        raise UsageError("no spec is named; give a spec or a folder of specs before the overrides")
+    files = spec_files([Path(place) for place in places])
+    problems = [problem for file in files for problem in _problems(file, overrides)]
+    for warning in dict.fromkeys(warning for file in files for warning in compiler.warnings(file, overrides)):
+        print(f"warning: {warning}", file=sys.stderr)
+    text = render(list(dict.fromkeys(problems)), format.value)
     if text:
         print(text)
     if problems:
@@ -88,12 +100,12 @@ def validate(
         print(f"{len(files)} {'spec is' if len(files) == 1 else 'specs are'} good")
 
 
-def _problems(file: Path) -> Sequence[Problem]:
+def _problems(file: Path, overrides: Sequence[str] = ()) -> Sequence[Problem]:
     """Of one file; that it, or a base of it, cannot be read is a problem like another, and hides no other file's."""
     from hfspec import compiler
     from hfspec.language.documents import unreadable
 
     try:
-        return compiler.validate(file)
+        return compiler.validate(file, overrides)
     except UsageError as error:
         return [unreadable(file, error)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike, fspath
 from pathlib import Path
@@ -19,20 +19,25 @@ LOCK = ".lock"
 AT_REVISION = re.compile(r"(?P<file>.+?\.(?:ya?ml|lock))@(?P<revision>.+)", re.DOTALL)
 
 
-def diff(a: str | PathLike[str], b: str | PathLike[str]) -> tuple[Change, ...]:
+def diff(
+    a: str | PathLike[str], b: str | PathLike[str] | None = None, overrides: Sequence[str] = ()
+) -> tuple[Change, ...]:
     """What changed from ``a`` to ``b``, by meaning; empty where both say the same.
 
     Each is a spec (``specs/x.yaml``), a lock (``specs/x.yaml.lock``), either of them at a git revision
-    (``specs/x.yaml@HEAD~1``), or an artifact's folder; both are of one kind. No source is asked and no weights are
+    (``specs/x.yaml@HEAD~1``), or an artifact's folder; both are of one kind. ``overrides`` are laid over both specs;
+    without ``b``, what they change in ``a`` is given. No source is asked and no weights are
     read. Raises UsageError for what cannot be compared, SpecError, LockError, VerificationError for an artifact whose
     manifest or small files are damaged, and WorldError.
     """
-    before, after = fspath(a), fspath(b)
+    before, after = fspath(a), fspath(a if b is None else b)
     kind, other = kind_of(before), kind_of(after)
     if kind != other:
         raise UsageError(f"{before} is {kind} and {after} is {other}; compare two of a kind")
     if kind == "a spec":
-        return changes(*_spec_accounts(before, after))
+        return changes(*_spec_accounts((before, () if b is None else overrides), (after, overrides)))
+    if overrides:
+        raise UsageError(f"{before} is {kind}, which takes no overrides; leave out {' '.join(overrides)}")
     return changes(_account(kind, before), _account(kind, after))
 
 
@@ -46,13 +51,13 @@ def kind_of(side: str) -> SideKind:
     return "a lock" if (at["file"] if at else side).endswith(LOCK) else "a spec"
 
 
-def _spec_accounts(*sides: str) -> list[FrozenDict]:
+def _spec_accounts(*sides: tuple[str, Sequence[str]]) -> list[FrozenDict]:
     from hfspec.comparison.specs import SpecSide, read_spec, spec_account
 
     read: list[SpecSide] = []
-    for side in sides:
+    for side, overrides in sides:
         with _file(side) as (file, place):
-            read.append(read_spec(file, place))
+            read.append(read_spec(file, place, overrides))
     # A name that neither spec writes is that of its file, which whoever asks has just chosen.
     named = any(side.spec.name is not None for side in read)
     return [spec_account(side, named=named) for side in read]

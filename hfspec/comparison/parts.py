@@ -7,7 +7,8 @@ from typing import Any
 
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.signature import Column, Param, Signature, Tensor
-from hfspec.tasks.table import TRANSLATION_NAME, canonical
+from hfspec.tasks.libraries import LIBRARIES
+from hfspec.tasks.table import canonical
 
 
 def account(groups: Mapping[str, Any]) -> FrozenDict:
@@ -16,8 +17,9 @@ def account(groups: Mapping[str, Any]) -> FrozenDict:
 
 
 def task_name(library: str, written: str) -> str:
-    """The canonical name; a translation keeps the name that says the languages."""
-    return written if TRANSLATION_NAME.fullmatch(written) else canonical(library, written)
+    """The canonical name; one that a pattern names, as a translation with its languages, stays as written."""
+    patterns = LIBRARIES[library].task_patterns.values() if library in LIBRARIES else ()
+    return written if any(pattern.fullmatch(written) for pattern in patterns) else canonical(library, written)
 
 
 def signature_parts(signature: Signature) -> dict[str, Any]:

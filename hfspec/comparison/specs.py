@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,9 @@ class SpecSide:
     place: Callable[[Path], Path]
 
 
-def read_spec(file: Path, place: Callable[[Path], Path] = lambda path: path) -> SpecSide:
+def read_spec(file: Path, place: Callable[[Path], Path] = lambda path: path, overrides: Sequence[str] = ()) -> SpecSide:
     """The spec in a file; raises SpecError with every problem found, and UsageError when it cannot be read."""
-    tree = load(file)
+    tree = load(file, overrides)
     return SpecSide(validate(tree), tree, place)
 
 

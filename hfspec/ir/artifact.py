@@ -153,7 +153,8 @@ def adapter_saved(sources: Sequence[SourceRecord], paths: Iterable[str]) -> str:
 class Manifest:
     """The artifact's account of itself. ``files`` lists every file but the manifest, sorted by path. ``versions``:
     package name -> version the artifact was planned for. ``made_by``: how (``{"hfspec": "0.1.0"}``); no times, no
-    absolute paths. Of an artifact that gives embeddings, ``space``: a digest of what its weights, tokenizer, modules
+    absolute paths; ``cleaned`` in it: path -> what was changed in a file of the source, where anything was.
+    Of an artifact that gives embeddings, ``space``: a digest of what its weights, tokenizer, modules
     and prompts are, and ``fingerprint``: that of the embedding space, the settings that the spec fixes included; None,
     and left out, for other tasks. ``code``: what is a class of reviewed code (``config``, ``model``, or a component's
     name) -> the file of the artifact and the class in it (``model/modeling_x.py:XModel``); left out when empty.
@@ -198,6 +199,17 @@ class Manifest:
         """The bytes of ``artifact.json``."""
         body = self.to_json()
         return canonical({**body, "digest": digest_of(body)})
+
+    @property
+    def cleaned(self) -> Mapping[str, Sequence[str]]:
+        """Path -> what was changed in a file of the source; empty where all are the source's own bytes."""
+        found: Mapping[str, Sequence[str]] = self.made_by.get("cleaned", {})
+        return found
+
+    @property
+    def makers(self) -> dict[str, str]:
+        """The packages that made the artifact -> their versions."""
+        return {name: version for name, version in self.made_by.items() if isinstance(version, str)}
 
     @property
     def digest(self) -> str:

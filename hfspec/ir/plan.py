@@ -131,7 +131,9 @@ class Plan:
     ``notes``: what a reader should know (files skipped, a missing licence), each a whole sentence. ``requirements``:
     pip requirement lines. ``pointers``: the weights that stay at their source, a digest empty where it is not known
     yet. ``merging``: for an adapter that is merged into the model. ``code``: the classes of reviewed code, as the
-    manifest has them. ``labels``: those that the model answers with, by their numbers; none for other tasks.
+    manifest has them. ``cleaned``: path of the artifact -> what of its source's file was changed, so that no place of
+    another machine and no password goes along. ``labels``: those that the model answers with, by their numbers; none
+    for other tasks.
     """
 
     name: str
@@ -157,6 +159,7 @@ class Plan:
     pointers: tuple[Pointer, ...] = ()
     merging: Merging | None = None
     code: FrozenDict = field(default_factory=FrozenDict)
+    cleaned: FrozenDict = field(default_factory=FrozenDict)
     labels: tuple[str, ...] = ()
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
+
+from hfspec.redaction import redacted
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 
@@ -58,6 +60,19 @@ class Problem:
     found: str = ""
     nearest: str = ""
     remedy: str = ""
+
+    def redacted(self) -> Problem:
+        """Itself without the passwords and tokens that its texts quote."""
+        return replace(
+            self,
+            message=redacted(self.message),
+            path=tuple(redacted(part) if isinstance(part, str) else part for part in self.path),
+            origin=replace(self.origin, override=redacted(self.origin.override)),
+            expected=redacted(self.expected),
+            found=redacted(self.found),
+            nearest=redacted(self.nearest),
+            remedy=redacted(self.remedy),
+        )
 
     def __str__(self) -> str:
         place = f"{self.origin}: " if str(self.origin) else ""

@@ -28,9 +28,9 @@ from hfspec.errors import SpecError
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.problem import KeyPath, Origin, Problem
 from hfspec.ir.tree import Tree
-from hfspec.language import forbidden, interpolation
+from hfspec.language import checking, forbidden, hydra_keys, interpolation
 from hfspec.language.documents import Folder
-from hfspec.language.hydra_errors import translated, unreadable
+from hfspec.language.hydra_errors import check_group, translated, unreadable
 from hfspec.language.hydra_source import SpecRepository
 from hfspec.language.provenance import Layers
 from hfspec.language.yaml12 import Document
@@ -40,53 +40,105 @@ MAX_COMBINATIONS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """What Hydra made of a spec: the config with interpolations in place, its defaults list, its provenance."""
+    """What Hydra made of a spec: the config with interpolations in place, its defaults list, its provenance.
+
+    ``problems``: why it is not the whole spec. It is then what could be composed without the files, entries and
+    overrides at fault.
+    """
 
     file: str
     config: Any
     defaults: tuple[Any, ...]
     layers: Layers
+    problems: tuple[Problem, ...] = ()
 
     def tree(self) -> Tree:
-        """The composed document, interpolations resolved; raises SpecError for those that have no value."""
+        """The composed document, interpolations resolved. Raises SpecError where the spec cannot be composed, or an
+        interpolation has no value, with everything else that is wrong.
+        """
         resolution = interpolation.Resolution()
         value = resolution.plain(self.config)
         origins, texts = self.layers.origins, self.layers.texts
-        tree = Tree(self.file, FrozenDict(value), origins, texts)
-        if resolution.problems:
-            raise SpecError([replace(problem, origin=tree.origin(problem.path)) for problem in resolution.problems])
         known = set(_paths(value))
-        return replace(
-            tree,
-            origins={path: origin for path, origin in origins.items() if path in known},
-            texts={path: text for path, text in texts.items() if path in known},
+        tree = Tree(
+            self.file,
+            FrozenDict(value),
+            {path: origin for path, origin in origins.items() if path in known},
+            {path: text for path, text in texts.items() if path in known},
+            dict(self.layers.packages),
         )
+        at_interpolation = Tree(self.file, tree.value, origins)
+        unresolved = [replace(each, origin=at_interpolation.origin(each.path)) for each in resolution.problems]
+        if self.problems or unresolved:
+            raise SpecError(checking.with_others(tree, [*self.problems, *unresolved]))
+        return tree
+
+    def checked(self) -> Composition:
+        """Itself; raises SpecError where the spec cannot be composed."""
+        if self.problems:
+            self.tree()
+        return self
 
 
 def compose(spec: Path, overrides: Sequence[str] = (), document: Document | None = None) -> Composition:
     """The spec with its defaults and overrides applied. ``document``: the spec's own, when it has been read already.
 
-    Raises SpecError; UsageError when a file cannot be read.
+    Raises SpecError where nothing of the spec can be read; UsageError when a file cannot be read.
     """
     folder = Folder(spec, document)
-    parsed = _parse_all(overrides)
-    with translated(folder, parsed), _hydra_version():
-        ConfigLoaderImpl.validate_sweep_overrides_legal(parsed, RunMode.RUN, from_shell=True)
-        repository = SpecRepository(folder)
-        ready = [_as_set(override, folder) for override in parsed]
-        found = create_defaults_list(repository, folder.name, ready, prepend_hydra=False, skip_missing=False)
-        config = _loader()._compose_config_from_defaults_list(found.defaults, repository)  # noqa: SLF001
-        layers = Layers()
-        for default in found.defaults:
-            _lay_document(layers, folder, default, repository)
+    parsed, problems = _parse_all(overrides)
+    with _hydra_version():
+        found, config, layers = _layered(folder, parsed, problems)
     for override in found.config_overrides:
-        _apply(override, config, layers, folder)
-    return Composition(str(spec), config, tuple(found.defaults), layers)
+        with _collected(problems):
+            _apply(override, config, layers, folder)
+    return Composition(str(spec), config, tuple(found.defaults), layers, (*folder.problems, *problems))
+
+
+def _layered(folder: Folder, parsed: list[Override], problems: list[Problem]) -> tuple[Any, Any, Layers]:
+    """Hydra's defaults list, the config of it and its provenance, without the entries and overrides at fault."""
+    ready = []
+    for override in parsed:
+        with _collected(problems), translated(folder, [override], certain=True):
+            ConfigLoaderImpl.validate_sweep_overrides_legal([override], RunMode.RUN, from_shell=True)
+            ready.append(_as_set(override, folder))
+    while True:
+        faults: list[Problem] = []
+        with _collected(faults), translated(folder, ready):
+            repository = SpecRepository(folder)
+            found = create_defaults_list(repository, folder.name, ready, prepend_hydra=False, skip_missing=False)
+            config = _loader()._compose_config_from_defaults_list(found.defaults, repository)  # noqa: SLF001
+            layers = Layers()
+            for default in found.defaults:
+                _lay_document(layers, folder, default, repository)
+            return found, config, layers
+        problems += faults
+        ready = _without_faults(faults, ready, folder)
+
+
+def _without_faults(faults: Sequence[Problem], overrides: list[Override], folder: Folder) -> list[Override]:
+    """The overrides that are left; the folder leaves out the entries at fault. Raises SpecError where nothing can be
+    left out, so that Hydra would say the same again.
+    """
+    refused = {problem.origin.override for problem in faults}
+    left = [override for override in overrides if override.input_line not in refused]
+    entries = [problem.origin for problem in faults if not problem.origin.override]
+    if len(left) == len(overrides) and not any(folder.leave_out(origin) for origin in entries):
+        raise SpecError([*folder.problems, *faults])
+    return left
+
+
+@contextmanager
+def _collected(problems: list[Problem]) -> Iterator[None]:
+    try:
+        yield
+    except SpecError as error:
+        problems += error.problems
 
 
 def config_text(spec: Path, overrides: Sequence[str] = (), *, resolve: bool = False) -> str:
     """The composed spec as Hydra's ``--cfg job`` prints it; ``resolve`` fills in interpolations. Raises as compose."""
-    composition = compose(spec, overrides)
+    composition = compose(spec, overrides).checked()
     config = OmegaConf.create(thaw(composition.tree().value)) if resolve else composition.config
     return str(OmegaConf.to_yaml(config))
 
@@ -95,7 +147,7 @@ def defaults_text(spec: Path, overrides: Sequence[str] = ()) -> str:
     """The final defaults list as Hydra's ``--info defaults`` prints it. Raises as compose."""
     rows = [
         (item.config_path or "", item.package or "", str(bool(item.is_self)), item.parent or "<root>")
-        for item in compose(spec, overrides).defaults
+        for item in compose(spec, overrides).checked().defaults
     ]
     header = ("Config path", "Package", "_self_", "Parent")
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
@@ -110,8 +162,11 @@ def sweep(spec: Path, overrides: Sequence[str]) -> list[list[str]]:
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
     folder = Folder(spec)
-    parsed = _parse_all(overrides)
+    parsed, problems = _parse_all(overrides)
     swept = [override for override in parsed if override.is_sweep_override()]
+    if problems:
+        plain = [override.input_line or "" for override in parsed if not override.is_sweep_override()]
+        replace(compose(spec, plain), problems=tuple(problems)).checked()
     with translated(folder, swept, certain=bool(swept)), _hydra_version():
         ConfigLoaderImpl.validate_sweep_overrides_legal(parsed, RunMode.MULTIRUN, from_shell=True)
         for override in parsed:
@@ -157,7 +212,8 @@ def _loader() -> Any:
     return object.__new__(ConfigLoaderImpl)
 
 
-def _parse_all(overrides: Sequence[str]) -> list[Override]:
+def _parse_all(overrides: Sequence[str]) -> tuple[list[Override], list[Problem]]:
+    """The overrides that can be taken, and the problems of the others."""
     parser = OverridesParser.create()
     parsed, problems = [], []
     for text in overrides:
@@ -166,15 +222,17 @@ def _parse_all(overrides: Sequence[str]) -> list[Override]:
         except Exception as error:  # noqa: BLE001 - the grammar's errors, recursion and assertions are of many types
             problems.append(unreadable(text, error))
             continue
-        parsed.append(override)
-        problems += _override_faults(override)
-    if problems:
-        raise SpecError(problems)
-    return parsed
+        faults = _override_faults(override)
+        if not faults:
+            parsed.append(override)
+        problems += faults
+    return parsed, problems
 
 
 def _override_faults(override: Override) -> list[Problem]:
     key = override.key_or_group
+    if hydra_keys.is_hydras(key):
+        return [hydra_keys.problem(key, Origin(override=override.input_line or ""), (key,))]
     path = tuple(split_key(key))
     value: Any = None if override.is_sweep_override() else override.value()
     for part in reversed(path):
@@ -188,6 +246,7 @@ def _override_faults(override: Override) -> list[Problem]:
 
 def _as_set(override: Override, folder: Folder) -> Override:
     """``key=value`` as ``++key=value``, unless it chooses from a config group."""
+    check_group(override, folder)
     is_choice = folder.is_group(override.key_or_group) and not isinstance(override.value(), dict)
     if override.type is not OverrideType.CHANGE or override.package is not None or is_choice:
         return override
@@ -202,6 +261,8 @@ def _lay_document(layers: Layers, folder: Folder, default: Any, repository: Spec
     prefix: KeyPath = tuple(split_key(package)) if package else ()
     value = {key: item for key, item in document.value.items() if key != "defaults"}
     layers.lay(prefix, value, document.origins.get, document.texts)
+    if prefix:
+        layers.packages[prefix] = Origin(document.file, 1, 1)
 
 
 def _apply(override: Override, config: Any, layers: Layers, folder: Folder) -> None:

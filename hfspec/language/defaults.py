@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hfspec.ir.problem import Problem
+from hfspec.ir.problem import Origin, Problem
+from hfspec.language import hydra_keys
 
 
 def faults(value: Any) -> Iterator[Problem]:
@@ -17,10 +18,19 @@ def faults(value: Any) -> Iterator[Problem]:
         yield Problem("defaults", message, path=("defaults",), expected="a list", remedy=remedy)
         return
     for index, entry in enumerate(defaults):
-        if not _is_entry(entry):
+        if group := _hydras(entry):
+            yield hydra_keys.problem(group, Origin(), ("defaults", index))
+        elif not _is_entry(entry):
             message = "An entry of a defaults list names a config, or chooses from a group."
             expected = "a text such as /_base/name, or one `group: option`"
             yield Problem("defaults", message, path=("defaults", index), expected=expected)
+
+
+def _hydras(entry: Any) -> str:
+    """The config group of Hydra's own that an entry chooses from; empty where it does not."""
+    keys = [key for key in entry if isinstance(key, str)] if isinstance(entry, Mapping) else []
+    groups = [key.removeprefix("optional ").removeprefix("override ").strip().lstrip("/") for key in keys]
+    return next((group for group in groups if hydra_keys.is_hydras(group)), "")
 
 
 def _is_entry(entry: Any) -> bool:

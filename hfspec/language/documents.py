@@ -1,4 +1,4 @@
-"""The files of one composition: read once each, through the one YAML dialect, with nothing forbidden in them."""
+"""The files of one composition: read once each, through the one YAML dialect, without what is forbidden in them."""
 
 from __future__ import annotations
 
@@ -6,27 +6,82 @@ import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from hfspec.errors import SpecError, UsageError
 from hfspec.ir.artifact import MANIFEST_NAME, SPEC_SUFFIXES
-from hfspec.ir.problem import Origin, Problem
+from hfspec.ir.frozen import FrozenDict, thaw
+from hfspec.ir.problem import KeyPath, Origin, Problem
 from hfspec.language import defaults, forbidden, interpolation
 from hfspec.language.discovery import search_root
+from hfspec.language.provenance import MISSING
 from hfspec.language.yaml12 import MAX_BYTES, Document, read_yaml
+
+# The kinds of problem of a value, in whose place the document has ``???``.
+WITHHELD = frozenset(
+    {"alias", "control-character", "forbidden-key", "integer-size", "interpolation", "not-finite", "not-json"}
+)
 
 
 def read_document(file: Path, shown: str) -> Document:
-    """The document in a file that problems name as ``shown``.
+    """The document in a file that problems name as ``shown``, without what the language does not allow in it: a value
+    that is not allowed is ``???``, a key or an entry of ``defaults`` is left out, and each is among its problems.
 
-    Raises SpecError for what the language does not allow, and UsageError when the file cannot be read.
+    Raises SpecError for what cannot be read at all, and UsageError when the file cannot be read.
     """
     document = read_yaml(_bytes(file), shown)
-    problems = [*forbidden.faults(document.value), *defaults.faults(document.value)]
-    if any(True for _ in interpolation.texts(document.value)):
-        problems += interpolation.faults(document.value)
-    if problems:
-        raise SpecError(placed(problems, document))
-    return document
+    found = [*forbidden.faults(document.value), *defaults.faults(document.value)]
+    referring = list(interpolation.texts(document.value))
+    found += interpolation.faults(document.value) if referring else ()
+    known = {problem.path for problem in document.problems}
+    problems = (*document.problems, *placed((problem for problem in found if problem.path not in known), document))
+    if not problems:
+        return document
+    withheld = [problem.path for problem in problems if problem.code in WITHHELD or problem.path[:1] == ("defaults",)]
+    if interpolation.are_too_many(referring):  # their values could grow without end
+        withheld += [path for path, _ in referring]
+    return without(replace(document, problems=problems), withheld)
+
+
+def without(document: Document, paths: Iterable[KeyPath]) -> Document:
+    """The document without the values at these paths, each of which is ``???``, and without such entries of its
+    defaults list and keys that the language does not allow.
+    """
+    value = thaw(document.value)
+    entries = {path[1] for path in paths if path[:1] == ("defaults",) and len(path) > 1}
+    for path in paths:
+        if path[:1] != ("defaults",):
+            _withhold(value, path)
+        elif len(path) == 1:
+            value.pop("defaults", None)
+    kept = [index for index in range(len(value.get("defaults", ()))) if index not in entries]
+    if not entries or "defaults" not in value:
+        return replace(document, value=FrozenDict(value))
+    value["defaults"] = [value["defaults"][index] for index in kept]
+    origins = {path: at for path, at in document.origins.items() if path[:1] != ("defaults",) or len(path) == 1}
+    for place, index in enumerate(kept):
+        origins["defaults", place] = document.origins["defaults", index]
+    return replace(document, value=FrozenDict(value), origins=origins)
+
+
+def _withhold(value: Any, path: KeyPath) -> None:
+    """Put ``???`` in the place of a value, where there is one; take a key out that is itself not allowed."""
+    for part in path[:-1]:
+        value = _part(value, part)
+    if not path or _part(value, path[-1]) is None:
+        return
+    key = str(path[-1])
+    if isinstance(value, dict) and (key in forbidden.INSTANTIATION or interpolation.MARK in key):
+        del value[key]
+    else:
+        value[path[-1]] = MISSING
+
+
+def _part(value: Any, part: str | int) -> Any:
+    """The item of a mapping or list; None where it has none, or none but null."""
+    if isinstance(value, dict):
+        return value.get(part)
+    return value[part] if isinstance(value, list) and isinstance(part, int) and part < len(value) else None
 
 
 def _bytes(file: Path) -> bytes:
@@ -73,6 +128,7 @@ class Folder:
         absolute = Path(os.path.abspath(spec))  # noqa: PTH100 - resolve() would follow links out of the tree
         self.name = absolute.relative_to(self.root).with_suffix("").as_posix()
         self._documents: dict[str, Document] = {self.name: primary or read_document(spec, str(spec))}
+        self._unread: list[Problem] = []
 
     @property
     def primary(self) -> Document:
@@ -80,14 +136,40 @@ class Folder:
         return self._documents[self.name]
 
     def document(self, name: str) -> Document:
-        """The document of a config name; raises as read_document does, and KeyError when there is none."""
+        """The document of a config name, an empty one where it cannot be read. Raises UsageError when its file cannot
+        be read, and KeyError when there is none.
+        """
         if name not in self._documents:
             file = self._file(name)
             if file is None:
                 raise KeyError(name)
             shown = os.path.normpath(self._shown_root / file.relative_to(self.root))
-            self._documents[name] = read_document(file, shown)
+            self._documents[name] = self._read(file, shown)
         return self._documents[name]
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong with the documents read so far, each by itself."""
+        return (*self._unread, *(problem for document in self._documents.values() for problem in document.problems))
+
+    def leave_out(self, origin: Origin) -> bool:
+        """Go on without the entry of a defaults list that stands there, else without the list of the file that it is
+        in. Whether there was one.
+        """
+        for name, document in self._documents.items():
+            places = [path for path, known in document.origins.items() if path[:1] == ("defaults",) and known == origin]
+            whole = [("defaults",)] if origin.file == document.file and "defaults" in document.value else []
+            if paths := sorted(places, key=len)[-1:] or whole:
+                self._documents[name] = without(document, paths)
+                return True
+        return False
+
+    def _read(self, file: Path, shown: str) -> Document:
+        try:
+            return read_document(file, shown)
+        except SpecError as error:
+            self._unread += error.problems
+            return Document(shown, FrozenDict({}), {(): Origin(shown)}, {}, "# @package _global_")
 
     def has(self, name: str) -> bool:
         """Whether a config of this name exists."""

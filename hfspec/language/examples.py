@@ -57,7 +57,8 @@ def _input_fault(tree: Tree, task: Task, value: Any) -> str:
     if columns is None:
         return ""
     try:
-        _reader(task, columns, tree.value.get("prompt_template"))(thaw(value))
+        template = tree.value.get("prompt_template")
+        _reader(task, columns, template if isinstance(template, str) else None)(thaw(value))
     except InputError as error:
         return str(error)
     return ""

@@ -13,6 +13,7 @@ from hydra.errors import MissingConfigException
 
 from hfspec.errors import HfspecError, SpecError
 from hfspec.ir.problem import Origin, Problem, one_of
+from hfspec.language import key_places
 from hfspec.language.documents import Folder
 
 _NOISE = re.compile(r"LexerNoViableAltException: .*|Error parsing override '.*'")
@@ -95,11 +96,21 @@ def unreadable(text: str, error: Exception) -> Problem:
     return Problem("override", message, origin, remedy=remedy)
 
 
+def check_group(override: Override, folder: Folder) -> None:
+    """Raises SpecError for an override that chooses from a group by its name without the ``_`` it begins with."""
+    key = override.key_or_group
+    if not folder.is_group(key) and folder.is_group(f"_{key}") and not key_places.is_key(key):
+        origin = Origin(override=override.input_line or "")
+        written = (override.input_line or "").replace(key, f"_{key}", 1)
+        message = f"There is no config group `{key}`; the folder is called `_{key}`."
+        raise SpecError([Problem("override", message, origin, (key,), remedy=f"Write `{written}`.")])
+
+
 def _missing(folder: Folder, error: Any, overrides: Sequence[Override]) -> Problem:
     name = str(error.missing_cfg_file)
     group, _, last = name.rpartition("/")
     options = [option for option in folder.names(group) if not option.endswith("/")]
-    close = get_close_matches(last, options, n=1)
+    close = get_close_matches(last, options, n=1) or ([f"_{name}"] if folder.has(f"_{name}") else [])
     chosen = [override.input_line or "" for override in overrides if override.value() == last]
     return Problem(
         "unknown-config",

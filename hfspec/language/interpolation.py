@@ -7,11 +7,12 @@ own grammar before anything is evaluated.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hfspec.ir.frozen import thaw
 from hfspec.ir.problem import KeyPath, Problem
+from hfspec.language.provenance import MISSING
 
 MARK = "${"
 MAX_REFERENCES = 24
@@ -41,9 +42,14 @@ def faults(value: Any) -> Iterator[Problem]:
         if message := _fault(text):
             remedy = "Refer to another key of the spec, `${model.repo}`, or give the value on the command line."
             yield Problem("interpolation", message, path=path, found=text[:200], remedy=remedy)
-    if sum(text.count(MARK) for _, text in found) > MAX_REFERENCES:
+    if are_too_many(found):
         message = f"The spec holds more than {MAX_REFERENCES} interpolations."
         yield Problem("interpolation", message, path=found[0][0], remedy="Write some of the values out.")
+
+
+def are_too_many(found: Sequence[tuple[KeyPath, str]]) -> bool:
+    """Whether texts, as ``texts`` gives them, hold more interpolations than a spec may."""
+    return sum(text.count(MARK) for _, text in found) > MAX_REFERENCES
 
 
 def _fault(text: str) -> str:
@@ -79,24 +85,25 @@ class Resolution:
         self._budget = MAX_VALUES
 
     def plain(self, node: Any, path: KeyPath = ()) -> Any:
-        """The node's value; None, and a problem, where it cannot be had."""
+        """The node's value; ``???``, and a problem, where it cannot be had."""
         self._budget -= 1
         if self._budget < 0 or len(path) > 64:
             self._report(path, "The interpolations refer to each other without end.")
-            return None
+            return MISSING
         if node is not None and node._is_interpolation():  # noqa: SLF001 - omegaconf offers no public way to ask
-            node = self._target(node, path)
+            return self._target(node, path)
         return self._children(node, path)
 
     def _target(self, node: Any, path: KeyPath) -> Any:
         from omegaconf.errors import OmegaConfBaseException
 
         try:
-            return node._dereference_node()  # noqa: SLF001 - the same
+            target = node._dereference_node()  # noqa: SLF001 - the same
         except (OmegaConfBaseException, RecursionError, ValueError, TypeError) as error:
             first = (str(error).splitlines() or [type(error).__name__])[0]
             self._report(path, f"The interpolation has no value: {first}.", found=str(node._value()))  # noqa: SLF001
-            return None
+            return MISSING
+        return self._children(target, path)
 
     def _children(self, node: Any, path: KeyPath) -> Any:
         if node is None:

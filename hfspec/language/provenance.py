@@ -13,12 +13,15 @@ OriginOf = Callable[[KeyPath], Origin | None]
 
 
 class Layers:
-    """``value`` is the document so far, in plain values; ``origins`` and ``texts`` as in hfspec.ir.tree.Tree."""
+    """``value`` is the document so far, in plain values; ``origins``, ``texts`` and ``packages`` as in
+    hfspec.ir.tree.Tree.
+    """
 
     def __init__(self) -> None:
         self.value: dict[str, Any] = {}
         self.origins: dict[KeyPath, Origin] = {}
         self.texts: dict[KeyPath, str] = {}
+        self.packages: dict[KeyPath, Origin] = {}
 
     def lay(self, path: KeyPath, value: Any, origin_of: OriginOf, texts: Mapping[KeyPath, str]) -> None:
         """Merge a value in at a path: mappings key by key, anything else as a whole.

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import PurePath
 from typing import Any
 
 from hfspec.ir.patterns import NAME_PATTERN
 from hfspec.ir.problem import KeyPath, Problem, one_of
 from hfspec.ir.tree import Tree
-from hfspec.language import backends, examples, licences, params
+from hfspec.language import backends, examples, licences, params, task_names
 from hfspec.language.composed import component_names
 from hfspec.language.provenance import MISSING
+from hfspec.language.task_names import task_of
 from hfspec.tasks import table
+from hfspec.tasks.libraries import LIBRARIES
 from hfspec.tasks.prompt_template import prompt_template
 from hfspec.tasks.task import PROCESSOR, Task
 
@@ -54,17 +55,11 @@ def problems(tree: Tree) -> Iterator[Problem]:
     yield from licences.problems(tree)
 
 
-def task_of(tree: Tree) -> Task | None:
-    """The task the spec names, None when it names none that works."""
-    library, name = tree.value.get("library"), tree.value.get("task")
-    return table.find(library, name) if isinstance(library, str) and isinstance(name, str) else None
-
-
 def _task_problems(tree: Tree, task: Task | None) -> Iterator[Problem]:
     library, name = tree.value.get("library"), tree.value.get("task")
     if task is not None or not isinstance(name, str) or not name:
         return
-    if library not in table.LIBRARIES:
+    if not isinstance(library, str) or library not in LIBRARIES:
         yield from _task_of_no_library(tree, name)
         return
     path, origin = ("task",), tree.origin(("task",))
@@ -72,9 +67,11 @@ def _task_problems(tree: Tree, task: Task | None) -> Iterator[Problem]:
         message = f"The task {name} is not supported yet with the library {library}."
         yield Problem("not-supported-yet", message, origin, path, expected=one_of(table.names(library)), found=name)
         return
-    elsewhere = table.libraries(name)
-    remedy = f"It is a task of the library {elsewhere[0]}." if elsewhere else ""
-    close = get_close_matches(name, [*table.names(library), *table.NOT_YET.get(library, ())], n=1)
+    nearest = "" if table.libraries(name) else task_names.meant(name, library)
+    meant = name if table.libraries(name) else nearest or task_names.meant(name, None)
+    elsewhere = table.libraries(meant) if meant and not nearest else ()
+    known_as = "It is a task" if meant == name else f"The task {meant} is one"
+    remedy = f"{known_as} of the library {elsewhere[0]}." if elsewhere else ""
     yield Problem(
         "unknown-task",
         f"The library {library} has no task {name!r}.",
@@ -82,17 +79,16 @@ def _task_problems(tree: Tree, task: Task | None) -> Iterator[Problem]:
         path,
         expected=one_of(table.names(library)),
         found=name,
-        nearest=close[0] if close else "",
+        nearest=nearest,
         remedy=remedy,
     )
 
 
 def _task_of_no_library(tree: Tree, name: str) -> Iterator[Problem]:
     """Where the library itself is wrong or missing: a task that no library has."""
-    if table.libraries(name) or any(table.is_planned(library, name) for library in table.LIBRARIES):
+    if table.libraries(name) or any(table.is_planned(library, name) for library in LIBRARIES):
         return
-    known = tuple(dict.fromkeys(known for library in table.LIBRARIES for known in table.names(library)))
-    close = get_close_matches(name, known, n=1)
+    known = tuple(dict.fromkeys(known for library in LIBRARIES for known in table.names(library)))
     path = ("task",)
     yield Problem(
         "unknown-task",
@@ -101,7 +97,7 @@ def _task_of_no_library(tree: Tree, name: str) -> Iterator[Problem]:
         path,
         expected=one_of(known),
         found=name,
-        nearest=close[0] if close else "",
+        nearest=task_names.meant(name, None),
     )
 
 
@@ -205,8 +201,9 @@ def _runtime(tree: Tree) -> Iterator[Problem]:
     if runtime.get("device") is not None:
         message = "The model is put on one device and spread over several."
         yield Problem("conflict", message, tree.origin(path), path, remedy="Keep `device` or `device_map`.")
-    if tree.value.get("library") == "sentence-transformers":
-        message = "A model of sentence-transformers is put on one device."
+    library = LIBRARIES.get(str(tree.value.get("library")))
+    if library is not None and not library.spreads:
+        message = f"{library.name} puts a model on one device."
         yield Problem("dead-key", message, tree.origin(path), path, remedy="Write `device:` instead.")
 
 

@@ -18,6 +18,7 @@ from hfspec.ir import spec as models
 from hfspec.ir import spec_keys as keys
 from hfspec.language.layered import layered_model, layered_spec
 from hfspec.tasks import table
+from hfspec.tasks.libraries import LIBRARIES
 from hfspec.tasks.task import Task
 
 SCHEMA_ID = "urn:hfspec:schema:spec:1"
@@ -160,9 +161,10 @@ def _task_rules(library: str, definitions: dict[str, Any]) -> Iterator[dict[str,
 
 
 def _named(library: str, task: Task, names: list[str]) -> dict[str, Any]:
-    if library == "transformers" and task.name == "translation":
-        return {"anyOf": [{"enum": names}, {"type": "string", "pattern": f"^{table.TRANSLATION_NAME.pattern}$(?!\\n)"}]}
-    return {"enum": names}
+    pattern = LIBRARIES[library].task_patterns.get(task.name)
+    if pattern is None:
+        return {"enum": names}
+    return {"anyOf": [{"enum": names}, {"type": "string", "pattern": f"^{pattern.pattern}$(?!\\n)"}]}
 
 
 def _param_of(definition: str, setting: str) -> dict[str, Any]:

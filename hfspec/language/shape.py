@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from difflib import get_close_matches
+from collections.abc import Iterator, Mapping
+from difflib import SequenceMatcher, get_close_matches
 from functools import cache
 from typing import Any
 
@@ -13,8 +13,9 @@ from hfspec.ir.patterns import END
 from hfspec.ir.problem import KeyPath, Origin, Problem, dotted, one_of
 from hfspec.ir.source_kinds import PLACES, SOURCE_KINDS
 from hfspec.ir.tree import Tree
-from hfspec.language import composed
+from hfspec.language import composed, dtypes, hydra_keys, key_places
 from hfspec.language.provenance import MISSING
+from hfspec.language.task_names import task_of
 from hfspec.tasks import table
 
 ARTICLES = {
@@ -69,28 +70,62 @@ def _translate(error: Any, tree: Tree) -> Iterator[Problem]:
         yield _value(tree, path, error)
 
 
-# Hydra puts a config's keys under its group's name unless the config says otherwise.
-PACKAGE_LINE = "Begin the file that holds it with the line `# @package _global_`, so that its keys are the spec's own."
-
-
 def _is_source(path: KeyPath) -> bool:
     return path in {("model",), ("adapter",)} or (path[:1] == ("components",) and len(path) == 2)
 
 
 def _unknown(tree: Tree, path: KeyPath, known: list[str]) -> Problem:
     name = str(path[-1])
-    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    if path == ("hydra",):
+        return hydra_keys.problem("hydra", tree.origin(path), ("hydra",))
     is_setting = path[:-1] in (("model_config",), ("signature", "params"))
-    others = _tasks_with(name) if is_setting else []
+    others = _tasks_with(name) if is_setting or len(path) == 1 else []
+    nearest, remedy = _elsewhere(tree, path, known, others)
     return Problem(
-        "dead-key" if others else "unknown-setting" if is_setting else "unknown-key",
+        "dead-key" if others and is_setting else "unknown-setting" if is_setting else "unknown-key",
         _no_setting(tree, name, others) if is_setting else f"There is no key `{name}` here.",
         tree.origin(path),
         path,
-        expected="" if is_setting and len(known) > 20 else one_of(known),
-        nearest=close[0] if close else "",
-        remedy="" if close else PACKAGE_LINE if path == (name,) and name.startswith("_") else "Remove it.",
+        expected="" if (is_setting and len(known) > 20) or remedy.startswith("Write") else one_of(known),
+        nearest=nearest,
+        remedy=remedy,
     )
+
+
+def _elsewhere(tree: Tree, path: KeyPath, known: list[str], others: list[str]) -> tuple[str, str]:
+    """The nearest name that is known here, and what to do: where the key belongs when that is another place."""
+    name, task = str(path[-1]), task_of(tree)
+    value = tree.at(path)
+    places = [place for place in key_places.places_of(name, task) if place[:-1] != path[:-1]]
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    if places and (places[0][-1] == name or not _is_nearer(name, close, str(places[0][-1]))):
+        shallow = [place for place in places if len(place) == len(places[0])][:2]
+        written = " or ".join(f"`{dotted(place)}{_given(tree, path, value)}`" for place in shallow)
+        parents = " or ".join(
+            f"under `{dotted(place[:-1])}`" if place[:-1] else "at the top level" for place in shallow
+        )
+        return "", f"Write {written}: it belongs {parents}."
+    if isinstance(value, Mapping) and value and task and all(task.setting(key) for key in value):
+        return "", f"Write its keys under `model_config`, which holds the settings of the task {task.name}."
+    if len(path) == 1 and others and not (close and _likeness(name, close[0]) > key_places.NEAR):
+        return "", f"{_no_setting(tree, name, others)} Remove it."
+    return (close[0], "") if close else ("", "Remove it.")
+
+
+def _is_nearer(name: str, close: list[str], other: str) -> bool:
+    """Whether the name known here is at least as near as the one of another place."""
+    return bool(close) and _likeness(name, close[0]) >= _likeness(name, other)
+
+
+def _likeness(name: str, other: str) -> float:
+    return SequenceMatcher(None, name, other).ratio()
+
+
+def _given(tree: Tree, path: KeyPath, value: Any) -> str:
+    """The value as the override gave it; nothing for a key of a file, which stays as it is written there."""
+    origin = tree.origin(path)
+    _, equals, text = origin.override.partition("=")
+    return f"={text}" if equals and not isinstance(value, Mapping) else ""
 
 
 def _tasks_with(setting: str) -> list[str]:
@@ -185,8 +220,7 @@ def _value(tree: Tree, path: KeyPath, error: Any) -> Problem:
         return Problem(
             "wrong-value", message, origin, path, expected="false or a list", found=_shown(found), remedy=remedy
         )
-    options = error.validator_value if error.validator == "enum" else ()
-    close = get_close_matches(str(found), [str(option) for option in options], n=1)
+    options = error.schema.get("enum", ())
     return Problem(
         "wrong-type" if error.validator == "type" else "wrong-value",
         f"The value of `{name}` is not one that is allowed."
@@ -196,9 +230,18 @@ def _value(tree: Tree, path: KeyPath, error: Any) -> Problem:
         path,
         expected=expected,
         found=text or _shown(found),
-        nearest=close[0] if close else "",
+        nearest=_nearest(found, path, options),
         remedy=_library_of_task(tree) if path == ("library",) else _plain_word(found, error),
     )
+
+
+def _nearest(found: Any, path: KeyPath, options: Any) -> str:
+    """The option meant: a dtype by another name that the field has for it, else the one spelt most alike."""
+    if path[-1:] == ("dtype",):
+        meant = dtypes.meant(str(found))
+        return meant if meant in options else ""
+    close = get_close_matches(str(found), [str(option) for option in options], n=1)
+    return close[0] if close else ""
 
 
 def _library_of_task(tree: Tree) -> str:

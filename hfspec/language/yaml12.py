@@ -36,7 +36,7 @@ _LAYER = "To share settings between specs, use a Hydra `defaults:` list or an in
 @dataclass(frozen=True, slots=True)
 class Document:
     """A YAML file. ``origins`` and ``texts`` are those of hfspec.ir.tree.Tree; ``head`` holds the comment lines at the
-    top of the file, where Hydra looks for ``# @package``.
+    top of the file, where Hydra looks for ``# @package``. ``problems``: what is wrong with it though it can be read.
     """
 
     file: str
@@ -44,23 +44,27 @@ class Document:
     origins: dict[KeyPath, Origin]
     texts: dict[KeyPath, str]
     head: str
+    problems: tuple[Problem, ...] = ()
 
 
 def read_yaml(data: bytes, file: str) -> Document:
     """The document in these bytes; ``file`` is how problems name it.
 
-    Raises SpecError with every problem that can be told apart; never anything else.
+    What can be read in spite of a problem is read, and the problem is the document's. Raises SpecError with every
+    problem that can be told apart where the text ends too early; never anything else.
     """
     text = _decode(data, file)
     builder = _Builder(file)
-    _feed(builder, text)
-    if builder.problems:
+    if not _feed(builder, text):
         raise SpecError(builder.problems)
     if builder.root is _NOTHING:
         _refuse("empty-file", "The file holds no spec.", Origin(file), "Write the spec, or begin with `hfspec init`.")
+    if not isinstance(builder.root, dict) and builder.problems:
+        raise SpecError(builder.problems)
     if not isinstance(builder.root, dict):
         _refuse("wrong-type", "A spec is a mapping of keys to values.", builder.origins[()], expected="a mapping")
-    return Document(file, FrozenDict(builder.root), builder.origins, builder.texts, _head(text))
+    found = tuple(builder.problems)
+    return Document(file, FrozenDict(builder.root), builder.origins, builder.texts, _head(text), found)
 
 
 def _decode(data: bytes, file: str) -> str:
@@ -99,16 +103,18 @@ def _head(text: str) -> str:
     return "\n".join(lines)
 
 
-def _feed(builder: _Builder, text: str) -> None:
+def _feed(builder: _Builder, text: str) -> bool:
+    """Whether the builder could read the text to its end."""
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
         for event in _events(text):
             builder.take(event)
     except _StopError:
-        return
+        return False
     except MarkedYAMLError as error:
         builder.problems.append(_syntax_problem(builder.file, error, text))
+        return False
     except (
         YAMLError,
         ValueError,
@@ -122,6 +128,8 @@ def _feed(builder: _Builder, text: str) -> None:
         # The parser's own way of giving up on an escape or a token it did not foresee; the last event tells the place.
         message = "From here on the text is not YAML."
         builder.problems.append(Problem("syntax", message, builder.last, remedy="Check quotes, escapes and brackets."))
+        return False
+    return True
 
 
 def _events(text: str) -> Iterator[Any]:

@@ -40,7 +40,7 @@ def _text(manifest: Manifest, labels: Sequence[str]) -> str:
         *((f"runtime.{key}", str(value)) for key, value in sorted(deployment.runtime.items())),
         ("save mode", save_mode(manifest.pointers)),
         *adapter_rows(manifest.sources, [record.path for record in manifest.files]),
-        ("made by", ", ".join(f"{name} {version}" for name, version in sorted(manifest.made_by.items()))),
+        ("made by", ", ".join(f"{name} {version}" for name, version in sorted(manifest.makers.items()))),
     )
     config = ((key, json.dumps(thaw(value), ensure_ascii=False)) for key, value in deployment.model_config.items())
     sections = (
@@ -48,6 +48,7 @@ def _text(manifest: Manifest, labels: Sequence[str]) -> str:
         section("sources", aligned(_source(source) for source in manifest.sources)),
         section("signature", describe(manifest.signature)),
         section("model_config", aligned(config)),
+        section("changed from the source", aligned((path, "; ".join(what)) for path, what in manifest.cleaned.items())),
         section("files", aligned(_files(manifest))),
         section("weights referred to", aligned(pointer_rows(manifest.pointers))),
         section("planned for", aligned(sorted((str(k), str(v)) for k, v in manifest.versions.items()))),

@@ -17,7 +17,7 @@ def render(problems: Sequence[Problem], format: str = "text") -> str:  # noqa: A
     nearest, remedy; line and column count from 1, and 0 is the file as a whole; path is a list of keys and positions.
     github: a workflow command a line (https://docs.github.com/actions/reference/workflow-commands-for-github-actions).
     """
-    return {"text": _text, "json": _json, "github": _github}[format](problems)
+    return {"text": _text, "json": _json, "github": _github}[format]([problem.redacted() for problem in problems])
 
 
 def _text(problems: Sequence[Problem]) -> str:

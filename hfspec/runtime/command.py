@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import sys
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TextIO, cast
@@ -20,6 +21,7 @@ from hfspec.errors import (
     VerificationError,
     WorldError,
 )
+from hfspec.redaction import redacted
 from hfspec.runtime.json_lines import JsonLines, UnansweredLinesError
 from hfspec.runtime.patches.table import ALL, CHOICES
 from hfspec.runtime.process import import_libraries
@@ -52,14 +54,15 @@ def main(folder: Path, argv: Sequence[str], *, trusted: bool = True, program: st
                 if not _write(out, line):
                     break
     except HfspecError as error:
-        return _fail(str(error), _exit_code(error))
+        return _fail(str(error), _exit_code(error), debug=arguments.debug)
     except KeyboardInterrupt:
         return _fail("interrupted.", 130)
     except ModuleNotFoundError as error:
         needed = Path(folder) / "requirements.txt"
-        return _fail(f"the package {error.name} is not installed here: python -m pip install -r {needed}", WORLD)
+        message = f"the package {error.name} is not installed here: python -m pip install -r {needed}"
+        return _fail(message, WORLD, debug=arguments.debug)
     except Exception as error:  # noqa: BLE001 - the one place where a fault of ours becomes a line, not a traceback
-        return _fail(f"unexpected {type(error).__name__}: {error}", WORLD)
+        return _fail(f"unexpected {type(error).__name__}: {error}", WORLD, debug=arguments.debug)
     return GOOD
 
 
@@ -71,6 +74,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
         " 2 bad input, params or usage, 3 the world failed, 4 the artifact is damaged, 6 some lines of --jsonl got an"
         " error object instead of an answer.",
     )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error, for a report of a bug")
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="a text to answer; several make several rows")
     parser.add_argument(
         "--as-text", action="store_true", help="answer each TEXT itself, even - and one that is the name of a file"
@@ -282,9 +286,12 @@ def _exit_code(error: HfspecError) -> int:
     return WRONG_ANSWER if isinstance(error, OutputError) else USAGE
 
 
-def _fail(message: str, code: int) -> int:
+def _fail(message: str, code: int, *, debug: bool = False) -> int:
+    if debug:
+        sys.stderr.write(redacted(traceback.format_exc()))
     line = "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(message.split())
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}"
+        for letter in " ".join(redacted(message).split())
     )
     sys.stderr.write(f"error: {line}\n")
     return code

@@ -21,7 +21,7 @@ ADAPTER = "adapter"
 
 
 def open_source(
-    source: Source, role: str, library: str, base: Path, progress: Progress, *, reviewed: Collection[str] = ()
+    source: Source, role: str, base: Path, progress: Progress, *, has_modules: bool, reviewed: Collection[str] = ()
 ) -> tuple[SourcePin, Reader]:
     """The source, pinned, and its reader. ``base``: the folder that a relative ``path`` starts from. ``reviewed``: the
     paths of the files of code that are chosen beside those of the role, where the source has them.
@@ -38,7 +38,7 @@ def open_source(
     elif role == ADAPTER:
         chosen = selection.select_adapter(names, location)
     else:
-        folders = _module_folders(opened, names, location) if library == "sentence-transformers" else ("",)
+        folders = _module_folders(opened, names, location) if has_modules else ("",)
         other = MODULES in names and _has_other_modules(opened)
         shards = _shards(opened, selection.weight_indexes(names, folders))
         chosen = selection.select_model(names, location, folders, shards=shards, is_judged_later=other)

@@ -10,19 +10,26 @@ from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.tree import Tree
 from hfspec.language import interpolation
 from hfspec.language.documents import read_document
+from hfspec.language.yaml12 import Document
 
 
 def load(spec: Path, overrides: Sequence[str] = ()) -> Tree:
     """The spec composed with its defaults and the overrides, each value with its place.
 
-    Raises SpecError with what is wrong with the text, and UsageError when the file cannot be read or
-    ``overrides`` is one text. Hydra is imported only for a spec that needs it; the other route gives the same tree.
+    Raises SpecError with everything that is wrong where the text cannot be taken as it is, and UsageError when the file
+    cannot be read or ``overrides`` is one text. Hydra is imported only for a spec that needs it; the other route gives
+    the same tree.
     """
     if isinstance(overrides, str):
         raise UsageError(f"overrides is a list of texts: write [{overrides!r}].")
     document = read_document(spec, str(spec))
-    if overrides or "defaults" in document.value or any(True for _ in interpolation.texts(document.value)):
+    if _needs_hydra(document, overrides):
         from hfspec.language.composition import compose
 
         return compose(spec, overrides, document).tree()
     return Tree(str(spec), FrozenDict(document.value), document.origins, document.texts)
+
+
+def _needs_hydra(document: Document, overrides: Sequence[str]) -> bool:
+    layered = bool(overrides or document.problems) or "defaults" in document.value
+    return layered or any(True for _ in interpolation.texts(document.value))

@@ -15,6 +15,7 @@ from hfspec.checkpoint.licences import licence_problems
 from hfspec.checkpoint.material import Material, material
 from hfspec.checkpoint.requirements import requirement_lines, versions
 from hfspec.checkpoint.resolved_spec import name_of, resolved_spec, source_record
+from hfspec.checkpoint.secrets import Cleaned, cleaned, without_secrets
 from hfspec.checkpoint.sentences.embedding import answer_array, embedding_notes, embedding_problems
 from hfspec.checkpoint.settings import SettingLayers, dead_settings, narrowed, setting_layers, setting_rows
 from hfspec.checkpoint.signature import signature
@@ -36,6 +37,7 @@ from hfspec.ir.problem import Problem
 from hfspec.ir.signature import Signature
 from hfspec.ir.spec import Spec
 from hfspec.ir.tree import Tree
+from hfspec.language.secrets import spec_notes
 from hfspec.tasks.task import Task
 
 
@@ -51,14 +53,17 @@ class _Decided:
     task: Task
     found: Examined
     layers: SettingLayers
-    steps: tuple[Step, ...]
+    clean: Cleaned
     licence_note: str
     signature: Signature
 
     @property
     def sources(self) -> tuple[SourceFiles, ...]:
-        readers = self.resolved.readers
-        return tuple(SourceFiles(self.tree, pin, readers[pin.role]) for pin in self.resolved.pins.sources)
+        return _sources(self.tree, self.resolved)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return self.clean.steps
 
     @property
     def spec(self) -> Spec:
@@ -71,6 +76,10 @@ class _Decided:
     @property
     def is_reference(self) -> bool:
         return self.spec.save_mode == "reference"
+
+
+def _sources(tree: Tree, resolved: Resolved) -> tuple[SourceFiles, ...]:
+    return tuple(SourceFiles(tree, pin, resolved.readers[pin.role]) for pin in resolved.pins.sources)
 
 
 def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
@@ -92,6 +101,7 @@ def _decide(spec: Spec, tree: Tree, resolved: Resolved) -> _Decided:
     found = examine(given)
     task = narrowed(given.task, found.class_name)
     licence_step, licence_note = licence(model)
+    steps = (*artifact_steps(given, found), card(model, name_of(spec, tree)), licence_step)
     return _Decided(
         given=given,
         tree=tree,
@@ -99,7 +109,7 @@ def _decide(spec: Spec, tree: Tree, resolved: Resolved) -> _Decided:
         task=task,
         found=found,
         layers=setting_layers(spec, task, model, found.config, found.folder),
-        steps=(*artifact_steps(given, found), card(model, name_of(spec, tree)), licence_step),
+        clean=cleaned(steps, _sources(tree, resolved)),
         licence_note=licence_note,
         signature=signature(spec, task, answer_array(model, spec, task, found.dimension)),
     )
@@ -139,7 +149,7 @@ def _plan(decided: _Decided) -> Plan:
         settings=setting_rows(decided.tree, spec, decided.layers, found.dtype),
         requirements=requirement_lines(libraries, packages(found.config)[1]),
         versions=libraries,
-        metadata=spec.metadata,
+        metadata=without_secrets(spec.metadata),
         input_example=spec.input_example,
         golden=golden_examples(spec),
         run=spec.input_example is not None or bool(spec.golden),
@@ -148,6 +158,7 @@ def _plan(decided: _Decided) -> Plan:
         pointers=pointers(model, found.groups, steps) if decided.is_reference else (),
         merging=found.merging,
         code=found.code.classes,
+        cleaned=decided.clean.changed,
         labels=stated_labels(found.config) if answers_labels(decided.task) else (),
     )
 
@@ -176,6 +187,8 @@ def _notes(decided: _Decided) -> Iterator[str]:
     yield from generation_notes(decided.model, decided.found.folder, decided.task)
     yield from embedding_notes(decided.model, decided.spec, decided.task)
     yield decided.licence_note
+    yield from decided.clean.notes
+    yield from spec_notes(decided.tree)
     for pin in decided.resolved.pins.sources:
         if pin.skipped:
             yield f"Files of {pin.role} left out: {listed([path for path, _ in pin.skipped])}."

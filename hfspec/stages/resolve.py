@@ -40,7 +40,7 @@ def resolve(spec: Spec, tree: Tree, progress: Progress, pinned: Commits = UNPINN
         key: KeyPath = tuple(role.split("/"))
         try:
             pin, readers[role] = open_source(
-                _at(source, pinned), role, _layout(spec), _base(tree, key), progress, reviewed=reviewed
+                _at(source, pinned), role, _base(tree, key), progress, has_modules=_has_modules(spec), reviewed=reviewed
             )
             pins.append(replace(pin, location=source.location, revision=source.revision))
         except SourceError as error:
@@ -69,10 +69,10 @@ def _sources(spec: Spec) -> Iterator[tuple[str, Source]]:
         yield f"components/{name}", component
 
 
-def _layout(spec: Spec) -> str:
-    """The library whose layout the sources have: a task over sentence vectors takes the folders of its modules."""
+def _has_modules(spec: Spec) -> bool:
+    """Whether the folders that modules.json lists are the model's: for a task over sentence vectors."""
     task = find(spec.library, spec.task)
-    return "sentence-transformers" if task is not None and task.kind else spec.library
+    return task is not None and bool(task.kind)
 
 
 def _base(tree: Tree, key: KeyPath) -> Path:

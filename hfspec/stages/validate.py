@@ -1,4 +1,4 @@
-"""Tree -> Spec: the shape first, then the rules, then the typed value; all problems at once."""
+"""Tree -> Spec: the shape and the rules, then the typed value; all problems at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hfspec.errors import SpecError
 from hfspec.ir.frozen import thaw
 from hfspec.ir.problem import Problem
 from hfspec.ir.tree import Tree
-from hfspec.language import rules, shape
+from hfspec.language import checking
 
 if TYPE_CHECKING:
     from hfspec.ir.spec import Spec
@@ -29,7 +29,4 @@ def validate(tree: Tree) -> Spec:
 
 def problems(tree: Tree) -> tuple[Problem, ...]:
     """Everything that is wrong, sorted by place; empty when validate gives a spec. Needs no typed model."""
-    found = [*shape.problems(tree), *rules.problems(tree)]
-    return tuple(
-        sorted(found, key=lambda problem: (problem.origin, [str(part) for part in problem.path], problem.code))
-    )
+    return checking.problems(tree)

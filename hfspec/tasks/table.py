@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from importlib import import_module
 from types import MappingProxyType
 
+from hfspec.tasks.libraries import LIBRARIES
 from hfspec.tasks.task import Task
 
 TASKS = MappingProxyType(
@@ -36,7 +36,6 @@ TASKS = MappingProxyType(
         ("sentence-transformers", "text-ranking"): "hfspec.tasks.text_ranking:TASK",
     }
 )
-LIBRARIES = tuple(dict.fromkeys(library for library, _ in TASKS))
 ALIASES = MappingProxyType(
     {
         ("transformers", "sentiment-analysis"): "text-classification",
@@ -51,14 +50,13 @@ NOT_YET = MappingProxyType(
         "sentence-transformers": (),
     }
 )
-TRANSLATION_NAME = re.compile(r"translation_[A-Za-z]+_to_[A-Za-z]+")
 
 
 def canonical(library: str, name: str) -> str:
     """The name without its alias: ``ner`` is ``token-classification``, ``translation_en_to_fr`` is ``translation``."""
-    if library == "transformers" and TRANSLATION_NAME.fullmatch(name):
-        return "translation"
-    return ALIASES.get((library, name), name)
+    patterns = LIBRARIES[library].task_patterns if library in LIBRARIES else {}
+    named = next((task for task, pattern in patterns.items() if pattern.fullmatch(name)), None)
+    return named or ALIASES.get((library, name), name)
 
 
 @cache

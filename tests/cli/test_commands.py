@@ -63,7 +63,7 @@ def test_multirun_makes_one_artifact_a_combination(hfspec: Run, spec: Path, tmp_
     )
     assert done.returncode == 0, done.stderr
     places = [Path(line) for line in done.stdout.splitlines()]
-    assert [place.name for place in places] == ["dtype=float32", "dtype=bfloat16"]
+    assert [place.name for place in places] == ["dtype-float32", "dtype-bfloat16"]
     manifests = [json.loads((place / "artifact.json").read_text()) for place in places]
     assert [m["deployment"]["dtype"] for m in manifests] == ["float32", "bfloat16"]
     assert [m["deployment"]["model_config"] for m in manifests] == [{"top_k": 2}, {"top_k": 2}]

@@ -26,11 +26,17 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("overrides", "places"),
     [
         ([], ["build/s"]),
-        (["dtype=float16"], ["build/s,dtype=float16"]),
-        (["dtype=float16,bfloat16", "metadata.a=1"], ["build/s,dtype=float16", "build/s,dtype=bfloat16"]),
-        (["name=a,b"], ["build/a,name=a", "build/b,name=b"]),
-        (["model_config.top_k=range(1,4)"], [f"build/s,model_config.top_k={k}" for k in (1, 2, 3)]),
-        (["dtype=float16,float16"], ["build/s,dtype=float16"]),
+        (["dtype=float16"], ["build/s--dtype-float16"]),
+        (["dtype=float16,bfloat16", "metadata.a=1"], ["build/s--dtype-float16", "build/s--dtype-bfloat16"]),
+        (["name=a,b"], ["build/a--name-a", "build/b--name-b"]),
+        (["model_config.top_k=range(1,4)"], [f"build/s--model_config.top_k-{k}" for k in (1, 2, 3)]),
+        (["metadata.l=[1,2],[3]"], ["build/s--metadata.l-1_2", "build/s--metadata.l-3"]),
+        (["metadata.t='a b','c;$d'"], ["build/s--metadata.t-a_b", "build/s--metadata.t-c_d"]),
+        (
+            ["dtype=float16,auto", "++metadata.n=-1,'é1'"],
+            [f"build/s--dtype-{d}--metadata.n-{n}" for d in ("float16", "auto") for n in ("-1", "1")],
+        ),
+        (["dtype=float16,float16"], ["build/s--dtype-float16"]),
     ],
 )
 def test_places_beside_the_plain_artifact(spec: Path, overrides: list[str], places: list[str]) -> None:

@@ -43,7 +43,7 @@ def opened(progress):
     """``opened(repo=…)``: the pin and the reader of a source."""
 
     def get(role="model", library="transformers", base=Path(), **source):
-        return open_source(Source(**source), role, library, base, progress)
+        return open_source(Source(**source), role, base, progress, has_modules=library == "sentence-transformers")
 
     return get
 

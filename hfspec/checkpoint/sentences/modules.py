@@ -18,6 +18,7 @@ from hfspec.formats.module_kinds import DENSE
 from hfspec.integrity.paths import path_fault
 from hfspec.ir.problem import Problem
 from hfspec.library_calls.activations import torch_activation
+from hfspec.tasks.libraries import LIBRARIES
 from hfspec.tasks.task import Task
 
 # How Pooling's configs before 6.0 name its modes; several may be on, and each adds the width once.
@@ -51,7 +52,7 @@ def modules_of(files: SourceFiles, task: Task) -> tuple[Module, ...]:
     if files.has("modules.json"):
         _check_handed_on(files)
         return _dense(files) if task.kind == "dense" else _native(files, task)
-    if task.kind == "cross-encoder" or task.library == "transformers":
+    if task.kind == "cross-encoder" or not LIBRARIES[task.library].needs_modules:
         return ()
     raise files.refusal(
         "not-a-checkpoint",

@@ -1,7 +1,7 @@
 """Linear layers by oneDNN, which torch has in it.
 
 torch gives products of float32 matrices to MKL, which takes twice as long on an AMD processor with AVX-512, and those
-of bfloat16 to oneDNN by a longer way (docs/backends.md has the figures). The operators are those that torch.compile
+of bfloat16 to oneDNN by a longer way (benchmarks/NOTES.md has the figures). The operators are those that torch.compile
 puts in (torch/_inductor/fx_passes/mkldnn_fusion.py).
 """
 

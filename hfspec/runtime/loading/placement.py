@@ -11,6 +11,7 @@ from hfspec.errors import UsageError
 from hfspec.ir.artifact import Manifest
 from hfspec.ir.backends import AUTO, CPU, TORCH
 from hfspec.runtime.backends.putting import check
+from hfspec.tasks.libraries import LIBRARIES
 
 MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 
@@ -67,8 +68,10 @@ def _cpu(backend: str, device: str | None, device_map: Any) -> str:
 def _check_map(device_map: Any, manifest: Manifest) -> None:
     if device_map is None:
         return
-    if manifest.deployment.library != "transformers":
-        raise UsageError(f"device_map spreads models of transformers; give device for {manifest.deployment.library}.")
+    library = manifest.deployment.library
+    if not LIBRARIES[library].spreads:
+        able = " and ".join(row.name for row in LIBRARIES.values() if row.spreads)
+        raise UsageError(f"device_map spreads models of {able}; give device for {library}.")
     if device_map not in MAPS and not isinstance(device_map, Mapping):
         raise UsageError(f"device_map must be one of {', '.join(MAPS)}, or module -> device, not {device_map!r}.")
     try:

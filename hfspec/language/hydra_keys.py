@@ -1,0 +1,34 @@
+"""``hydra.verbose`` and the other keys of an application of Hydra's: what hfspec has in their place."""
+
+from __future__ import annotations
+
+from hfspec.ir.problem import KeyPath, Origin, Problem
+
+# The beginning of a key, without ``hydra.`` -> the remedy; the first that fits.
+REMEDIES = (
+    ("verbose", "Give `--debug` for the traceback of an error."),
+    ("job_logging", "hfspec keeps no log; `--quiet` leaves out its progress, `--debug` shows an error's traceback."),
+    ("hydra_logging", "hfspec keeps no log; `--quiet` leaves out its progress, `--debug` shows an error's traceback."),
+    ("run", "Give `--output DIR` for the artifact's folder."),
+    ("sweep", "Give `-m --output DIR` for the folder that holds the artifact of each combination."),
+    ("mode", "Give `-m` (--multirun) to compile every combination."),
+    ("launcher", "`-m` compiles one combination after another."),
+    ("job.name", "Write `name=…` for the deployment's name."),
+    ("searchpath", "Configs are looked up from the nearest folder named specs above the spec, else from its own."),
+    ("output_subdir", "Leave it out: hfspec writes nothing but the artifact."),
+    ("help", "Give `--help`."),
+)
+
+
+def is_hydras(key: str) -> bool:
+    """Whether a key, or a config group, is one of Hydra's own application."""
+    return key.partition("/")[0].partition(".")[0] == "hydra"
+
+
+def problem(key: str, origin: Origin, path: KeyPath) -> Problem:
+    """That such a key has no effect here, and what has."""
+    rest = key.removeprefix("hydra").lstrip("./").replace("/", ".")
+    remedy = next((remedy for name, remedy in REMEDIES if f"{rest}.".startswith(f"{name}.")), "Leave it out.")
+    written = "hydra" if not rest else key
+    message = f"`{written}` is a setting of Hydra's own applications; hfspec uses Hydra only to compose specs."
+    return Problem("dead-key", message, origin, path, remedy=remedy)

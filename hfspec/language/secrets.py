@@ -1,0 +1,23 @@
+"""Passwords and tokens that a spec holds: no error, since a program cannot be sure, but never without a word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hfspec.ir.problem import dotted
+from hfspec.ir.tree import Tree
+from hfspec.redaction import HIDDEN, redacted, texts, tokens, without_passwords
+
+
+def spec_notes(tree: Tree) -> Iterator[str]:
+    """A sentence for each value of the spec that looks like a token, and for each password in an address."""
+    for path, text in texts(tree.value):
+        place = redacted(f"{tree.origin(path)}: {dotted(path)}")
+        for _, kind, shown in tokens(text):
+            yield (
+                f"{place} holds what looks like {kind} ({shown}): whoever has the artifact can read it. Take it out of"
+                " the spec, and revoke it where it was shared."
+            )
+        if without_passwords(text) != text:
+            kept = f"the artifact has {HIDDEN} in its place" if path[0] == "metadata" else "the artifact carries it"
+            yield f"{place} holds a password in an address: {kept}. Take it out of the spec."
