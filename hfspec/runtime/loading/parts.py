@@ -42,7 +42,7 @@ def tokenizer(place: Place, folder: Path | None = None, **settings: Any) -> Any:
     """
     found = _component(place, "tokenizer", folder or place.model, settings)
     if not is_tokenizer(found):
-        raise StorageError(f"the tokenizer's files name {type(found).__name__}, which is no tokenizer.")
+        raise StorageError(f"the tokenizer's files name {type(found).__name__}, which is not a tokenizer.")
     return SharedTokenizer(found)
 
 

@@ -41,7 +41,9 @@ class SparseEmbedding(Runner):
         super().__init__(place)
         checkpoint = read_sparse(place.model)
         if checkpoint is None:
-            raise StorageError("model/ is no sparse encoder that hfspec knows: a masked-language model, SpladePooling.")
+            raise StorageError(
+                "model/ is not a sparse encoder that hfspec knows: a masked-language model, SpladePooling."
+            )
         self.place, self.device = place, place.device
         model_class = parts.model_class(place)
         self.model = parts.reader(place, model_class, checkpoint.transformer)
