@@ -26,6 +26,7 @@ from hfspec.ir.progress import Of
 from hfspec.locking.comparison import changes
 from hfspec.locking.lock_file import held_lock, read_lock, write_lock
 from hfspec.locking.pinning import check_held, check_versions, notes
+from hfspec.runtime.process import import_libraries
 from hfspec.sources.folder import FolderSource
 from hfspec.stages.build import WEIGHTS, build
 from hfspec.stages.complete import complete
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from hfspec.ir.pins import Resolved
     from hfspec.ir.plan import Plan
     from hfspec.ir.progress import Progress
+    from hfspec.ir.spec import Spec
     from hfspec.ir.tree import Tree
 
 
@@ -80,7 +82,7 @@ def plan_spec(file: Path, overrides: Sequence[str], progress: Progress) -> Job:
     spec = validate(tree)
     spec_lock = read_lock(file)
     sources = resolve(spec, tree, progress, spec_lock.commits if spec_lock else UNPINNED)
-    artifact_plan = plan(spec, tree, sources)
+    artifact_plan = _plan(spec, tree, sources)
     lock_notes = notes(file, spec_lock, sources.pins) if spec_lock else ()
     return Job(tree, sources, replace(artifact_plan, notes=(*artifact_plan.notes, *lock_notes)))
 
@@ -106,7 +108,7 @@ def plan_locked_spec(file: Path, overrides: Sequence[str], progress: Progress) -
     spec_lock = held_lock(file)
     sources = digest(resolve(spec, tree, progress, spec_lock.commits), progress)
     check_held(file, overrides, spec_lock, lock(spec, tree, sources, installed(spec_lock.versions)))
-    artifact_plan = plan(spec, tree, sources)
+    artifact_plan = _plan(spec, tree, sources)
     check_versions(file, overrides, spec_lock, artifact_plan)
     return Job(tree, sources, artifact_plan)
 
@@ -162,7 +164,7 @@ def lock_spec(file: Path, overrides: Sequence[str], progress: Progress, *, upgra
     before = read_lock(file)
     commits = before.commits if before and not upgrade else UNPINNED
     sources = digest(resolve(spec, tree, progress, commits), progress)
-    artifact_plan = plan(spec, tree, sources)
+    artifact_plan = _plan(spec, tree, sources)
     after = lock(spec, tree, sources, artifact_plan.versions)
     return Locked(write_lock(file, after), after, changes(before, after) if before else (), is_new=before is None)
 
@@ -223,3 +225,9 @@ def _problems_at_their_keys(tree: Tree) -> Iterator[None]:
         yield
     except SpecError as error:
         raise SpecError([replace(problem, origin=tree.origin(problem.path)) for problem in error.problems]) from error
+
+
+def _plan(spec: Spec, tree: Tree, sources: Resolved) -> Plan:
+    """The plan. In a process of our own transformers is imported first, without what compiling never needs."""
+    import_libraries()
+    return plan(spec, tree, sources)

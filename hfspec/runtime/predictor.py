@@ -15,6 +15,7 @@ from hfspec.ir.signature import Signature
 from hfspec.runtime.io.answers import Table, plain, to_json
 from hfspec.runtime.io.output_check import check_output
 from hfspec.runtime.loading import native
+from hfspec.runtime.patches.states import State
 from hfspec.runtime.runner import Place, Runner
 from hfspec.runtime.scheduling.call import Call
 from hfspec.runtime.scheduling.row_stream import each_row
@@ -80,6 +81,13 @@ class Predictor:
     def device(self) -> str:
         """Where the model runs, as torch names it."""
         return self._place.device
+
+    @property
+    def patches(self) -> dict[str, State]:
+        """What hfspec may compute in a library's place, by name: whether it does for this model, and why
+        (docs/serving.md).
+        """
+        return self._place.patches.states()
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None, outputs: str | None = None) -> Any:
         """The answer to every row of ``data``, in its order: the task's standard form, or with ``outputs="full"`` a

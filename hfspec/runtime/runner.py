@@ -18,6 +18,7 @@ from hfspec.ir.backends import TORCH
 from hfspec.ir.dtypes import BY_TORCH_NAME, size_of
 from hfspec.ir.signature import Column, Tensor
 from hfspec.runtime.loading import adapter
+from hfspec.runtime.patches.states import Patches
 from hfspec.runtime.scheduling import memory
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.scheduling.partition import PASS
@@ -44,6 +45,7 @@ class Place:
     device: str
     device_map: Any = field(default=None, compare=False, kw_only=True)
     backend: str = field(default=TORCH, kw_only=True)
+    patches: Patches = field(default_factory=Patches, compare=False, kw_only=True)
     verified: Verified | None = field(default=None, compare=False)
     code: Mapping[str, Any] = field(default_factory=dict, compare=False)
     loaded: dict[str, Any] = field(default_factory=dict, compare=False)

@@ -230,7 +230,7 @@ def watched(monkeypatch, log):
 def as_on_a_gpu(monkeypatch):
     """Batches in flight, and masks that are not asked about, though the device is a CPU."""
     monkeypatch.setattr(memory, "ahead", lambda device: 1)
-    monkeypatch.setattr(unasked_masks, "put", lambda loaded, place: unasked_masks.replace(loaded))
+    monkeypatch.setattr(unasked_masks, "put", unasked_masks.try_on)
 
 
 def name(case):

@@ -6,6 +6,7 @@ into a model on torch's meta device: nothing is allocated whatever the size of t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -108,6 +109,7 @@ def meta_model(model_class: type[Any], config: Any, tensors: Iterable[TensorInfo
         Exception: Whatever an architecture raises over a config that makes no sense.
     """
     from hfspec.library_calls.making import making
+    from hfspec.library_calls.quiet import quiet
 
     dtypes: dict[str, str] = {}
     tensors_at: dict[int, tuple[str, Any]] = {}  # they are kept, so that no other gets the place of one
@@ -117,7 +119,9 @@ def meta_model(model_class: type[Any], config: Any, tensors: Iterable[TensorInfo
         tensors_at[_place(tensor)] = (name, tensor)
 
     stand_ins = {info.name: _StandIn(info, note) for info in tensors}
-    with _quiet(), making(), _on_meta():  # the last is asked first: it must see empty_like before making() answers it
+    # The library's own reports would repeat, worse, what the plan says. The last of these is asked first: it must see
+    # empty_like before making() answers it.
+    with quiet(logging.CRITICAL), making(), _on_meta():
         model, report = model_class.from_pretrained(
             None,
             config=config,
@@ -191,19 +195,3 @@ def _on_meta() -> Iterator[None]:
 
     with OnMeta():
         yield
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The library's own bars and reports would repeat, worse, what the plan says."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

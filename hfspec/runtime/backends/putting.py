@@ -53,9 +53,12 @@ def _chosen(place: Place) -> str:
     runs = place.dtype in BACKENDS[ONEDNN].dtypes
     if place.device != "cpu" or place.device_map is not None or not runs or not plain:
         return TORCH
-    from hfspec.runtime.backends.onednn import is_faster
+    from hfspec.runtime.backends.onednn import capability, is_faster
 
-    return ONEDNN if is_faster(place.dtype) else TORCH
+    if is_faster(place.dtype):
+        return ONEDNN
+    place.patches.leave(ONEDNN, f"The backend is torch: on {capability()} oneDNN was not measured to be faster.")
+    return TORCH
 
 
 def refuse(place: Place, why: str) -> None:

@@ -16,6 +16,7 @@ from hfspec.runtime.generation import drawing as draws
 from hfspec.runtime.generation.answer_tokens import answer_tokens, end_tokens, has_stop_text
 from hfspec.runtime.loading import adapter, parts
 from hfspec.runtime.loading.positions import cut_length, most_tokens
+from hfspec.runtime.patches import four_tokens
 from hfspec.runtime.runner import Place, Runner
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.settings import generation
@@ -65,6 +66,8 @@ class CausalGeneration(Runner):
         self.model, self.base = generation.apart(model)
         self.turn = adapter.turn(model)
         self.device = place.device
+        with self.turn:
+            self.decoder = four_tokens.decoder(place, self.model, self.base)
         self.chat = ChatTemplate(self.tokenizer, self.template)
         self.limit = cut_length(self.model, self.tokenizer)
         self.most = most_tokens(place, self.model)
@@ -147,7 +150,7 @@ class CausalGeneration(Runner):
         """Prompts that share a batch make the same number of tokens; where padding would be seen, only prompts of one
         length do. Those share none (``alone`` tells them apart) that are sampled with beams or stop strings, or timed.
         """
-        draws = generation.samples(settings) and not decoding.decodes(self.model, settings)
+        draws = generation.samples(settings) and not self.decoder.decodes(settings)
         is_alone = draws or settings.get("max_time") is not None
         even = not self.pads or generation.reads_prompt(settings)
         return (prompt.room, len(prompt.ids) if even else 0, alone if is_alone else None)
@@ -177,7 +180,7 @@ class CausalGeneration(Runner):
         tools |= penalties.processors(settings, width)
         if streamer is None:
             own = [settings.get("seed")] * len(prompts) if seeds is None else seeds
-            tools |= decoding.options(self.model, settings, own, self.device)
+            tools |= self.decoder.options(settings, own, self.device)
         tools = decoding.checked(tools, len(prompts))
         drawing = draws.drawing(settings, self.device, own="custom_generate" in tools)
         with torch.inference_mode(), self.turn, drawing:

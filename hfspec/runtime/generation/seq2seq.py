@@ -15,6 +15,7 @@ from hfspec.runtime.generation import drawing as draws
 from hfspec.runtime.generation.answer_tokens import answer_tokens, has_stop_text
 from hfspec.runtime.loading import adapter, parts
 from hfspec.runtime.loading.positions import cut_length, most_tokens, positions
+from hfspec.runtime.patches import four_tokens
 from hfspec.runtime.runner import Place, Runner
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
@@ -61,6 +62,8 @@ class Seq2Seq(Runner):
         self.model, self.base = generation.apart(model)
         self.turn = adapter.turn(model)
         self.device = place.device
+        with self.turn:
+            self.decoder = four_tokens.decoder(place, self.model, self.base)
         self.limit = cut_length(self.model.get_encoder(), self.tokenizer)
         self.most = most_tokens(place, self.model.get_encoder())
         self.specific = task_params(self.model.config, place.manifest.deployment.task_as_written)
@@ -115,7 +118,7 @@ class Seq2Seq(Runner):
         only texts of one length do.
         """
         width = max(int(settings.get("num_beams") or 1), generation.answers_per_prompt(settings))
-        draws = generation.samples(settings) and not decoding.decodes(self.model, settings)
+        draws = generation.samples(settings) and not self.decoder.decodes(settings)
         alone = draws or settings.get("max_time") is not None
         even = any(settings.get(name) not in (None, neutral) for name, neutral in READS_SOURCE.items())
         group = (source.direction.target, len(source.ids) if even else 0, row.number if alone else -1)
@@ -128,7 +131,7 @@ class Seq2Seq(Runner):
         rows = [{"input_ids": item.content.ids, "attention_mask": [1] * len(item.content.ids)} for item in batch]
         inputs = parts.padded(rows, {"input_ids": self.pad}, "right", self.device)
         tools: dict[str, Any] = {"tokenizer": self.tokenizer} if config.stop_strings is not None else {}
-        tools |= decoding.options(self.model, settings, [settings.get("seed")] * len(batch), self.device)
+        tools |= self.decoder.options(settings, [settings.get("seed")] * len(batch), self.device)
         tools = decoding.checked(tools, len(batch))
         drawing = draws.drawing(settings, self.device, own="custom_generate" in tools)
         with torch.inference_mode(), self.turn, drawing:

@@ -17,8 +17,13 @@ from hfspec.formats.adapter_config import BEFORE_NAMES, CONFIG, FOLDER, WEIGHTS
 if TYPE_CHECKING:
     from hfspec.runtime.runner import Place
 
-# peft counts positions itself from the prompt on, and says at every step that it drops those that generate passes on.
-NOT_TAKEN = "(Position|Token type) ids are not supported for parameter efficient tuning"
+# peft counts positions itself from the prompt on, and warns at every step that it drops those that generate passes on.
+# This is its method that does both.
+ADJUSTING, DROPPED = "_adjust_prompt_learning_kwargs", ("position_ids", "token_type_ids")
+OFFSET = ("PREFIX_TUNING", "CARTRIDGE")  # kinds whose positions it keeps
+
+
+_APPLYING = Lock()  # filters of warnings are the process's: of two at once one would put back the other's
 
 
 def is_beside(place: Place) -> bool:
@@ -49,24 +54,35 @@ def applied(place: Place, loaded: Any) -> Any:
     if folder is None:
         return loaded
     peft = _library(place)
-    with _reading(folder):
+    with _reading(folder), _APPLYING, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own use of the library, which a filter that raises would end
         wrapped = peft.PeftModel.from_pretrained(loaded, str(folder), is_trainable=False, torch_device="cpu").eval()
     if not wrapped.active_peft_config.is_prompt_learning:
         return wrapped.get_base_model()
     wrapped.forward = _with_signature(wrapped.forward, loaded.forward)
+    _drop_unheard(wrapped)
     return wrapped
+
+
+def _drop_unheard(wrapped: Any) -> None:
+    """Let this model drop positions without a warning: it is as it should be."""
+    adjusted: Any = getattr(wrapped, ADJUSTING, None)
+    if adjusted is None or wrapped.active_peft_config.peft_type.name in OFFSET:
+        return
+
+    @functools.wraps(adjusted)
+    def adjust(config: Any, *, kwargs: dict[str, Any], remove_token_type_ids: bool = True) -> None:
+        for name in DROPPED if remove_token_type_ids else DROPPED[:1]:
+            kwargs.update({name: None} if name in kwargs else {})
+        adjusted(config, kwargs=kwargs, remove_token_type_ids=remove_token_type_ids)
+
+    setattr(wrapped, ADJUSTING, adjust)
 
 
 def virtual_tokens(loaded: Any) -> int:
     """How many positions a learned prompt takes before every input."""
     prompt: Any = getattr(loaded, "active_peft_config", None)
     return int(prompt.num_virtual_tokens) if getattr(prompt, "is_prompt_learning", False) else 0
-
-
-def silence(loaded: Any) -> None:
-    """Let peft not say, from now on, what it drops with a learned prompt: it is as it should be."""
-    if virtual_tokens(loaded):
-        warnings.filterwarnings("ignore", message=NOT_TAKEN, module="peft")
 
 
 def turn(loaded: Any) -> AbstractContextManager[object]:

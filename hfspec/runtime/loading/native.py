@@ -66,7 +66,9 @@ def _sentence_model(place: Place) -> Any:
         except Exception as error:  # over a broken file the library may raise anything
             raise StorageError(f"sentence_transformers could not load model/: {error}") from error
     if (place.folder / "components" / "tokenizer").is_dir():
-        _give(loaded[0], place.loaded.get("tokenizer") or parts.tokenizer(place))
+        if "tokenizer" not in place.loaded:
+            parts.tokenizer(place)
+        _give(loaded[0], place.loaded["tokenizer"])
     with quiet():
         adapter.applied(place, loaded[0].auto_model)
     return loaded.eval()

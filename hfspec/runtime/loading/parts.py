@@ -19,6 +19,8 @@ from hfspec.runtime import unasked_masks
 from hfspec.runtime.backends import putting as backends
 from hfspec.runtime.io.transfer import sent
 from hfspec.runtime.loading import adapter
+from hfspec.runtime.loading.shared_tokenizer import SharedTokenizer
+from hfspec.runtime.patches.first_values import may_be_left_out
 from hfspec.runtime.runner import Place
 from hfspec.runtime.unasked_masks import MASK
 from hfspec.tasks.task import PROCESSED, PROCESSOR
@@ -33,14 +35,15 @@ LARGEST_LENGTH = 10**9  # a tokenizer without a limit says 10**30
 
 
 def tokenizer(place: Place, folder: Path | None = None, **settings: Any) -> Any:
-    """The tokenizer, the spec's own component before the model's; ``settings`` yield to the spec's options.
+    """The tokenizer, the spec's own component before the model's, for calls at once; ``settings`` yield to the spec's
+    options.
 
     Raises StorageError when its files make none.
     """
     found = _component(place, "tokenizer", folder or place.model, settings)
     if not is_tokenizer(found):
         raise StorageError(f"the tokenizer's files name {type(found).__name__}, which is not a tokenizer.")
-    return found
+    return SharedTokenizer(found)
 
 
 def component(place: Place, name: str, **settings: Any) -> Any:
@@ -85,7 +88,7 @@ def model(place: Place, model_class: Any, folder: Path | None = None, **settings
     brought = adapter.brought(place)
     if "model" in place.code:
         settings["config"] = config(place, source)
-    with quiet(), _reading(source, "model"), making():
+    with quiet(), _reading(source, "model"), making(unfilled=may_be_left_out(place.patches)):
         loaded, report = model_class.from_pretrained(
             str(source),
             local_files_only=True,
@@ -100,7 +103,6 @@ def model(place: Place, model_class: Any, folder: Path | None = None, **settings
     loaded.config.return_dict = True  # old checkpoints may ask for tuples, which name nothing
     with quiet():
         place.loaded["model"] = backends.put(place, adapter.applied(place, _placed(place, loaded.eval())))
-    adapter.silence(place.loaded["model"])  # outside of quiet(), which puts back what is heard
     return place.loaded["model"]
 
 

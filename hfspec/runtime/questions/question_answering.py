@@ -45,8 +45,9 @@ class QuestionAnswering(Runner):
         super().__init__(place)
         self.tokenizer = parts.tokenizer(place)
         if not self.tokenizer.is_fast:
+            name = self.tokenizer.__class__.__name__
             raise UsageError(
-                f"{type(self.tokenizer).__name__} does not tell which characters a token is made of, so that no answer"
+                f"{name} does not tell which characters a token is made of, so that no answer"
                 " can be found in the context; compile from a checkpoint with a tokenizer.json."
             )
         self.model = parts.reader(place, parts.model_class(place))

@@ -62,7 +62,9 @@ class TableQuestionAnswering(Runner):
         super().__init__(place)
         self.tokenizer = parts.tokenizer(place)
         if not hasattr(self.tokenizer, "max_row_id"):
-            raise UsageError(f"{type(self.tokenizer).__name__} cannot read tables; the model needs a TapasTokenizer.")
+            raise UsageError(
+                f"{self.tokenizer.__class__.__name__} cannot read tables; the model needs a TapasTokenizer."
+            )
         self.model = parts.model(place, parts.model_class(place))
         self.device = place.device
         self.limit = cut_length(self.model, self.tokenizer)

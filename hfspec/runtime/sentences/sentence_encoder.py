@@ -6,14 +6,13 @@ Importing sentence_transformers takes many times as long as loading a small mode
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Protocol
 
 from hfspec.formats.sentence_modules import Checkpoint, pooling_modes, read
 from hfspec.ir.dtypes import torch_dtype
 from hfspec.runtime.backends import putting as backends
-from hfspec.runtime.backends.first_token import first_token_alone
 from hfspec.runtime.loading import native, parts
 from hfspec.runtime.loading.positions import LARGEST_LENGTH, most_tokens, positions
 from hfspec.runtime.runner import Place
@@ -112,8 +111,7 @@ class NativeEncoder:
         inputs = parts.padded([text.inputs for text in batch], self.pad, "right", self.device)
         mask = inputs.get("attention_mask", torch.ones_like(inputs["input_ids"]))
         left_out = self._prompt_tokens(prompt)
-        reads_first = first_token_alone() if list(self.modes) == ["cls"] and not left_out else nullcontext()
-        with torch.inference_mode(), reads_first:
+        with torch.inference_mode():
             vectors = self.model(**inputs, return_dict=True).last_hidden_state
             pooled = pool(vectors, mask, self.modes, left_out)
             return self._after_pooling(pooled).float()
@@ -148,9 +146,11 @@ class LibraryEncoder:
         backends.refuse(place, "its modules are run by sentence-transformers itself")
         self.model = native.sentence_model(place)
         self.size = int(self.model.get_embedding_dimension() or 0)
+        self._turn = Lock()  # it tokenizes while it encodes, and a tokenizer serves one call at a time
 
     def prepare(self, texts: Sequence[str], prompt: str, *, whole: bool = False) -> list[Text]:  # noqa: ARG002 - the library cuts
-        features = [self.model.preprocess([prompt + text]) for text in texts]
+        with self._turn:
+            features = [self.model.preprocess([prompt + text]) for text in texts]
         counts = [int(found["input_ids"].numel()) if "input_ids" in found else 1 for found in features]
         limit = self.model.max_seq_length or LARGEST_LENGTH
         return [Text(text, {}, count, count >= limit) for text, count in zip(texts, counts, strict=True)]
@@ -159,7 +159,8 @@ class LibraryEncoder:
         import torch
 
         texts = [text.text for text in batch]
-        made = self.model.encode(texts, prompt=prompt, batch_size=len(texts), show_progress_bar=False)
+        with self._turn:
+            made = self.model.encode(texts, prompt=prompt, batch_size=len(texts), show_progress_bar=False)
         return torch.from_numpy(made).float()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Hashable, Sequence
 
-from hfspec.runtime.backends.first_token import first_token_alone
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading import parts
 from hfspec.runtime.loading.positions import cut_length, most_tokens
@@ -50,5 +49,5 @@ class SequenceClassifier(Runner):
         inputs = parts.padded(rows, self.pad, "right", self.device)
         if self.takes_use_cache:
             inputs["use_cache"] = False
-        with torch.inference_mode(), first_token_alone():
+        with torch.inference_mode():
             return Arriving(self.model(**inputs).logits.float())
