@@ -19,7 +19,7 @@ from hfspec.inputs.row import Row
 from hfspec.ir.artifact import FULL
 from hfspec.library_calls.activations import torch_activation
 from hfspec.runtime.io.transfer import Arriving
-from hfspec.runtime.runner import Place
+from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.sentence_encoder import fit_tokenizer
 from hfspec.runtime.text.sequence_classifier import SequenceClassifier
@@ -52,18 +52,18 @@ class Scored:
 class TextRanking(SequenceClassifier):
     """Pairs longer than the model reads are cut, the longer text first, as users of sentence-transformers expect."""
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
-        checkpoint = read_cross_encoder(place.model)
+    def __init__(self, request: LoadRequest) -> None:
+        super().__init__(request)
+        checkpoint = read_cross_encoder(request.model_folder)
         if checkpoint is None:
             raise StorageError("model/ is no cross-encoder that hfspec knows: a sequence classifier alone.")
-        fit_tokenizer(self.tokenizer, place, checkpoint, self.model)
+        fit_tokenizer(self.tokenizer, request, checkpoint, self.model)
         self.limit = int(min(self.tokenizer.model_max_length, self.most))
-        self.stated = stated(place.model)
+        self.stated = stated(request.model_folder)
         self.prompts = Prompts(self.stated, roles=False)
-        self.pair_template = self._pair_template(place.model)
+        self.pair_template = self._pair_template(request.model_folder)
         self.labels = int(self.model.config.num_labels)
-        self.activation = _activation(place.model, self.stated, self.labels)
+        self.activation = _activation(request.model_folder, self.stated, self.labels)
 
     def _pair_template(self, model: Path) -> PairTemplate | None:
         """Raises UsageError when the chat template that pairs go through cannot carry them."""
