@@ -31,7 +31,7 @@ def check_private(key: Path, password: str | None) -> bytes | None:
     try:
         found = serialization.load_pem_private_key(content, needed)
     except Exception as error:  # of many kinds
-        what = "is protected by another password" if needed else "is no private key in PEM form"
+        what = "is protected by another password" if needed else "is not a private key in PEM form"
         raise UsageError(f"{key} {what}; a new key is made with `{MAKE_PRIVATE}`.") from error
     _check_curve(key, found)
     return needed
@@ -47,7 +47,7 @@ def check_public(key: Path) -> str:
     try:
         found: Any = serialization.load_pem_public_key(content)
     except Exception as error:  # of many kinds
-        raise UsageError(f"{key} is no public key in PEM form; it is made with `{MAKE_PUBLIC}`.") from error
+        raise UsageError(f"{key} is not a public key in PEM form; it is made with `{MAKE_PUBLIC}`.") from error
     _check_curve(key, found)
     form = serialization.PublicFormat.SubjectPublicKeyInfo
     return hashlib.sha256(found.public_bytes(serialization.Encoding.PEM, form)).hexdigest()
@@ -56,8 +56,8 @@ def check_public(key: Path) -> str:
 def _check_curve(key: Path, found: Any) -> None:
     if getattr(getattr(found, "curve", None), "name", "") not in CURVES:
         raise UsageError(
-            f"{key} is no key on one of the curves {', '.join(CURVES)}; one is made with `{MAKE_PRIVATE}`, its public"
-            f" half with `{MAKE_PUBLIC}`."
+            f"{key} is not a key on one of the curves {', '.join(CURVES)}; one is made with `{MAKE_PRIVATE}`, its"
+            f" public half with `{MAKE_PUBLIC}`."
         )
 
 

@@ -56,7 +56,7 @@ def raw_config(files: SourceFiles, folder: str = "") -> dict[str, Any]:
             "the source holds a PEFT adapter and no model",
             remedy="name the base model here",
         )
-    raise files.refusal("not-a-checkpoint", f"the source has no {path}, so it is no checkpoint of the library")
+    raise files.refusal("not-a-checkpoint", f"the source has no {path}, so transformers cannot read it as a checkpoint")
 
 
 def refuse_extents(files: SourceFiles, path: str) -> None:

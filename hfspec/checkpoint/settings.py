@@ -105,7 +105,9 @@ def _check_generation(files: SourceFiles, raw: Mapping[str, Any]) -> None:
     for key, value in raw.items():
         ids = value if isinstance(value, list) else [value]
         if key.endswith("_token_id") and not all(isinstance(number, int | None) for number in ids):
-            raise files.refusal("broken-checkpoint", f"{GENERATION_CONFIG}: {key} is no token's id", found=repr(value))
+            raise files.refusal(
+                "broken-checkpoint", f"{GENERATION_CONFIG}: {key} is not a token's id", found=repr(value)
+            )
     try:
         with quiet():
             GenerationConfig.from_dict(dict(raw))

@@ -57,11 +57,11 @@ def read_tokenizer(files: SourceFiles, folder: str, options: FrozenDict, probe: 
                 (Path(place) / name).symlink_to(files.reader.small(f"{folder}{name}").absolute())
         loaded = _load(files, folder, place, options)
         if not is_tokenizer(loaded):
-            message = "the tokenizer's files name a class that is no tokenizer"
+            message = "the tokenizer's files name a class that is not a tokenizer"
             raise files.refusal("broken-tokenizer", message, found=type(loaded).__name__)
         limit = loaded.model_max_length
         if not isinstance(limit, int | float) or limit <= 0:
-            message = "the tokenizer's model_max_length is no number of tokens"
+            message = "the tokenizer's model_max_length is not a number of tokens"
             raise files.refusal("broken-tokenizer", message, found=repr(limit))
         vocabulary: dict[str, int] = loaded.get_vocab()
     pieces = not loaded.is_fast and any(files.has(f"{folder}{name}") for name in SENTENCEPIECES)

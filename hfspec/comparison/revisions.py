@@ -54,7 +54,7 @@ def past(spec: Path, revision: str) -> Iterator[Past]:
         _lay_out(top, commit, below, folder)
         found = folder / below / file.relative_to(root)
         if not found.is_file():
-            raise UsageError(f"{spec} is no file of the git revision {revision}")
+            raise UsageError(f"{spec} is not a file of the git revision {revision}")
         with _placed(folder, revision):
             yield Past(found, folder, top)
 
@@ -65,7 +65,7 @@ def _commit(top: Path, revision: str) -> str:
         return _git(top, "rev-parse", *options, f"{revision}^{{commit}}").decode().strip()
     except UsageError as error:
         remedy = "a shallow clone has only its last commits, `git fetch --unshallow` brings the others"
-        raise UsageError(f"{revision} is no commit, tag or branch of the git repository {top}; {remedy}") from error
+        raise UsageError(f"{revision} is not a commit, tag or branch of the git repository {top}; {remedy}") from error
 
 
 def _lay_out(top: Path, commit: str, below: Path, folder: Path) -> None:

@@ -48,14 +48,14 @@ def names_fault(stated: Any) -> tuple[str, str]:
     numbers = {key: _number(key) for key in stated}
     for key, number in numbers.items():
         if number is None:
-            return "a key of id2label is no number", f"the key {key!r}"
+            return "a key of id2label is not a number", f"the key {key!r}"
     keys = ", ".join(map(str, stated))
     missing = sorted(set(range(len(stated))) - set(numbers.values()))
     if missing:
         return f"id2label has no label {missing[0]}; the numbers of its labels must be 0 to {len(stated) - 1}", keys
     for key, value in stated.items():
         if label_name(value) is None:
-            return f"id2label.{key} is no name of a label", repr(value)
+            return f"id2label.{key} is not a name of a label", repr(value)
     return "", ""
 
 
@@ -64,11 +64,11 @@ def numbers_fault(stated: Any, count: int) -> tuple[str, str]:
     if not stated:
         return "", ""
     if not isinstance(stated, Mapping):
-        return "label2id is no mapping of names to numbers", repr(stated)
+        return "label2id is not a mapping of names to numbers", repr(stated)
     for name, value in stated.items():
         number = _number(value)
         if number is None or not 0 <= number < count:
-            return f"label2id.{name} is no number of a label; the model has the labels 0 to {count - 1}", repr(value)
+            return f"label2id.{name} is not a number of a label; the model has the labels 0 to {count - 1}", repr(value)
     return "", ""
 
 

@@ -40,7 +40,7 @@ def handed_on_faults(stated: Any) -> Iterator[str]:
     for section in HANDED_ON:
         given = stated.get(section) or {}
         if not isinstance(given, Mapping):
-            yield f"{section}, which is no mapping"
+            yield f"{section}, which is not a mapping"
             continue
         for key in sorted(ELSEWHERE & {key for key, value in given.items() if value}):
             yield f"{section}.{key}: {given[key]!r}, which decides where the model is loaded from, or what runs"
@@ -50,7 +50,7 @@ def handed_on_faults(stated: Any) -> Iterator[str]:
             )
     length = stated.get("max_seq_length")
     if length is not None and (not isinstance(length, int) or length <= 0):
-        yield f"max_seq_length: {length!r}, which is no number of tokens"
+        yield f"max_seq_length: {length!r}, which is not a number of tokens"
 
 
 def foreign(value: Any) -> list[str]:

@@ -91,11 +91,11 @@ def stated_fault(stated: Mapping[str, Any]) -> str:
     """What is wrong with the form of config_sentence_transformers.json; empty for none."""
     prompts = stated.get("prompts") or {}
     if not isinstance(prompts, Mapping) or not all(isinstance(text, str | None) for text in prompts.values()):
-        return "its prompts are no mapping from names to texts"
+        return "its prompts are not a mapping from names to texts"
     if (name := stated.get("default_prompt_name")) is not None and name not in prompts:
-        return f"its default_prompt_name {name!r} is none of its prompts"
+        return f"its default_prompt_name {name!r} is not one of its prompts"
     if (width := stated.get("truncate_dim")) is not None and (not isinstance(width, int) or width <= 0):
-        return f"its truncate_dim {width!r} is no number of dimensions"
+        return f"its truncate_dim {width!r} is not a number of dimensions"
     return ""
 
 

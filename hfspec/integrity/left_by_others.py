@@ -21,7 +21,7 @@ def foreign_fault(path: Path) -> str:
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | NO_SURPRISES), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return "is no plain file"
+                return "is not a plain file"
             text = file.read(LARGEST + 1).decode()
     except (OSError, UnicodeDecodeError):
         return "is not the text that MLflow leaves"

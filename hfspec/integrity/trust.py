@@ -73,7 +73,7 @@ def _deployment_faults(manifest: Manifest) -> Iterator[tuple[str, str]]:
 def _value_faults(deployment: Deployment) -> Iterator[str]:
     """Values of the right type that mean nothing."""
     if deployment.dtype not in BY_TORCH_NAME:
-        yield f"{deployment.dtype!r} as the dtype of its weights, which is none"
+        yield f"{deployment.dtype!r} as the dtype of its weights, which is not one"
     if deployment.outputs not in FORMS:
         yield f"{deployment.outputs!r} as the form of its answers, which is one of {' and '.join(FORMS)}"
     try:

@@ -97,7 +97,7 @@ def _read_manifest(folder: Path, states: dict[str, State]) -> Manifest:
         with _opened(path) as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
-                raise VerificationError(f"{MANIFEST_NAME} of {_where(folder)} is no plain file.", [MANIFEST_NAME])
+                raise VerificationError(f"{MANIFEST_NAME} of {_where(folder)} is not a plain file.", [MANIFEST_NAME])
             if found.st_size > LARGEST_MANIFEST:
                 raise VerificationError(f"{MANIFEST_NAME} of {_where(folder)} is far too large.", [MANIFEST_NAME])
             states[MANIFEST_NAME] = state_of(found)
@@ -105,7 +105,7 @@ def _read_manifest(folder: Path, states: dict[str, State]) -> Manifest:
     except (FileNotFoundError, NotADirectoryError) as error:
         _refuse_other_files(folder)
         raise VerificationError(
-            f"{_where(folder)} is no artifact: it has no {MANIFEST_NAME}.", [MANIFEST_NAME]
+            f"{_where(folder)} is not an artifact: it has no {MANIFEST_NAME}.", [MANIFEST_NAME]
         ) from error
     except OSError as error:
         raise VerificationError(f"{path} cannot be read: {_reason(error)}.", [MANIFEST_NAME]) from error
@@ -154,9 +154,9 @@ def _strangers(folder: Path, manifest: Manifest, states: dict[str, State]) -> It
             if fault := foreign_fault(folder / path):
                 yield path, fault
         elif path not in known:
-            yield path, "is not expected" if path not in folders else "is no folder"
+            yield path, "is not expected" if path not in folders else "is not a folder"
         elif not entry.is_file(follow_symlinks=False):
-            yield path, "is no plain file"
+            yield path, "is not a plain file"
 
 
 def _entries(folder: Path, path: str, states: dict[str, State]) -> Iterator[tuple[str, os.DirEntry[str]]]:
@@ -192,7 +192,7 @@ def _opened(path: Path) -> FileIO:
 
 def _content_fault(file: FileIO, found: os.stat_result, record: FileRecord, memory: Memory) -> str:
     if not stat.S_ISREG(found.st_mode):
-        return "is no plain file"
+        return "is not a plain file"
     if found.st_size != record.size:
         return f"has {found.st_size} bytes instead of {record.size}"
     if memory.knows(found, record.sha256):

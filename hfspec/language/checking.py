@@ -47,8 +47,8 @@ def _as_part(tree: Tree, found: Sequence[Problem]) -> Sequence[Problem]:
         return found
     names = ", ".join(f"`{problem.path[0]}`" for problem in missing)
     remedy = (
-        "Write them, or begin with `hfspec init`. A part that specs are composed of is no spec: give the part, or its "
-        "folder, a name that begins with `_`, and begin it with the line `# @package _global_`."
+        "Write them, or begin with `hfspec init`. A part that specs are composed of is not a spec: give the part, or "
+        "its folder, a name that begins with `_`, and begin it with the line `# @package _global_`."
     )
     message = f"The file has none of the keys that a spec needs: {names}."
     one = Problem("missing-key", message, tree.origin(()), remedy=remedy)

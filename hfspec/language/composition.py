@@ -270,7 +270,7 @@ def _apply(override: Override, config: Any, layers: Layers, folder: Folder) -> N
     path = _numbered(split_key(override.key_or_group), layers)
     if override.is_delete() and isinstance(path[-1], int):
         remedy = "Give the whole list: `key=[…]`."
-        message = "One item of a list cannot be taken out."
+        message = "A single item of a list cannot be removed."
         raise SpecError([Problem("override", message, Origin(override=line), path, remedy=remedy)])
     with translated(folder, [override], certain=True):
         ConfigLoaderImpl._apply_overrides_to_config([override], config)  # noqa: SLF001 - Hydra has no public way

@@ -13,7 +13,7 @@ def faults(value: Any) -> Iterator[Problem]:
     """A problem, still without a place, for a document whose defaults are no list, and for each entry that is none."""
     defaults = value.get("defaults", ()) if isinstance(value, Mapping) else ()
     if not isinstance(defaults, tuple):
-        message = "A defaults list is a list."
+        message = "`defaults` must be a list."
         remedy = "Write `defaults: [/_base/name, _self_]`, or the same with one `- entry` a line."
         yield Problem("defaults", message, path=("defaults",), expected="a list", remedy=remedy)
         return
@@ -21,7 +21,7 @@ def faults(value: Any) -> Iterator[Problem]:
         if group := _hydras(entry):
             yield hydra_keys.problem(group, Origin(), ("defaults", index))
         elif not _is_entry(entry):
-            message = "An entry of a defaults list names a config, or chooses from a group."
+            message = "An entry of a defaults list must name a config or choose from a group."
             expected = "a text such as /_base/name, or one `group: option`"
             yield Problem("defaults", message, path=("defaults", index), expected=expected)
 

@@ -36,7 +36,7 @@ def _golden(tree: Tree, task: Task | None, path: KeyPath, golden: Mapping[str, A
     if isinstance(params, Mapping) and params and task is not None:
         yield from _params(tree, task, path, params)
     if output is None:
-        message = "A golden example without an output says nothing."
+        message = "A golden example needs an output to compare with."
         remedy = "Write the answer, as `hfspec predict DIR --as-golden` prints it, or remove the example."
         yield Problem("golden-output", message, tree.origin((*path, "output")), (*path, "output"), remedy=remedy)
     elif isinstance(tolerance, int | float) and not isinstance(tolerance, bool):
@@ -127,9 +127,7 @@ def _tolerance(tree: Tree, path: KeyPath, tolerance: float, numbers: list[float]
         message = "A tolerance has no effect where the output holds no number."
         yield Problem("dead-key", message, origin, path, remedy="Remove it.")
     elif tolerance >= max(numbers) > 0:
-        message = (
-            "The tolerance is no smaller than the output's greatest number, so that an answer of zeros would pass."
-        )
+        message = "The tolerance is as large as the output's greatest number, so an answer of zeros would pass."
         yield Problem(
             "golden-tolerance", message, origin, path, expected=f"less than {max(numbers):g}", found=f"{tolerance:g}"
         )

@@ -42,6 +42,6 @@ def _misspelt(tree: Tree, path: KeyPath, entry: str) -> Iterator[Problem]:
         return
     close = get_close_matches(name, (*IDENTIFIERS, UNDECLARED), n=1, cutoff=0.7)
     if close:
-        message = f"{entry!r} is no licence identifier of the hub."
+        message = f"{entry!r} is not a licence identifier of the hub."
         remedy = f"Where a card does name a licence so, write `{entry}*`."
         yield Problem("unknown-licence", message, tree.origin(path), path, found=entry, nearest=close[0], remedy=remedy)

@@ -120,7 +120,7 @@ def _choices(
             yield _problem(tree, place, "param-type", "The param cannot take this choice.", expected, choice)
     if not any(choice == param["default"] and type(choice) is type(param["default"]) for choice in choices):
         expected = "one of " + ", ".join(map(_shown, choices))
-        message = "The default is none of the choices."
+        message = "The default is not one of the choices."
         yield _problem(tree, (*path, "default"), "param-limits", message, expected, param["default"])
 
 

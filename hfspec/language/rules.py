@@ -155,7 +155,7 @@ def _template(tree: Tree, task: Task | None) -> Iterator[Problem]:
     if template is None or not isinstance(template, str) or not template:
         return
     if task is not None and not task.prompt:
-        message = f"A prompt template has no effect on the task {task.name}, whose input is no prompt."
+        message = f"A prompt template has no effect on the task {task.name}, whose input is not a prompt."
         yield Problem("dead-key", message, tree.origin(path), path, remedy="Remove it.")
     try:
         slots = prompt_template(template).slots
@@ -174,7 +174,7 @@ def _slots(tree: Tree, task: Task, slots: tuple[str, ...]) -> Iterator[Problem]:
         message = f"The template has the slots {', '.join(slots)}; the task {task.name} has one text to fill."
         yield Problem("prompt-template", message, tree.origin(path), path, remedy="Keep one slot.")
     if "messages" in slots:
-        message = "The slot `messages` has the name under which a conversation comes."
+        message = "The slot `messages` has a name that is reserved for conversations."
         yield Problem("prompt-template", message, tree.origin(path), path, remedy="Give it another name.")
     signature = tree.value.get("signature")
     columns = signature.get("inputs") if isinstance(signature, Mapping) else None
@@ -199,7 +199,7 @@ def _runtime(tree: Tree) -> Iterator[Problem]:
         return
     path: KeyPath = ("runtime", "device_map")
     if runtime.get("device") is not None:
-        message = "The model is put on one device and spread over several."
+        message = "`device` puts the model on one device, and `device_map` spreads it over several."
         yield Problem("conflict", message, tree.origin(path), path, remedy="Keep `device` or `device_map`.")
     library = LIBRARIES.get(str(tree.value.get("library")))
     if library is not None and not library.spreads:

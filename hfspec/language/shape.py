@@ -145,7 +145,7 @@ def _missing(tree: Tree, path: KeyPath, key: str, error: Any) -> Problem:
     if "repo" in error.validator_value:
         return Problem(
             "revision-without-repo",
-            "A revision is one of a repository of the hub.",
+            "`revision` belongs to a repository of the hub, and this source has no `repo`.",
             tree.origin((*path, "revision")),
             (*path, "revision"),
             remedy="Give `repo`, or remove `revision`.",
@@ -166,13 +166,16 @@ def _missing(tree: Tree, path: KeyPath, key: str, error: Any) -> Problem:
 def _no_null(tree: Tree, path: KeyPath) -> Iterator[Problem]:
     if path and path[-1] == "repo":
         source = path[:-1]
-        message = "A revision is one of a repository of the hub, and `repo` is null."
+        message = "`revision` belongs to a repository of the hub, and `repo` is null here."
         yield Problem("revision-without-repo", message, tree.origin((*source, "revision")), (*source, "revision"))
 
 
 def _place(tree: Tree, path: KeyPath, instance: Any) -> Problem:
     if not isinstance(instance, dict):
-        message, remedy = "A source is a mapping that says where it is.", f"Write `{path[-1]}: {{repo: owner/name}}`."
+        message, remedy = (
+            "A source must be a mapping that names its place.",
+            f"Write `{path[-1]}: {{repo: owner/name}}`.",
+        )
         if isinstance(instance, str) and instance:
             kind = "path" if instance.startswith((".", "/", "~")) else "repo"
             remedy = f"Write `{path[-1]}: {{{kind}: {instance}}}`."
@@ -182,11 +185,11 @@ def _place(tree: Tree, path: KeyPath, instance: Any) -> Problem:
         )
     given = [key for key in SOURCE_KINDS if isinstance(instance, dict) and instance.get(key) is not None]
     if given:
-        message = f"A source is in one place; here are {len(given)}: {', '.join(given)}."
+        message = f"A source has exactly one place; this one has {len(given)}: {', '.join(given)}."
     elif "options" in instance:
-        message = "The options have no source that they belong to."
+        message = "`options` needs a source beside it."
     else:
-        message = "The source has no place."
+        message = f"The source needs one of {PLACES}."
     remedy = "A key that a base spec gives is taken back with `key: null`." if given else ""
     expected = f"exactly one of {PLACES}"
     return Problem("source-place", message, tree.origin(path), path, expected=expected, remedy=remedy)
@@ -196,7 +199,9 @@ def _one_key(tree: Tree, path: KeyPath, error: Any) -> Problem:
     keys = [key for choice in error.validator_value for key in choice["required"]]
     given = [key for key in keys if isinstance(error.instance, dict) and error.instance.get(key) is not None]
     message = (
-        f"`{path[-1]}` has {' and '.join(given)}, which cannot both be." if given else f"`{path[-1]}` says nothing."
+        f"`{path[-1]}` has {' and '.join(given)}, which cannot both be."
+        if given
+        else f"`{path[-1]}` has none of its keys."
     )
     code = "conflict" if given else "missing-key"
     return Problem(code, message, tree.origin(path), path, expected=f"exactly one of {', '.join(keys)}")
@@ -223,9 +228,7 @@ def _value(tree: Tree, path: KeyPath, error: Any) -> Problem:
     options = error.schema.get("enum", ())
     return Problem(
         "wrong-type" if error.validator == "type" else "wrong-value",
-        f"The value of `{name}` is not one that is allowed."
-        if error.validator != "type"
-        else f"`{name}` has the wrong type.",
+        f"The value of `{name}` is not allowed." if error.validator != "type" else f"`{name}` has the wrong type.",
         origin,
         path,
         expected=expected,

@@ -62,7 +62,7 @@ def read_yaml(data: bytes, file: str) -> Document:
     if not isinstance(builder.root, dict) and builder.problems:
         raise SpecError(builder.problems)
     if not isinstance(builder.root, dict):
-        _refuse("wrong-type", "A spec is a mapping of keys to values.", builder.origins[()], expected="a mapping")
+        _refuse("wrong-type", "A spec must be a mapping of keys to values.", builder.origins[()], expected="a mapping")
     found = tuple(builder.problems)
     return Document(file, FrozenDict(builder.root), builder.origins, builder.texts, _head(text), found)
 
@@ -141,7 +141,7 @@ def _events(text: str) -> Iterator[Any]:
 
 _WORDS_OF_ERRORS = (
     ("character '\\t'", "A tab cannot indent YAML.", "Indent with spaces."),
-    ("mapping values are not allowed", "A `:` stands where no key can be.", "Quote a value that holds `: `."),
+    ("mapping values are not allowed", "A `:` has no key before it.", "Quote a value that holds `: `."),
     ("could not find expected ':'", "A key has no `:` after it.", "Write `key: value`."),
     ("while scanning a quoted scalar", "A quoted text is not closed or holds an unknown escape.", "Check its quotes."),
     ("while parsing a flow", "A bracket or brace is not closed.", "Check `[ ]` and `{ }`."),
@@ -216,7 +216,11 @@ class _Builder:
     def _document(self, event: Any) -> None:
         self.documents += 1
         if self.documents > 1:
-            self._stop("documents", "A second document begins here; a spec is one.", "Write one file a spec.")
+            self._stop(
+                "documents",
+                "A second YAML document begins here; a spec is a single document.",
+                "Write one file a spec.",
+            )
         if event.version or event.tags:
             self._stop("directive", "A `%` directive is not part of the language; specs are YAML 1.2.", "Remove it.")
 

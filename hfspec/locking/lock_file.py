@@ -39,7 +39,7 @@ def lock_in(file: Path, data: bytes) -> Lock:
         return Lock.from_bytes(data)
     except ValueError as error:
         raise LockError(
-            f"{file} is no lock that this hfspec reads: {error}. Take it back from version control, or delete it and"
+            f"{file} is not a lock that this hfspec reads: {error}. Take it back from version control, or delete it and"
             f" run `hfspec lock {file.with_suffix('')}`."
         ) from error
 

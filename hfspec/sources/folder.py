@@ -43,7 +43,7 @@ class FolderSource:
         try:
             return read_header(self.fetch(path))
         except ValueError as error:
-            raise SourceError(f"{self.name}: {path} is no sound safetensors file: {error}.") from error
+            raise SourceError(f"{self.name}: {path} is not a sound safetensors file: {error}.") from error
         except OSError as error:
             raise SourceError(f"{self.name}: {path} cannot be read: {error.strerror}.") from error
 

@@ -72,7 +72,7 @@ class HubSource:
             try:
                 self._read_headers[path] = self._header(self._file(path))
             except ValueError as error:
-                raise SourceError(f"{self.asked.repo}: {path} is no sound safetensors file: {error}.") from error
+                raise SourceError(f"{self.asked.repo}: {path} is not a sound safetensors file: {error}.") from error
         return self._read_headers[path]
 
     def fetch(self, path: str) -> Path:

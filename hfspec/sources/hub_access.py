@@ -36,7 +36,7 @@ def access(repo: str, revision: str, environment: Mapping[str, str]) -> Access:
     """
     endpoint = (environment.get("HF_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/")
     if not ADDRESS.match(endpoint):
-        raise SourceError(f"HF_ENDPOINT is {endpoint!r}, which is no address: write it as {DEFAULT_ENDPOINT}.")
+        raise SourceError(f"HF_ENDPOINT is {endpoint!r}, which is not an address: write it as {DEFAULT_ENDPOINT}.")
     token = get_token()
     asked = Asked(endpoint, repo, revision, bool(token), Patience.from_environment(environment))
     offline = _is_true(environment.get("HF_HUB_OFFLINE")) or constants.HF_HUB_OFFLINE

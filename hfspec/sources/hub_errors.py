@@ -53,7 +53,7 @@ class Asked:
         return f"{ask}, then {LOG_IN}."
 
     def _unknown_revision(self, known: Sequence[str]) -> str:
-        text = f"{self.repo} has no revision {self.revision!r}: it is no branch, no tag and no commit there."
+        text = f"{self.repo} has no revision {self.revision!r}: it is not a branch, no tag and no commit there."
         nearest = get_close_matches(self.revision, known, n=1)
         if nearest:
             text += f" Did you mean {nearest[0]!r}?"

@@ -116,7 +116,7 @@ def _downloaded(mlflow: Any, version: str) -> Path:
         found = Path(mlflow.artifacts.download_artifacts(artifact_uri=version, dst_path=str(partial)))
         root = next((place.parent for place in sorted(found.rglob(MLMODEL))), None)
         if root is None:
-            raise SourceError(f"{version}: what MLflow has there holds no {MLMODEL}, so it is no logged model.")
+            raise SourceError(f"{version}: what MLflow has there holds no {MLMODEL}, so it is not a logged model.")
         if not kept.exists():
             root.rename(kept)
     except (mlflow.exceptions.MlflowException, OSError) as error:

@@ -203,7 +203,7 @@ def _check(names: Collection[str], needed: set[str], where: str) -> None:
         lacking.append("weights (model.safetensors, or pytorch_model.bin, or an index with all its shards)")
     if lacking:
         raise SourceError(
-            f"{where} is no checkpoint that can be used: it has no {' and no '.join(lacking)}. {_found(names)}"
+            f"{where} cannot be used as a checkpoint: it has no {' and no '.join(lacking)}. {_found(names)}"
         )
 
 

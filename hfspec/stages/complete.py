@@ -50,7 +50,7 @@ def _text(path: str, manifest: Manifest, folder: Path) -> str:
     try:
         return content.decode()
     except UnicodeDecodeError as error:
-        raise VerificationError(f"{path} of the artifact is no text.", [path]) from error
+        raise VerificationError(f"{path} of the artifact is not text.", [path]) from error
 
 
 def _full_digest(text: str, manifest: Manifest) -> str:
@@ -58,7 +58,7 @@ def _full_digest(text: str, manifest: Manifest) -> str:
     try:
         document = thaw(read_yaml(text.encode(), SPEC).value)
     except SpecError as error:
-        raise VerificationError(f"{SPEC} of the artifact is no spec: {error}", [SPEC]) from error
+        raise VerificationError(f"{SPEC} of the artifact is not a spec: {error}", [SPEC]) from error
     if digest_of(document) != manifest.spec_digest:
         raise VerificationError(f"{SPEC} of the artifact is not the spec that it was compiled from.", [SPEC])
     return digest_of({**document, SAVE_MODE: "full"})

@@ -61,7 +61,7 @@ def prompt_template(text: str) -> PromptTemplate:
         pieces.append((match["slot"] if is_slot else match["brace"][0] if match["brace"] else match["text"], is_slot))
     template = PromptTemplate(tuple(pieces))
     if not template.slots:
-        raise ValueError("The template has no slot, so that the prompt would have no place in it.")
+        raise ValueError("The template has no slot, so the prompt would be left out.")
     return template
 
 

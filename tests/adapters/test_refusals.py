@@ -81,7 +81,7 @@ WRONG = {
     "begun with data": (LORA, config_with(init_lora_weights="corda"), "unknown-adapter", "path_initial_model", None),
     "wrong rank": (LORA, config_with(r=16), "wrong-shape", "the rank r is 16, the tensor's is 4", None),
     "wrong tensors": (LORA, tensors_with(halved), "wrong-shape", "has not the shape", None),
-    "rank that is no number": (LORA, config_with(r="four"), "wrong-tensors", "peft cannot put", None),
+    "rank that is not a number": (LORA, config_with(r="four"), "wrong-tensors", "peft cannot put", None),
     "no such modules": (LORA, config_with(target_modules=["q_proj"]), "adapter-target", "q_proj", None),
     "fewer modules": (LORA, config_with(target_modules=["c_proj"]), "adapter-target", "c_attn", None),
     "a module misspelt": (
@@ -171,7 +171,7 @@ def test_a_model_given_as_adapter_and_an_adapter_as_model(adapter, spec_with, ch
 
 
 UNMERGEABLE = {
-    "gpt2-prompt": ("text-generation", "a learned prompt is no weight"),
+    "gpt2-prompt": ("text-generation", "a learned prompt is not a weight"),
     "llama-vera": ("text-generation", "module by module"),
     "mlm-tied-lora": ("fill-mask", "shared with another module"),
 }

@@ -126,7 +126,7 @@ def test_the_manifest_alone_is_no_artifact(hfspec: Run, built: dict[str, Path]) 
 def test_anything_else_is_no_artifact_as_before(hfspec: Run, built: dict[str, Path], other: str) -> None:
     done = hfspec("inspect", built["few"] / other)
     assert done.returncode == 4
-    assert "is no artifact" in done.stderr
+    assert "is not an artifact" in done.stderr
 
 
 @pytest.mark.parametrize(

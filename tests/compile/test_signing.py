@@ -213,7 +213,7 @@ def test_keys_that_cannot_sign_or_verify(signed, tmp_path):
 
 def test_a_key_for_the_other_purpose(artifact, keys):
     private, public = keys()
-    with pytest.raises(hfspec.UsageError, match=r"key\.pub is no private key"):
+    with pytest.raises(hfspec.UsageError, match=r"key\.pub is not a private key"):
         hfspec.sign(artifact, public)
     hfspec.sign(artifact, private)
     with pytest.raises(hfspec.UsageError, match=r"key\.pem is a private key, which is for signing"):

@@ -67,8 +67,8 @@ def test_manifest_that_is_none(content, artifact):
 
 
 def test_no_artifact(tmp_path):
-    assert "is no artifact" in refused(tmp_path, "artifact.json")
-    assert "is no artifact" in refused(tmp_path / "nowhere", "artifact.json")
+    assert "is not an artifact" in refused(tmp_path, "artifact.json")
+    assert "is not an artifact" in refused(tmp_path / "nowhere", "artifact.json")
 
 
 def test_deleted(artifact):
@@ -154,7 +154,7 @@ def test_a_folder_replaced_by_a_file(artifact):
     inside = [path for path in tree_of(artifact) if path.startswith("model/")]
     shutil.rmtree(artifact / "model")
     (artifact / "model").write_text("")
-    assert "model: is no folder" in refused(artifact, "model", *inside)
+    assert "model: is not a folder" in refused(artifact, "model", *inside)
 
 
 def test_a_name_that_differs_in_case_or_in_the_form_of_a_letter(artifact):

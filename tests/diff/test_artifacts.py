@@ -146,5 +146,5 @@ def test_a_small_file_that_is_not_the_manifests_is_refused(
 
 
 def test_a_folder_that_is_no_artifact_is_refused(pair: tuple[Path, Path], tmp_path: Path) -> None:
-    with pytest.raises(hfspec.VerificationError, match=r"is no artifact"):
+    with pytest.raises(hfspec.VerificationError, match=r"is not an artifact"):
         hfspec.diff(pair[0], tmp_path)

@@ -41,7 +41,7 @@ def test_a_lock_is_compared_with_a_lock(spec: Path) -> None:
         hfspec.diff(spec, f"{spec}.lock")
     broken = spec.with_name("broken.lock")
     broken.write_text("{}")
-    with pytest.raises(hfspec.LockError, match=r"broken\.lock is no lock"):
+    with pytest.raises(hfspec.LockError, match=r"broken\.lock is not a lock"):
         hfspec.diff(broken, f"{spec}.lock")
 
 

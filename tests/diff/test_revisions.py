@@ -129,9 +129,9 @@ def test_a_wrong_spec_of_the_past_is_named_with_its_revision(repository: Path) -
 @pytest.mark.parametrize(
     ("side", "words"),
     [
-        ("specs/x.yaml@nonsense", "nonsense is no commit, tag or branch"),
-        ("specs/x.yaml@--help", "--help is no commit"),
-        ("specs/z.yaml@HEAD", "specs/z.yaml is no file of the git revision HEAD"),
+        ("specs/x.yaml@nonsense", "nonsense is not a commit, tag or branch"),
+        ("specs/x.yaml@--help", "--help is not a commit"),
+        ("specs/z.yaml@HEAD", "specs/z.yaml is not a file of the git revision HEAD"),
         ("/nowhere/x.yaml@HEAD", "not a git repository"),
         ("specs/z.yaml", "specs/z.yaml does not exist"),
     ],

@@ -54,3 +54,12 @@ def test_the_page_of_tasks_says_each_generation_setting_once():
         assert text.count(f"\n| `{setting.name}` | {setting.expected()} | {setting.description} | {default} |") == 1
     generating = [task for task in table.TASKS if set(generation.SETTINGS) & shared(task)]
     assert text.count("(#generation-settings)") == len(generating)
+
+
+def test_the_guide_for_contributors_names_files_that_exist():
+    """But for those of its examples, which are there to be written."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:hfspec|docs|tests)/[\w/.]+)`", text))
+    examples = {"hfspec/tasks/object_detection.py", "hfspec/runtime/media/object_detection.py", "hfspec/sources/s3.py"}
+    assert {path for path in named - examples if not (ROOT / path).exists()} == set()
+    assert examples <= named

@@ -88,7 +88,7 @@ ROWS = [
     Row("verify: stdout full", world.full_stdout, 3, ("No space left",), ("verify", "{target}"), (1,)),
     Row("verify: file not readable", world.closed_artifact_file, 4, ("model/config.json",), ("verify", "{target}"), (1,)),
     Row("verify: folder not readable", world.closed_artifact, 4, ("Permission denied",), ("verify", "{target}"), (1,)),
-    Row("verify: nothing there", world.nothing, 4, ("{target} is no artifact",), ("verify", "{target}"), (0,)),
+    Row("verify: nothing there", world.nothing, 4, ("{target} is not an artifact",), ("verify", "{target}"), (0,)),
     Row("predict: nothing can be remembered", world.closed_cache, 0, (), ("predict", "{target}", "a film"), (1,)),
     Row("predict: reader left", world.no_reader, 0, (), ("predict", "{target}", "a film"), (1,)),
     Row("predict: stdout full", world.full_stdout, 3, ("error: the answer cannot be written to standard",), ("predict", "{target}", "a film"), (1,)),

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,9 @@ from hfspec.stages.load import load
 from hfspec.stages.validate import validate
 
 CASES = Path(__file__).parent / "cases"
+# A capital, a quoted name or a number begins a sentence, a full stop ends it; what Hydra says is quoted after a colon.
+SENTENCE = re.compile(r"(?s)([A-Z]|[`'\"$]|[a-z]+-transformers ).*[.'`]")
+AWKWARD = re.compile(r"is none of|says nothing|has no place|is one of a|which is none")
 
 
 def cases(kind: str) -> list[str]:
@@ -48,6 +52,16 @@ def test_invalid(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if os.environ.get("HFSPEC_UPDATE_GOLDEN"):
         golden.write_text(report, encoding="utf-8")
     assert report == golden.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", cases("invalid"))
+def test_each_message_is_a_plain_sentence(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CASES / "invalid" / name)
+    with pytest.raises(SpecError) as caught:
+        validate(load(Path("spec.yaml"), overrides(Path())))
+    for problem in caught.value.problems:
+        assert SENTENCE.fullmatch(problem.message), problem.message
+        assert not AWKWARD.search(problem.message), problem.message
 
 
 def test_there_are_as_many_invalid_cases_as_valid_ones() -> None:

@@ -1,4 +1,4 @@
-"""What is no lock is refused by its name and place, and never passed over."""
+"""What is not a lock is refused by its name and place, and never passed over."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_a_file_that_is_no_lock_stops_every_command(write, folder, name):
     for call in (hfspec.lock, hfspec.check_lock, hfspec.plan, lambda spec: hfspec.plan(spec, locked=True)):
         with pytest.raises(LockError) as caught:
             call(spec)
-        assert str(caught.value).startswith(f"{lock} is no lock that this hfspec reads: ")
+        assert str(caught.value).startswith(f"{lock} is not a lock that this hfspec reads: ")
         assert "Traceback" not in str(caught.value)
     assert lock.read_bytes() == TEXTS[name]
 

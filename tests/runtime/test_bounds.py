@@ -210,7 +210,7 @@ def test_a_file_is_read_no_further_than_its_bound(artifact, tmp_path):
 def test_what_never_ends_is_no_file(artifact, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in ("/dev/zero", str(tmp_path / "pipe")):
-        with pytest.raises(InputError, match=r"^row 0: .*it is no regular file"):
+        with pytest.raises(InputError, match=r"^row 0: .*it is not a regular file"):
             hfspec.load(artifact("vit")).predict(path)
 
 

@@ -321,7 +321,7 @@ def test_a_pipeline_that_the_library_no_longer_has(loaded, task):
 
 
 def test_a_pipeline_that_the_library_never_had(loaded):
-    with pytest.raises(UsageError, match="no pipeline for the task llm/v1/chat, which is none of the library's"):
+    with pytest.raises(UsageError, match="no pipeline for the task llm/v1/chat, which is not one of its pipelines"):
         loaded("llama-chat", "llm/v1/chat").pipeline()
 
 

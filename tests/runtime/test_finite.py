@@ -1,4 +1,4 @@
-"""What is no number leaves no predictor as an answer: activations that overflow in float16 are noticed."""
+"""What is not a number leaves no predictor as an answer: activations that overflow in float16 are noticed."""
 
 from __future__ import annotations
 

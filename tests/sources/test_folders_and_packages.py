@@ -109,7 +109,7 @@ def test_a_snapshot_of_the_hubs_cache(opened, hub):
 
 def test_an_unsound_weight_file(opened, checkpoint):
     _, reader = opened(path=str(checkpoint("truncated-weights")))
-    with pytest.raises(SourceError, match=r"model.safetensors is no sound safetensors file: it is cut short"):
+    with pytest.raises(SourceError, match=r"model.safetensors is not a sound safetensors file: it is cut short"):
         reader.header("model.safetensors")
 
 

@@ -77,7 +77,7 @@ def test_an_unknown_revision_lists_the_known_ones(hub, opened):
 def test_an_unknown_revision_when_the_list_cannot_be_had(hub, opened):
     hub.faults.add("status", "/refs", status=500, times=99)
     message = refusal(opened, repo="distilbert/distilgpt2", revision="absent")
-    assert message.endswith("it is no branch, no tag and no commit there.")
+    assert message.endswith("it is not a branch, no tag and no commit there.")
 
 
 def test_an_unknown_commit(hub, opened):
@@ -93,9 +93,7 @@ def test_no_config_and_no_weights(hub, opened):
     hub.publish("someone/dataset", {"README.md": b"# data", "train.csv": b"a,b"})
     with pytest.raises(SourceError) as caught:
         opened(repo="someone/dataset")
-    assert "someone/dataset is no checkpoint that can be used: it has no config.json and no weights" in str(
-        caught.value
-    )
+    assert "someone/dataset cannot be used as a checkpoint: it has no config.json and no weights" in str(caught.value)
     assert "Found there: README.md, train.csv." in str(caught.value)
 
 
@@ -108,6 +106,6 @@ def test_a_file_that_is_not_there(hub, opened):
 @pytest.mark.parametrize("endpoint", ["nonsense", "hub.example", "ftp://hub.example", "http://", "https:// x"])
 def test_an_endpoint_that_is_no_address(endpoint, hub, opened, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", endpoint)
-    with pytest.raises(SourceError, match=r"HF_ENDPOINT is .* which is no address"):
+    with pytest.raises(SourceError, match=r"HF_ENDPOINT is .* which is not an address"):
         opened(repo="someone/absent")
     assert hub.requests == []

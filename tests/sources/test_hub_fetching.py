@@ -124,7 +124,7 @@ def test_a_broken_header_is_refused(hub, opened):
     hub.publish("someone/broken", {"config.json": b"{}", "model.safetensors": b"\xff" * 500})
     _, reader = opened(repo="someone/broken")
     with pytest.raises(
-        SourceError, match=r"someone/broken: model.safetensors is no sound safetensors file: its header"
+        SourceError, match=r"someone/broken: model.safetensors is not a sound safetensors file: its header"
     ):
         reader.header("model.safetensors")
 

@@ -85,7 +85,7 @@ def merge_problems(adapter: Adapter, *, is_quantised: bool) -> Iterator[Problem]
         message = "the checkpoint is quantised, and nothing can be merged into its weights"
         yield adapter.files.problem("cannot-merge", message, at=KEY, remedy=REMEDY)
     if adapter.kind not in MERGEABLE:
-        why = "a learned prompt is no weight" if adapter.is_prompt else "hfspec merges module by module"
+        why = "a learned prompt is not a weight" if adapter.is_prompt else "hfspec merges module by module"
         yield adapter.files.problem(
             "cannot-merge",
             f"an adapter of type {adapter.kind} cannot be merged: {why}",

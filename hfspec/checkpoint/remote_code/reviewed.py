@@ -138,7 +138,7 @@ def _follow(reference: Reference, parsed: dict[tuple[str, str], _File]) -> Itera
         try:
             found = imports(content, path, reference.folder, there)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            yield source.problem("remote-code", f"{path} is no Python that can be read: {error}")
+            yield source.problem("remote-code", f"{path} is not Python that can be read: {error}")
             continue
         parsed[source.role, path] = _File(source, path, hashlib.sha256(content).hexdigest(), found)
         open_paths += sorted(found.files)
@@ -179,7 +179,7 @@ def _wrongly_listed(
             remedy="Read what has changed; then write the digest that was found.",
         )
     is_there = any(reviewed.path in _code_files(source) for source in sources)
-    why = "is code that the deployment does not use" if is_there else "is no Python file of the source"
+    why = "is code that the deployment does not use" if is_there else "is not Python file of the source"
     message = f"{reviewed.path}, listed as reviewed, {why}"
     return sources[0].problem("remote-code", message, at=(*KEY, index), remedy="Take it off the list.")
 

@@ -99,7 +99,7 @@ def _native(files: SourceFiles, task: Task) -> tuple[Module, ...]:
 def _entries(files: SourceFiles) -> list[dict[str, str]]:
     entries = files.any_json("modules.json")
     if not isinstance(entries, list) or not all(_is_entry(entry) for entry in entries):
-        raise files.refusal("broken-checkpoint", "modules.json is no list of modules with a type and a path")
+        raise files.refusal("broken-checkpoint", "modules.json is not a list of modules with a type and a path")
     return entries
 
 

@@ -78,7 +78,7 @@ def open_tensors(path: Path) -> dict[str, Any]:
         raise ValueError("it holds no mapping of names to tensors")
     others = [str(name) for name, item in value.items() if not isinstance(item, torch.Tensor)]
     if others:
-        raise ValueError(f"these are no tensors: {', '.join(others[:5])}")
+        raise ValueError(f"these are not tensors: {', '.join(others[:5])}")
     return {str(name): tensor for name, tensor in value.items()}
 
 

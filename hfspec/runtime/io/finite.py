@@ -24,7 +24,7 @@ def not_finite(dtype: str, row: int | None) -> OutputError:
     wider = " or ".join(arithmetic_of(dtype).wider)
     remedy = f"load the model in {wider} (`dtype` of the spec or of load), or look" if wider else "look"
     return OutputError(
-        f"the model computes nan or infinity, which is no answer: in {dtype} its values overflow or its weights are"
+        f"the model computes nan or infinity, which is not an answer: in {dtype} its values overflow or its weights are"
         f" damaged; {remedy} at the checkpoint's weights.",
         row=row,
     )

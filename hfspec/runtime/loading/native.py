@@ -98,7 +98,7 @@ def _has_pipeline(request: LoadRequest) -> bool:
 def _no_pipeline(task: str) -> str:
     import transformers
 
-    why = "was removed in transformers 5" if task in REMOVED else "is none of the library's"
+    why = "was removed in transformers 5" if task in REMOVED else "is not one of its pipelines"
     return (
         f"transformers {transformers.__version__} has no pipeline for the task {task}, which {why}; use predict(), or"
         " the model and its components from components()."

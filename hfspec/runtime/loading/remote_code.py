@@ -86,7 +86,7 @@ def _imported(root: Path, place: str, content: Mapping[str, bytes]) -> Any:
         reason = str(error).replace(f"{package}.", "") or type(error).__name__
         raise StorageError(f"the reviewed code in {path} could not be imported: {reason}") from error
     if not isinstance(found, type):
-        raise StorageError(f"{name} in {path} is no class.")
+        raise StorageError(f"{name} in {path} is not a class.")
     return found
 
 
@@ -154,6 +154,6 @@ def _as_the_library_has_it(model_class: Any, task: Task) -> Any:
     from transformers.models.auto.auto_factory import add_generation_mixin_to_remote_model
 
     if not issubclass(model_class, PreTrainedModel):
-        raise StorageError(f"{model_class.__name__} of the reviewed code is no model of transformers.")
+        raise StorageError(f"{model_class.__name__} of the reviewed code is not a model of transformers.")
     model_class.register_for_auto_class(task.auto_class or "AutoModel")
     return add_generation_mixin_to_remote_model(model_class)

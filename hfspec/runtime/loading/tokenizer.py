@@ -29,5 +29,5 @@ def load_tokenizer(request: LoadRequest, folder: Path | None = None, **settings:
 def shared(tokenizer: Any) -> Any:
     """The same for calls at once; raises StorageError for an object that is no tokenizer."""
     if not is_tokenizer(tokenizer):
-        raise StorageError(f"the tokenizer's files name {type(tokenizer).__name__}, which is no tokenizer.")
+        raise StorageError(f"the tokenizer's files name {type(tokenizer).__name__}, which is not a tokenizer.")
     return SharedTokenizer(tokenizer)

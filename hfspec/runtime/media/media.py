@@ -122,7 +122,7 @@ def _file(path: Path, row: int, settings: Settings) -> bytes:
     most = int(bound(settings, task.FILE_MAX_BYTES))
     try:
         if path.exists() and not path.is_file():
-            raise InputError(f"{path} cannot be read: it is no regular file.", row=row)
+            raise InputError(f"{path} cannot be read: it is not a regular file.", row=row)
         with path.open("rb") as file:
             found = file.read(most + 1)
     except (OSError, ValueError) as error:

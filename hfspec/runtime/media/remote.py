@@ -55,5 +55,5 @@ class _SameSchemes(HTTPRedirectHandler):
         self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> Any:
         if not newurl.lower().startswith(SCHEMES):
-            raise ValueError(f"it redirects to {newurl}, which is no http or https address")
+            raise ValueError(f"it redirects to {newurl}, which is not an http or https address")
         return super().redirect_request(req, fp, code, msg, headers, newurl)

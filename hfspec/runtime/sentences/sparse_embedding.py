@@ -44,7 +44,9 @@ class SparseEmbedding(Runner):
         super().__init__(request)
         checkpoint = read_sparse(request.model_folder)
         if checkpoint is None:
-            raise StorageError("model/ is no sparse encoder that hfspec knows: a masked-language model, SpladePooling.")
+            raise StorageError(
+                "model/ is not a sparse encoder that hfspec knows: a masked-language model, SpladePooling."
+            )
         self.device = request.device
         model_class = find_model_class(request)
         self.model = load_one_pass_model(request, model_class, checkpoint.transformer)

@@ -56,7 +56,7 @@ class TextRanking(SequenceClassifier):
         super().__init__(request)
         checkpoint = read_cross_encoder(request.model_folder)
         if checkpoint is None:
-            raise StorageError("model/ is no cross-encoder that hfspec knows: a sequence classifier alone.")
+            raise StorageError("model/ is not a cross-encoder that hfspec knows: a sequence classifier alone.")
         fit_tokenizer(self.tokenizer, request, checkpoint, self.model)
         self.limit = int(min(self.tokenizer.model_max_length, self.most))
         self.stated = stated(request.model_folder)
