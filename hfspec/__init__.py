@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         lock,  # noqa: F401
         persist,  # noqa: F401
         plan,  # noqa: F401
+        remarks,  # noqa: F401
         sign,  # noqa: F401
         validate,  # noqa: F401
         verify,  # noqa: F401
@@ -27,6 +28,7 @@ _PUBLIC = {
     "compile": "hfspec.compiler",
     "load_spec": "hfspec.compiler",
     "validate": "hfspec.compiler",
+    "remarks": "hfspec.compiler",
     "plan": "hfspec.compiler",
     "lock": "hfspec.compiler",
     "check_lock": "hfspec.compiler",

@@ -173,14 +173,39 @@ def check_lock(
 
 
 def validate(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> tuple[Problem, ...]:
-    """Every problem that can be found without a source and without a model library; none for a good spec."""
+    """Every problem that can be found without the hub and without a model library, folders that do not exist among
+    them; none for a good spec.
+    """
+    from hfspec.checkpoint.places import missing_folders
     from hfspec.stages.load import load
     from hfspec.stages.validate import problems
 
     try:
-        return problems(load(Path(spec), overrides))
+        tree = load(Path(spec), overrides)
     except SpecError as error:
         return error.problems
+    return (*problems(tree), *missing_folders(tree))
+
+
+def remarks(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> tuple[Problem, ...]:
+    """What keeps a good spec from giving the same artifact again for sure: versions of the model, the adapter and the
+    components that can move and are not in the spec's lock. None for a spec that cannot be composed, which ``validate``
+    says.
+
+    Raises LockError when what lies beside the spec is no lock, and StorageError when it cannot be read.
+    """
+    from hfspec.checkpoint.places import unpinned
+    from hfspec.stages.load import load
+
+    try:
+        tree = load(Path(spec), overrides)
+    except (SpecError, UsageError):
+        return ()
+    if not any(unpinned(tree, {})):
+        return ()
+    from hfspec.locking.lock_file import read_lock
+
+    return tuple(unpinned(tree, _commits(read_lock(Path(spec)))))
 
 
 def warnings(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> tuple[str, ...]:

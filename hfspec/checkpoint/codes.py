@@ -25,6 +25,7 @@ CODES = MappingProxyType(
         "missing-tensors": "Tensors that the architecture needs and the checkpoint lacks, such as a head.",
         "no-chat-template": "A tokenizer without a chat template, where the task is a conversation.",
         "no-processor": "No feature extractor or image processor where the task needs one.",
+        "not-pinned": "For `validate --strict`: a source whose version can move, without a lock.",
         "no-such-folder": "A `path` or `package` that leads to no folder.",
         "no-tokenizer": "No tokenizer where the task needs one.",
         "no-weights": "No weights that can be used.",

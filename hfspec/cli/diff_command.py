@@ -24,7 +24,7 @@ class DiffFormat(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(diff)
+    app.command(short_help="Show what changed between two specs, locks or artifacts.")(diff)
 
 
 def diff(

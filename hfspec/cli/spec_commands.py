@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +13,8 @@ import typer
 
 from hfspec.cli.arguments import ProblemFormat, split_overrides
 from hfspec.cli.exit_codes import SPEC_WRONG
-from hfspec.errors import SpecError, UsageError
-from hfspec.ir.problem import Problem
+from hfspec.errors import LockError, SpecError, StorageError, UsageError
+from hfspec.ir.problem import Origin, Problem
 
 STARTER = """\
 {editor}
@@ -42,7 +44,7 @@ def init(
     """Write a small spec to begin with; an existing file is left alone, and one that would be wrong is not kept."""
     if spec.exists():
         raise UsageError(f"{spec} exists; choose another name or edit it")
-    text = STARTER.format(editor=_editor_line(spec), library=library, task=task, source=_source(model))
+    text = STARTER.format(editor=_editor_line(spec), library=library, task=task, source=_source(model, spec))
     spec.parent.mkdir(parents=True, exist_ok=True)
     spec.write_text(text, encoding="utf-8")
     if problems := _problems(spec):
@@ -60,11 +62,14 @@ def _editor_line(spec: Path) -> str:
     return "# `hfspec schema -o schemas` writes the schema by which an editor completes and checks this file."
 
 
-def _source(model: str) -> str:
+def _source(model: str, spec: Path) -> str:
     if model.startswith("package:"):
         return f"package: {model.removeprefix('package:')}"
-    if model.startswith((".", "/", "~")):
-        return f'path: "{model}"'
+    if model.startswith((".", "/")):
+        relative = Path(os.path.relpath(model, spec.parent)).as_posix()
+        return f"path: {json.dumps(relative if relative.startswith('.') else f'./{relative}', ensure_ascii=False)}"
+    if model.startswith("~"):
+        return f"path: {json.dumps(model, ensure_ascii=False)}"
     return f"repo: {model}\n  revision: main"
 
 
@@ -78,8 +83,14 @@ def validate(
     format: Annotated[  # noqa: A002 - the option's name
         ProblemFormat, typer.Option(help="text for a person, json for a program, github for annotations.")
     ] = ProblemFormat.text,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A revision that is no commit and not locked is a problem as well.")
+    ] = False,
 ) -> None:
-    """Check specs without reading any model: every problem of every file, each with its place."""
+    """Check specs without reading any model: every problem of every file, each with its place.
+
+    Revisions that are not pinned are remarks on stderr.
+    """
     from hfspec import compiler
     from hfspec.language.discovery import spec_files
     from hfspec.report.problems import render
@@ -89,6 +100,8 @@ def validate(
         raise UsageError("no spec is named; give a spec or a folder of specs before the overrides")
     files = spec_files([Path(place) for place in places])
     problems = [problem for file in files for problem in _problems(file, overrides)]
+    remarks = [remark for file in files for remark in _remarks(file, overrides)] if strict or not problems else []
+    problems += remarks if strict else []
     for warning in dict.fromkeys(warning for file in files for warning in compiler.warnings(file, overrides)):
         print(f"warning: {warning}", file=sys.stderr)
     text = render(list(dict.fromkeys(problems)), format.value)
@@ -98,6 +111,9 @@ def validate(
         raise typer.Exit(SPEC_WRONG)
     if format is ProblemFormat.text:
         print(f"{len(files)} {'spec is' if len(files) == 1 else 'specs are'} good")
+    sys.stdout.flush()  # what stdout refuses is said first, and alone
+    for remark in dict.fromkeys(remarks):
+        print(f"remark: {remark}", file=sys.stderr)
 
 
 def _problems(file: Path, overrides: Sequence[str] = ()) -> Sequence[Problem]:
@@ -109,3 +125,13 @@ def _problems(file: Path, overrides: Sequence[str] = ()) -> Sequence[Problem]:
         return compiler.validate(file, overrides)
     except UsageError as error:
         return [unreadable(file, error)]
+
+
+def _remarks(file: Path, overrides: Sequence[str]) -> Sequence[Problem]:
+    """Of one file; that the lock beside it cannot be read is one too, and hides no other file's."""
+    from hfspec import compiler
+
+    try:
+        return compiler.remarks(file, overrides)
+    except (LockError, StorageError) as error:
+        return [Problem("unreadable", str(error), Origin(file=str(file)))]

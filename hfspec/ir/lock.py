@@ -27,13 +27,12 @@ from pydantic import (
 
 from hfspec.ir.canonical import canonical
 from hfspec.ir.frozen import FrozenDict, thaw
-from hfspec.ir.patterns import END, SHA256_PATTERN
+from hfspec.ir.patterns import COMMIT_PATTERN, SHA256_PATTERN
 from hfspec.ir.pins import FilePin
 from hfspec.ir.source_kinds import PLACES, SOURCE_KINDS
 from hfspec.ir.spec_keys import Frozen, Sha256, Text
 
 LOCK_VERSION = 1
-COMMIT_PATTERN = rf"^[0-9a-f]{{40}}{END}"
 
 
 def _inside(path: str) -> str:

@@ -9,6 +9,9 @@ REPO_PATTERN = rf"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,95}}(/[A-Za-z0-9_.-]{{1,96}})?{
 PACKAGE_PATTERN = rf"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*(/[A-Za-z0-9_.-]+)*{END}"
 REVISION_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9_./-]{{0,254}}{END}"
 MLFLOW_PATTERN = rf"^(models:/[^/@\s]+((/|@)[^/@\s]+)?|runs:/[0-9A-Za-z]+/[^\s]+){END}"
+COMMIT_PATTERN = rf"^[0-9a-f]{{40}}{END}"
+# A version by its number, a logged model by its id, what a run logged; a name alone, `latest`, an alias can move.
+MLFLOW_VERSION_PATTERN = rf"^(models:/([^/@\s]+/[0-9]+|m-[^/@\s]+)|runs:/.+){END}"
 SIZE_PATTERN = rf"^[1-9][0-9]*(\.[0-9]+)?(KB|MB|GB|KiB|MiB|GiB){END}"
 DEVICE_PATTERN = rf"^(auto|cpu|mps|cuda(:[0-9]{{1,2}})?){END}"
 SHA256_PATTERN = rf"^[0-9a-f]{{64}}{END}"

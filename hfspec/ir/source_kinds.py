@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from pathlib import PurePath, PurePosixPath
 from types import MappingProxyType
 
-from hfspec.ir.patterns import MLFLOW_PATTERN, PACKAGE_PATTERN, REPO_PATTERN
+from hfspec.ir.patterns import (
+    COMMIT_PATTERN,
+    MLFLOW_PATTERN,
+    MLFLOW_VERSION_PATTERN,
+    PACKAGE_PATTERN,
+    REPO_PATTERN,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,10 @@ class SourceKind:
     """Whether ``revision`` goes with it."""
     pinned_key: str | None = None
     """The key of a spec that names the exact version, once that is known; None where only bytes pin it."""
+    fixed_pattern: str = ""
+    """What the value of ``pinned_key`` matches where it stands for one version for ever."""
+    fixed_form: str = ""
+    """What to write so that it does, for messages."""
     is_local: bool = False
     """Whether the location is a path of one machine."""
     fetches: bool = False
@@ -48,6 +58,8 @@ SOURCE_KINDS = MappingProxyType(
                 ("distilbert/distilbert-base-uncased-finetuned-sst-2-english",),
                 takes_revision=True,
                 pinned_key="revision",
+                fixed_pattern=COMMIT_PATTERN,
+                fixed_form="the commit, 40 digits, as `revision`",
                 fetches=True,
             ),
             SourceKind(
@@ -71,6 +83,8 @@ SOURCE_KINDS = MappingProxyType(
                 MLFLOW_PATTERN,
                 ("models:/minilm/3",),
                 pinned_key="mlflow",
+                fixed_pattern=MLFLOW_VERSION_PATTERN,
+                fixed_form="the version's number, as in `models:/name/3`",
             ),
         )
     }

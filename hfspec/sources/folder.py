@@ -79,7 +79,7 @@ def open_folder(name: str, folder: Path) -> FolderSource:
     of it.
     """
     if not folder.is_dir():
-        raise NoSuchFolderError(_missing(name, folder))
+        raise NoSuchFolderError(missing_folder(name, folder))
     root = _root(folder)
     try:
         found = {path: (folder / path).stat() for path in sorted(_walk(name, folder, root))}
@@ -128,7 +128,7 @@ def _check_link(name: str, relative: str, path: Path, root: Path) -> None:
         )
 
 
-def _missing(name: str, folder: Path) -> str:
+def missing_folder(name: str, folder: Path) -> str:
     if folder.exists():
         return f"{name} is a file, not a folder: name the folder that holds config.json and the weights."
     place = str(folder.absolute())

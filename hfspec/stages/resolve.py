@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from types import MappingProxyType
 
+from hfspec.checkpoint.places import base_folder
 from hfspec.errors import SourceError, SpecError
 from hfspec.ir.pins import Pins, Reader, Resolved, SourcePin
 from hfspec.ir.problem import KeyPath, Problem, dotted
@@ -40,7 +40,12 @@ def resolve(spec: Spec, tree: Tree, progress: Progress, pinned: Commits = UNPINN
         key: KeyPath = tuple(role.split("/"))
         try:
             pin, readers[role] = open_source(
-                _at(source, pinned), role, _base(tree, key), progress, has_modules=_has_modules(spec), reviewed=reviewed
+                _at(source, pinned),
+                role,
+                base_folder(tree, key),
+                progress,
+                has_modules=_has_modules(spec),
+                reviewed=reviewed,
             )
             pins.append(replace(pin, location=source.location, revision=source.revision))
         except SourceError as error:
@@ -73,9 +78,3 @@ def _has_modules(spec: Spec) -> bool:
     """Whether the folders that modules.json lists are the model's: for a task over sentence vectors."""
     task = find(spec.library, spec.task)
     return task is not None and bool(task.kind)
-
-
-def _base(tree: Tree, key: KeyPath) -> Path:
-    """Where a relative path starts: the folder of the file that wrote it; the current one for the command line."""
-    origin = tree.origin((*key, "path"))
-    return Path() if origin.override else Path(origin.file or tree.file).parent

@@ -212,3 +212,10 @@ def test_bytes_come_back_as_the_same_lock(repository, write):
     assert Lock.from_bytes(data) == locked.lock
     assert locked.lock.to_bytes() == data
     assert data.decode().count("\n") > 20, "a diff shows lines"
+
+
+def test_a_lock_is_a_pin(repository, write):
+    spec = write()
+    assert [remark.code for remark in hfspec.remarks(spec)] == ["not-pinned"]
+    hfspec.lock(spec)
+    assert hfspec.remarks(spec) == ()
