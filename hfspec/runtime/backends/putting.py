@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def put(request: LoadRequest, loaded: Any) -> Any:
-    """The model, which answers through the place's backend; raises UsageError where that cannot run it."""
+    """The model, which answers through the backend that was asked for; raises UsageError where that cannot run it."""
     name = _chosen(request)
     if name == TORCH:
         return loaded
