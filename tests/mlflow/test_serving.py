@@ -138,6 +138,29 @@ def test_other_models_in_the_process_are_read_by_mlflow_as_before(served, tmp_pa
     assert client.post("/invocations", json={"dataframe_records": [{"y": 1}]}).status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (scoring_server, "_parse_json_data"),
+        (scoring_server, "invocations"),
+        (mlflow.pyfunc, "_validate_prediction_input"),
+    ],
+)
+def test_a_function_of_another_mlflow_is_left_as_it_is(module, name, of_task, monkeypatch, caplog):
+    def other(data, *, request):
+        return data
+
+    monkeypatch.setattr(module, name, other)
+    mlflow.pyfunc.load_model(str(of_task("text-classification")))
+    assert getattr(module, name) is other
+    assert f"{name} of the MLflow that is installed is not the function that hfspec knows" in caplog.text
+    monkeypatch.undo()
+    caplog.clear()
+    mlflow.pyfunc.load_model(str(of_task("text-classification")))
+    assert hasattr(getattr(module, name), "reads_as_sent")
+    assert not caplog.text
+
+
 class Doubles(mlflow.pyfunc.PythonModel):
     def predict(self, context, model_input: pd.DataFrame, params=None):
         return model_input * 2

@@ -2,17 +2,22 @@
 
 MLflow takes apart what it checks by a signature, and of a model that checks its input itself its server reads bodies
 with ``inputs`` only. ``read_as_sent`` puts readers of our own before three functions of MLflow, for the models of this
-package alone; every other model in the process is read as before.
+package alone; every other model in the process is read as before. A function that does not take what it took in the
+MLflow that this was tested with is left as it is.
 """
 
 from __future__ import annotations
 
 import json
+import logging
+import sys
 from collections.abc import Callable, Mapping
 from functools import wraps
+from importlib import import_module
+from inspect import signature
 from io import StringIO
-from types import MappingProxyType, ModuleType
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from hfspec.settings.load_arguments import LOADER
 
@@ -20,29 +25,47 @@ CSV, JSON = "text/csv", "application/json"
 SPLIT, RECORDS = "dataframe_split", "dataframe_records"
 # Columns of CSV that are more than text, as pandas types that know missing values.
 CSV_TYPES = {"integer": "Int64", "long": "Int64", "float": "Float64", "double": "Float64", "boolean": "boolean"}
+CALLER = "mlflow.pyfunc"  # the module of MLflow that loads models
+LOG = logging.getLogger("hfspec")
+
+
+class Reader(NamedTuple):
+    """``read`` stands before the function ``name`` of MLflow's ``module``, which takes ``parameters``."""
+
+    module: str
+    name: str
+    parameters: tuple[str, ...]
+    read: Callable[..., Any]
 
 
 def read_as_sent() -> None:
-    """Put the readers in place, once a process."""
-    from mlflow import pyfunc
-    from mlflow.pyfunc import scoring_server
-
-    _put_before(scoring_server, "_parse_json_data", _json)
-    _put_before(scoring_server, "invocations", _csv)
-    _put_before(pyfunc, "_validate_prediction_input", _unchecked)
+    """Put the readers in place, once a process, if it is MLflow that loads a model in it."""
+    if CALLER not in sys.modules:
+        return
+    for reader in READERS_OF_REQUESTS:
+        _put_before(reader)
 
 
-def _put_before(module: ModuleType, name: str, reader: Callable[..., Any]) -> None:
-    original = getattr(module, name, None)
-    if original is None or hasattr(original, "reads_as_sent"):
+def _put_before(reader: Reader) -> None:
+    module = import_module(reader.module)
+    original = getattr(module, reader.name, None)
+    if hasattr(original, "reads_as_sent"):
+        return
+    if not callable(original) or tuple(signature(original).parameters) != reader.parameters:
+        LOG.warning(
+            "%s.%s of the MLflow that is installed is not the function that hfspec knows, and is left as it is: MLflow"
+            " reads fewer forms of requests (docs/mlflow.md).",
+            reader.module,
+            reader.name,
+        )
         return
 
     @wraps(original)
     def read(*arguments: Any, **named: Any) -> Any:
-        return reader(original, *arguments, **named)
+        return reader.read(original, *arguments, **named)
 
     vars(read)["reads_as_sent"] = True
-    setattr(module, name, read)
+    setattr(module, reader.name, read)
 
 
 def _json(original: Callable[..., Any], data: Any, metadata: Any, input_schema: Any) -> Any:
@@ -59,9 +82,24 @@ def _csv(original: Callable[..., Any], data: Any, content_type: str, model: Any,
     return original(data, content_type, model, input_schema)
 
 
-def _unchecked(original: Callable[..., Any], data: Any, params: Any, input_schema: Any, *rest: Any) -> Any:
+def _unchecked(
+    original: Callable[..., Any], data: Any, params: Any, input_schema: Any, *rest: Any, **named: Any
+) -> Any:
     """``_validate_prediction_input``, which predict_stream calls, without the columns' check. The loader comes last."""
-    return original(data, params, None if rest[-1] == LOADER else input_schema, *rest)
+    loader = named.get("flavor", rest[-1] if rest else None)
+    return original(data, params, None if loader == LOADER else input_schema, *rest, **named)
+
+
+READERS_OF_REQUESTS = (
+    Reader("mlflow.pyfunc.scoring_server", "_parse_json_data", ("data", "metadata", "input_schema"), _json),
+    Reader("mlflow.pyfunc.scoring_server", "invocations", ("data", "content_type", "model", "input_schema"), _csv),
+    Reader(
+        CALLER,
+        "_validate_prediction_input",
+        ("data", "params", "input_schema", "params_schema", "flavor"),
+        _unchecked,
+    ),
+)
 
 
 def _is_ours(metadata: Any) -> bool:
@@ -82,11 +120,11 @@ def _with_inputs(data: Any) -> Any:
         return data
     if not isinstance(body, dict) or is_unified_llm_input(body):
         return data
-    given = [form for form in READERS if form in body]
+    given = [form for form in FORMS if form in body]
     if len(given) != 1:
         listed = ", ".join(given) or "none of them"
-        raise _refusal(f"The body must have exactly one of {', '.join(READERS)}; it has {listed}.")
-    rows = READERS[given[0]](body[given[0]])
+        raise _refusal(f"The body must have exactly one of {', '.join(FORMS)}; it has {listed}.")
+    rows = FORMS[given[0]](body[given[0]])
     return {"inputs": rows, **{key: value for key, value in body.items() if key != given[0]}}
 
 
@@ -119,7 +157,7 @@ def _frame(form: str, **parts: Any) -> Any:
         raise _refusal(f"{form} is not a table: {error}") from error
 
 
-READERS = MappingProxyType({SPLIT: _split, RECORDS: _records, "instances": _as_sent, "inputs": _as_sent})
+FORMS = MappingProxyType({SPLIT: _split, RECORDS: _records, "instances": _as_sent, "inputs": _as_sent})
 
 
 def _table(data: bytes | str, signature: Any) -> Any:
