@@ -269,7 +269,7 @@ def test_gunicorn_with_a_preloaded_application_answers_from_two_workers(artifact
             found = list(pool.map(lambda _: asked(bound, TEXTS), range(16)))
     finally:
         server.terminate()
-        said = server.communicate(timeout=60)[1]
+        said = server.communicate(timeout=LONGEST)[1]
     assert len({answer["process"] for answer in found}) == 2, said
     expected = hfspec.load(artifact("bert-sentiment")).predict_json(TEXTS)
     for answer in found:
