@@ -24,6 +24,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer, EncoderDecoderC
 import hfspec
 from hfspec.runtime.backends import onednn, t5
 from hfspec.runtime.generation.roomy_cache import ROOM, make_room
+from hfspec.runtime.patches.states import Patches
 from tests.checkpoints.seq2seq import livelier
 from tests.runtime.test_decoding import ending
 from tests.runtime.texts import MIXED, shuffled
@@ -58,7 +59,7 @@ def taken(monkeypatch):
 
 
 def stepping(model):
-    return onednn.put(copy.deepcopy(model), SimpleNamespace(dtype="float32"))
+    return onednn.put(copy.deepcopy(model), SimpleNamespace(dtype="float32", patches=Patches()))
 
 
 @pytest.fixture

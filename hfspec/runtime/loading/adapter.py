@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 # This is its method that does both.
 ADJUSTING, DROPPED = "_adjust_prompt_learning_kwargs", ("position_ids", "token_type_ids")
 OFFSET = ("PREFIX_TUNING", "CARTRIDGE")  # kinds whose positions it keeps
+
+
+_APPLYING = Lock()  # filters of warnings are the process's: of two at once one would put back the other's
 
 
 def is_beside(request: LoadRequest) -> bool:
@@ -51,7 +55,8 @@ def applied(request: LoadRequest, loaded: Any) -> Any:
     if folder is None:
         return loaded
     peft = _library(request)
-    with reading(folder, "adapter"):
+    with reading(folder, "adapter"), _APPLYING, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own use of the library, which a filter that raises would end
         wrapped = peft.PeftModel.from_pretrained(loaded, str(folder), is_trainable=False, torch_device="cpu").eval()
     if not wrapped.active_peft_config.is_prompt_learning:
         return wrapped.get_base_model()
