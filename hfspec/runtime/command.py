@@ -22,7 +22,7 @@ from hfspec.errors import (
     WorldError,
 )
 from hfspec.redaction import redacted
-from hfspec.runtime.json_lines import JsonLines, UnansweredLinesError
+from hfspec.runtime.io.json_lines import JsonLines, UnansweredLinesError
 from hfspec.runtime.patches.table import ALL, CHOICES
 from hfspec.runtime.process import import_libraries
 

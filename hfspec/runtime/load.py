@@ -22,10 +22,11 @@ from hfspec.runtime.allocator import keep_freed_memory
 from hfspec.runtime.loading.gathering import gather
 from hfspec.runtime.loading.placement import placement, set_threads
 from hfspec.runtime.loading.remote_code import check_consent, reviewed_classes
+from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.patches.states import Patches
 from hfspec.runtime.patches.table import ALL
 from hfspec.runtime.predictor import Predictor, checked_form
-from hfspec.runtime.runner import Place, Runner
+from hfspec.runtime.runner import Runner
 from hfspec.settings.precedence import load_layer
 from hfspec.tasks import table
 from hfspec.tasks.task import Task
@@ -88,7 +89,7 @@ def load(
     _forget_threads(put.threads)
     if keep_memory:
         keep_freed_memory()
-    place = Place(
+    request = LoadRequest(
         root,
         manifest,
         task,
@@ -103,11 +104,11 @@ def load(
     import torch
 
     # Within a caller's inference mode too the model's weights are ordinary tensors, whose changes torch counts.
-    with place.unchanged(), torch.inference_mode(mode=False):
+    with request.unchanged(), torch.inference_mode(mode=False):
         if expect_fingerprint is not None:
-            fingerprint.check(expect_fingerprint, place.fingerprint(given))
-        place = replace(place, code=reviewed_classes(root, manifest, task))
-        return Predictor(place, _runner(task)(place), given, form)
+            fingerprint.check(expect_fingerprint, request.fingerprint(given))
+        request = replace(request, code=reviewed_classes(root, manifest, task))
+        return Predictor(_runner(task)(request), given, form)
 
 
 _LOADED_IN: set[int] = set()  # processes, by their numbers: this one, and those that it was forked from

@@ -15,7 +15,7 @@ from hfspec.runtime.patches.table import MASKS
 from hfspec.runtime.patches.trial import agrees
 
 if TYPE_CHECKING:
-    from hfspec.runtime.runner import Place
+    from hfspec.runtime.loading.request import LoadRequest
 
 MASK = "attention_mask"
 LIBRARYS, OURS = "sdpa", "sdpa_unasked"  # names of what computes attention
@@ -33,21 +33,21 @@ def is_whole(mask: Any) -> bool:
     return bool(getattr(mask, "is_whole", False))
 
 
-def put(loaded: Any, place: Place) -> None:
+def put(loaded: Any, request: LoadRequest) -> None:
     """Have the model, where it is the library's own on a GPU, make its masks so, unless the trial fails."""
-    if place.device.startswith("cuda") and "model" not in place.code:
-        try_on(loaded, place)
+    if request.device.startswith("cuda") and "model" not in request.code:
+        try_on(loaded, request)
 
 
-def try_on(loaded: Any, place: Place) -> None:
+def try_on(loaded: Any, request: LoadRequest) -> None:
     """The same on any device. Models that compute attention in another way than the library's common one are left
     alone, and so are those whose masks are not of tokens or samples.
     """
-    if getattr(loaded.config, "_attn_implementation", None) != LIBRARYS or not place.patches.may(MASKS):
+    if getattr(loaded.config, "_attn_implementation", None) != LIBRARYS or not request.patches.may(MASKS):
         return
-    inputs = _inputs(loaded, place)
+    inputs = _inputs(loaded, request)
     if inputs is None:
-        place.patches.leave(MASKS, "Its input has no mask.")
+        request.patches.leave(MASKS, "Its input has no mask.")
         return
     hooks: list[Any] = []
 
@@ -55,7 +55,7 @@ def try_on(loaded: Any, place: Place) -> None:
         hooks.extend(_replace(loaded))
         return _answers(loaded, inputs)
 
-    if not agrees(place.patches, MASKS, place.dtype, lambda: _answers(loaded, inputs), patched):
+    if not agrees(request.patches, MASKS, request.dtype, lambda: _answers(loaded, inputs), patched):
         for hook in hooks:
             hook.remove()
         loaded.set_attn_implementation(LIBRARYS)
@@ -75,7 +75,7 @@ def _replace(loaded: Any) -> list[Any]:
     ]
 
 
-def _inputs(loaded: Any, place: Place) -> list[dict[str, Any]] | None:
+def _inputs(loaded: Any, request: LoadRequest) -> list[dict[str, Any]] | None:
     """Two rows without padding, and the same with some in the second; None of a model that reads something else."""
     import torch
 
@@ -84,7 +84,7 @@ def _inputs(loaded: Any, place: Place) -> list[dict[str, Any]] | None:
         size = int(loaded.config.get_text_config().vocab_size)
         rows = torch.arange(16).view(2, 8) % max(1, size - 5) + min(4, size - 1)
     elif name == "input_values":
-        rows = torch.linspace(-9, 9, 8000).sin().view(2, 4000).to(getattr(torch, place.dtype))
+        rows = torch.linspace(-9, 9, 8000).sin().view(2, 4000).to(getattr(torch, request.dtype))
     else:
         return None
     whole = torch.ones(rows.shape, dtype=torch.long)
@@ -92,7 +92,7 @@ def _inputs(loaded: Any, place: Place) -> list[dict[str, Any]] | None:
     part[1, rows.shape[1] // 2 :] = 0
     made = []
     for padding in (whole, part):
-        given = {name: rows.to(place.device), MASK: padding.to(place.device)}
+        given = {name: rows.to(request.device), MASK: padding.to(request.device)}
         mark(given[MASK], is_whole=padding is whole)
         made.append(given)
     return made

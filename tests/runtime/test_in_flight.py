@@ -358,7 +358,7 @@ def test_a_mask_is_made_where_something_is_masked(artifact, monkeypatch, name):
     predictor.predict(["a a a", "b"])
     assert masks
     assert all(mask is not None and not mask.all() for mask in masks)
-    inner = getattr(predictor._place.loaded["model"], "distilbert", predictor._place.loaded["model"])
+    inner = getattr(predictor._runner.loaded.model, "distilbert", predictor._runner.loaded.model)
     predictor.predict(["a a a", "b b b"])
     masks.clear()
     inner(input_ids=torch.ones((1, 4), dtype=torch.long), attention_mask=torch.tensor([[1, 1, 0, 0]]))

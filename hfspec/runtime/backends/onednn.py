@@ -24,7 +24,7 @@ from hfspec.runtime.patches.trial import agrees
 from hfspec.runtime.scheduling import memory
 
 if TYPE_CHECKING:
-    from hfspec.runtime.runner import Place
+    from hfspec.runtime.loading.request import LoadRequest
 
 DTYPES = tuple(torch_dtype(name) for name in BACKENDS[ONEDNN].dtypes)
 # Calls of a layer after which its weights are put in oneDNN's own order: a process that answers once saves itself that.
@@ -177,29 +177,29 @@ def _suits(layer: Any) -> bool:
     return plain and layer.weight.dtype in DTYPES
 
 
-def put(loaded: Any, place: Place) -> Any:
+def put(loaded: Any, request: LoadRequest) -> Any:
     """The model, its linear layers replaced in place, unless their trial fails; raises UsageError where torch has no
     oneDNN, or none for bfloat16 on this processor.
     """
-    if not place.patches.may(ONEDNN):
+    if not request.patches.may(ONEDNN):
         return loaded
-    if not _runs(place.dtype):
+    if not _runs(request.dtype):
         raise UsageError(
-            f"torch {torch.__version__} has no oneDNN for {place.dtype} on this processor; load with backend='torch'."
+            f"torch {torch.__version__} has no oneDNN for {request.dtype} on this processor; load with backend='torch'."
         )
     layers = [module for module in loaded.modules() if type(module) in LAYERS and _suits(module)]
     calls = CALLS if sum(layer.weight.nbytes for layer in layers) <= MOST_BYTES else None
     shapes = {(type(layer), layer.weight.shape, layer.weight.dtype, layer.bias is None): layer for layer in layers}
     tried = list(shapes.values())
-    if not agrees(place.patches, ONEDNN, place.dtype, partial(_library, tried), partial(_replaced, tried, calls)):
+    if not agrees(request.patches, ONEDNN, request.dtype, partial(_library, tried), partial(_replaced, tried, calls)):
         return loaded
     for layer in layers:
         layer.__class__ = LAYERS[type(layer)]
         layer.calls = calls
-    if place.dtype == "float32" and calls is not None and _model_type(loaded) in T5_TYPES:
+    if request.dtype == "float32" and calls is not None and _model_type(loaded) in T5_TYPES:
         from hfspec.runtime.backends import t5
 
-        t5.put(loaded, place)
+        t5.put(loaded, request)
     return loaded
 
 

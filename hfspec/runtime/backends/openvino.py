@@ -18,7 +18,7 @@ import torch
 from hfspec.errors import UsageError
 
 if TYPE_CHECKING:
-    from hfspec.runtime.runner import Place
+    from hfspec.runtime.loading.request import LoadRequest
 
 # Of the largest value in an answer: above what rounding does, far below what a wrong conversion does.
 TOLERANCE = 1e-3
@@ -39,7 +39,7 @@ class _Plain(torch.nn.Module):  # type: ignore[misc]
         return self.model(**dict(zip(names, tensors, strict=True)))[0]
 
 
-def put(loaded: Any, place: Place) -> Any:  # noqa: ARG001 - as backends are called
+def put(loaded: Any, request: LoadRequest) -> Any:  # noqa: ARG001 - as backends are called
     """The model, its forward answered by OpenVINO; anything but token inputs is answered by torch as before.
 
     Raises UsageError when it cannot be converted or gives other answers than torch.

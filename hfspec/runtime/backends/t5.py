@@ -20,7 +20,7 @@ from hfspec.runtime.patches.table import T5_STEPS
 from hfspec.runtime.patches.trial import agrees
 
 if TYPE_CHECKING:
-    from hfspec.runtime.runner import Place
+    from hfspec.runtime.loading.request import LoadRequest
 
 MODULES = frozenset(f"transformers.models.{name}.modeling_{name}" for name in ("t5", "mt5", "umt5"))
 CACHES = frozenset({DynamicLayer, RoomyLayer})
@@ -91,18 +91,18 @@ def _first(row: dict[str, Any], take: Callable[[dict[str, Any]], Any]) -> Any:
     return torch.stack([take(row | {"past_key_values": cache}).last_hidden_state for _ in range(STEPS)])
 
 
-def put(loaded: Any, place: Place) -> None:
+def put(loaded: Any, request: LoadRequest) -> None:
     """Let the decoder of a model of these kinds take such steps, unless their trial fails; what it is and holds stays
     the library's.
     """
     decoder: Any = getattr(loaded, "decoder", None)
-    if type(decoder).__module__ not in MODULES or not place.patches.may(T5_STEPS):
+    if type(decoder).__module__ not in MODULES or not request.patches.may(T5_STEPS):
         return
     if "past_seen_tokens" not in inspect.signature(decoder.block[0].layer[0].SelfAttention.compute_bias).parameters:
-        place.patches.leave(T5_STEPS, "Its attention counts positions in another way.")
+        request.patches.leave(T5_STEPS, "Its attention counts positions in another way.")
         return
     steps = Steps(decoder)
-    if not agrees(place.patches, T5_STEPS, place.dtype, partial(_of_library, steps), partial(_of_ours, steps)):
+    if not agrees(request.patches, T5_STEPS, request.dtype, partial(_of_library, steps), partial(_of_ours, steps)):
         return
     decoder.forward = steps
 

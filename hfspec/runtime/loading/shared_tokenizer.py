@@ -51,3 +51,8 @@ class SharedTokenizer:
                 return method(*args, **kwargs)
 
         return call
+
+
+def library_tokenizer(tokenizer: Any) -> Any:
+    """The library's own tokenizer behind one for calls at once."""
+    return object.__getattribute__(tokenizer, "_inner") if isinstance(tokenizer, SharedTokenizer) else tokenizer

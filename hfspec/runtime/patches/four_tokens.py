@@ -9,9 +9,9 @@ from typing import Any
 
 from hfspec.formats.generation_config import GIVEN_AWAY
 from hfspec.runtime.generation.decoding import Decoder, Decoding, Forced
+from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.patches.table import DECODING, ROOMY_CACHE
 from hfspec.runtime.patches.trial import agrees
-from hfspec.runtime.runner import Place
 from hfspec.settings.generation import BEAMS, LENGTHS, SAMPLING
 
 TOKENS = 4
@@ -19,28 +19,28 @@ PROMPTS = ([1, 2, 3, 4, 5], [2, 3, 4])
 END = 1  # the step at which the second prompt ends
 
 
-def decoder(place: Place, model: Any, base: Any) -> Decoder:
+def decoder(request: LoadRequest, model: Any, base: Any) -> Decoder:
     """How batches of this model are decoded. ``base``: the checkpoint's generation config."""
-    if not place.patches.may(DECODING):
+    if not request.patches.may(DECODING):
         return Decoder(model)
     if not Decoder.knows(model):
-        place.patches.leave(DECODING, "Its class has not the steps that the loop calls.")
+        request.patches.leave(DECODING, "Its class has not the steps that the loop calls.")
         return Decoder(model)
-    run = partial(_scores, model, base, place.device)
-    if not agrees(place.patches, DECODING, place.dtype, run, partial(run, _decoding(place, is_roomy=False))):
+    run = partial(_scores, model, base, request.device)
+    if not agrees(request.patches, DECODING, request.dtype, run, partial(run, _decoding(request, is_roomy=False))):
         return Decoder(model)
-    is_roomy = place.patches.may(ROOMY_CACHE) and agrees(
-        place.patches,
+    is_roomy = request.patches.may(ROOMY_CACHE) and agrees(
+        request.patches,
         ROOMY_CACHE,
-        place.dtype,
-        partial(run, _decoding(place, is_roomy=False)),
-        partial(run, _decoding(place, is_roomy=True)),
+        request.dtype,
+        partial(run, _decoding(request, is_roomy=False)),
+        partial(run, _decoding(request, is_roomy=True)),
     )
     return Decoder(model, is_ours=True, is_roomy=is_roomy)
 
 
-def _decoding(place: Place, *, is_roomy: bool) -> Callable[..., Any]:
-    return Decoding([None] * len(PROMPTS), 1, place.device, is_roomy=is_roomy)
+def _decoding(request: LoadRequest, *, is_roomy: bool) -> Callable[..., Any]:
+    return Decoding([None] * len(PROMPTS), 1, request.device, is_roomy=is_roomy)
 
 
 def _scores(model: Any, base: Any, device: str, loop: Callable[..., Any] | None = None) -> list[Any]:

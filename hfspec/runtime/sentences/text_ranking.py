@@ -25,7 +25,7 @@ from hfspec.inputs.row import Row
 from hfspec.ir.artifact import FULL
 from hfspec.library_calls.activations import torch_activation
 from hfspec.runtime.io.transfer import Arriving
-from hfspec.runtime.runner import Place
+from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.sentence_encoder import fit_tokenizer
 from hfspec.runtime.text.sequence_classifier import SequenceClassifier
@@ -58,20 +58,22 @@ class Scored:
 class TextRanking(SequenceClassifier):
     """Pairs longer than the model reads are cut, the longer text first, as users of sentence-transformers expect."""
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
-        checkpoint = read_cross_encoder(place.model)
+    def __init__(self, request: LoadRequest) -> None:
+        super().__init__(request)
+        checkpoint = read_cross_encoder(request.model_folder)
         if checkpoint is None:
             raise StorageError("model/ is not a cross-encoder that hfspec knows: a sequence classifier alone.")
-        fit_tokenizer(self.tokenizer, place, checkpoint, self.model)
+        fit_tokenizer(self.tokenizer, request, checkpoint, self.model)
         self.limit = int(min(self.tokenizer.model_max_length, self.most))
-        found = stated(place.model)
-        is_saved = is_saved_cross_encoder(found, has_modules=(place.model / "modules.json").is_file())
+        found = stated(request.model_folder)
+        is_saved = is_saved_cross_encoder(found, has_modules=(request.model_folder / "modules.json").is_file())
         self.stated = found if is_saved else {}
         self.prompts = Prompts(self.stated, roles=False)
-        self.pair_template = self._pair_template(pair_modalities(transformer_settings(place.model), is_saved=is_saved))
+        self.pair_template = self._pair_template(
+            pair_modalities(transformer_settings(request.model_folder), is_saved=is_saved)
+        )
         self.labels = int(self.model.config.num_labels)
-        self.activation = _activation(place.model, self.stated, self.labels)
+        self.activation = _activation(request.model_folder, self.stated, self.labels)
 
     def _pair_template(self, modalities: Mapping[str, Any] | None) -> PairTemplate | None:
         """Raises UsageError when the chat template that pairs go through cannot carry them."""
