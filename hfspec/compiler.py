@@ -44,10 +44,12 @@ def compile(  # noqa: A001 - it is the verb
     ``locked``: whether the spec's lock must hold, to the byte; without it a lock only says which commits to take.
     ``link``: how weight files get into a full artifact that are taken as they are: ``copy``, ``hardlink``, ``reflink``.
     Raises SpecError with every problem found, SourceError, StorageError, LockError, and UsageError when ``output`` is
-    something that must not be replaced. Whatever is raised, the target holds what it held before.
+    something that must not be replaced. Whatever is raised, the target holds what it held before. A compile of the same
+    target that another process is at is waited for.
     """
     from hfspec.artifact.staging import staging_folder
     from hfspec.artifact.target import check_apart
+    from hfspec.comparison.replacement import differing_keys, held_account
     from hfspec.integrity.places import remember
     from hfspec.integrity.verified_memory import default_memory
     from hfspec.sources.folder import FolderSource
@@ -64,9 +66,11 @@ def compile(  # noqa: A001 - it is the verb
     check_apart(target, folders.values())
     decided = point(decided, resolved.readers, reported, default_memory())
     remember(decided.pointers, folders)
-    with staging_folder(target.absolute()) as staging, _placed(tree):
+    with staging_folder(target.absolute(), reported) as staging, _placed(tree):
         files = build(decided, resolved.readers, staging, reported, link)
-        return emit(decided, files, resolved.readers, staging, target.absolute())
+        before = held_account(target, decided.spec_digest)
+        made = emit(decided, files, resolved.readers, staging, target.absolute())
+        return replace(made, notes=decided.notes, replaced=differing_keys(before, made.path) if before else ())
 
 
 def persist(
@@ -99,7 +103,7 @@ def persist(
         check_given(manifest, given)
         if not manifest.pointers:
             return Artifact(target, manifest)
-        with staging_folder(target) as staging:
+        with staging_folder(target, reported) as staging:
             restored = restore(target, manifest, given, reported, default_memory())
             files = build(restored, restored.readers, staging, Of(WEIGHTS, reported), link)
             return complete(manifest, files, staging, target)
