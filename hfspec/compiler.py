@@ -48,7 +48,8 @@ def compile(  # noqa: A001 - it is the verb
         progress: Told of what is downloaded and written.
 
     Returns:
-        The artifact. Whatever is raised, the folder holds what it held before.
+        The artifact. Whatever is raised, the folder holds what it held before. A compile of the same folder by another
+        process is waited for.
 
     Raises:
         SpecError: With every problem found.

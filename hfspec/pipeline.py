@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from hfspec.artifact.staging import staging_folder
 from hfspec.artifact.target import check_apart
 from hfspec.checkpoint.requirements import installed
+from hfspec.comparison.replacement import differing_keys, held_account
 from hfspec.errors import SpecError
 from hfspec.integrity.places import remember
 from hfspec.integrity.verified_memory import default_memory
@@ -136,9 +137,12 @@ def build_artifact(job: Job, target: Path, link: Link, progress: Progress) -> Ar
     check_apart(target, folders.values())
     artifact_plan = point(job.plan, readers, progress, default_memory())
     remember(artifact_plan.pointers, folders)
-    with staging_folder(target.absolute()) as staging, _problems_at_their_keys(job.tree):
+    with staging_folder(target.absolute(), progress) as staging, _problems_at_their_keys(job.tree):
         files = build(artifact_plan, readers, staging, progress, link)
-        return emit(artifact_plan, files, readers, staging, target.absolute())
+        before = held_account(target, artifact_plan.spec_digest)
+        artifact = emit(artifact_plan, files, readers, staging, target.absolute())
+        replaced = differing_keys(before, artifact.path) if before else ()
+    return replace(artifact, notes=artifact_plan.notes, replaced=replaced)
 
 
 def lock_spec(file: Path, overrides: Sequence[str], progress: Progress, *, upgrade: bool) -> Locked:
@@ -212,7 +216,7 @@ def complete_reference(
         VerificationError: Where they are not those that the manifest pins.
         StorageError: For what the disk refuses.
     """
-    with staging_folder(folder) as staging:
+    with staging_folder(folder, progress) as staging:
         restored = restore(folder, manifest, sources, progress, default_memory())
         files = build(restored, restored.readers, staging, Of(WEIGHTS, progress), link)
         return complete(manifest, files, staging, folder)

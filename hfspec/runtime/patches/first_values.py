@@ -37,7 +37,11 @@ def _shapes(device: str, mode: Callable[[], AbstractContextManager[Any]]) -> lis
     with torch.device(device), mode():
         layers = [torch.nn.Linear(3, 2), torch.nn.Embedding(4, 3), torch.nn.Conv1d(2, 3, 2), torch.nn.LayerNorm(3)]
         where = torch.device(device)
-        more = [torch.arange(5, device=where), torch.arange(0, 6, 2, dtype=torch.int64, device=where), torch.empty(2, 3)]
+        more = [
+            torch.arange(5, device=where),
+            torch.arange(0, 6, 2, dtype=torch.int64, device=where),
+            torch.empty(2, 3),
+        ]
         tensors = [*(held for layer in layers for held in layer.parameters()), *more]
         tensors.append(torch.empty_like(tensors[0], device=device))
         known = [getattr(torch, name) for name in DTYPES]
