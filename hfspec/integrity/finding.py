@@ -148,7 +148,7 @@ def _places(wanted: Wanted, given: str | PathLike[str] | None) -> Iterator[tuple
         yield f"the folder given, {given}", lambda: folder.open_source(str(given), None, Path(), Silent())
     elif not SOURCE_KINDS[source.kind].is_local:
         yield (
-            f"{source.kind} {source.location}",
+            f"the {source.kind} {source.location}",
             lambda: open_kind(source.kind, source.version or source.location, None, Path(), Silent()),
         )
     else:
