@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from hfspec.artifact.mlflow_types import answer_columns, column_type
+from hfspec.artifact.mlflow_types import ANSWERS, answer_columns, column_type
 from hfspec.ir.artifact import FileRecord
 from hfspec.ir.canonical import canonical
 from hfspec.ir.frozen import thaw
@@ -33,7 +33,7 @@ def mlmodel(plan: Plan, files: Sequence[FileRecord]) -> dict[str, Any]:
     """
     example = {"saved_input_example_info": {"artifact_path": INPUT_EXAMPLE, "type": "json_object"}}
     return {
-        "flavors": {"python_function": _flavor(plan)},
+        "flavors": {"python_function": _flavor(plan), **_native(plan)},
         "is_signature_from_type_hint": True,
         "metadata": {"hfspec": {"name": plan.name, "task": plan.deployment.task}},
         **identity(plan.spec_digest, files),
@@ -67,6 +67,27 @@ def _flavor(plan: Plan) -> dict[str, Any]:
         "python_version": plan.versions["python"],
         **(streams if any(column.name == "stream" for column in task.inputs) else {}),
     }
+
+
+def _native(plan: Plan) -> dict[str, Any]:
+    """The flavor by which MLflow's own transformers module makes the library's pipeline of the same files."""
+    if plan.pipeline is None:
+        return {}
+    pipeline, deployment = plan.pipeline, plan.deployment
+    is_api = deployment.task in ANSWERS
+    flavor = {
+        "components": list(pipeline.components),
+        "instance_type": pipeline.class_name,
+        "model_binary": "model",
+        "pipeline_model_type": deployment.model_class,
+        "source_model_name": plan.name,
+        "task": pipeline.task,
+        "torch_dtype": f"torch.{deployment.dtype}",
+        "transformers_version": plan.versions["transformers"],
+        **{f"{name}_type": deployment.components[name] for name in pipeline.components},
+        **({"inference_task": deployment.task} if is_api else {}),
+    }
+    return {"transformers": flavor}
 
 
 def _signature(signature: Signature, task: str) -> dict[str, Any]:

@@ -110,6 +110,15 @@ class WriteBytes:
 
 
 @dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A pipeline of transformers over the artifact's own files: its task, its class, and the components it takes."""
+
+    task: str
+    class_name: str
+    components: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SettingRow:
     """A setting in force and where it came from (``specs/x.yaml:7:3``, ``command line (dtype=…)``,
     ``generation_config.json``, ``hfspec default``).
@@ -133,7 +142,7 @@ class Plan:
     yet. ``merging``: for an adapter that is merged into the model. ``code``: the classes of reviewed code, as the
     manifest has them. ``cleaned``: path of the artifact -> what of its source's file was changed, so that no place of
     another machine and no password goes along. ``labels``: those that the model answers with, by their numbers; none
-    for other tasks.
+    for other tasks. ``pipeline``: what MLflow's transformers flavor makes of the artifact, None where it cannot.
     """
 
     name: str
@@ -161,6 +170,7 @@ class Plan:
     code: FrozenDict = field(default_factory=FrozenDict)
     cleaned: FrozenDict = field(default_factory=FrozenDict)
     labels: tuple[str, ...] = ()
+    pipeline: Pipeline | None = None
 
 
 class Work(Protocol):

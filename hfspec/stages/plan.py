@@ -13,6 +13,7 @@ from hfspec.checkpoint.golden import golden_examples, undetermined
 from hfspec.checkpoint.label_names import answers_labels
 from hfspec.checkpoint.licences import licence_problems
 from hfspec.checkpoint.material import Material, material
+from hfspec.checkpoint.native_flavor import native_pipeline, pipeline_steps
 from hfspec.checkpoint.requirements import requirement_lines, versions
 from hfspec.checkpoint.resolved_spec import name_of, resolved_spec, source_record
 from hfspec.checkpoint.secrets import Cleaned, cleaned, without_secrets
@@ -32,7 +33,7 @@ from hfspec.ir.artifact import Deployment
 from hfspec.ir.canonical import digest_of
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.pins import Resolved
-from hfspec.ir.plan import Plan
+from hfspec.ir.plan import Pipeline, Plan
 from hfspec.ir.problem import Problem
 from hfspec.ir.signature import Signature
 from hfspec.ir.spec import Spec
@@ -54,6 +55,7 @@ class _Decided:
     found: Examined
     layers: SettingLayers
     clean: Cleaned
+    pipeline: Pipeline | None
     licence_note: str
     signature: Signature
 
@@ -101,7 +103,9 @@ def _decide(spec: Spec, tree: Tree, resolved: Resolved) -> _Decided:
     found = examine(given)
     task = narrowed(given.task, found.class_name)
     licence_step, licence_note = licence(model)
-    steps = (*artifact_steps(given, found), card(model, name_of(spec, tree)), licence_step)
+    pipeline = native_pipeline(given, found)
+    made = (*artifact_steps(given, found), *pipeline_steps(given, pipeline))
+    steps = (*made, card(model, name_of(spec, tree)), licence_step)
     return _Decided(
         given=given,
         tree=tree,
@@ -110,6 +114,7 @@ def _decide(spec: Spec, tree: Tree, resolved: Resolved) -> _Decided:
         found=found,
         layers=setting_layers(spec, task, model, found.config, found.folder),
         clean=cleaned(steps, _sources(tree, resolved)),
+        pipeline=pipeline,
         licence_note=licence_note,
         signature=signature(spec, task, answer_array(model, spec, task, found.dimension)),
     )
@@ -160,6 +165,7 @@ def _plan(decided: _Decided) -> Plan:
         code=found.code.classes,
         cleaned=decided.clean.changed,
         labels=stated_labels(found.config) if answers_labels(decided.task) else (),
+        pipeline=decided.pipeline,
     )
 
 

@@ -54,12 +54,12 @@ def _component(place: Place, name: str, source: Path, settings: Mapping[str, Any
     """What ``source`` or the spec brings, kept in ``place.loaded``; the parts of a processor are its own."""
     import transformers
 
-    own = place.folder / "components"
-    if name in PROCESSED and not (own / name).is_dir() and (own / PROCESSOR).is_dir():
+    own = {source.role for source in place.manifest.sources}  # components/ holds copies of the model's too, for MLflow
+    if name in PROCESSED and f"components/{name}" not in own and f"components/{PROCESSOR}" in own:
         whole = place.loaded.get(PROCESSOR) or _component(place, PROCESSOR, source, {})
         place.loaded[name] = getattr(whole, name)
         return place.loaded[name]
-    source = own / name if (own / name).is_dir() else source
+    source = place.folder / "components" / name if f"components/{name}" in own else source
     options = {**settings, **thaw(place.manifest.deployment.options.get(name, {}))}
     reviewed = place.code.get(name)
     with quiet(), _reading(source, name.replace("_", " ")):
