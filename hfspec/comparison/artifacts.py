@@ -47,7 +47,8 @@ def artifact_account(folder: Path) -> FrozenDict:
     Raises VerificationError when the manifest is damaged, or a small file is not what the manifest says.
     """
     manifest = read_manifest(folder)
-    files = SmallFiles(folder, {record.path: record for record in manifest.files})
+    records = _told_once(manifest)
+    files = SmallFiles(folder, {record.path: record for record in records})
     deployment = manifest.deployment
     return account(
         {
@@ -75,7 +76,7 @@ def artifact_account(folder: Path) -> FrozenDict:
             "changed from the source": manifest.cleaned,
             "adapter": adapter_saved(manifest.sources, files.records) or None,
             "save mode": "reference" if manifest.pointers else "full",
-            **_contents(manifest.files, [_pointed(file) for each in manifest.pointers for file in each.files]),
+            **_contents(records, [_pointed(file) for each in manifest.pointers for file in each.files]),
             **{key: value for key, value in manifest.to_json().items() if key not in STATED},
             "deployment": {
                 key: getattr(deployment, key) for key in Deployment.__slots__ if key not in DEPLOYMENT_STATED
@@ -91,6 +92,14 @@ def artifact_labels(folder: Path, manifest: Manifest) -> tuple[str, ...]:
         return ()
     files = SmallFiles(folder, {record.path: record for record in manifest.files})
     return stated_labels(files.json("model/config.json"))
+
+
+def _told_once(manifest: Manifest) -> tuple[FileRecord, ...]:
+    """The files without the copies of the model's own that MLflow looks for under components/."""
+    own = tuple(f"{source.role}/" for source in manifest.sources)
+    return tuple(
+        record for record in manifest.files if not record.path.startswith("components/") or record.path.startswith(own)
+    )
 
 
 class SmallFiles:

@@ -10,7 +10,7 @@ import yaml
 from mlflow.exceptions import MlflowException
 
 import hfspec
-from tests.mlflow.deployments import DEPLOYMENTS, HELLO, TABLE
+from tests.mlflow.deployments import DEPLOYMENTS, HELLO
 from tests.runtime import images, sounds
 
 # Of the libraries' own calls, as in the tests of these tasks.
@@ -23,7 +23,11 @@ PIPELINES = {
     "fill-mask": ("fill-mask", ["a [MASK] film"], {}),
     "feature-extraction": ("feature-extraction", ["a fine film"], {}),
     "zero-shot-classification": ("zero-shot-classification", ["at sea"], {"candidate_labels": ["travel", "food"]}),
-    "table-question-answering": ("table-question-answering", [{"query": "how old?", "table": TABLE}], {}),
+    "table-question-answering": (
+        "table-question-answering",
+        [{"query": "how old?", "table": {"actors": ["brad pitt", "george clooney"], "age": ["56", "45"]}}],
+        {},
+    ),
     "text-generation": ("text-generation", ["the house"], GREEDY),
     "llm/v1/chat": ("text-generation", [HELLO], GREEDY),
     "llm/v1/completions": ("text-generation", ["a fine"], GREEDY),
