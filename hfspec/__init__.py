@@ -20,7 +20,6 @@ if TYPE_CHECKING:
         verify,  # noqa: F401
     )
     from hfspec.runtime.load import load  # noqa: F401
-    from hfspec.runtime.process import inference_only  # noqa: F401
 
 __version__ = "0.1.0"
 
@@ -38,7 +37,6 @@ _PUBLIC = {
     "sign": "hfspec.compiler",
     "diff": "hfspec.comparison.diff",
     "load": "hfspec.runtime.load",
-    "inference_only": "hfspec.runtime.process",
     "Predictor": "hfspec.runtime.predictor",
     "Spec": "hfspec.ir.spec",
     "Plan": "hfspec.ir.plan",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from hfspec.cli.app import main
-from hfspec.runtime.process import inference_only, leave
+from hfspec.runtime.process import begin, leave
 
 
 def command() -> None:
     """Run the command in sys.argv and end the process with its exit code, as ``main`` has them."""
-    inference_only()
+    begin()
     try:
         main()
     except SystemExit as left:

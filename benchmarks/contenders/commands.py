@@ -44,9 +44,9 @@ def write_specs() -> None:
 def compile_spec(checkpoint: str, overrides: Sequence[str] = ()) -> None:
     """The command as hfspec/__main__.py runs it: an artifact from a spec, then taken away."""
     from hfspec.cli.app import main
-    from hfspec.runtime.process import inference_only, leave
+    from hfspec.runtime.process import begin, leave
 
-    inference_only()
+    begin()
     target = _target()
     sys.argv = ["hfspec", "compile", str(SPECS / f"{checkpoint}.yaml"), "-o", str(target), *overrides]
     try:
@@ -89,13 +89,11 @@ def _target() -> Path:
     return OUTPUT / f"{os.getpid()}"
 
 
-def start_ours(work: str, *, only: bool = False) -> None:
-    """Load and answer; ``only``: in a process that says that it does nothing else."""
+def start_ours(work: str) -> None:
+    """Load and answer."""
     import hfspec
     from benchmarks.contenders.ours import artifact
 
-    if only:
-        hfspec.inference_only()
     hfspec.load(artifact(work)).predict([TEXT])
 
 

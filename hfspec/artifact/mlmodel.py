@@ -29,7 +29,7 @@ def mlmodel(plan: Plan, files: Sequence[FileRecord]) -> dict[str, Any]:
     MLflow would change input before the predictor sees it: it takes bare text only for columns without names, of which
     it then drops all but the first, and it takes lists and tables apart. ``is_signature_from_type_hint`` is its mark of
     a model that checks input itself: the signature is shown, and the data reaches the predictor as it came.
-    What MLflow's server would not read of such a model, hfspec.runtime.mlflow_requests reads.
+    What MLflow's server would not read of such a model, hfspec.runtime.io.mlflow_requests reads.
     """
     example = {"saved_input_example_info": {"artifact_path": INPUT_EXAMPLE, "type": "json_object"}}
     return {

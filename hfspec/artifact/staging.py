@@ -1,7 +1,8 @@
 """A folder beside the target in which an artifact is built, put in place whole or taken away without a trace.
 
 A staging folder is locked for as long as the process that builds in it lives, so that one without a lock is known to
-be the remains of a run that was killed, whatever process ids have been given anew since.
+be the remains of a run that was killed, whatever process ids have been given anew since. One process at a time builds
+for a target: it holds the lock of a file beside it, which the system takes back when the process dies.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from types import FrameType
 
 from hfspec.artifact.target import check_target
 from hfspec.errors import StorageError
+from hfspec.ir.progress import Progress
 
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
@@ -32,19 +34,21 @@ NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
 
 
 @contextlib.contextmanager
-def staging_folder(target: Path) -> Iterator[Path]:
+def staging_folder(target: Path, progress: Progress) -> Iterator[Path]:
     """A new, empty, locked folder beside ``target``, gone when the block ends, whatever ends it.
 
-    What dead runs left beside the target is cleaned up first. Raises StorageError for what the disk refuses, there and
+    Another process, or thread, that builds for the target is waited for; ``progress`` is told. What dead runs left
+    beside the target is cleaned up first. Raises StorageError for what the disk refuses, there and
     in the block, and UsageError when the target is something that must not be replaced.
     """
     with _terminable(), _translated(target):
         check_target(target)
-        made = _make_parents(target.parent)
+        made: list[Path] = []
         try:
-            _clean(target)
-            with _locked_folder(target) as folder:
-                yield folder
+            with _alone(target, made, progress):
+                _clean(target)
+                with _locked_folder(target) as folder:
+                    yield folder
         finally:
             for parent in made:  # those that stayed empty
                 with contextlib.suppress(OSError):
@@ -74,6 +78,46 @@ def put_in_place(staging: Path, target: Path) -> None:
     elif not _exchange(staging, target):
         _swap(staging, target)
     _sync(target.parent)
+
+
+@contextlib.contextmanager
+def _alone(target: Path, made: list[Path], progress: Progress) -> Iterator[None]:
+    """Nobody else builds for the target during the block. ``made``: takes the folders above it that were made."""
+    file = target.parent / f"{_prefix(target)}compile.lock"
+    while True:
+        made += _make_parents(target.parent)
+        lock = -1
+        held = False
+        try:
+            with contextlib.suppress(FileNotFoundError):  # whoever made the folder above may have taken it away again
+                lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+                _wait(lock, target, progress)
+                held = os.path.samestat(os.fstat(lock), file.stat())  # else it was taken away by who held it before
+            if held:
+                yield
+                return
+        finally:
+            if held:
+                _unlink(file)
+            if lock >= 0:
+                os.close(lock)
+
+
+def _wait(lock: int, target: Path, progress: Progress) -> None:
+    if _lock(lock):
+        return
+    progress.start(f"waiting for another compile of {target}", None)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    progress.finish()
+
+
+def _unlink(file: Path) -> None:
+    """The file gone, even when a signal cuts the first attempt short."""
+    try:
+        file.unlink(missing_ok=True)
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
 
 
 @contextlib.contextmanager

@@ -32,10 +32,10 @@ HERE = Path(__file__).resolve().parent
 sys.path[:] = [str(HERE / "code/hfspec.zip"), *(place for place in sys.path if Path(place or ".").resolve() != HERE)]
 
 from hfspec.runtime.command import main  # noqa: E402
-from hfspec.runtime.process import inference_only, leave  # noqa: E402
+from hfspec.runtime.process import begin, leave  # noqa: E402
 
 if __name__ == "__main__":
-    inference_only()
+    begin()
     leave(main(HERE, sys.argv[1:]))
 '''
 # The half of hfspec that runs an artifact: these files, and some rooms whole.

@@ -2,67 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 from hfspec.checkpoint.adapters.adapted import Pair
 from hfspec.checkpoint.source_files import SourceFiles
-from hfspec.checkpoint.weights.fit import Fit, Shapes, fit, shapes
-from hfspec.checkpoint.weights.saving import UNCHANGED
+from hfspec.checkpoint.weights.fit import Fit, MetaModel, fit, meta_model
 from hfspec.checkpoint.weights.weight_files import WeightGroup
-from hfspec.ir.plan import TensorMove
 from hfspec.tasks.task import Task
 
 
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """``fit``: None for a model that is not looked into. ``labels``: how many the adapter's head tells apart, where
-    config.json says another number. ``changes``: the tensors that a merged adapter puts in place of the checkpoint's.
+def fit_weights(
+    files: SourceFiles, model_class: type[Any], config: Any, weights: WeightGroup, dtype: str, *, pair: Pair | None
+) -> Fit:
+    """How the weights fit the class, and the adapter the model.
+
+    Args:
+        files: The model's source, for the problems found in it.
+        model_class: A class of transformers.
+        config: The library's config; it gets the number of labels of an adapter's head.
+        weights: The model's weight files.
+        dtype: Torch's name of the dtype of the deployment.
+        pair: The model with its adapter, None where the spec puts none on it.
+
+    Returns:
+        The fit, of the model with the adapter where there is one.
+
+    Raises:
+        SpecError: Where the class cannot be made of that config, or the adapter does not fit.
     """
-
-    fit: Fit | None
-    labels: int | None = None
-    notes: tuple[str, ...] = ()
-    changes: Mapping[str, TensorMove] = UNCHANGED
-
-
-def fitted(
-    files: SourceFiles, model_class: type[Any], config: Any, group: WeightGroup, dtype: str, *, pair: Pair | None
-) -> Fitted:
-    """How the weights fit the class under ``config``, which gets the labels of an adapter's head, and how the adapter
-    fits. Raises SpecError when the class cannot be made of that config, or the adapter does not fit.
-    """
-    load = partial(_shapes, files, model_class, config, group, dtype)
+    loaded = _meta_model(files, model_class, config, weights, dtype)
     if pair is None:
-        return Fitted(fit(load()))
-    return _with_adapter(load, config, group, dtype, pair)
-
-
-def needed(task: Task, found: Fit) -> tuple[Fit, tuple[str, ...]]:
-    """The fit without the tensors whose lack does no harm to this task, and the names of these: the encoder's own
-    pooler is no part of what is read off it, the hidden states of the tokens.
-    """
-    encodes = task.kind == "dense" or task.auto_class == "AutoModel"
-    pooler = tuple(name for name in found.missing if encodes and name.startswith("pooler."))
-    return replace(found, missing=tuple(name for name in found.missing if name not in pooler)), pooler
-
-
-def _with_adapter(load: Callable[[], Shapes], config: Any, group: WeightGroup, dtype: str, pair: Pair) -> Fitted:
-    loaded = load()
+        return fit(loaded)
     labels = pair.labels(loaded, config)
     if labels is not None:
         config.num_labels = labels
-        loaded = load()
-    found = fit(loaded)
-    adapted = pair.fitted(loaded, found.vocabulary, group, dtype)
-    return Fitted(pair.without_brought(found), labels, adapted.notes, adapted.changes)
+        loaded = _meta_model(files, model_class, config, weights, dtype)
+    return replace(pair.fit(loaded, fit(loaded), weights, dtype), labels=labels)
 
 
-def _shapes(files: SourceFiles, model_class: type[Any], config: Any, group: WeightGroup, dtype: str) -> Shapes:
+def needed(task: Task, whole: Fit) -> tuple[Fit, tuple[str, ...]]:
+    """The fit without the tensors whose lack does no harm to the task: the encoder's own pooler is no part of what is
+    read off it, the hidden states of the tokens.
+
+    Args:
+        task: What the model is to do.
+        whole: How all of its tensors fit.
+
+    Returns:
+        The fit that counts, and the names of the tensors that it leaves out.
+    """
+    encodes = task.kind == "dense" or task.auto_class == "AutoModel"
+    pooler = tuple(name for name in whole.missing if encodes and name.startswith("pooler."))
+    return replace(whole, missing=tuple(name for name in whole.missing if name not in pooler)), pooler
+
+
+def _meta_model(files: SourceFiles, model_class: type[Any], config: Any, weights: WeightGroup, dtype: str) -> MetaModel:
     try:
-        return shapes(model_class, config, group.tensors, dtype)
+        return meta_model(model_class, config, weights.tensors, dtype)
     except Exception as error:  # an architecture may raise anything over a config that makes no sense
         reason = " ".join(str(error).split())
         raise files.refusal(

@@ -13,10 +13,9 @@ from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.errors import ParamsError
 from hfspec.formats import generation_config as unused_settings
 from hfspec.ir.problem import Problem
-from hfspec.ir.spec import Spec
 from hfspec.library_calls.quiet import quiet
 from hfspec.settings import generation, request_settings
-from hfspec.settings.precedence import CHECKPOINT, HFSPEC_DEFAULT, MODEL_CONFIG, SIGNATURE, Settings
+from hfspec.settings.precedence import Settings
 from hfspec.tasks.task import Task
 
 TOKENS = 2
@@ -25,7 +24,7 @@ CODE = "generation-refused"
 
 
 def generation_problems(
-    files: SourceFiles, folder: str, spec: Spec, task: Task, *, layers: SettingLayers, config: Mapping[str, Any]
+    files: SourceFiles, folder: str, task: Task, *, layers: SettingLayers, config: Mapping[str, Any]
 ) -> Iterator[Problem]:
     """What would make every request fail that changes no setting. ``config``: the checkpoint's config.json."""
     if not any(task.setting(name) for name in GENERATING):
@@ -35,7 +34,7 @@ def generation_problems(
     raw = files.json(f"{folder}{GENERATION_CONFIG}")
     with quiet():
         base = unused_settings.neutral(GenerationConfig.from_dict(dict(raw)))
-    settings = _in_force(spec, task, layers)
+    settings = request_settings.generating(layers.in_force) if task.anew else layers.in_force
     try:
         if task.auto_class == SPEECH:
             unused_settings.refuse_undone(base)
@@ -64,19 +63,6 @@ def _is_whisper_alone(files: SourceFiles, folder: str) -> bool:
     """Whether this is a Whisper without the file that says how it writes."""
     is_whisper = files.json(f"{folder}config.json").get("model_type") == "whisper"
     return is_whisper and not files.has(f"{folder}{GENERATION_CONFIG}")
-
-
-def _in_force(spec: Spec, task: Task, layers: SettingLayers) -> Settings:
-    """The settings of a request that says none."""
-    settings = Settings(
-        {
-            HFSPEC_DEFAULT: layers.defaults,
-            CHECKPOINT: {**layers.generation, **layers.specific},
-            MODEL_CONFIG: spec.inference,
-            SIGNATURE: {name: param.default for name, param in spec.signature.params.items()},
-        }
-    )
-    return request_settings.generating(settings) if task.anew else settings
 
 
 def _rehearse(base: Any, settings: Settings, config: Mapping[str, Any], *, encoder: bool) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hfspec.checkpoint.source_files import SourceFiles
-from hfspec.formats.label_names import names_fault, numbers_fault
+from hfspec.formats.label_names import names_faults, numbers_faults
 from hfspec.ir.problem import Problem
 from hfspec.tasks.task import Task
 
@@ -24,8 +24,8 @@ def label_problems(files: SourceFiles, folder: str, task: Task, raw: Mapping[str
     if not answers_labels(task):
         return
     stated = raw.get("id2label")
-    message, found = names_fault(stated)
-    if not message and task.needed_label and isinstance(stated, Mapping):
-        message, found = numbers_fault(raw.get("label2id"), len(stated))
-    if message:
+    faults = list(names_faults(stated))
+    if task.needed_label and isinstance(stated, Mapping):
+        faults += numbers_faults(raw.get("label2id"), len(stated))
+    for message, found in faults:
         yield files.problem("broken-checkpoint", f"{folder}config.json: {message}", found=found, remedy=REMEDY)

@@ -8,7 +8,7 @@ from typing import Any
 
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.formats.pair_template import PairTemplate
-from hfspec.formats.sentence_modules import TRANSFORMER_CONFIGS
+from hfspec.formats.sentence_modules import STATED, TRANSFORMER_CONFIGS, is_saved_cross_encoder, pair_modalities
 from hfspec.ir.problem import Problem
 from hfspec.tasks.task import Task
 from hfspec.tasks.token_classification import BY_WORD
@@ -35,8 +35,7 @@ def probe(task: Task, model: SourceFiles, folder: str, files: SourceFiles, setti
         if task.chat and tokenizer.chat_template:
             yield from _chat_problems(files, task, tokenizer)
         if task.kind == "cross-encoder":
-            yield from _pair_problems(files, tokenizer, _settings(model, folder), model.json(f"{folder}config.json"))
-
+            yield from _pair_problems(files, tokenizer, _modalities(model, folder), model.json(f"{folder}config.json"))
         if not tokenizer.is_fast:
             yield from _python_problems(files, task, tokenizer, settings)
 
@@ -60,9 +59,8 @@ def _chat_problems(files: SourceFiles, task: Task, tokenizer: Any) -> Iterator[P
 
 
 def _pair_problems(
-    files: SourceFiles, tokenizer: Any, stated: Mapping[str, Any], config: Mapping[str, Any]
+    files: SourceFiles, tokenizer: Any, modalities: Mapping[str, Any] | None, config: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    modalities = stated.get("modality_config")
     if not PairTemplate.applies(tokenizer, modalities):
         return
     if fault := PairTemplate(tokenizer, str(config.get("model_type", "")), modalities).fault():
@@ -105,10 +103,11 @@ def _python_problems(files: SourceFiles, task: Task, tokenizer: Any, settings: M
         )
 
 
-def _settings(model: SourceFiles, folder: str) -> dict[str, Any]:
-    """The first that there is of the files in which a Transformer module has its settings."""
+def _modalities(model: SourceFiles, folder: str) -> Mapping[str, Any] | None:
+    """What a cross-encoder states of its inputs, in the first that there is of a Transformer module's files."""
     found = (model.json(f"{folder}{name}") for name in TRANSFORMER_CONFIGS if model.has(f"{folder}{name}"))
-    return next((settings for settings in found if settings), {})
+    is_saved = is_saved_cross_encoder(model.json(STATED), has_modules=model.has("modules.json"))
+    return pair_modalities(next((settings for settings in found if settings), {}), is_saved=is_saved)
 
 
 def _failure(call: Callable[[], Any]) -> str:

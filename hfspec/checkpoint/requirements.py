@@ -18,19 +18,19 @@ def versions(*more: str) -> FrozenDict:
     ``more``: packages beside those that every predictor needs. Raises UsageError when one is not installed: what the
     predictor was planned with could not be said.
     """
-    found = {name: _version(name).partition("+")[0] for name in (*PACKAGES, *more)}
-    return FrozenDict({**found, "python": _python()})
+    packages = {name: _version(name).partition("+")[0] for name in (*PACKAGES, *more)}
+    return FrozenDict({**packages, "python": _python()})
 
 
 def installed(names: Iterable[str]) -> FrozenDict:
     """The versions found here of packages, and of ``python``, as versions() gives them; ``not installed`` for none."""
-    found = {}
+    version_of = {}
     for name in names:
         try:
-            found[name] = _python() if name == "python" else version(name).partition("+")[0]
+            version_of[name] = _python() if name == "python" else version(name).partition("+")[0]
         except (PackageNotFoundError, ValueError):
-            found[name] = "not installed"
-    return FrozenDict(found)
+            version_of[name] = "not installed"
+    return FrozenDict(version_of)
 
 
 def _python() -> str:
@@ -46,6 +46,6 @@ def _version(name: str) -> str:
         ) from error
 
 
-def requirement_lines(found: FrozenDict, missing: Iterable[str] = ()) -> tuple[str, ...]:
+def requirement_lines(packages: FrozenDict, missing: Iterable[str] = ()) -> tuple[str, ...]:
     """Lines for pip, sorted. ``missing``: the lines of packages that are not installed here."""
-    return tuple(sorted([*(f"{name}=={found[name]}" for name in found if name != "python"), *missing]))
+    return tuple(sorted([*(f"{name}=={packages[name]}" for name in packages if name != "python"), *missing]))

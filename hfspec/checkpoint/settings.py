@@ -6,51 +6,60 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hfspec.checkpoint.config import library_config
 from hfspec.checkpoint.sentences.embedding import stated_settings
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.formats.sentence_modules import STATED
-from hfspec.ir.frozen import FrozenDict
+from hfspec.ir.frozen import FrozenDict, freeze
 from hfspec.ir.plan import SettingRow
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.spec import Spec
 from hfspec.ir.tree import Tree
 from hfspec.library_calls.quiet import quiet
+from hfspec.settings.precedence import CHECKPOINT, HFSPEC_DEFAULT, MODEL_CONFIG, SIGNATURE, Settings, layers_of
 from hfspec.tasks.task import Task
 
 GENERATION_CONFIG = "generation_config.json"
 # A task with one of these settings loads its model with the generation config.
 GENERATING = ("max_new_tokens", "max_length")
 SEQ2SEQ = "AutoModelForSeq2SeqLM"
-OUR_DEFAULT = "hfspec default"
+MODEL_DEFAULTS = "config.json"
 TASK_PARAMS = "task_specific_params of config.json"
-# A default gives way when one of these is said, since they decide the same thing.
-GIVES_WAY = {"max_new_tokens": ("max_length", "max_time", "max_tokens")}
 # Bookkeeping of the library in generation_config.json.
 NOT_SETTINGS = ("transformers_version", "_from_model_config")
 
 
 @dataclass(frozen=True, slots=True)
 class SettingLayers:
-    """The settings that are in force though no spec says them, from the lowest layer to the highest: hfspec's own, what
-    the checkpoint's generation config says, what its config says for this task alone, and what sentence-transformers'
-    own config says.
-    """
+    """The settings in force, and which file of the checkpoint says each of those that the checkpoint says."""
 
-    defaults: FrozenDict
+    in_force: Settings
     generation: FrozenDict
-    specific: FrozenDict
-    stated: FrozenDict
+    """From the checkpoint's generation config."""
+    files: FrozenDict
+    """Setting -> the file, or the part of it, that is in force among those of the checkpoint."""
 
-    def rows(self) -> Iterator[SettingRow]:
-        """One a setting and layer, the layer that is in force last."""
-        yield from (SettingRow(key, value, OUR_DEFAULT) for key, value in self.defaults.items())
-        yield from (SettingRow(key, value, GENERATION_CONFIG) for key, value in self.generation.items())
-        yield from (SettingRow(key, value, TASK_PARAMS) for key, value in self.specific.items())
-        yield from (SettingRow(key, value, STATED) for key, value in self.stated.items())
+    @property
+    def defaults(self) -> FrozenDict:
+        """Hfspec's own, of what neither the checkpoint nor the spec says."""
+        return FrozenDict({name: value for name, value in self.in_force.items() if self._is_ours(name)})
+
+    def _is_ours(self, name: str) -> bool:
+        return self.in_force.origin(name) == HFSPEC_DEFAULT
 
 
-def setting_layers(spec: Spec, task: Task, files: SourceFiles, config: Mapping[str, Any], folder: str) -> SettingLayers:
-    """The layers under the spec's own. ``folder``: where the transformers checkpoint lies in ``files``.
+def setting_layers(
+    spec: Spec,
+    task: Task,
+    files: SourceFiles,
+    config: Mapping[str, Any],
+    *,
+    folder: str,
+    model_class: str,
+    is_code: bool,
+) -> SettingLayers:
+    """The settings of a call that sets none. ``folder``: where the transformers checkpoint lies in ``files``;
+    ``is_code``: the model's class is code of the checkpoint's own.
 
     Raises SpecError when the library refuses the checkpoint's generation config, as it would when the model is loaded.
     """
@@ -58,12 +67,23 @@ def setting_layers(spec: Spec, task: Task, files: SourceFiles, config: Mapping[s
     if raw and any(task.setting(name) for name in GENERATING):
         _check_generation(files, raw)
     generation = _generation_settings(raw, task)
-    specific = _task_params(config, task, spec.task)
+    said = {
+        MODEL_DEFAULTS: _model_defaults(files, folder, raw, task, is_code=is_code),
+        GENERATION_CONFIG: generation,
+        TASK_PARAMS: _task_params(config, task, spec.task),
+        STATED: stated_settings(files, task),
+    }
+    layers = layers_of(
+        task,
+        model_class,
+        checkpoint={name: value for settings in said.values() for name, value in settings.items()},
+        model_config=spec.inference,
+        signature={name: param.default for name, param in spec.signature.params.items()},
+    )
     return SettingLayers(
-        defaults=_own_defaults(task, spec, {**generation, **specific}),
+        in_force=Settings(layers),
         generation=FrozenDict(generation),
-        specific=FrozenDict(specific),
-        stated=FrozenDict(stated_settings(files, task)),
+        files=FrozenDict({name: file for file, settings in said.items() for name in settings}),
     )
 
 
@@ -88,15 +108,26 @@ def dead_settings(files: SourceFiles, spec: Spec, task: Task, model_class: str) 
 
 
 def setting_rows(tree: Tree, spec: Spec, layers: SettingLayers, stored_dtype: str) -> tuple[SettingRow, ...]:
-    """The rows of the plan: the deployment's own keys first, then the inference settings by name."""
-    inference = {row.key: row for row in layers.rows()} | {
-        key: SettingRow(key, value, _origin(tree, ("model_config", key))) for key, value in spec.inference.items()
-    }
-    params = tuple(
-        SettingRow(f"signature.params.{name}", param.default, _origin(tree, ("signature", "params", name)))
-        for name, param in spec.signature.params.items()
-    )
-    return (*_own_keys(tree, spec, stored_dtype), *(inference[key] for key in sorted(inference)), *params)
+    """The rows of the plan: the deployment's own keys first, then the settings in force by name, those that callers may
+    change last.
+    """
+    fixed, params = [], []
+    for name, (value, layer) in layers.in_force.table().items():
+        row = SettingRow(name, freeze(value), _said_by(tree, layers, name, layer))
+        if layer == SIGNATURE:
+            params.append(replace(row, key=f"signature.params.{name}"))
+        else:
+            fixed.append(row)
+    return (*_own_keys(tree, spec, stored_dtype), *fixed, *params)
+
+
+def _said_by(tree: Tree, layers: SettingLayers, name: str, layer: str) -> str:
+    """The place in the spec or the file of the checkpoint that a setting in force comes from."""
+    if layer == SIGNATURE:
+        return _origin(tree, ("signature", "params", name))
+    if layer == MODEL_CONFIG:
+        return _origin(tree, ("model_config", name))
+    return str(layers.files[name]) if layer == CHECKPOINT else HFSPEC_DEFAULT
 
 
 def _check_generation(files: SourceFiles, raw: Mapping[str, Any]) -> None:
@@ -121,6 +152,19 @@ def _generation_settings(raw: Mapping[str, Any], task: Task) -> dict[str, Any]:
     return {name: value for name, value in said.items() if task.setting(name) is not None}
 
 
+def _model_defaults(
+    files: SourceFiles, folder: str, raw: Mapping[str, Any], task: Task, *, is_code: bool
+) -> dict[str, Any]:
+    """What transformers takes from the model's config for a checkpoint without a generation config."""
+    if raw or files.has(f"{folder}{GENERATION_CONFIG}") or not any(task.setting(name) for name in GENERATING):
+        return {}
+    from transformers import GenerationConfig
+
+    with quiet():
+        made = GenerationConfig.from_model_config(library_config(files, folder, is_code=is_code))
+    return _generation_settings(made.to_diff_dict(), task)
+
+
 def _task_params(config: Mapping[str, Any], task: Task, written: str) -> dict[str, Any]:
     """Settings that the checkpoint's config has for this task alone; they lie over its generation config where the task
     is an encoder-decoder model's, as the library's pipelines had it. ``written``: the task's name in the spec.
@@ -129,18 +173,6 @@ def _task_params(config: Mapping[str, Any], task: Task, written: str) -> dict[st
     if task.auto_class != SEQ2SEQ or not isinstance(specific, Mapping):
         return {}
     return {name: value for name, value in sorted(specific.items()) if task.setting(name) is not None}
-
-
-def _own_defaults(task: Task, spec: Spec, generation: Mapping[str, Any]) -> FrozenDict:
-    """Values for the settings that neither the checkpoint's generation config nor the spec says."""
-    said = {*generation, *spec.inference, *spec.signature.params}
-    return FrozenDict(
-        {
-            setting.name: setting.default
-            for setting in task.settings
-            if setting.default is not None and not said & {setting.name, *GIVES_WAY.get(setting.name, ())}
-        }
-    )
 
 
 def _own_keys(tree: Tree, spec: Spec, dtype: str) -> Iterator[SettingRow]:
@@ -166,6 +198,6 @@ def _origin(tree: Tree, path: KeyPath) -> str:
     value: Any = tree.value
     for part in path:
         if not isinstance(value, Mapping) or part not in value:
-            return OUR_DEFAULT
+            return HFSPEC_DEFAULT
         value = value[str(part)]
     return str(tree.origin(path))

@@ -13,14 +13,14 @@ from hfspec.tasks.task import Task
 
 def signature(spec: Spec, task: Task, array: Tensor | None) -> Signature:
     """The deployment's signature. ``array``: the task's answer, where it is an array whose width is known."""
-    given = spec.signature
+    in_spec = spec.signature
     outputs = (Column("any"),) if spec.outputs == "full" else array or _outputs(spec, task)
-    if given.outputs is not None:
-        outputs = _columns(given.outputs)
-    if given.output_tensor is not None:
-        outputs = Tensor(given.output_tensor.dtype, given.output_tensor.shape)
-    inputs = input_columns(task, spec.prompt_template) if given.inputs is None else _columns(given.inputs)
-    return Signature(inputs, outputs, tuple(_param(name, param) for name, param in given.params.items()))
+    if in_spec.outputs is not None:
+        outputs = _columns(in_spec.outputs)
+    if in_spec.output_tensor is not None:
+        outputs = Tensor(in_spec.output_tensor.dtype, in_spec.output_tensor.shape)
+    inputs = input_columns(task, spec.prompt_template) if in_spec.inputs is None else _columns(in_spec.inputs)
+    return Signature(inputs, outputs, tuple(_param(name, param) for name, param in in_spec.params.items()))
 
 
 def _outputs(spec: Spec, task: Task) -> tuple[Column, ...] | Tensor:

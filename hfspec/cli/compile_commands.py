@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +9,11 @@ from typing import Annotated
 import typer
 
 from hfspec.cli.arguments import Format, Link, LinkOption, Locked, Overrides, SpecFile
-from hfspec.cli.progress import for_terminal
+from hfspec.cli.progress import for_terminal, tell
 from hfspec.errors import UsageError
 from hfspec.ir.artifact import Artifact
+
+MOST_KEYS = 12
 
 
 def register(app: typer.Typer) -> None:
@@ -64,7 +65,7 @@ def compile(  # noqa: A001 - the command's name
     ] = True,
     locked: Locked = False,
     link: LinkOption = Link.copy,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")] = False,
 ) -> None:
     """Compile a spec into an artifact; the last line printed is the artifact's path."""
     if cfg is not None or info is not None or resolve:
@@ -72,8 +73,9 @@ def compile(  # noqa: A001 - the command's name
         return
     from hfspec import compiler
 
-    for warning in compiler.warnings(spec, overrides or ()):
-        print(f"warning: {warning}", file=sys.stderr)
+    warnings = compiler.warnings(spec, overrides or ())
+    for warning in warnings:
+        tell(f"warning: {warning}")
     for target, combination in _targets(spec, overrides or [], output, multirun=multirun):
         artifact = compiler.compile(
             spec,
@@ -85,16 +87,27 @@ def compile(  # noqa: A001 - the command's name
             link=link.value,
             progress=for_terminal(quiet=quiet),
         )
+        for note in () if quiet else artifact.notes:
+            if note not in warnings:
+                tell(f"note: {note}")
+        _tell_replaced(artifact)
         if not (run and check_golden):
             _say_unchecked(artifact)
         print(artifact.path, flush=True)
+
+
+def _tell_replaced(artifact: Artifact) -> None:
+    if artifact.replaced:
+        shown, left = artifact.replaced[:MOST_KEYS], len(artifact.replaced) - MOST_KEYS
+        more = f" and {left} more" if left > 0 else ""
+        tell(f"hfspec: replaced an artifact of another spec, which differs in {', '.join(shown)}{more}")
 
 
 def _say_unchecked(artifact: Artifact) -> None:
     from hfspec.ir.golden import GOLDEN
 
     if any(record.path == GOLDEN for record in artifact.manifest.files):
-        print("hfspec: the golden examples were not checked", file=sys.stderr)
+        tell("hfspec: the golden examples were not checked")
 
 
 def _explain(

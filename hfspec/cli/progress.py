@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 
+def tell(text: str) -> None:
+    """A line on stderr; nothing where stderr is closed."""
+    if sys.stderr is not None:
+        print(text, file=sys.stderr, flush=True)
+
+
 class Lines:
     """A line when work starts; nothing more, so that logs stay short."""
 

@@ -13,6 +13,7 @@ import typer
 
 from hfspec.cli.arguments import ProblemFormat, split_overrides
 from hfspec.cli.exit_codes import SPEC_WRONG
+from hfspec.cli.progress import tell
 from hfspec.errors import LockError, SpecError, StorageError, UsageError
 from hfspec.ir.problem import Origin, Problem
 
@@ -103,7 +104,7 @@ def validate(
     remarks = [remark for file in files for remark in _remarks(file, overrides)] if strict or not problems else []
     problems += remarks if strict else []
     for warning in dict.fromkeys(warning for file in files for warning in compiler.warnings(file, overrides)):
-        print(f"warning: {warning}", file=sys.stderr)
+        tell(f"warning: {warning}")
     text = render(list(dict.fromkeys(problems)), format.value)
     if text:
         print(text)
@@ -113,7 +114,7 @@ def validate(
         print(f"{len(files)} {'spec is' if len(files) == 1 else 'specs are'} good")
     sys.stdout.flush()  # what stdout refuses is said first, and alone
     for remark in dict.fromkeys(remarks):
-        print(f"remark: {remark}", file=sys.stderr)
+        tell(f"remark: {remark}")
 
 
 def _problems(file: Path, overrides: Sequence[str] = ()) -> Sequence[Problem]:

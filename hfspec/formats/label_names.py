@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
@@ -16,9 +16,11 @@ def label_name(value: Any) -> str | None:
 
 
 def stated_labels(raw: Mapping[str, Any]) -> tuple[str, ...]:
-    """The labels of a config.json, by their numbers; the library's LABEL_0, LABEL_1, … where it names none."""
+    """The labels of a config.json, by their numbers; the library's LABEL_0, LABEL_1, … where it names none, or another
+    number of them than num_labels, which the library goes by.
+    """
     stated = raw.get("id2label")
-    if isinstance(stated, Mapping) and stated and not names_fault(stated)[0]:
+    if isinstance(stated, Mapping) and raw.get("num_labels") in {None, len(stated)} and not any(names_faults(stated)):
         by_number = {int(key): label_name(value) or "" for key, value in stated.items()}
         return tuple(by_number[number] for number in sorted(by_number))
     count = raw.get("num_labels", 2)
@@ -37,39 +39,38 @@ def label_numbers(config: Any) -> dict[str, int]:
     return {name: number for number, name in label_names(config).items()}
 
 
-def names_fault(stated: Any) -> tuple[str, str]:
-    """What is wrong with a config's ``id2label``, and the value at fault as it stands there; both empty where every
+def names_faults(stated: Any) -> Iterator[tuple[str, str]]:
+    """What is wrong with a config's ``id2label``, each with the value at fault as it stands there; nothing where every
     label from 0 on has a name.
     """
     if stated is None:
-        return "", ""
+        return
     if not isinstance(stated, Mapping) or not stated:
-        return "id2label names no labels", repr(stated)
+        yield "id2label names no labels", repr(stated)
+        return
     numbers = {key: _number(key) for key in stated}
-    for key, number in numbers.items():
-        if number is None:
-            return "a key of id2label is not a number", f"the key {key!r}"
-    keys = ", ".join(map(str, stated))
+    unread = [key for key, number in numbers.items() if number is None]
+    yield from (("a key of id2label is no number", f"the key {key!r}") for key in unread)
     missing = sorted(set(range(len(stated))) - set(numbers.values()))
-    if missing:
-        return f"id2label has no label {missing[0]}; the numbers of its labels must be 0 to {len(stated) - 1}", keys
+    if missing and not unread:
+        keys = ", ".join(map(str, stated))
+        yield f"id2label has no label {missing[0]}; the numbers of its labels must be 0 to {len(stated) - 1}", keys
     for key, value in stated.items():
         if label_name(value) is None:
-            return f"id2label.{key} is not a name of a label", repr(value)
-    return "", ""
+            yield f"id2label.{key} is no name of a label", repr(value)
 
 
-def numbers_fault(stated: Any, count: int) -> tuple[str, str]:
-    """What is wrong with a config's ``label2id`` for a model of ``count`` labels, as ``names_fault`` says it."""
+def numbers_faults(stated: Any, count: int) -> Iterator[tuple[str, str]]:
+    """What is wrong with a config's ``label2id`` for a model of ``count`` labels, as ``names_faults`` says it."""
     if not stated:
-        return "", ""
+        return
     if not isinstance(stated, Mapping):
-        return "label2id is not a mapping of names to numbers", repr(stated)
+        yield "label2id is no mapping of names to numbers", repr(stated)
+        return
     for name, value in stated.items():
         number = _number(value)
         if number is None or not 0 <= number < count:
-            return f"label2id.{name} is not a number of a label; the model has the labels 0 to {count - 1}", repr(value)
-    return "", ""
+            yield f"label2id.{name} is no number of a label; the model has the labels 0 to {count - 1}", repr(value)
 
 
 def _number(value: Any) -> int | None:

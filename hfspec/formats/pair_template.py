@@ -52,11 +52,17 @@ class PairTemplate:
         self, pairs: Sequence[tuple[str, str]], prompt: str, limit: int
     ) -> list[tuple[dict[str, list[int]], bool]]:
         """The tokens of each pair, at most ``limit``, and whether it was cut. What the template writes after the texts
-        stays at the end of a pair that was cut.
+        stays at the end of a pair that was cut. Raises InputError when the template fails.
         """
+        try:
+            texts = [self._text(query, document, prompt) for query, document in pairs]
+        except InputError as error:
+            beside = " and a prompt, which is a system message before them" if prompt else ""
+            raise InputError(
+                f"the tokenizer's chat template cannot carry a query and a document{beside}: {error}."
+            ) from error
         made = []
-        for query, document in pairs:
-            text = self._text(query, document, prompt)
+        for text in texts:
             whole = len(self._ids(text))
             found = self.tokenizer(
                 text, add_special_tokens=False, truncation="longest_first", max_length=limit, verbose=False

@@ -125,11 +125,42 @@ def read(model: Path, *, causal: bool) -> Checkpoint | None:
 
 
 def read_cross_encoder(model: Path) -> Checkpoint | None:
-    """The checkpoint when it is a classifier alone, at the top of its folder; None when it is made of more."""
+    """The checkpoint when it is a classifier alone, at the top of its folder; None when it is made of more.
+
+    Of one that CrossEncoder has not saved the library reads the classifier, and no settings beside it.
+    """
+    plain = Checkpoint(model, None, False, ())
     if not (model / "modules.json").is_file():
-        return Checkpoint(model, None, False, ())
+        return plain
     found = _read_modules(model, "cross-encoder")
-    return found if found is not None and not found.modules and found.transformer == model else None
+    if found is None or found.modules or found.transformer != model:
+        return None
+    if not is_saved_cross_encoder(_read(model / STATED), has_modules=True):
+        return plain
+    return found if "transformer_task" in transformer_settings(model) else None
+
+
+def is_saved_cross_encoder(stated: Mapping[str, Any], *, has_modules: bool) -> bool:
+    """Whether CrossEncoder takes what is beside the classifier for its own: prompts, activation, lengths, modalities.
+
+    Args:
+        stated: config_sentence_transformers.json.
+        has_modules: whether there is a modules.json.
+    """
+    return has_modules and stated.get("model_type") == "CrossEncoder"
+
+
+def pair_modalities(transformer: Mapping[str, Any], *, is_saved: bool) -> Mapping[str, Any] | None:
+    """What a cross-encoder states of its inputs; None where nothing does. Older versions saved text alone.
+
+    Args:
+        transformer: the settings of its Transformer module.
+        is_saved: whether CrossEncoder has saved it.
+    """
+    if not is_saved:
+        return None
+    stated = transformer.get("modality_config", {"text": {}})
+    return stated if isinstance(stated, Mapping) else {}
 
 
 def read_sparse(model: Path) -> Checkpoint | None:
@@ -181,9 +212,8 @@ def _is_plain(config: Mapping[str, Any], kind: str) -> bool:
     text_only = {"text": {"method": "forward", "method_output_name": read_off}}
     modalities = [text_only]
     if kind == "cross-encoder":  # pairs go through the chat template where "message" is here (pair_template)
-        modalities += [
-            {**text_only, "message": {**text_only["text"], "format": form}} for form in ("flat", "structured")
-        ]
+        forms: tuple[dict[str, str], ...] = ({}, *({"format": form} for form in ("auto", "flat", "structured")))
+        modalities += [{**text_only, "message": {**text_only["text"], **form}} for form in forms]
     own = {"transformer_task": (task,), "modality_config": tuple(modalities), "module_output_name": (output,)}
     known = {**PLAIN, **own}
     others = {name: value for name, value in config.items() if name not in {"max_seq_length", "do_lower_case"}}

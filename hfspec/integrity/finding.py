@@ -15,7 +15,7 @@ from hfspec.ir.pins import Opened, Reader
 from hfspec.ir.progress import Progress, Silent
 from hfspec.ir.source_kinds import SOURCE_KINDS
 from hfspec.sources import folder
-from hfspec.sources.kinds import opened
+from hfspec.sources.kinds import open_kind
 
 Sources = Mapping[str, str | PathLike[str]]
 
@@ -149,7 +149,7 @@ def _places(wanted: Wanted, given: str | PathLike[str] | None) -> Iterator[tuple
     elif not SOURCE_KINDS[source.kind].is_local:
         yield (
             f"{source.kind} {source.location}",
-            lambda: opened(source.kind, source.version or source.location, None, Path(), Silent()),
+            lambda: open_kind(source.kind, source.version or source.location, None, Path(), Silent()),
         )
     else:
         seen = remembered(wanted.manifest.pointers, wanted.role)

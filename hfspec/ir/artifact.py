@@ -267,10 +267,14 @@ def code_files(manifest: Manifest) -> tuple[FileRecord, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """An artifact on disk: its folder and what its manifest says."""
+    """An artifact on disk: its folder and what its manifest says; of one that was just compiled also the plan's
+    ``notes``, and ``replaced``: the keys in which it differs from the artifact of another spec that it replaced.
+    """
 
     path: Path
     manifest: Manifest
+    notes: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:

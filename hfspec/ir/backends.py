@@ -21,9 +21,9 @@ ENCODERS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """``put``: MODULE:FUNCTION, of the loaded model and its Place, that makes the model answer through it. ``package``:
-    what must be installed beside hfspec, which has an extra of that name. ``dtypes``: of the weights. ``tasks``:
-    library and name of each that it runs, None for all; ``model_types``: those of config.json, None for all.
+    """``put``: MODULE:FUNCTION, of the loaded model and its LoadRequest, that makes the model answer through it.
+    ``package``: what must be installed beside hfspec, which has an extra of that name. ``dtypes``: of the weights.
+    ``tasks``: library and name of each that it runs, None for all; ``model_types``: those of config.json, None for all.
     """
 
     put: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from threading import RLock
 from typing import Any
 
@@ -28,14 +28,14 @@ META = torch.device("meta")
 
 
 @contextmanager
-def making() -> Iterator[None]:
-    """To be in force around ``from_pretrained`` of a model.
+def making(*, unfilled: bool = True) -> Iterator[None]:
+    """To be in force around ``from_pretrained`` of a model. ``unfilled``: whether layers are left without first values.
 
     While it runs, the library replaces functions of its own and of torch for the whole process (no_tie_weights and
     guard_torch_init_functions of transformers/initialization.py, local_torch_dtype). Two threads in it at once can put
     each other's replacements back, after which nothing in the process ties weights any more.
     """
-    with _ONE, Unfilled():
+    with _ONE, Unfilled() if unfilled else nullcontext():
         yield
 
 

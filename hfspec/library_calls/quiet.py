@@ -1,60 +1,47 @@
-"""Objects of transformers made without its progress bars and warnings."""
+"""Objects of transformers made without a word of it below an error."""
 
 from __future__ import annotations
 
-import warnings
+import logging
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from threading import Lock
+from contextlib import contextmanager
+from importlib import import_module
+from threading import get_ident
 from typing import Any
+
+LIBRARY = "transformers"
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """The library's progress bars and warnings off while its objects are made: what matters in them is an error here
-    (missing or mismatched weights), the rest speaks to those who train. Of several threads in it at once, the last one
-    out puts back what the first one found, since Python and the library keep it for the whole process.
+def quiet(below: int = logging.ERROR) -> Iterator[None]:
+    """What the library logs below this level is not heard of this thread while its objects are made: what matters in it
+    is an error here (missing or mismatched weights), the rest speaks to those who train. Its verbosity, its bars and
+    the filters of warnings are the host's, and so is what other threads log meanwhile.
     """
-    _QUIET.enter()
+    import_module("transformers.utils.logging")  # which makes the handlers
+
+    heard = _Heard(below, get_ident())
+    library = logging.getLogger(LIBRARY)
+    handlers = [library, *library.handlers]
+    for handler in handlers:
+        handler.addFilter(heard)
     try:
         yield
     finally:
-        _QUIET.leave()
+        for handler in handlers:
+            handler.removeFilter(heard)
 
 
-class _Quiet:
-    """``_inside``: how many are in the block; ``_before``: what puts things back."""
+class _Heard(logging.Filter):
+    """``thread``: whose records count, by what threading.get_ident() says of it."""
 
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._inside = 0
-        self._before = ExitStack()
+    def __init__(self, below: int, thread: int) -> None:
+        super().__init__()
+        self._below, self._thread = below, thread
 
-    def enter(self) -> None:
-        with self._lock:
-            if not self._inside:
-                self._begin()
-            self._inside += 1
-
-    def leave(self) -> None:
-        with self._lock:
-            self._inside -= 1
-            if not self._inside:
-                self._before.close()
-
-    def _begin(self) -> None:
-        from transformers.utils import logging
-
-        self._before.callback(logging.set_verbosity, logging.get_verbosity())
-        if logging.is_progress_bar_enabled():
-            self._before.callback(logging.enable_progress_bar)
-        self._before.enter_context(warnings.catch_warnings())
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-        warnings.simplefilter("ignore")
-
-
-_QUIET = _Quiet()
+    def filter(self, record: logging.LogRecord) -> bool:
+        is_librarys = record.name.partition(".")[0] == LIBRARY  # a host may have one handler for several
+        return not is_librarys or record.levelno >= self._below or record.thread != self._thread
 
 
 def is_tokenizer(made: Any) -> bool:

@@ -22,7 +22,9 @@ from hfspec.errors import (
     WorldError,
 )
 from hfspec.redaction import redacted
-from hfspec.runtime.json_lines import JsonLines, UnansweredLinesError
+from hfspec.runtime.io.json_lines import JsonLines, UnansweredLinesError
+from hfspec.runtime.patches.table import ALL, CHOICES
+from hfspec.runtime.process import import_libraries
 
 if TYPE_CHECKING:
     from hfspec.runtime.predictor import Predictor
@@ -98,6 +100,9 @@ def _parser(program: str) -> argparse.ArgumentParser:
         metavar="ROLE=FOLDER",
         help="where the weights are that the artifact refers to, as model=FOLDER",
     )
+    parser.add_argument(
+        "--patches", choices=CHOICES, default=ALL, help="none: the libraries' own way wherever hfspec has another"
+    )
     parser.add_argument("--no-verify", action="store_true", help="do not check the files against the manifest first")
     parser.add_argument(
         "--trust-remote-code", action="store_true", help="run the reviewed Python files that came with the checkpoint"
@@ -113,6 +118,7 @@ def _lines(folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
     model_config = _mapping(arguments.model_config, "--model-config")
     if not arguments.as_text:
         _check_no_files(folder, arguments.texts)
+    import_libraries()
     from hfspec.runtime.load import load
 
     predictor = load(
@@ -123,6 +129,7 @@ def _lines(folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
         expect_fingerprint=arguments.expect_fingerprint,
         sources=given_sources(arguments.source),
         trust_remote_code=arguments.trust_remote_code,
+        patches=arguments.patches,
     )
     if arguments.check == "probe":
         from hfspec.runtime.golden.probing import probe_lines

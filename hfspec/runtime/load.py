@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
@@ -21,15 +22,16 @@ from hfspec.runtime.allocator import keep_freed_memory
 from hfspec.runtime.loading.gathering import gather
 from hfspec.runtime.loading.placement import placement, set_threads
 from hfspec.runtime.loading.remote_code import check_consent, reviewed_classes
+from hfspec.runtime.loading.request import LoadRequest
+from hfspec.runtime.patches.states import Patches
+from hfspec.runtime.patches.table import ALL
 from hfspec.runtime.predictor import Predictor, checked_form
-from hfspec.runtime.runner import Place, Runner
-from hfspec.runtime.starting import starting
+from hfspec.runtime.runner import Runner
 from hfspec.settings.precedence import load_layer
 from hfspec.tasks import table
 from hfspec.tasks.task import Task
 
 
-@starting()
 def load(
     folder: str | PathLike[str],
     *,
@@ -44,6 +46,8 @@ def load(
     expect_fingerprint: str | None = None,
     sources: Sources | None = None,
     trust_remote_code: bool = False,
+    keep_memory: bool = False,
+    patches: str = ALL,
 ) -> Predictor:
     """The predictor of the artifact in ``folder``. No file of the artifact is executed but reviewed code, with consent.
     No network is used, but for the weights that a reference artifact pins and that are not in the hub's cache yet.
@@ -59,9 +63,18 @@ def load(
     ``sources``: of a reference artifact, role (``model``) -> the folder that has its weights.
     ``trust_remote_code``: consent to run the Python files that came with the checkpoint and that the spec lists as
     reviewed; an artifact that has such files is refused without it. No other file of it is ever run.
+    ``keep_memory``: have the C library keep memory that a batch has freed, in this whole process. ``patches``: ``none``
+    for the libraries' own way wherever hfspec has another (docs/serving.md).
+
+    In a process that was forked from one that has loaded, torch computes on one thread.
+    What changes in this process for good: torch and transformers are imported; with ``threads`` torch's number of
+    threads; with ``keep_memory`` how glibc keeps memory; on a GPU two names in transformers' registries of attention.
+    While a model is made, transformers replaces functions of its own, as any ``from_pretrained`` does, and its logger
+    leaves out what this thread says below an error.
 
     Raises VerificationError, StorageError, SourceError, UsageError and, for model_config, ParamsError.
     """
+    wanted = Patches(patches)
     root = Path(folder).resolve()
     verified = examine(root, remember=default_memory()) if verify else None
     manifest = verified.manifest if verified else read_manifest(root)
@@ -73,8 +86,10 @@ def load(
     weights = gather(root, manifest, sources or {}, verify=verify)
     put = placement(manifest, device, device_map, threads, backend)
     set_threads(put.threads)
-    keep_freed_memory()
-    place = Place(
+    _forget_threads(put.threads)
+    if keep_memory:
+        keep_freed_memory()
+    request = LoadRequest(
         root,
         manifest,
         task,
@@ -82,14 +97,38 @@ def load(
         put.device,
         device_map=put.device_map,
         backend=put.backend,
+        patches=wanted,
         verified=verified,
         weights=weights,
     )
-    with place.unchanged():
+    import torch
+
+    # Within a caller's inference mode too the model's weights are ordinary tensors, whose changes torch counts.
+    with request.unchanged(), torch.inference_mode(mode=False):
         if expect_fingerprint is not None:
-            fingerprint.check(expect_fingerprint, place.fingerprint(given))
-        place = replace(place, code=reviewed_classes(root, manifest, task))
-        return Predictor(place, _runner(task)(place), given, form)
+            fingerprint.check(expect_fingerprint, request.fingerprint(given))
+        request = replace(request, code=reviewed_classes(root, manifest, task))
+        return Predictor(_runner(task)(request), given, form)
+
+
+_LOADED_IN: set[int] = set()  # processes, by their numbers: this one, and those that it was forked from
+
+
+def _forget_threads(asked: int | None) -> None:
+    """Let torch compute on one thread in a process that was forked from one that has loaded: those of OpenMP do not
+    live on in it, and a pass over several threads would wait for them for good. Raises UsageError when more are asked.
+    """
+    if _LOADED_IN - {os.getpid()}:
+        if asked is not None and asked > 1:
+            raise UsageError(
+                f"{asked} threads cannot be had in a process that was forked from one that has loaded a model, since"
+                " torch's threads do not live on in it: leave threads out, or start the worker with the start method"
+                " 'spawn'."
+            )
+        import torch
+
+        torch.set_num_threads(1)
+    _LOADED_IN.add(os.getpid())
 
 
 def _task(manifest: Manifest) -> Task:

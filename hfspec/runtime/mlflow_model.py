@@ -13,8 +13,8 @@ from typing import Any
 from hfspec.errors import InputError, ParamsError, UsageError
 from hfspec.integrity.verification import read_manifest
 from hfspec.ir.frozen import thaw
+from hfspec.runtime.io.mlflow_requests import read_as_sent
 from hfspec.runtime.load import load
-from hfspec.runtime.mlflow_requests import read_as_sent
 from hfspec.runtime.predictor import Predictor
 from hfspec.settings.load_arguments import LOAD_ARGUMENTS
 

@@ -15,7 +15,8 @@ from hfspec.ir.signature import Signature
 from hfspec.runtime.io.answers import Table, plain, to_json
 from hfspec.runtime.io.output_check import check_output
 from hfspec.runtime.loading import native
-from hfspec.runtime.runner import Place, Runner
+from hfspec.runtime.patches.states import State
+from hfspec.runtime.runner import Runner
 from hfspec.runtime.scheduling.call import Call
 from hfspec.runtime.scheduling.row_stream import each_row
 from hfspec.runtime.scheduling.windows import FIRST
@@ -39,15 +40,14 @@ class Predictor:
     apart).
     """
 
-    def __init__(self, place: Place, runner: Runner, given: Mapping[str, Any], outputs: str) -> None:
-        self._place = place
+    def __init__(self, runner: Runner, given: Mapping[str, Any], outputs: str) -> None:
         self._process = os.getpid()
         self._runner = runner
         self._tokenizing = Lock()  # a tokenizer keeps how it truncates, so that two calls at once would mix theirs
         self._outputs = checked_form(outputs)
-        deployment = place.manifest.deployment
-        self._layers = fixed_layers(place.task, place.manifest, runner.own_settings(), given, runner.defaults())
-        self._columns = Columns(place.task, self.signature.inputs, deployment.prompt_template)
+        own, defaults = runner.own_settings(), runner.defaults()
+        self._layers = fixed_layers(self.task, self.manifest, own, given, defaults)
+        self._columns = Columns(self.task, self.signature.inputs, self.manifest.deployment.prompt_template)
 
     def __repr__(self) -> str:
         compiled = self.manifest.deployment.dtype
@@ -56,30 +56,37 @@ class Predictor:
 
     @property
     def manifest(self) -> Manifest:
-        return self._place.manifest
+        return self._runner.request.manifest
 
     @property
     def signature(self) -> Signature:
-        return self._place.manifest.signature
+        return self._runner.request.manifest.signature
 
     @property
     def task(self) -> Task:
-        return self._place.task
+        return self._runner.request.task
 
     @property
     def dtype(self) -> str:
         """The dtype the weights are loaded in."""
-        return self._place.dtype
+        return self._runner.request.dtype
 
     @property
     def fingerprint(self) -> str | None:
         """The fingerprint of the space of the embeddings, with the settings as loaded; None for other tasks."""
-        return self._place.fingerprint(self._layers[LOAD])
+        return self._runner.request.fingerprint(self._layers[LOAD])
 
     @property
     def device(self) -> str:
         """Where the model runs, as torch names it."""
-        return self._place.device
+        return self._runner.request.device
+
+    @property
+    def patches(self) -> dict[str, State]:
+        """What hfspec may compute in a library's place, by name: whether it does for this model, and why
+        (docs/serving.md).
+        """
+        return self._runner.request.patches.states()
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None, outputs: str | None = None) -> Any:
         """The answer to every row of ``data``, in its order: the task's standard form, or with ``outputs="full"`` a
@@ -140,14 +147,14 @@ class Predictor:
         as far as the task has them, and ``dtype``, as ``transformers.pipeline(**components)`` takes them where the
         library still has the task's pipeline. Of sentence-transformers ``model`` alone, its own class over all of it.
         """
-        return native.components(self._place)
+        return native.components(self._runner)
 
     def pipeline(self) -> Any:
         """The library's pipeline over the same objects. The spec's inference settings are not part of it.
 
         Raises UsageError, saying what to use instead, where the library has none for the task.
         """
-        return native.pipeline(self._place)
+        return native.pipeline(self._runner)
 
     def _in_force(self, params: Mapping[str, Any] | None) -> Settings:
         fixed = {*self._layers[MODEL_CONFIG], *self._layers[LOAD]}

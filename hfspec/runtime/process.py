@@ -1,7 +1,8 @@
-"""The shorter start and end of processes that only answer or compile.
+"""A process of our own: the commands and an artifact's predictor.py, which only answer or compile.
 
 transformers imports at the head of its modules what training detectors, torch.compile and models split over processes
-need, which takes half of the start (docs/startup.md has the figures) and is never used here.
+need: a third of the start (docs/startup.md has the figures), which is never used here. Nothing of this module is for a
+process that does something else too.
 """
 
 from __future__ import annotations
@@ -10,44 +11,58 @@ import atexit
 import gc
 import os
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import LazyLoader, find_spec, module_from_spec
+from threading import Event
 from types import ModuleType
 from typing import Any, NoReturn
 
-from hfspec.runtime.starting import raised
-
-# Packages whose code runs when something of them is first asked for; what marks functions for the compiler marks none.
-MARKS = ("allow_in_graph", "assume_constant_result", "disable")
+OBJECTS = 50_000  # made before Python looks for unreachable ones; 700 unless told
+# What threads of OpenMP do that wait for work: without it they spin, and take the core from who has work.
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
+COMPILER = "torch._dynamo"
 TENSORS = "torch.distributed.tensor"
-DEFERRED = {"torch._dynamo": MARKS, TENSORS: ()}
-# A module of theirs that can be imported before them.
-EARLY = "torch._dynamo._trace_wrapped_higher_order_op"
-# Parts of transformers that ask at their head what else is installed.
-ASKING = ("transformers.distributed.", "transformers.generation.", "transformers.loss.")
-# Where they ask, and what for: a torch with a distributed part, scipy for detectors' losses, scikit-learn for assisted
-# generation.
-INSTALLED = ("is_scipy_available", "is_sklearn_available", "is_torch_distributed_available")
-ASKED = {
-    "transformers.utils": INSTALLED,
-    "transformers.utils.import_utils": INSTALLED,
-    "torch.distributed": ("is_available",),
-}
+MARKS = ("allow_in_graph", "assume_constant_result", "disable")  # of functions, for the compiler
+# Every model class imports these; at their head they ask what else is installed: scipy for detectors' losses,
+# scikit-learn for assisted generation, torch's distributed part for models that are split.
+MODULES = ("transformers.modeling_utils", "transformers.generation.utils")
+ASKED = ("is_scipy_available", "is_sklearn_available", "is_torch_distributed_available")
+ANSWERING = ("transformers.utils", "transformers.utils.import_utils")
+_BEGUN = Event()
 
 
-def inference_only() -> None:
-    """From now on this process imports transformers without what answers never need: scipy, scikit-learn and torch's
-    distributed part are not there for it, and what of torch compiles and distributes is imported when something first
-    uses it. Without effect on what was imported before. Python looks for unreachable objects less often, which
-    importing makes none of. In such a process, do not train, nor split a model over processes.
+def begin() -> None:
+    """Say that this process is one of ours. To be called where it starts, before torch is imported and before any
+    thread is started.
     """
-    gc.set_threshold(*raised(gc.get_threshold()))
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
+    for name, value in WAITING.items():
+        os.environ.setdefault(name, value)
+    gc.set_threshold(OBJECTS, *gc.get_threshold()[1:])  # imports make many objects and no garbage
+    _BEGUN.set()
+
+
+def import_libraries() -> None:
+    """In a process of ours import what every model class imports, without what answers never need; have the library
+    speak of errors alone, and the C library keep freed memory. In any other process this does nothing.
+    """
+    if not _BEGUN.is_set() or MODULES[0] in sys.modules:
+        return
+    from hfspec.runtime.allocator import keep_freed_memory
+
+    keep_freed_memory()
+    with ExitStack() as stack:
+        stack.enter_context(_without_compiler())
+        stack.enter_context(_replaced(import_module("torch.distributed"), "is_available"))
+        for module in map(import_module, ANSWERING):
+            for name in ASKED:
+                stack.enter_context(_replaced(module, name))
+        for name in MODULES:
+            import_module(name)
+    _silence()
+    _import_when_used(TENSORS)  # others, such as peft, take it to be there after transformers is
 
 
 def leave(code: int) -> NoReturn:
@@ -61,147 +76,57 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-class _Finder(MetaPathFinder):
-    leaves_out = True
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        wrapped: Callable[[Loader], Loader]
-        if name in DEFERRED:
-            wrapped = _Deferred
-        elif name.startswith(ASKING):
-            wrapped = _Alone
-        elif target is None and name not in sys.modules:
-            _run_above(name)
-            return _as_it_is(name)
-        else:
-            return None
-        spec = PathFinder.find_spec(name, path, target)
-        if spec is not None and spec.loader is not None:
-            spec.loader = wrapped(spec.loader)
-        return spec
-
-
-class _Wrapped(Loader):
-    def __init__(self, loader: Loader) -> None:
-        self.loader = loader
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self.loader.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        self.loader.exec_module(module)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.loader, name)
-
-
-class _Alone(_Wrapped):
-    """Runs a module's code as if nothing of ``ASKED`` were installed."""
-
-    def exec_module(self, module: ModuleType) -> None:
-        if "torch" in sys.modules:
-            with suppress(ImportError):
-                import_module(TENSORS)  # others take it to be there after transformers is
-        with _told_of_nothing():
-            super().exec_module(module)
-
-
-class _Deferred(_Wrapped):
-    """Makes a package whose code runs when something of it is first asked for."""
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        return _Later(spec.name)
-
-    def exec_module(self, module: ModuleType) -> None:
-        module.__dict__.update(dict.fromkeys(DEFERRED[module.__name__], _unmarked))
-
-
-class _There(Loader):
-    """Of a module that was made while its spec was looked for, by the package that it is of: it is not made again."""
-
-    def __init__(self, module: ModuleType) -> None:
-        self.module, self.spec = module, module.__spec__
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType:  # noqa: ARG002
-        return self.module
-
-    def exec_module(self, module: ModuleType) -> None:
-        module.__dict__["__spec__"] = self.spec
-
-
-class _Later(ModuleType):
-    """Other threads wait while its code runs; the code itself finds what it has defined so far."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # what the import system asks of any module
-            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        _run(self)
-        return ModuleType.__getattribute__(self, name)
-
-
-def _run_above(name: str) -> None:
-    """Run the deferred package that a module is of, as importing the module would have."""
-    for package in DEFERRED:
-        if name.startswith(f"{package}.") and name != EARLY:
-            above = sys.modules.get(package)
-            if isinstance(above, _Later):
-                _run(above)
-
-
-def _as_it_is(name: str) -> ModuleSpec | None:
-    """Python takes the spec that a module has over the one that is found, so the module has this one meanwhile."""
-    made = sys.modules.get(name)
-    if made is None:
-        return None
-    made.__dict__["__spec__"] = spec = ModuleSpec(name, _There(made))
-    return spec
-
-
-def _run(module: _Later) -> None:
-    """Once, and not again from within."""
-    with _LOCK:
-        if type(module) is not _Later or module.__name__ in _RUNNING:
-            return
-        spec = module.__spec__
-        assert spec is not None
-        assert isinstance(spec.loader, _Deferred)
-        _RUNNING.add(module.__name__)
-        try:
-            spec.loader.loader.exec_module(module)
-            module.__class__ = ModuleType  # type: ignore[assignment]
-        finally:
-            _RUNNING.discard(module.__name__)
-
-
-_LOCK = threading.RLock()
-_RUNNING: set[str] = set()
-
-
-def _unmarked(function: Any = None, *_: Any, **__: Any) -> Any:
-    """The function, without the compiler's mark; as a decorator with or without arguments."""
-    return _unmarked if function is None else function
-
-
 @contextmanager
-def _told_of_nothing() -> Iterator[None]:
-    with ExitStack() as stack:
-        for place, names in ASKED.items():
-            if place in sys.modules:
-                for name in names:
-                    stack.enter_context(_replaced(sys.modules[place], name))
+def _without_compiler() -> Iterator[None]:
+    """An empty package in the compiler's place, whose marks leave functions as they are."""
+    torch, spec = import_module("torch"), find_spec(COMPILER)
+    if spec is None or COMPILER in sys.modules:
         yield
+        return
+    empty = ModuleType(COMPILER)
+    empty.__dict__.update(dict.fromkeys(MARKS, _unmarked), __path__=spec.submodule_search_locations)
+    sys.modules[COMPILER] = torch.__dict__["_dynamo"] = empty
+    try:
+        yield
+    finally:
+        del sys.modules[COMPILER], torch.__dict__["_dynamo"]
+
+
+def _silence() -> None:
+    """What the library warns of speaks to those who train."""
+    logging = import_module("transformers.utils.logging")
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+
+
+def _import_when_used(name: str) -> None:
+    """A module whose code runs when something of it is first asked for, unless it has been imported."""
+    spec = None if name in sys.modules else find_spec(name)
+    if spec is None or spec.loader is None:
+        return
+    above, _, last = name.rpartition(".")
+    loader = LazyLoader(spec.loader)
+    module = sys.modules[name] = module_from_spec(spec)
+    loader.exec_module(module)
+    setattr(sys.modules[above], last, module)
 
 
 @contextmanager
 def _replaced(module: ModuleType, name: str) -> Iterator[None]:
+    """The function says no."""
     old = getattr(module, name)
     setattr(module, name, _no)
     try:
         yield
     finally:
         setattr(module, name, old)
+
+
+def _unmarked(function: Any = None, *_: Any, **__: Any) -> Any:
+    """The function, without the compiler's mark; as a decorator with or without arguments."""
+    return _unmarked if function is None else function
 
 
 def _no() -> bool:

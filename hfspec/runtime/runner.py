@@ -3,79 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar
 
 from hfspec.inputs.prompt import prompt_text
 from hfspec.inputs.row import Row
-from hfspec.integrity import fingerprint
-from hfspec.integrity.verification import Verified
-from hfspec.ir.artifact import FULL, Manifest
-from hfspec.ir.backends import TORCH
+from hfspec.ir.artifact import FULL
 from hfspec.ir.dtypes import BY_TORCH_NAME, size_of
 from hfspec.ir.signature import Column, Tensor
-from hfspec.runtime.loading import adapter
+from hfspec.runtime.loading import adapter, native
+from hfspec.runtime.loading.request import Loaded, LoadRequest
 from hfspec.runtime.scheduling import memory
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.scheduling.partition import PASS
 from hfspec.settings.precedence import Settings
-from hfspec.tasks.task import Task
-
-if TYPE_CHECKING:
-    from hfspec.runtime.loading.gathering import Gathered
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a family loads from and to: the artifact's folder and manifest, its task, torch's names of dtype and
-    device. ``device_map``: how the model is spread over several, None where it is not. ``backend``: what does its
-    arithmetic. ``verified``: what was found of its files, None where they were not looked at. ``code``: the classes of
-    reviewed code, by what they are: ``config``, ``model``, a component's name. ``loaded``: the library's objects made
-    so far, by the name of the component. ``weights``: where they were gathered, when they are not in the artifact.
-    """
-
-    folder: Path
-    manifest: Manifest
-    task: Task
-    dtype: str
-    device: str
-    device_map: Any = field(default=None, compare=False, kw_only=True)
-    backend: str = field(default=TORCH, kw_only=True)
-    verified: Verified | None = field(default=None, compare=False)
-    code: Mapping[str, Any] = field(default_factory=dict, compare=False)
-    loaded: dict[str, Any] = field(default_factory=dict, compare=False)
-    weights: Gathered | None = field(default=None, compare=False)
-
-    @property
-    def model(self) -> Path:
-        return self.folder / "model" if self.weights is None else self.weights.model
-
-    @property
-    def space(self) -> str | None:
-        """What the embeddings are made by; None where the task gives none."""
-        if self.weights is None or not self.task.embeds:
-            return self.manifest.space
-        return self.weights.space
-
-    def fingerprint(self, given: Mapping[str, Any]) -> str | None:
-        """The fingerprint of the embeddings under the ``given`` model_config; None where the task gives none."""
-        return fingerprint.of_folder(self.folder, self.manifest, self.task, given, dtype=self.dtype, space=self.space)
-
-    @contextmanager
-    def unchanged(self) -> Iterator[None]:
-        """What is read of the artifact in the block is what was verified, or VerificationError is raised, whatever the
-        library says of the swapped file.
-        """
-        try:
-            yield
-        finally:
-            if self.verified is not None:
-                self.verified.check_unchanged()
-            if self.weights is not None:
-                self.weights.held.check_unchanged()
 
 
 class Runner(ABC):
@@ -89,13 +31,22 @@ class Runner(ABC):
     look_ahead: ClassVar[int] = 32
     # Of a batch on a CPU; None: what its caches hold of the model's hidden states (docs/running.md).
     cpu_tokens: ClassVar[int | None] = None
+    # What a task's own __init__ has loaded.
+    loaded: Loaded
 
-    def __init__(self, place: Place) -> None:
-        self.task = place.task
-        self._place = place
-        self.dtype = place.dtype
-        self.template = place.manifest.deployment.prompt_template
-        self.alone = adapter.reads_alone(place)
+    def __init__(self, request: LoadRequest) -> None:
+        self.request = request
+        self.task = request.task
+        self.dtype = request.dtype
+        self.template = request.manifest.deployment.prompt_template
+        self.alone = adapter.reads_alone(request)
+
+    @cached_property
+    def sentence_model(self) -> Any:
+        """The model as sentence-transformers has it, loaded when it is first asked for; raises StorageError."""
+        if self.loaded.sentence_model is not None:
+            return self.loaded.sentence_model
+        return native.load_sentence_model(self.request, self.loaded.tokenizer)
 
     def prompt_text(self, row: Row) -> str:
         """What the model reads of a row whose input is a prompt: the spec's template around it, where there is one."""
@@ -105,12 +56,12 @@ class Runner(ABC):
         """The defaults of hfspec itself that depend on the device."""
         if self.task.setting("batch_tokens") is None:
             return {}
-        return {"batch_tokens": memory.batch_tokens(self._place.device, self.cpu_tokens or self._cached_tokens())}
+        return {"batch_tokens": memory.batch_tokens(self.request.device, self.cpu_tokens or self._cached_tokens())}
 
     def _cached_tokens(self) -> int:
-        config = getattr(self._place.loaded.get("model"), "config", None)
+        config = getattr(self.loaded.model, "config", None)
         width = getattr(config, "hidden_size", None)
-        size = size_of(BY_TORCH_NAME[self._place.dtype])
+        size = size_of(BY_TORCH_NAME[self.request.dtype])
         return memory.tokens_on_cpu(width if isinstance(width, int) and width > 0 else 1, size)
 
     def own_settings(self) -> Mapping[str, Any]:
@@ -178,14 +129,14 @@ class Runner(ABC):
         """How many batches are launched before the results of an earlier one are read: a GPU computes while the host
         reads, a CPU has computed when run returns.
         """
-        return memory.ahead(self._place.device)
+        return memory.ahead(self.request.device)
 
     @property
     def pass_tokens(self) -> int | None:
         """What a forward pass takes beside its tokens, in tokens; None: more than any padding, on a GPU, which computes
         padding at little cost, and where most steps of a pass are for one token a row.
         """
-        return PASS if self._place.device == "cpu" and self.cpu_tokens is None else None
+        return PASS if self.request.device == "cpu" and self.cpu_tokens is None else None
 
     def budget(self, settings: Settings) -> int:
         """How many tokens one forward pass may hold."""

@@ -11,8 +11,11 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from hfspec.runtime.patches.table import MASKS
+from hfspec.runtime.patches.trial import agrees
+
 if TYPE_CHECKING:
-    from hfspec.runtime.runner import Place
+    from hfspec.runtime.loading.request import LoadRequest
 
 MASK = "attention_mask"
 LIBRARYS, OURS = "sdpa", "sdpa_unasked"  # names of what computes attention
@@ -30,24 +33,75 @@ def is_whole(mask: Any) -> bool:
     return bool(getattr(mask, "is_whole", False))
 
 
-def put(loaded: Any, place: Place) -> None:
-    """Have the model, where it is the library's own on a GPU, make its masks so. Its answers stay what they are."""
-    if place.device.startswith("cuda") and "model" not in place.code:
-        replace(loaded)
+def put(loaded: Any, request: LoadRequest) -> None:
+    """Have the model, where it is the library's own on a GPU, make its masks so, unless the trial fails."""
+    if request.device.startswith("cuda") and "model" not in request.code:
+        try_on(loaded, request)
 
 
-def replace(loaded: Any) -> None:
-    """Models that compute attention in another way than the library's common one are left alone."""
+def try_on(loaded: Any, request: LoadRequest) -> None:
+    """The same on any device. Models that compute attention in another way than the library's common one are left
+    alone, and so are those whose masks are not of tokens or samples.
+    """
+    if getattr(loaded.config, "_attn_implementation", None) != LIBRARYS or not request.patches.may(MASKS):
+        return
+    inputs = _inputs(loaded, request)
+    if inputs is None:
+        request.patches.leave(MASKS, "Its input has no mask.")
+        return
+    hooks: list[Any] = []
+
+    def patched() -> list[Any]:
+        hooks.extend(_replace(loaded))
+        return _answers(loaded, inputs)
+
+    if not agrees(request.patches, MASKS, request.dtype, lambda: _answers(loaded, inputs), patched):
+        for hook in hooks:
+            hook.remove()
+        loaded.set_attn_implementation(LIBRARYS)
+
+
+def _replace(loaded: Any) -> list[Any]:
+    """Put the masks on the model; what takes the hooks off again."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    if getattr(loaded.config, "_attn_implementation", None) != LIBRARYS:
-        return
     AttentionInterface.register(OURS, sdpa_attention_forward)
     AttentionMaskInterface.register(OURS, _mask)
     loaded.set_attn_implementation(OURS)
-    loaded.register_forward_pre_hook(_enter, with_kwargs=True)
-    loaded.register_forward_hook(_leave, always_call=True)
+    return [
+        loaded.register_forward_pre_hook(_enter, with_kwargs=True),
+        loaded.register_forward_hook(_leave, always_call=True),
+    ]
+
+
+def _inputs(loaded: Any, request: LoadRequest) -> list[dict[str, Any]] | None:
+    """Two rows without padding, and the same with some in the second; None of a model that reads something else."""
+    import torch
+
+    name = loaded.main_input_name
+    if name == "input_ids":
+        size = int(loaded.config.get_text_config().vocab_size)
+        rows = torch.arange(16).view(2, 8) % max(1, size - 5) + min(4, size - 1)
+    elif name == "input_values":
+        rows = torch.linspace(-9, 9, 8000).sin().view(2, 4000).to(getattr(torch, request.dtype))
+    else:
+        return None
+    whole = torch.ones(rows.shape, dtype=torch.long)
+    part = whole.clone()
+    part[1, rows.shape[1] // 2 :] = 0
+    made = []
+    for padding in (whole, part):
+        given = {name: rows.to(request.device), MASK: padding.to(request.device)}
+        mark(given[MASK], is_whole=padding is whole)
+        made.append(given)
+    return made
+
+
+def _answers(loaded: Any, inputs: list[dict[str, Any]]) -> list[Any]:
+    """The first row's, and of rows without padding the second's."""
+    first, second = (loaded(**given, return_dict=True)[0] for given in inputs)
+    return [first, second[:1]]
 
 
 def _mask(*sizes: Any, attention_mask: Any = None, **options: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from hfspec.errors import ParamsError
@@ -22,6 +23,8 @@ PREDICT = "params given to predict"
 REQUEST = "the request"
 # Lowest to highest: a later layer wins. hfspec's defaults hold only where the checkpoint says nothing.
 ORDER = (HFSPEC_DEFAULT, CHECKPOINT, MODEL_CONFIG, LOAD, SIGNATURE, PREDICT, REQUEST)
+# hfspec's default of a setting holds no longer where one of these is said, since they decide the same thing.
+GIVES_WAY: Mapping[str, tuple[str, ...]] = MappingProxyType({"max_new_tokens": ("max_length", "max_tokens")})
 
 INT32 = range(-(2**31), 2**31)
 INT64 = range(-(2**63), 2**63)
@@ -38,9 +41,9 @@ class Settings(Mapping[str, Any]):
     """The values in force, by name; ``origin`` and ``rank`` say which layer each came from."""
 
     def __init__(self, layers: Mapping[str, Mapping[str, Any]]) -> None:
-        self._inforce = {
-            name: InForce(thaw(value), origin) for origin in ORDER for name, value in layers.get(origin, {}).items()
-        }
+        self._inforce = _said(
+            {name: InForce(thaw(value), origin) for origin in ORDER for name, value in layers.get(origin, {}).items()}
+        )
 
     def __getitem__(self, name: str) -> Any:
         return self._inforce[name].value
@@ -62,7 +65,7 @@ class Settings(Mapping[str, Any]):
     def over(self, values: Mapping[str, Any], origin: str = REQUEST) -> Settings:
         """These settings with ``values`` laid over them, as from the layer ``origin``."""
         laid = Settings({})
-        laid._inforce = {**self._inforce, **{name: InForce(value, origin) for name, value in values.items()}}
+        laid._inforce = _said({**self._inforce, **{name: InForce(value, origin) for name, value in values.items()}})
         return laid
 
     def fingerprint(self) -> tuple[tuple[str, str], ...]:
@@ -72,6 +75,47 @@ class Settings(Mapping[str, Any]):
     def table(self) -> dict[str, InForce]:
         """Every setting in force, sorted by name."""
         return dict(sorted(self._inforce.items()))
+
+
+def _said(inforce: dict[str, InForce]) -> dict[str, InForce]:
+    """The settings without hfspec's defaults that another setting takes the place of."""
+    gone = {
+        name
+        for name, others in GIVES_WAY.items()
+        if name in inforce
+        and inforce[name].origin == HFSPEC_DEFAULT
+        and any(other in inforce and inforce[other].origin != HFSPEC_DEFAULT for other in others)
+    }
+    return {name: value for name, value in inforce.items() if name not in gone}
+
+
+def layers_of(
+    task: Task,
+    model_class: str,
+    *,
+    checkpoint: Mapping[str, Any],
+    model_config: Mapping[str, Any],
+    signature: Mapping[str, Any],
+) -> dict[str, Mapping[str, Any]]:
+    """The layers that an artifact fixes, which a plan shows and a predictor uses.
+
+    Args:
+        task: The task, whose settings have hfspec's defaults.
+        model_class: The model's class; a setting that it cannot use has no default.
+        checkpoint: What the checkpoint's own files say.
+        model_config: What the spec says.
+        signature: The default of each param.
+
+    Returns:
+        Layer of ORDER -> its settings, as Settings takes them.
+    """
+    usable = (setting for setting in task.settings if setting.default is not None and setting.suits(model_class))
+    return {
+        HFSPEC_DEFAULT: {setting.name: setting.default for setting in usable},
+        CHECKPOINT: checkpoint,
+        MODEL_CONFIG: model_config,
+        SIGNATURE: signature,
+    }
 
 
 def fixed_layers(
@@ -84,14 +128,16 @@ def fixed_layers(
     """The layers below those of a call. ``own``: what the checkpoint states; ``given``: model_config given to load;
     ``defaults``: hfspec's own for this device.
     """
-    table = {setting.name: setting.default for setting in task.settings if setting.default is not None}
-    return {
-        HFSPEC_DEFAULT: {**(defaults or {}), **table, **manifest.deployment.defaults},
-        CHECKPOINT: own,
-        MODEL_CONFIG: manifest.deployment.model_config,
-        LOAD: given,
-        SIGNATURE: {param.name: param.default for param in manifest.signature.params},
-    }
+    deployment = manifest.deployment
+    layers = layers_of(
+        task,
+        deployment.model_class,
+        checkpoint=own,
+        model_config=deployment.model_config,
+        signature={param.name: param.default for param in manifest.signature.params},
+    )
+    ours = {**(defaults or {}), **layers[HFSPEC_DEFAULT], **deployment.defaults}
+    return {**layers, HFSPEC_DEFAULT: ours, LOAD: given}
 
 
 def load_layer(given: Mapping[str, Any] | None, task: Task, signature: Signature) -> dict[str, Any]:

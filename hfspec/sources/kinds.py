@@ -10,7 +10,7 @@ from hfspec.ir.progress import Progress
 from hfspec.ir.source_kinds import SOURCE_KINDS
 
 
-def opened(kind: str, location: str, revision: str | None, base: Path, progress: Progress) -> Opened:
+def open_kind(kind: str, location: str, revision: str | None, base: Path, progress: Progress) -> Opened:
     """Open a source.
 
     Args:
@@ -28,5 +28,5 @@ def opened(kind: str, location: str, revision: str | None, base: Path, progress:
         StorageError: The disk refuses.
     """
     module, _, name = SOURCE_KINDS[kind].opened_by.partition(":")
-    found: Opened = getattr(import_module(module), name)(location, revision, base, progress)
-    return found
+    source: Opened = getattr(import_module(module), name)(location, revision, base, progress)
+    return source

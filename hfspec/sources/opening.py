@@ -1,4 +1,4 @@
-"""A spec's source, opened: pinned, with the files that its role needs chosen, and a reader for them."""
+"""A spec's source, opened: pinned, with the files that its role needs role_files, and a reader for them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hfspec.ir.progress import Progress
 from hfspec.ir.spec_keys import Source
 from hfspec.ir.weight_index import weight_map
 from hfspec.sources import selection
-from hfspec.sources.kinds import opened as opened_kind
+from hfspec.sources.kinds import open_kind
 
 MODULES = "modules.json"
 COMPONENTS = "components/"
@@ -23,63 +23,75 @@ ADAPTER = "adapter"
 def open_source(
     source: Source, role: str, base: Path, progress: Progress, *, has_modules: bool, reviewed: Collection[str] = ()
 ) -> tuple[SourcePin, Reader]:
-    """The source, pinned, and its reader. ``base``: the folder that a relative ``path`` starts from. ``reviewed``: the
-    paths of the files of code that are chosen beside those of the role, where the source has them.
+    """Pin a source and choose the files of its role.
 
-    ``role`` decides what is chosen: ``components/tokenizer`` takes tokenizer files only, ``adapter`` an adapter's.
-    Raises SourceError.
+    Args:
+        source: The source as the spec has it.
+        role: ``model``, ``adapter``, of which an adapter's files are taken, or ``components/tokenizer``, of which only
+            a tokenizer's are.
+        has_modules: Whether the library keeps a model in the folders of its modules.
+        base: The folder that a relative ``path`` starts from.
+        progress: Told of what is downloaded.
+        reviewed: Paths of the files of code that are taken too, where the source has them.
+
+    Returns:
+        The source, pinned, and its reader.
+
+    Raises:
+        SourceError: The source is not there, or lacks the files of its role.
+        StorageError: The disk refuses.
     """
-    found = opened_kind(source.kind.key, source.location, source.revision, base, progress)
-    opened = found.reader
-    names = tuple(file.path for file in found.files)
+    opened = open_kind(source.kind.key, source.location, source.revision, base, progress)
+    reader = opened.reader
+    names = tuple(file.path for file in opened.files)
     location = source.location
     if role.startswith(COMPONENTS):
-        chosen = selection.select_component(role.removeprefix(COMPONENTS), names, location)
+        role_files = selection.select_component(role.removeprefix(COMPONENTS), names, location)
     elif role == ADAPTER:
-        chosen = selection.select_adapter(names, location)
+        role_files = selection.select_adapter(names, location)
     else:
-        folders = _module_folders(opened, names, location) if has_modules else ("",)
-        other = MODULES in names and _has_other_modules(opened)
-        shards = _shards(opened, selection.weight_indexes(names, folders))
-        chosen = selection.select_model(names, location, folders, shards=shards, is_judged_later=other)
-    chosen = selection.with_code(chosen, reviewed if role != ADAPTER else ())
-    wanted = set(chosen.needed)
+        folders = _module_folders(reader, names, location) if has_modules else ("",)
+        other = MODULES in names and _has_other_modules(reader)
+        shards = _shards(reader, selection.weight_indexes(names, folders))
+        role_files = selection.select_model(names, location, folders, shards=shards, is_judged_later=other)
+    role_files = selection.with_code(role_files, reviewed if role != ADAPTER else ())
+    wanted = set(role_files.needed)
     pin = SourcePin(
         role=role,
         kind=source.kind.key,
         location=location,
         revision=source.revision,
-        commit=found.commit,
-        version=found.version,
-        files=tuple(file for file in found.files if file.path in wanted),
-        skipped=chosen.skipped,
+        commit=opened.commit,
+        version=opened.version,
+        files=tuple(file for file in opened.files if file.path in wanted),
+        skipped=role_files.skipped,
     )
-    return pin, opened
+    return pin, reader
 
 
-def _shards(opened: Reader, indexes: Iterable[str]) -> dict[str, tuple[str, ...]]:
+def _shards(reader: Reader, indexes: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Each index -> the paths in the source that it names. Indexes that cannot be used are left out: plan says why."""
-    found = {}
+    paths_by_index = {}
     for index in indexes:
         with suppress(ValueError, RecursionError):
-            paths = weight_map(json.loads(opened.small(index).read_bytes())).values()
-            found[index] = tuple((PurePosixPath(index).parent / path).as_posix() for path in paths)
-    return found
+            paths = weight_map(json.loads(reader.small(index).read_bytes())).values()
+            paths_by_index[index] = tuple((PurePosixPath(index).parent / path).as_posix() for path in paths)
+    return paths_by_index
 
 
-def _has_other_modules(opened: Reader) -> bool:
+def _has_other_modules(reader: Reader) -> bool:
     """False for a list that cannot be read, too: who reads it says so."""
     try:
-        return selection.has_other_modules(opened.small(MODULES).read_bytes())
+        return selection.has_other_modules(reader.small(MODULES).read_bytes())
     except (ValueError, AttributeError, TypeError, RecursionError):
         return False
 
 
-def _module_folders(opened: Reader, names: tuple[str, ...], location: str) -> tuple[str, ...]:
+def _module_folders(reader: Reader, names: tuple[str, ...], location: str) -> tuple[str, ...]:
     if MODULES not in names:
         return ("",)
     try:
-        return selection.module_folders(opened.small(MODULES).read_bytes())
+        return selection.module_folders(reader.small(MODULES).read_bytes())
     except (ValueError, RecursionError) as error:
         raise SourceError(
             f"{location}: {MODULES} does not list modules as sentence-transformers does: {error}."

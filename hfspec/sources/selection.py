@@ -13,7 +13,7 @@ from hfspec.errors import SourceError
 from hfspec.formats.module_kinds import WITH_A_MODEL
 
 CONFIG = "config.json"
-CODE = ".py"
+PYTHON_CODE = ".py"
 TOKENIZER = re.compile(
     r"tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json|vocab\.(txt|json|bpe)|"
     r"merges\.txt|bpe\.codes|tekken\.json|chat_template\.(jinja|json)|additional_chat_templates/[^/]+\.jinja|"
@@ -27,17 +27,17 @@ COMPONENTS = {
     "image_processor": (("image processor", PROCESSOR),),
     "processor": (("processor", PROCESSOR), ("tokenizer", TOKENIZER)),
 }
-PAPERS = re.compile(r"README\.md|(LICEN[CS]E|NOTICE|COPYING|USE_POLICY)([._-][^/]*)?", re.IGNORECASE)
-SENTENCE = re.compile(r"modules\.json|config_sentence_transformers\.json|sentence_[a-z_-]+_config\.json")
+CARD_AND_LICENCES = re.compile(r"README\.md|(LICEN[CS]E|NOTICE|COPYING|USE_POLICY)([._-][^/]*)?", re.IGNORECASE)
+SENTENCE_CONFIG = re.compile(r"modules\.json|config_sentence_transformers\.json|sentence_[a-z_-]+_config\.json")
 # The formats that can be built from, the best first: one file, or an index with the shards that it names.
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 INDEX = ".index.json"
-NO_SHARDS: Mapping[str, Collection[str]] = MappingProxyType({})
-OF_SENTENCES = "sentence_transformers."
-OWN_TOKENIZER = "the adapter's own tokenizer; the model's is used"
+NO_INDEX: Mapping[str, Collection[str]] = MappingProxyType({})
+SENTENCE_MODULE = "sentence_transformers."
+TOKENIZER_OF_ADAPTER = "the adapter's own tokenizer; the model's is used"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
-WHY_NOT = (
+REASONS_TO_SKIP = (
     (re.compile(r".*\.(h5|pb|tflite)|saved_model/.*|variables/.*"), "TensorFlow's format"),
     (re.compile(r".*\.msgpack"), "Flax's format"),
     (re.compile(r".*\.ot"), "rust-bert's format"),
@@ -58,16 +58,25 @@ WHY_NOT = (
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """``needed``: paths, sorted. ``skipped``: the other paths, sorted, each with the reason in a few words."""
+    """The files of a source that a deployment needs, and the others."""
 
     needed: tuple[str, ...]
+    """Paths, sorted."""
     skipped: tuple[tuple[str, str], ...]
+    """The other paths, sorted, each with the reason in a few words."""
 
 
 def module_folders(modules_json: bytes) -> tuple[str, ...]:
-    """The folders that a sentence-transformers ``modules.json`` names, the empty one first where it is named.
+    """The folders that a sentence-transformers ``modules.json`` names.
 
-    Raises ValueError when it is no list of modules.
+    Args:
+        modules_json: The file's bytes.
+
+    Returns:
+        The folders, sorted; the empty one is the source itself.
+
+    Raises:
+        ValueError: When it is no list of modules.
     """
     entries = json.loads(modules_json)
     if not isinstance(entries, list):
@@ -83,14 +92,14 @@ def has_other_modules(modules_json: bytes) -> bool:
     model of transformers: static embeddings, routers, bags of words.
     """
     types = [str(entry.get("type")) for entry in json.loads(modules_json)]
-    return any(kind.startswith(OF_SENTENCES) and kind.rpartition(".")[2] not in WITH_A_MODEL for kind in types)
+    return any(kind.startswith(SENTENCE_MODULE) and kind.rpartition(".")[2] not in WITH_A_MODEL for kind in types)
 
 
 def weight_indexes(names: Collection[str], folders: Iterable[str] = ("",)) -> tuple[str, ...]:
     """The indexes of weights, which say what the shards are, in the source itself and in the folders of its modules."""
     prefixes = sorted({_prefix(folder) for folder in ("", *folders)})
-    found = (f"{prefix}{single}{INDEX}" for prefix in prefixes for single in WEIGHTS)
-    return tuple(index for index in found if index in names)
+    indexes = (f"{prefix}{single}{INDEX}" for prefix in prefixes for single in WEIGHTS)
+    return tuple(index for index in indexes if index in names)
 
 
 def select_model(
@@ -98,15 +107,23 @@ def select_model(
     where: str,
     folders: Iterable[str] = ("",),
     *,
-    shards: Mapping[str, Collection[str]] = NO_SHARDS,
+    shards: Mapping[str, Collection[str]] = NO_INDEX,
     is_judged_later: bool = False,
 ) -> Selection:
     """The files of a model: weights in one format only, configs, tokenizer, processors, card and licence.
 
-    ``folders``: those of its modules; the empty one is the source itself, whose configs always count. ``shards``: each
-    index of weights that can be read -> the paths in the source that it names. Raises SourceError, which begins with
-    ``where`` and lists what was found, when there is no config or no weights; not where it ``is_judged_later``, by its
-    modules.
+    Args:
+        names: Paths of all files of the source.
+        where: The source's place, with which a message begins.
+        folders: Those of its modules; the empty one is the source itself, whose configs always count.
+        shards: Each index of weights that can be read -> the paths in the source that it names.
+        is_judged_later: Whether its modules decide whether it is a model, and a lack of config or weights is no error.
+
+    Returns:
+        The files, and the others with the reason why they are left.
+
+    Raises:
+        SourceError: When there is no config or no weights; it lists the files that are there.
     """
     needed = {name for name in names if _is_at_top(name)}
     for prefix in {_prefix(folder) for folder in ("", *folders)}:
@@ -119,46 +136,64 @@ def select_model(
 def select_component(name: str, names: Collection[str], where: str) -> Selection:
     """The files of a component, with the config that says which class it is; a processor's are a tokenizer's as well.
 
-    Raises SourceError when it has none.
+    Args:
+        name: The component, a key of ``COMPONENTS``.
+        names: Paths of all files of the source.
+        where: The source's place, with which a message begins.
+
+    Returns:
+        The files, and the others with the reason why they are left.
+
+    Raises:
+        SourceError: When there are none; it lists the files that are there.
     """
     needed: set[str] = set()
     for kind, pattern in COMPONENTS[name]:
-        found = {path for path in names if pattern.fullmatch(path)}
-        if not found:
-            raise SourceError(f"{where} has no {kind} files. {_found(names)}")
-        needed |= found
-    needed |= {name for name in names if name == CONFIG or PAPERS.fullmatch(name)}
+        files = {path for path in names if pattern.fullmatch(path)}
+        if not files:
+            raise SourceError(f"{where} has no {kind} files. {_listing(names)}")
+        needed |= files
+    needed |= {name for name in names if name == CONFIG or CARD_AND_LICENCES.fullmatch(name)}
     return Selection(tuple(sorted(needed)), _skipped(names, needed))
 
 
 def select_adapter(names: Collection[str], where: str) -> Selection:
     """The files of a PEFT adapter: its config, its weights in one format, card and licence; not its tokenizer.
 
-    Raises SourceError, which begins with ``where`` and lists what was found, when there is no config or no weights.
+    Args:
+        names: Paths of all files of the source.
+        where: The source's place, with which a message begins.
+
+    Returns:
+        The files, and the others with the reason why they are left.
+
+    Raises:
+        SourceError: When there is no config or no weights; it lists the files that are there.
     """
     weights = [name for name in ADAPTER_WEIGHTS if name in names][:1]
-    lacking = [] if ADAPTER_CONFIG in names else [ADAPTER_CONFIG]
-    lacking += [] if weights else [f"weights ({' or '.join(ADAPTER_WEIGHTS)})"]
-    if lacking:
+    missing = [] if ADAPTER_CONFIG in names else [ADAPTER_CONFIG]
+    missing += [] if weights else [f"weights ({' or '.join(ADAPTER_WEIGHTS)})"]
+    if missing:
         what = "a whole model, which belongs under `model`" if CONFIG in names else "no PEFT adapter that can be used"
-        raise SourceError(f"{where} is {what}: it has no {' and no '.join(lacking)}. {_found(names)}")
-    needed = {ADAPTER_CONFIG, *weights, *(name for name in names if PAPERS.fullmatch(name))}
+        raise SourceError(f"{where} is {what}: it has no {' and no '.join(missing)}. {_listing(names)}")
+    needed = {ADAPTER_CONFIG, *weights, *(name for name in names if CARD_AND_LICENCES.fullmatch(name))}
     skipped = _skipped(names, needed)
     return Selection(
         tuple(sorted(needed)),
-        tuple((name, OWN_TOKENIZER if TOKENIZER.fullmatch(name) else reason) for name, reason in skipped),
+        tuple((name, TOKENIZER_OF_ADAPTER if TOKENIZER.fullmatch(name) else reason) for name, reason in skipped),
     )
 
 
-def with_code(chosen: Selection, reviewed: Collection[str]) -> Selection:
+def with_code(selection: Selection, reviewed: Collection[str]) -> Selection:
     """The selection with those files of Python code that somebody has reviewed."""
-    code = {path for path, _ in chosen.skipped if path in reviewed and path.endswith(CODE)}
-    skipped = tuple((path, why) for path, why in chosen.skipped if path not in code)
-    return Selection(tuple(sorted({*chosen.needed, *code})), skipped)
+    code = {path for path, _ in selection.skipped if path in reviewed and path.endswith(PYTHON_CODE)}
+    skipped = tuple((path, why) for path, why in selection.skipped if path not in code)
+    return Selection(tuple(sorted({*selection.needed, *code})), skipped)
 
 
 def _is_at_top(name: str) -> bool:
-    return bool(PAPERS.fullmatch(name) or SENTENCE.fullmatch(name) or name == "generation_config.json")
+    patterns = (CARD_AND_LICENCES, SENTENCE_CONFIG)
+    return name == "generation_config.json" or any(pattern.fullmatch(name) for pattern in patterns)
 
 
 def _prefix(folder: str) -> str:
@@ -171,7 +206,7 @@ def _in_folder(names: Collection[str], prefix: str) -> set[str]:
     plain = {
         name
         for name in local
-        if name == CONFIG or any(pattern.fullmatch(name) for pattern in (TOKENIZER, PROCESSOR, SENTENCE))
+        if name == CONFIG or any(pattern.fullmatch(name) for pattern in (TOKENIZER, PROCESSOR, SENTENCE_CONFIG))
     }
     return {prefix + name for name in plain}
 
@@ -192,22 +227,22 @@ def _weights(names: Collection[str], prefix: str, shards: Mapping[str, Collectio
 
 
 def _check(names: Collection[str], needed: set[str], where: str) -> None:
-    lacking = []
+    missing = []
     if ADAPTER_CONFIG in names and not any(PurePosixPath(name).name == CONFIG for name in names):
         raise SourceError(
             f"{where} holds a PEFT adapter and no model: name it under `adapter`, and its base model here."
         )
     if not any(PurePosixPath(name).name == CONFIG for name in needed):
-        lacking.append(CONFIG)
+        missing.append(CONFIG)
     if not any(name.endswith((*WEIGHTS, *(f"{single}{INDEX}" for single in WEIGHTS))) for name in needed):
-        lacking.append("weights (model.safetensors, or pytorch_model.bin, or an index with all its shards)")
-    if lacking:
+        missing.append("weights (model.safetensors, or pytorch_model.bin, or an index with all its shards)")
+    if missing:
         raise SourceError(
-            f"{where} cannot be used as a checkpoint: it has no {' and no '.join(lacking)}. {_found(names)}"
+            f"{where} cannot be used as a checkpoint: it has no {' and no '.join(missing)}. {_listing(names)}"
         )
 
 
-def _found(names: Collection[str]) -> str:
+def _listing(names: Collection[str]) -> str:
     listed = sorted(names)
     more = f", and {len(listed) - 20} more" if len(listed) > 20 else ""
     return f"Found there: {', '.join(listed[:20]) or 'no files'}{more}."
@@ -218,4 +253,4 @@ def _skipped(names: Collection[str], needed: set[str]) -> tuple[tuple[str, str],
 
 
 def _reason(name: str) -> str:
-    return next((reason for pattern, reason in WHY_NOT if pattern.fullmatch(name)), "not used by the library")
+    return next((reason for pattern, reason in REASONS_TO_SKIP if pattern.fullmatch(name)), "not used by the library")

@@ -7,7 +7,7 @@ import torch
 import transformers
 from safetensors import safe_open
 
-from hfspec.checkpoint.weights.fit import fit, shapes
+from hfspec.checkpoint.weights.fit import fit, meta_model
 from hfspec.ir.pins import TensorInfo
 from hfspec.ir.safetensors_header import parse_header
 
@@ -41,7 +41,7 @@ def saved(request, tmp_path):
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_what_the_library_saved_fits_and_takes_what_it_takes(saved, dtype):
     model_class, folder, tensors = saved
-    found = fit(shapes(model_class, model_class.config_class.from_pretrained(folder), tensors, dtype))
+    found = fit(meta_model(model_class, model_class.config_class.from_pretrained(folder), tensors, dtype))
     assert (found.missing, found.mismatched, found.unexpected, found.errors) == ((), (), (), ())
     loaded = model_class.from_pretrained(folder, dtype=getattr(torch, dtype))
     held = {id(tensor): tensor for tensor in (*loaded.parameters(), *loaded.buffers())}
@@ -55,7 +55,7 @@ def test_a_tensor_less(saved):
         assert {tensor.name for tensor in tensors} == set(file.keys())
     largest = max(tensors, key=lambda tensor: (len(tensor.shape), tensor.name))
     rest = [tensor for tensor in tensors if tensor is not largest]
-    found = fit(shapes(model_class, model_class.config_class.from_pretrained(folder), rest, "float32"))
+    found = fit(meta_model(model_class, model_class.config_class.from_pretrained(folder), rest, "float32"))
     assert found.missing or found.mismatched or found.errors
 
 
@@ -70,7 +70,7 @@ def test_nothing_is_allocated_for_what_is_missing_or_of_another_shape():
         vocab_size=100_000,
     )
     wrong = TensorInfo("lm_head.weight", "F32", (100_001, 65536), 0, 100_001 * 65536 * 4)
-    found = fit(shapes(transformers.LlamaForCausalLM, config, [wrong], "float32"))
+    found = fit(meta_model(transformers.LlamaForCausalLM, config, [wrong], "float32"))
     assert "model.layers.3.mlp.down_proj.weight" in found.missing
     assert [(item.name, item.stored, item.needed) for item in found.mismatched] == [
         ("lm_head.weight", (100_001, 65536), (100_000, 65536))

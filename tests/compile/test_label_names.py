@@ -32,10 +32,29 @@ BAD = [
 def test_labels_that_cannot_be_named(own_copy, tmp_path, name, task, stated, said):
     model = own_copy(name)
     change_json(model / "config.json", id2label=stated)
-    (problem,) = refusal(write_spec(tmp_path / "s", model, task=task)).problems
-    assert problem.code == "broken-checkpoint"
+    problem, *others = refusal(write_spec(tmp_path / "s", model, task=task)).problems
+    assert {found.code for found in (problem, *others)} == {"broken-checkpoint"}
     assert said in f"{problem.message} {problem.found}"
     assert "config.json" in problem.remedy
+
+
+def test_every_label_at_fault_is_named_at_once(own_copy, tmp_path):
+    model = own_copy("bert-nli")
+    change_json(
+        model / "config.json", id2label={"0": None, "x": "B", "y": ["C"]}, label2id={"entailment": 7, "neutral": None}
+    )
+    spec = write_spec(tmp_path / "s", model, task="zero-shot-classification")
+    told = [f"{problem.message} {problem.found}" for problem in refusal(spec).problems]
+    for said in ("'x'", "'y'", "id2label.0 is", "id2label.y is", "label2id.entailment", "label2id.neutral"):
+        assert len([text for text in told if said in text]) == 1
+
+
+@pytest.mark.parametrize("names", [{"0": "A"}, {"0": "A", "1": "B", "2": "C"}])
+def test_where_num_labels_contradicts_the_names_the_plan_shows_what_the_library_answers(own_copy, tmp_path, names):
+    model = own_copy("bert-sentiment")
+    change_json(model / "config.json", id2label=names, label2id=None, num_labels=2)
+    known = AutoModelForSequenceClassification.from_pretrained(model).config.id2label
+    assert hfspec.plan(write_spec(tmp_path / "s", model)).labels == tuple(known.values())
 
 
 def test_a_rankers_labels(own_copy, tmp_path):

@@ -57,7 +57,7 @@ def test_the_spec_asks_for_those_that_a_model_is_run_in():
 @pytest.mark.parametrize("wrong", ["float8_e5m2", "int8", "F16", "torch.float16", "half", "", 16, None, ["float16"]])
 def test_nothing_else_is_a_dtype_of_a_spec(wrong, tmp_path):
     spec = tmp_path / "spec.yaml"
-    document = {"spec_version": 1, "library": "transformers", "task": "text-generation", "model": {"path": "x"}}
+    document = {"spec_version": 1, "library": "transformers", "task": "text-generation", "model": {"repo": "me/it"}}
     spec.write_text(json.dumps({**document, "dtype": wrong}))
     assert [problem.path for problem in hfspec.validate(spec)] == [("dtype",)]
 
@@ -71,7 +71,7 @@ def test_a_row_decides_everywhere(has_row, tmp_path):
     assert ROW in text
     table.write_text(text if has_row else text.replace(ROW, WITHOUT), encoding="utf-8")
     spec = tmp_path / "spec.yaml"
-    document = {"spec_version": 1, "library": "transformers", "task": "text-generation", "model": {"path": "x"}}
+    document = {"spec_version": 1, "library": "transformers", "task": "text-generation", "model": {"repo": "me/it"}}
     spec.write_text(json.dumps({**document, "dtype": "float64"}))
     done = subprocess.run(
         [sys.executable, "-c", TRY, str(spec), str(ARTIFACTS / "0.1.0" / "classifier")],

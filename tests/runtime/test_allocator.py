@@ -18,7 +18,7 @@ import resource, sys
 import torch
 import hfspec
 if sys.argv[1:]:
-    hfspec.load(sys.argv[1]).predict(["a text"])
+    hfspec.load(sys.argv[1], keep_memory=sys.argv[2:] == ["keep"]).predict(["a text"])
 def run():
     held = torch.ones(2_000_000)
     for _ in range(20):
@@ -45,8 +45,13 @@ def pages(*arguments, **environment):
 
 
 @pytest.mark.skipif(not GLIBC, reason="another C library")
-def test_a_predictor_does_not_give_back_what_the_next_batch_needs(artifact):
-    assert pages(artifact("bert-sentiment")) < 100
+def test_who_asks_for_it_does_not_give_back_what_the_next_batch_needs(artifact):
+    assert pages(artifact("bert-sentiment"), "keep") < 100
+
+
+@pytest.mark.skipif(not GLIBC, reason="another C library")
+def test_a_load_leaves_the_allocator_as_it_is_unless_it_is_asked(artifact):
+    assert pages(artifact("bert-sentiment")) > 1000
 
 
 @pytest.mark.skipif(not GLIBC, reason="another C library")
@@ -54,4 +59,4 @@ def test_a_predictor_does_not_give_back_what_the_next_batch_needs(artifact):
     "environment", [{"MALLOC_MMAP_THRESHOLD_": "131072"}, {TUNABLES: "glibc.malloc.mmap_threshold=131072"}]
 )
 def test_what_the_environment_says_holds(artifact, environment):
-    assert pages(artifact("bert-sentiment"), **environment) > 1000
+    assert pages(artifact("bert-sentiment"), "keep", **environment) > 1000

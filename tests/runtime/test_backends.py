@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import pickle
 import sys
 from argparse import Namespace
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +16,9 @@ import torch
 import hfspec
 from hfspec.errors import SpecError, UsageError
 from hfspec.integrity.verification import read_manifest
-from hfspec.runtime.backends import first_token, onednn
-from hfspec.runtime.backends.first_token import first_token_alone
+from hfspec.runtime.backends import onednn
 from hfspec.runtime.backends.onednn import CALLS, Convolution, Linear, TransposedLinear, is_faster
+from hfspec.runtime.patches.states import Patches
 
 WORDS = ["the", "house", "on", "the", "hill", "is", "a", "fine", "old", "film", "about", "nothing", "at", "all"]
 TEXTS = [" ".join(WORDS[place % 5 :] * (1 + place % 3))[: 5 + 9 * place] for place in range(12)]
@@ -230,88 +229,12 @@ def test_specs_that_ask_for_what_cannot_be(build, checkpoint, name, task, keys, 
         build(checkpoint(name), task, **keys)
 
 
-def library_model(predictor):
-    """The one of transformers, inside of sentence-transformers' own as well."""
-    return predictor._place.loaded["model"]
-
-
-@pytest.mark.parametrize(
-    ("name", "path"),
-    [
-        ("bert-sentiment", "distilbert.transformer.layer"),
-        ("roberta-mnli", "roberta.encoder.layer"),
-        ("ce-msmarco", "bert.encoder.layer"),
-        ("st-dense", "encoder.layer"),
-    ],
-)
-def test_the_last_layer_answers_for_the_token_that_is_read_alone(artifact, name, path):
-    data = PAIRS if name.startswith("ce-") else TEXTS
-    predictor = hfspec.load(artifact(name), backend="onednn")
-    model = library_model(predictor)
-    *earlier, last = model.get_submodule(path)
-    predictor.predict(data[:2])  # the first call tries what padding does
-    read = {layer: [] for layer in (*earlier, last)}
-    for layer, seen in read.items():
-        feed_forward = layer.ffn.lin1 if hasattr(layer, "ffn") else layer.intermediate.dense
-        feed_forward.register_forward_hook(lambda _, given, __, seen=seen: seen.append(given[0].shape[-2]))
-    predictor.predict(data)
-    assert set(read[last]) == {1}
-    assert all(min(read[layer]) > 1 for layer in earlier)
-    inputs = {
-        "input_ids": torch.arange(1, 13).reshape(2, 6),
-        "attention_mask": torch.tensor([[1] * 6, [1] * 4 + [0] * 2]),
-    }
-    theirs = library_model(hfspec.load(artifact(name), backend="torch"))
-    with torch.no_grad():
-        whole, expected = model.base_model(**inputs)[0], theirs.base_model(**inputs)[0]
-        assert whole.shape == expected.shape
-        torch.testing.assert_close(whole, expected, atol=TOLERANCE, rtol=0)
-        with first_token_alone():
-            first = model.base_model(**inputs)[0]
-    assert first.shape[1] == 1
-    torch.testing.assert_close(first[:, 0], expected[:, 0], atol=TOLERANCE, rtol=0)
-
-
-@pytest.mark.parametrize("name", ["bert-sentiment", "roberta-mnli"])
-def test_hooks_on_the_last_layers_attention_are_called(artifact, name):
-    predictor = hfspec.load(artifact(name), backend="onednn")
-    expected = predictor.predict(TEXTS)
-    last = next(layer for layer in reversed(list(library_model(predictor).modules())) if hasattr(layer, "of_first"))
-    seen = []
-    inner = getattr(last.attention, "self", last.attention)
-    inner.register_forward_hook(lambda _, given, made: seen.append(made[0].shape[1]))
-    again = predictor.predict(TEXTS)
-    assert min(seen) > 1
-    assert again["label"].tolist() == expected["label"].tolist()
-
-
-def test_a_class_of_that_name_from_elsewhere_is_left_alone():
-    class BertModel(torch.nn.Module):
-        config = Namespace(_attn_implementation="sdpa")
-
-    model = BertModel()
-    assert first_token.put(model) is model
-
-
-def test_what_is_asked_besides_is_answered_by_the_library(artifact):
-    model = hfspec.load(artifact("bert-sentiment"), backend="onednn").components()["model"]
-    ids = torch.arange(1, 13).reshape(2, 6)
-    with first_token_alone():
-        model(input_ids=ids, labels=torch.tensor([0, 1])).loss.backward()
-        last = model.distilbert.transformer.layer[-1]
-        assert last.ffn.lin1.weight.grad.abs().sum() > 0
-    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        assert type(twin.distilbert.transformer.layer[-1]) is type(model.distilbert.transformer.layer[0])
-        with torch.no_grad():
-            torch.testing.assert_close(twin(input_ids=ids).logits, model(input_ids=ids).logits)
-
-
 @pytest.mark.parametrize("options", [{}, {"stride": 2}, {"stride": 3, "bias": False}])
 def test_convolutions_over_time_are_those_of_torch(options):
     theirs = torch.nn.Conv1d(24, 40, 3, **options)
     model = torch.nn.Sequential(copy.deepcopy(theirs), torch.nn.GELU(), torch.nn.Conv1d(40, 8, 2))
     after = copy.deepcopy(model[2])
-    onednn.put(model, Namespace(dtype="float32"))
+    onednn.put(model, Namespace(dtype="float32", patches=Patches()))
     assert [type(model[0]), type(model[2])] == [Convolution, Convolution]
     sounds = torch.randn(3, 24, 50)
     with torch.inference_mode():
@@ -330,5 +253,5 @@ def test_convolutions_over_time_are_those_of_torch(options):
 @pytest.mark.parametrize("options", [{"padding": 1}, {"dilation": 2}, {"groups": 2}, {"in_channels": 1}])
 def test_other_convolutions_are_left_to_torch(options):
     layer = torch.nn.Conv1d(**{"in_channels": 24, "out_channels": 40, "kernel_size": 3, **options})
-    onednn.put(torch.nn.Sequential(layer), Namespace(dtype="float32"))
+    onednn.put(torch.nn.Sequential(layer), Namespace(dtype="float32", patches=Patches()))
     assert type(layer) is torch.nn.Conv1d

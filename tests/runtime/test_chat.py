@@ -47,7 +47,7 @@ def test_a_request_gets_one_object_that_openai_accepts(chat, checkpoint):
 
 
 def test_time_and_identity_come_from_the_world_given(chat):
-    runner = Chat(chat()._place, World(clock=lambda: 1234.9, identity=lambda: "x"))
+    runner = Chat(chat()._runner.request, World(clock=lambda: 1234.9, identity=lambda: "x"))
     predictor = chat()
     predictor._runner = runner
     made = predictor.predict(REQUEST)

@@ -260,11 +260,11 @@ def test_openai_responses_carry_it(checkpoint, compiled, artifact, library):
 
 
 def test_load_refuses_another_space_before_the_model_is_loaded(artifact, tmp_path, monkeypatch):
-    from hfspec.runtime.loading import parts
+    from hfspec.runtime.sentences import sentence_encoder
 
     expected = mark(artifact("st-dense"))
     assert hfspec.load(artifact("st-dense"), expect_fingerprint=expected).predict([PLAIN]).shape == (1, 24)
-    monkeypatch.setattr(parts, "model", lambda *_, **__: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(sentence_encoder, "load_one_pass_model", lambda *_, **__: pytest.fail("the model was loaded"))
     for keys in ({"model_config": {"truncate_dim": 7}}, {"dtype": "bfloat16"}):
         with pytest.raises(VerificationError, match=expected):
             hfspec.load(artifact("st-dense"), expect_fingerprint=expected, **keys)

@@ -230,7 +230,7 @@ def watched(monkeypatch, log):
 def as_on_a_gpu(monkeypatch):
     """Batches in flight, and masks that are not asked about, though the device is a CPU."""
     monkeypatch.setattr(memory, "ahead", lambda device: 1)
-    monkeypatch.setattr(unasked_masks, "put", lambda loaded, place: unasked_masks.replace(loaded))
+    monkeypatch.setattr(unasked_masks, "put", unasked_masks.try_on)
 
 
 def name(case):
@@ -358,7 +358,7 @@ def test_a_mask_is_made_where_something_is_masked(artifact, monkeypatch, name):
     predictor.predict(["a a a", "b"])
     assert masks
     assert all(mask is not None and not mask.all() for mask in masks)
-    inner = getattr(predictor._place.loaded["model"], "distilbert", predictor._place.loaded["model"])
+    inner = getattr(predictor._runner.loaded.model, "distilbert", predictor._runner.loaded.model)
     predictor.predict(["a a a", "b b b"])
     masks.clear()
     inner(input_ids=torch.ones((1, 4), dtype=torch.long), attention_mask=torch.tensor([[1, 1, 0, 0]]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import subprocess
 import sys
@@ -10,8 +9,6 @@ import sys
 import pytest
 
 import hfspec
-from hfspec.runtime import matching, starting
-from hfspec.runtime.starting import seldom
 
 # What transformers imports for training, compiling and models split over processes, and what that imports.
 LEFT_OUT = {"torch._dynamo.symbolic_convert", "torch.distributed.tensor._api", "scipy", "sklearn", "sympy", "pandas"}
@@ -22,7 +19,7 @@ sys.path.insert(0, sys.argv[0])
 atexit.register(lambda: print("\\n" + json.dumps(sorted(sys.modules))))
 runpy.run_path(sys.argv[0] + "/predictor.py", run_name="__main__")
 """
-ONLY_ANSWERING = "from hfspec import inference_only; inference_only()\n"
+OURS = "from hfspec.runtime.process import begin, import_libraries; begin(); import_libraries()\n"
 
 
 def run(program: str, *arguments: object) -> list[str]:
@@ -78,7 +75,7 @@ def test_the_compiler_of_torch_is_imported_when_something_uses_it():
         "double = torch.compile(lambda x: x + x, backend='eager')\n"
         "print(double(torch.ones(2)).tolist(), torch._dynamo.is_compiling())\n"
     )
-    assert run(ONLY_ANSWERING + program) == ["[2.0, 2.0] False"]
+    assert run(OURS + program) == ["[2.0, 2.0] False"]
 
 
 @pytest.mark.parametrize(
@@ -97,20 +94,7 @@ def test_what_is_deferred_is_there_for_who_uses_it(use):
         "print(isinstance(torch.ones(1), torch.distributed.tensor.DTensor))\n"
         "import torch._dynamo.config; print('torch._dynamo.symbolic_convert' in sys.modules)\n"
     )
-    assert run(ONLY_ANSWERING + program) == ["False", "True"]
-
-
-def test_a_module_of_what_is_deferred_is_made_once():
-    """Importing it has its package run, which imports it."""
-    program = (
-        "import sys, importlib, torch, transformers.modeling_utils\n"
-        "import torch._dynamo.config as config, torch._dynamo.eval_frame as code\n"
-        "print(config is torch._dynamo.config, config.__spec__.name, importlib.reload(code) is code)\n"
-        "config.suppress_errors = True\n"
-        "from torch._dynamo import convert_frame\n"
-        "print(convert_frame.config.suppress_errors, code is torch._dynamo.eval_frame)\n"
-    )
-    assert run(ONLY_ANSWERING + program) == ["True torch._dynamo.config True", "True True"]
+    assert run(OURS + program) == ["False", "True"]
 
 
 def test_what_the_library_asks_for_is_answered_truly_afterwards():
@@ -120,10 +104,23 @@ def test_what_the_library_asks_for_is_answered_truly_afterwards():
         "print(is_torch_distributed_available() == torch.distributed.is_available())\n"
         "from importlib.util import find_spec\n"
         "print(utils.is_scipy_available() == (find_spec('scipy') is not None))\n"
-        "import sys; print(sum('runtime.process' in type(finder).__module__ for finder in sys.meta_path))\n"
-        "import gc; print(gc.get_threshold()[0])\n"
+        "import sys; print(any('hfspec' in type(finder).__module__ for finder in sys.meta_path))\n"
+        "import os; print(os.environ['OMP_WAIT_POLICY'])\n"
     )
-    assert run(ONLY_ANSWERING * 2 + program) == ["True", "True", "1", "50000"]
+    assert run(OURS * 2 + program) == ["True", "True", "False", "PASSIVE"]
+
+
+def test_what_the_environment_says_of_waiting_threads_holds(monkeypatch):
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert run(OURS + "import os; print(os.environ['OMP_WAIT_POLICY'])") == ["ACTIVE"]
+
+
+def test_only_a_process_of_ours_is_started_in_a_shorter_way():
+    program = (
+        "import sys; from hfspec.runtime.process import import_libraries; import_libraries()\n"
+        "print('torch' in sys.modules, 'transformers' in sys.modules)\n"
+    )
+    assert run(program) == ["False False"]
 
 
 def test_the_end_runs_what_is_registered_and_loses_no_output():
@@ -134,99 +131,3 @@ def test_the_end_runs_what_is_registered_and_loses_no_output():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (7, "said\nhalf a lineregistered\n", "")
-
-
-AFTER_LOADING = (
-    "import gc, sys, hfspec\n"
-    "threshold, finders = gc.get_threshold(), list(sys.meta_path)\n"
-    "hfspec.load(sys.argv[1]).predict(['a fine film'])\n"
-    "assert gc.get_threshold() == threshold, gc.get_threshold()\n"
-    "assert [finder for finder in sys.meta_path if finder in finders] == finders, sys.meta_path\n"
-    "assert not any('hfspec' in type(finder).__module__ for finder in sys.meta_path), sys.meta_path\n"
-)
-COMPILING = """
-import torch, torch._dynamo
-double = torch.compile(lambda x: x + x, backend="eager")
-print(double(torch.ones(2)).tolist(), torch._dynamo.is_compiling())
-"""
-DISTRIBUTED = """
-import torch
-from torch.distributed.tensor import DTensor
-from transformers.distributed.utils import is_dtensor
-print(isinstance(torch.ones(1), DTensor), is_dtensor(torch.ones(1)))
-"""
-ASSISTED = """
-from importlib.util import find_spec
-from transformers.generation import candidate_generator as module
-print(module.is_sklearn_available() == (find_spec("sklearn") is not None))
-"""
-
-
-def test_loading_in_any_process_imports_no_scipy_or_scikit_learn(artifact):
-    program = "print(sorted({'scipy', 'sklearn', 'torch._inductor.compile_fx'} & set(sys.modules)))\n"
-    assert run(AFTER_LOADING + program, artifact("bert-sentiment")) == ["[]"]
-
-
-@pytest.mark.parametrize(
-    ("program", "expected"),
-    [
-        (COMPILING, "[2.0, 2.0] False"),
-        (DISTRIBUTED, "False False"),
-        (ASSISTED, "True"),
-    ],
-    ids=["compiler", "tensors over processes", "assisted generation"],
-)
-def test_a_process_that_has_loaded_may_do_anything_else(program, expected, artifact):
-    assert run(AFTER_LOADING + program, artifact("bert-sentiment")) == [expected]
-
-
-@pytest.mark.parametrize("first", ["", "import scipy.optimize\n"], ids=["imported when used", "imported before"])
-def test_the_losses_of_detectors_match_boxes_by_scipy(first, artifact):
-    """By scipy's own function where somebody has imported it before; what they say of themselves is the same."""
-    pytest.importorskip("scipy")
-    program = (
-        "import inspect, torch\nfrom transformers.loss import loss_for_object_detection as losses\n"
-        "print('scipy' in sys.modules)\n"
-        "matcher = losses.HungarianMatcher(class_cost=1, bbox_cost=1, giou_cost=1)\n"
-        "boxes = torch.tensor([[.2, .2, .1, .1], [.7, .7, .1, .1]])\n"
-        "given = {'logits': torch.zeros(1, 2, 3), 'pred_boxes': boxes[None]}\n"
-        "wanted = [{'class_labels': torch.tensor([0, 1]), 'boxes': boxes.flip(0)}]\n"
-        "print([[side.tolist() for side in pair] for pair in matcher(given, wanted)])\n"
-        "import scipy.optimize\n"
-        "print(losses.linear_sum_assignment is scipy.optimize.linear_sum_assignment, losses.is_scipy_available())\n"
-        "print(type(losses.__spec__.loader).__name__, 'scipy' in inspect.getsource(losses))\n"
-    )
-    assert run(first + AFTER_LOADING + program, artifact("bert-sentiment")) == [
-        str(bool(first)),
-        "[[[0, 1], [1, 0]]]",
-        f"{bool(first)} True",
-        "SourceFileLoader True",
-    ]
-
-
-def test_the_stand_in_for_scipy_has_the_rest_of_it():
-    optimize = pytest.importorskip("scipy.optimize")
-    assert matching.minimize is optimize.minimize
-    assert matching.linear_sum_assignment([[2, 1], [1, 2]])[1].tolist() == [1, 0]
-    with pytest.raises(AttributeError, match="__path__"):
-        _ = matching.__path__
-
-
-def test_garbage_is_looked_for_as_before_when_the_last_load_has_ended():
-    before = gc.get_threshold()
-    with seldom(), seldom():
-        assert gc.get_threshold() == (starting.OBJECTS, *before[1:])
-    assert gc.get_threshold() == before
-
-
-def test_what_the_caller_sets_about_garbage_meanwhile_stays():
-    before = gc.get_threshold()
-    try:
-        with seldom():
-            gc.set_threshold(900, 9, 9)
-        assert gc.get_threshold() == (900, 9, 9)
-        gc.set_threshold(0)
-        with seldom():
-            assert gc.get_threshold()[0] == 0
-    finally:
-        gc.set_threshold(*before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import shutil
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -24,6 +25,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer, EncoderDecoderC
 import hfspec
 from hfspec.runtime.backends import onednn, t5
 from hfspec.runtime.generation.roomy_cache import ROOM, make_room
+from hfspec.runtime.patches.states import Patches
 from tests.checkpoints.seq2seq import livelier
 from tests.runtime.test_decoding import ending
 from tests.runtime.texts import MIXED, shuffled
@@ -50,7 +52,8 @@ def taken(monkeypatch):
     rows, inner = [], t5.step
 
     def step(stack, layers, distances, given):
-        rows.append(len(given["input_ids"]))
+        if "agrees" not in {frame.name for frame in traceback.extract_stack()}:  # in no trial of a load
+            rows.append(len(given["input_ids"]))
         return inner(stack, layers, distances, given)
 
     monkeypatch.setattr(t5, "step", step)
@@ -58,7 +61,7 @@ def taken(monkeypatch):
 
 
 def stepping(model):
-    return onednn.put(copy.deepcopy(model), SimpleNamespace(dtype="float32"))
+    return onednn.put(copy.deepcopy(model), SimpleNamespace(dtype="float32", patches=Patches()))
 
 
 @pytest.fixture
@@ -110,7 +113,7 @@ def test_logits_are_the_librarys_beyond_the_room_of_the_cache(both, taken, kind)
     given = tokens(2 * ROOM + 5)
     with torch.inference_mode():
         assert_alike(logits(ours, given), logits(library, given))
-    assert taken == [1] * t5.STEPS + [4] * len(given)
+    assert taken == [4] * len(given)
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +188,7 @@ def test_rows_that_have_ended_leave(folders, taken):
     del taken[:]
     ours = hfspec.load(folder, backend="onednn", model_config=settings)
     assert ours.predict(TEXTS, outputs="full") == alone
-    steps = taken[t5.STEPS :]
+    steps = taken[:]
     assert sum(steps) == sum(row["completion_tokens"] for row in alone)
     assert steps[0] == len(TEXTS) > steps[-1]
 
@@ -424,20 +427,17 @@ def test_models_whose_weights_are_not_held_twice_take_none(monkeypatch, both, ta
 
 def test_steps_that_mean_something_else_are_not_taken(both, monkeypatch):
     """As they would if a version of the library scaled its scores."""
+    inner = t5.step
+    wrong = []
+
+    def step(*args):
+        made = inner(*args)
+        wrong.append(made)
+        made.last_hidden_state.mul_(1.1)
+        return made
+
+    monkeypatch.setattr(t5, "step", step)
     library, ours = both()
     with torch.inference_mode():
-        right = logits(library)
-        inner = t5.step
-        wrong = []
-
-        def step(*args):
-            made = inner(*args)
-            wrong.append(made)
-            made.last_hidden_state.mul_(1.1)
-            return made
-
-        monkeypatch.setattr(t5, "step", step)
-        assert_alike(logits(ours), right)
-        assert len(wrong) == t5.STEPS
-        assert_alike(logits(ours), right)
-        assert len(wrong) == t5.STEPS
+        assert_alike(logits(ours), logits(library))
+    assert len(wrong) == t5.STEPS

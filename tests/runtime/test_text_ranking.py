@@ -235,6 +235,66 @@ def test_pairs_and_prompts_go_through_the_chat_template(loaded, checkpoint, name
     assert (first["truncated"], second["truncated"]) == (False, True)
 
 
+FORWARD = {"method": "forward", "method_output_name": "logits"}
+OLDER = {"max_seq_length": 48, "transformer_task": "sequence-classification"}
+CURRENT = {**OLDER, "module_output_name": "scores"}
+
+
+@pytest.mark.parametrize(
+    "transformer",
+    [
+        OLDER,
+        {**CURRENT, "modality_config": {"text": FORWARD}},
+        {**CURRENT, "modality_config": {"text": FORWARD, "message": FORWARD}},
+        {**CURRENT, "modality_config": {"text": FORWARD, "message": {**FORWARD, "format": "auto"}}},
+    ],
+    ids=["older", "text", "message", "auto"],
+)
+def test_a_saved_cross_encoder_says_whether_its_template_is_used(build, checkpoint, tmp_path, transformer):
+    from tests.checkpoints.cross_encoders import ROLES_TEMPLATE
+
+    shutil.copytree(checkpoint("ce-modules"), tmp_path / "ce")
+    (tmp_path / "ce" / "chat_template.jinja").write_text(ROLES_TEMPLATE, encoding="utf-8")
+    (tmp_path / "ce" / "sentence_bert_config.json").write_text(json.dumps(transformer), encoding="utf-8")
+    pairs = [("a fine film", "the story is good"), ("rain in london", "word " * 300)]
+    assert_same(hfspec.load(build(tmp_path / "ce", "text-ranking")).predict(pairs), predict(tmp_path / "ce", pairs))
+
+
+@pytest.mark.parametrize("missing", ["modules.json", "config_sentence_transformers.json"])
+def test_what_is_beside_a_classifier_that_was_not_saved_as_one_is_passed_over(build, checkpoint, tmp_path, missing):
+    """Neither the prompts, nor the activation, nor the length, nor the template's modality."""
+    from tests.checkpoints.cross_encoders import ROLES_TEMPLATE
+
+    shutil.copytree(checkpoint("ce-modules"), tmp_path / "ce")
+    (tmp_path / "ce" / "chat_template.jinja").write_text(ROLES_TEMPLATE, encoding="utf-8")
+    (tmp_path / "ce" / missing).unlink()
+    pairs = [("a fine film", "the story is good"), ("rain in london", "word " * 300)]
+    assert_same(hfspec.load(build(tmp_path / "ce", "text-ranking")).predict(pairs), predict(tmp_path / "ce", pairs))
+    with pytest.raises(SpecError, match="'web'"):
+        build(tmp_path / "ce", "text-ranking", model_config={"prompt_name": "web"})
+
+
+def test_a_saved_cross_encoder_that_states_no_task_is_refused_as_the_library_fails(build, checkpoint, tmp_path):
+    shutil.copytree(checkpoint("ce-modules"), tmp_path / "ce")
+    (tmp_path / "ce" / "sentence_bert_config.json").write_text('{"max_seq_length": 48}', encoding="utf-8")
+    with pytest.raises(SpecError, match="how to run these modules, or a setting"):
+        build(tmp_path / "ce", "text-ranking")
+    with pytest.raises(KeyError, match="scores"):
+        predict(tmp_path / "ce", [("a", "b")])
+
+
+def test_a_template_that_refuses_a_prompt_is_named_with_the_row(build, tmp_path):
+    from tests.checkpoints.cross_encoders import ROLES_TEMPLATE, templated
+
+    (tmp_path / "ce").mkdir()
+    refuses = "{% if messages[0].role == 'system' %}{{ raise_exception('no system here') }}{% endif %}"
+    templated(tmp_path / "ce", refuses + ROLES_TEMPLATE)
+    folder = build(tmp_path / "ce", "text-ranking")
+    assert_same(hfspec.load(folder).predict([("a", "b")]), predict(tmp_path / "ce", [("a", "b")]))
+    with pytest.raises(InputError, match=r"cannot carry .* and a prompt.*no system here"):
+        hfspec.load(folder, model_config={"prompt": "search: "}).predict([("a", "b")])
+
+
 def test_a_template_beside_a_text_only_module_is_passed_over(build, checkpoint, tmp_path):
     shutil.copytree(checkpoint("ce-modules"), tmp_path / "ce")
     (tmp_path / "ce" / "chat_template.jinja").write_text("{{ messages[0].content }}", encoding="utf-8")

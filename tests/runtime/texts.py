@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 PLAIN = "a fine film"
 MIXED = (
     PLAIN,
@@ -29,3 +31,12 @@ def shuffled(texts: tuple[str, ...], seed: int = 7) -> list[str]:
     result = list(texts)
     random.Random(seed).shuffle(result)
     return result
+
+
+def close(answer):
+    """Numbers within the rounding of float32, at any depth."""
+    if isinstance(answer, float):
+        return pytest.approx(answer, abs=2e-5)
+    if isinstance(answer, list):
+        return [close(part) for part in answer]
+    return {key: close(part) for key, part in answer.items()} if isinstance(answer, dict) else answer

@@ -171,7 +171,7 @@ def test_a_module_is_no_package(opened, package):
 
 
 def test_a_namespace_package(opened, package):
-    with pytest.raises(SourceError, match=r"spaced/model is no checkpoint that can be used"):
+    with pytest.raises(SourceError, match=r"spaced/model cannot be used as a checkpoint"):
         opened(package="spaced/model")
 
 

@@ -148,7 +148,7 @@ def test_what_cannot_be_used(case):
     names, message = UNUSABLE[case]
     with pytest.raises(SourceError, match=message) as caught:
         select_model(names, "some/where")
-    assert str(caught.value).startswith("some/where is no checkpoint that can be used")
+    assert str(caught.value).startswith("some/where cannot be used as a checkpoint")
 
 
 def test_a_tokenizer_alone():

@@ -14,26 +14,17 @@ from hfspec.checkpoint.adapters.trial import load_problems
 from hfspec.checkpoint.config import WITHHELD
 from hfspec.checkpoint.config_rewrite import with_labels
 from hfspec.checkpoint.source_files import SourceFiles
-from hfspec.checkpoint.weights.fit import Fit, Shapes
-from hfspec.checkpoint.weights.saving import UNCHANGED
+from hfspec.checkpoint.weights.fit import Fit, MetaModel
 from hfspec.checkpoint.weights.stored_dtype import QUANTISED
 from hfspec.checkpoint.weights.weight_files import WeightGroup, listed
 from hfspec.errors import SpecError
 from hfspec.formats.vocabulary_files import VOCABULARIES
 from hfspec.ir.dtypes import BY_TORCH_NAME
 from hfspec.ir.frozen import FrozenDict
-from hfspec.ir.plan import Merging, TensorMove
+from hfspec.ir.plan import Merging
 from hfspec.ir.spec_keys import Adapter as AdapterKey
 
 OF_A_TOKENIZER = (*VOCABULARIES, "added_tokens.json", "chat_template.jinja")
-
-
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """``changes``: what a merged model has in place of the checkpoint's tensors, by their names."""
-
-    notes: tuple[str, ...]
-    changes: Mapping[str, TensorMove] = UNCHANGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,29 +43,31 @@ class Pair:
 
     def merging(self, model_class: str, labels: int | None) -> Merging | None:
         """The model that the adapter is merged into, None where it is not."""
-        known = {key: value for key, value in with_labels(self.config, labels).items() if key not in WITHHELD}
-        return Merging(model_class, FrozenDict(known), FrozenDict(self.adapter.config)) if self.key.merge else None
+        if not self.key.merge:
+            return None
+        config = {key: value for key, value in with_labels(self.config, labels).items() if key not in WITHHELD}
+        return Merging(model_class, FrozenDict(config), FrozenDict(self.adapter.config))
 
     def check(self) -> None:
         """Raises SpecError when the adapter says it was trained on another base, or cannot be merged and should be."""
         declared = declared_base(self.adapter.declared)
-        found = [*base_problems(self.adapter.files, declared, self.model, self.config, self.key)]
+        problems = [*base_problems(self.adapter.files, declared, self.model, self.config, self.key)]
         if self.key.merge:
-            found += merge_problems(self.adapter, is_quantised=QUANTISED in self.config)
-        if found:
-            raise SpecError(found)
+            problems += merge_problems(self.adapter, is_quantised=QUANTISED in self.config)
+        if problems:
+            raise SpecError(problems)
 
-    def labels(self, loaded: Shapes, config: Any) -> int | None:
+    def labels(self, loaded: MetaModel, config: Any) -> int | None:
         """How many labels the adapter's head has, where that is not what the library's ``config`` says."""
         return head_labels(self.adapter, loaded.model, config)
 
-    def without_brought(self, found: Fit) -> Fit:
+    def _without_brought(self, fit: Fit) -> Fit:
         """The fit of the model without the faults of tensors that the adapter brings."""
         names = brought(self.adapter)
         return replace(
-            found,
-            missing=tuple(name for name in found.missing if name not in names),
-            mismatched=tuple(item for item in found.mismatched if item.name not in names),
+            fit,
+            missing=tuple(name for name in fit.missing if name not in names),
+            mismatched=tuple(item for item in fit.mismatched if item.name not in names),
         )
 
     @property
@@ -83,24 +76,38 @@ class Pair:
         modules = self.adapter.config.get("modules_to_save") or ()
         return any("embed" not in str(name) for name in modules)
 
-    def fitted(self, loaded: Shapes, vocabulary: int | None, group: WeightGroup, dtype: str) -> Fitted:
-        """How the adapter goes onto the model of shapes, which is changed; raises SpecError when it does not."""
+    def fit(self, loaded: MetaModel, own: Fit, weights: WeightGroup, dtype: str) -> Fit:
+        """How the model fits with the adapter on it.
+
+        Args:
+            loaded: The model without weights; the adapter is put into it.
+            own: How the model fits by itself.
+            weights: The model's weight files.
+            dtype: Torch's name of the dtype of the deployment.
+
+        Returns:
+            The model's fit with what the adapter brings and changes.
+
+        Raises:
+            SpecError: With everything that keeps the adapter from being loaded, or merged.
+        """
         adapted = adapt(self.adapter, loaded.model)
-        found = (
-            *adapter_problems(self.adapter, adapted, vocabulary),
+        problems = (
+            *adapter_problems(self.adapter, adapted, own.vocabulary),
             *load_problems(self.adapter, adapted.model),
         )
-        if self.key.merge and not found:
-            found = tuple(refused_merges(self.adapter, adapted.model))
-        if found:
-            raise SpecError(found)
+        if self.key.merge and not problems:
+            problems = tuple(refused_merges(self.adapter, adapted.model))
+        if problems:
+            raise SpecError(problems)
         unmatched = unmatched_targets(self.adapter, adapted)
         told = f"The adapter targets modules that the model does not have: {listed(unmatched)}." if unmatched else ""
         notes = (*filter(None, [told]), *self._notes())
+        whole = replace(self._without_brought(own), notes=notes)
         if not self.key.merge:
-            return Fitted(notes)
-        base = stored_in(self.model, group, loaded.asked)
-        return Fitted(notes, merged_tensors(self.adapter, adapted, base, loaded, BY_TORCH_NAME[dtype]))
+            return whole
+        base = stored_in(self.model, weights, loaded.dtypes)
+        return replace(whole, changes=merged_tensors(self.adapter, adapted, base, loaded, BY_TORCH_NAME[dtype]))
 
     def _notes(self) -> Iterator[str]:
         files = self.adapter.files

@@ -11,7 +11,7 @@ from hfspec.checkpoint.adapters.adapter import Adapter
 from hfspec.checkpoint.adapters.adapter_fit import NAME, Adapted
 from hfspec.checkpoint.adapters.trial import PLAIN_STARTS, unmergeable
 from hfspec.checkpoint.source_files import SourceFiles
-from hfspec.checkpoint.weights.fit import Shapes
+from hfspec.checkpoint.weights.fit import MetaModel
 from hfspec.checkpoint.weights.weight_files import WeightGroup, listed
 from hfspec.errors import SpecError
 from hfspec.formats.adapter_config import BEFORE_NAMES
@@ -32,11 +32,11 @@ BASE = ".base_layer."
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The weights of a source, by the names they have there. ``asked``: the dtype that the library loads each as."""
+    """The weights of a source, by the names they have there. ``dtypes``: the one that the library loads each as."""
 
     files: SourceFiles
     places: Mapping[str, tuple[str, TensorInfo]]
-    asked: Mapping[str, str]
+    dtypes: Mapping[str, str]
 
     def move(self, name: str, stored: str) -> TensorMove:
         """The tensor ``stored``, to be called ``name``, in the dtype that it is loaded as."""
@@ -46,11 +46,11 @@ class Stored:
 
     def dtype(self, stored: str) -> str:
         """By safetensors' name."""
-        return BY_TORCH_NAME[self.asked[stored]] if stored in self.asked else self.places[stored][1].dtype
+        return BY_TORCH_NAME[self.dtypes[stored]] if stored in self.dtypes else self.places[stored][1].dtype
 
 
 def merged_tensors(
-    adapter: Adapter, adapted: Adapted, base: Stored, loaded: Shapes, dtype: str
+    adapter: Adapter, adapted: Adapted, base: Stored, loaded: MetaModel, dtype: str
 ) -> dict[str, TensorMove]:
     """The tensors of the merged model that are not the checkpoint's, by their names in it. ``base``: the checkpoint's;
     ``dtype``, by safetensors' name, is that of those which it lacks.
@@ -74,9 +74,9 @@ def merged_tensors(
     return moves
 
 
-def stored_in(files: SourceFiles, group: WeightGroup, asked: Mapping[str, str]) -> Stored:
+def stored_in(files: SourceFiles, group: WeightGroup, dtypes: Mapping[str, str]) -> Stored:
     """The weights of ``group`` in ``files``."""
-    return Stored(files, {info.name: (path, info) for path, info in group.placed()}, asked)
+    return Stored(files, {info.name: (path, info) for path, info in group.placed()}, dtypes)
 
 
 def merge_problems(adapter: Adapter, *, is_quantised: bool) -> Iterator[Problem]:
@@ -118,7 +118,7 @@ def _targets(wrapped: Any) -> Iterator[tuple[str, str]]:
             yield name, name.removeprefix(BEFORE_NAMES)
 
 
-def _of_module(place: str, adapted: Adapted, base: Stored, own: Stored, loaded: Shapes) -> dict[str, TensorMove]:
+def _of_module(place: str, adapted: Adapted, base: Stored, own: Stored, loaded: MetaModel) -> dict[str, TensorMove]:
     """Every parameter of a target module, by its tensor's name."""
     name, layer = place.removeprefix(BEFORE_NAMES), adapted.model.get_submodule(place).get_base_layer()
     tensors = {parameter: loaded.stored[f"{name}.{parameter}"] for parameter, _ in layer.named_parameters()}
@@ -131,7 +131,7 @@ def _of_module(place: str, adapted: Adapted, base: Stored, own: Stored, loaded: 
     }
 
 
-def _shared(adapter: Adapter, adapted: Adapted, loaded: Shapes, targets: Mapping[str, str]) -> Iterator[Problem]:
+def _shared(adapter: Adapter, adapted: Adapted, loaded: MetaModel, targets: Mapping[str, str]) -> Iterator[Problem]:
     """Parameters of target modules that are not one tensor of the checkpoint each, and of no other module."""
     used = Counter(loaded.stored.values())
     found: dict[str, list[str]] = {"shared with another module": [], "put together from several tensors": []}

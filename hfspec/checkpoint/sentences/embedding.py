@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hfspec.checkpoint.source_files import SourceFiles
-from hfspec.formats.sentence_modules import STATED, own_settings
+from hfspec.formats.sentence_modules import STATED, is_saved_cross_encoder, own_settings
 from hfspec.ir.frozen import thaw
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.signature import Tensor
@@ -30,14 +30,14 @@ def answer_array(files: SourceFiles, spec: Spec, task: Task, size: int | None) -
 
 def stated_settings(files: SourceFiles, task: Task) -> dict[str, Any]:
     """What the checkpoint itself says of the task's settings."""
-    return own_settings(files.json(STATED), task) if task.kind else {}
+    return own_settings(_stated(files, task), task) if task.kind else {}
 
 
 def embedding_problems(files: SourceFiles, spec: Spec, task: Task, size: int | None) -> Iterator[Problem]:
     """Prompts that the checkpoint does not have, dimensions beyond its own, and precisions that lack their ranges."""
     if not task.kind:
         return
-    prompts = Prompts(files.json(STATED), roles=task.kind != "cross-encoder")
+    prompts = Prompts(_stated(files, task), roles=task.kind != "cross-encoder")
     for path, name in _said(spec, "prompt_name"):
         if fault := prompts.fault(name if isinstance(name, str) else None):
             known = ", ".join(sorted(prompts.by_name)) or "none, the checkpoint has no prompts"
@@ -69,6 +69,14 @@ def embedding_notes(files: SourceFiles, spec: Spec, task: Task) -> Iterator[str]
             f"The role document puts the checkpoint's prompt {named[0]!r} before each text; encode_document of"
             " sentence-transformers 6 would put none, since it takes an unstated prompt named document for empty."
         )
+
+
+def _stated(files: SourceFiles, task: Task) -> dict[str, Any]:
+    """config_sentence_transformers.json where the library reads it: not beside a classifier that it has not saved."""
+    stated = files.json(STATED)
+    if task.kind == "cross-encoder" and not is_saved_cross_encoder(stated, has_modules=files.has("modules.json")):
+        return {}
+    return stated
 
 
 def _settings(files: SourceFiles, spec: Spec, task: Task) -> dict[str, Any]:

@@ -6,13 +6,16 @@ into a model on torch's meta device: nothing is allocated whatever the size of t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from hfspec.checkpoint.weights.saving import UNCHANGED
 from hfspec.ir.dtypes import torch_dtype
 from hfspec.ir.pins import TensorInfo
+from hfspec.ir.plan import TensorMove
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,30 +29,38 @@ class Mismatch:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What the library would find. ``base_prefix``: what the names of all tensors but the head's begin with, without
-    the dot. ``asked``: tensor's name in the checkpoint -> torch's name of the dtype that the library loads it as, for
-    each tensor it loads. ``vocabulary``: rows of the input embedding, None without one. ``hidden``: its width.
-    ``memory_bytes``: what the loaded parameters and buffers take, shared ones once.
-    """
+    """How a checkpoint's tensors, and those of the adapter on it, go into the class that is to run them."""
 
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     mismatched: tuple[Mismatch, ...]
     errors: tuple[str, ...]
+    """What else the library says against loading them."""
     base_prefix: str
-    asked: dict[str, str]
+    """What the names of all tensors but the head's begin with, without the dot."""
+    dtypes: dict[str, str]
+    """Tensor's name in the checkpoint -> torch's name of the dtype that the library loads it as."""
     vocabulary: int | None
+    """Rows of the input embedding, None without one."""
     hidden: int | None
+    """The width of the input embedding, None without one."""
     memory_bytes: int
+    """What the loaded parameters and buffers take, shared ones once."""
+    labels: int | None = None
+    """How many labels the adapter's head tells apart, where config.json says another number."""
+    changes: Mapping[str, TensorMove] = UNCHANGED
+    """The tensors that a merged adapter puts in place of the checkpoint's, by their names."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the plan should know of the adapter, each a whole sentence."""
 
 
 class _StandIn:
     """A tensor that the library may shape-check, cast and move, as it does with a slice of a safetensors file."""
 
-    def __init__(self, info: TensorInfo, asked: Callable[[str, Any], None]) -> None:
+    def __init__(self, info: TensorInfo, note: Callable[[str, Any], None]) -> None:
         self.info = info
         self.shape = info.shape
-        self.asked = asked
+        self.note = note
 
     def get_shape(self) -> list[int]:
         return list(self.info.shape)
@@ -64,36 +75,53 @@ class _StandIn:
         import torch
 
         own = torch_dtype(self.info.dtype)
-        made = torch.empty(self.info.shape, dtype=dtype or own, device="meta")
-        self.asked(self.info.name, made)
-        return made
+        tensor = torch.empty(self.info.shape, dtype=dtype or own, device="meta")
+        self.note(self.info.name, tensor)
+        return tensor
 
 
 @dataclass(frozen=True, slots=True)
-class Shapes:
-    """A model of shapes alone, on torch's meta device, and the library's report on how it was loaded. ``asked``: as in
-    Fit. ``stored``: parameter's name in the model -> tensor's name in the checkpoint, where it is that tensor as it is.
-    """
+class MetaModel:
+    """A model of shapes alone, on torch's meta device."""
 
     model: Any
     report: Mapping[str, Any]
-    asked: dict[str, str]
+    """The library's account of how it was loaded."""
+    dtypes: dict[str, str]
+    """As in Fit."""
     stored: dict[str, str]
+    """Parameter's name in the model -> tensor's name in the checkpoint, where it is that tensor as it is."""
 
 
-def shapes(model_class: type[Any], config: Any, tensors: Iterable[TensorInfo], dtype: str) -> Shapes:
-    """Load ``tensors`` into ``model_class`` at ``dtype`` (torch's name), as shapes only."""
+def meta_model(model_class: type[Any], config: Any, tensors: Iterable[TensorInfo], dtype: str) -> MetaModel:
+    """Load tensors into a class, as shapes only.
+
+    Args:
+        model_class: A class of transformers.
+        config: The library's config, which says the shapes that the class needs.
+        tensors: Names, shapes and dtypes of the checkpoint's tensors.
+        dtype: Torch's name of the dtype that the model is to have.
+
+    Returns:
+        The model without weights, and what the library said.
+
+    Raises:
+        Exception: Whatever an architecture raises over a config that makes no sense.
+    """
     from hfspec.library_calls.making import making
+    from hfspec.library_calls.quiet import quiet
 
-    asked: dict[str, str] = {}
-    given: dict[int, tuple[str, Any]] = {}  # the tensors are kept, so that no other gets the place of one
+    dtypes: dict[str, str] = {}
+    tensors_at: dict[int, tuple[str, Any]] = {}  # they are kept, so that no other gets the place of one
 
-    def note(name: str, made: Any) -> None:
-        asked[name] = str(made.dtype).removeprefix("torch.")
-        given[_place(made)] = (name, made)
+    def note(name: str, tensor: Any) -> None:
+        dtypes[name] = str(tensor.dtype).removeprefix("torch.")
+        tensors_at[_place(tensor)] = (name, tensor)
 
     stand_ins = {info.name: _StandIn(info, note) for info in tensors}
-    with _quiet(), making(), _on_meta():  # the last is asked first: it must see empty_like before making() answers it
+    # The library's own reports would repeat, worse, what the plan says. The last of these is asked first: it must see
+    # empty_like before making() answers it.
+    with quiet(logging.CRITICAL), making(), _on_meta():
         model, report = model_class.from_pretrained(
             None,
             config=config,
@@ -102,13 +130,20 @@ def shapes(model_class: type[Any], config: Any, tensors: Iterable[TensorInfo], d
             output_loading_info=True,
             ignore_mismatched_sizes=True,
         )
-    placed = {name: _place(tensor) for name, tensor in model.named_parameters(remove_duplicate=False)}
-    stored = {name: given[place][0] for name, place in placed.items() if place in given}
-    return Shapes(model, report, asked, stored)
+    places = {name: _place(tensor) for name, tensor in model.named_parameters(remove_duplicate=False)}
+    stored = {name: tensors_at[place][0] for name, place in places.items() if place in tensors_at}
+    return MetaModel(model, report, dtypes, stored)
 
 
-def fit(loaded: Shapes) -> Fit:
-    """What the library found while it loaded."""
+def fit(loaded: MetaModel) -> Fit:
+    """How the checkpoint's own tensors fit, as the library said while it loaded them.
+
+    Args:
+        loaded: The model without weights.
+
+    Returns:
+        The fit without an adapter.
+    """
     model, report = loaded.model, loaded.report
     embedding = _embedding(model)
     return Fit(
@@ -119,7 +154,7 @@ def fit(loaded: Shapes) -> Fit:
         ),
         errors=tuple(str(message) for message in report["error_msgs"]),
         base_prefix=model.base_model_prefix if hasattr(model, model.base_model_prefix) else "",
-        asked=loaded.asked,
+        dtypes=loaded.dtypes,
         vocabulary=None if embedding is None else int(embedding.shape[0]),
         hidden=None if embedding is None else int(embedding.shape[-1]),
         memory_bytes=_memory(model),
@@ -160,19 +195,3 @@ def _on_meta() -> Iterator[None]:
 
     with OnMeta():
         yield
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The library's own bars and reports would repeat, worse, what the plan says."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

@@ -24,19 +24,19 @@ METADATA = FrozenDict({"format": "pt"})
 @dataclass(frozen=True, slots=True)
 class Saving:
     """How weights are to be saved. ``cast``: torch's name of the dtype to cast to, None to keep what is stored.
-    ``asked``: the dtypes that the library itself loads each tensor as at that dtype, which keeps in float32 what the
+    ``dtypes``: tensor's name -> the dtype that the library loads it as under that cast; it keeps in float32 what the
     architecture must. ``limit``: bytes that a file may have, None for any.
     """
 
     cast: str | None
-    asked: Mapping[str, str]
+    dtypes: Mapping[str, str]
     limit: int | None
 
     def dtype(self, tensor: TensorInfo) -> str:
         """Safetensors' name of the dtype a tensor is saved as."""
         if self.cast is None or tensor.dtype not in CASTABLE:
             return tensor.dtype
-        wanted = BY_TORCH_NAME[self.asked.get(tensor.name, self.cast)]
+        wanted = BY_TORCH_NAME[self.dtypes.get(tensor.name, self.cast)]
         return wanted if wanted in CASTABLE else tensor.dtype
 
 
@@ -94,7 +94,7 @@ def _copy(files: SourceFiles, path: str, target: str) -> CopyFile:
 
 
 def _move(files: SourceFiles, path: str, tensor: TensorInfo, saving: Saving) -> TensorMove:
-    used = not saving.asked or tensor.name in saving.asked
+    used = not saving.dtypes or tensor.name in saving.dtypes
     return TensorMove.of(files.role, path, tensor, saving.dtype(tensor), used=used)
 
 

@@ -22,35 +22,35 @@ HEADS = {
 AT_RANDOM = "the library would initialise what is missing at random, with only a warning"
 
 
-def fit_problems(files: SourceFiles, found: Fit, config: Any, task: str, class_name: str) -> Iterator[Problem]:
+def fit_problems(files: SourceFiles, fit: Fit, config: Any, task: str, class_name: str) -> Iterator[Problem]:
     """What keeps the checkpoint from being run as ``class_name`` for the task."""
-    yield from _missing(files, found, task, class_name)
-    for mismatch in found.mismatched:
+    yield from _missing(files, fit, task, class_name)
+    for mismatch in fit.mismatched:
         yield _mismatched(files, mismatch, config, class_name)
-    for message in found.errors:
+    for message in fit.errors:
         yield files.problem("wrong-tensors", f"the library cannot load the checkpoint as {class_name}: {message}")
 
 
-def fit_notes(found: Fit, class_name: str, ignored: tuple[str, ...]) -> tuple[str, ...]:
+def fit_notes(fit: Fit, class_name: str, ignored: tuple[str, ...]) -> tuple[str, ...]:
     """What a reader of the plan should know of tensors left over, or lacking without harm."""
     notes = []
-    if found.unexpected:
-        notes.append(f"{class_name} does not use these tensors of the checkpoint: {listed(found.unexpected)}.")
+    if fit.unexpected:
+        notes.append(f"{class_name} does not use these tensors of the checkpoint: {listed(fit.unexpected)}.")
     if ignored:
         notes.append(f"The checkpoint lacks {listed(ignored)}, which the embedding does not depend on.")
     return tuple(notes)
 
 
-def _missing(files: SourceFiles, found: Fit, task: str, class_name: str) -> Iterator[Problem]:
-    if not found.missing:
+def _missing(files: SourceFiles, fit: Fit, task: str, class_name: str) -> Iterator[Problem]:
+    if not fit.missing:
         return
-    prefix = f"{found.base_prefix}." if found.base_prefix else ""
-    in_base = [name for name in found.missing if prefix and name.startswith(prefix)]
+    prefix = f"{fit.base_prefix}." if fit.base_prefix else ""
+    in_base = [name for name in fit.missing if prefix and name.startswith(prefix)]
     if prefix and not in_base and task in HEADS:
-        message = f"the checkpoint has no {HEADS[task]} ({listed(found.missing)}), which {class_name} needs"
+        message = f"the checkpoint has no {HEADS[task]} ({listed(fit.missing)}), which {class_name} needs"
         remedy = f"name a checkpoint that was trained for {task}"
     else:
-        message = f"the checkpoint lacks tensors that {class_name} needs: {listed(found.missing)}"
+        message = f"the checkpoint lacks tensors that {class_name} needs: {listed(fit.missing)}"
         remedy = "name a checkpoint that has them"
     yield files.problem("missing-tensors", f"{message}; {AT_RANDOM}", remedy=remedy)
 

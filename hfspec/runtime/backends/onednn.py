@@ -7,8 +7,11 @@ puts in (torch/_inductor/fx_passes/mkldnn_fusion.py).
 
 from __future__ import annotations
 
+import copy
 import functools
-from pathlib import Path
+import math
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,11 +20,11 @@ from transformers.pytorch_utils import Conv1D
 from hfspec.errors import UsageError
 from hfspec.ir.backends import BACKENDS, ONEDNN
 from hfspec.ir.dtypes import torch_dtype
-from hfspec.runtime.backends import first_token
+from hfspec.runtime.patches.trial import agrees
 from hfspec.runtime.scheduling import memory
 
 if TYPE_CHECKING:
-    from hfspec.runtime.runner import Place
+    from hfspec.runtime.loading.request import LoadRequest
 
 DTYPES = tuple(torch_dtype(name) for name in BACKENDS[ONEDNN].dtypes)
 # Calls of a layer after which its weights are put in oneDNN's own order: a process that answers once saves itself that.
@@ -70,9 +73,12 @@ class _Layer:
         return _product(twice, stored, self.bias)[:1].view(*values.shape[:-1], -1)
 
     def _ordered(self) -> Any:
-        """The weights in oneDNN's order, None where they are not, or have been changed since. Calls at once may put
-        them in order at once, and find the same.
+        """The weights in oneDNN's order, None where they are not, or have been changed since, which torch does not
+        count of weights that were made in inference mode. Calls at once may put them in order at once, and find the
+        same.
         """
+        if self.weight.is_inference():
+            return None
         made, calls = self.ordered, self.calls
         if made is not None:
             weight, version, found = made
@@ -146,8 +152,15 @@ def _product(values: Any, weight: Any, bias: Any) -> Any:
 
 @functools.cache
 def is_faster(dtype: str) -> bool:
-    """Whether it was measured to be faster on processors like this one: AMD's with AVX-512."""
-    return _runs(dtype) and torch.backends.cpu.get_cpu_capability() == "AVX512" and _vendor() == "AuthenticAMD"
+    """Whether it was measured to be faster than torch's own choice with the instructions that torch finds here, whoever
+    made the processor: with AVX-512 (docs/backends.md has the figures).
+    """
+    return _runs(dtype) and capability() == "AVX512"
+
+
+def capability() -> str:
+    """The vector instructions that torch finds, by its own name for them."""
+    return str(torch.backends.cpu.get_cpu_capability())
 
 
 def _runs(dtype: str) -> bool:
@@ -157,15 +170,6 @@ def _runs(dtype: str) -> bool:
     return dtype == "float32" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
 
 
-def _vendor() -> str:
-    """As Linux says it; empty elsewhere."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return ""
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
-
-
 def _suits(layer: Any) -> bool:
     plain = not isinstance(layer, torch.nn.Conv1d) or (
         (layer.groups, layer.dilation, layer.padding) == (1, (1,), (0,)) and layer.in_channels >= CHANNELS
@@ -173,24 +177,70 @@ def _suits(layer: Any) -> bool:
     return plain and layer.weight.dtype in DTYPES
 
 
-def put(loaded: Any, place: Place) -> Any:
-    """The model, its linear layers replaced in place; raises UsageError where torch has no oneDNN, or none for bfloat16
-    on this processor.
+def put(loaded: Any, request: LoadRequest) -> Any:
+    """The model, its linear layers replaced in place, unless their trial fails; raises UsageError where torch has no
+    oneDNN, or none for bfloat16 on this processor.
     """
-    if not _runs(place.dtype):
+    if not request.patches.may(ONEDNN):
+        return loaded
+    if not _runs(request.dtype):
         raise UsageError(
-            f"torch {torch.__version__} has no oneDNN for {place.dtype} on this processor; load with backend='torch'."
+            f"torch {torch.__version__} has no oneDNN for {request.dtype} on this processor; load with backend='torch'."
         )
     layers = [module for module in loaded.modules() if type(module) in LAYERS and _suits(module)]
     calls = CALLS if sum(layer.weight.nbytes for layer in layers) <= MOST_BYTES else None
+    shapes = {(type(layer), layer.weight.shape, layer.weight.dtype, layer.bias is None): layer for layer in layers}
+    tried = list(shapes.values())
+    if not agrees(request.patches, ONEDNN, request.dtype, partial(_library, tried), partial(_replaced, tried, calls)):
+        return loaded
     for layer in layers:
         layer.__class__ = LAYERS[type(layer)]
         layer.calls = calls
-    if place.dtype == "float32" and calls is not None and _model_type(loaded) in T5_TYPES:
+    if request.dtype == "float32" and calls is not None and _model_type(loaded) in T5_TYPES:
         from hfspec.runtime.backends import t5
 
-        t5.put(loaded)
-    return first_token.put(loaded)
+        t5.put(loaded, request)
+    return loaded
+
+
+def _library(layers: Sequence[Any]) -> list[Any]:
+    """What the library's layers make of some rows and of one; both twice, since the others have two ways."""
+    return [layer(values) for layer in layers for values in _tried_rows(layer) * 2]
+
+
+def _replaced(layers: Sequence[Any], calls: int | None) -> list[Any]:
+    """What layers with the same weights make of them, before and after the weights are put in oneDNN's order, which of
+    large models they never are.
+    """
+    made = []
+    for layer in layers:
+        other = copy.copy(layer)
+        other.__class__ = LAYERS[type(layer)]
+        for left in (None, None if calls is None else 0):
+            other.calls = left
+            made += [_by_onednn(other, values) for values in _tried_rows(layer)]
+    return made
+
+
+def _by_onednn(layer: Any, values: Any) -> Any:
+    """Raises RuntimeError where the layer would fall back on the library's."""
+    seen = layer._seen(values) if isinstance(layer, Convolution) else values  # noqa: SLF001
+    made = layer.by_onednn(seen)
+    if made is None:
+        raise RuntimeError("oneDNN has not taken it")
+    return made.transpose(1, 2) if isinstance(layer, Convolution) else made
+
+
+def _tried_rows(layer: Any) -> list[Any]:
+    """Of a linear layer (rows, inputs), of a convolution (rows, channels, times)."""
+    if isinstance(layer, torch.nn.Conv1d):
+        times = layer.kernel_size[0] + 3 * layer.stride[0]
+        sizes: list[tuple[int, ...]] = [(rows, layer.in_channels, times) for rows in (3, 1)]
+    else:
+        inputs = layer.weight.shape[0] if isinstance(layer, Conv1D) else layer.in_features
+        sizes = [(rows, inputs) for rows in (3, 1)]
+    made = [torch.linspace(-1, 1, math.prod(size)).view(size).to(layer.weight.dtype) for size in sizes]
+    return [values.sin() for values in made]
 
 
 def _model_type(loaded: Any) -> str | None:

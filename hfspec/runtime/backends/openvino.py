@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,11 +18,14 @@ import torch
 from hfspec.errors import UsageError
 
 if TYPE_CHECKING:
-    from hfspec.runtime.runner import Place
+    from hfspec.runtime.loading.request import LoadRequest
 
 # Of the largest value in an answer: above what rounding does, far below what a wrong conversion does.
 TOLERANCE = 1e-3
 IGNORED = frozenset({"return_dict", "use_cache"})  # as the tasks of encoders give them, without effect on the answer
+
+
+_CONVERTING = Lock()  # filters of warnings are the process's: of two at once one would put back the other's
 
 
 class _Plain(torch.nn.Module):  # type: ignore[misc]
@@ -34,7 +39,7 @@ class _Plain(torch.nn.Module):  # type: ignore[misc]
         return self.model(**dict(zip(names, tensors, strict=True)))[0]
 
 
-def put(loaded: Any, place: Place) -> Any:  # noqa: ARG001 - as backends are called
+def put(loaded: Any, request: LoadRequest) -> Any:  # noqa: ARG001 - as backends are called
     """The model, its forward answered by OpenVINO; anything but token inputs is answered by torch as before.
 
     Raises UsageError when it cannot be converted or gives other answers than torch.
@@ -71,7 +76,8 @@ def _engine(loaded: Any, names: tuple[str, ...]) -> Callable[[Mapping[str, Any]]
 
     plain = _Plain(loaded).eval()
     plain.forward = functools.partial(plain.forward, names=names)
-    with torch.inference_mode():
+    with _CONVERTING, warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")  # of tracing, which a filter that raises would end
         converted = openvino.convert_model(
             plain,
             example_input=tuple(_example(names, 2, 8).values()),

@@ -11,25 +11,25 @@ from hfspec.ir.backends import AUTO, BACKENDS, NAMES, ONEDNN, TORCH
 from hfspec.runtime.loading.adapter import is_beside
 
 if TYPE_CHECKING:
-    from hfspec.runtime.runner import Place
+    from hfspec.runtime.loading.request import LoadRequest
 
 
-def put(place: Place, loaded: Any) -> Any:
-    """The model, which answers through the place's backend; raises UsageError where that cannot run it."""
-    name = _chosen(place)
+def put(request: LoadRequest, loaded: Any) -> Any:
+    """The model, which answers through the backend that was asked for; raises UsageError where that cannot run it."""
+    name = _chosen(request)
     if name == TORCH:
         return loaded
     backend = BACKENDS[name]
-    if place.dtype not in backend.dtypes:
+    if request.dtype not in backend.dtypes:
         raise UsageError(
-            f"the backend {name} runs {' and '.join(backend.dtypes)} weights, and these are {place.dtype};"
+            f"the backend {name} runs {' and '.join(backend.dtypes)} weights, and these are {request.dtype};"
             " load with backend='torch'."
         )
     found = str(getattr(loaded.config, "model_type", None))
     if backend.model_types is not None and found not in backend.model_types:
-        refuse(place, f"it is of the type {found}, and the backend runs {', '.join(sorted(backend.model_types))}")
+        refuse(request, f"it is of the type {found}, and the backend runs {', '.join(sorted(backend.model_types))}")
     module, function = backend.put.split(":")
-    return getattr(import_module(module), function)(loaded, place)
+    return getattr(import_module(module), function)(loaded, request)
 
 
 def check(name: str, library: str, task: str) -> None:
@@ -45,20 +45,23 @@ def check(name: str, library: str, task: str) -> None:
         raise UsageError(f"the backend {name} needs the package {backend.package}; pip install 'hfspec[{name}]'.")
 
 
-def _chosen(place: Place) -> str:
+def _chosen(request: LoadRequest) -> str:
     """The backend's name; ``auto`` is oneDNN for a model of the library as it is, in dtypes where that is faster."""
-    if place.backend != AUTO:
-        return place.backend
-    plain = not is_beside(place) and "model" not in place.code
-    runs = place.dtype in BACKENDS[ONEDNN].dtypes
-    if place.device != "cpu" or place.device_map is not None or not runs or not plain:
+    if request.backend != AUTO:
+        return request.backend
+    plain = not is_beside(request) and "model" not in request.code
+    runs = request.dtype in BACKENDS[ONEDNN].dtypes
+    if request.device != "cpu" or request.device_map is not None or not runs or not plain:
         return TORCH
-    from hfspec.runtime.backends.onednn import is_faster
+    from hfspec.runtime.backends.onednn import capability, is_faster
 
-    return ONEDNN if is_faster(place.dtype) else TORCH
+    if is_faster(request.dtype):
+        return ONEDNN
+    request.patches.leave(ONEDNN, f"The backend is torch: on {capability()} oneDNN was not measured to be faster.")
+    return TORCH
 
 
-def refuse(place: Place, why: str) -> None:
+def refuse(request: LoadRequest, why: str) -> None:
     """Raises UsageError, saying why, where the backend would be ignored or could answer otherwise than torch."""
-    if place.backend not in (AUTO, TORCH):
-        raise UsageError(f"the backend {place.backend} cannot run this checkpoint: {why}; load with backend='torch'.")
+    if request.backend not in (AUTO, TORCH):
+        raise UsageError(f"the backend {request.backend} cannot run this checkpoint: {why}; load with backend='torch'.")

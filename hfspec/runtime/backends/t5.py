@@ -7,7 +7,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer, EncoderDecoderCache
@@ -15,12 +16,17 @@ from transformers.cache_utils import DynamicCache, DynamicLayer, EncoderDecoderC
 from hfspec.runtime.backends.onednn import Linear
 from hfspec.runtime.backends.t5_step import ACTIVATIONS, Distances, Layer, layer, step
 from hfspec.runtime.generation.roomy_cache import RoomyLayer
+from hfspec.runtime.patches.table import T5_STEPS
+from hfspec.runtime.patches.trial import agrees
+
+if TYPE_CHECKING:
+    from hfspec.runtime.loading.request import LoadRequest
 
 MODULES = frozenset(f"transformers.models.{name}.modeling_{name}" for name in ("t5", "mt5", "umt5"))
 CACHES = frozenset({DynamicLayer, RoomyLayer})
 # Of the largest value after so many steps: above what rounding does, far below what another meaning does.
 TOLERANCE = 1e-3
-STEPS = 2
+STEPS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +91,45 @@ def _first(row: dict[str, Any], take: Callable[[dict[str, Any]], Any]) -> Any:
     return torch.stack([take(row | {"past_key_values": cache}).last_hidden_state for _ in range(STEPS)])
 
 
-def put(loaded: Any) -> None:
-    """Let the decoder of a model of these kinds take such steps; what it is and holds stays the library's."""
+def put(loaded: Any, request: LoadRequest) -> None:
+    """Let the decoder of a model of these kinds take such steps, unless their trial fails; what it is and holds stays
+    the library's.
+    """
     decoder: Any = getattr(loaded, "decoder", None)
-    if type(decoder).__module__ not in MODULES:
+    if type(decoder).__module__ not in MODULES or not request.patches.may(T5_STEPS):
         return
-    if "past_seen_tokens" in inspect.signature(decoder.block[0].layer[0].SelfAttention.compute_bias).parameters:
-        decoder.forward = Steps(decoder)
+    if "past_seen_tokens" not in inspect.signature(decoder.block[0].layer[0].SelfAttention.compute_bias).parameters:
+        request.patches.leave(T5_STEPS, "Its attention counts positions in another way.")
+        return
+    steps = Steps(decoder)
+    if not agrees(request.patches, T5_STEPS, request.dtype, partial(_of_library, steps), partial(_of_ours, steps)):
+        return
+    decoder.forward = steps
+
+
+def _row(config: Any) -> dict[str, Any]:
+    """What a decoder is given at the beginning: one token, and the states of five, the last of them padding."""
+    states = torch.linspace(-1, 1, 5 * config.d_model).view(1, 5, config.d_model).sin()
+    mask = torch.tensor([[1, 1, 1, 1, 0]])
+    return {
+        "input_ids": torch.tensor([[int(config.decoder_start_token_id or 0)]]),
+        "encoder_hidden_states": states,
+        "encoder_attention_mask": mask,
+        "use_cache": True,
+    }
+
+
+def _of_library(steps: Steps) -> list[Any]:
+    return [_first(_row(steps.stack.config), lambda row: type(steps.stack).forward(steps.stack, **row))]
+
+
+def _of_ours(steps: Steps) -> list[Any]:
+    """Raises RuntimeError where the steps would be the library's."""
+    steps.made = _made(steps.stack, None)
+    if steps.made is None:
+        raise RuntimeError("a part of the decoder is not the library's own")
+    layers = steps.made.layers
+    return [_first(_row(steps.stack.config), lambda row: step(steps.stack, layers, steps.distances, row))]
 
 
 def _is_step(

@@ -77,12 +77,19 @@ class Distances:
     def of(self, attention: Any, length: int) -> Any:
         """(heads, ``length``)."""
         weight = attention.relative_attention_bias.weight
+        if weight.is_inference():  # whose changes torch does not count
+            return _added(attention, length)
         held, version, made = self._known.get(attention, (None, 0, None))
         if held is not weight or version != weight._version or made.shape[1] < length:  # noqa: SLF001 - torch's count
             version, size = weight._version, length + ROOM  # noqa: SLF001
-            made = attention.compute_bias(1, size, past_seen_tokens=size - 1)[0, :, 0].contiguous()
+            made = _added(attention, size)
             self._known[attention] = (weight, version, made)
         return made[:, made.shape[1] - length :]
+
+
+def _added(attention: Any, length: int) -> Any:
+    """(heads, ``length``), as the library computes it."""
+    return attention.compute_bias(1, length, past_seen_tokens=length - 1)[0, :, 0].contiguous()
 
 
 def step(stack: Any, layers: tuple[Layer, ...], distances: Distances, given: dict[str, Any]) -> Any:

@@ -21,7 +21,7 @@ from hfspec.inputs.row import Row
 from hfspec.ir.artifact import FULL
 from hfspec.ir.signature import Column
 from hfspec.runtime.io.transfer import Arriving
-from hfspec.runtime.runner import Place
+from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.sentence_embedding import Embedded, SentenceEmbedding
 from hfspec.settings.precedence import Settings
@@ -53,11 +53,11 @@ Reply = tuple[Vector, ...]
 class OpenAIEmbeddings(SentenceEmbedding):
     """Each embedding equals that of the task feature-extraction of sentence-transformers over the same checkpoint."""
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
-        self.name = place.manifest.name
-        self.signature = place.manifest.signature
-        self.normalises = _ends_in_normalize(place)
+    def __init__(self, request: LoadRequest) -> None:
+        super().__init__(request)
+        self.name = request.manifest.name
+        self.signature = request.manifest.signature
+        self.normalises = _ends_in_normalize(request)
 
     def rows(self, data: Any) -> list[Row]:
         return to_requests(data, "input")
@@ -167,9 +167,9 @@ def _base64(vector: Any) -> str:
     return base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")
 
 
-def _ends_in_normalize(place: Place) -> bool:
+def _ends_in_normalize(request: LoadRequest) -> bool:
     """Whether the model's last module scales its embeddings to length 1."""
-    file = place.model / "modules.json"
+    file = request.model_folder / "modules.json"
     if not file.is_file():
         return False
     entries = json.loads(file.read_text(encoding="utf-8"))

@@ -21,7 +21,7 @@ from hfspec.runtime.generation import stop_text
 from hfspec.runtime.generation.causal_generation import CausalGeneration, Continuation, Prompt, account
 from hfspec.runtime.generation.streaming import TokenStream, pieces
 from hfspec.runtime.io import finite
-from hfspec.runtime.runner import Place
+from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.settings import generation
 from hfspec.settings.precedence import Settings
@@ -55,10 +55,10 @@ class OpenAIGeneration(CausalGeneration):
 
     prefix: ClassVar[str]
 
-    def __init__(self, place: Place, world: World | None = None) -> None:
-        super().__init__(place)
-        self.name = place.manifest.name
-        self.signature = place.manifest.signature
+    def __init__(self, request: LoadRequest, world: World | None = None) -> None:
+        super().__init__(request)
+        self.name = request.manifest.name
+        self.signature = request.manifest.signature
         self.world = world or World()
 
     @abstractmethod

@@ -14,10 +14,15 @@ from hfspec.runtime.chat.chat_template import ChatTemplate
 from hfspec.runtime.generation import decoding, penalties, stop_text
 from hfspec.runtime.generation import drawing as draws
 from hfspec.runtime.generation.answer_tokens import answer_tokens, end_tokens, has_stop_text
-from hfspec.runtime.loading import adapter, parts
+from hfspec.runtime.loading import adapter
+from hfspec.runtime.loading.model import find_model_class, load_model
 from hfspec.runtime.loading.positions import cut_length, most_tokens
-from hfspec.runtime.runner import Place, Runner
+from hfspec.runtime.loading.request import Loaded, LoadRequest
+from hfspec.runtime.loading.tokenizer import load_tokenizer
+from hfspec.runtime.patches import four_tokens
+from hfspec.runtime.runner import Runner
 from hfspec.runtime.scheduling.batching import Item
+from hfspec.runtime.text.token_batch import padded
 from hfspec.settings import generation
 from hfspec.settings.precedence import Settings
 
@@ -58,18 +63,21 @@ class CausalGeneration(Runner):
 
     cpu_tokens = 4096  # most steps compute one token a row, whatever the row's length
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
-        self.tokenizer = parts.tokenizer(place)
-        model = parts.model(place, parts.model_class(place))
+    def __init__(self, request: LoadRequest) -> None:
+        super().__init__(request)
+        self.tokenizer = load_tokenizer(request)
+        model = load_model(request, find_model_class(request))
+        self.loaded = Loaded(model=model, tokenizer=self.tokenizer)
         self.model, self.base = generation.apart(model)
         self.turn = adapter.turn(model)
-        self.device = place.device
+        self.device = request.device
+        with self.turn:
+            self.decoder = four_tokens.decoder(request, self.model, self.base)
         self.chat = ChatTemplate(self.tokenizer, self.template)
         self.limit = cut_length(self.model, self.tokenizer)
-        self.most = most_tokens(place, self.model)
+        self.most = most_tokens(request, self.model)
         takes = inspect.signature(self.model.forward).parameters
-        known = "model" not in place.code  # of reviewed code, nobody knows whether padding would be seen
+        known = "model" not in request.code  # of reviewed code, nobody knows whether padding would be seen
         self.pads = known and "attention_mask" in takes and "position_ids" in takes and not reads_tokens(self.base)
 
     def own_settings(self) -> dict[str, Any]:
@@ -147,7 +155,7 @@ class CausalGeneration(Runner):
         """Prompts that share a batch make the same number of tokens; where padding would be seen, only prompts of one
         length do. Those share none (``alone`` tells them apart) that are sampled with beams or stop strings, or timed.
         """
-        draws = generation.samples(settings) and not decoding.decodes(self.model, settings)
+        draws = generation.samples(settings) and not self.decoder.decodes(settings)
         is_alone = draws or settings.get("max_time") is not None
         even = not self.pads or generation.reads_prompt(settings)
         return (prompt.room, len(prompt.ids) if even else 0, alone if is_alone else None)
@@ -170,14 +178,14 @@ class CausalGeneration(Runner):
 
         config = self.config(prompts[0], settings)
         rows = [{"input_ids": prompt.ids, "attention_mask": [1] * len(prompt.ids)} for prompt in prompts]
-        inputs = parts.padded(rows, {"input_ids": config.pad_token_id}, "left", self.device)
+        inputs = padded(rows, {"input_ids": config.pad_token_id}, "left", self.device)
         width = inputs["input_ids"].shape[1]
         tools: dict[str, Any] = {"tokenizer": self.tokenizer} if config.stop_strings is not None else {}
         tools |= stop_text.criteria(self.tokenizer, stop_text.texts(settings), width, streamer)
         tools |= penalties.processors(settings, width)
         if streamer is None:
             own = [settings.get("seed")] * len(prompts) if seeds is None else seeds
-            tools |= decoding.options(self.model, settings, own, self.device)
+            tools |= self.decoder.options(settings, own, self.device)
         tools = decoding.checked(tools, len(prompts))
         drawing = draws.drawing(settings, self.device, own="custom_generate" in tools)
         with torch.inference_mode(), self.turn, drawing:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hfspec.runtime.io.finite import FiniteLogits, NotFiniteError, unusable
@@ -19,6 +20,7 @@ from hfspec.settings.precedence import Settings
 BY_ROW = frozenset(
     {
         "ExponentialDecayLengthPenalty",
+        "Forced",
         "ForcedBOSTokenLogitsProcessor",
         "ForcedEOSTokenLogitsProcessor",
         "InfNanRemoveLogitsProcessor",
@@ -39,26 +41,46 @@ CACHE = "past_key_values"
 CACHE_LAYERS = frozenset({"DynamicLayer", "DynamicSlidingWindowLayer", "RoomyLayer"})
 
 
-def decodes(model: Any, settings: Settings) -> bool:
-    """Whether batches of this model can be decoded here: without beams, without stop strings (for which generate()
-    gives a callable no tokenizer), and with a library that has the steps that are called.
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """How batches of a model are decoded. ``is_ours``: by Decoding, where the settings allow it, or else always by the
+    library; ``is_roomy``: whether the cache then grows into room.
     """
-    steps = inspect.signature(model.prepare_inputs_for_generation).parameters
-    return (
-        (settings.get("num_beams") or 1) == 1
-        and settings.get("stop_strings") is None
-        and "next_sequence_length" in steps
-        and hasattr(model, "_prefill")
-    )
+
+    model: Any
+    is_ours: bool = False
+    is_roomy: bool = False
+
+    @staticmethod
+    def knows(model: Any) -> bool:
+        """Whether the library's model has the steps that are called."""
+        steps = inspect.signature(model.prepare_inputs_for_generation).parameters
+        return "next_sequence_length" in steps and hasattr(model, "_prefill")
+
+    def decodes(self, settings: Settings) -> bool:
+        """Whether batches with these settings can be decoded here: without beams, and without stop strings, for which
+        generate() gives a callable no tokenizer.
+        """
+        return self.is_ours and (settings.get("num_beams") or 1) == 1 and settings.get("stop_strings") is None
+
+    def options(self, settings: Settings, seeds: Sequence[int | None], device: str) -> dict[str, Any]:
+        """What generate() takes so that the batch is decoded here; nothing where it cannot be."""
+        if not self.decodes(settings):
+            return {}
+        draws = generation.samples(settings)
+        answers = generation.answers_per_prompt(settings) if draws else 1
+        seeds = seeds if draws else [None] * len(seeds)
+        return {"custom_generate": Decoding(seeds, answers, device, is_roomy=self.is_roomy)}
 
 
 class Decoding:
     """What generate() calls. ``seeds``: of each prompt, None to draw from torch's global generator; ``answers``: how
-    many rows follow each other for one prompt, which are drawn together and leave together.
+    many rows follow each other for one prompt, which are drawn together and leave together; ``is_roomy``: whether the
+    cache grows into room.
     """
 
-    def __init__(self, seeds: Sequence[int | None], answers: int, device: str) -> None:
-        self.seeds, self.answers, self.device = seeds, answers, device
+    def __init__(self, seeds: Sequence[int | None], answers: int, device: str, *, is_roomy: bool) -> None:
+        self.seeds, self.answers, self.device, self.is_roomy = seeds, answers, device, is_roomy
 
     def __call__(
         self,
@@ -75,7 +97,8 @@ class Decoding:
         from hfspec.runtime.generation.roomy_cache import make_room
 
         rows = _Rows(input_ids, self._generators(), generation_config)
-        make_room(state.get(CACHE))
+        if self.is_roomy:
+            make_room(state.get(CACHE))
         drops = _may_drop(logits_processor, stopping_criteria)
         inputs = {name: value for name, value in state.items() if name not in {"synced_gpus", "streamer"}}
         outputs = model._prefill(input_ids, generation_config, inputs)  # noqa: SLF001 - the loop's own first step
@@ -215,15 +238,6 @@ def _rows_of(value: Any, kept: Any, count: int) -> Any:
     return value
 
 
-def options(model: Any, settings: Settings, seeds: Sequence[int | None], device: str) -> dict[str, Any]:
-    """What generate() takes so that the batch is decoded here; nothing where it cannot be."""
-    if not decodes(model, settings):
-        return {}
-    draws = generation.samples(settings)
-    answers = generation.answers_per_prompt(settings) if draws else 1
-    return {"custom_generate": Decoding(seeds if draws else [None] * len(seeds), answers, device)}
-
-
 def checked(tools: dict[str, Any], items: int) -> dict[str, Any]:
     """The tools of a batch of so many prompts, with a look at every logit where the library decodes it."""
     if "custom_generate" in tools:
@@ -231,3 +245,21 @@ def checked(tools: dict[str, Any], items: int) -> dict[str, Any]:
     from transformers import LogitsProcessorList
 
     return {**tools, "logits_processor": LogitsProcessorList([*tools.get("logits_processor", ()), FiniteLogits(items)])}
+
+
+class Forced:
+    """For a trial: keeps what the model says of the first row's next token, and has the first token of all follow, but
+    at the step ``last`` the token ``end`` in the other rows, so that no two ways of decoding part.
+    """
+
+    def __init__(self, end: int, last: int) -> None:
+        self.seen: list[Any] = []
+        self._end, self._last = end, last
+
+    def __call__(self, ids: Any, scores: Any) -> Any:  # noqa: ARG002 - as the library calls it
+        made = scores.new_zeros(scores.shape)
+        made[:, 0] = 1
+        if len(self.seen) == self._last:
+            made[1:, self._end] = 2
+        self.seen.append(scores[0].clone())
+        return made

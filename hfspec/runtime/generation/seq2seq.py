@@ -13,10 +13,15 @@ from hfspec.ir.artifact import FULL
 from hfspec.runtime.generation import decoding, encoding
 from hfspec.runtime.generation import drawing as draws
 from hfspec.runtime.generation.answer_tokens import answer_tokens, has_stop_text
-from hfspec.runtime.loading import adapter, parts
+from hfspec.runtime.loading import adapter
+from hfspec.runtime.loading.model import find_model_class, load_model
 from hfspec.runtime.loading.positions import cut_length, most_tokens, positions
-from hfspec.runtime.runner import Place, Runner
+from hfspec.runtime.loading.request import Loaded, LoadRequest
+from hfspec.runtime.loading.tokenizer import load_tokenizer
+from hfspec.runtime.patches import four_tokens
+from hfspec.runtime.runner import Runner
 from hfspec.runtime.scheduling.batching import Item
+from hfspec.runtime.text.token_batch import pad_id, padded
 from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
 from hfspec.settings import generation
 from hfspec.settings.precedence import Settings
@@ -54,18 +59,21 @@ class Seq2Seq(Runner):
 
     cpu_tokens = 4096  # most steps compute one token a row, whatever the row's length
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
-        self.tokenizer = parts.tokenizer(place)
-        model = parts.model(place, parts.model_class(place))
+    def __init__(self, request: LoadRequest) -> None:
+        super().__init__(request)
+        self.tokenizer = load_tokenizer(request)
+        model = load_model(request, find_model_class(request))
+        self.loaded = Loaded(model=model, tokenizer=self.tokenizer)
         self.model, self.base = generation.apart(model)
         self.turn = adapter.turn(model)
-        self.device = place.device
+        self.device = request.device
+        with self.turn:
+            self.decoder = four_tokens.decoder(request, self.model, self.base)
         self.limit = cut_length(self.model.get_encoder(), self.tokenizer)
-        self.most = most_tokens(place, self.model.get_encoder())
-        self.specific = task_params(self.model.config, place.manifest.deployment.task_as_written)
+        self.most = most_tokens(request, self.model.get_encoder())
+        self.specific = task_params(self.model.config, request.manifest.deployment.task_as_written)
         self.prefix = self.specific.get("prefix", getattr(self.model.config, "prefix", None)) or ""
-        self.pad = parts.pad_id(self.model, self.tokenizer)
+        self.pad = pad_id(self.model, self.tokenizer)
 
     def own_settings(self) -> dict[str, Any]:
         specific = {name: value for name, value in self.specific.items() if name in generation.NAMES}
@@ -115,7 +123,7 @@ class Seq2Seq(Runner):
         only texts of one length do.
         """
         width = max(int(settings.get("num_beams") or 1), generation.answers_per_prompt(settings))
-        draws = generation.samples(settings) and not decoding.decodes(self.model, settings)
+        draws = generation.samples(settings) and not self.decoder.decodes(settings)
         alone = draws or settings.get("max_time") is not None
         even = any(settings.get(name) not in (None, neutral) for name, neutral in READS_SOURCE.items())
         group = (source.direction.target, len(source.ids) if even else 0, row.number if alone else -1)
@@ -126,9 +134,9 @@ class Seq2Seq(Runner):
 
         config = self._config(settings, batch[0].content.direction)
         rows = [{"input_ids": item.content.ids, "attention_mask": [1] * len(item.content.ids)} for item in batch]
-        inputs = parts.padded(rows, {"input_ids": self.pad}, "right", self.device)
+        inputs = padded(rows, {"input_ids": self.pad}, "right", self.device)
         tools: dict[str, Any] = {"tokenizer": self.tokenizer} if config.stop_strings is not None else {}
-        tools |= decoding.options(self.model, settings, [settings.get("seed")] * len(batch), self.device)
+        tools |= self.decoder.options(settings, [settings.get("seed")] * len(batch), self.device)
         tools = decoding.checked(tools, len(batch))
         drawing = draws.drawing(settings, self.device, own="custom_generate" in tools)
         with torch.inference_mode(), self.turn, drawing:

@@ -12,7 +12,7 @@ from hfspec.inputs.row import Row
 from hfspec.inputs.rows import Columns
 from hfspec.runtime.chat.chat_template import messages_of
 from hfspec.runtime.generation.causal_generation import CausalGeneration, Continuation, Prompt, account
-from hfspec.runtime.runner import Place
+from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.text.tokens import encode
 from hfspec.settings.precedence import Settings
@@ -24,10 +24,10 @@ class TextGeneration(CausalGeneration):
     checkpoint's chat template; its answer is the assistant's text alone.
     """
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
+    def __init__(self, request: LoadRequest) -> None:
+        super().__init__(request)
         self.prefix = getattr(self.model.config, "prefix", None) or ""
-        self.columns = Columns(place.task, place.manifest.signature.inputs, self.template)
+        self.columns = Columns(request.task, request.manifest.signature.inputs, self.template)
 
     def rows(self, data: Any) -> list[Row] | None:
         found = conversations.among_prompts(data, self.columns)

@@ -9,7 +9,7 @@ from hfspec.errors import InputError, ParamsError
 from hfspec.formats.languages import NAMES, Direction, LanguageError, from_task_name, languages_of, tongues
 from hfspec.inputs.row import Row
 from hfspec.runtime.generation.seq2seq import Answer, Seq2Seq, Source, task_params
-from hfspec.runtime.runner import Place
+from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.text.tokens import Tokens
 from hfspec.settings.precedence import CHECKPOINT, Settings
@@ -22,16 +22,16 @@ class Translation(Seq2Seq):
     tgt_lang go before the settings, those before the task's name, and that before what the tokenizer states.
     """
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
-        deployment = place.manifest.deployment
+    def __init__(self, request: LoadRequest) -> None:
+        super().__init__(request)
+        deployment = request.manifest.deployment
         specific = getattr(self.model.config, "task_specific_params", None) or {}
         starts = (self.base.forced_bos_token_id, self.base.decoder_start_token_id)
         self.languages = languages_of(tongues(self.tokenizer), specific, starts, instructed=self.template is not None)
         self.named: Pair = (
             from_task_name(deployment.task_as_written) if self.languages.reads_task_name else (None, None)
         )
-        said = {**deployment.model_config, **{param.name: param.default for param in place.manifest.signature.params}}
+        said = {**deployment.model_config, **{param.name: param.default for param in request.manifest.signature.params}}
         source, target = (said.get(name) or mine for name, mine in zip(NAMES, self.named, strict=True))
         if source and target:
             self.specific = task_params(self.model.config, f"translation_{source}_to_{target}")

@@ -1,1 +1,1 @@
-"""Answers on their way out of the model."""
+"""Requests on their way in and answers on their way out."""

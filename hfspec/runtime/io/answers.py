@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from hfspec.runtime.starting import seldom
-
 NUMPY_TYPES = {"string": "str", "double": "float64", "long": "int64"}
 
 
@@ -27,9 +25,7 @@ class Table:
     def to_pandas(self) -> Any:
         """The table as a pandas DataFrame, typed even when it is empty."""
         import numpy as np
-
-        with seldom():  # its import makes many objects
-            import pandas as pd
+        import pandas as pd
 
         types = {name: NUMPY_TYPES[kind] for name, kind in self.columns.items()}
         if not self.rows:

@@ -5,39 +5,45 @@ from __future__ import annotations
 import functools
 import json
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from hfspec.errors import StorageError, UsageError
+from hfspec.errors import UsageError
 from hfspec.formats.adapter_config import BEFORE_NAMES, CONFIG, FOLDER, WEIGHTS
+from hfspec.runtime.loading.reading import reading
 
 if TYPE_CHECKING:
-    from hfspec.runtime.runner import Place
+    from hfspec.runtime.loading.request import LoadRequest
 
-# peft counts positions itself from the prompt on, and says at every step that it drops those that generate passes on.
-NOT_TAKEN = "(Position|Token type) ids are not supported for parameter efficient tuning"
+# peft counts positions itself from the prompt on, and warns at every step that it drops those that generate passes on.
+# This is its method that does both.
+ADJUSTING, DROPPED = "_adjust_prompt_learning_kwargs", ("position_ids", "token_type_ids")
+OFFSET = ("PREFIX_TUNING", "CARTRIDGE")  # kinds whose positions it keeps
 
 
-def is_beside(place: Place) -> bool:
+_APPLYING = Lock()  # filters of warnings are the process's: of two at once one would put back the other's
+
+
+def is_beside(request: LoadRequest) -> bool:
     """Whether the artifact has an adapter beside its model."""
-    return _folder(place) is not None
+    return _folder(request) is not None
 
 
-def brought(place: Place) -> frozenset[str]:
+def brought(request: LoadRequest) -> frozenset[str]:
     """The names of the model's own tensors that the adapter replaces, such as those of a head; none without one."""
-    folder = _folder(place)
+    folder = _folder(request)
     if folder is None:
         return frozenset()
     from safetensors import safe_open
 
-    with _reading(folder), safe_open(folder / WEIGHTS, framework="pt") as file:
+    with reading(folder, "adapter"), safe_open(folder / WEIGHTS, framework="pt") as file:
         return frozenset(name.removeprefix(BEFORE_NAMES) for name in file.keys())  # noqa: SIM118 - no mapping
 
 
-def applied(place: Place, loaded: Any) -> Any:
+def applied(request: LoadRequest, loaded: Any) -> Any:
     """The model with the adapter, ready to answer; the model itself where the artifact has no adapter.
 
     Most adapters change the model's layers in place: it stays of its class, with its config and its methods, and
@@ -45,28 +51,39 @@ def applied(place: Place, loaded: Any) -> Any:
     returned with the signature of the model's own ``forward``. An adapter keeps the dtype that peft gives it: float32
     beside a base in half precision. Raises UsageError when peft is not installed, StorageError.
     """
-    folder = _folder(place)
+    folder = _folder(request)
     if folder is None:
         return loaded
-    peft = _library(place)
-    with _reading(folder):
+    peft = _library(request)
+    with reading(folder, "adapter"), _APPLYING, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own use of the library, which a filter that raises would end
         wrapped = peft.PeftModel.from_pretrained(loaded, str(folder), is_trainable=False, torch_device="cpu").eval()
     if not wrapped.active_peft_config.is_prompt_learning:
         return wrapped.get_base_model()
     wrapped.forward = _with_signature(wrapped.forward, loaded.forward)
+    _drop_unheard(wrapped)
     return wrapped
+
+
+def _drop_unheard(wrapped: Any) -> None:
+    """Let this model drop positions without a warning: it is as it should be."""
+    adjusted: Any = getattr(wrapped, ADJUSTING, None)
+    if adjusted is None or wrapped.active_peft_config.peft_type.name in OFFSET:
+        return
+
+    @functools.wraps(adjusted)
+    def adjust(config: Any, *, kwargs: dict[str, Any], remove_token_type_ids: bool = True) -> None:
+        for name in DROPPED if remove_token_type_ids else DROPPED[:1]:
+            kwargs.update({name: None} if name in kwargs else {})
+        adjusted(config, kwargs=kwargs, remove_token_type_ids=remove_token_type_ids)
+
+    setattr(wrapped, ADJUSTING, adjust)
 
 
 def virtual_tokens(loaded: Any) -> int:
     """How many positions a learned prompt takes before every input."""
     prompt: Any = getattr(loaded, "active_peft_config", None)
     return int(prompt.num_virtual_tokens) if getattr(prompt, "is_prompt_learning", False) else 0
-
-
-def silence(loaded: Any) -> None:
-    """Let peft not say, from now on, what it drops with a learned prompt: it is as it should be."""
-    if virtual_tokens(loaded):
-        warnings.filterwarnings("ignore", message=NOT_TAKEN, module="peft")
 
 
 def turn(loaded: Any) -> AbstractContextManager[object]:
@@ -76,12 +93,12 @@ def turn(loaded: Any) -> AbstractContextManager[object]:
     return Lock() if virtual_tokens(loaded) else nullcontext()
 
 
-def reads_alone(place: Place) -> bool:
+def reads_alone(request: LoadRequest) -> bool:
     """Whether each row must be read by itself: positions are counted from a learned prompt on, over any padding."""
-    folder = _folder(place)
+    folder = _folder(request)
     if folder is None:
         return False
-    with _reading(folder):
+    with reading(folder, "adapter"):
         return "num_virtual_tokens" in json.loads((folder / CONFIG).read_bytes())
 
 
@@ -95,27 +112,18 @@ def _with_signature(forward: Callable[..., Any], own: Callable[..., Any]) -> Cal
     return same
 
 
-def _folder(place: Place) -> Path | None:
-    folder = place.folder / FOLDER
+def _folder(request: LoadRequest) -> Path | None:
+    folder = request.folder / FOLDER
     return folder if (folder / CONFIG).is_file() else None
 
 
-def _library(place: Place) -> Any:
+def _library(request: LoadRequest) -> Any:
     try:
         import peft
     except ImportError as error:
-        version = place.manifest.versions.get("peft", "")
+        version = request.manifest.versions.get("peft", "")
         raise UsageError(
             "the artifact has an adapter, and the package peft, which applies it, is not installed here: install what"
             f" requirements.txt lists (pip install peft{version and '=='}{version})."
         ) from error
     return peft
-
-
-@contextmanager
-def _reading(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # over a broken file the library may raise anything
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise StorageError(f"the adapter in {folder.name}/ could not be loaded: {reason}") from error

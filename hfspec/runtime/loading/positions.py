@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hfspec.runtime.loading import adapter
-from hfspec.runtime.runner import Place
+from hfspec.runtime.loading.request import LoadRequest
 
 LARGEST_LENGTH = 10**9  # a tokenizer without a limit says 10**30
 STATED = ("max_position_embeddings", "max_encoder_position_embeddings", "n_positions", "max_seq_len")
@@ -44,12 +44,12 @@ def cut_length(loaded: Any, tokenizer: Any) -> int:
     return int(min(advised(loaded), tokenizer.model_max_length))
 
 
-def most_tokens(place: Place, loaded: Any) -> int:
+def most_tokens(request: LoadRequest, loaded: Any) -> int:
     """How many tokens a text may have that is not cut: what the model can read, and no more than the spec's own
     ``model_max_length`` where it sets one. The limit that a tokenizer was stored with says where texts are cut and
     refuses none.
     """
-    stated = place.manifest.deployment.options.get("tokenizer", {}).get("model_max_length", LARGEST_LENGTH)
+    stated = request.manifest.deployment.options.get("tokenizer", {}).get("model_max_length", LARGEST_LENGTH)
     return int(min(positions(loaded), stated))
 
 

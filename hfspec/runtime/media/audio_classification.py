@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from hfspec.inputs.row import Row
 from hfspec.runtime.io.labels import Labelled, Labeller, labelled
 from hfspec.runtime.io.transfer import Arriving
-from hfspec.runtime.loading import parts
+from hfspec.runtime.loading.components import load_component
+from hfspec.runtime.loading.model import find_model_class, load_one_pass_model
+from hfspec.runtime.loading.request import Loaded, LoadRequest
 from hfspec.runtime.media import media
 from hfspec.runtime.media.audio import wave
 from hfspec.runtime.media.features import Features, SoundFeatures, shape_of, stacked
-from hfspec.runtime.runner import Place
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.settings.precedence import Settings
 
@@ -34,11 +35,13 @@ class AudioClassification(Labeller):
     rows_at_once = 1
     look_ahead = 4
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
-        self.model = parts.reader(place, parts.model_class(place))
-        self.features = SoundFeatures(place, self.model)
-        self.device = place.device
+    def __init__(self, request: LoadRequest) -> None:
+        super().__init__(request)
+        self.model = load_one_pass_model(request, find_model_class(request))
+        extractor = load_component(request, "feature_extractor")
+        self.loaded = Loaded(model=self.model, feature_extractor=extractor)
+        self.features = SoundFeatures(extractor, self.model)
+        self.device = request.device
 
     def check(self, settings: Settings) -> None:
         media.check_fixed(settings)

@@ -12,8 +12,6 @@ from typing import Any
 from hfspec.errors import InputError
 from hfspec.runtime import unasked_masks
 from hfspec.runtime.io.transfer import sent
-from hfspec.runtime.loading import parts
-from hfspec.runtime.runner import Place
 from hfspec.runtime.unasked_masks import MASK
 
 Features = Mapping[str, Any]
@@ -23,8 +21,8 @@ SPECTROGRAM_WINDOW, SPECTROGRAM_STEP = 25, 10  # milliseconds, as Kaldi's filter
 class SoundFeatures:
     """The feature extractor of an audio model. ``rate``: samples per second that the model takes."""
 
-    def __init__(self, place: Place, model: Any) -> None:
-        self.extractor = parts.component(place, "feature_extractor")
+    def __init__(self, extractor: Any, model: Any) -> None:
+        self.extractor = extractor
         self.rate = int(self.extractor.sampling_rate)
         self.least = least_samples(model.config)
 

@@ -10,11 +10,12 @@ from hfspec.errors import InputError
 from hfspec.inputs.row import Row
 from hfspec.runtime.io.labels import Labelled, Labeller, labelled
 from hfspec.runtime.io.transfer import Arriving
-from hfspec.runtime.loading import parts
+from hfspec.runtime.loading.components import load_component
+from hfspec.runtime.loading.model import find_model_class, load_one_pass_model
+from hfspec.runtime.loading.request import Loaded, LoadRequest
 from hfspec.runtime.media import media
 from hfspec.runtime.media.features import Features, shape_of, stacked
 from hfspec.runtime.media.image import image, refuse_size
-from hfspec.runtime.runner import Place
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.settings.precedence import Settings
 
@@ -35,11 +36,12 @@ class ImageClassification(Labeller):
     rows_at_once = 1
     look_ahead = 4
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
-        self.model = parts.reader(place, parts.model_class(place))
-        self.processor = parts.component(place, "image_processor", backend="pil")
-        self.device = place.device
+    def __init__(self, request: LoadRequest) -> None:
+        super().__init__(request)
+        self.model = load_one_pass_model(request, find_model_class(request))
+        self.processor = load_component(request, "image_processor", backend="pil")
+        self.loaded = Loaded(model=self.model, image_processor=self.processor)
+        self.device = request.device
 
     def check(self, settings: Settings) -> None:
         media.check_fixed(settings)

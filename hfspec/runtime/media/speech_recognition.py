@@ -7,12 +7,15 @@ from typing import Any
 
 from hfspec.errors import UsageError
 from hfspec.inputs.row import Row
-from hfspec.runtime.loading import parts
+from hfspec.runtime.loading.components import load_processor_parts
+from hfspec.runtime.loading.model import find_model_class, load_model, load_one_pass_model
+from hfspec.runtime.loading.request import Loaded, LoadRequest
+from hfspec.runtime.loading.tokenizer import shared
 from hfspec.runtime.media import media
 from hfspec.runtime.media.audio import wave
 from hfspec.runtime.media.features import SoundFeatures
 from hfspec.runtime.media.transcript import Recognizer, Transcript
-from hfspec.runtime.runner import Place, Runner
+from hfspec.runtime.runner import Runner
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.settings.precedence import Settings
 
@@ -25,12 +28,14 @@ class SpeechRecognition(Runner):
     rows_at_once = 1
     look_ahead = 4
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
-        loaded = parts.reader if place.manifest.deployment.model_class.endswith("ForCTC") else parts.model
-        model = loaded(place, parts.model_class(place))
-        self.features = SoundFeatures(place, model)
-        self.recognizer = _recognizer(model, self.features, parts.tokenizer(place), place.device)
+    def __init__(self, request: LoadRequest) -> None:
+        super().__init__(request)
+        is_ctc = request.manifest.deployment.model_class.endswith("ForCTC")
+        load = load_one_pass_model if is_ctc else load_model
+        model = load(request, find_model_class(request))
+        self.loaded = Loaded(model=model, **load_processor_parts(request))
+        self.features = SoundFeatures(self.loaded.feature_extractor, model)
+        self.recognizer = _recognizer(model, self.features, shared(self.loaded.tokenizer), request.device)
 
     def own_settings(self) -> Mapping[str, Any]:
         return self.recognizer.own_settings()

@@ -72,7 +72,8 @@ class WhisperRecognizer:
     def own_settings(self) -> Mapping[str, Any]:
         config = self.model.generation_config
         stated = {name: getattr(config, name, None) for name in OWN}
-        return {**generation.own(config), **{name: value for name, value in stated.items() if value}}
+        said = {**generation.own(config), **{name: value for name, value in stated.items() if value is not None}}
+        return {name: value for name, value in said.items() if name in {*GIVEN, *OWN}}
 
     def check(self, settings: Settings) -> None:
         sizes = chunk_sizes(self.features.rate, 1, settings)

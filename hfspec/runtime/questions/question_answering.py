@@ -10,13 +10,16 @@ from typing import Any
 from hfspec.errors import InputError, ParamsError, UsageError
 from hfspec.inputs.row import Row
 from hfspec.runtime.io.transfer import Arriving
-from hfspec.runtime.loading import parts
+from hfspec.runtime.loading.model import find_model_class, load_one_pass_model
 from hfspec.runtime.loading.positions import cut_length, most_tokens
+from hfspec.runtime.loading.request import Loaded, LoadRequest
+from hfspec.runtime.loading.tokenizer import load_tokenizer
 from hfspec.runtime.questions import answer_spans
 from hfspec.runtime.questions.answer_spans import Answer, Found
 from hfspec.runtime.questions.context_windows import Size, Window, windows
-from hfspec.runtime.runner import Place, Runner
+from hfspec.runtime.runner import Runner
 from hfspec.runtime.scheduling.batching import Item
+from hfspec.runtime.text.token_batch import pad_id, padded
 from hfspec.settings.precedence import Settings
 
 WINDOW, SHARE = 384, 128  # the library's own defaults, where the model can read as much
@@ -41,19 +44,21 @@ class Answered:
 class QuestionAnswering(Runner):
     """Equal to what the question-answering pipeline of transformers 4.57 answers for one row alone."""
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
-        self.tokenizer = parts.tokenizer(place)
+    def __init__(self, request: LoadRequest) -> None:
+        super().__init__(request)
+        self.tokenizer = load_tokenizer(request)
         if not self.tokenizer.is_fast:
+            name = self.tokenizer.__class__.__name__
             raise UsageError(
-                f"{type(self.tokenizer).__name__} does not tell which characters a token is made of, so that no answer"
+                f"{name} does not tell which characters a token is made of, so that no answer"
                 " can be found in the context; compile from a checkpoint with a tokenizer.json."
             )
-        self.model = parts.reader(place, parts.model_class(place))
-        self.device = place.device
+        self.model = load_one_pass_model(request, find_model_class(request))
+        self.loaded = Loaded(model=self.model, tokenizer=self.tokenizer)
+        self.device = request.device
         self.limit = cut_length(self.model, self.tokenizer)
-        self.most = most_tokens(place, self.model)
-        self.pad = {"input_ids": parts.pad_id(self.model, self.tokenizer)}
+        self.most = most_tokens(request, self.model)
+        self.pad = {"input_ids": pad_id(self.model, self.tokenizer)}
         self.takes = frozenset(inspect.signature(self.model.forward).parameters)
         self.question_first = self.tokenizer.padding_side == "right"
 
@@ -109,7 +114,7 @@ class QuestionAnswering(Runner):
         """The logits of an answer's start and of its end, (rows, tokens) each."""
         import torch
 
-        inputs = parts.padded([item.content.window.inputs for item in batch], self.pad, "right", self.device)
+        inputs = padded([item.content.window.inputs for item in batch], self.pad, "right", self.device)
         options = {"use_cache": False} if "use_cache" in self.takes else {}
         with torch.inference_mode():
             output = self.model(**inputs, **options)

@@ -9,11 +9,14 @@ from typing import Any, TypeAlias
 from hfspec.errors import InputError, UsageError
 from hfspec.inputs.row import Row
 from hfspec.runtime.io import finite
-from hfspec.runtime.loading import parts
+from hfspec.runtime.loading.model import find_model_class, load_model
 from hfspec.runtime.loading.positions import cut_length, most_tokens
+from hfspec.runtime.loading.request import Loaded, LoadRequest
+from hfspec.runtime.loading.tokenizer import load_tokenizer
 from hfspec.runtime.questions.tables import TextTable, text_table
-from hfspec.runtime.runner import Place, Runner
+from hfspec.runtime.runner import Runner
 from hfspec.runtime.scheduling.batching import Item
+from hfspec.runtime.text.token_batch import pad_id, padded
 from hfspec.settings.precedence import Settings
 
 Inputs: TypeAlias = dict[str, list[Any]]
@@ -58,20 +61,23 @@ class Chosen:
 class TableQuestionAnswering(Runner):
     """Equal to what the library's table-question-answering pipeline answers for one row alone."""
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
-        self.tokenizer = parts.tokenizer(place)
+    def __init__(self, request: LoadRequest) -> None:
+        super().__init__(request)
+        self.tokenizer = load_tokenizer(request)
         if not hasattr(self.tokenizer, "max_row_id"):
-            raise UsageError(f"{type(self.tokenizer).__name__} cannot read tables; the model needs a TapasTokenizer.")
-        self.model = parts.model(place, parts.model_class(place))
-        self.device = place.device
+            raise UsageError(
+                f"{self.tokenizer.__class__.__name__} cannot read tables; the model needs a TapasTokenizer."
+            )
+        self.model = load_model(request, find_model_class(request))
+        self.loaded = Loaded(model=self.model, tokenizer=self.tokenizer)
+        self.device = request.device
         self.limit = cut_length(self.model, self.tokenizer)
-        self.most = most_tokens(place, self.model)
+        self.most = most_tokens(request, self.model)
         sizes = self.model.config.type_vocab_sizes
         self.most_columns = min(sizes[COLUMN], self.tokenizer.max_column_id) - 1
         self.most_rows = min(sizes[ROW], *sizes[4:6], self.tokenizer.max_row_id) - 1  # 4, 5: ranks within a column
         self.pad: dict[str, Any] = {
-            "input_ids": parts.pad_id(self.model, self.tokenizer),
+            "input_ids": pad_id(self.model, self.tokenizer),
             "token_type_ids": [0] * len(sizes),
         }
 
@@ -151,7 +157,7 @@ class TableQuestionAnswering(Runner):
     def _chosen(self, questions: Sequence[Question]) -> list[Chosen]:
         import torch
 
-        inputs = parts.padded([question.inputs for question in questions], self.pad, "right", self.device)
+        inputs = padded([question.inputs for question in questions], self.pad, "right", self.device)
         with torch.inference_mode():
             output = self.model(**inputs)
         logits = output.logits.float().cpu()

@@ -73,4 +73,4 @@ class SentenceEmbedding(SentenceRunner):
 
     def mark(self, settings: Settings) -> str:
         """The fingerprint of the space that embeddings made with these settings are of."""
-        return fingerprint(self.place.space or "", self.place.dtype, settings, self.prompts)
+        return fingerprint(self.request.space or "", self.request.dtype, settings, self.prompts)

@@ -6,18 +6,20 @@ Importing sentence_transformers takes many times as long as loading a small mode
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Protocol
 
 from hfspec.formats.sentence_modules import Checkpoint, pooling_modes, read
 from hfspec.ir.dtypes import torch_dtype
 from hfspec.runtime.backends import putting as backends
-from hfspec.runtime.backends.first_token import first_token_alone
-from hfspec.runtime.loading import native, parts
+from hfspec.runtime.loading.model import find_model_class, load_config, load_one_pass_model
+from hfspec.runtime.loading.native import load_sentence_model
 from hfspec.runtime.loading.positions import LARGEST_LENGTH, most_tokens, positions
-from hfspec.runtime.runner import Place
+from hfspec.runtime.loading.request import Loaded, LoadRequest
+from hfspec.runtime.loading.tokenizer import load_tokenizer
 from hfspec.runtime.sentences.sentence_layers import layer, pool
+from hfspec.runtime.text.token_batch import pad_id, padded
 from hfspec.runtime.text.tokens import Tokens
 
 
@@ -32,9 +34,10 @@ class Text:
 
 
 class Encoder(Protocol):
-    """``size``: the dimensions of a vector."""
+    """``size``: the dimensions of a vector. ``loaded``: the library's objects that it encodes with."""
 
     size: int
+    loaded: Loaded
 
     def prepare(self, texts: Sequence[str], prompt: str, *, whole: bool = False) -> list[Text]:
         """Each text with the prompt before it, as tokens, cut where the checkpoint says; ``whole``: only where the
@@ -45,17 +48,17 @@ class Encoder(Protocol):
         """A tensor (texts, size) of float32, on whichever device made it."""
 
 
-def encoder(place: Place) -> Encoder:
+def encoder(request: LoadRequest) -> Encoder:
     """The fastest encoder that knows every module of the checkpoint."""
-    known = read(place.model, causal=False)
+    known = read(request.model_folder, causal=False)
     if known is None:
-        return LibraryEncoder(place)
-    config = parts.config(place, known.transformer)
+        return LibraryEncoder(request)
+    config = load_config(request, known.transformer)
     architecture = (getattr(config, "architectures", None) or [""])[0]
     if config.is_encoder_decoder or (known.transformer / "adapter_config.json").is_file():
-        return LibraryEncoder(place)
+        return LibraryEncoder(request)
     causal = architecture.endswith("ForCausalLM") and getattr(config, "is_causal", True)
-    return NativeEncoder(place, read(place.model, causal=causal) or known)
+    return NativeEncoder(request, read(request.model_folder, causal=causal) or known)
 
 
 def read_texts(tokenizer: Any, texts: Sequence[str], takes: Collection[str], limit: int | None = None) -> list[Text]:
@@ -82,25 +85,26 @@ def _cut(tokenizer: Any, texts: Sequence[str], read: Any) -> list[bool]:
 class NativeEncoder:
     """The Transformer, then the modules after it."""
 
-    def __init__(self, place: Place, checkpoint: Checkpoint) -> None:
+    def __init__(self, request: LoadRequest, checkpoint: Checkpoint) -> None:
         import inspect
 
-        self.device = place.device
-        model_class = _model_class(place)
+        self.device = request.device
+        model_class = _model_class(request)
         unused = {"add_pooling_layer": False} if _has_pooler(model_class) else {}
-        self.model = parts.reader(place, model_class, checkpoint.transformer, **unused)
+        self.model = load_one_pass_model(request, model_class, checkpoint.transformer, **unused)
         if hasattr(self.model.config, "use_cache"):
             self.model.config.use_cache = False
-        self.tokenizer = parts.tokenizer(place, checkpoint.transformer)
-        fit_tokenizer(self.tokenizer, place, checkpoint, self.model)
-        self.most = most_tokens(place, self.model)
-        self.pad = {"input_ids": parts.pad_id(self.model, self.tokenizer)}
+        self.tokenizer = load_tokenizer(request, checkpoint.transformer)
+        self.loaded = Loaded(model=self.model, tokenizer=self.tokenizer)
+        fit_tokenizer(self.tokenizer, request, checkpoint, self.model)
+        self.most = most_tokens(request, self.model)
+        self.pad = {"input_ids": pad_id(self.model, self.tokenizer)}
         self.takes = set(inspect.signature(self.model.forward).parameters)
         pooling, *rest = checkpoint.modules
         self.modes = pooling_modes(pooling.config)
         self.include_prompt = bool(pooling.config.get("include_prompt", True))
-        cast = None if place.dtype == place.manifest.deployment.dtype else torch_dtype(place.dtype)
-        self.layers = [made for module in rest if (made := layer(module, place.device, cast)) is not None]
+        cast = None if request.dtype == request.manifest.deployment.dtype else torch_dtype(request.dtype)
+        self.layers = [made for module in rest if (made := layer(module, request.device, cast)) is not None]
         self.size = self._after_pooling(self._dimensions()).shape[1]
 
     def prepare(self, texts: Sequence[str], prompt: str, *, whole: bool = False) -> list[Text]:
@@ -109,11 +113,10 @@ class NativeEncoder:
     def encode(self, batch: Sequence[Text], prompt: str) -> Any:
         import torch
 
-        inputs = parts.padded([text.inputs for text in batch], self.pad, "right", self.device)
+        inputs = padded([text.inputs for text in batch], self.pad, "right", self.device)
         mask = inputs.get("attention_mask", torch.ones_like(inputs["input_ids"]))
         left_out = self._prompt_tokens(prompt)
-        reads_first = first_token_alone() if list(self.modes) == ["cls"] and not left_out else nullcontext()
-        with torch.inference_mode(), reads_first:
+        with torch.inference_mode():
             vectors = self.model(**inputs, return_dict=True).last_hidden_state
             pooled = pool(vectors, mask, self.modes, left_out)
             return self._after_pooling(pooled).float()
@@ -144,13 +147,16 @@ class NativeEncoder:
 class LibraryEncoder:
     """sentence_transformers itself, for modules that only it knows."""
 
-    def __init__(self, place: Place) -> None:
-        backends.refuse(place, "its modules are run by sentence-transformers itself")
-        self.model = native.sentence_model(place)
+    def __init__(self, request: LoadRequest) -> None:
+        backends.refuse(request, "its modules are run by sentence-transformers itself")
+        self.model = load_sentence_model(request)
+        self.loaded = Loaded(sentence_model=self.model)
         self.size = int(self.model.get_embedding_dimension() or 0)
+        self._turn = Lock()  # it tokenizes while it encodes, and a tokenizer serves one call at a time
 
     def prepare(self, texts: Sequence[str], prompt: str, *, whole: bool = False) -> list[Text]:  # noqa: ARG002 - the library cuts
-        features = [self.model.preprocess([prompt + text]) for text in texts]
+        with self._turn:
+            features = [self.model.preprocess([prompt + text]) for text in texts]
         counts = [int(found["input_ids"].numel()) if "input_ids" in found else 1 for found in features]
         limit = self.model.max_seq_length or LARGEST_LENGTH
         return [Text(text, {}, count, count >= limit) for text, count in zip(texts, counts, strict=True)]
@@ -159,16 +165,17 @@ class LibraryEncoder:
         import torch
 
         texts = [text.text for text in batch]
-        made = self.model.encode(texts, prompt=prompt, batch_size=len(texts), show_progress_bar=False)
+        with self._turn:
+            made = self.model.encode(texts, prompt=prompt, batch_size=len(texts), show_progress_bar=False)
         return torch.from_numpy(made).float()
 
 
-def _model_class(place: Place) -> Any:
+def _model_class(request: LoadRequest) -> Any:
     """The class that the plan chose, or the library's own choice where the plan names a class of another library."""
     import transformers
 
-    is_known = "model" in place.code or hasattr(transformers, place.manifest.deployment.model_class)
-    return parts.model_class(place) if is_known else transformers.AutoModel
+    is_known = "model" in request.code or hasattr(transformers, request.manifest.deployment.model_class)
+    return find_model_class(request) if is_known else transformers.AutoModel
 
 
 def _has_pooler(model_class: Any) -> bool:
@@ -177,12 +184,12 @@ def _has_pooler(model_class: Any) -> bool:
     return "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
 
 
-def fit_tokenizer(tokenizer: Any, place: Place, checkpoint: Checkpoint, model: Any) -> None:
+def fit_tokenizer(tokenizer: Any, request: LoadRequest, checkpoint: Checkpoint, model: Any) -> None:
     """Set the tokenizer's limit: the spec's option, else the checkpoint's max_seq_length, else what tokenizer and
     model's positions allow. Let it lower the case where the checkpoint says so.
     """
     limit = getattr(model.config, "max_position_embeddings", -1)
-    if "model_max_length" in place.manifest.deployment.options.get("tokenizer", {}):
+    if "model_max_length" in request.manifest.deployment.options.get("tokenizer", {}):
         pass
     elif checkpoint.max_seq_length is not None:
         tokenizer.model_max_length = checkpoint.max_seq_length

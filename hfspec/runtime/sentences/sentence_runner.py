@@ -9,7 +9,8 @@ from hfspec.errors import ParamsError
 from hfspec.formats.sentence_modules import own_settings
 from hfspec.formats.sentence_modules import settings as stated
 from hfspec.runtime.io.transfer import Arriving
-from hfspec.runtime.runner import Place, Runner
+from hfspec.runtime.loading.request import LoadRequest
+from hfspec.runtime.runner import Runner
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.sentence_encoder import Text, encoder
 from hfspec.settings.precedence import LOAD, PREDICT, Settings
@@ -19,12 +20,12 @@ from hfspec.settings.prompts import Prompts
 class SentenceRunner(Runner):
     """Texts longer than the model reads are cut, as users of sentence-transformers expect; full output says so."""
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
-        self.place = place
-        self.encoder = encoder(place)
-        self.is_code = "model" in place.code  # whether padding would be seen, nobody knows
-        self.stated = stated(place.model)
+    def __init__(self, request: LoadRequest) -> None:
+        super().__init__(request)
+        self.encoder = encoder(request)
+        self.loaded = self.encoder.loaded
+        self.is_code = "model" in request.code  # whether padding would be seen, nobody knows
+        self.stated = stated(request.model_folder)
         self.prompts = Prompts(self.stated)
 
     def own_settings(self) -> dict[str, Any]:

@@ -13,13 +13,16 @@ from hfspec.formats.sentence_modules import settings as stated
 from hfspec.inputs.row import Row
 from hfspec.integrity.fingerprint import fingerprint
 from hfspec.runtime.io.transfer import Arriving
-from hfspec.runtime.loading import parts
+from hfspec.runtime.loading.model import find_model_class, load_one_pass_model
 from hfspec.runtime.loading.positions import cut_length
-from hfspec.runtime.runner import Place, Runner
+from hfspec.runtime.loading.request import Loaded, LoadRequest
+from hfspec.runtime.loading.tokenizer import load_tokenizer
+from hfspec.runtime.runner import Runner
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.sentence_encoder import Text, fit_tokenizer, read_texts
 from hfspec.runtime.sentences.sentence_layers import splade
 from hfspec.runtime.text.padding import Padding
+from hfspec.runtime.text.token_batch import pad_id, padded
 from hfspec.settings.precedence import Settings
 from hfspec.settings.prompts import Prompts
 
@@ -37,23 +40,24 @@ class Weighted:
 class SparseEmbedding(Runner):
     """Texts longer than the model reads are cut, as users of sentence-transformers expect; full output says so."""
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
-        checkpoint = read_sparse(place.model)
+    def __init__(self, request: LoadRequest) -> None:
+        super().__init__(request)
+        checkpoint = read_sparse(request.model_folder)
         if checkpoint is None:
             raise StorageError(
                 "model/ is not a sparse encoder that hfspec knows: a masked-language model, SpladePooling."
             )
-        self.place, self.device = place, place.device
-        model_class = parts.model_class(place)
-        self.model = parts.reader(place, model_class, checkpoint.transformer)
-        self.tokenizer = parts.tokenizer(place, checkpoint.transformer)
-        fit_tokenizer(self.tokenizer, place, checkpoint, self.model)
+        self.device = request.device
+        model_class = find_model_class(request)
+        self.model = load_one_pass_model(request, model_class, checkpoint.transformer)
+        self.tokenizer = load_tokenizer(request, checkpoint.transformer)
+        self.loaded = Loaded(model=self.model, tokenizer=self.tokenizer)
+        fit_tokenizer(self.tokenizer, request, checkpoint, self.model)
         self.takes = set(inspect.signature(self.model.forward).parameters)
-        self.pad = {"input_ids": parts.pad_id(self.model, self.tokenizer)}
+        self.pad = {"input_ids": pad_id(self.model, self.tokenizer)}
         self.padding = Padding(self.model, self.tokenizer, self.pad, cut_length(self.model, self.tokenizer))
         self.pooling = checkpoint.modules[0].config
-        self.stated = stated(place.model)
+        self.stated = stated(request.model_folder)
         self.prompts = Prompts(self.stated)
 
     def own_settings(self) -> dict[str, Any]:
@@ -73,7 +77,7 @@ class SparseEmbedding(Runner):
     def run(self, batch: Sequence[Item[Text]], settings: Settings) -> Arriving:
         import torch
 
-        inputs = parts.padded([item.content.inputs for item in batch], self.pad, "right", self.device)
+        inputs = padded([item.content.inputs for item in batch], self.pad, "right", self.device)
         mask = inputs.get("attention_mask", torch.ones_like(inputs["input_ids"]))
         with torch.inference_mode():
             weights = splade(self.model(**inputs).logits, mask, self.pooling)
@@ -93,7 +97,7 @@ class SparseEmbedding(Runner):
         return [{"indices": row.indices, "values": row.values} for row in results]
 
     def full(self, results: Sequence[Weighted], settings: Settings) -> list[dict[str, Any]]:
-        mark = fingerprint(self.place.space or "", self.place.dtype, settings, self.prompts)
+        mark = fingerprint(self.request.space or "", self.request.dtype, settings, self.prompts)
         return [
             {
                 "indices": row.indices,

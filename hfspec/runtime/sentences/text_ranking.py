@@ -11,7 +11,13 @@ from typing import Any
 from hfspec.errors import InputError, StorageError, UsageError
 from hfspec.formats.label_names import label_names
 from hfspec.formats.pair_template import PairTemplate
-from hfspec.formats.sentence_modules import own_settings, read_cross_encoder, transformer_settings
+from hfspec.formats.sentence_modules import (
+    is_saved_cross_encoder,
+    own_settings,
+    pair_modalities,
+    read_cross_encoder,
+    transformer_settings,
+)
 from hfspec.formats.sentence_modules import settings as stated
 from hfspec.inputs import pairs
 from hfspec.inputs.pairs import OneAndOthers
@@ -19,7 +25,7 @@ from hfspec.inputs.row import Row
 from hfspec.ir.artifact import FULL
 from hfspec.library_calls.activations import torch_activation
 from hfspec.runtime.io.transfer import Arriving
-from hfspec.runtime.runner import Place
+from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.sentence_encoder import fit_tokenizer
 from hfspec.runtime.text.sequence_classifier import SequenceClassifier
@@ -52,22 +58,25 @@ class Scored:
 class TextRanking(SequenceClassifier):
     """Pairs longer than the model reads are cut, the longer text first, as users of sentence-transformers expect."""
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
-        checkpoint = read_cross_encoder(place.model)
+    def __init__(self, request: LoadRequest) -> None:
+        super().__init__(request)
+        checkpoint = read_cross_encoder(request.model_folder)
         if checkpoint is None:
             raise StorageError("model/ is not a cross-encoder that hfspec knows: a sequence classifier alone.")
-        fit_tokenizer(self.tokenizer, place, checkpoint, self.model)
+        fit_tokenizer(self.tokenizer, request, checkpoint, self.model)
         self.limit = int(min(self.tokenizer.model_max_length, self.most))
-        self.stated = stated(place.model)
+        found = stated(request.model_folder)
+        is_saved = is_saved_cross_encoder(found, has_modules=(request.model_folder / "modules.json").is_file())
+        self.stated = found if is_saved else {}
         self.prompts = Prompts(self.stated, roles=False)
-        self.pair_template = self._pair_template(place.model)
+        self.pair_template = self._pair_template(
+            pair_modalities(transformer_settings(request.model_folder), is_saved=is_saved)
+        )
         self.labels = int(self.model.config.num_labels)
-        self.activation = _activation(place.model, self.stated, self.labels)
+        self.activation = _activation(request.model_folder, self.stated, self.labels)
 
-    def _pair_template(self, model: Path) -> PairTemplate | None:
+    def _pair_template(self, modalities: Mapping[str, Any] | None) -> PairTemplate | None:
         """Raises UsageError when the chat template that pairs go through cannot carry them."""
-        modalities = transformer_settings(model).get("modality_config")
         if not PairTemplate.applies(self.tokenizer, modalities):
             return None
         made = PairTemplate(self.tokenizer, self.model.config.model_type, modalities)

@@ -10,12 +10,15 @@ from hfspec.errors import InputError, ParamsError, UsageError
 from hfspec.inputs.row import Row
 from hfspec.runtime.io import finite
 from hfspec.runtime.io.transfer import Arriving, sent
-from hfspec.runtime.loading import parts
+from hfspec.runtime.loading.model import find_model_class, load_one_pass_model
 from hfspec.runtime.loading.positions import cut_length, most_tokens
-from hfspec.runtime.runner import Place, Runner
+from hfspec.runtime.loading.request import Loaded, LoadRequest
+from hfspec.runtime.loading.tokenizer import load_tokenizer
+from hfspec.runtime.runner import Runner
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.text.masked_head import MaskedHead
 from hfspec.runtime.text.padding import Padding
+from hfspec.runtime.text.token_batch import pad_id, padded
 from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
 from hfspec.settings.precedence import Settings
 
@@ -49,16 +52,17 @@ class Filled:
 class FillMask(Runner):
     """Equal to what the library's fill-mask pipeline answers for one row alone, several masks included."""
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
-        self.tokenizer = parts.tokenizer(place)
+    def __init__(self, request: LoadRequest) -> None:
+        super().__init__(request)
+        self.tokenizer = load_tokenizer(request)
         if self.tokenizer.mask_token_id is None:
             raise UsageError("the tokenizer has no mask token, which fill-mask needs; use the model's own tokenizer.")
-        self.model = parts.reader(place, parts.model_class(place))
-        self.device = place.device
+        self.model = load_one_pass_model(request, find_model_class(request))
+        self.loaded = Loaded(model=self.model, tokenizer=self.tokenizer)
+        self.device = request.device
         self.limit = cut_length(self.model, self.tokenizer)
-        self.most = most_tokens(place, self.model)
-        self.pad = {"input_ids": parts.pad_id(self.model, self.tokenizer)}
+        self.most = most_tokens(request, self.model)
+        self.pad = {"input_ids": pad_id(self.model, self.tokenizer)}
         self.padding = Padding(self.model, self.tokenizer, self.pad, self.limit)
         self.head = MaskedHead(self.model)
 
@@ -112,7 +116,7 @@ class FillMask(Runner):
         """
         import torch
 
-        inputs = parts.padded([item.content.tokens for item in batch], self.pad, "right", self.device)
+        inputs = padded([item.content.tokens for item in batch], self.pad, "right", self.device)
         places = [(row, place) for row, item in enumerate(batch) for place in self._places(item.content)]
         rows, columns = (sent(torch.tensor(side), self.device) for side in zip(*places, strict=True))
         targets = batch[0].content.targets  # of the call

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from hfspec.ir.dtypes import arithmetic_of
-from hfspec.runtime.loading import parts
+from hfspec.runtime.text.token_batch import padded
 from hfspec.runtime.text.tokens import Tokens, encode
 
 SHORT, LONG = "a " * 9, "one two three " * 9
@@ -50,5 +50,5 @@ class Padding:
         import torch
 
         with torch.inference_mode():
-            answer = self.model(**parts.padded(sequences, self.fill, "right", str(self.model.device)))[0]
+            answer = self.model(**padded(sequences, self.fill, "right", str(self.model.device)))[0]
         return answer.float().cpu()

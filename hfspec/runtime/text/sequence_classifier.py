@@ -5,26 +5,29 @@ from __future__ import annotations
 import inspect
 from collections.abc import Hashable, Sequence
 
-from hfspec.runtime.backends.first_token import first_token_alone
 from hfspec.runtime.io.transfer import Arriving
-from hfspec.runtime.loading import parts
+from hfspec.runtime.loading.model import find_model_class, load_one_pass_model
 from hfspec.runtime.loading.positions import cut_length, most_tokens
-from hfspec.runtime.runner import Place, Runner
+from hfspec.runtime.loading.request import Loaded, LoadRequest
+from hfspec.runtime.loading.tokenizer import load_tokenizer
+from hfspec.runtime.runner import Runner
 from hfspec.runtime.text.padding import Padding
+from hfspec.runtime.text.token_batch import pad_id, padded
 from hfspec.runtime.text.tokens import Tokens
 
 
 class SequenceClassifier(Runner):
     """A family whose model gives one line of logits for each sequence."""
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
-        self.tokenizer = parts.tokenizer(place)
-        self.model = parts.reader(place, parts.model_class(place))
-        self.device = place.device
+    def __init__(self, request: LoadRequest) -> None:
+        super().__init__(request)
+        self.tokenizer = load_tokenizer(request)
+        self.model = load_one_pass_model(request, find_model_class(request))
+        self.loaded = Loaded(model=self.model, tokenizer=self.tokenizer)
+        self.device = request.device
         self.limit = cut_length(self.model, self.tokenizer)
-        self.most = most_tokens(place, self.model)
-        self.pad = {"input_ids": parts.pad_id(self.model, self.tokenizer)}
+        self.most = most_tokens(request, self.model)
+        self.pad = {"input_ids": pad_id(self.model, self.tokenizer)}
         self.padding = Padding(self.model, self.tokenizer, self.pad, self.limit)
         self.takes_use_cache = "use_cache" in inspect.signature(self.model.forward).parameters
 
@@ -47,8 +50,8 @@ class SequenceClassifier(Runner):
         """(rows, labels) of float32, on its way to the host."""
         import torch
 
-        inputs = parts.padded(rows, self.pad, "right", self.device)
+        inputs = padded(rows, self.pad, "right", self.device)
         if self.takes_use_cache:
             inputs["use_cache"] = False
-        with torch.inference_mode(), first_token_alone():
+        with torch.inference_mode():
             return Arriving(self.model(**inputs).logits.float())

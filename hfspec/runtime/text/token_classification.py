@@ -10,12 +10,15 @@ from hfspec.errors import ParamsError
 from hfspec.formats.label_names import label_names
 from hfspec.inputs.row import Row
 from hfspec.runtime.io.transfer import Arriving
-from hfspec.runtime.loading import parts
+from hfspec.runtime.loading.model import find_model_class, load_one_pass_model
 from hfspec.runtime.loading.positions import cut_length, most_tokens
-from hfspec.runtime.runner import Place, Runner
+from hfspec.runtime.loading.request import Loaded, LoadRequest
+from hfspec.runtime.loading.tokenizer import load_tokenizer
+from hfspec.runtime.runner import Runner
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.text.entities import Entity, Piece, entities, without_overlap
 from hfspec.runtime.text.padding import Padding
+from hfspec.runtime.text.token_batch import pad_id, padded
 from hfspec.runtime.text.tokens import Tokens, refuse_overlong
 from hfspec.runtime.text.word_reader import WordReader, knows_words
 from hfspec.settings.precedence import Settings
@@ -39,14 +42,15 @@ class Window:
 class TokenClassification(Runner):
     """Equal to what the library's token-classification pipeline answers for one row alone."""
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
-        self.tokenizer = parts.tokenizer(place)
-        self.model = parts.reader(place, parts.model_class(place))
-        self.device = place.device
+    def __init__(self, request: LoadRequest) -> None:
+        super().__init__(request)
+        self.tokenizer = load_tokenizer(request)
+        self.model = load_one_pass_model(request, find_model_class(request))
+        self.loaded = Loaded(model=self.model, tokenizer=self.tokenizer)
+        self.device = request.device
         self.limit = cut_length(self.model, self.tokenizer)
-        self.most = most_tokens(place, self.model)
-        self.pad = {"input_ids": parts.pad_id(self.model, self.tokenizer)}
+        self.most = most_tokens(request, self.model)
+        self.pad = {"input_ids": pad_id(self.model, self.tokenizer)}
         self.padding = Padding(self.model, self.tokenizer, self.pad, self.limit)
         self.fast = bool(self.tokenizer.is_fast)
         self.knows_words = self.fast and knows_words(self.tokenizer.backend_tokenizer)
@@ -110,7 +114,7 @@ class TokenClassification(Runner):
 
         if not any(item.length for item in batch):
             return None
-        inputs = parts.padded([item.content.tokens for item in batch], self.pad, "right", self.device)
+        inputs = padded([item.content.tokens for item in batch], self.pad, "right", self.device)
         with torch.inference_mode():
             scores = self.model(**inputs).logits.float().softmax(-1)
             return Arriving(scores, [item.length for item in batch])

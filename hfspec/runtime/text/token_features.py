@@ -10,11 +10,14 @@ from typing import Any
 from hfspec.inputs.row import Row
 from hfspec.ir.artifact import FULL
 from hfspec.runtime.io.transfer import Arriving
-from hfspec.runtime.loading import parts
+from hfspec.runtime.loading.model import find_model_class, load_one_pass_model
 from hfspec.runtime.loading.positions import cut_length, most_tokens
-from hfspec.runtime.runner import Place, Runner
+from hfspec.runtime.loading.request import Loaded, LoadRequest
+from hfspec.runtime.loading.tokenizer import load_tokenizer
+from hfspec.runtime.runner import Runner
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.text.padding import Padding
+from hfspec.runtime.text.token_batch import pad_id, padded
 from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
 from hfspec.settings.precedence import Settings
 
@@ -42,22 +45,23 @@ class TokenFeatures(Runner):
 
     look_ahead = 8
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
-        self.tokenizer = parts.tokenizer(place)
-        model_class = parts.model_class(place)
+    def __init__(self, request: LoadRequest) -> None:
+        super().__init__(request)
+        self.tokenizer = load_tokenizer(request)
+        model_class = find_model_class(request)
         # The pooler plays no part in the hidden states, and checkpoints trained with another head lack it.
         has_pooler = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
         unused: dict[str, Any] = {"add_pooling_layer": False} if has_pooler else {}
-        whole = parts.reader(place, model_class, **unused)
+        whole = load_one_pass_model(request, model_class, **unused)
+        self.loaded = Loaded(model=whole, tokenizer=self.tokenizer)
         takes_two = whole.config.is_encoder_decoder and whole.config.model_type not in READ_BY_DECODER
         self.model = whole.get_encoder() if takes_two else whole
         takes_use_cache = "use_cache" in inspect.signature(self.model.forward).parameters
         self.options = {"use_cache": False} if takes_use_cache else {}
-        self.device = place.device
+        self.device = request.device
         self.limit = cut_length(self.model, self.tokenizer)
-        self.most = most_tokens(place, self.model)
-        self.pad = {"input_ids": parts.pad_id(self.model, self.tokenizer)}
+        self.most = most_tokens(request, self.model)
+        self.pad = {"input_ids": pad_id(self.model, self.tokenizer)}
         self.padding = Padding(self.model, self.tokenizer, self.pad, self.limit)
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Tokens]]:
@@ -78,7 +82,7 @@ class TokenFeatures(Runner):
         if not any(item.length for item in batch):
             return None
         rows = [{name: ids for name, ids in item.content.items() if name != OFFSETS} for item in batch]
-        inputs = parts.padded(rows, self.pad, "right", self.device)
+        inputs = padded(rows, self.pad, "right", self.device)
         with torch.inference_mode():
             states = self.model(**inputs, **self.options)[0].float()
             return Arriving(states, [item.length for item in batch])

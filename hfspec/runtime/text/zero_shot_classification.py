@@ -14,7 +14,7 @@ from hfspec.formats.label_names import label_numbers
 from hfspec.inputs.row import Row
 from hfspec.runtime.io.answers import Table
 from hfspec.runtime.io.transfer import Arriving
-from hfspec.runtime.runner import Place
+from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.text.sequence_classifier import SequenceClassifier
 from hfspec.runtime.text.tokens import Tokens, encode
@@ -50,8 +50,8 @@ class Ranked:
 class ZeroShotClassification(SequenceClassifier):
     """Equal to what the library's zero-shot-classification pipeline answers for one row alone."""
 
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
+    def __init__(self, request: LoadRequest) -> None:
+        super().__init__(request)
         self.entailment = self._entailment()
 
     def _entailment(self) -> int:

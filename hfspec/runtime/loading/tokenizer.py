@@ -1,0 +1,33 @@
+"""A tokenizer as the library's object, for calls at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hfspec.errors import StorageError
+from hfspec.library_calls.quiet import is_tokenizer
+from hfspec.runtime.loading.components import load_component
+from hfspec.runtime.loading.request import LoadRequest
+from hfspec.runtime.loading.shared_tokenizer import SharedTokenizer
+
+
+def load_tokenizer(request: LoadRequest, folder: Path | None = None, **settings: Any) -> Any:
+    """The tokenizer, the spec's own component before the model's, for calls at once.
+
+    Args:
+        request: what the load was asked for.
+        folder: where the model brings it, the model's folder by default.
+        settings: arguments of ``from_pretrained``, which yield to the spec's options.
+
+    Raises:
+        StorageError: its files make none.
+    """
+    return shared(load_component(request, "tokenizer", folder, **settings))
+
+
+def shared(tokenizer: Any) -> Any:
+    """The same for calls at once; raises StorageError for an object that is no tokenizer."""
+    if not is_tokenizer(tokenizer):
+        raise StorageError(f"the tokenizer's files name {type(tokenizer).__name__}, which is not a tokenizer.")
+    return SharedTokenizer(tokenizer)

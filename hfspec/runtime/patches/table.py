@@ -1,0 +1,63 @@
+"""The patches by name: what each replaces and which versions of the libraries it was tested with. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hfspec.ir.frozen import FrozenDict
+
+# Package -> the first and the last version, to two numbers.
+TESTED = FrozenDict({"torch": ("2.13", "2.13"), "transformers": ("5.23", "5.23")})
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """``replaces``: what of the library, and with what. ``trial``: what is computed with and without it at a load.
+    ``tested``: package -> the first and the last version that it was tested with, to two numbers.
+    """
+
+    name: str
+    replaces: str
+    trial: str
+    tested: Mapping[str, tuple[str, str]] = field(default_factory=lambda: TESTED)
+
+
+ONEDNN, T5_STEPS, DECODING = "onednn", "t5-steps", "decoding"
+ROOMY_CACHE, MASKS, FIRST_VALUES = "roomy-cache", "masks", "first-values"
+ALL, NONE = CHOICES = ("all", "none")
+PATCHES = {
+    patch.name: patch
+    for patch in (
+        Patch(
+            ONEDNN,
+            "torch's products in linear layers and in convolutions over time, by torch's operators of oneDNN",
+            "three rows and one through a layer of every shape, its weights as they are and in oneDNN's order",
+        ),
+        Patch(
+            T5_STEPS,
+            "the forward of a T5 decoder's stack for one new token a row, by fewer products",
+            "four tokens of the decoder",
+        ),
+        Patch(
+            DECODING,
+            "generate()'s loop for greedy search and sampling, so that a row that has ended leaves its batch",
+            "four tokens of two prompts, one of which ends at the second",
+        ),
+        Patch(
+            ROOMY_CACHE,
+            "DynamicLayer.update of the cache while the loop above runs, by one that copies once in 64 tokens",
+            "the same four tokens",
+        ),
+        Patch(
+            MASKS,
+            "the look at an attention mask that makes a GPU wait, by what padded the batch knows",
+            "a pass over two rows, one of them padded",
+        ),
+        Patch(
+            FIRST_VALUES,
+            "the first values of layers on torch's meta device, which the checkpoint's tensors replace, by none",
+            "the shapes and dtypes of small layers",
+        ),
+    )
+}

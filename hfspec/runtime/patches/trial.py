@@ -1,0 +1,54 @@
+"""A patch against the library's own way, at every load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hfspec.ir.dtypes import arithmetic_of
+from hfspec.runtime.patches.states import Patches
+
+
+def agrees(
+    patches: Patches,
+    name: str,
+    dtype: str,
+    library: Callable[[], Sequence[Any]],
+    patched: Callable[[], Sequence[Any]],
+) -> bool:
+    """Whether a patch computes what the library computes, within the tolerance of the dtype, relative to the largest
+    value. The predictor's table says which; where it does not, or raises, so does a line in the log.
+
+    ``library``, ``patched``: the same tensors, computed without the patch and with it.
+    """
+    import torch
+
+    try:
+        with torch.no_grad():
+            expected, found = library(), patched()
+        difference = max(map(_difference, expected, found), default=0.0)
+    except Exception as error:  # noqa: BLE001 - a library that has changed may raise anything
+        reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        patches.fail(name, f"Its trial failed: {reason}.")
+        return False
+    if len(expected) != len(found) or not difference <= arithmetic_of(dtype).tolerance:
+        patches.fail(name, f"Its trial differs from the library by {difference:.2g} of the largest value.")
+        return False
+    patches.take(name, f"Its trial differs from the library by {difference:.2g} of the largest value.")
+    return True
+
+
+def _difference(expected: Any, found: Any) -> float:
+    """The largest difference, relative to the largest finite value; infinite for another shape, or other places that
+    are not finite.
+    """
+    if expected.shape != found.shape:
+        return float("inf")
+    expected, found = expected.double(), found.double()
+    finite = expected.isfinite()
+    if bool((finite != found.isfinite()).any()):
+        return float("inf")
+    if not bool(finite.any()):
+        return 0.0
+    expected, found = expected[finite], found[finite]
+    return float((expected - found).abs().max() / expected.abs().max().clamp(min=1e-6))
