@@ -85,7 +85,7 @@ def validate(
         ProblemFormat, typer.Option(help="text for a person, json for a program, github for annotations.")
     ] = ProblemFormat.text,
     strict: Annotated[
-        bool, typer.Option("--strict", help="A revision that is no commit and not locked is a problem as well.")
+        bool, typer.Option("--strict", help="A revision that is neither a commit nor locked is a problem as well.")
     ] = False,
 ) -> None:
     """Check specs without reading any model: every problem of every file, each with its place.

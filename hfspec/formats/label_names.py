@@ -50,14 +50,14 @@ def names_faults(stated: Any) -> Iterator[tuple[str, str]]:
         return
     numbers = {key: _number(key) for key in stated}
     unread = [key for key, number in numbers.items() if number is None]
-    yield from (("a key of id2label is no number", f"the key {key!r}") for key in unread)
+    yield from (("a key of id2label is not a number", f"the key {key!r}") for key in unread)
     missing = sorted(set(range(len(stated))) - set(numbers.values()))
     if missing and not unread:
         keys = ", ".join(map(str, stated))
         yield f"id2label has no label {missing[0]}; the numbers of its labels must be 0 to {len(stated) - 1}", keys
     for key, value in stated.items():
         if label_name(value) is None:
-            yield f"id2label.{key} is no name of a label", repr(value)
+            yield f"id2label.{key} is not a name of a label", repr(value)
 
 
 def numbers_faults(stated: Any, count: int) -> Iterator[tuple[str, str]]:
@@ -65,12 +65,12 @@ def numbers_faults(stated: Any, count: int) -> Iterator[tuple[str, str]]:
     if not stated:
         return
     if not isinstance(stated, Mapping):
-        yield "label2id is no mapping of names to numbers", repr(stated)
+        yield "label2id is not a mapping of names to numbers", repr(stated)
         return
     for name, value in stated.items():
         number = _number(value)
         if number is None or not 0 <= number < count:
-            yield f"label2id.{name} is no number of a label; the model has the labels 0 to {count - 1}", repr(value)
+            yield f"label2id.{name} is not a number of a label; the model has the labels 0 to {count - 1}", repr(value)
 
 
 def _number(value: Any) -> int | None:

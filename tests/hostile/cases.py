@@ -196,8 +196,8 @@ def _settings() -> Iterator[Case]:
         "transformers_weights", SENTIMENT, keys("config.json", transformers_weights="../x"), plan="transformers_weights"
     )
     quantiser = keys("config.json", quantization_config={"quant_method": "planted", "modules": "planted.M"})
-    yield Case("a quantiser of its own", SENTIMENT, quantiser)
-    yield Case("a quantiser that is none", SENTIMENT, keys("config.json", quantization_config=7), plan="tokenizer")
+    yield Case("a quantiser of its own", SENTIMENT, quantiser, plan="quantised")
+    yield Case("a quantiser that is none", SENTIMENT, keys("config.json", quantization_config=7), plan="quantised")
     adapter = {"peft_type": "LORA", "base_model_name_or_path": "/", "auto_mapping": {"parent_library": "planted"}}
     yield Case("an adapter in the model's folder", SENTIMENT, keys("adapter_config.json", **adapter))
     for name in ("../../planted", "planted.C", "/etc", "", 7, None, ["bert"], "__class__"):
@@ -219,7 +219,7 @@ def _settings() -> Iterator[Case]:
 def _tokenizers() -> Iterator[Case]:
     for name in ("pipeline", "AutoModelForSequenceClassification", "BertModel", "utils", "AutoConfig"):
         config = keys("tokenizer_config.json", tokenizer_class=name)
-        yield Case(f"tokenizer_class {name}", SENTIMENT, config, plan="no tokenizer|cannot load the tokenizer")
+        yield Case(f"tokenizer_class {name}", SENTIMENT, config, plan="not a tokenizer|cannot load the tokenizer")
     for limit in ("x", -5):
         config = keys("tokenizer_config.json", model_max_length=limit)
         yield Case(f"a tokenizer that takes {limit} tokens", SENTIMENT, config, plan="model_max_length")

@@ -203,7 +203,7 @@ def test_what_the_classes_of_today_would_leave_out_may_be_written(change, releas
         lambda value: value["signature"].update(inputs=""),
         lambda value: value.update(signature=None),
     ],
-    ids=str,
+    ids=lambda change: f"line {change.__code__.co_firstlineno}",
 )
 def test_a_manifest_of_this_version_says_nothing_else(change, released):
     changed(released, change)

