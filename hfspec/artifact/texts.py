@@ -95,7 +95,7 @@ def generated(plan: Plan, files: Sequence[FileRecord]) -> dict[str, bytes]:
         contents[INPUT_EXAMPLE] = _json(thaw(plan.input_example))
     if plan.golden:
         contents[GOLDEN] = _json([golden.to_json() for golden in plan.golden])
-    return {**contents, CODE: _runtime()}
+    return {**contents, CODE: code_archive()}
 
 
 def is_generated(path: str) -> bool:
@@ -103,7 +103,7 @@ def is_generated(path: str) -> bool:
     return path.startswith("code/") or path in WRITTEN
 
 
-def _runtime() -> bytes:
+def code_archive() -> bytes:
     """The runtime's files as they are installed, in one archive that Python imports as it is.
 
     Python writes no byte code beside an archive, and a tool that copies an artifact without ``__pycache__``

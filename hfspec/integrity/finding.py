@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 
 from hfspec.errors import SourceError, UsageError, VerificationError
 from hfspec.integrity.held import Held
 from hfspec.integrity.places import remembered
 from hfspec.ir.artifact import FileRecord, Manifest, SourceRecord
-from hfspec.ir.pins import Opened, Reader
+from hfspec.ir.pins import Opened, Reader, SourceName
 from hfspec.ir.progress import Progress, Silent
 from hfspec.ir.source_kinds import SOURCE_KINDS
 from hfspec.sources import folder
@@ -145,22 +144,22 @@ def _places(wanted: Wanted, given: str | PathLike[str] | None) -> Iterator[tuple
     """What to call each place in an error, and how to open it; in the order in which they are looked at."""
     source = wanted.source
     if given is not None:
-        yield f"the folder given, {given}", lambda: folder.open_source(str(given), None, Path(), Silent())
+        yield f"the folder given, {given}", lambda: folder.open_source(SourceName(str(given)))
     elif not SOURCE_KINDS[source.kind].is_local:
         yield (
-            f"{source.kind} {source.location}",
-            lambda: open_kind(source.kind, source.version or source.location, None, Path(), Silent()),
+            f"the {source.kind} {source.location}",
+            lambda: open_kind(source.kind, SourceName(source.version or source.location)),
         )
     else:
         seen = remembered(wanted.manifest.pointers, wanted.role)
         if seen is not None:
             yield (
                 f"{seen}, where they were at compile time",
-                lambda: folder.open_source(str(seen), None, Path(), Silent()),
+                lambda: folder.open_source(SourceName(str(seen))),
             )
         yield (
             f"{source.location}, from the current folder",
-            lambda: folder.open_source(source.location, None, Path(), Silent()),
+            lambda: folder.open_source(SourceName(source.location)),
         )
 
 

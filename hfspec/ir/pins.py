@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from hfspec.ir.progress import Progress, Silent
 from hfspec.ir.source_kinds import portable
 
 
@@ -99,6 +100,20 @@ class Reader(Protocol):
 
         For a repo the bytes are checked against the pinned digest by the time it returns.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class SourceName:
+    """A source as a spec or a manifest names it; each kind takes of it what it needs."""
+
+    location: str
+    """The value of the kind's key."""
+    revision: str | None = None
+    """The branch, tag or commit as written; None for the default, and of kinds that take none."""
+    base: Path = Path()
+    """The folder that a relative path starts from."""
+    progress: Progress = field(default_factory=Silent, compare=False)
+    """Told what is downloaded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ class SourceKind:
     key: str
     """The key of a spec that names one, and the kind in manifests and locks."""
     opened_by: str
-    """``module:function`` that opens one: (location, revision, base folder, Progress) -> ``Opened``."""
+    """``module:function`` that opens one: ``SourceName`` -> ``Opened``."""
     description: str
     """The key's description in the JSON Schema."""
     pattern: str | None = None

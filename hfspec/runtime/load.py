@@ -49,30 +49,44 @@ def load(
     keep_memory: bool = False,
     patches: str = ALL,
 ) -> Predictor:
-    """The predictor of the artifact in ``folder``. No file of the artifact is executed but reviewed code, with consent.
-    No network is used, but for the weights that a reference artifact pins and that are not in the hub's cache yet.
+    """Load an artifact. No file of it is executed but reviewed code, with consent. No network is used, but for the
+    weights that a reference artifact pins and that are not in the hub's cache yet.
 
-    ``model_config``: settings that override the spec's. ``outputs``: standard or full, instead of the spec's choice.
-    ``dtype``: cast the weights to this while loading (auto: as stored). ``device``: as torch names it; by default the
-    spec's, else a GPU where torch finds one. ``device_map``: spread the model over devices instead, by a rule of the
-    package accelerate or module -> device. ``threads``: how many CPU threads torch uses from now on, in this whole
-    process. ``backend``: what does the model's arithmetic, torch, onednn or openvino; by default the spec's, else
-    ``auto`` (docs/backends.md). ``verify=False`` skips checking every byte against the manifest.
-    ``expect_fingerprint``: that of the space which the embeddings must be of, checked before the model is loaded, with
-    these settings and dtype.
-    ``sources``: of a reference artifact, role (``model``) -> the folder that has its weights.
-    ``trust_remote_code``: consent to run the Python files that came with the checkpoint and that the spec lists as
-    reviewed; an artifact that has such files is refused without it. No other file of it is ever run.
-    ``keep_memory``: have the C library keep memory that a batch has freed, in this whole process. ``patches``: ``none``
-    for the libraries' own way wherever hfspec has another (docs/serving.md).
+    What changes in this process for good: torch and transformers are imported; torch's number of threads, with
+    ``threads``, and to one in a process that was forked from one that has loaded; how glibc keeps memory, with
+    ``keep_memory``; on a GPU two names in transformers' registries of attention; a file of the user's cache remembers
+    what was verified. While objects are made, transformers replaces functions of its own, as any ``from_pretrained``
+    does, its logger leaves out what this thread says below an error, and the filters of warnings are others around peft
+    and the converter of the backend openvino (docs/serving.md).
 
-    In a process that was forked from one that has loaded, torch computes on one thread.
-    What changes in this process for good: torch and transformers are imported; with ``threads`` torch's number of
-    threads; with ``keep_memory`` how glibc keeps memory; on a GPU two names in transformers' registries of attention.
-    While a model is made, transformers replaces functions of its own, as any ``from_pretrained`` does, and its logger
-    leaves out what this thread says below an error.
+    Args:
+        folder: The artifact.
+        model_config: Settings that override the spec's.
+        outputs: ``standard`` or ``full``, instead of the spec's choice.
+        dtype: Cast the weights to this while loading; ``auto``: as stored.
+        device: As torch names it; by default the spec's, else a GPU where torch finds one.
+        device_map: Spread the model over devices instead: a rule of the package accelerate, or module -> device.
+        threads: How many CPU threads torch uses from now on, in this whole process.
+        backend: What does the model's arithmetic: ``torch``, ``onednn`` or ``openvino``; by default the spec's, else
+            ``auto`` (docs/backends.md).
+        verify: Whether every byte is held against the manifest first.
+        expect_fingerprint: That of the space which the embeddings must be of, or its first 12 or more digits; checked
+            before the model is loaded, with these settings and this dtype.
+        sources: Of a reference artifact, role (``model``) -> the folder that has its weights.
+        trust_remote_code: Consent to run the Python files that came with the checkpoint and that the spec lists as
+            reviewed; an artifact that has such files is refused without it.
+        keep_memory: Whether the C library keeps memory that a batch has freed, in this whole process.
+        patches: ``none`` for the libraries' own way wherever hfspec has another; else ``all``.
 
-    Raises VerificationError, StorageError, SourceError, UsageError and, for model_config, ParamsError.
+    Returns:
+        The predictor.
+
+    Raises:
+        VerificationError: A file is not what the manifest says, or the embedding space is another.
+        StorageError: A file cannot be read.
+        SourceError: The weights of a reference artifact are not found.
+        UsageError: An argument cannot be, or this machine cannot run the artifact.
+        ParamsError: For ``model_config``.
     """
     wanted = Patches(patches)
     root = Path(folder).resolve()

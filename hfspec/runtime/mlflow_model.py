@@ -15,6 +15,7 @@ from hfspec.integrity.verification import read_manifest
 from hfspec.ir.frozen import thaw
 from hfspec.runtime.io.mlflow_requests import read_as_sent
 from hfspec.runtime.load import load
+from hfspec.runtime.patches.table import NONE
 from hfspec.runtime.predictor import Predictor
 from hfspec.settings.load_arguments import LOAD_ARGUMENTS
 
@@ -66,7 +67,8 @@ def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> Ml
     ``model_config``: everything that MLmodel lists, with what the caller of load_model says instead. MLmodel is read
     before the artifact is verified, so that nothing in it, nor in model_config, can leave that out.
     """
-    read_as_sent()
+    if (model_config or {}).get("patches") != NONE:
+        read_as_sent()
     root = Path(path)
     recorded = thaw(read_manifest(root).deployment.model_config)
     changed = {name: value for name, value in (model_config or {}).items() if value != recorded.get(name)}

@@ -9,8 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from hfspec.errors import SourceError
-from hfspec.ir.pins import FilePin, Opened, WeightHeader
-from hfspec.ir.progress import Progress
+from hfspec.ir.pins import FilePin, Opened, SourceName, WeightHeader
 from hfspec.ir.safetensors_header import header_length, parse_header
 from hfspec.sources.hub_cache import COMMIT
 from hfspec.sources.small import check_small
@@ -66,9 +65,9 @@ def read_header(file: Path) -> WeightHeader:
         return parse_header(prefix + stream.read(header_length(prefix, size) - 8), size)
 
 
-def open_source(location: str, revision: str | None, base: Path, progress: Progress) -> Opened:  # noqa: ARG001
+def open_source(named: SourceName) -> Opened:
     """The folder that a spec names, from ``base`` on; raises as open_folder."""
-    folder = open_folder(location, base / Path(location).expanduser())
+    folder = open_folder(named.location, named.base / Path(named.location).expanduser())
     return Opened(folder, folder.files)
 
 

@@ -13,7 +13,7 @@ from huggingface_hub import HfApi, hf_hub_url
 from huggingface_hub.errors import HFValidationError, HTTPError
 
 from hfspec.errors import SourceError, StorageError
-from hfspec.ir.pins import FilePin, Opened, WeightHeader
+from hfspec.ir.pins import FilePin, Opened, SourceName, WeightHeader
 from hfspec.ir.progress import Progress
 from hfspec.ir.safetensors_header import header_length, parse_header
 from hfspec.sources.folder import read_header
@@ -176,9 +176,9 @@ class HubSource:
             )
 
 
-def open_source(location: str, revision: str | None, base: Path, progress: Progress) -> Opened:  # noqa: ARG001
+def open_source(named: SourceName) -> Opened:
     """The repository that a spec names; raises as open_repo."""
-    repository = open_repo(location, revision, progress)
+    repository = open_repo(named.location, named.revision, named.progress)
     return Opened(repository, repository.files, commit=repository.commit)
 
 

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from importlib import import_module
-from pathlib import Path
 
-from hfspec.ir.pins import Opened
-from hfspec.ir.progress import Progress
+from hfspec.ir.pins import Opened, SourceName
 from hfspec.ir.source_kinds import SOURCE_KINDS
 
 
-def open_kind(kind: str, location: str, revision: str | None, base: Path, progress: Progress) -> Opened:
+def open_kind(kind: str, named: SourceName) -> Opened:
     """Open a source.
 
     Args:
         kind: A key of ``SOURCE_KINDS``.
-        location: The value of that key in the spec.
-        revision: The branch, tag or commit as written; None where the kind takes none, and for the default.
-        base: The folder that a relative path starts from.
-        progress: Told what is downloaded.
+        named: Which source of that kind.
 
     Returns:
         A reader of the source, its files, and the commit or version that it is at.
@@ -28,5 +23,5 @@ def open_kind(kind: str, location: str, revision: str | None, base: Path, progre
         StorageError: The disk refuses.
     """
     module, _, name = SOURCE_KINDS[kind].opened_by.partition(":")
-    source: Opened = getattr(import_module(module), name)(location, revision, base, progress)
-    return source
+    opened: Opened = getattr(import_module(module), name)(named)
+    return opened

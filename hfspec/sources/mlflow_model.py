@@ -7,7 +7,6 @@ these folders are those of one checkpoint; where two have a file of one name, th
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,8 +16,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 from hfspec.errors import SourceError
-from hfspec.ir.pins import FilePin, Opened, WeightHeader
-from hfspec.ir.progress import Progress
+from hfspec.ir.pins import FilePin, Opened, SourceName, WeightHeader
 from hfspec.sources.folder import FolderSource, open_folder
 
 MLMODEL = "MLmodel"
@@ -55,7 +53,7 @@ class MlflowSource:
         return self.parts[path]
 
 
-def open_source(location: str, revision: str | None, base: Path, progress: Progress) -> Opened:  # noqa: ARG001
+def open_source(named: SourceName) -> Opened:
     """The logged model, at the version that its alias or stage stands for now.
 
     The tracking server is the one that MLflow's own settings name (``MLFLOW_TRACKING_URI``). A model that lies on
@@ -63,10 +61,10 @@ def open_source(location: str, revision: str | None, base: Path, progress: Progr
 
     Raises SourceError when MLflow is not installed, does not know the model, or logged no checkpoint.
     """
-    mlflow = _mlflow(location)
-    version = _version(mlflow, location)
+    mlflow = _mlflow(named.location)
+    version = _version(mlflow, named.location)
     folder = _downloaded(mlflow, version)
-    source = MlflowSource(_parts(mlflow, location, folder))
+    source = MlflowSource(_parts(mlflow, named.location, folder))
     return Opened(source, source.files, version=version)
 
 
@@ -96,10 +94,10 @@ def _version(mlflow: Any, location: str) -> str:
             return location
         found = [int(one.version) for one in client.search_model_versions(f"name={name!r}")]
     except mlflow.exceptions.MlflowException as error:
-        raise SourceError(f"{location}: MLflow at {_shown(mlflow)} says: {_line(error)}") from error
+        raise SourceError(f"{location}: MLflow at {mlflow.get_tracking_uri()} says: {_line(error)}") from error
     if version not in {"", "latest"} or not found:
         raise SourceError(
-            f"{location}: MLflow at {_shown(mlflow)} has {len(found)} versions of {name!r};"
+            f"{location}: MLflow at {mlflow.get_tracking_uri()} has {len(found)} versions of {name!r};"
             " name a version (`models:/name/3`), an alias (`models:/name@champion`) or `latest`."
         )
     return f"models:/{name}/{max(found)}"
@@ -120,7 +118,7 @@ def _downloaded(mlflow: Any, version: str) -> Path:
         if not kept.exists():
             root.rename(kept)
     except (mlflow.exceptions.MlflowException, OSError) as error:
-        raise SourceError(f"{version}: MLflow at {_shown(mlflow)} says: {_line(error)}") from error
+        raise SourceError(f"{version}: MLflow at {mlflow.get_tracking_uri()} says: {_line(error)}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return kept
@@ -168,11 +166,6 @@ def _named(flavor: Mapping[str, Any]) -> str:
         return ""
     at = f', revision: "{commit}"' if commit else ""
     return f"; write `repo: {repo}{at}` instead"
-
-
-def _shown(mlflow: Any) -> str:
-    """The tracking server without the user and password that its address may carry."""
-    return re.sub(r"//[^/@]*@", "//", str(mlflow.get_tracking_uri()))
 
 
 def _line(error: Exception) -> str:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from hfspec.errors import SourceError
-from hfspec.ir.pins import Reader, SourcePin
+from hfspec.ir.pins import Reader, SourceName, SourcePin
 from hfspec.ir.progress import Progress
 from hfspec.ir.spec_keys import Source
 from hfspec.ir.weight_index import weight_map
@@ -41,7 +41,7 @@ def open_source(
         SourceError: The source is not there, or lacks the files of its role.
         StorageError: The disk refuses.
     """
-    opened = open_kind(source.kind.key, source.location, source.revision, base, progress)
+    opened = open_kind(source.kind.key, SourceName(source.location, source.revision, base, progress))
     reader = opened.reader
     names = tuple(file.path for file in opened.files)
     location = source.location

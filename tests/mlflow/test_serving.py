@@ -310,3 +310,20 @@ def test_refused_with_the_reason(task, body, message, served):
     assert reply.status_code == 400
     assert message in reply.json()["message"]
     assert "stack_trace" not in reply.json()
+
+
+SWITCHED = """
+import sys
+import mlflow.pyfunc
+from mlflow.pyfunc import scoring_server
+before = scoring_server._parse_json_data
+mlflow.pyfunc.load_model(sys.argv[1], model_config={"patches": sys.argv[2]})
+print(scoring_server._parse_json_data is before)
+"""
+
+
+@pytest.mark.parametrize(("patches", "unchanged"), [("none", "True"), ("all", "False")])
+def test_mlflows_functions_are_left_alone_where_patches_are_off(artifact, patches, unchanged):
+    command = [sys.executable, "-c", SWITCHED, str(artifact(DEPLOYMENTS[0])), patches]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == unchanged

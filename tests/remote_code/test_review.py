@@ -74,7 +74,7 @@ def test_everything_wrong_with_the_list_at_once(own_copy, tmp_path):
     changed = found[key, 1, "sha256"]
     assert (changed.expected, changed.found) == (listed[1]["sha256"], reviewed(model, "layers_tiny.py")[0]["sha256"])
     assert "does not use" in found[key, 3].message
-    assert "no Python file" in found[key, 4].message
+    assert "not a Python file" in found[key, 4].message
 
 
 def test_code_that_the_library_does_without_is_left_out(own_copy, tmp_path):
@@ -85,7 +85,7 @@ def test_code_that_the_library_does_without_is_left_out(own_copy, tmp_path):
     assert plan.code == {}
     assert not [step for step in plan.steps if step.target.endswith(".py")]
     (found,) = problems(write_spec(tmp_path, model, trust_remote_code=[{"path": "other.py", "sha256": "0" * 64}]))
-    assert "no Python file" in found.message
+    assert "not a Python file" in found.message
     assert hfspec.plan(write_spec(tmp_path, model, trust_remote_code=reviewed(model))).code == {
         "model": "model/modeling_own.py:Own"
     }
@@ -117,9 +117,9 @@ def test_entries_that_lead_elsewhere(entry, said, own_copy, tmp_path):
         ("from ..outside import X\n", "from ..outside import X"),
         ("from . import absent\n", "from . import absent"),
         ("import a_package_that_nobody_has\n", "a_package_that_nobody_has"),
-        ("def broken(:\n", "no Python"),
-        ("x = '\0'\n", "no Python"),
-        ("(" * 10_000, "no Python"),
+        ("def broken(:\n", "not Python"),
+        ("x = '\0'\n", "not Python"),
+        ("(" * 10_000, "not Python"),
     ],
 )
 def test_imports_that_cannot_be_followed(source, said, own_copy, tmp_path):

@@ -32,6 +32,7 @@ def run(program: str, *arguments: object, **environment: str) -> list[str]:
 
 IMPORTING = """
 import importlib, sys, threading
+import torch  # two threads that import torch itself for the first time crash without hfspec too
 import hfspec
 folder, *names = sys.argv[1:]
 go, wrong, answers = threading.Barrier(2 + len(names)), [], []

@@ -132,7 +132,7 @@ def test_sentence_models_take_one_device(artifact, build, checkpoint):
         ({"device": "gpu"}, "runtime.device"),
         ({"threads": 0}, "runtime.threads"),
         ({"thread": 2}, "threads"),
-        ({"device": "cpu", "device_map": "auto"}, "spread over several"),
+        ({"device": "cpu", "device_map": "auto"}, "spreads it over several"),
         ({"device_map": "every"}, "runtime.device_map"),
     ],
 )

@@ -110,6 +110,7 @@ def test_the_tables_are_the_same(name, library, task, settings, seed, tmp_path, 
     assert planned(plan) == loaded(hfspec.load(artifact.path))
 
 
+@pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")
 @pytest.mark.parametrize("name", BARE)
 def test_a_checkpoint_without_a_generation_config(name, tmp_path, own_copy):
     """transformers then takes settings from the model's config."""

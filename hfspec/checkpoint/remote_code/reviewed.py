@@ -179,7 +179,7 @@ def _wrongly_listed(
             remedy="Read what has changed; then write the digest that was found.",
         )
     is_there = any(reviewed.path in _code_files(source) for source in sources)
-    why = "is code that the deployment does not use" if is_there else "is not Python file of the source"
+    why = "is code that the deployment does not use" if is_there else "is not a Python file of the source"
     message = f"{reviewed.path}, listed as reviewed, {why}"
     return sources[0].problem("remote-code", message, at=(*KEY, index), remedy="Take it off the list.")
 

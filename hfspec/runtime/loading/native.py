@@ -12,6 +12,7 @@ from hfspec.runtime.loading.components import brings
 from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.loading.shared_tokenizer import library_tokenizer
 from hfspec.runtime.loading.tokenizer import load_tokenizer
+from hfspec.tasks.libraries import LIBRARIES
 
 if TYPE_CHECKING:
     from hfspec.runtime.runner import Runner
@@ -26,7 +27,7 @@ def components(runner: Runner) -> dict[str, Any]:
     sentence-transformers ``model`` alone, which is the whole pipeline.
     """
     request, loaded = runner.request, runner.loaded
-    if request.task.library == "sentence-transformers" or loaded.model is None:
+    if not LIBRARIES[request.task.library].has_pipelines or loaded.model is None:
         return {"model": runner.sentence_model}
     task = request.task.name if _has_pipeline(request) else request.manifest.deployment.task_as_written
     found = {name: library_tokenizer(getattr(loaded, name)) for name in COMPONENTS}
@@ -37,7 +38,7 @@ def components(runner: Runner) -> dict[str, Any]:
 def pipeline(runner: Runner) -> Any:
     """The library's pipeline over these objects; raises UsageError where the library has none."""
     request = runner.request
-    if request.task.library == "sentence-transformers":
+    if not LIBRARIES[request.task.library].has_pipelines:
         kind = SENTENCE_CLASSES[request.task.kind]
         raise UsageError(f"sentence-transformers has no pipelines; components()['model'] is the {kind} itself.")
     if not _has_pipeline(request):
@@ -92,7 +93,7 @@ def _set_tokenizer(module: Any, tokenizer: Any) -> None:
 def _has_pipeline(request: LoadRequest) -> bool:
     from transformers.pipelines import PIPELINE_REGISTRY
 
-    return request.task.library == "transformers" and request.task.name in PIPELINE_REGISTRY.supported_tasks
+    return LIBRARIES[request.task.library].has_pipelines and request.task.name in PIPELINE_REGISTRY.supported_tasks
 
 
 def _no_pipeline(task: str) -> str:
