@@ -95,10 +95,11 @@ def artifact_labels(folder: Path, manifest: Manifest) -> tuple[str, ...]:
 
 
 def _told_once(manifest: Manifest) -> tuple[FileRecord, ...]:
-    """The files without the copies of the model's own that MLflow looks for under components/."""
+    """The files without those that are only there for MLflow's flavors, and are made of the model's own."""
     own = tuple(f"{source.role}/" for source in manifest.sources)
+    for_mlflow = ("components/", "model.sentence_transformer/")
     return tuple(
-        record for record in manifest.files if not record.path.startswith("components/") or record.path.startswith(own)
+        record for record in manifest.files if not record.path.startswith(for_mlflow) or record.path.startswith(own)
     )
 
 

@@ -110,9 +110,12 @@ class WriteBytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Pipeline:
-    """A pipeline of transformers over the artifact's own files: its task, its class, and the components it takes."""
+class Flavor:
+    """What MLflow's own flavor of a library makes of the artifact's files. ``name``: the flavor; ``task``: that of
+    transformers' pipeline; ``class_name``: of the object; ``components``: those it takes.
+    """
 
+    name: str
     task: str
     class_name: str
     components: tuple[str, ...]
@@ -142,7 +145,8 @@ class Plan:
     yet. ``merging``: for an adapter that is merged into the model. ``code``: the classes of reviewed code, as the
     manifest has them. ``cleaned``: path of the artifact -> what of its source's file was changed, so that no place of
     another machine and no password goes along. ``labels``: those that the model answers with, by their numbers; none
-    for other tasks. ``pipeline``: what MLflow's transformers flavor makes of the artifact, None where it cannot.
+    for other tasks. ``flavor``: by which MLflow makes the library's own object, None where it
+    cannot.
     """
 
     name: str
@@ -170,7 +174,7 @@ class Plan:
     code: FrozenDict = field(default_factory=FrozenDict)
     cleaned: FrozenDict = field(default_factory=FrozenDict)
     labels: tuple[str, ...] = ()
-    pipeline: Pipeline | None = None
+    flavor: Flavor | None = None
 
 
 class Work(Protocol):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import mlflow
 import pytest
 import torch
 import transformers
 import yaml
 from mlflow.exceptions import MlflowException
+from sentence_transformers import SentenceTransformer
 
 import hfspec
-from tests.mlflow.deployments import DEPLOYMENTS, HELLO
+from tests.mlflow.deployments import DEPLOYMENTS, HELLO, ST
 from tests.runtime import images, sounds
 
 # Of the libraries' own calls, as in the tests of these tasks.
@@ -35,6 +38,14 @@ PIPELINES = {
     "automatic-speech-recognition": ("automatic-speech-recognition", [sounds.tone(440, 0.3)], {}),
     "image-classification": ("image-classification", [images.picture(1)], {}),
 }
+
+
+def compiled(place, spec):
+    file = place / "spec.yaml"
+    file.write_text(json.dumps({"spec_version": 1, **spec}), encoding="utf-8")
+    return hfspec.compile(file, place / "artifact", run=False).path
+
+
 EACH = pytest.mark.parametrize("task", PIPELINES)
 
 
@@ -81,22 +92,70 @@ def test_the_weights_are_there_once(task, of_task):
     assert weights == {"model/model.safetensors"}
 
 
-def without(deployment):
-    return deployment.library != "transformers" or deployment.task not in PIPELINES
+def tasks_without(deployment):
+    if deployment.library == ST or deployment.task == "llm/v1/embeddings":
+        return deployment.task in {"sparse-embedding", "text-ranking"}
+    return deployment.task not in PIPELINES
 
 
-@pytest.mark.parametrize("deployment", filter(without, DEPLOYMENTS), ids=lambda each: each.name)
-def test_tasks_without_a_pipeline_have_no_flavor(deployment, artifact):
+@pytest.mark.parametrize("deployment", filter(tasks_without, DEPLOYMENTS), ids=lambda each: each.name)
+def test_tasks_without_an_object_have_no_flavor(deployment, artifact):
     folder = artifact(deployment)
-    with pytest.raises(MlflowException, match='does not have the "transformers" flavor'):
-        mlflow.transformers.load_model(str(folder))
+    for library in (mlflow.transformers, mlflow.sentence_transformers):
+        with pytest.raises(MlflowException, match=r'does not have the ".*transformers" flavor'):
+            library.load_model(str(folder))
     assert not (folder / "components").exists()
+    assert not (folder / "model.sentence_transformer").exists()
+
+
+def encoders(deployment):
+    return (deployment.library == ST and not tasks_without(deployment)) or deployment.task == "llm/v1/embeddings"
+
+
+@pytest.mark.parametrize("deployment", filter(encoders, DEPLOYMENTS), ids=lambda each: each.name)
+def test_the_sentence_transformer_is_that_of_the_source(deployment, artifact, checkpoint, tmp_path):
+    folder = artifact(deployment)
+    before = hfspec.verify(folder)
+    expected = SentenceTransformer(str(checkpoint(deployment.checkpoint)), device="cpu")
+    loaded = mlflow.sentence_transformers.load_model(str(folder)).to("cpu")
+    assert [type(module) for module in loaded] == [type(module) for module in expected]
+    assert (loaded.max_seq_length, loaded.prompts) == (expected.max_seq_length, expected.prompts)
+    texts = ["a fine film", "", "a"]
+    assert loaded.encode(texts).tolist() == expected.encode(texts).tolist()
+    loaded.save(str(tmp_path / "saved"))
+    saved = SentenceTransformer(str(tmp_path / "saved"), device="cpu")
+    assert saved.encode(texts).tolist() == expected.encode(texts).tolist()
+    assert [path.name for path in folder.rglob("*.safetensors")] == ["model.safetensors"]
+    assert hfspec.verify(folder) == before
+
+
+@pytest.mark.parametrize("name", ["st-dense", "gpt2"])
+def test_modules_with_weights_and_the_last_token(name, checkpoint, tmp_path):
+    """Dense modules come from model/ too; a causal model without modules.json embeds by its last token."""
+    source = checkpoint(name)
+    library = {"library": "transformers"} if name == "gpt2" else {"library": ST}
+    folder = compiled(tmp_path, {**library, "task": "llm/v1/embeddings", "model": {"path": str(source)}})
+    expected = SentenceTransformer(str(source), device="cpu")
+    moved = tmp_path / "elsewhere"
+    folder.rename(moved)
+    loaded = mlflow.sentence_transformers.load_model(str(moved))
+    for each in (expected, loaded):
+        each.tokenizer.pad_token = each.tokenizer.pad_token or each.tokenizer.eos_token
+    assert [type(module) for module in loaded] == [type(module) for module in expected]
+    assert loaded.encode(["a fine film", "a"]).tolist() == expected.encode(["a fine film", "a"]).tolist()
 
 
 @pytest.mark.parametrize("mode", ["reference", "adapter", "adapter-on-reference"])
 def test_weights_elsewhere_and_adapters_beside_have_no_flavor(mode, of_mode):
     with pytest.raises(MlflowException, match='does not have the "transformers" flavor'):
         mlflow.transformers.load_model(str(of_mode(mode)))
+
+
+def test_persisting_adds_the_flavor(of_mode, copy_of):
+    folder = copy_of(of_mode("reference"))
+    hfspec.persist(folder)
+    found = mlflow.transformers.load_model(str(folder), device="cpu")("a fine film")
+    assert set(found[0]) == {"label", "score"}
 
 
 def test_a_merged_adapter_is_in_the_pipeline(of_mode):
