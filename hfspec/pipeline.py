@@ -29,7 +29,7 @@ from hfspec.ir.progress import Of
 from hfspec.locking.comparison import changes
 from hfspec.locking.lock_file import held_lock, read_lock, write_lock
 from hfspec.locking.pinning import check_held, check_versions, notes
-from hfspec.runtime.process import import_libraries
+from hfspec.runtime.host.process import import_libraries
 from hfspec.sources.folder import FolderSource
 from hfspec.stages.build import WEIGHTS, build
 from hfspec.stages.complete import complete

@@ -22,9 +22,9 @@ from hfspec.errors import (
     WorldError,
 )
 from hfspec.redaction import redacted
+from hfspec.runtime.host.process import import_libraries
 from hfspec.runtime.io.json_lines import JsonLines, UnansweredLinesError
 from hfspec.runtime.patches.table import ALL, CHOICES
-from hfspec.runtime.process import import_libraries
 
 if TYPE_CHECKING:
     from hfspec.runtime.predictor import Predictor

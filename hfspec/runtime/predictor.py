@@ -15,7 +15,7 @@ from hfspec.ir.signature import Signature
 from hfspec.runtime.io.answers import Table, plain, to_json
 from hfspec.runtime.io.output_check import check_output
 from hfspec.runtime.loading import native
-from hfspec.runtime.patches.states import State
+from hfspec.runtime.patches.states import State, every_state
 from hfspec.runtime.runner import Runner
 from hfspec.runtime.scheduling.call import Call
 from hfspec.runtime.scheduling.row_stream import each_row
@@ -86,7 +86,7 @@ class Predictor:
         """What hfspec may compute in a library's place, by name: whether it does for this model, and why
         (docs/serving.md).
         """
-        return self._runner.request.patches.states()
+        return every_state(self._runner.request.patches, self._runner.loaded.patches)
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None, outputs: str | None = None) -> Any:
         """The answer to every row of ``data``, in its order: the task's standard form, or with ``outputs="full"`` a

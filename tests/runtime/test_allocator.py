@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from hfspec.runtime.allocator import SET_OUTSIDE, TUNABLES
+from hfspec.runtime.host.allocator import SET_OUTSIDE, TUNABLES
 
 GLIBC = platform.libc_ver()[0] == "glibc"
 # Blocks as a layer makes them, and how many pages the system had to give anew for them.

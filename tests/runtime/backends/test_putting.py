@@ -18,7 +18,7 @@ from hfspec.errors import SpecError, UsageError
 from hfspec.integrity.verification import read_manifest
 from hfspec.runtime.backends import onednn
 from hfspec.runtime.backends.onednn import CALLS, Convolution, Linear, TransposedLinear, is_faster
-from hfspec.runtime.patches.states import Patches
+from hfspec.runtime.patches.table import ALL
 
 WORDS = ["the", "house", "on", "the", "hill", "is", "a", "fine", "old", "film", "about", "nothing", "at", "all"]
 TEXTS = [" ".join(WORDS[place % 5 :] * (1 + place % 3))[: 5 + 9 * place] for place in range(12)]
@@ -234,7 +234,7 @@ def test_convolutions_over_time_are_those_of_torch(options):
     theirs = torch.nn.Conv1d(24, 40, 3, **options)
     model = torch.nn.Sequential(copy.deepcopy(theirs), torch.nn.GELU(), torch.nn.Conv1d(40, 8, 2))
     after = copy.deepcopy(model[2])
-    onednn.put(model, Namespace(dtype="float32", patches=Patches()))
+    onednn.put(model, Namespace(dtype="float32", patches=ALL))
     assert [type(model[0]), type(model[2])] == [Convolution, Convolution]
     sounds = torch.randn(3, 24, 50)
     with torch.inference_mode():
@@ -253,5 +253,5 @@ def test_convolutions_over_time_are_those_of_torch(options):
 @pytest.mark.parametrize("options", [{"padding": 1}, {"dilation": 2}, {"groups": 2}, {"in_channels": 1}])
 def test_other_convolutions_are_left_to_torch(options):
     layer = torch.nn.Conv1d(**{"in_channels": 24, "out_channels": 40, "kernel_size": 3, **options})
-    onednn.put(torch.nn.Sequential(layer), Namespace(dtype="float32", patches=Patches()))
+    onednn.put(torch.nn.Sequential(layer), Namespace(dtype="float32", patches=ALL))
     assert type(layer) is torch.nn.Conv1d

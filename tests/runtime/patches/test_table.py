@@ -112,6 +112,20 @@ def test_none_is_applied_to_versions_that_it_was_not_tested_with(folder, monkeyp
     assert len(predictor.predict(TEXTS)) == len(TEXTS)
 
 
+def test_what_a_load_was_asked_for_and_what_it_found_cannot_be_changed(folder):
+    """A caller that changes the table changes a copy, and two loads share nothing."""
+    one, other = hfspec.load(folder("gpt2")), hfspec.load(folder("gpt2"), patches="none")
+    expected = one.patches
+    assert expected["decoding"].on
+    assert not other.patches["decoding"].on
+    one.patches.clear()
+    assert one.patches == expected
+    assert set(expected) == set(PATCHES)
+    with pytest.raises(TypeError):
+        one._runner.loaded.patches["decoding"] = other.patches["decoding"]
+    assert one._runner.request.patches == "all"
+
+
 @pytest.mark.parametrize("asked", ["", "some", "None", "onednn", 3])
 def test_what_is_no_choice_is_refused(folder, asked):
     with pytest.raises(UsageError, match="patches must be one of all, none"):

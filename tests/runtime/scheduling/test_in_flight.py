@@ -16,8 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import hfspec
 from hfspec.errors import OutOfMemoryError
 from hfspec.formats.sentence_modules import POOLING_FLAGS
-from hfspec.runtime import unasked_masks
 from hfspec.runtime.io.transfer import Arriving
+from hfspec.runtime.patches import masks as mask_patch
 from hfspec.runtime.scheduling import memory
 from hfspec.runtime.scheduling.batching import Budget, Item, run
 from hfspec.runtime.sentences.sentence_layers import pool
@@ -236,7 +236,7 @@ def watched(monkeypatch, log):
 def as_on_a_gpu(monkeypatch):
     """Batches in flight, and masks that are not asked about, though the device is a CPU."""
     monkeypatch.setattr(memory, "ahead", lambda device: 1)
-    monkeypatch.setattr(unasked_masks, "put", unasked_masks.try_on)
+    monkeypatch.setattr(mask_patch, "put", mask_patch.try_on)
 
 
 def name(case):

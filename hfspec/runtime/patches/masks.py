@@ -11,14 +11,15 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from hfspec.runtime.patches.states import State, States, hindrance
 from hfspec.runtime.patches.table import MASKS
-from hfspec.runtime.patches.trial import agrees
+from hfspec.runtime.patches.trial import tried
 
 if TYPE_CHECKING:
     from hfspec.runtime.loading.request import LoadRequest
 
 MASK = "attention_mask"
-LIBRARYS, OURS = "sdpa", "sdpa_unasked"  # names of what computes attention
+SDPA, UNASKED = "sdpa", "sdpa_unasked"  # names of what computes attention
 # Whether the model is being called with a mask that is known to mask nothing; of its own for each thread's call.
 _IS_WHOLE: ContextVar[bool] = ContextVar("is_whole", default=False)
 
@@ -33,32 +34,37 @@ def is_whole(mask: Any) -> bool:
     return bool(getattr(mask, "is_whole", False))
 
 
-def put(loaded: Any, request: LoadRequest) -> None:
+def put(loaded: Any, request: LoadRequest) -> States:
     """Have the model, where it is the library's own on a GPU, make its masks so, unless the trial fails."""
     if request.device.startswith("cuda") and "model" not in request.code:
-        try_on(loaded, request)
+        return try_on(loaded, request)
+    return {}
 
 
-def try_on(loaded: Any, request: LoadRequest) -> None:
+def try_on(loaded: Any, request: LoadRequest) -> States:
     """The same on any device. Models that compute attention in another way than the library's common one are left
     alone, and so are those whose masks are not of tokens or samples.
     """
-    if getattr(loaded.config, "_attn_implementation", None) != LIBRARYS or not request.patches.may(MASKS):
-        return
+    if getattr(loaded.config, "_attn_implementation", None) != SDPA:
+        return {}
+    hindered = hindrance(request.patches, MASKS)
+    if hindered is not None:
+        return {MASKS: hindered}
     inputs = _inputs(loaded, request)
     if inputs is None:
-        request.patches.leave(MASKS, "Its input has no mask.")
-        return
+        return {MASKS: State(on=False, why="Its input has no mask.")}
     hooks: list[Any] = []
 
     def patched() -> list[Any]:
         hooks.extend(_replace(loaded))
         return _answers(loaded, inputs)
 
-    if not agrees(request.patches, MASKS, request.dtype, lambda: _answers(loaded, inputs), patched):
+    state = tried(MASKS, request.dtype, lambda: _answers(loaded, inputs), patched)
+    if not state.on:
         for hook in hooks:
             hook.remove()
-        loaded.set_attn_implementation(LIBRARYS)
+        loaded.set_attn_implementation(SDPA)
+    return {MASKS: state}
 
 
 def _replace(loaded: Any) -> list[Any]:
@@ -66,9 +72,9 @@ def _replace(loaded: Any) -> list[Any]:
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    AttentionInterface.register(OURS, sdpa_attention_forward)
-    AttentionMaskInterface.register(OURS, _mask)
-    loaded.set_attn_implementation(OURS)
+    AttentionInterface.register(UNASKED, sdpa_attention_forward)
+    AttentionMaskInterface.register(UNASKED, _mask)
+    loaded.set_attn_implementation(UNASKED)
     return [
         loaded.register_forward_pre_hook(_enter, with_kwargs=True),
         loaded.register_forward_hook(_leave, always_call=True),

@@ -50,7 +50,7 @@ def import_libraries() -> None:
     """
     if not _BEGUN.is_set() or MODULES[0] in sys.modules:
         return
-    from hfspec.runtime.allocator import keep_freed_memory
+    from hfspec.runtime.host.allocator import keep_freed_memory
 
     keep_freed_memory()
     with ExitStack() as stack:
