@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hfspec.ir.backends import BACKENDS, CPU, Backend
+from hfspec.ir.backends import BACKENDS, Backend
 from hfspec.ir.problem import KeyPath, Problem, one_of
 from hfspec.ir.tree import Tree
 from hfspec.tasks.task import Task
@@ -21,7 +21,7 @@ def problems(tree: Tree, task: Task | None) -> Iterator[Problem]:
     if name is None or backend is None or not isinstance(runtime, Mapping):
         return
     yield from _task(tree, task, name, backend)
-    yield from _device(tree, runtime, name)
+    yield from _device(tree, runtime, name, backend)
     dtype = tree.value.get("dtype")
     if isinstance(dtype, str) and dtype not in ("auto", *backend.dtypes):
         expected = " or ".join(("auto", *backend.dtypes))
@@ -37,8 +37,9 @@ def _task(tree: Tree, task: Task | None, name: str, backend: Backend) -> Iterato
     yield Problem("conflict", message, tree.origin(PATH), PATH, expected=expected, remedy="Remove it.")
 
 
-def _device(tree: Tree, runtime: Mapping[str, Any], name: str) -> Iterator[Problem]:
-    for key, taken in (("device", (None, *CPU)), ("device_map", (None,))):
-        if runtime.get(key) not in taken:
-            message = f"The backend {name} runs on the CPU."
+def _device(tree: Tree, runtime: Mapping[str, Any], name: str, backend: Backend) -> Iterator[Problem]:
+    taken = {"device": backend.takes(runtime.get("device")), "device_map": runtime.get("device_map") is None}
+    for key, is_taken in taken.items():
+        if not is_taken:
+            message = f"The backend {name} runs on {backend.where}."
             yield Problem("conflict", message, tree.origin(PATH), PATH, remedy=f"Remove `backend` or `{key}`.")

@@ -15,7 +15,6 @@ from hfspec.ir.signature import Signature
 from hfspec.runtime.backends.taken import taken, trial_note
 from hfspec.runtime.io.answers import Table, plain, to_json
 from hfspec.runtime.io.output_check import check_output
-from hfspec.runtime.loading import native
 from hfspec.runtime.patches.states import State, every_state
 from hfspec.runtime.runner import Runner
 from hfspec.runtime.scheduling.call import Call
@@ -23,6 +22,7 @@ from hfspec.runtime.scheduling.row_stream import each_row
 from hfspec.runtime.scheduling.windows import FIRST
 from hfspec.runtime.scheduling.windows import FULL as FULL_WINDOW
 from hfspec.settings.precedence import LOAD, MODEL_CONFIG, PREDICT, InForce, Settings, fixed_layers, predict_layer
+from hfspec.tasks.libraries import LIBRARIES, Library
 from hfspec.tasks.task import Task
 
 
@@ -66,6 +66,10 @@ class Predictor:
     @property
     def task(self) -> Task:
         return self._runner.request.task
+
+    @property
+    def _library(self) -> Library:
+        return LIBRARIES[self.manifest.deployment.library]
 
     @property
     def dtype(self) -> str:
@@ -157,14 +161,15 @@ class Predictor:
         as far as the task has them, and ``dtype``, as ``transformers.pipeline(**components)`` takes them where the
         library still has the task's pipeline. Of sentence-transformers ``model`` alone, its own class over all of it.
         """
-        return native.components(self._runner)
+        components: dict[str, Any] = self._library.part("components")(self._runner)
+        return components
 
     def pipeline(self) -> Any:
         """The library's pipeline over the same objects. The spec's inference settings are not part of it.
 
         Raises UsageError, saying what to use instead, where the library has none for the task.
         """
-        return native.pipeline(self._runner)
+        return self._library.part("pipeline")(self._runner)
 
     def _in_force(self, params: Mapping[str, Any] | None) -> Settings:
         fixed = {*self._layers[MODEL_CONFIG], *self._layers[LOAD]}
