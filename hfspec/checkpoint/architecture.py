@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -9,23 +10,9 @@ from hfspec.checkpoint import text_readers
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.errors import SpecError
 from hfspec.formats.label_names import label_numbers
+from hfspec.tasks import table
 from hfspec.tasks.task import Task
 
-# Every task of the library that has an auto class, so that a refusal can say what an architecture can do.
-AUTO_CLASSES = {
-    "audio-classification": "AutoModelForAudioClassification",
-    "automatic-speech-recognition": "AutoModelForSpeechSeq2Seq",
-    "fill-mask": "AutoModelForMaskedLM",
-    "image-classification": "AutoModelForImageClassification",
-    "question-answering": "AutoModelForQuestionAnswering",
-    "summarization": "AutoModelForSeq2SeqLM",
-    "table-question-answering": "AutoModelForTableQuestionAnswering",
-    "text-classification": "AutoModelForSequenceClassification",
-    "text-generation": "AutoModelForCausalLM",
-    "text2text-generation": "AutoModelForSeq2SeqLM",
-    "token-classification": "AutoModelForTokenClassification",
-    "translation": "AutoModelForSeq2SeqLM",
-}
 # Features of these are their encoder's alone; AutoModel would be the whole encoder-decoder.
 ENCODERS = {
     "t5": "T5EncoderModel",
@@ -39,27 +26,27 @@ def task_class(files: SourceFiles, config: Any, task: Task) -> type[Any]:
     """The class that does ``task`` for this config; raises SpecError, listing what the architecture can do."""
     if task.auto_class == "AutoModel":
         return encoder_class(files, config)
-    found = next(filter(None, (_mapped(auto_class, config) for auto_class in task.auto_classes)), None)
-    if found is None:
+    model_class = next(filter(None, (_mapped(auto_class, config) for auto_class in task.auto_classes)), None)
+    if model_class is None:
         raise _cannot(files, config, task)
-    if not any(fnmatchcase(found.__name__, pattern) for pattern in task.models):
+    if not any(fnmatchcase(model_class.__name__, pattern) for pattern in task.models):
         raise files.refusal(
             "task-not-possible",
-            f"{task.name} is not done with a {found.__name__} yet",
+            f"{task.name} is not done with a {model_class.__name__} yet",
             at=("task",),
-            found=found.__name__,
+            found=model_class.__name__,
             expected=f"a model class such as {' or '.join(sorted(set(task.models)))}",
         )
-    wanted, labels = task.needed_label, label_numbers(config)
-    if wanted and not any(label.lower().startswith(wanted) for label in labels):
+    prefix, labels = task.needed_label, label_numbers(config)
+    if prefix and not any(label.lower().startswith(prefix) for label in labels):
         raise files.refusal(
             "task-not-possible",
-            f"{task.name} needs a label whose name begins with {wanted!r}, which the checkpoint does not have",
+            f"{task.name} needs a label whose name begins with {prefix!r}, which the checkpoint does not have",
             at=("task",),
             found=f"the labels {', '.join(labels)}",
             expected="a checkpoint trained on entailment",
         )
-    return found
+    return model_class
 
 
 def class_config(model_class: type[Any], config: Any) -> Any:
@@ -74,19 +61,19 @@ def encoder_class(files: SourceFiles, config: Any) -> type[Any]:
     """The class that runs for feature extraction, with either library; raises SpecError when there is none."""
     import transformers
 
-    named = ENCODERS.get(config.model_type)
-    found = getattr(transformers, named) if named else _mapped("AutoModel", config)
-    if found is None:
+    encoder_name = ENCODERS.get(config.model_type)
+    model_class = getattr(transformers, encoder_name) if encoder_name else _mapped("AutoModel", config)
+    if model_class is None:
         raise files.refusal("task-not-possible", f"the library has no encoder for model_type {config.model_type!r}")
-    if reason := text_readers.why_not(found, config.model_type):
+    if reason := text_readers.why_not(model_class, config.model_type):
         raise files.refusal(
             "task-not-possible",
-            f"texts alone cannot be embedded by a {found.__name__} yet: {reason}",
+            f"texts alone cannot be embedded by a {model_class.__name__} yet: {reason}",
             at=("task",),
-            found=found.__name__,
+            found=model_class.__name__,
             expected="a checkpoint of a model that reads a text by itself and gives the hidden state of each token",
         )
-    return found
+    return model_class
 
 
 def _mapped(auto_class: str, config: Any) -> type[Any] | None:
@@ -95,16 +82,37 @@ def _mapped(auto_class: str, config: Any) -> type[Any] | None:
     mapping = getattr(transformers, auto_class)._model_mapping  # noqa: SLF001 - the library has no public way to ask
     if type(config) not in mapping:
         return None
-    found = mapping[type(config)]
-    if isinstance(found, list | tuple):
-        named = [cls for cls in found if cls.__name__ in (config.architectures or ())]
-        found = (named or list(found))[0]
-    assert isinstance(found, type)
-    return found
+    model_class = mapping[type(config)]
+    if isinstance(model_class, list | tuple):
+        classes = [cls for cls in model_class if cls.__name__ in (config.architectures or ())]
+        model_class = (classes or list(model_class))[0]
+    assert isinstance(model_class, type)
+    return model_class
+
+
+def possible_tasks(auto_class_fits: Callable[[str], bool]) -> list[str]:
+    """The names of the tasks that a checkpoint can do, so that a refusal can say them.
+
+    Args:
+        auto_class_fits: Whether the checkpoint's architecture is one of an auto class.
+
+    Returns:
+        The tasks of transformers that ask no more of a checkpoint than an architecture, without MLflow's names for
+        them, sorted.
+    """
+    tasks = (table.find(library, name) for library, name in table.TASKS)
+    return sorted(
+        task.name for task in tasks if task and _is_told(task) and any(map(auto_class_fits, task.auto_classes))
+    )
+
+
+def _is_told(task: Task) -> bool:
+    asks_more = task.needed_label or task.chat or task.kind or task.auto_class == "AutoModel"
+    return not asks_more and "/" not in task.name
 
 
 def _cannot(files: SourceFiles, config: Any, task: Task) -> SpecError:
-    able = sorted(name for name, auto_class in AUTO_CLASSES.items() if _mapped(auto_class, config) is not None)
+    able = possible_tasks(lambda auto_class: _mapped(auto_class, config) is not None)
     return files.refusal(
         "task-not-possible",
         f"a {config.model_type} checkpoint cannot do {task.name}",

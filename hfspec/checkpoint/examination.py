@@ -92,7 +92,7 @@ def _check_fit(problems: ProblemList, sources: Sources, checkpoint: Checkpoint, 
         return notes
     counted, ignored = needed(task, fit)
     if not refusals:  # what a head of another kind lacks would only hide that it is one
-        problems.add(*fit_problems(sources.model, counted, checkpoint.library_config, task.name, name))
+        problems.add(*fit_problems(sources.model, counted, checkpoint.library_config, task, name))
     return (*notes, *fit_notes(counted, name, ignored))
 
 
@@ -143,5 +143,5 @@ def _expanded_bytes(checkpoint: Checkpoint) -> int | None:
     model_class = checkpoint.model_class.of_library
     if model_class is None or not is_expanded(checkpoint.config):
         return None
-    loaded = meta_model(model_class, checkpoint.library_config, (), checkpoint.dtype)
-    return expanded_bytes(loaded.model, checkpoint.weights.tensors)
+    meta = meta_model(model_class, checkpoint.library_config, (), checkpoint.dtype)
+    return expanded_bytes(meta.model, checkpoint.weights.tensors)
