@@ -144,7 +144,7 @@ def build_artifact(job: Job, target: Path, link: Link, progress: Progress) -> Ar
         before = held_account(target, artifact_plan.spec_digest)
         artifact = emit(artifact_plan, files, readers, staging, target.absolute())
         replaced = differing_keys(before, artifact.path) if before else ()
-    return replace(artifact, notes=artifact_plan.notes, replaced=replaced)
+    return replace(artifact, replaced=replaced)
 
 
 def lock_spec(file: Path, overrides: Sequence[str], progress: Progress, *, upgrade: bool) -> Locked:

@@ -51,16 +51,18 @@ def native_steps(sources: Sources, checkpoint: Checkpoint, flavor: Flavor | None
 
 def _pipeline(sources: Sources, checkpoint: Checkpoint) -> Flavor | None:
     spec, task = sources.spec, sources.task
-    changed = any(component.options for _, component in spec.components.given()) or "processor" in sources.components
-    if changed or checkpoint.folder or not set(task.components) <= set(checkpoint.components):
+    has_own_options = (
+        any(component.options for _, component in spec.components.given()) or "processor" in sources.components
+    )
+    if has_own_options or checkpoint.folder or not set(task.components) <= set(checkpoint.components):
         return None
     from transformers.pipelines import PIPELINE_REGISTRY
 
     name = PIPELINE_TASKS.get(task.name, task.name)
-    listed = PIPELINE_REGISTRY.supported_tasks.get(name)
-    if listed is None:
+    pipeline_row = PIPELINE_REGISTRY.supported_tasks.get(name)
+    if pipeline_row is None:
         return None
-    kind = listed["impl"]  # the class, or where it is
+    kind = pipeline_row["impl"]  # the class, or where it is
     class_name = getattr(kind, "__name__", "") or str(kind).rpartition(".")[2]
     return Flavor("transformers", name, class_name, task.components)
 

@@ -53,9 +53,8 @@ def _chosen(request: LoadRequest) -> tuple[str, States]:
     """
     if request.backend != AUTO:
         return request.backend, {}
-    plain = not is_beside(request) and "model" not in request.code
     runs = request.dtype in BACKENDS[ONEDNN].dtypes
-    if request.device != "cpu" or request.device_map is not None or not runs or not plain:
+    if request.device != "cpu" or request.device_map is not None or not runs or not takes_library_model(request):
         return TORCH, {}
     from hfspec.runtime.backends.onednn import capability, is_faster
 
@@ -63,6 +62,11 @@ def _chosen(request: LoadRequest) -> tuple[str, States]:
         return ONEDNN, {}
     slower = State(on=False, why=f"The backend is torch: on {capability()} oneDNN was not measured to be faster.")
     return TORCH, {ONEDNN: hindrance(request.patches, ONEDNN) or slower}
+
+
+def takes_library_model(request: LoadRequest) -> bool:
+    """Whether the model is a class of the library, with no adapter beside it."""
+    return not is_beside(request) and "model" not in request.code
 
 
 def refuse(request: LoadRequest, why: str) -> None:

@@ -7,26 +7,11 @@ import transformers
 
 import hfspec
 from hfspec.runtime.golden.probing import probe_fault
+from hfspec.tasks import table
 from tests.checkpoint.test_text_parts import OWN, TEXT
 from tests.checkpoints import vocabulary
 from tests.compiling import refusal, write_spec
-
-# A checkpoint and a task of each kind of input.
-KINDS = {
-    "bert-sentiment": "text-classification",
-    "bert-ner": "token-classification",
-    "bert-mlm": "fill-mask",
-    "distilbert-squad": "question-answering",
-    "roberta-mnli": "zero-shot-classification",
-    "tapas-wtq": "table-question-answering",
-    "t5": "summarization",
-    "gpt2": "llm/v1/completions",
-    "llama-chat": "llm/v1/chat",
-    "minilm-like": "llm/v1/embeddings",
-    "whisper": "automatic-speech-recognition",
-    "wav2vec2-keywords": "audio-classification",
-    "vit": "image-classification",
-}
+from tests.samples import SAMPLES
 
 
 class Asked:
@@ -44,10 +29,12 @@ class Asked:
         return answer
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_the_input_is_one_that_the_task_answers(checkpoint, tmp_path, name):
-    spec = write_spec(tmp_path / "s", checkpoint(name), library="transformers", task=KINDS[name])
-    predictor = Asked(hfspec.load(hfspec.compile(spec, output=tmp_path / "out").path))
+@pytest.mark.parametrize(("library", "task"), table.TASKS)
+def test_the_input_is_one_that_the_task_answers(checkpoint, tmp_path, library, task):
+    sample = SAMPLES[library, task]
+    keys = {"library": library, "task": task, "model_config": sample.settings}
+    spec = write_spec(tmp_path / "s", checkpoint(sample.checkpoint), **keys)
+    predictor = Asked(hfspec.load(hfspec.compile(spec, output=tmp_path / "out", run=False).path))
     assert (probe_fault(predictor), predictor.answers) == ("", 1)
 
 

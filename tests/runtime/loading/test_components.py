@@ -13,6 +13,7 @@ from hfspec.errors import SourceError, SpecError, UsageError
 from hfspec.tasks import table
 from tests.runtime.images import picture
 from tests.runtime.sounds import RATE, tone
+from tests.samples import SAMPLES, TRANSFORMERS
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of the libraries' own calls of each other
 SPEECH, PICTURES = "automatic-speech-recognition", "image-classification"
@@ -217,72 +218,69 @@ def test_a_processors_options_reach_both_its_parts(loaded, checkpoint):
     assert (found["feature_extractor"].dither, found["tokenizer"].model_max_length) == (0.5, 40)
 
 
-MODELS = {
-    "text-classification": ("bert-sentiment", TEXTS, {"tokenizer"}),
-    "token-classification": ("bert-ner", TEXTS, {"tokenizer"}),
-    "text-generation": ("gpt2", TEXTS, {"tokenizer"}),
-    "fill-mask": ("bert-mlm", [f"{text} [MASK]" for text in TEXTS], {"tokenizer"}),
-    "zero-shot-classification": (
-        "bert-nli",
-        {"sequences": TEXTS[0], "candidate_labels": ["dog", "film"]},
-        {"tokenizer"},
-    ),
-    "table-question-answering": ("tapas-wtq", {"query": "how many?", "table": {"a": ["1", "2"]}}, {"tokenizer"}),
-    "automatic-speech-recognition": ("whisper", SOUNDS, {"tokenizer", "feature_extractor"}),
-    "audio-classification": ("wav2vec2-keywords", SOUNDS, {"feature_extractor"}),
-    "image-classification": ("vit", IMAGES, {"image_processor"}),
-    "text2text-generation": ("t5", TEXTS, {"tokenizer"}),
-    "summarization": ("bart", TEXTS, {"tokenizer"}),
-    "question-answering": (
-        "distilbert-squad",
-        {"question": "who?", "context": "the dog is in the house"},
-        {"tokenizer"},
-    ),
-}
+OF_TRANSFORMERS = [name for library, name in table.TASKS if library == TRANSFORMERS]
 GONE = {"text2text-generation", "summarization", "question-answering"}
 
 
-@pytest.mark.parametrize("task", MODELS)
-def test_the_objects_are_the_librarys_and_the_predictors_own(loaded, task):
+@pytest.fixture
+def sample(build, checkpoint):
+    """``sample(task)``: a predictor of a task of transformers, the checkpoint that it is made of, and two rows."""
+
+    def get(name):
+        task, one = table.find(TRANSFORMERS, name), SAMPLES[TRANSFORMERS, name]
+        is_request = any(column.name == "max_tokens" for column in task.inputs)
+        short = {"max_new_tokens": 4} if task.setting("max_new_tokens") and not is_request else {}
+        folder = build(checkpoint(one.checkpoint), name, library=TRANSFORMERS, model_config={**one.settings, **short})
+        rows = [row for row in one.rows() if not isinstance(row, str) or row.strip()]
+        return hfspec.load(folder, verify=False), checkpoint(one.checkpoint), rows[:2]
+
+    return get
+
+
+@pytest.mark.parametrize("task", OF_TRANSFORMERS)
+def test_the_objects_are_the_librarys_and_the_predictors_own(sample, task):
     """A change of the weights that are given is a change of those that answer."""
     import torch
     from transformers import PreTrainedModel
 
-    name, data, parts = MODELS[task]
-    predictor = loaded(name, task)
-    found = predictor.components()
-    assert set(found) == {"task", "model", "dtype"} | parts
-    assert found["task"] == task
-    assert found["dtype"] is torch.float32
-    assert isinstance(found["model"], PreTrainedModel)
-    assert all(predictor.components()[part] is found[part] for part in ("model", *parts))
-    before = predictor.predict_json(data, outputs="full")
+    predictor, _, rows = sample(task)
+    components = predictor.components()
+    names = {"model", *predictor.task.components}
+    assert set(components) == {"task", "dtype"} | names
+    assert components["task"] == task
+    assert components["dtype"] is torch.float32
+    assert isinstance(components["model"], PreTrainedModel)
+    assert all(predictor.components()[name] is components[name] for name in names)
+    before = predictor.predict_json(rows, outputs="full")
     with torch.no_grad():
-        for place, weights in found["model"].named_parameters():
-            if "parametrizations" not in place:  # a weight norm of zeros divides by zero
+        for name, weights in components["model"].named_parameters():
+            if "parametrizations" not in name:  # a weight norm of zeros divides by zero
                 weights.mul_(0.0)
-    assert predictor.predict_json(data, outputs="full") != before
+    assert predictor.predict_json(rows, outputs="full") != before
 
 
-@pytest.mark.parametrize("task", [task for task in MODELS if task not in GONE])
-def test_the_librarys_pipeline_over_them(loaded, checkpoint, task):
+@pytest.mark.parametrize("task", OF_TRANSFORMERS)
+def test_the_librarys_pipeline_over_them(sample, task):
     """It answers as one made of the checkpoint does, and leaves the predictor as it was."""
     import transformers
+    from transformers.pipelines import PIPELINE_REGISTRY
 
-    name, data, _ = MODELS[task]
-    one = data if isinstance(data, dict) else data[0]
-    predictor = loaded(name, task)
-    before = predictor.predict_json(data, outputs="full")
+    predictor, folder, rows = sample(task)
+    if task not in PIPELINE_REGISTRY.supported_tasks:
+        with pytest.raises(UsageError, match=f"no pipeline for the task {task}"):
+            predictor.pipeline()
+        return
+    before = predictor.predict_json(rows, outputs="full")
     pipe = predictor.pipeline()
     assert type(pipe).__name__.removesuffix("Pipeline").lower() == task.replace("-", "")
     assert pipe.model is predictor.components()["model"]
-    answer = called(pipe, one)
+    answer = called(pipe, rows[0])
     transformers.logging.set_verbosity_error()
     made = transformers.pipeline(**predictor.components())
-    native = transformers.pipeline(task, str(checkpoint(name)), device="cpu")
-    assert repr(answer) == repr(called(made, one))
-    assert plain(answer) == plain(called(native, one))
-    assert predictor.predict_json(data, outputs="full") == before
+    native = transformers.pipeline(task, str(folder), device="cpu")
+    assert repr(answer) == repr(called(made, rows[0]))
+    assert plain(answer) == plain(called(native, rows[0]))
+    assert predictor.predict_json(rows, outputs="full") == before
 
 
 def called(pipe, one):
@@ -315,7 +313,7 @@ def test_the_model_keeps_the_checkpoints_generation_config(loaded, checkpoint):
 @pytest.mark.parametrize("task", sorted(GONE))
 def test_a_pipeline_that_the_library_no_longer_has(loaded, task):
     with pytest.raises(UsageError, match=f"no pipeline for the task {task}, which was removed in transformers 5") as no:
-        loaded(MODELS[task][0], task).pipeline()
+        loaded(SAMPLES[TRANSFORMERS, task].checkpoint, task).pipeline()
     assert "predict()" in str(no.value)
     assert "components()" in str(no.value)
 

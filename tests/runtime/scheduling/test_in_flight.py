@@ -22,17 +22,23 @@ from hfspec.runtime.scheduling import memory
 from hfspec.runtime.scheduling.batching import Budget, Item, run
 from hfspec.runtime.sentences.sentence_layers import pool
 from hfspec.runtime.text import masked_head
+from hfspec.tasks import table
 from tests.runtime.scheduling.test_alone_and_together import CASES, Case, known
 from tests.runtime.scheduling.test_batching import items, patient
 from tests.runtime.text.test_token_goldens import same
 
-GENERATING = {
-    "text-generation", "summarization", "text2text-generation", "translation", "conversational",
-    "llm/v1/chat", "llm/v1/completions", "table-question-answering",
-}  # fmt: skip
 TARGETS = {"targets": ["the", "a"]}
 AMONG = Case("fill-mask", "distilbert-mlm", lambda: ["a [MASK] film", "the [MASK]"] * 9, variants=(TARGETS,))
-READING = [*(case for case in CASES if case.task not in GENERATING and case.checkpoint != "whisper"), AMONG]
+
+
+def generates(case):
+    """Whether the task's answers are made token by token, or read from a table's cells."""
+    task = table.find(case.library, case.task)
+    names = {column.name for column in task.inputs} | {setting.name for setting in task.settings}
+    return bool(names & {"max_new_tokens", "max_tokens", "table"}) and case.checkpoint != "wav2vec2-ctc"
+
+
+READING = [*(case for case in CASES if not generates(case)), AMONG]
 # What the library's own model asks the device for: this one finds each row's last end token by its values.
 ASKED = {"bart-mnli": {"aten.unique_consecutive.default", "aten.index.Tensor by a mask"}}
 
