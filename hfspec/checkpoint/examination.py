@@ -92,7 +92,7 @@ def _check_fit(problems: ProblemList, sources: Sources, checkpoint: Checkpoint, 
         return notes
     counted, ignored = needed(task, fit)
     if not refusals:  # what a head of another kind lacks would only hide that it is one
-        problems.add(*fit_problems(sources.model, counted, checkpoint.library_config, task.name, name))
+        problems.add(*fit_problems(sources.model, counted, checkpoint.library_config, task, name))
     return (*notes, *fit_notes(counted, name, ignored))
 
 
