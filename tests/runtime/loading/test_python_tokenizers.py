@@ -85,7 +85,7 @@ def marian(folder):
         with (folder / f"{side}.spm").open("wb") as file:
             sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(text * 20), model_writer=file, **trained)
         read = sentencepiece.SentencePieceProcessor(str(folder / f"{side}.spm"))
-        pieces = ["</s>", "<unk>", *(read.id_to_piece(number) for number in range(3, 20)), "<pad>"]
+        pieces = ["</s>", "<unk>", *(read.id_to_piece(number) for number in range(3, 12)), "<pad>"]
         write_json(folder / f"{name}.json", {piece: number for number, piece in enumerate(pieces)})
     sizes = [len(json.loads((folder / f"{name}.json").read_text())) for name in ("vocab", "target_vocab")]
     stated = {"tokenizer_class": "MarianTokenizer", "separate_vocabs": True}
