@@ -16,6 +16,8 @@ CONFIG = "config.json"
 PYTHON_CODE = ".py"
 TOKENIZER = re.compile(
     r"tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json|vocab\.(txt|json|bpe)|"
+    r"vocab-(src|tgt)\.json|(entity|target)_vocab\.json|byte_maps\.json|dict\.txt|emoji\.json|prophetnet\.tokenizer|"
+    r"word_(pronunciation|shape)\.json|"
     r"merges\.txt|bpe\.codes|tekken\.json|chat_template\.(jinja|json)|additional_chat_templates/[^/]+\.jinja|"
     r"[^/]+\.(tiktoken|spm|model|vocab)"
 )
