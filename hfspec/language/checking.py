@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from hfspec.ir.problem import Problem
 from hfspec.ir.tree import Tree
@@ -15,10 +16,11 @@ from hfspec.language.kind import DocumentKind
 OF_ABSENCE = frozenset({"missing-key", "missing-value", "prompt-template", "revision-without-repo", "source-place"})
 
 
-def problems(tree: Tree, kind: DocumentKind) -> tuple[Problem, ...]:
-    """Everything that is wrong, sorted by place; empty for a good document. Needs no typed model."""
+def problems(tree: Tree, kind: DocumentKind, others: Iterable[Problem] = ()) -> tuple[Problem, ...]:
+    """Everything that is wrong, with ``others``, sorted by place; empty for a good document. Needs no typed model."""
+    tree = replace(tree, hidden={**kind.secrets(tree), **tree.hidden})
     lifted, found = packages.lifted(tree, kind)
-    found += [*shape.problems(lifted, kind), *kind.rules(lifted)]
+    found += [*shape.problems(lifted, kind), *kind.rules(lifted), *others]
     return _sorted([concealed(problem, tree) for problem in kind.as_whole(tree, found)])
 
 

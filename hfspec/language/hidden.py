@@ -33,6 +33,7 @@ def _written(path: KeyPath, hidden: Mapping[KeyPath, str]) -> str:
 def _without(problem: Problem, value: str, text: str) -> Problem:
     return replace(
         problem,
+        origin=replace(problem.origin, override=problem.origin.override.replace(value, text)),
         message=problem.message.replace(value, text),
         expected=problem.expected.replace(value, text),
         found=problem.found.replace(value, text),

@@ -5,7 +5,7 @@ All of them are read, composed and checked by the same functions, which take wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,10 @@ from hfspec.ir.tree import Tree
 
 # In a path of keys, where people choose the key themselves.
 ANY_NAME = "<name>"
+
+
+def _none(tree: Tree) -> Mapping[KeyPath, str]:  # noqa: ARG001
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class DocumentKind:
     """Whether it names a library and a task, whose settings it may hold."""
     resolvers: frozenset[str] = frozenset()
     """The resolvers that its interpolations may call."""
+    secrets: Callable[[Tree], Mapping[KeyPath, str]] = _none
+    """The values that are shown nowhere, with what is shown in their place."""
     sweeps: bool = False
     """Whether a command takes several values for a key of it."""
 

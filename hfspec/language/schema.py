@@ -140,9 +140,10 @@ def _nullable(schema: dict[str, Any], choices: list[dict[str, Any]]) -> dict[str
     if "$ref" in other:
         # The object's own keys are checked behind `then`, so that a message speaks of them.
         return rest | {"type": ["object", "null"], "if": {"type": "object"}, "then": other}
+    types = other["type"] if isinstance(other["type"], list) else [other["type"]]
     if "enum" in other:
-        return rest | other | {"type": [other["type"], "null"], "enum": [*other["enum"], None]}
-    return rest | other | {"type": [other["type"], "null"]}
+        return rest | other | {"type": [*types, "null"], "enum": [*other["enum"], None]}
+    return rest | other | {"type": [*types, "null"]}
 
 
 def _task_rules(library: str, definitions: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -219,7 +219,7 @@ def _name(tree: Tree, path: KeyPath, error: Any) -> Problem:
 def _value(tree: Tree, path: KeyPath, error: Any, kind: DocumentKind) -> Problem:
     found, text = error.instance, tree.texts.get(path, "")
     origin, expected = tree.origin(path), _expected(error)
-    name = path[-1] if path else kind.noun
+    name = dotted(path[-1:] if path and isinstance(path[-1], str) else path[-2:]) if path else kind.noun
     if error.validator == "type" and isinstance(found, bool | int | float) and "string" in _types(error) and text:
         what, reader = "A revision" if name == "revision" else "A text", "Hydra" if origin.override else "YAML"
         message = f"{what} that {reader} reads as {_kind(found)} must be quoted."
@@ -294,6 +294,8 @@ def _expected(error: Any) -> str:
             return "a text such as " + " or ".join(_plain(item) for item in schema["examples"])
         return f"a text of the form {schema['pattern'].removesuffix(END).removeprefix('^')}"
     if error.validator in ("minLength", "minItems", "minProperties"):
+        if error.validator == "minLength" and error.validator_value > 1:
+            return f"a text of at least {error.validator_value} characters"
         least = {"minItems": "at least one item", "minProperties": "at least one key"}
         return least.get(error.validator, "a text that is not empty")
     words = " or ".join(ARTICLES[name] for name in _types(error))

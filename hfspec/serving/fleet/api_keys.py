@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from hfspec.serving.fleet.places import place_of
 from hfspec.serving.fleet.values import ApiKey
 
 SETTINGS: KeyPath = ("server", "api_keys")
-SHOWN = ("name", "scopes")
 
 
 def digest_of(key: str) -> str:
@@ -51,17 +50,6 @@ def keys_elsewhere(tree: Tree) -> tuple[list[ApiKey], list[Problem]]:
         problems += [replace(fault, path=(*path, *fault.path)) for fault in faults]
         found += [] if faults else [_without_text(ApiKey.model_validate(key)) for key in thaw(document.value)["keys"]]
     return found, problems
-
-
-def with_hidden_keys(tree: Tree, path: KeyPath) -> Tree:
-    """The tree whose list of keys at ``path`` is shown nowhere but for names and scopes."""
-    keys = tree.at(path)
-    hidden: dict[KeyPath, str] = {}
-    for index, key in enumerate(keys if isinstance(keys, tuple) else ()):
-        names = [name for name in key if name not in SHOWN] if isinstance(key, Mapping) else None
-        paths = [(*path, index)] if names is None else [(*path, index, name) for name in names]
-        hidden |= {at: HIDDEN for at in paths if isinstance(tree.at(at), str | int | float)}
-    return replace(tree, hidden={**hidden, **tree.hidden})
 
 
 def _documents(tree: Tree, problems: list[Problem]) -> Iterator[tuple[KeyPath, Tree]]:
@@ -104,7 +92,7 @@ def _document(
     if found:
         problems += [_without_quotes(problem) for problem in found]
         return
-    yield path, with_hidden_keys(Tree(shown, document.value, document.origins, document.texts), ("keys",))
+    yield path, Tree(shown, document.value, document.origins, document.texts)
 
 
 def _without_quotes(problem: Problem) -> Problem:

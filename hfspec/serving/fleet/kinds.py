@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
-from hfspec.ir.problem import Problem, one_of
+from hfspec.ir.problem import KeyPath, Problem, one_of
 from hfspec.ir.tree import Tree
 from hfspec.language.kind import DocumentKind
+from hfspec.redaction import HIDDEN
+
+SHOWN = ("name", "scopes")
 
 
 def _schema() -> dict[str, Any]:
@@ -35,11 +40,32 @@ def _keys_rules(tree: Tree) -> Iterator[Problem]:
     return rules.key_problems(tree, ("keys",))
 
 
-def _with_unknown_models(tree: Tree, found: Sequence[Problem]) -> Sequence[Problem]:
+def _secrets(path: KeyPath, tree: Tree) -> Mapping[KeyPath, str]:
+    """All of a list of API keys at ``path``, but their names and scopes."""
+    keys = tree.at(path)
+    hidden: dict[KeyPath, str] = {}
+    for index, key in enumerate(keys if isinstance(keys, tuple) else ()):
+        names = [name for name in key if name not in SHOWN] if isinstance(key, Mapping) else None
+        paths: list[KeyPath] = [(*path, index)] if names is None else [(*path, index, name) for name in names]
+        hidden |= {at: HIDDEN for at in paths if isinstance(tree.at(at), str | int | float)}
+    return hidden
+
+
+def _told_better(tree: Tree, found: Sequence[Problem]) -> Sequence[Problem]:
     """The problems, with that of an override that names no model of the fleet as such: it makes a model of that name,
-    which then lacks all that a model has.
+    which then lacks all that a model has; and with what to do about a number that is taken from the environment.
     """
-    return [_unknown_model(tree, problem) if _is_of_an_override(tree, problem) else problem for problem in found]
+    return [_better(tree, problem) for problem in found]
+
+
+def _better(tree: Tree, problem: Problem) -> Problem:
+    if _is_of_an_override(tree, problem):
+        return _unknown_model(tree, problem)
+    taken = tree.hidden.get(problem.path, "")
+    if problem.code == "wrong-type" and taken.startswith("${oc.env:"):
+        remedy = f"A variable of the environment is a text; write `${{oc.decode:{taken}}}`."
+        return replace(problem, remedy=remedy)
+    return problem
 
 
 def _is_of_an_override(tree: Tree, problem: Problem) -> bool:
@@ -72,8 +98,9 @@ FLEET = DocumentKind(
     schema=_schema,
     definition="Fleet",
     rules=_rules,
-    as_whole=_with_unknown_models,
+    as_whole=_told_better,
     reference="${server.host}",
+    secrets=partial(_secrets, ("server", "api_keys", "keys")),
     resolvers=frozenset({"oc.env", "oc.decode"}),
 )
 KEYS = DocumentKind(
@@ -84,4 +111,5 @@ KEYS = DocumentKind(
     rules=_keys_rules,
     as_whole=_as_found,
     reference="${oc.env:NAME}",
+    secrets=partial(_secrets, ("keys",)),
 )

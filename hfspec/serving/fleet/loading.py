@@ -9,16 +9,17 @@ from typing import Any
 
 from hfspec.errors import HfspecError, SpecError, UsageError
 from hfspec.integrity.verification import read_manifest
-from hfspec.ir.artifact import MANIFEST_NAME, SPEC_SUFFIXES
+from hfspec.ir.artifact import SPEC_SUFFIXES
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.problem import KeyPath, Origin, Problem
 from hfspec.ir.tree import Tree
 from hfspec.language import checking
 from hfspec.language.reading import read_tree
 from hfspec.language.yaml12 import Document
-from hfspec.serving.fleet.api_keys import SETTINGS, api_keys, with_hidden_keys
+from hfspec.serving.fleet import world
+from hfspec.serving.fleet.api_keys import SETTINGS, api_keys
 from hfspec.serving.fleet.kinds import FLEET
-from hfspec.serving.fleet.places import MODEL_PLACES, SERVER_PLACES, place_of
+from hfspec.serving.fleet.places import fleet_places, parent_of, place_of
 from hfspec.serving.fleet.values import Fleet, parse
 
 ARTIFACTS = "the artifacts given"
@@ -59,7 +60,7 @@ def load_fleet(path: Path, overrides: Sequence[str] = ()) -> Fleet:
         SpecError: With every problem found.
         UsageError: When the file cannot be read.
     """
-    return _fleet(fleet_tree(path, overrides))
+    return _fleet(read_tree(path, overrides, FLEET))
 
 
 def fleet_of(artifacts: Sequence[Path], overrides: Sequence[str] = ()) -> Fleet:
@@ -83,25 +84,16 @@ def fleet_of(artifacts: Sequence[Path], overrides: Sequence[str] = ()) -> Fleet:
     if not overrides:
         return _fleet(Tree(ARTIFACTS, document.value, document.origins))
     folder = Alone(Path("fleet.yaml"), document, FLEET)
-    return _fleet(_hidden(compose_in(folder, ARTIFACTS, list(overrides)).tree()))
-
-
-def fleet_tree(path: Path, overrides: Sequence[str] = ()) -> Tree:
-    """The composed fleet file with the place of each value; raises as read_tree."""
-    return _hidden(read_tree(path, overrides, FLEET))
+    return _fleet(compose_in(folder, ARTIFACTS, list(overrides)).tree())
 
 
 def problems(path: Path, overrides: Sequence[str] = ()) -> tuple[Problem, ...]:
     """Everything that is wrong with a fleet file; raises UsageError when it cannot be read."""
     try:
-        _fleet(fleet_tree(path, overrides))
+        _fleet(read_tree(path, overrides, FLEET))
     except SpecError as error:
         return error.problems
     return ()
-
-
-def _hidden(tree: Tree) -> Tree:
-    return with_hidden_keys(tree, (*SETTINGS, "keys"))
 
 
 def _document(artifacts: Sequence[Path]) -> Document:
@@ -138,7 +130,7 @@ def _same_name(name: str, first: Path, second: Path) -> str:
 
 
 def _fleet(tree: Tree) -> Fleet:
-    if found := checking.problems(tree, FLEET):
+    if found := checking.problems(tree, FLEET, world.problems(tree)):
         raise SpecError(found)
     document = thaw(tree.value)
     _make_absolute(tree, document)
@@ -154,19 +146,10 @@ def _fleet(tree: Tree) -> Fleet:
 
 
 def _make_absolute(tree: Tree, document: dict[str, Any]) -> None:
-    paths = [*SERVER_PLACES, *(("models", name, key) for name in document["models"] for key in MODEL_PLACES)]
-    for name, entry in document["models"].items():
-        paths += [("models", name, "sources", role) for role in entry.get("sources", ())]
-    for path in paths:
-        if (place := place_of(tree, path)) is not None:
-            _parent(document, path)[str(path[-1])] = str(place)
-
-
-def _parent(document: dict[str, Any], path: KeyPath) -> dict[str, Any]:
-    found: dict[str, Any] = document
-    for part in path[:-1]:
-        found = found[str(part)]
-    return found
+    for path in list(fleet_places(document)):
+        place, parent = place_of(tree, path), parent_of(document, path)
+        if place is not None and parent is not None:
+            parent[str(path[-1])] = str(place)
 
 
 def _lay_under(entry: dict[str, Any], stated: Mapping[str, Any]) -> None:
@@ -176,25 +159,3 @@ def _lay_under(entry: dict[str, Any], stated: Mapping[str, Any]) -> None:
             _lay_under(entry[key], value)
         elif entry.get(key) is None:
             entry[key] = value
-
-
-def is_fleet(path: Path) -> bool:
-    """Whether a file is a fleet file rather than a spec: it has ``models`` or ``server`` at its top level, and none of
-    the keys that a spec needs. False for what cannot be read.
-    """
-    from hfspec.language.parts import NEEDED
-    from hfspec.language.yaml12 import MAX_BYTES, read_yaml
-
-    if path.is_dir() or path.name == MANIFEST_NAME:
-        return False
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-        if b"models" not in data and b"server" not in data:
-            return False
-        keys = set(read_yaml(data, str(path), FLEET).value)
-    except SpecError:
-        keys = {line.partition(b":")[0].decode("ascii", "replace") for line in data.splitlines()}
-    except OSError:
-        return False
-    return bool(keys & {"models", "server"}) and not keys & set(NEEDED)
