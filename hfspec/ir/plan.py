@@ -133,7 +133,7 @@ class Plan:
     yet. ``merging``: for an adapter that is merged into the model. ``code``: the classes of reviewed code, as the
     manifest has them. ``cleaned``: path of the artifact -> what of its source's file was changed, so that no place of
     another machine and no password goes along. ``labels``: those that the model answers with, by their numbers; none
-    for other tasks.
+    for other tasks. ``serving``: what the spec says of serving.
     """
 
     name: str
@@ -161,6 +161,7 @@ class Plan:
     code: FrozenDict = field(default_factory=FrozenDict)
     cleaned: FrozenDict = field(default_factory=FrozenDict)
     labels: tuple[str, ...] = ()
+    serving: FrozenDict = field(default_factory=FrozenDict)
 
 
 class Work(Protocol):

@@ -8,14 +8,16 @@ from types import MappingProxyType
 from typing import Any
 
 from hfspec.ir.patterns import END
+from hfspec.ir.spec_keys import integral
 
 UNITS = MappingProxyType({"GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "GB": 10**9, "MB": 10**6, "KB": 10**3, "B": 1})
 PATTERN = rf"^[1-9][0-9]*(\.[0-9]+)?({'|'.join(UNITS)}){END}"
-SIZE: dict[str, Any] = {"type": "string", "pattern": PATTERN, "examples": ["64MiB", "1GB"]}
+SIZE: dict[str, Any] = {"type": ["string", "integer"], "pattern": PATTERN, "minimum": 1, "examples": ["64MiB", "1GB"]}
 
 
 def size_in_bytes(value: object) -> int:
-    """``64MiB`` is 64 * 2**20; a whole number, which no document holds, is taken for bytes. Raises ValueError."""
+    """``64MiB`` is 64 * 2**20; a whole number counts bytes. Raises ValueError."""
+    value = integral(value)
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
     found = re.fullmatch(r"([0-9.]+)([A-Za-z]+)", value) if isinstance(value, str) else None

@@ -14,7 +14,7 @@ from hfspec.ir.backends import BackendName
 from hfspec.ir.dtypes import DtypeName
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.patterns import DEVICE_PATTERN, END, NAME_PATTERN, SHA256_PATTERN
-from hfspec.ir.spec_keys import Frozen, Mapping, Text, integral
+from hfspec.ir.spec_keys import Count, Endpoint, Frozen, Mapping, Seconds, Text, integral
 from hfspec.serving.fleet.sizes import SIZE, size_in_bytes, size_text
 
 FINGERPRINT_PATTERN = rf"^[0-9a-f]{{12,64}}{END}"
@@ -22,13 +22,10 @@ VARIABLE_PATTERN = rf"^[A-Za-z_][A-Za-z0-9_]*{END}"
 ORIGIN_PATTERN = rf"^(\*|https?://[^/\s*]+){END}"
 ENDPOINT_PATTERN = rf"^https?://\S+{END}"
 
-Count: TypeAlias = Annotated[int, Field(ge=1), BeforeValidator(integral)]
 Whole: TypeAlias = Annotated[int, Field(ge=0), BeforeValidator(integral)]
-Seconds: TypeAlias = Annotated[float, Strict(False), Field(gt=0, le=86_400, allow_inf_nan=False)]
 Size: TypeAlias = Annotated[
     int, PlainValidator(size_in_bytes), PlainSerializer(size_text, when_used="json"), WithJsonSchema(SIZE)
 ]
-Endpoint: TypeAlias = Literal["openai", "rerank", "tei", "v2", "mlflow", "hfspec"]
 Scope: TypeAlias = Literal["predict", "admin"]
 
 
@@ -186,7 +183,8 @@ class ApiKeys(Frozen):
     """Where the API keys are; those of several places count together. A loaded fleet has them all in ``keys``."""
 
     file: Text | None = Field(
-        default=None, description="A YAML file with a list of keys (docs/fleet.md), which only its owner may read."
+        default=None,
+        description="A YAML file with the list of keys (docs/fleet.md); its owner alone should be able to read it.",
     )
     environment: str | None = Field(
         default=None,
@@ -271,8 +269,8 @@ class ServerSettings(Frozen):
 
 def _named(value: object) -> object:
     """``{minilm: {artifact: …}}`` as a list of models with their names."""
-    if not isinstance(value, dict | FrozenDict):
-        return value
+    if not isinstance(value, dict | FrozenDict) or not all(isinstance(entry, dict) for entry in value.values()):
+        raise ValueError("must be a mapping of names to mappings")
     return [{"name": name, **entry} for name, entry in value.items()]
 
 
