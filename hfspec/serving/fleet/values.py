@@ -18,6 +18,7 @@ from hfspec.ir.spec_keys import Count, Endpoint, Frozen, Mapping, Seconds, Text,
 from hfspec.serving.fleet.sizes import SIZE, size_in_bytes, size_text
 
 FINGERPRINT_PATTERN = rf"^[0-9a-f]{{12,64}}{END}"
+ALIAS_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._:/-]{{0,190}}{END}"
 VARIABLE_PATTERN = rf"^[A-Za-z_][A-Za-z0-9_]*{END}"
 ORIGIN_PATTERN = rf"^(\*|https?://[^/\s*]+){END}"
 ENDPOINT_PATTERN = rf"^https?://\S+{END}"
@@ -25,6 +26,9 @@ ENDPOINT_PATTERN = rf"^https?://\S+{END}"
 Whole: TypeAlias = Annotated[int, Field(ge=0), BeforeValidator(integral)]
 Size: TypeAlias = Annotated[
     int, PlainValidator(size_in_bytes), PlainSerializer(size_text, when_used="json"), WithJsonSchema(SIZE)
+]
+Alias: TypeAlias = Annotated[
+    str, Field(pattern=ALIAS_PATTERN, examples=["text-embedding-3-small", "sentence-transformers/all-MiniLM-L6-v2"])
 ]
 Scope: TypeAlias = Literal["predict", "admin"]
 
@@ -75,9 +79,10 @@ class ModelEntry(Frozen):
         "override.",
         examples=["build/minilm"],
     )
-    aliases: Annotated[tuple[Annotated[str, Field(pattern=NAME_PATTERN)], ...], Strict(False)] = Field(
+    aliases: Annotated[tuple[Alias, ...], Strict(False)] = Field(
         default=(),
-        description="Other names that requests may call the model by.",
+        description="Other names that requests may call the model by; one with a slash stands in bodies only, not in "
+        "addresses.",
         examples=[["text-embedding-3-small"]],
     )
     replicas: Annotated[int, Field(ge=1, le=1024), BeforeValidator(integral)] = Field(
