@@ -7,16 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from threading import Lock
 from typing import Any
 
-from hfspec.errors import OutputError, RowError, UsageError
+from hfspec.errors import RowError, UsageError
 from hfspec.inputs.row import Row
 from hfspec.inputs.rows import Columns, index_of, to_rows
-from hfspec.ir.artifact import FORMS, FULL, Manifest
+from hfspec.ir.artifact import FORMS, Manifest
 from hfspec.ir.signature import Signature
 from hfspec.runtime.io.answers import Table, plain, to_json
-from hfspec.runtime.io.output_check import check_output
 from hfspec.runtime.loading import native
 from hfspec.runtime.patches.states import State
 from hfspec.runtime.runner import Runner
+from hfspec.runtime.scheduling.begun import Begun
 from hfspec.runtime.scheduling.call import Call
 from hfspec.runtime.scheduling.row_stream import each_row
 from hfspec.runtime.scheduling.windows import FIRST
@@ -156,6 +156,38 @@ class Predictor:
         """
         return native.pipeline(self._runner)
 
+    def begin(
+        self, data: Any, params: Mapping[str, Any] | None = None, outputs: str | None = None, *, refuses: bool = False
+    ) -> Begun:
+        """A call whose rows somebody else puts into batches, with those of other calls.
+
+        Args:
+            data: As predict takes it.
+            params: As predict takes them.
+            outputs: As predict takes it.
+            refuses: Whether a row that cannot be answered costs no other its answer.
+
+        Returns:
+            The rows, and the steps from them to the answer.
+
+        Raises:
+            InputError: The data holds no rows, or a row is wrong and ``refuses`` is not set.
+            ParamsError: For ``params``.
+            UsageError: For ``outputs``, or in a process that was forked from the one that loaded.
+        """
+        form = checked_form(outputs or self._outputs)
+        call = self._call(params, {} if refuses else None)
+        if refuses:
+            return Begun(call, list(each_row(data, self._rows, call.refused)), form, self.signature.outputs)
+        rows = self._rows(data)
+        self._runner.check_rows(rows)
+        return Begun(call, rows, form, self.signature.outputs)
+
+    @property
+    def runner(self) -> Runner:
+        """The task's runner, for whoever puts the rows of several calls into batches."""
+        return self._runner
+
     def _in_force(self, params: Mapping[str, Any] | None) -> Settings:
         fixed = {*self._layers[MODEL_CONFIG], *self._layers[LOAD]}
         given = predict_layer(params, self.task, self.signature, fixed)
@@ -184,47 +216,15 @@ class Predictor:
         self, data: Any, params: Mapping[str, Any] | None, outputs: str | None
     ) -> tuple[Call, list[Any], Any]:
         """The call, the result of each row, and the answer."""
-        form = checked_form(outputs or self._outputs)
-        call = self._call(params)
-        rows = self._rows(data)
-        self._runner.check_rows(rows)
-        results = [result for window in call.results(rows) for result in window]
-        if form == FULL:
-            return call, results, self._runner.full(results, call.settings)
-        answer = self._runner.standard(results, call.settings)
-        check_output(answer, self._runner.declared(self.signature.outputs, call.settings), self.dtype)
-        return call, results, answer
+        begun = self.begin(data, params, outputs)
+        results = [result for window in begun.call.results(begun.rows) for result in window]
+        return begun.call, results, begun.answer(results)
 
     def _answers(self, call: Call, rows: Iterator[Row], form: str, window: int) -> Iterator[Any]:
-        first = 0
+        begun, first = Begun(call, [], form, self.signature.outputs), 0
         for results in call.results(rows, window, FIRST):
-            fits = form == FULL or self._fits(call, [made for made in results if not isinstance(made, RowError)])
+            fits = begun.fits([made for made in results if not isinstance(made, RowError)])
             for number, result in enumerate(results, start=first):
                 refused = isinstance(result, RowError)
-                yield result if refused else self._answer_of(call, result, number, form, fits=fits)
+                yield result if refused else begun.answer_of(result, number, fits=fits)
             first += len(results)
-
-    def _fits(self, call: Call, results: list[Any]) -> bool:
-        """Whether these results together are of the signature."""
-        try:
-            self._check(call, results)
-        except OutputError:
-            return False
-        return True
-
-    def _check(self, call: Call, results: list[Any]) -> None:
-        """Raises OutputError where these results are not of the signature."""
-        declared = self._runner.declared(self.signature.outputs, call.settings)
-        check_output(self._runner.standard(results, call.settings), declared, self.dtype)
-
-    def _answer_of(self, call: Call, result: Any, number: int, form: str, *, fits: bool) -> Any:
-        """One row's answer, looked at by itself where the results of its window do not fit together."""
-        try:
-            if not fits:
-                self._check(call, [result])
-            return self._runner.answer(result, call.settings, form)
-        except OutputError as error:
-            named = OutputError(error.reason, row=number)
-            if call.refused is None:
-                raise named from error
-            return named

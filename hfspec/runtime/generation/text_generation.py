@@ -57,6 +57,9 @@ class TextGeneration(CausalGeneration):
     def run(self, batch: Sequence[Item[Prompt]], settings: Settings) -> list[tuple[Continuation, ...]]:
         return self.continued([item.content for item in batch], settings)
 
+    def finished(self, item: Item[Prompt], answers: tuple[Continuation, ...]) -> tuple[Continuation, ...]:  # noqa: ARG002
+        return answers
+
     def _answer(self, made: Continuation, settings: Settings) -> str:
         asked = settings.get("include_prompt")
         whole = settings.get("return_full_text")

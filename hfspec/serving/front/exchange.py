@@ -1,0 +1,196 @@
+"""One request and its answer: the body within its limits, the model it names, the caller who may leave."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from starlette.responses import Response, StreamingResponse
+
+from hfspec.serving.front.admission import Load
+from hfspec.serving.front.errors import RequestError
+from hfspec.serving.front.model import Asking, Model
+from hfspec.serving.replica.job import Form
+
+if TYPE_CHECKING:
+    from hfspec.serving.front.app import App
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+JSON = "application/json"
+TIMEOUT = b"x-request-timeout"  # seconds that the caller waits
+OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+
+
+class LeftError(Exception):
+    """The caller has left."""
+
+
+class Exchange:
+    """``id``: in the answer's headers and in every line of the log; ``names``: the parts of the path that vary;
+    ``model_name``, ``endpoint``: for the meters.
+    """
+
+    def __init__(self, app: App, scope: Scope, receive: Receive, request_id: str) -> None:
+        self.app, self.scope, self.id = app, scope, request_id
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.names: Mapping[str, str] = {}
+        self.begun = time.monotonic()
+        self.model_name = ""
+        self.endpoint = ""
+        self.caller = ""
+        self.sent: bytes = b""
+        self._receive = receive
+        self._is_read = False
+
+    @property
+    def method(self) -> str:
+        return str(self.scope["method"])
+
+    @property
+    def path(self) -> str:
+        return str(self.scope["path"])
+
+    @property
+    def content_type(self) -> str:
+        """The kind of the body, without its parameters."""
+        return self.headers.get(b"content-type", b"").split(b";")[0].strip().decode("latin-1").lower()
+
+    def model(self, name: str | None) -> Model:
+        """The model of this name, or the only one; raises RequestError."""
+        found = self.app.models.find(name)
+        self.model_name = found.name
+        return found
+
+    async def body(self) -> bytes:
+        """The whole body; raises RequestError: 413 for one that is too large, 408 for one that does not come."""
+        if self._is_read:
+            return self.sent
+        most = self.app.settings.limits.body
+        length = self.headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > most:
+            raise _too_large(most)
+        parts = [part async for part in self.chunks()]
+        self.sent = parts[0] if len(parts) == 1 else b"".join(parts)
+        return self.sent
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes; raises the same."""
+        limits, size = self.app.settings.limits, 0
+        more = True
+        while more:
+            try:
+                async with asyncio.timeout(limits.slow_client_seconds):
+                    message = await self._receive()
+            except TimeoutError as error:
+                raise RequestError(408, "the body did not come in time.", "TimeoutError") from error
+            if message["type"] == "http.disconnect":
+                raise LeftError
+            part = message.get("body", b"")
+            size += len(part)
+            if size > limits.body:
+                raise _too_large(limits.body)
+            more = message.get("more_body", False)
+            if part:
+                yield part
+        self._is_read = True
+
+    async def json(self) -> Any:
+        """The body as JSON; raises RequestError."""
+        kind = self.content_type
+        if kind not in ("", JSON) and not kind.endswith("+json"):
+            raise RequestError(415, f"the body must be JSON ({JSON}), not {kind}.", "ContentTypeError")
+        sent = await self.body()
+        try:
+            return orjson.loads(sent)
+        except orjson.JSONDecodeError as error:
+            raise RequestError(400, f"the body is not JSON: {error}.", "JSONError") from error
+
+    async def json_object(self) -> dict[str, Any]:
+        """The body as a JSON object; raises RequestError."""
+        found = await self.json()
+        if not isinstance(found, dict):
+            raise RequestError(400, "the body must be a JSON object.", "JSONError")
+        return found
+
+    def seconds(self) -> float | None:
+        """How long the caller waits, by its header; raises RequestError."""
+        given = self.headers.get(TIMEOUT)
+        if given is None:
+            return None
+        with suppress(ValueError):
+            if 0 < (found := float(given)) < float("inf"):
+                return found
+        raise RequestError(400, "x-request-timeout must be a number of seconds above 0.", "HeaderError")
+
+    def asking(
+        self, data: Any, rows: int, params: Mapping[str, Any] | None = None, outputs: str | None = None
+    ) -> Asking:
+        """What is asked of a model, with what this request brings."""
+        return Asking(data, Load(max(1, rows), len(self.sent)), params, outputs, self.seconds())
+
+    async def answer(self, model: Model, asking: Asking) -> Any:
+        """The answer to all rows, as plain values and arrays; raises RequestError, LeftError. A caller that leaves
+        ends the request.
+        """
+        task = asyncio.ensure_future(model.answer(asking))
+        watch = asyncio.ensure_future(self._watch(task))
+        try:
+            value, used = await task
+        except asyncio.CancelledError:
+            if watch.done():
+                raise LeftError from None
+            task.cancel()
+            raise
+        finally:
+            watch.cancel()
+        self.app.meters.used(model.name, used)
+        return value
+
+    async def pieces(self, model: Model, asking: Asking, form: Form) -> AsyncIterator[Any]:
+        """The pieces of the answer as they come; raises RequestError."""
+        held: Any = None
+        is_first = True
+        async for piece in model.pieces(asking, form):
+            if not is_first:
+                yield held
+            held, is_first = piece, False
+        if not is_first:  # the last is what the answer took
+            self.app.meters.used(model.name, held)
+
+    async def _watch(self, task: asyncio.Future[Any]) -> None:
+        """End the task when the caller leaves."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        task.cancel()
+
+
+def to_json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """The value as a response of JSON; nan and infinity are null."""
+    return Response(dumped(value), status, dict(headers or {}), JSON)
+
+
+def dumped(value: Any) -> bytes:
+    """The value as JSON, arrays and all."""
+    return orjson.dumps(value, option=OPTIONS, default=_plain)
+
+
+def streamed(parts: AsyncIterator[bytes], kind: str) -> StreamingResponse:
+    """A response whose parts are sent as they come."""
+    return StreamingResponse(parts, media_type=kind, headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is no JSON value")
+
+
+def _too_large(most: int) -> RequestError:
+    return RequestError(413, f"the body is larger than the {most} bytes that this server takes.", "TooLargeError")

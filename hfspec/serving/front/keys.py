@@ -1,0 +1,43 @@
+"""API keys: who calls, and what for."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+
+from hfspec.serving.fleet.values import ApiKeys
+from hfspec.serving.front.errors import RequestError
+
+CHALLENGE = {"www-authenticate": "Bearer"}
+ANONYMOUS = ""
+
+
+def caller(keys: ApiKeys | None, headers: Mapping[bytes, bytes], scope: str) -> str:
+    """The name of the key in the headers, which is compared in constant time; empty where no keys are asked for.
+
+    Raises RequestError: 401 without a known key, 403 for one without the scope. Without keys nobody may administer.
+    """
+    if keys is None or not keys.keys:
+        if scope == "admin":
+            raise RequestError(403, "this server has no API keys, so that nobody may administer it.", "ForbiddenError")
+        return ANONYMOUS
+    given = _given(headers)
+    digest = hashlib.sha256(given).hexdigest()
+    found = None
+    for key in keys.keys:  # all of them, whichever matches
+        if hmac.compare_digest(digest, key.sha256 or "") and found is None:
+            found = key
+    if found is None:
+        said = "the API key is not known." if given else "an API key is needed: `Authorization: Bearer KEY`."
+        raise RequestError(401, said, "UnauthorizedError", headers=CHALLENGE)
+    if scope not in found.scopes:
+        raise RequestError(403, f"the API key {found.name!r} may not be used for this.", "ForbiddenError")
+    return found.name
+
+
+def _given(headers: Mapping[bytes, bytes]) -> bytes:
+    kind, _, text = headers.get(b"authorization", b"").partition(b" ")
+    if kind.lower() == b"bearer":
+        return text.strip()
+    return headers.get(b"x-api-key") or headers.get(b"api-key") or b""
