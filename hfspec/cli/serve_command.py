@@ -23,7 +23,7 @@ class Engine(StrEnum):
 
 # Engine -> what runs it, the extra that it needs, and the packages of that extra that it cannot do without.
 ENGINES = {
-    Engine.local: ("hfspec.serving.front.server:run", "serve", ("starlette", "uvicorn", "msgpack")),
+    Engine.local: ("hfspec.serving.server:run", "serve", ("starlette", "uvicorn", "msgpack")),
     Engine.ray: ("hfspec.serving.cluster.ray:run", "ray", ("ray", "starlette")),
 }
 

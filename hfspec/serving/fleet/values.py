@@ -66,7 +66,7 @@ class Autoscaling(Frozen):
 
     min: Whole = Field(default=1, description="The least number of replicas.")
     max: Count = Field(description="The greatest number of replicas.")
-    target_queue: Annotated[float, Strict(False), Field(gt=0, allow_inf_nan=False)] = Field(
+    target_queue: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         default=2.0, description="Requests that a replica has at once, on average, before another is started."
     )
 
@@ -139,7 +139,7 @@ class ModelEntry(Frozen):
     autoscaling: Autoscaling | None = Field(
         default=None, description="With `--engine ray`: between how many replicas Ray chooses, instead of `replicas`."
     )
-    gpus: Annotated[float, Strict(False), Field(ge=0, le=1024, allow_inf_nan=False)] | None = Field(
+    gpus: Annotated[float, Field(ge=0, le=1024, allow_inf_nan=False)] | None = Field(
         default=None, description="With `--engine ray`: GPUs of one replica; a fraction shares one."
     )
 
@@ -265,7 +265,7 @@ class ServerSettings(Frozen):
     grace: Seconds = Field(
         default=30.0, description="Seconds that requests in flight have to end once the server is told to stop."
     )
-    logs: Logs = Field(default=Logs(), description="What is written to stderr.")
+    logs: Logs = Field(default=Logs(), description="How the server logs.")
     metrics: bool = Field(default=True, description="Offer `/metrics`, for Prometheus.")
     page: bool = Field(default=True, description="Offer the page at `/`.")
     docs: bool = Field(default=True, description="Offer `/docs` and `/openapi.json`.")
@@ -276,6 +276,8 @@ def _named(value: object) -> object:
     """``{minilm: {artifact: …}}`` as a list of models with their names."""
     if not isinstance(value, dict | FrozenDict) or not all(isinstance(entry, dict) for entry in value.values()):
         raise ValueError("must be a mapping of names to mappings")
+    if any("name" in entry for entry in value.values()):
+        raise ValueError("a model has its name before its keys")
     return [{"name": name, **entry} for name, entry in value.items()]
 
 
