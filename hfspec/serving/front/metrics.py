@@ -99,7 +99,7 @@ class _Models(Collector):
 def total(model: Any, name: str) -> int:
     """What all replicas of a model have done, those that have ended included."""
     replicas = [] if model.generation is None else model.generation.replicas
-    return int(model.totals.ended.get(name, 0)) + sum(replica.beat.get(name, 0) for replica in replicas)
+    return int(model.totals.ended.get(name, 0)) + sum(int(replica.beat.get(name, 0)) for replica in replicas)
 
 
 def _ready(model: Any) -> int:

@@ -199,7 +199,7 @@ def _log(message: str) -> None:
 
 def main(descriptor: int) -> NoReturn:
     """Be a replica over the socket of this file descriptor."""
-    from hfspec.runtime.process import begin, leave
+    from hfspec.runtime.host.process import begin, leave
 
     begin()
     with socket.socket(fileno=descriptor) as connection:
