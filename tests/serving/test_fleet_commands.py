@@ -52,7 +52,7 @@ def write(folder: Path, name: str, text: str) -> Path:
 
 
 def test_serve_reads_artifacts_overrides_and_options(served: Any, tmp_path: Path) -> None:
-    keys = write(tmp_path, "my keys.yaml", "keys: [{name: a, key: long-enough-secret}]\n")
+    keys = write(tmp_path, "it's \\ my keys.yaml", "keys: [{name: a, key: long-enough-secret}]\n")
     arguments = ["serve", RELEASED / "chat", "models.chat.replicas=2", "--host", "0.0.0.0", "--port", "0"]
     assert call(*arguments, "--api-keys", keys) == 0
     ((fleet, again),) = served
