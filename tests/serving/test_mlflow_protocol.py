@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 
 import pytest
 from fastapi.testclient import TestClient
 
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of its own type hints
     import mlflow.pyfunc
