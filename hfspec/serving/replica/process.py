@@ -18,12 +18,14 @@ from threading import Event, Lock, Thread
 from typing import Any, NoReturn
 
 from hfspec.errors import HfspecError, RowError, VerificationError
+from hfspec.formats.label_names import label_names
 from hfspec.redaction import redacted
 from hfspec.serving.replica import wire
 from hfspec.serving.replica.engine import Engine
 from hfspec.serving.replica.job import Ask, Form
 
 BEAT_SECONDS = 0.5
+UNBOUNDED = 1 << 30  # tokens; tokenizers state more where nothing bounds them
 ARGUMENTS = (
     *("model_config", "dtype", "device", "threads", "backend", "expect_fingerprint", "sources", "trust_remote_code"),
     "keep_memory",
@@ -125,7 +127,8 @@ class Replica:
         deadline = None if seconds is None else time.monotonic() + seconds
         form = Form(ask.get("form", Form.WHOLE))
         try:
-            engine.submit(Ask(key, ask.get("data"), ask.get("params"), ask.get("outputs"), form, deadline))
+            named = {name: ask.get(name) for name in ("params", "outputs", "task", "settings")}
+            engine.submit(Ask(key, ask.get("data"), form=form, deadline=deadline, **named))
         except Exception as error:  # noqa: BLE001 - a fault of ours costs one request, not the process
             self.error(key, error)
 
@@ -163,7 +166,24 @@ def _facts(engine: Engine) -> dict[str, Any]:
         "fingerprint": predictor.fingerprint,
         "joins": engine.joins,
         "settings": settings,
+        "reads": _reads(predictor.runner),
+        "labels": _labels(predictor.runner),
     }
+
+
+def _reads(runner: Any) -> int | None:
+    """How many tokens of a text the model reads, where that is bounded."""
+    limits = [getattr(runner, "limit", None), getattr(runner.loaded.tokenizer, "model_max_length", None)]
+    known = [int(limit) for limit in limits if isinstance(limit, int | float) and 0 < limit < UNBOUNDED]
+    return min(known, default=None)
+
+
+def _labels(runner: Any) -> list[str]:
+    """The names of the labels in the model's order, of a model that classifies."""
+    config = getattr(runner.loaded.model, "config", None)
+    if not any(str(name).endswith("Classification") for name in getattr(config, "architectures", None) or ()):
+        return []
+    return [name for _, name in sorted(label_names(config).items())]
 
 
 def _plain(value: Any) -> Any:
