@@ -90,7 +90,7 @@ class App:
             self._check_headers(exchange)
             endpoint = self._find(exchange)
             form = endpoint.error
-            exchange.endpoint = endpoint.path
+            exchange.endpoint, exchange.protocol = endpoint.path, endpoint.protocol
             if exchange.method == "OPTIONS":
                 return Response(status_code=204)
             if endpoint.scope:

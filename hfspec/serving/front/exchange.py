@@ -34,7 +34,7 @@ class LeftError(Exception):
 
 class Exchange:
     """``id``: in the answer's headers and in every line of the log; ``names``: the parts of the path that vary;
-    ``model_name``, ``endpoint``: for the meters.
+    ``model_name``, ``endpoint``: for the meters; ``protocol``: the endpoint's.
     """
 
     def __init__(self, app: App, scope: Scope, receive: Receive, request_id: str) -> None:
@@ -44,6 +44,7 @@ class Exchange:
         self.begun = time.monotonic()
         self.model_name = ""
         self.endpoint = ""
+        self.protocol = ""
         self.caller = ""
         self.sent: bytes = b""
         self._receive = receive
@@ -63,9 +64,13 @@ class Exchange:
         return self.headers.get(b"content-type", b"").split(b";")[0].strip().decode("latin-1").lower()
 
     def model(self, name: str | None) -> Model:
-        """The model of this name, or the only one; raises RequestError."""
+        """The model of this name, or the only one; raises RequestError, also where the model declines the protocol."""
         found = self.app.models.find(name)
         self.model_name = found.name
+        offered = found.entry.endpoints
+        if offered is not None and self.protocol not in offered:
+            said = f"the model {found.name!r} is not offered by this protocol; it is offered by: {', '.join(offered)}."
+            raise RequestError(404, said, "ModelError")
         return found
 
     async def body(self) -> bytes:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from hfspec.serving.front.app import Endpoint
-from hfspec.serving.protocols import health, native
+from hfspec.serving.protocols import health, inference_v2, native
 
-ENDPOINTS: tuple[Endpoint, ...] = (*native.ENDPOINTS, *health.ENDPOINTS)
+ENDPOINTS: tuple[Endpoint, ...] = (*native.ENDPOINTS, *inference_v2.ENDPOINTS, *health.ENDPOINTS)
