@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from importlib import import_module
 from threading import Lock
+from types import MappingProxyType
 from typing import Any
 
 from hfspec.errors import RowError, UsageError
 from hfspec.inputs.row import Row
 from hfspec.inputs.rows import Columns, index_of, to_rows
-from hfspec.ir.artifact import FORMS, Manifest
+from hfspec.ir.artifact import FORMS, STANDARD, Manifest
 from hfspec.ir.signature import Signature
 from hfspec.runtime.io.answers import Table, plain, to_json
 from hfspec.runtime.loading import native
@@ -21,7 +24,17 @@ from hfspec.runtime.scheduling.call import Call
 from hfspec.runtime.scheduling.row_stream import each_row
 from hfspec.runtime.scheduling.windows import FIRST
 from hfspec.runtime.scheduling.windows import FULL as FULL_WINDOW
-from hfspec.settings.precedence import LOAD, MODEL_CONFIG, PREDICT, InForce, Settings, fixed_layers, predict_layer
+from hfspec.settings.precedence import (
+    LOAD,
+    MODEL_CONFIG,
+    PREDICT,
+    InForce,
+    Settings,
+    fixed_layers,
+    predict_layer,
+    protocol_layer,
+)
+from hfspec.tasks import media, table
 from hfspec.tasks.task import Task
 
 
@@ -32,6 +45,14 @@ def checked_form(outputs: str) -> str:
     return outputs
 
 
+# Task -> the tasks whose requests its models answer as well.
+AS_TASKS: Mapping[tuple[str, str], tuple[str, ...]] = MappingProxyType(
+    {
+        ("transformers", "text-generation"): ("llm/v1/chat", "llm/v1/completions"),
+        ("transformers", "conversational"): ("llm/v1/chat",),
+        ("sentence-transformers", "feature-extraction"): ("llm/v1/embeddings",),
+    }
+)
 RAISE, RETURN = ERRORS = ("raise", "return")
 
 
@@ -157,7 +178,14 @@ class Predictor:
         return native.pipeline(self._runner)
 
     def begin(
-        self, data: Any, params: Mapping[str, Any] | None = None, outputs: str | None = None, *, refuses: bool = False
+        self,
+        data: Any,
+        params: Mapping[str, Any] | None = None,
+        outputs: str | None = None,
+        *,
+        refuses: bool = False,
+        protocol: Mapping[str, Any] | None = None,
+        sent: bool = False,
     ) -> Begun:
         """A call whose rows somebody else puts into batches, with those of other calls.
 
@@ -166,34 +194,62 @@ class Predictor:
             params: As predict takes them.
             outputs: As predict takes it.
             refuses: Whether a row that cannot be answered costs no other its answer.
+            protocol: Settings that the caller's protocol has keys for, whether or not the signature declares them.
+            sent: Whether the rows come from another machine, so that no file and no address is opened for them.
 
         Returns:
             The rows, and the steps from them to the answer.
 
         Raises:
             InputError: The data holds no rows, or a row is wrong and ``refuses`` is not set.
-            ParamsError: For ``params``.
+            ParamsError: For ``params`` and ``protocol``.
             UsageError: For ``outputs``, or in a process that was forked from the one that loaded.
         """
         form = checked_form(outputs or self._outputs)
-        call = self._call(params, {} if refuses else None)
+        call = self._call(params, {} if refuses else None, protocol, sent=sent)
         if refuses:
             return Begun(call, list(each_row(data, self._rows, call.refused)), form, self.signature.outputs)
         rows = self._rows(data)
         self._runner.check_rows(rows)
         return Begun(call, rows, form, self.signature.outputs)
 
+    def over_task(self, name: str) -> Predictor:
+        """The predictor of another task over the same model, as far as the tasks go together (AS_TASKS).
+
+        Raises UsageError.
+        """
+        own = self.task
+        if name == own.name:
+            return self
+        task = table.find(own.library, name)
+        if task is None or name not in AS_TASKS.get((own.library, own.name), ()):
+            raise UsageError(f"a model for {own.name} does not answer as {name}.")
+        module, attribute = task.runner.split(":")
+        runner_class: type[Runner] = getattr(import_module(module), attribute)
+        signature = replace(self.signature, inputs=task.inputs, outputs=task.outputs)
+        request = replace(self._runner.request, task=task, manifest=replace(self.manifest, signature=signature))
+        made = Predictor(runner_class.over(self._runner, request), self._layers[LOAD], STANDARD)
+        made._tokenizing = self._tokenizing
+        return made
+
     @property
     def runner(self) -> Runner:
         """The task's runner, for whoever puts the rows of several calls into batches."""
         return self._runner
 
-    def _in_force(self, params: Mapping[str, Any] | None) -> Settings:
+    def _in_force(self, params: Mapping[str, Any] | None, protocol: Mapping[str, Any] | None = None) -> Settings:
         fixed = {*self._layers[MODEL_CONFIG], *self._layers[LOAD]}
         given = predict_layer(params, self.task, self.signature, fixed)
-        return Settings({**self._layers, PREDICT: given})
+        return Settings({**self._layers, PREDICT: {**protocol_layer(protocol, self.task, self.signature), **given}})
 
-    def _call(self, params: Mapping[str, Any] | None, refused: dict[int, RowError] | None = None) -> Call:
+    def _call(
+        self,
+        params: Mapping[str, Any] | None,
+        refused: dict[int, RowError] | None = None,
+        protocol: Mapping[str, Any] | None = None,
+        *,
+        sent: bool = False,
+    ) -> Call:
         """Raises ParamsError, and UsageError in a process that was forked from the one that loaded."""
         if os.getpid() != self._process:
             raise UsageError(
@@ -201,7 +257,9 @@ class Predictor:
                 " forked child: the call would hang. Start the worker with the start method 'spawn', or load in the"
                 " child."
             )
-        settings = self._in_force(params)
+        settings = self._in_force(params, protocol)
+        if sent:
+            settings = settings.over({opens.name: False for opens in media.OPENS if self.task.setting(opens.name)})
         self._runner.check(settings)
         return Call(self._runner, settings, self._tokenizing, refused)
 

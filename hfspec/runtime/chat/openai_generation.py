@@ -54,12 +54,17 @@ class OpenAIGeneration(CausalGeneration):
     """One object a request; for a single request the object itself, or an iterator of its pieces."""
 
     prefix: ClassVar[str]
+    world: World
 
     def __init__(self, request: LoadRequest, world: World | None = None) -> None:
         super().__init__(request)
+        self.world = world or self.world
+
+    def take(self, request: LoadRequest) -> None:
+        super().take(request)
         self.name = request.manifest.name
         self.signature = request.manifest.signature
-        self.world = world or World()
+        self.world = World()
 
     @abstractmethod
     def prompts(self, request: Request) -> list[tuple[str, list[int]]]:

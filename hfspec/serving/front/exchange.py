@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from starlette.datastructures import FormData, Headers
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 
+from hfspec.serving.front import addresses
 from hfspec.serving.front.admission import Load
 from hfspec.serving.front.errors import RequestError
 from hfspec.serving.front.model import Asking, Model
@@ -25,6 +29,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 JSON = "application/json"
 TIMEOUT = b"x-request-timeout"  # seconds that the caller waits
+FILES, FIELDS = 8, 64  # of a form
+END = object()
 OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 
@@ -34,7 +40,7 @@ class LeftError(Exception):
 
 class Exchange:
     """``id``: in the answer's headers and in every line of the log; ``names``: the parts of the path that vary;
-    ``model_name``, ``endpoint``: for the meters; ``protocol``: the endpoint's.
+    ``model_name``, ``endpoint``: for the meters; ``protocol``: the one that the endpoint belongs to.
     """
 
     def __init__(self, app: App, scope: Scope, receive: Receive, request_id: str) -> None:
@@ -64,14 +70,24 @@ class Exchange:
         return self.headers.get(b"content-type", b"").split(b";")[0].strip().decode("latin-1").lower()
 
     def model(self, name: str | None) -> Model:
-        """The model of this name, or the only one; raises RequestError, also where the model declines the protocol."""
+        """The model of this name, or the only one; raises RequestError, also where the model is not offered by the
+        protocol of the endpoint.
+        """
         found = self.app.models.find(name)
         self.model_name = found.name
-        offered = found.entry.endpoints
-        if offered is not None and self.protocol not in offered:
-            said = f"the model {found.name!r} is not offered by this protocol; it is offered by: {', '.join(offered)}."
-            raise RequestError(404, said, "ModelError")
+        if self.protocol not in found.protocols:
+            listed = ", ".join(found.protocols)
+            raise RequestError(
+                404,
+                f"the model {found.name!r} is not offered by the protocol {self.protocol}; it is offered by: {listed}.",
+                "EndpointError",
+            )
         return found
+
+    def offered(self) -> list[Model]:
+        """The models that the protocol of the endpoint can ask, those that are loaded."""
+        loaded = [model for model in self.app.models if model.generation is not None]
+        return [model for model in loaded if self.protocol in model.protocols]
 
     async def body(self) -> bytes:
         """The whole body; raises RequestError: 413 for one that is too large, 408 for one that does not come."""
@@ -134,20 +150,78 @@ class Exchange:
                 return found
         raise RequestError(400, "x-request-timeout must be a number of seconds above 0.", "HeaderError")
 
+    async def form(self) -> FormData:
+        """The body as a form with files; raises RequestError."""
+        if self.content_type != "multipart/form-data":
+            raise RequestError(415, "the body must be multipart/form-data.", "ContentTypeError")
+        sent = await self.body()
+
+        async def whole() -> AsyncGenerator[bytes, None]:
+            yield sent
+
+        parser = MultiPartParser(Headers(raw=self.scope["headers"]), whole(), max_files=FILES, max_fields=FIELDS)
+        parser.spool_max_size = len(sent) + 1  # it is in memory already
+        try:
+            return await parser.parse()
+        except (MultiPartException, KeyError, ValueError) as error:
+            raise RequestError(400, f"the body is not a form: {error}.", "FormError") from error
+
     def asking(
-        self, data: Any, rows: int, params: Mapping[str, Any] | None = None, outputs: str | None = None
+        self,
+        data: Any,
+        rows: int,
+        params: Mapping[str, Any] | None = None,
+        outputs: str | None = None,
+        *,
+        task: str | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> Asking:
         """What is asked of a model, with what this request brings."""
-        return Asking(data, Load(max(1, rows), len(self.sent)), params, outputs, self.seconds())
+        return Asking(data, Load(max(1, rows), len(self.sent)), params, outputs, self.seconds(), task, settings)
 
     async def answer(self, model: Model, asking: Asking) -> Any:
         """The answer to all rows, as plain values and arrays; raises RequestError, LeftError. A caller that leaves
         ends the request.
         """
-        task = asyncio.ensure_future(model.answer(asking))
+        value, used = await self._while_there(self._answer(model, asking))
+        self.app.meters.used(model.name, used)
+        return value
+
+    async def _answer(self, model: Model, asking: Asking) -> tuple[Any, dict[str, Any]]:
+        return await model.answer(await addresses.fetched(asking, model, self.app.settings.limits))
+
+    async def pieces(self, model: Model, asking: Asking, form: Form) -> AsyncIterator[Any]:
+        """The pieces of the answer as they come; raises RequestError."""
+        held: Any = None
+        is_first = True
+        asking = await addresses.fetched(asking, model, self.app.settings.limits)
+        async for piece in model.pieces(asking, form):
+            if not is_first:
+                yield held
+            held, is_first = piece, False
+        if not is_first:  # the last is what the answer took
+            self.app.meters.used(model.name, held)
+
+    async def started(self, pieces: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """The same pieces, of which the first is there or there is none, so that a refusal has a status of its own;
+        raises RequestError, LeftError.
+        """
+        first: Any = await self._while_there(anext(pieces, END))
+
+        async def all_of_them() -> AsyncIterator[Any]:
+            if first is not END:
+                yield first
+                async for piece in pieces:
+                    yield piece
+
+        return all_of_them()
+
+    async def _while_there(self, work: Awaitable[Any]) -> Any:
+        """The result of the work, which ends when the caller leaves; raises LeftError then."""
+        task = asyncio.ensure_future(work)
         watch = asyncio.ensure_future(self._watch(task))
         try:
-            value, used = await task
+            return await task
         except asyncio.CancelledError:
             if watch.done():
                 raise LeftError from None
@@ -155,19 +229,6 @@ class Exchange:
             raise
         finally:
             watch.cancel()
-        self.app.meters.used(model.name, used)
-        return value
-
-    async def pieces(self, model: Model, asking: Asking, form: Form) -> AsyncIterator[Any]:
-        """The pieces of the answer as they come; raises RequestError."""
-        held: Any = None
-        is_first = True
-        async for piece in model.pieces(asking, form):
-            if not is_first:
-                yield held
-            held, is_first = piece, False
-        if not is_first:  # the last is what the answer took
-            self.app.meters.used(model.name, held)
 
     async def _watch(self, task: asyncio.Future[Any]) -> None:
         """End the task when the caller leaves."""
@@ -186,9 +247,23 @@ def dumped(value: Any) -> bytes:
     return orjson.dumps(value, option=OPTIONS, default=_plain)
 
 
+class Streamed(StreamingResponse):
+    """A response whose parts are sent as they come; they end when the caller leaves."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except (OSError, ClientDisconnect) as error:
+            raise LeftError from error
+        finally:
+            close = getattr(self.body_iterator, "aclose", None)
+            if close is not None:
+                await close()
+
+
 def streamed(parts: AsyncIterator[bytes], kind: str) -> StreamingResponse:
     """A response whose parts are sent as they come."""
-    return StreamingResponse(parts, media_type=kind, headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+    return Streamed(parts, media_type=kind, headers={"cache-control": "no-store", "x-accel-buffering": "no"})
 
 
 def _plain(value: Any) -> Any:

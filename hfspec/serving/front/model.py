@@ -19,6 +19,8 @@ from hfspec.serving.front.admission import Admission, Load
 from hfspec.serving.front.errors import RequestError, unavailable
 from hfspec.serving.front.replica import DiedError, FailedError, Replica
 from hfspec.serving.replica.job import Form
+from hfspec.tasks import endpoints
+from hfspec.tasks.table import canonical
 
 CRASHES = 10  # in a row, after which a model is left alone
 HEALTHY = 60.0  # seconds after which a replica's earlier crashes no longer count
@@ -40,13 +42,17 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """A request to a model. ``load``: what it brings; ``seconds``: how long its caller waits."""
+    """A request to a model. ``load``: what it brings; ``seconds``: how long its caller waits; ``task``: whose requests
+    the data are, None for the model's own; ``settings``: those that the protocol has keys for.
+    """
 
     data: Any
     load: Load
     params: Mapping[str, Any] | None = None
     outputs: str | None = None
     seconds: float | None = None
+    task: str | None = None
+    settings: Mapping[str, Any] | None = None
 
 
 @dataclass(slots=True)
@@ -230,6 +236,14 @@ class Model:
         return self._now.manifest
 
     @property
+    def protocols(self) -> tuple[str, ...]:
+        """The protocols that the model is offered by: those of its entry, or all that fit its task."""
+        if self.entry.endpoints is not None:
+            return self.entry.endpoints
+        deployment = self.manifest.deployment
+        return endpoints.fitting(deployment.library, canonical(deployment.library, deployment.task))
+
+    @property
     def state(self) -> State:
         return State.UNLOADED if self._now is None else self._now.state
 
@@ -341,6 +355,8 @@ def _frame(asking: Asking, seconds: float) -> dict[str, Any]:
         "params": None if asking.params is None else dict(asking.params),
         "outputs": asking.outputs,
         "seconds": max(seconds, 0.0),
+        "task": asking.task,
+        "settings": None if asking.settings is None else dict(asking.settings),
     }
 
 

@@ -129,7 +129,7 @@ async def load(exchange: Exchange) -> Response:
 
 async def unload(exchange: Exchange) -> Response:
     """Let the model answer no more, once what is in flight has been answered."""
-    found = exchange.model(exchange.names["name"])
+    found = exchange.app.models.find(exchange.names["name"])
     await found.unload(exchange.app.settings.grace)
     return to_json({})
 

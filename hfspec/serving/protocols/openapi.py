@@ -24,9 +24,9 @@ from hfspec.tasks.endpoints import fits
 JSON, LINES, BINARY, FORM = "application/json", "application/jsonl", "application/octet-stream", "multipart/form-data"
 PREDICT, ONE_MODEL = "/models/{name}/predict", "/models/{name}"
 INFER = re.compile(r"/v2/models/\{name\}(/versions/\{version\})?/infer\Z")
-TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+TEXTS: Schema = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 MESSAGES = schemas.KNOWN["messages"]
-DOCUMENTS = {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "object"}]}}
+DOCUMENTS: Schema = {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "object"}]}}
 # Path -> what its body must have, of the protocols that name the model in the body.
 BODIES: Mapping[str, Mapping[str, Schema]] = MappingProxyType(
     {
@@ -115,10 +115,10 @@ def _paths(app: App) -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for endpoint in app.endpoints:
         for path, operation in _operations(endpoint, app):
-            operation |= _common(endpoint, operation, path)
-            if endpoint.scope and app.settings.api_keys is not None and app.settings.api_keys.keys:
-                operation["security"] = [{"key": []}]
-            paths.setdefault(path, {})[endpoint.method.lower()] = operation
+            asks_key = endpoint.scope and app.settings.api_keys is not None and app.settings.api_keys.keys
+            security: dict[str, Any] = {"security": [{"key": []}]} if asks_key else {}
+            whole = {**operation, **_common(endpoint, operation, path), **security}
+            paths.setdefault(path, {})[endpoint.method.lower()] = whole
     return paths
 
 
@@ -163,7 +163,11 @@ def _predict(model: Model, manifest: Manifest) -> dict[str, Any]:
         },
     }
     sample = {"inputs": schemas.example(manifest, Path(model.entry.artifact))}
-    answer = {"type": "object", "required": ["predictions"], "properties": {"predictions": schemas.predictions(manifest)}}
+    answer = {
+        "type": "object",
+        "required": ["predictions"],
+        "properties": {"predictions": schemas.predictions(manifest)},
+    }
     lines = {"type": "string", "description": "A row a line; answered by a line for each."}
     return {
         "description": f"{manifest.deployment.task} by {model.name}.",
@@ -192,16 +196,20 @@ def _whole(endpoint: Endpoint, app: App) -> dict[str, Any]:
     elif endpoint.method == "POST":
         required = not endpoint.path.startswith("/v2/repository")
         found["requestBody"] = {"required": required, "content": {JSON: {"schema": {"type": "object"}}}}
-    anything = {kind: {"schema": {}} for kind in (JSON, "text/plain", "text/html", "text/event-stream")}
+    anything: dict[str, Any] = {kind: {"schema": {}} for kind in (JSON, "text/plain", "text/html", "text/event-stream")}
     return {**found, "responses": _answered(anything)}
 
 
 def _names(endpoint: Endpoint, app: App) -> Schema:
     """The names of the models that this protocol can ask."""
-    names = []
+    names: list[str] = []
     for model in app.models:
         deployment = None if model.generation is None else model.generation.manifest.deployment
-        if deployment and _offers(model, endpoint.protocol) and fits(endpoint.protocol, deployment.library, deployment.task):
+        if (
+            deployment
+            and _offers(model, endpoint.protocol)
+            and fits(endpoint.protocol, deployment.library, deployment.task)
+        ):
             names += model.entry.names
     return {"type": "string", "enum": names} if names else {"type": "string"}
 

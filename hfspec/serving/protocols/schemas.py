@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,7 +19,7 @@ from hfspec.tasks.task import Task
 Schema = dict[str, Any]
 
 # A column's type, by MLflow's name -> its JSON Schema.
-TYPES = MappingProxyType(
+TYPES: Mapping[str, Schema] = MappingProxyType(
     {
         "string": {"type": "string"},
         "boolean": {"type": "boolean"},
@@ -32,7 +33,7 @@ TYPES = MappingProxyType(
     }
 )
 # Columns of any type whose values are known by the task.
-KNOWN = MappingProxyType(
+KNOWN: Mapping[str, Schema] = MappingProxyType(
     {
         "messages": {
             "type": "array",
@@ -46,7 +47,7 @@ KNOWN = MappingProxyType(
         "documents": {"type": "array", "items": {"type": "string"}},
     }
 )
-EXAMPLES = MappingProxyType(
+EXAMPLES: Mapping[str, Any] = MappingProxyType(
     {
         "string": "A text.",
         "boolean": True,
@@ -65,7 +66,9 @@ EXAMPLES = MappingProxyType(
 
 def column_schema(column: Column) -> Schema:
     """One value of a column."""
-    return dict(KNOWN.get(column.name or "", TYPES.get(column.type, {})) if column.type == "any" else TYPES[column.type])
+    return dict(
+        KNOWN.get(column.name or "", TYPES.get(column.type, {})) if column.type == "any" else TYPES[column.type]
+    )
 
 
 def row(manifest: Manifest) -> Schema:
@@ -106,12 +109,11 @@ def params(manifest: Manifest) -> Schema:
 def _param(param: Param, task: Task | None) -> Schema:
     setting = task.setting(param.name) if task else None
     known = setting.schema() if setting else {}
+    own = {"minimum": param.minimum, "maximum": param.maximum, "description": param.description}
+    keys = (*own, "exclusiveMinimum")
+    limits = {key: known.get(key) if own.get(key) is None else own[key] for key in keys}
     found = {**TYPES.get(param.type, {}), "default": thaw(param.default)}
-    for key, value in (("minimum", param.minimum), ("maximum", param.maximum), ("description", param.description)):
-        if (value := known.get(key) if value is None else value) is not None:
-            found[key] = value
-    if "exclusiveMinimum" in known:
-        found["exclusiveMinimum"] = known["exclusiveMinimum"]
+    found |= {key: value for key, value in limits.items() if value is not None}
     if choices := thaw(param.choices) or known.get("enum"):
         found["enum"] = list(choices)
     return found

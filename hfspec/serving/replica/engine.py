@@ -70,6 +70,7 @@ class Engine:
         runner = predictor.runner
         self._prompts = Prompts(runner) if isinstance(runner, CausalGeneration) else None
         self._budgets: dict[int, Budget] = {}
+        self._predictors: dict[str, Predictor] = {}
 
     @property
     def is_idle(self) -> bool:
@@ -84,7 +85,14 @@ class Engine:
     def submit(self, ask: Ask) -> None:
         """Take a request; one that cannot be is told of at once."""
         try:
-            begun = self.predictor.begin(ask.data, ask.params, ask.outputs, refuses=ask.form is Form.ROWS)
+            begun = self._predictor(ask.task).begin(
+                ask.data,
+                ask.params,
+                ask.outputs,
+                refuses=ask.form is Form.ROWS,
+                protocol=ask.settings,
+                sent=True,
+            )
             if ask.form is Form.STREAM:
                 begun = _streaming(begun)
         except HfspecError as error:
@@ -94,6 +102,14 @@ class Engine:
         self._jobs[ask.key] = job
         if not job.rows:
             self._finish(job)
+
+    def _predictor(self, task: str | None) -> Predictor:
+        """The predictor whose requests are of this task; raises UsageError where the model has none such."""
+        if task is None:
+            return self.predictor
+        if task not in self._predictors:
+            self._predictors[task] = self.predictor.over_task(task)
+        return self._predictors[task]
 
     def cancel(self, key: int) -> None:
         """Nobody waits for this request any more."""
@@ -154,7 +170,7 @@ class Engine:
             waiting = Waiting(job, item, index, job.virtual + job.tokens)
             job.tokens += item.length
             if self._prompts is None or not self._prompts.take(waiting):
-                self._items.setdefault((job.begun.call.settings.fingerprint(), item.group), []).append(waiting)
+                self._items.setdefault(_place(waiting), []).append(waiting)
         for number, count in counts.items():
             job.parts[number], job.missing[number] = [None] * count, count
         refused = job.refused
@@ -202,7 +218,8 @@ class Engine:
         if batch[0].job.stream is not None:
             self._stream_alone(batch[0])
             return
-        call, runner = batch[0].job.begun.call, self.predictor.runner
+        call = batch[0].job.begun.call
+        runner = call.runner
         items = [replace(waiting.item, row=number) for number, waiting in enumerate(batch)]
         refused: dict[int, RowError] = {}
         begun = self.clock()
@@ -227,8 +244,9 @@ class Engine:
         """All tokens of a choice, one after the other: its model's cache cannot be merged, or its settings need more
         than one step's scores.
         """
-        job, runner = waiting.job, self.predictor.runner
-        made = runner.tokens(waiting.item.content)  # type: ignore[attr-defined]
+        job = waiting.job
+        runner: Any = job.begun.call.runner
+        made = runner.tokens(waiting.item.content)
         job.started = job.started or self.clock()
         try:
             while not self.told.has_left(job.ask.key):
@@ -280,16 +298,16 @@ class Engine:
         self.counters.batches += 1
         self._tell_all(touched)
         for waiting in prompts.returned():  # the model's cache cannot be merged: whole batches, as predict has them
-            settings = waiting.job.begun.call.settings
             if waiting.job.stream is not None:
                 waiting.job.stream.begin_again(waiting.index)
-            self._items.setdefault((settings.fingerprint(), waiting.item.group), []).append(waiting)
+            self._items.setdefault(_place(waiting), []).append(waiting)
 
     def _ended(self, job: Job, waiting: Waiting, answers: tuple[Any, ...]) -> None:
         if job.stream is not None:
             self._piece(job, job.stream.end(waiting.index, answers[0]))
         if waiting.item.row in job.missing:
-            result = self.predictor.runner.finished(waiting.item, answers)  # type: ignore[attr-defined]
+            runner: Any = job.begun.call.runner
+            result = runner.finished(waiting.item, answers)
             job.take(waiting.item.row, waiting.index, result)
 
     def _tell_all(self, jobs: dict[int, Job]) -> None:
@@ -347,6 +365,12 @@ class Engine:
                 del self._items[place]
         if self._prompts is not None:
             self._prompts.drop(job)
+
+
+def _place(waiting: Waiting) -> Any:
+    """What the items of one batch have in common."""
+    call = waiting.job.begun.call
+    return (call.runner.task.name, call.settings.fingerprint(), waiting.item.group)
 
 
 def _row_error(error: RowError) -> dict[str, Any]:

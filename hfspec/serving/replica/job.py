@@ -22,7 +22,8 @@ class Form(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Ask:
     """What a caller asks. ``form``: of the telling; ``outputs``: of the answer, standard or full; ``deadline``: when
-    nobody waits any more, by the monotonic clock of the machine, None for never.
+    nobody waits any more, by the monotonic clock of the machine, None for never; ``task``: whose requests the data are,
+    None for the model's own; ``settings``: those that the caller's protocol has keys for.
     """
 
     key: int
@@ -31,6 +32,8 @@ class Ask:
     outputs: str | None = None
     form: Form = Form.WHOLE
     deadline: float | None = None
+    task: str | None = None
+    settings: dict[str, Any] | None = None
 
 
 class Told(Protocol):

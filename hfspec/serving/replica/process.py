@@ -123,7 +123,8 @@ class Replica:
         deadline = None if seconds is None else time.monotonic() + seconds
         form = Form(ask.get("form", Form.WHOLE))
         try:
-            engine.submit(Ask(key, ask.get("data"), ask.get("params"), ask.get("outputs"), form, deadline))
+            named = {name: ask.get(name) for name in ("params", "outputs", "task", "settings")}
+            engine.submit(Ask(key, ask.get("data"), form=form, deadline=deadline, **named))
         except Exception as error:  # noqa: BLE001 - a fault of ours costs one request, not the process
             self.error(key, error)
 

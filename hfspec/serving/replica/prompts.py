@@ -23,7 +23,6 @@ class Prompts:
 
     def __init__(self, runner: CausalGeneration) -> None:
         self.merges = True
-        self._runner = runner
         self._running = RunningBatch(runner)
         self._queue: list[tuple[Waiting, Asked]] = []
         self._inside: dict[Hashable, Waiting] = {}
@@ -40,7 +39,9 @@ class Prompts:
         """Take an item whose prompt can be continued here."""
         if not self.merges:
             return False
-        asked = self._runner.asked(waiting.item, waiting.job.begun.call.settings)
+        call = waiting.job.begun.call
+        runner: Any = call.runner
+        asked: Asked | None = runner.asked(waiting.item, call.settings)
         if asked is None:
             return False
         self._queue.append((waiting, replace(asked, key=next(self._numbers))))
