@@ -65,7 +65,7 @@ class _Serving:
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
-        models = Models(self._fleet, self._log)
+        models = Models(self._fleet, self._log, self._again)
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import httpx2 as httpx
+import requests
 
-STARTS = 120  # seconds that a server may take to be ready
+STARTS = 240  # seconds that a server may take to be ready
 READY = re.compile(r"ready at (\S+)")
 
 
@@ -25,6 +25,7 @@ class Served:
     def __init__(self, *arguments: object, overrides: Sequence[str] = (), wait: bool = True) -> None:
         self.lines: list[str] = []
         self.url = ""
+        self.artifacts: dict[str, Path] = {}
         port = [] if any("unix_socket" in str(override) for override in overrides) else ["--port", "0"]
         command = [sys.executable, "-m", "hfspec", "serve", *map(str, arguments), *overrides, *port]
         self.process = subprocess.Popen(
@@ -54,12 +55,11 @@ class Served:
             self.process.kill()
             raise AssertionError("the server did not start:\n" + "\n".join(self.lines))
 
-    def get(self, path: str, **options: Any) -> httpx.Response:
-        return httpx.get(self.url + path, timeout=60, **options)
+    def get(self, path: str, **options: Any) -> requests.Response:
+        return requests.get(self.url + path, timeout=60, **options)
 
-    def post(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
-        options = {"json": body, **options} if body is not None else options
-        return httpx.post(self.url + path, timeout=60, **options)
+    def post(self, path: str, body: Any = None, **options: Any) -> requests.Response:
+        return requests.post(self.url + path, json=body, timeout=60, **options)
 
     def meter(self, name: str) -> float:
         """The sum of a meter over its labels."""

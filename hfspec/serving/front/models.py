@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 
 from hfspec.serving.fleet.values import Fleet, FleetModel
 from hfspec.serving.front.errors import RequestError
-from hfspec.serving.front.model import Model
+from hfspec.serving.front.model import Model, State
 from hfspec.serving.front.replica import FailedError
 
 
 class Models:
-    """``fleet``: as it is now."""
+    """``fleet``: as it is now; ``again``: reads it anew."""
 
-    def __init__(self, fleet: Fleet, log: Callable[[str, str], None]) -> None:
-        self.fleet = fleet
+    def __init__(self, fleet: Fleet, log: Callable[[str, str], None], again: Callable[[], Fleet] | None = None) -> None:
+        self.fleet, self.again = fleet, again
         self._log = log
         self._models: dict[str, Model] = {}
         self._threads = _threads(fleet)
@@ -28,8 +28,8 @@ class Models:
 
     @property
     def is_ready(self) -> bool:
-        """Whether every model answers."""
-        return all(model.is_ready for model in self)
+        """Whether every model answers, those that somebody unloaded left out."""
+        return all(model.is_ready for model in self if model.state is not State.UNLOADED)
 
     def find(self, name: str | None) -> Model:
         """The model of this name or alias; the only one where no name is given. Raises RequestError (404, 400)."""
@@ -80,6 +80,22 @@ class Models:
             await model.replace(entry, grace)
             self._models[entry.name] = model
         self._log("info", f"{entry.name} answers from {entry.artifact}")
+
+    async def load_again(self, name: str, grace: float) -> None:
+        """Read the fleet anew, and load what it now says of the model of this name, whatever answers under it.
+
+        Raises RequestError: 404 where the fleet has no such model, 400 where it cannot be loaded; HfspecError.
+        """
+        fleet = self.fleet if self.again is None else await asyncio.to_thread(self.again)
+        entry = fleet.model(name)
+        if entry is None:
+            listed = ", ".join(entry.name for entry in fleet.models)
+            raise RequestError(404, f"there is no model {name!r}; there are: {listed}.", "ModelError")
+        try:
+            await self.load(entry, grace)
+        except FailedError as error:
+            self._log("error", f"not loaded, what was there goes on: {entry.name}: {error}")
+            raise RequestError(400, f"{entry.name} cannot be loaded: {error}", "LoadError") from error
 
     async def stop(self, grace: float) -> None:
         """End all replicas."""

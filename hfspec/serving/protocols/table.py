@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from hfspec.serving.front.app import Endpoint
-from hfspec.serving.protocols import health, mlflow, native, openai, rerank, tei
+from hfspec.serving.page import page
+from hfspec.serving.protocols import health, inference_v2, mlflow, native, openai, openapi, rerank, tei
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *native.ENDPOINTS,
@@ -11,5 +12,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *openai.ENDPOINTS,
     *rerank.ENDPOINTS,
     *tei.ENDPOINTS,
+    *inference_v2.ENDPOINTS,
     *mlflow.ENDPOINTS,
+    *openapi.ENDPOINTS,
+    *page.ENDPOINTS,
 )
