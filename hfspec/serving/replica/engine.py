@@ -136,6 +136,8 @@ class Engine:
         """End all requests with this error."""
         for job in list(self._jobs.values()):
             self._end(job, error)
+        if self._prompts is not None:
+            self._prompts.clear()
 
     def _expire(self) -> None:
         now = self.clock()

@@ -54,6 +54,12 @@ class Prompts:
             self._running.drop(key)
             self._gone(key)
 
+    def clear(self) -> None:
+        """Give up all prompts, and what a step that failed may have left half done."""
+        self._running = RunningBatch(self._runner)
+        self._queue, self._given_back = [], []
+        self._inside, self._weights = {}, {}
+
     def returned(self) -> list[Waiting]:
         """The items that are to be computed in whole batches after all."""
         given, self._given_back = self._given_back, []
