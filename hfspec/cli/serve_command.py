@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from enum import StrEnum
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -14,23 +12,8 @@ import typer
 from hfspec.cli.arguments import split_overrides
 from hfspec.errors import UsageError
 
-
-class Engine(StrEnum):
-    """What runs the replicas."""
-
-    local = "local"
-    ray = "ray"
-
-
-# Engine -> what runs it, the extra that it needs, and the packages of that extra that it cannot do without.
-ENGINES = {
-    Engine.local: (
-        "hfspec.serving.server:run",
-        "serve",
-        ("starlette", "uvicorn", "uvloop", "httptools", "prometheus_client", "msgpack"),
-    ),
-    Engine.ray: ("hfspec.serving.cluster.ray:run", "ray", ("ray", "starlette")),
-}
+# The packages of the extra `serve` that the server cannot do without.
+PACKAGES = ("starlette", "uvicorn", "uvloop", "httptools", "prometheus_client", "msgpack", "orjson")
 
 
 def register(app: typer.Typer) -> None:
@@ -52,9 +35,6 @@ def serve(
     api_keys: Annotated[
         Path | None, typer.Option("--api-keys", metavar="FILE", help="Ask for the API keys in this file.")
     ] = None,
-    engine: Annotated[
-        Engine, typer.Option(help="local: processes of this machine; ray: a running Ray cluster.")
-    ] = Engine.local,
 ) -> None:
     """Serve artifacts over HTTP until SIGTERM or SIGINT; SIGHUP reads the fleet file and the artifacts again.
 
@@ -69,11 +49,11 @@ def serve(
     overrides += [f"{key}={_quoted(value)}" for key, value in asked.items() if value is not None]
     source = FleetSource(tuple(map(Path, places)), tuple(overrides))
     fleet = source.load()
-    place, extra, packages = ENGINES[engine]
-    if any(find_spec(package) is None for package in packages):
-        raise UsageError(f"serving with --engine {engine.value} needs more packages: pip install 'hfspec[{extra}]'")
-    module, function = place.split(":")
-    raise typer.Exit(getattr(import_module(module), function)(fleet, source.load))
+    if any(find_spec(package) is None for package in PACKAGES):
+        raise UsageError("serving needs more packages: pip install 'hfspec[serve]'")
+    from hfspec.serving.server import run
+
+    raise typer.Exit(run(fleet, source.load))
 
 
 def _quoted(value: object) -> str:

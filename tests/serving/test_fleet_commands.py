@@ -6,7 +6,6 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,7 +35,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Fleet, Callable[[], Fl
         given.append((fleet, again))
         return 0
 
-    monkeypatch.setattr(serve_command, "import_module", lambda _: SimpleNamespace(run=run))
+    monkeypatch.setattr("hfspec.serving.server.run", run)
     monkeypatch.setattr(serve_command, "find_spec", lambda _: object())
     return given
 
@@ -93,11 +92,10 @@ def test_serve_tells_every_problem_of_a_fleet(served: Any) -> None:
     assert served == []
 
 
-@pytest.mark.parametrize(("engine", "extra"), [("local", "serve"), ("ray", "ray")])
-def test_serve_names_the_extra_that_it_needs(monkeypatch: pytest.MonkeyPatch, engine: str, extra: str) -> None:
+def test_serve_names_the_extra_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve_command, "find_spec", lambda _: None)
-    with pytest.raises(UsageError, match=rf"pip install 'hfspec\[{extra}\]'"):
-        call("serve", RELEASED / "chat", "--engine", engine)
+    with pytest.raises(UsageError, match=r"pip install 'hfspec\[serve\]'"):
+        call("serve", RELEASED / "chat")
 
 
 def test_validate_tells_fleet_files_from_specs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,7 +226,6 @@ def with_entry(**entry: Any) -> dict[str, Any]:
         (with_entry(endpoints=["v2"]), True),
         (with_entry(aliases=["org/name"]), True),
         (with_entry(aliases="name"), False),
-        (with_entry(autoscaling={"min": 1}), False),
         (with_entry(expect_fingerprint="0123"), False),
         (with_entry(name="b"), False),
         (with_server(port=65_536), False),

@@ -70,15 +70,9 @@ def _names(tree: Tree) -> Iterator[Problem]:
 
 def _model(tree: Tree, path: KeyPath, entry: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _backend(tree, path, entry)
-    limits, scaling = entry.get("limits"), entry.get("autoscaling")
+    limits = entry.get("limits")
     if isinstance(limits, Mapping):
         yield from _queue(tree, (*path, "limits"), limits)
-    if isinstance(scaling, Mapping):
-        yield from _scaling(tree, (*path, "autoscaling"), scaling)
-    device = entry.get("device")
-    if entry.get("gpus") and device in ("cpu", "mps"):
-        message = f"`gpus` asks for GPUs, and `device` puts the model on {device}."
-        yield Problem("conflict", message, tree.origin((*path, "gpus")), (*path, "gpus"), remedy="Keep one of them.")
 
 
 def _backend(tree: Tree, path: KeyPath, entry: Mapping[str, Any]) -> Iterator[Problem]:
@@ -105,13 +99,6 @@ def _queue(tree: Tree, path: KeyPath, limits: Mapping[str, Any]) -> Iterator[Pro
         message = f"A request may have {rows} rows, and only {queue} may wait: the largest could never be taken."
         remedy = "Give a `queue_rows` that is at least `rows`."
         yield Problem("conflict", message, tree.origin(place), place, remedy=remedy)
-
-
-def _scaling(tree: Tree, path: KeyPath, scaling: Mapping[str, Any]) -> Iterator[Problem]:
-    least, most = scaling.get("min", 1), scaling.get("max")
-    if isinstance(least, int | float) and isinstance(most, int | float) and least > most:
-        message = f"`min` is {least}, and `max` is {most}."
-        yield Problem("conflict", message, tree.origin(path), path, expected="min at most max")
 
 
 def _address(tree: Tree, server: Mapping[str, Any]) -> Iterator[Problem]:

@@ -61,16 +61,6 @@ class Limits(Frozen):
     )
 
 
-class Autoscaling(Frozen):
-    """How many replicas Ray keeps of a model; `--engine local` has `replicas`."""
-
-    min: Whole = Field(default=1, description="The least number of replicas.")
-    max: Count = Field(description="The greatest number of replicas.")
-    target_queue: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
-        default=2.0, description="Requests that a replica has at once, on average, before another is started."
-    )
-
-
 class ModelEntry(Frozen):
     """One model of the fleet."""
 
@@ -135,12 +125,6 @@ class ModelEntry(Frozen):
         min_length=1,
         description="The protocols that the model is offered by; by default all that fit its task.",
         examples=[["openai", "hfspec"]],
-    )
-    autoscaling: Autoscaling | None = Field(
-        default=None, description="With `--engine ray`: between how many replicas Ray chooses, instead of `replicas`."
-    )
-    gpus: Annotated[float, Field(ge=0, le=1024, allow_inf_nan=False)] | None = Field(
-        default=None, description="With `--engine ray`: GPUs of one replica; a fraction shares one."
     )
 
 

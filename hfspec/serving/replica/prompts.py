@@ -56,7 +56,7 @@ class Prompts:
 
     def clear(self) -> None:
         """Give up all prompts, and what a step that failed may have left half done."""
-        self._running = RunningBatch(self._runner)
+        self._running = RunningBatch(self._running.runner)
         self._queue, self._given_back = [], []
         self._inside, self._weights = {}, {}
 
