@@ -30,7 +30,7 @@ def describe(pythons: dict[str, str], more: Sequence[str] = ()) -> dict[str, Any
     """Processor, cores, memory, system, and each environment's versions of PACKAGES and of ``more``."""
     flags = _processor("flags").split()
     return {
-        "processor": _processor("model name") or platform.processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "instructions": [flag for flag in FLAGS if flag in flags],
@@ -38,6 +38,11 @@ def describe(pythons: dict[str, str], more: Sequence[str] = ()) -> dict[str, Any
         "python": platform.python_version(),
         "versions": {name: _versions(python, (*PACKAGES, *more)) for name, python in pythons.items()},
     }
+
+
+def processor() -> str:
+    """Its name, as the system has it."""
+    return _processor("model name") or platform.processor()
 
 
 def _versions(python: str, packages: Sequence[str]) -> dict[str, str]:

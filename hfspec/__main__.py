@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hfspec.cli.app import main
-from hfspec.runtime.process import begin, leave
+from hfspec.runtime.host.process import begin, leave
 
 
 def command() -> None:

@@ -21,13 +21,15 @@ from hfspec.checkpoint.requirements import installed
 from hfspec.comparison.replacement import differing_keys, held_account
 from hfspec.errors import SpecError
 from hfspec.integrity.places import remember
+from hfspec.integrity.verification import read_manifest, verify_files
 from hfspec.integrity.verified_memory import default_memory
+from hfspec.ir.artifact import Artifact
 from hfspec.ir.lock import Locked
 from hfspec.ir.progress import Of
 from hfspec.locking.comparison import changes
 from hfspec.locking.lock_file import held_lock, read_lock, write_lock
 from hfspec.locking.pinning import check_held, check_versions, notes
-from hfspec.runtime.process import import_libraries
+from hfspec.runtime.host.process import import_libraries
 from hfspec.sources.folder import FolderSource
 from hfspec.stages.build import WEIGHTS, build
 from hfspec.stages.complete import complete
@@ -43,7 +45,7 @@ from hfspec.stages.validate import validate
 
 if TYPE_CHECKING:
     from hfspec.artifact.linking import Link
-    from hfspec.ir.artifact import Artifact, Manifest
+    from hfspec.ir.artifact import Manifest
     from hfspec.ir.lock import Change
     from hfspec.ir.pins import Resolved
     from hfspec.ir.plan import Plan
@@ -142,7 +144,7 @@ def build_artifact(job: Job, target: Path, link: Link, progress: Progress) -> Ar
         before = held_account(target, artifact_plan.spec_digest)
         artifact = emit(artifact_plan, files, readers, staging, target.absolute())
         replaced = differing_keys(before, artifact.path) if before else ()
-    return replace(artifact, notes=artifact_plan.notes, replaced=replaced)
+    return replace(artifact, replaced=replaced)
 
 
 def lock_spec(file: Path, overrides: Sequence[str], progress: Progress, *, upgrade: bool) -> Locked:
@@ -209,7 +211,7 @@ def complete_reference(
         progress: Told of each weight file.
 
     Returns:
-        The full artifact.
+        The full artifact; that of another process where this one had to wait for it.
 
     Raises:
         SourceError: Where the weights are not found.
@@ -217,6 +219,10 @@ def complete_reference(
         StorageError: For what the disk refuses.
     """
     with staging_folder(folder, progress) as staging:
+        if read_manifest(folder) != manifest:  # who was waited for has changed the artifact
+            manifest = verify_files(folder)
+            if not manifest.pointers:
+                return Artifact(folder, manifest)
         restored = restore(folder, manifest, sources, progress, default_memory())
         files = build(restored, restored.readers, staging, Of(WEIGHTS, progress), link)
         return complete(manifest, files, staging, folder)

@@ -44,7 +44,7 @@ def write_specs() -> None:
 def compile_spec(checkpoint: str, overrides: Sequence[str] = ()) -> None:
     """The command as hfspec/__main__.py runs it: an artifact from a spec, then taken away."""
     from hfspec.cli.app import main
-    from hfspec.runtime.process import begin, leave
+    from hfspec.runtime.host.process import begin, leave
 
     begin()
     target = _target()

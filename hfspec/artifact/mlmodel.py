@@ -8,17 +8,19 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from hfspec.artifact.mlflow_types import answer_columns, column_type
+from hfspec.artifact.mlflow_types import ANSWERS, answer_columns, column_type
 from hfspec.ir.artifact import FileRecord
 from hfspec.ir.canonical import canonical
 from hfspec.ir.frozen import thaw
 from hfspec.ir.golden import INPUT_EXAMPLE
-from hfspec.ir.plan import Plan
+from hfspec.ir.plan import Flavor, Plan
 from hfspec.ir.signature import Column, Signature, Tensor
 from hfspec.settings.load_arguments import LOAD_ARGUMENTS, LOADER
 from hfspec.tasks import table
 
 CODE = "code/hfspec.zip"  # MLflow puts it on sys.path, and Python imports from it
+# In the metadata of an artifact without its weights: the flavor that it has with them.
+WHEN_FULL = "flavors_when_full"
 # MLflow wants the properties of an object named.
 PROPERTIES = MappingProxyType({"stream_options": ("include_usage", "include_obfuscation")})
 
@@ -31,11 +33,13 @@ def mlmodel(plan: Plan, files: Sequence[FileRecord]) -> dict[str, Any]:
     a model that checks input itself: the signature is shown, and the data reaches the predictor as it came.
     What MLflow's server would not read of such a model, hfspec.runtime.io.mlflow_requests reads.
     """
+    native = _native(plan)
+    when_full = {WHEN_FULL: json.dumps(native)} if plan.pointers and native else {}
     example = {"saved_input_example_info": {"artifact_path": INPUT_EXAMPLE, "type": "json_object"}}
     return {
-        "flavors": {"python_function": _flavor(plan)},
+        "flavors": {"python_function": _flavor(plan), **({} if plan.pointers else native)},
         "is_signature_from_type_hint": True,
-        "metadata": {"hfspec": {"name": plan.name, "task": plan.deployment.task}},
+        "metadata": {"hfspec": {"name": plan.name, "task": plan.deployment.task, **when_full}},
         **identity(plan.spec_digest, files),
         **(example if plan.input_example is not None else {}),
         "signature": _signature(plan.signature, plan.deployment.task),
@@ -66,6 +70,33 @@ def _flavor(plan: Plan) -> dict[str, Any]:
         "loader_module": LOADER,
         "python_version": plan.versions["python"],
         **(streams if any(column.name == "stream" for column in task.inputs) else {}),
+    }
+
+
+def _native(plan: Plan) -> dict[str, Any]:
+    """The flavor by which MLflow's own module of the library makes the library's object of the same files."""
+    if plan.flavor is None:
+        return {}
+    if plan.flavor.name == "transformers":
+        return {"transformers": _transformers(plan, plan.flavor)}
+    flavor = {"code": CODE, "pipeline_model_type": plan.deployment.model_class, "source_model_name": plan.name}
+    return {plan.flavor.name: flavor}
+
+
+def _transformers(plan: Plan, pipeline: Flavor) -> dict[str, Any]:
+    deployment = plan.deployment
+    is_api = deployment.task in ANSWERS
+    return {
+        "components": list(pipeline.components),
+        "instance_type": pipeline.class_name,
+        "model_binary": "model",
+        "pipeline_model_type": deployment.model_class,
+        "source_model_name": plan.name,
+        "task": pipeline.task,
+        "torch_dtype": f"torch.{deployment.dtype}",
+        "transformers_version": plan.versions["transformers"],
+        **{f"{name}_type": deployment.components[name] for name in pipeline.components},
+        **({"inference_task": deployment.task} if is_api else {}),
     }
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
-from hfspec.artifact.mlmodel import identity
+from hfspec.artifact.mlmodel import WHEN_FULL, identity
 from hfspec.artifact.texts import MLMODEL, SPEC, is_generated
 from hfspec.artifact.yaml_text import to_yaml
 from hfspec.ir.artifact import FileRecord
@@ -23,8 +24,18 @@ def persisted_texts(texts: dict[str, str], spec_digest: str, files: Sequence[Fil
     own = [record for record in files if not is_generated(record.path)]
     return {
         SPEC: _with(texts[SPEC], {SAVE_MODE: "full"}).encode(),
-        MLMODEL: _with(texts[MLMODEL], identity(spec_digest, own)).encode(),
+        MLMODEL: _with(_with_flavors(texts[MLMODEL]), identity(spec_digest, own)).encode(),
     }
+
+
+def _with_flavors(text: str) -> str:
+    """MLmodel with the flavors that only an artifact with its weights has."""
+    stated = re.search(rf"^ +{WHEN_FULL}: (.*)\n", text, flags=re.MULTILINE)
+    if stated is None:
+        return text
+    _, *lines = to_yaml({"flavors": json.loads(json.loads(stated[1]))}).splitlines(keepends=True)
+    without = text[: stated.start()] + text[stated.end() :]
+    return re.sub(r"^flavors:\n(?: .*\n)+", lambda found: found[0] + "".join(lines), without, flags=re.MULTILINE)
 
 
 def _with(text: str, values: dict[str, Any]) -> str:

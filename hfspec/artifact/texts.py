@@ -32,7 +32,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:] = [str(HERE / "code/hfspec.zip"), *(place for place in sys.path if Path(place or ".").resolve() != HERE)]
 
 from hfspec.runtime.command import main  # noqa: E402
-from hfspec.runtime.process import begin, leave  # noqa: E402
+from hfspec.runtime.host.process import begin, leave  # noqa: E402
 
 if __name__ == "__main__":
     begin()

@@ -9,39 +9,53 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from hfspec.artifact.texts import PREDICTOR
 from hfspec.ir.golden import Fault
 
 LONGEST_MESSAGE = 2000
 PATIENCE = 300  # seconds
+LINES = 2  # of JSON: which backend answers, and what fails
 
 
-def trial(folder: Path, sources: Mapping[str, Path], *, golden: bool) -> tuple[Fault, ...] | str:
-    """Every example of the artifact in ``folder`` that its predictor fails, ``golden``: of the golden ones too; or, as
-    a text, why the predictor does not run at all. ``sources``: role -> folder, for weights that the artifact refers to.
+class Trial(NamedTuple):
+    """What a run of the predictor found."""
+
+    faults: tuple[Fault, ...] = ()
+    """Every example that it fails."""
+    refusal: str = ""
+    """Why it does not run at all."""
+    note: str = ""
+    """Which backend answered, and which one answers elsewhere, as a sentence."""
+
+
+def trial(folder: Path, sources: Mapping[str, Path], *, golden: bool) -> Trial:
+    """Run the artifact in ``folder`` on its examples, ``golden``: on the golden ones too. ``sources``: role -> folder,
+    for weights that the artifact refers to.
 
     The predictor itself holds each answer against the signature, and fails when it does not fit.
     """
     given = [f"--source={role}={found.absolute()}" for role, found in sorted(sources.items())]
     done = _checked(folder, "golden" if golden else "example", given)
-    if done.stdout:
-        return _faults(done.stdout)
+    read = _read(done.stdout)
+    if read is not None:
+        return read
     said = done.stderr.decode("utf-8", errors="replace").strip().replace(f"{folder.absolute()}{os.sep}", "")
-    return said[-LONGEST_MESSAGE:] or f"it ended with exit code {done.returncode}"
+    return Trial(refusal=said[-LONGEST_MESSAGE:] or f"it ended with exit code {done.returncode}")
 
 
-def probe_fault(folder: Path, memory: int) -> str:
-    """Why the artifact in ``folder``, which has no examples, answers no plain input of its task; empty where it does,
-    and where it cannot be tried here. ``memory``: how many bytes the loaded weights take.
+def probe(folder: Path, memory: int) -> Trial:
+    """Run the artifact in ``folder``, which has no examples, on a plain input of its task; nothing is found where it
+    cannot be tried here. ``memory``: how many bytes the loaded weights take.
     """
     if memory > _available():
-        return ""
+        return Trial()
     try:
         done = _checked(folder, "probe", (), PATIENCE)
     except subprocess.TimeoutExpired:
-        return ""
-    return "; ".join(fault.reason for fault in _faults(done.stdout or b"[]"))
+        return Trial()
+    return _read(done.stdout) or Trial()
 
 
 def _checked(
@@ -55,7 +69,7 @@ def _checked(
         "TOKENIZERS_PARALLELISM": "false",
     }
     return subprocess.run(
-        [sys.executable, str(place / PREDICTOR), "--check", check, "--no-verify", *options],
+        [sys.executable, str(place / PREDICTOR), "--check", check, "--say-backend", "--no-verify", *options],
         cwd=place.parent,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -65,8 +79,13 @@ def _checked(
     )
 
 
-def _faults(said: bytes) -> tuple[Fault, ...]:
-    return tuple(Fault.from_json(fault) for fault in json.loads(said))
+def _read(said: bytes) -> Trial | None:
+    """The two lines that the predictor prints; None where it has not come to the second."""
+    lines = said.splitlines()
+    if len(lines) < LINES:
+        return None
+    account, found = map(json.loads, lines[:LINES])
+    return Trial(tuple(Fault.from_json(fault) for fault in found), note=account["note"])
 
 
 def _available() -> float:

@@ -39,27 +39,27 @@ def task_class(files: SourceFiles, config: Any, task: Task) -> type[Any]:
     """The class that does ``task`` for this config; raises SpecError, listing what the architecture can do."""
     if task.auto_class == "AutoModel":
         return encoder_class(files, config)
-    found = next(filter(None, (_mapped(auto_class, config) for auto_class in task.auto_classes)), None)
-    if found is None:
+    model_class = next(filter(None, (_mapped(auto_class, config) for auto_class in task.auto_classes)), None)
+    if model_class is None:
         raise _cannot(files, config, task)
-    if not any(fnmatchcase(found.__name__, pattern) for pattern in task.models):
+    if not any(fnmatchcase(model_class.__name__, pattern) for pattern in task.models):
         raise files.refusal(
             "task-not-possible",
-            f"{task.name} is not done with a {found.__name__} yet",
+            f"{task.name} is not done with a {model_class.__name__} yet",
             at=("task",),
-            found=found.__name__,
+            found=model_class.__name__,
             expected=f"a model class such as {' or '.join(sorted(set(task.models)))}",
         )
-    wanted, labels = task.needed_label, label_numbers(config)
-    if wanted and not any(label.lower().startswith(wanted) for label in labels):
+    prefix, labels = task.needed_label, label_numbers(config)
+    if prefix and not any(label.lower().startswith(prefix) for label in labels):
         raise files.refusal(
             "task-not-possible",
-            f"{task.name} needs a label whose name begins with {wanted!r}, which the checkpoint does not have",
+            f"{task.name} needs a label whose name begins with {prefix!r}, which the checkpoint does not have",
             at=("task",),
             found=f"the labels {', '.join(labels)}",
             expected="a checkpoint trained on entailment",
         )
-    return found
+    return model_class
 
 
 def class_config(model_class: type[Any], config: Any) -> Any:
@@ -74,19 +74,19 @@ def encoder_class(files: SourceFiles, config: Any) -> type[Any]:
     """The class that runs for feature extraction, with either library; raises SpecError when there is none."""
     import transformers
 
-    named = ENCODERS.get(config.model_type)
-    found = getattr(transformers, named) if named else _mapped("AutoModel", config)
-    if found is None:
+    encoder_name = ENCODERS.get(config.model_type)
+    model_class = getattr(transformers, encoder_name) if encoder_name else _mapped("AutoModel", config)
+    if model_class is None:
         raise files.refusal("task-not-possible", f"the library has no encoder for model_type {config.model_type!r}")
-    if reason := text_readers.why_not(found, config.model_type):
+    if reason := text_readers.why_not(model_class, config.model_type):
         raise files.refusal(
             "task-not-possible",
-            f"texts alone cannot be embedded by a {found.__name__} yet: {reason}",
+            f"texts alone cannot be embedded by a {model_class.__name__} yet: {reason}",
             at=("task",),
-            found=found.__name__,
+            found=model_class.__name__,
             expected="a checkpoint of a model that reads a text by itself and gives the hidden state of each token",
         )
-    return found
+    return model_class
 
 
 def _mapped(auto_class: str, config: Any) -> type[Any] | None:
@@ -95,12 +95,12 @@ def _mapped(auto_class: str, config: Any) -> type[Any] | None:
     mapping = getattr(transformers, auto_class)._model_mapping  # noqa: SLF001 - the library has no public way to ask
     if type(config) not in mapping:
         return None
-    found = mapping[type(config)]
-    if isinstance(found, list | tuple):
-        named = [cls for cls in found if cls.__name__ in (config.architectures or ())]
-        found = (named or list(found))[0]
-    assert isinstance(found, type)
-    return found
+    model_class = mapping[type(config)]
+    if isinstance(model_class, list | tuple):
+        classes = [cls for cls in model_class if cls.__name__ in (config.architectures or ())]
+        model_class = (classes or list(model_class))[0]
+    assert isinstance(model_class, type)
+    return model_class
 
 
 def _cannot(files: SourceFiles, config: Any, task: Task) -> SpecError:

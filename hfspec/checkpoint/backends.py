@@ -19,17 +19,23 @@ def backend_problems(tree: Tree, spec: Spec, config: Mapping[str, Any], dtype: s
     backend = BACKENDS.get(name)
     if backend is None:
         return
-    origin, found = tree.origin(PATH), str(config.get("model_type"))
+    origin, model_type = tree.origin(PATH), str(config.get("model_type"))
     if dtype not in backend.dtypes:
         expected = f"weights of {' or '.join(backend.dtypes)}"
         remedy = f"Write `dtype: {backend.dtypes[0]}`, or remove the backend."
         message = f"The backend {name} does not run the weights as they are stored."
         yield Problem("backend-not-possible", message, origin, PATH, expected=expected, found=dtype, remedy=remedy)
-    if backend.model_types is not None and found not in backend.model_types:
+    if backend.model_types is not None and model_type not in backend.model_types:
         expected = f"a model type among {', '.join(sorted(backend.model_types))}"
         message = f"The backend {name} does not run this architecture."
         yield Problem(
-            "backend-not-possible", message, origin, PATH, expected=expected, found=found, remedy="Remove the backend."
+            "backend-not-possible",
+            message,
+            origin,
+            PATH,
+            expected=expected,
+            found=model_type,
+            remedy="Remove the backend.",
         )
 
 

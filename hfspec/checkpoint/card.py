@@ -21,9 +21,9 @@ DECLARED = ("license", "license_name", "license_link")
 
 def card(files: SourceFiles, name: str) -> CopyFile | WriteBytes:
     """README.md: the checkpoint's own card, or a text that says there is none."""
-    found = _first(files, CARDS)
-    if found:
-        return _copy(files, found, "README.md")
+    path = _first(files, CARDS)
+    if path:
+        return _copy(files, path, "README.md")
     text = f"# {name}\n\nThe model's source ({where(files)}) has no model card.\n"
     return WriteBytes("README.md", text.encode())
 
@@ -32,12 +32,12 @@ def licence(files: SourceFiles) -> tuple[CopyFile | WriteBytes, str]:
     """LICENSE: the checkpoint's own text, or what its card declares, or that nothing is said; and a note on the latter
     two, empty for the first.
     """
-    found = _licence_file(files)
-    if found:
-        return _copy(files, found, "LICENSE"), ""
-    declared = _declared(files)
-    if declared:
-        text = f"The card of the model ({where(files)}) declares its licence as: {declared}\n"
+    path = _licence_file(files)
+    if path:
+        return _copy(files, path, "LICENSE"), ""
+    statement = _declared(files)
+    if statement:
+        text = f"The card of the model ({where(files)}) declares its licence as: {statement}\n"
         return WriteBytes("LICENSE", (text + "Its source carries no licence text.\n").encode()), ""
     text = f"The model's source ({where(files)}) carries no licence text and declares none.\n"
     return WriteBytes("LICENSE", text.encode()), "The model's source declares no licence."
@@ -50,16 +50,16 @@ def card_files(files: SourceFiles) -> frozenset[str]:
 
 def front_matter(files: SourceFiles) -> dict[str, Any]:
     """What the card states at its head, by key; empty when there is no card, or no YAML mapping at its head."""
-    found = _first(files, CARDS)
-    front = FRONT_MATTER.match(files.content(found).decode("utf-8-sig", errors="replace")) if found else None
+    path = _first(files, CARDS)
+    front = FRONT_MATTER.match(files.content(path).decode("utf-8-sig", errors="replace")) if path else None
     return _entries(front.group(1)) if front else {}
 
 
 def where(files: SourceFiles) -> str:
     """The source in words, at its commit where it has one, without a path of this machine."""
     pin = files.pin
-    named = PurePath(pin.location).name if SOURCE_KINDS[pin.kind].is_local else pin.location
-    return f"{pin.kind} {named} at {pin.pinned}" if pin.pinned else f"{pin.kind} {named}"
+    name = PurePath(pin.location).name if SOURCE_KINDS[pin.kind].is_local else pin.location
+    return f"{pin.kind} {name} at {pin.pinned}" if pin.pinned else f"{pin.kind} {name}"
 
 
 def _declared(files: SourceFiles) -> str:
@@ -85,8 +85,8 @@ def _entries(front: str) -> dict[str, Any]:
 
 def _licence_file(files: SourceFiles) -> str:
     """The shortest name is the whole licence; longer ones are of parts."""
-    found = [path for path in files.paths if LICENCE.fullmatch(path)]
-    return min(found, key=lambda path: (len(path), path), default="")
+    paths = [path for path in files.paths if LICENCE.fullmatch(path)]
+    return min(paths, key=lambda path: (len(path), path), default="")
 
 
 def _first(files: SourceFiles, names: tuple[str, ...]) -> str:

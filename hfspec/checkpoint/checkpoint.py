@@ -218,15 +218,15 @@ def _settings(spec: Spec) -> dict[str, Any]:
 
 
 def _tokenizer(sources: Sources, folder: str, code: Code) -> Tokenizer | None:
-    brought = sources.tokenizer
+    own_source = sources.tokenizer
     if "tokenizer" not in sources.task.components:
         return None
     if "tokenizer" in code.classes:
-        return unread_tokenizer(brought or sources.model, "" if brought else folder, code.class_name("tokenizer"))
-    task_probe = probe(sources.task, sources.model, folder, brought or sources.model, _settings(sources.spec))
-    if brought is None:
+        return unread_tokenizer(own_source or sources.model, "" if own_source else folder, code.class_name("tokenizer"))
+    task_probe = probe(sources.task, sources.model, folder, own_source or sources.model, _settings(sources.spec))
+    if own_source is None:
         return read_tokenizer(sources.model, folder, FrozenDict(), task_probe)
-    return read_tokenizer(brought, "", sources.spec.components.options("tokenizer"), task_probe)
+    return read_tokenizer(own_source, "", sources.spec.components.options("tokenizer"), task_probe)
 
 
 def _processors(sources: Sources, code: Code) -> dict[str, str]:

@@ -35,9 +35,9 @@ def library_config(files: SourceFiles, folder: str = "", *, is_code: bool = Fals
     if faults:
         raise SpecError(faults)
     withheld = (*WITHHELD, "model_type") if is_code else WITHHELD
-    known = {key: value for key, value in raw.items() if key not in withheld}
+    values = {key: value for key, value in raw.items() if key not in withheld}
     try:
-        return (PreTrainedConfig if is_code else CONFIG_MAPPING[model_type]).from_dict(known)
+        return (PreTrainedConfig if is_code else CONFIG_MAPPING[model_type]).from_dict(values)
     except Exception as error:
         raise files.refusal(
             "broken-checkpoint", f"the library refuses {folder}config.json as a {model_type} config: {error}"

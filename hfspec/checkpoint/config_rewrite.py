@@ -12,10 +12,10 @@ DTYPE_KEYS = ("dtype", "torch_dtype")
 
 def with_dtype(config: Mapping[str, Any], dtype: str) -> bytes:
     """The config's bytes with every dtype it states, at any depth, replaced, and stated at the top in any case."""
-    changed = _replaced(config, dtype)
-    if not any(key in changed for key in DTYPE_KEYS):
-        changed["dtype"] = dtype
-    return (json.dumps(changed, indent=2, ensure_ascii=False) + "\n").encode()
+    rewritten = _replaced(config, dtype)
+    if not any(key in rewritten for key in DTYPE_KEYS):
+        rewritten["dtype"] = dtype
+    return (json.dumps(rewritten, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def with_labels(config: Mapping[str, Any], count: int | None) -> Mapping[str, Any]:

@@ -143,5 +143,5 @@ def _expanded_bytes(checkpoint: Checkpoint) -> int | None:
     model_class = checkpoint.model_class.of_library
     if model_class is None or not is_expanded(checkpoint.config):
         return None
-    loaded = meta_model(model_class, checkpoint.library_config, (), checkpoint.dtype)
-    return expanded_bytes(loaded.model, checkpoint.weights.tensors)
+    meta = meta_model(model_class, checkpoint.library_config, (), checkpoint.dtype)
+    return expanded_bytes(meta.model, checkpoint.weights.tensors)

@@ -31,14 +31,14 @@ def fit_weights(
     Raises:
         SpecError: Where the class cannot be made of that config, or the adapter does not fit.
     """
-    loaded = _meta_model(files, model_class, config, weights, dtype)
+    meta = _meta_model(files, model_class, config, weights, dtype)
     if pair is None:
-        return fit(loaded)
-    labels = pair.labels(loaded, config)
+        return fit(meta)
+    labels = pair.labels(meta, config)
     if labels is not None:
         config.num_labels = labels
-        loaded = _meta_model(files, model_class, config, weights, dtype)
-    return replace(pair.fit(loaded, fit(loaded), weights, dtype), labels=labels)
+        meta = _meta_model(files, model_class, config, weights, dtype)
+    return replace(pair.fit(meta, fit(meta), weights, dtype), labels=labels)
 
 
 def needed(task: Task, whole: Fit) -> tuple[Fit, tuple[str, ...]]:

@@ -21,11 +21,11 @@ def golden_examples(spec: Spec) -> tuple[Golden, ...]:
 
 
 def undetermined(
-    tree: Tree, spec: Spec, task: Task, signature: Signature, stated: Mapping[str, Any]
+    tree: Tree, spec: Spec, task: Task, signature: Signature, checkpoint_settings: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    """A problem for each example that is sampled from no seed. ``stated``: the checkpoint's own settings."""
+    """A problem for each example that is sampled from no seed, ``checkpoint_settings`` being the checkpoint's own."""
     layers = {
-        CHECKPOINT: stated,
+        CHECKPOINT: checkpoint_settings,
         MODEL_CONFIG: spec.inference,
         SIGNATURE: {param.name: param.default for param in signature.params},
     }

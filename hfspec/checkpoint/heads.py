@@ -50,14 +50,14 @@ def head_fault(
     able = sorted({able for name in names for able, auto in AUTO_CLASSES.items() if auto in _kinds(name)})
     if able or any(_kinds(name) for name in names):
         return f"{' or '.join(names)}{_trained(task, names)}", ", ".join(able)
-    left = f", and tensors that a {class_name} has no use for ({listed(unexpected)})" if unexpected else ""
-    return f"{' or '.join(names)}, which the library does not have{left}", ""
+    unexpected_note = f", and tensors that a {class_name} has no use for ({listed(unexpected)})" if unexpected else ""
+    return f"{' or '.join(names)}, which the library does not have{unexpected_note}", ""
 
 
 def stated_architectures(config: Mapping[str, Any]) -> tuple[str, ...]:
     """What config.json says under ``architectures``."""
-    stated = config.get("architectures") or ()
-    listed_names = (stated,) if isinstance(stated, str) else stated
+    architectures = config.get("architectures") or ()
+    listed_names = (architectures,) if isinstance(architectures, str) else architectures
     return tuple(str(name) for name in listed_names) if isinstance(listed_names, list | tuple) else ()
 
 
@@ -92,13 +92,13 @@ def _fits(task: Task, name: str, unexpected: tuple[str, ...]) -> bool:
         return (bool(kinds) or _is_known(name)) and not name.endswith(PROJECTED)
     if name.endswith(SEVERAL_HEADS) or _is_base(name):
         return True
-    wanted = set(task.auto_classes)
-    if CAUSAL in wanted:
-        wanted.update(COMPOSITE)
+    auto_classes_of_task = set(task.auto_classes)
+    if CAUSAL in auto_classes_of_task:
+        auto_classes_of_task.update(COMPOSITE)
         if name.endswith(DOUBLE_HEADS):
             return True
     if kinds or _is_known(name):
-        return bool(kinds & wanted)
+        return bool(kinds & auto_classes_of_task)
     ends = tuple(end for auto in task.auto_classes for end in ENDS.get(auto, (auto.removeprefix("AutoModel"),)))
     return not unexpected and name.endswith(tuple(end.removeprefix("For") for end in ends))
 
@@ -143,11 +143,11 @@ def _auto_classes() -> dict[str, frozenset[str]]:
     """Each of the library's model classes -> the auto classes that have it."""
     from transformers.models.auto import modeling_auto
 
-    found: dict[str, set[str]] = {}
+    by_class_name: dict[str, set[str]] = {}
     for auto_class in (name for name in dir(modeling_auto) if name.startswith("AutoModel")):
         mapping = getattr(getattr(modeling_auto, auto_class), "_model_mapping", None)
-        found.setdefault(auto_class, set()).add(auto_class)
+        by_class_name.setdefault(auto_class, set()).add(auto_class)
         for names in getattr(mapping, "_model_mapping", {}).values():
             for name in (names,) if isinstance(names, str) else names:
-                found.setdefault(name, set()).add(auto_class)
-    return {name: frozenset(autos) for name, autos in found.items()}
+                by_class_name.setdefault(name, set()).add(auto_class)
+    return {name: frozenset(autos) for name, autos in by_class_name.items()}

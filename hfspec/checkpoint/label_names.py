@@ -23,9 +23,9 @@ def label_problems(files: SourceFiles, folder: str, task: Task, raw: Mapping[str
     """Labels without which, or with which, no answer could be given."""
     if not answers_labels(task):
         return
-    stated = raw.get("id2label")
-    faults = list(names_faults(stated))
-    if task.needed_label and isinstance(stated, Mapping):
-        faults += numbers_faults(raw.get("label2id"), len(stated))
-    for message, found in faults:
-        yield files.problem("broken-checkpoint", f"{folder}config.json: {message}", found=found, remedy=REMEDY)
+    id2label = raw.get("id2label")
+    faults = list(names_faults(id2label))
+    if task.needed_label and isinstance(id2label, Mapping):
+        faults += numbers_faults(raw.get("label2id"), len(id2label))
+    for message, value in faults:
+        yield files.problem("broken-checkpoint", f"{folder}config.json: {message}", found=value, remedy=REMEDY)

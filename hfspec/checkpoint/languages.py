@@ -20,19 +20,19 @@ def language_problems(
     if task.setting("tgt_lang") is None:
         return
     specific = config.get("task_specific_params") or {}
-    known = languages_of(tokenizer.tongues, specific, (), instructed=spec.prompt_template is not None)
-    places = _places(spec, known)
-    found = list(_unknown(files, known, places))
-    yield from found
-    if not found and all(code for _, code in places):
-        yield from _refused(files, places[1], lambda: known.direction(places[0][1], places[1][1]))
+    languages = languages_of(tokenizer.tongues, specific, (), instructed=spec.prompt_template is not None)
+    places = _places(spec, languages)
+    problems = list(_unknown(files, languages, places))
+    yield from problems
+    if not problems and all(code for _, code in places):
+        yield from _refused(files, places[1], lambda: languages.direction(places[0][1], places[1][1]))
 
 
-def _places(spec: Spec, known: Languages) -> list[tuple[KeyPath, str | None]]:
+def _places(spec: Spec, languages: Languages) -> list[tuple[KeyPath, str | None]]:
     """The key that names each language, the one that wins where several do, and what it says."""
-    named = from_task_name(spec.task) if known.reads_task_name else (None, None)
+    codes = from_task_name(spec.task) if languages.reads_task_name else (None, None)
     result: list[tuple[KeyPath, str | None]] = []
-    for name, code in zip(NAMES, named, strict=True):
+    for name, code in zip(NAMES, codes, strict=True):
         if name in spec.signature.params:
             result.append((("signature", "params", name), spec.signature.params[name].default))
         elif name in spec.inference:
@@ -42,10 +42,10 @@ def _places(spec: Spec, known: Languages) -> list[tuple[KeyPath, str | None]]:
     return result
 
 
-def _unknown(files: SourceFiles, known: Languages, places: list[tuple[KeyPath, str | None]]) -> Iterator[Problem]:
+def _unknown(files: SourceFiles, languages: Languages, places: list[tuple[KeyPath, str | None]]) -> Iterator[Problem]:
     source, target = places
-    yield from _refused(files, source, lambda: known.check(source[1], None))
-    yield from _refused(files, target, lambda: known.check(None, target[1]))
+    yield from _refused(files, source, lambda: languages.check(source[1], None))
+    yield from _refused(files, target, lambda: languages.check(None, target[1]))
 
 
 def _refused(files: SourceFiles, place: tuple[KeyPath, str | None], step: Any) -> Iterator[Problem]:

@@ -22,9 +22,9 @@ def licences(files: SourceFiles) -> tuple[str, ...]:
     """
     entries = front_matter(files)
     name = next(iter(_texts(entries.get("license_name"))), "")
-    stated = _texts(entries.get("license")) or ([OTHER] if name else [])
-    named = [f"{OTHER} ({name})" if text == OTHER and name else text for text in stated]
-    return tuple(dict.fromkeys(named))
+    entries_in_card = _texts(entries.get("license")) or ([OTHER] if name else [])
+    names = [f"{OTHER} ({name})" if text == OTHER and name else text for text in entries_in_card]
+    return tuple(dict.fromkeys(names))
 
 
 def _texts(value: Any) -> list[str]:
@@ -38,28 +38,28 @@ def licence_problems(tree: Tree, policy: LicensePolicy | None, sources: Iterable
     Of several licences of one source an allow-list must have all, a deny-list none.
     """
     for files in sources if policy is not None else ():
-        found = licences(files) or (UNDECLARED,)
+        licences_of_source = licences(files) or (UNDECLARED,)
         if policy is not None and policy.allow is not None:
-            refused = [one for one in found if not _in(policy.allow, one)]
-            yield from _refused(tree, files, "allow", refused)
+            not_allowed = [one for one in licences_of_source if not _in(policy.allow, one)]
+            yield from _refused(tree, files, "allow", not_allowed)
         elif policy is not None:
-            yield from _refused(tree, files, "deny", [one for one in found if _in(policy.deny or (), one)])
+            yield from _refused(tree, files, "deny", [one for one in licences_of_source if _in(policy.deny or (), one)])
 
 
 def _in(entries: Iterable[str], licence: str) -> bool:
     """Whether an entry is the licence, or a pattern of it; `other` and its name both stand for `other (name)`."""
     name = licence.removeprefix(f"{OTHER} (").removesuffix(")") if licence.startswith(f"{OTHER} (") else licence
-    known = {licence, name, OTHER} if licence.startswith(f"{OTHER} (") else {licence}
-    wanted = [entry.lower() for entry in entries]
+    spellings = {licence, name, OTHER} if licence.startswith(f"{OTHER} (") else {licence}
+    patterns = [entry.lower() for entry in entries]
     if licence == UNDECLARED:
-        return UNDECLARED in wanted
-    return any(fnmatchcase(one, entry) for entry in wanted for one in known)
+        return UNDECLARED in patterns
+    return any(fnmatchcase(one, entry) for entry in patterns for one in spellings)
 
 
-def _refused(tree: Tree, files: SourceFiles, kind: str, refused: list[str]) -> Iterator[Problem]:
+def _refused(tree: Tree, files: SourceFiles, kind: str, names: list[str]) -> Iterator[Problem]:
     path: KeyPath = ("license_policy", kind)
     source = f"The source of {files.role} ({where(files)})"
-    if refused == [UNDECLARED]:
+    if names == [UNDECLARED]:
         message = f"{source} declares no licence, which the policy does not take."
         remedy = (
             f"Find out under which licence it may be used, then add `{UNDECLARED}` to the list."
@@ -67,7 +67,7 @@ def _refused(tree: Tree, files: SourceFiles, kind: str, refused: list[str]) -> I
             else f"Find out under which licence it may be used, then take `{UNDECLARED}` out of the list."
         )
     else:
-        message = f"{source} is under {' and '.join(refused)}, which the policy does not take."
+        message = f"{source} is under {' and '.join(names)}, which the policy does not take."
         remedy = "Take another model, or change the policy."
-    if refused:
-        yield Problem("licence-refused", message, tree.origin(path), path, found=", ".join(refused), remedy=remedy)
+    if names:
+        yield Problem("licence-refused", message, tree.origin(path), path, found=", ".join(names), remedy=remedy)

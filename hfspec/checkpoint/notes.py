@@ -26,9 +26,9 @@ def weight_notes(spec: Spec, raw: Mapping[str, Any], group: WeightGroup, dtype: 
         )
     if missing := packages(raw)[1]:
         yield f"What reads its weights is not installed here, and requirements.txt names it: {', '.join(missing)}."
-    declared = declared_dtype(raw)
-    if spec.dtype == "auto" and declared not in (None, dtype) and QUANTISED not in raw:
-        yield f"config.json says {declared}, the weights are stored as {dtype}; they stay as stored."
+    config_dtype = declared_dtype(raw)
+    if spec.dtype == "auto" and config_dtype not in (None, dtype) and QUANTISED not in raw:
+        yield f"config.json says {config_dtype}, the weights are stored as {dtype}; they stay as stored."
     if group.pickled:
         yield "The weights are pickled (.bin) at the source and are written as safetensors."
 

@@ -41,9 +41,9 @@ def unpinned(tree: Tree, locked: Locked) -> Iterator[Problem]:
         for kind in SOURCE_KINDS.values():
             location, revision = source.get(kind.key), source.get("revision")
             if isinstance(location, str) and kind.pinned_key is not None and (location, revision) not in locked:
-                said = source.get(kind.pinned_key)
-                if not (isinstance(said, str) and re.match(kind.fixed_pattern, said)):
-                    path = (*key, kind.key if said is None else kind.pinned_key)
+                value = source.get(kind.pinned_key)
+                if not (isinstance(value, str) and re.match(kind.fixed_pattern, value)):
+                    path = (*key, kind.key if value is None else kind.pinned_key)
                     yield _movable(kind, location, tree.origin(path), path)
 
 

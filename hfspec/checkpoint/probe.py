@@ -105,9 +105,9 @@ def _python_problems(files: SourceFiles, task: Task, tokenizer: Any, settings: M
 
 def _modalities(model: SourceFiles, folder: str) -> Mapping[str, Any] | None:
     """What a cross-encoder states of its inputs, in the first that there is of a Transformer module's files."""
-    found = (model.json(f"{folder}{name}") for name in TRANSFORMER_CONFIGS if model.has(f"{folder}{name}"))
+    configs = (model.json(f"{folder}{name}") for name in TRANSFORMER_CONFIGS if model.has(f"{folder}{name}"))
     is_saved = is_saved_cross_encoder(model.json(STATED), has_modules=model.has("modules.json"))
-    return pair_modalities(next((settings for settings in found if settings), {}), is_saved=is_saved)
+    return pair_modalities(next((settings for settings in configs if settings), {}), is_saved=is_saved)
 
 
 def _failure(call: Callable[[], Any]) -> str:

@@ -38,29 +38,29 @@ def processor_class(files: SourceFiles, name: str, options: FrozenDict) -> str:
             remedy="use a checkpoint that has one",
         )
     refuse_extents(files, "config.json")
-    stated = set(files.json(CONFIGS[1])) | {PurePosixPath(path).name for path in files.paths}
-    for key in sorted(stated & AUDIO_TOKENIZERS):
+    names = set(files.json(CONFIGS[1])) | {PurePosixPath(path).name for path in files.paths}
+    for key in sorted(names & AUDIO_TOKENIZERS):
         raise files.refusal("remote-code", f"the processor's files name a model elsewhere ({key})")
     with tempfile.TemporaryDirectory() as place:
         for path in files.paths if name == PROCESSOR else (*CONFIGS, "config.json"):
             if files.has(path):
                 (Path(place) / path).parent.mkdir(parents=True, exist_ok=True)
                 (Path(place) / path).symlink_to(files.reader.small(path).absolute())
-        loaded = _load(files, place, name, options)
+        component = _load(files, place, name, options)
     if files.key == ("components", name):
-        _refuse_unknown(files, name, loaded, options)
-    return type(loaded).__name__
+        _refuse_unknown(files, name, component, options)
+    return type(component).__name__
 
 
-def _refuse_unknown(files: SourceFiles, name: str, loaded: Any, options: FrozenDict) -> None:
+def _refuse_unknown(files: SourceFiles, name: str, component: Any, options: FrozenDict) -> None:
     """The library leaves out, without a word, an option that a component does not have."""
-    holders = [getattr(loaded, part) for part in PROCESSED] if name == PROCESSOR else [loaded]
-    known = sorted({key for holder in holders for key in vars(holder) if not key.startswith("_")})
+    holders = [getattr(component, part) for part in PROCESSED] if name == PROCESSOR else [component]
+    attributes = sorted({key for holder in holders for key in vars(holder) if not key.startswith("_")})
     problems = []
     for option in options:
         if not any(hasattr(holder, option) for holder in holders):
-            message = f"the {type(loaded).__name__} has no option {option!r}, so it would change nothing"
-            near = get_close_matches(option, known, n=1)
+            message = f"the {type(component).__name__} has no option {option!r}, so it would change nothing"
+            near = get_close_matches(option, attributes, n=1)
             at = ("components", name, "options", option)
             problems.append(files.problem("unknown-option", message, at=at, nearest=near[0] if near else ""))
     if problems:
@@ -72,7 +72,7 @@ def _load(files: SourceFiles, place: str, name: str, options: FrozenDict) -> Any
 
     auto_class, settings = AUTO_CLASSES[name]
     try:
-        loaded = getattr(transformers, auto_class).from_pretrained(
+        component = getattr(transformers, auto_class).from_pretrained(
             place, trust_remote_code=False, local_files_only=True, **{**settings, **thaw(options)}
         )
     except Exception as error:
@@ -80,11 +80,11 @@ def _load(files: SourceFiles, place: str, name: str, options: FrozenDict) -> Any
         raise files.refusal(
             "broken-processor", f"the library cannot load the {name.replace('_', ' ')}: {reason}"
         ) from error
-    if name == PROCESSOR and not all(hasattr(loaded, part) for part in PROCESSED):
+    if name == PROCESSOR and not all(hasattr(component, part) for part in PROCESSED):
         raise files.refusal(
             "no-processor",
             "the source has no processor, which is a feature extractor and a tokenizer together",
-            found=type(loaded).__name__,
+            found=type(component).__name__,
             remedy="give the components one by one",
         )
-    return loaded
+    return component

@@ -52,20 +52,20 @@ def cleaned(steps: Sequence[Step], sources: Sequence[SourceFiles]) -> Cleaned:
     """
     by_role = {files.role: files for files in sources}
     result: list[Step] = []
-    changed: dict[str, tuple[str, ...]] = {}
+    changes_by_target: dict[str, tuple[str, ...]] = {}
     notes: list[str] = []
     for step in steps:
         before = _content(step, by_role)
         if before is None:
             result.append(step)
             continue
-        after, found = _without_places(before, step.target)
-        if found:
-            changed[step.target] = found
-            notes.append(f"{step.target}: {'; '.join(found)}; the source's file is left as it is.")
-        result.append(WriteBytes(step.target, after.encode("utf-8", "surrogateescape")) if found else step)
+        after, changes = _without_places(before, step.target)
+        if changes:
+            changes_by_target[step.target] = changes
+            notes.append(f"{step.target}: {'; '.join(changes)}; the source's file is left as it is.")
+        result.append(WriteBytes(step.target, after.encode("utf-8", "surrogateescape")) if changes else step)
         notes += _token_notes(step.target, after)
-    return Cleaned(tuple(result), FrozenDict(changed), tuple(notes))
+    return Cleaned(tuple(result), FrozenDict(changes_by_target), tuple(notes))
 
 
 def without_secrets(metadata: FrozenDict) -> FrozenDict:
@@ -93,23 +93,25 @@ def _content(step: Step, sources: Mapping[str, SourceFiles]) -> str | None:
 
 def _without_places(text: str, target: str) -> tuple[str, tuple[str, ...]]:
     """The text as it may go into an artifact, and what was changed in it."""
-    found: list[str] = []
+    changes: list[str] = []
     if target.endswith(".json"):
         text, keys = _json_without_places(text)
-        found += [f"{key} named a path of the machine that wrote it, of which the last name is kept" for key in keys]
+        changes += [f"{key} named a path of the machine that wrote it, of which the last name is kept" for key in keys]
     else:
-        kept = IN_TEXT.sub(lambda match: _last(match.group()), text)
+        shortened = IN_TEXT.sub(lambda match: _last(match.group()), text)
         lines = [
-            number for number, (a, b) in enumerate(zip(text.split("\n"), kept.split("\n"), strict=True), 1) if a != b
+            number
+            for number, (a, b) in enumerate(zip(text.split("\n"), shortened.split("\n"), strict=True), 1)
+            if a != b
         ]
         if lines:
             where = f"line{'s' if len(lines) > 1 else ''} {', '.join(map(str, lines))}"
-            found.append(f"{where} named a path of the machine that wrote it, of which the last name is kept")
-        text = kept
+            changes.append(f"{where} named a path of the machine that wrote it, of which the last name is kept")
+        text = shortened
     without = without_passwords(text)
     if without != text:
-        found.append(f"a password in an address is {HIDDEN} now")
-    return without, tuple(found)
+        changes.append(f"a password in an address is {HIDDEN} now")
+    return without, tuple(changes)
 
 
 def _json_without_places(text: str) -> tuple[str, list[str]]:
@@ -124,8 +126,8 @@ def _json_without_places(text: str) -> tuple[str, list[str]]:
         absolute = item.startswith("/") and len(item) > 1 and "\n" not in item and bool(PLACE_KEYS.fullmatch(key))
         if not (absolute or PLACE.fullmatch(item)):
             continue
-        for written in {json.dumps(item), json.dumps(item, ensure_ascii=False), json.dumps(item).replace("/", "\\/")}:
-            text = text.replace(written, json.dumps(_last(item), ensure_ascii=False))
+        for literal in {json.dumps(item), json.dumps(item, ensure_ascii=False), json.dumps(item).replace("/", "\\/")}:
+            text = text.replace(literal, json.dumps(_last(item), ensure_ascii=False))
         keys.append(dotted(path))
     return text, keys
 
@@ -135,9 +137,9 @@ def _last(path: str) -> str:
 
 
 def _token_notes(target: str, text: str) -> Iterator[str]:
-    for index, kind, shown in tokens(text):
+    for index, kind, excerpt in tokens(text):
         line = text.count("\n", 0, index) + 1
         yield (
-            f"{target}:{line} holds what looks like {kind} ({shown}), and goes into the artifact as it is: take it out"
-            " at the source, and revoke it where it was shared."
+            f"{target}:{line} holds what looks like {kind} ({excerpt}), and goes into the artifact as it is: take it"
+            " out at the source, and revoke it where it was shared."
         )

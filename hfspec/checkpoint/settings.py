@@ -67,7 +67,7 @@ def setting_layers(
     if raw and any(task.setting(name) for name in GENERATING):
         _check_generation(files, raw)
     generation = _generation_settings(raw, task)
-    said = {
+    by_file = {
         MODEL_DEFAULTS: _model_defaults(files, folder, raw, task, is_code=is_code),
         GENERATION_CONFIG: generation,
         TASK_PARAMS: _task_params(config, task, spec.task),
@@ -76,14 +76,14 @@ def setting_layers(
     layers = layers_of(
         task,
         model_class,
-        checkpoint={name: value for settings in said.values() for name, value in settings.items()},
+        checkpoint={name: value for settings in by_file.values() for name, value in settings.items()},
         model_config=spec.inference,
         signature={name: param.default for name, param in spec.signature.params.items()},
     )
     return SettingLayers(
         in_force=Settings(layers),
         generation=FrozenDict(generation),
-        files=FrozenDict({name: file for file, settings in said.items() for name in settings}),
+        files=FrozenDict({name: file for file, settings in by_file.items() for name in settings}),
     )
 
 
@@ -148,8 +148,8 @@ def _check_generation(files: SourceFiles, raw: Mapping[str, Any]) -> None:
 
 def _generation_settings(raw: Mapping[str, Any], task: Task) -> dict[str, Any]:
     """The entries of generation_config.json that set something of the task's."""
-    said = {key: value for key, value in sorted(raw.items()) if key not in NOT_SETTINGS and value is not None}
-    return {name: value for name, value in said.items() if task.setting(name) is not None}
+    values = {key: value for key, value in sorted(raw.items()) if key not in NOT_SETTINGS and value is not None}
+    return {name: value for name, value in values.items() if task.setting(name) is not None}
 
 
 def _model_defaults(
@@ -161,24 +161,24 @@ def _model_defaults(
     from transformers import GenerationConfig
 
     with quiet():
-        made = GenerationConfig.from_model_config(library_config(files, folder, is_code=is_code))
-    return _generation_settings(made.to_diff_dict(), task)
+        generation_config = GenerationConfig.from_model_config(library_config(files, folder, is_code=is_code))
+    return _generation_settings(generation_config.to_diff_dict(), task)
 
 
-def _task_params(config: Mapping[str, Any], task: Task, written: str) -> dict[str, Any]:
+def _task_params(config: Mapping[str, Any], task: Task, task_name: str) -> dict[str, Any]:
     """Settings that the checkpoint's config has for this task alone; they lie over its generation config where the task
-    is an encoder-decoder model's, as the library's pipelines had it. ``written``: the task's name in the spec.
+    is an encoder-decoder model's, as the library's pipelines had it. ``task_name``: the task's name in the spec.
     """
-    specific = (config.get("task_specific_params") or {}).get(written) or {}
+    specific = (config.get("task_specific_params") or {}).get(task_name) or {}
     if task.auto_class != SEQ2SEQ or not isinstance(specific, Mapping):
         return {}
     return {name: value for name, value in sorted(specific.items()) if task.setting(name) is not None}
 
 
 def _own_keys(tree: Tree, spec: Spec, dtype: str) -> Iterator[SettingRow]:
-    stored = "as stored in the checkpoint"
+    dtype_source = "as stored in the checkpoint"
     if spec.dtype == "auto":
-        yield SettingRow("dtype", dtype, stored)
+        yield SettingRow("dtype", dtype, dtype_source)
     else:
         yield SettingRow("dtype", spec.dtype, _origin(tree, ("dtype",)))
     for key in ("outputs", "max_shard_size", "prompt_template"):

@@ -12,7 +12,7 @@ from hfspec.ir.problem import Problem
 
 def target_problems(files: SourceFiles, steps: Sequence[CopyFile | WriteWeights | WriteBytes]) -> Iterator[Problem]:
     """Names that lead out of the artifact, and names that are one on some file systems."""
-    seen: dict[str, str] = {}
+    paths: dict[str, str] = {}
     for step in steps:
         fault = path_fault(step.target)
         if fault:
@@ -20,10 +20,10 @@ def target_problems(files: SourceFiles, steps: Sequence[CopyFile | WriteWeights 
                 "unsafe-path", f"a file of the source cannot be carried along: {fault}", found=step.target
             )
         name = folded(step.target)
-        if name in seen:
+        if name in paths:
             yield files.problem(
                 "unsafe-path",
                 "two files of the source have names that are one where case or a letter's form makes no difference",
-                found=f"{seen[name]}, {step.target}",
+                found=f"{paths[name]}, {step.target}",
             )
-        seen[name] = step.target
+        paths[name] = step.target

@@ -30,14 +30,14 @@ def why_not(model_class: type[Any], model_type: str) -> str:
     if READ not in parameters:
         return f"it reads {model_class.main_input_name} and no tokens of a text"
     loose = {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}
-    needed = [
+    required = [
         name
         for name, parameter in parameters.items()
         if parameter.default is inspect.Parameter.empty and parameter.kind not in loose and name not in {"self", *GIVEN}
     ]
-    asked = needed or [ASKED_FOR[name] for name in (model_type,) if name in ASKED_FOR]
-    if asked:
-        return f"it needs {' and '.join(asked)} beside a text"
+    other_inputs = required or [ASKED_FOR[name] for name in (model_type,) if name in ASKED_FOR]
+    if other_inputs:
+        return f"it needs {' and '.join(other_inputs)} beside a text"
     outputs = _outputs(model_class)
     if outputs and not any(_gives_states(output, model_class) for output in outputs):
         return f"it gives {' or '.join(sorted(output.__name__ for output in outputs))}, which has no {STATES}"
@@ -50,10 +50,10 @@ def _outputs(model_class: type[Any]) -> list[type[Any]]:
 
     forward = model_class.forward
     try:
-        declared = typing.get_type_hints(forward).get("return")
+        annotation = typing.get_type_hints(forward).get("return")
     except (NameError, TypeError, AttributeError):
         return []
-    parts = typing.get_args(declared) or (declared,)
+    parts = typing.get_args(annotation) or (annotation,)
     return [part for part in parts if isinstance(part, type) and issubclass(part, ModelOutput)]
 
 

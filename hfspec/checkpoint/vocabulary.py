@@ -55,20 +55,25 @@ def read_tokenizer(files: SourceFiles, folder: str, options: FrozenDict, probe: 
         for name in (*VOCABULARIES, *AROUND):
             if files.has(f"{folder}{name}"):
                 (Path(place) / name).symlink_to(files.reader.small(f"{folder}{name}").absolute())
-        loaded = _load(files, folder, place, options)
-        if not is_tokenizer(loaded):
+        tokenizer = _load(files, folder, place, options)
+        if not is_tokenizer(tokenizer):
             message = "the tokenizer's files name a class that is not a tokenizer"
-            raise files.refusal("broken-tokenizer", message, found=type(loaded).__name__)
-        limit = loaded.model_max_length
+            raise files.refusal("broken-tokenizer", message, found=type(tokenizer).__name__)
+        limit = tokenizer.model_max_length
         if not isinstance(limit, int | float) or limit <= 0:
             message = "the tokenizer's model_max_length is not a number of tokens"
             raise files.refusal("broken-tokenizer", message, found=repr(limit))
-        vocabulary: dict[str, int] = loaded.get_vocab()
-    pieces = not loaded.is_fast and any(files.has(f"{folder}{name}") for name in SENTENCEPIECES)
+        vocabulary: dict[str, int] = tokenizer.get_vocab()
+    pieces = not tokenizer.is_fast and any(files.has(f"{folder}{name}") for name in SENTENCEPIECES)
     packages = ("sentencepiece",) if pieces else ()
     size = max(vocabulary.values(), default=-1) + 1
     return Tokenizer(
-        type(loaded).__name__, size, packages, bool(loaded.chat_template), tongues(loaded), tuple(probe(loaded))
+        type(tokenizer).__name__,
+        size,
+        packages,
+        bool(tokenizer.chat_template),
+        tongues(tokenizer),
+        tuple(probe(tokenizer)),
     )
 
 
@@ -79,9 +84,9 @@ def unread_tokenizer(files: SourceFiles, folder: str, class_name: str) -> Tokeni
     return Tokenizer(class_name, 0, chats=chats)
 
 
-def chat_problems(files: SourceFiles, found: Tokenizer, task: Task) -> Iterator[Problem]:
+def chat_problems(files: SourceFiles, tokenizer: Tokenizer, task: Task) -> Iterator[Problem]:
     """A conversation can be put to a model only by the template that it was trained with."""
-    if task.chat and not found.chats:
+    if task.chat and not tokenizer.chats:
         yield files.problem(
             "no-chat-template",
             f"the tokenizer has no chat template, and {task.name} puts conversations to the model by one",
@@ -93,15 +98,15 @@ def chat_problems(files: SourceFiles, found: Tokenizer, task: Task) -> Iterator[
         )
 
 
-def vocabulary_problems(files: SourceFiles, found: Tokenizer, rows: int | None) -> Iterator[Problem]:
+def vocabulary_problems(files: SourceFiles, tokenizer: Tokenizer, rows: int | None) -> Iterator[Problem]:
     """A tokenizer with ids that the model has no embedding for would fail, or answer nonsense, on some texts only."""
-    if rows is not None and found.size > rows:
+    if rows is not None and tokenizer.size > rows:
         yield files.problem(
             "vocabulary-too-large",
-            f"the tokenizer gives ids up to {found.size - 1}, so {found.size} of them,"
+            f"the tokenizer gives ids up to {tokenizer.size - 1}, so {tokenizer.size} of them,"
             f" and the model's embedding has {rows} rows",
             expected=f"at most {rows} ids",
-            found=str(found.size),
+            found=str(tokenizer.size),
             remedy="use the tokenizer that the model was trained with",
         )
 

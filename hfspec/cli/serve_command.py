@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from importlib import import_module
 from importlib.util import find_spec
@@ -23,7 +24,11 @@ class Engine(StrEnum):
 
 # Engine -> what runs it, the extra that it needs, and the packages of that extra that it cannot do without.
 ENGINES = {
-    Engine.local: ("hfspec.serving.server:run", "serve", ("starlette", "uvicorn", "msgpack")),
+    Engine.local: (
+        "hfspec.serving.server:run",
+        "serve",
+        ("starlette", "uvicorn", "uvloop", "httptools", "prometheus_client", "msgpack"),
+    ),
     Engine.ray: ("hfspec.serving.cluster.ray:run", "ray", ("ray", "starlette")),
 }
 
@@ -75,4 +80,6 @@ def _quoted(value: object) -> str:
     """The value as Hydra's overrides take any text."""
     if isinstance(value, int):
         return str(value)
-    return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
+    # Hydra takes a backslash for itself, but where a quote follows.
+    text = re.sub(r"(\\+)(?='|$)", r"\1\1", str(value)).replace("'", "\\'")
+    return f"'{text}'"

@@ -47,7 +47,8 @@ def artifact_account(folder: Path) -> FrozenDict:
     Raises VerificationError when the manifest is damaged, or a small file is not what the manifest says.
     """
     manifest = read_manifest(folder)
-    files = SmallFiles(folder, {record.path: record for record in manifest.files})
+    records = _told_once(manifest)
+    files = SmallFiles(folder, {record.path: record for record in records})
     deployment = manifest.deployment
     return account(
         {
@@ -75,7 +76,7 @@ def artifact_account(folder: Path) -> FrozenDict:
             "changed from the source": manifest.cleaned,
             "adapter": adapter_saved(manifest.sources, files.records) or None,
             "save mode": "reference" if manifest.pointers else "full",
-            **_contents(manifest.files, [_pointed(file) for each in manifest.pointers for file in each.files]),
+            **_contents(manifest.files, records, [_pointed(file) for each in manifest.pointers for file in each.files]),
             **{key: value for key, value in manifest.to_json().items() if key not in STATED},
             "deployment": {
                 key: getattr(deployment, key) for key in Deployment.__slots__ if key not in DEPLOYMENT_STATED
@@ -91,6 +92,15 @@ def artifact_labels(folder: Path, manifest: Manifest) -> tuple[str, ...]:
         return ()
     files = SmallFiles(folder, {record.path: record for record in manifest.files})
     return stated_labels(files.json("model/config.json"))
+
+
+def _told_once(manifest: Manifest) -> tuple[FileRecord, ...]:
+    """The files without those that are only there for MLflow's flavors, and are made of the model's own."""
+    own = tuple(f"{source.role}/" for source in manifest.sources)
+    for_mlflow = ("components/", "model.sentence_transformer/")
+    return tuple(
+        record for record in manifest.files if not record.path.startswith(for_mlflow) or record.path.startswith(own)
+    )
 
 
 class SmallFiles:
@@ -181,9 +191,11 @@ def _pointed(file: FileRecord) -> FileRecord:
     return FileRecord(f"model/{file.path}", file.size, file.sha256)
 
 
-def _contents(records: tuple[FileRecord, ...], pointed: list[FileRecord]) -> dict[str, Any]:
-    """Sizes of what is there, and digests: one for all weights, also those ``pointed`` at, one for the runtime's copy,
-    one for each other file.
+def _contents(
+    all_files: tuple[FileRecord, ...], records: tuple[FileRecord, ...], pointed: list[FileRecord]
+) -> dict[str, Any]:
+    """Sizes of what is there, and digests of ``records``: one for all weights, also those ``pointed`` at, one for the
+    runtime's copy, one for each other file.
     """
     own = [record for record in records if _is_part(record.path) and record.path.endswith(WEIGHTS)]
     weights = sorted([*own, *pointed], key=lambda record: record.path)
@@ -191,7 +203,7 @@ def _contents(records: tuple[FileRecord, ...], pointed: list[FileRecord]) -> dic
     code = [record for record in records if _is_part(record.path) and record.path.endswith(".py")]
     told = {record.path for record in (*weights, *runtime, *code)}.union(TOLD_ELSEWHERE)
     files = {record.path: record.sha256 for record in records if record.path not in told}
-    size = {"total": sum(record.size for record in records), "weights": sum(record.size for record in own)}
+    size = {"total": sum(record.size for record in all_files), "weights": sum(record.size for record in own)}
     return {
         "size": size,
         "weights": {"files": len(weights), "sha256": _together(weights)},

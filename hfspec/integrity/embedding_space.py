@@ -58,7 +58,8 @@ def embedding_space(
     model = model or folder / "model"
     modules = _modules(model)
     transformer = modules[0].folder if modules else model
-    own_tokenizer = folder / "components" / "tokenizer"
+    brought = "components/tokenizer"
+    has_own_tokenizer = brought in {source.role for source in manifest.sources}
     places = [module.folder for module in modules] or [model]
     adapter = folder / adapter_config.FOLDER
     code = {record.path: record.sha256 for record in code_files(manifest)}
@@ -69,7 +70,7 @@ def embedding_space(
             "config": _plain(_json(transformer / "config.json")),
             "modules": [[module.kind, _settings(module)] for module in modules],
             "prompts": Prompts(sentence_modules.settings(model)).by_name,
-            "tokenizer": _tokenizer(own_tokenizer if own_tokenizer.is_dir() else transformer),
+            "tokenizer": _tokenizer(folder / brought if has_own_tokenizer else transformer),
             "tokenizer options": thaw(manifest.deployment.options.get("tokenizer", {})),
             "weights": {
                 f"{number}.{name}": mark

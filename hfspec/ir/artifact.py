@@ -271,8 +271,9 @@ def code_files(manifest: Manifest) -> tuple[FileRecord, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """An artifact on disk: its folder and what its manifest says; of one that was just compiled also the plan's
-    ``notes``, and ``replaced``: the keys in which it differs from the artifact of another spec that it replaced.
+    """An artifact on disk: its folder and what its manifest says; of one that was just compiled also the ``notes`` of
+    its plan and of its trial run, and ``replaced``: the keys in which it differs from the artifact of another spec that
+    it replaced.
     """
 
     path: Path

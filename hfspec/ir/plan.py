@@ -110,6 +110,18 @@ class WriteBytes:
 
 
 @dataclass(frozen=True, slots=True)
+class Flavor:
+    """What MLflow's own flavor of a library makes of the artifact's files. ``name``: the flavor; ``task``: that of
+    transformers' pipeline; ``class_name``: of the object; ``components``: those it takes.
+    """
+
+    name: str
+    task: str
+    class_name: str
+    components: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SettingRow:
     """A setting in force and where it came from (``specs/x.yaml:7:3``, ``command line (dtype=…)``,
     ``generation_config.json``, ``hfspec default``).
@@ -133,7 +145,8 @@ class Plan:
     yet. ``merging``: for an adapter that is merged into the model. ``code``: the classes of reviewed code, as the
     manifest has them. ``cleaned``: path of the artifact -> what of its source's file was changed, so that no place of
     another machine and no password goes along. ``labels``: those that the model answers with, by their numbers; none
-    for other tasks. ``serving``: what the spec says of serving.
+    for other tasks. ``serving``: what the spec says of serving. ``flavor``: by which MLflow makes the library's own
+    object, None where it cannot.
     """
 
     name: str
@@ -162,6 +175,7 @@ class Plan:
     cleaned: FrozenDict = field(default_factory=FrozenDict)
     labels: tuple[str, ...] = ()
     serving: FrozenDict = field(default_factory=FrozenDict)
+    flavor: Flavor | None = None
 
 
 class Work(Protocol):

@@ -48,7 +48,7 @@ Mapping: TypeAlias = Annotated[
 Sha256: TypeAlias = Annotated[str, Field(pattern=SHA256_PATTERN)]
 
 Count: TypeAlias = Annotated[int, Field(ge=1), BeforeValidator(integral)]
-Seconds: TypeAlias = Annotated[float, Strict(False), Field(gt=0, le=86_400, allow_inf_nan=False)]
+Seconds: TypeAlias = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Endpoint: TypeAlias = Literal["openai", "rerank", "tei", "v2", "mlflow", "hfspec"]
 
 ParamType: TypeAlias = Literal["string", "boolean", "integer", "long", "float", "double"]

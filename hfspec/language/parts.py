@@ -1,4 +1,4 @@
-"""Files with hardly any key of a spec: parts that specs are composed of, and documents of another kind."""
+"""Files with hardly any key of a spec: parts that specs are composed of, and fleet files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from hfspec.ir.problem import Problem
 from hfspec.ir.tree import Tree
 
+# The keys of which any makes a file without those of a spec a fleet file.
+FLEET_KEYS = frozenset({"models", "server"})
 # The keys without which no file is a spec.
 NEEDED = ("spec_version", "library", "task", "model")
 PATHS = tuple((name,) for name in NEEDED)
@@ -17,6 +19,9 @@ def as_part(tree: Tree, found: Sequence[Problem]) -> Sequence[Problem]:
     missing = [problem for problem in found if problem.code == "missing-key" and problem.path in PATHS]
     if len(missing) < len(NEEDED):
         return found
+    if FLEET_KEYS & set(tree.value):
+        remedy = "Serve it with `hfspec serve`, or check it with `hfspec validate`."
+        return [Problem("missing-key", "The file is a fleet file, not a spec.", tree.origin(()), remedy=remedy)]
     names = ", ".join(f"`{problem.path[0]}`" for problem in missing)
     remedy = (
         "Write them, or begin with `hfspec init`. A part that specs are composed of is not a spec: give the part, or "

@@ -22,9 +22,9 @@ from hfspec.errors import (
     WorldError,
 )
 from hfspec.redaction import redacted
+from hfspec.runtime.host.process import import_libraries
 from hfspec.runtime.io.json_lines import JsonLines, UnansweredLinesError
 from hfspec.runtime.patches.table import ALL, CHOICES
-from hfspec.runtime.process import import_libraries
 
 if TYPE_CHECKING:
     from hfspec.runtime.predictor import Predictor
@@ -94,6 +94,11 @@ def _parser(program: str) -> argparse.ArgumentParser:
         " a list of what fails as JSON",
     )
     parser.add_argument(
+        "--say-backend",
+        action="store_true",
+        help="with --check: first a line of JSON, which backend answers here and which one elsewhere",
+    )
+    parser.add_argument(
         "--source",
         action="append",
         default=[],
@@ -131,14 +136,8 @@ def _lines(folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
         trust_remote_code=arguments.trust_remote_code,
         patches=arguments.patches,
     )
-    if arguments.check == "probe":
-        from hfspec.runtime.golden.probing import probe_lines
-
-        yield from probe_lines(predictor)
-    elif arguments.check:
-        from hfspec.runtime.golden.examples import check_lines
-
-        yield from check_lines(predictor, folder, golden=arguments.check == "golden")
+    if arguments.check:
+        yield from _checks(predictor, folder, arguments)
     elif arguments.as_golden:
         from hfspec.runtime.golden.golden_text import golden_text
 
@@ -149,6 +148,20 @@ def _lines(folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
         answer = predictor.predict_json(data, params)
         for part in answer if isinstance(answer, Iterator) else [answer]:
             yield _line(part)
+
+
+def _checks(predictor: Predictor, folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
+    """A line of what fails, with --say-backend one of the backend before it; raises VerificationError after it."""
+    if arguments.say_backend:
+        yield _line({"backend": predictor.backend, "note": predictor.trial_note()})
+    if arguments.check == "probe":
+        from hfspec.runtime.golden.probing import probe_lines
+
+        yield from probe_lines(predictor)
+    else:
+        from hfspec.runtime.golden.examples import check_lines
+
+        yield from check_lines(predictor, folder, golden=arguments.check == "golden")
 
 
 def _streamed(predictor: Predictor, arguments: argparse.Namespace, params: Mapping[str, Any] | None) -> Iterator[str]:
@@ -178,6 +191,8 @@ def _check_sources(arguments: argparse.Namespace) -> None:
     given = [name for name in ("texts", "json", "jsonl") if getattr(arguments, name)]
     if len(given) > 1:
         raise UsageError("give texts, --json or --jsonl, not more than one of them.")
+    if arguments.say_backend and not arguments.check:
+        raise UsageError("--say-backend is of use with --check only.")
     if arguments.window is not None and not arguments.jsonl:
         raise UsageError("--window is of use with --jsonl only.")
     if arguments.as_text and not arguments.texts:

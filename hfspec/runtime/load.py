@@ -18,12 +18,12 @@ from hfspec.integrity.verification import examine, read_manifest
 from hfspec.integrity.verified_memory import default_memory
 from hfspec.ir.artifact import Manifest
 from hfspec.ir.dtypes import RUNNABLE
-from hfspec.runtime.allocator import keep_freed_memory
+from hfspec.runtime.host.allocator import keep_freed_memory
 from hfspec.runtime.loading.gathering import gather
 from hfspec.runtime.loading.placement import placement, set_threads
 from hfspec.runtime.loading.remote_code import check_consent, reviewed_classes
 from hfspec.runtime.loading.request import LoadRequest
-from hfspec.runtime.patches.states import Patches
+from hfspec.runtime.patches.states import checked_choice
 from hfspec.runtime.patches.table import ALL
 from hfspec.runtime.predictor import Predictor, checked_form
 from hfspec.runtime.runner import Runner
@@ -88,7 +88,7 @@ def load(
         UsageError: An argument cannot be, or this machine cannot run the artifact.
         ParamsError: For ``model_config``.
     """
-    wanted = Patches(patches)
+    choice = checked_choice(patches)
     root = Path(folder).resolve()
     verified = examine(root, remember=default_memory()) if verify else None
     manifest = verified.manifest if verified else read_manifest(root)
@@ -111,7 +111,7 @@ def load(
         put.device,
         device_map=put.device_map,
         backend=put.backend,
-        patches=wanted,
+        patches=choice,
         verified=verified,
         weights=weights,
     )

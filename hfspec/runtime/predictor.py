@@ -15,9 +15,10 @@ from hfspec.inputs.row import Row
 from hfspec.inputs.rows import Columns, index_of, to_rows
 from hfspec.ir.artifact import FORMS, STANDARD, Manifest
 from hfspec.ir.signature import Signature
+from hfspec.runtime.backends.taken import taken, trial_note
 from hfspec.runtime.io.answers import Table, plain, to_json
 from hfspec.runtime.loading import native
-from hfspec.runtime.patches.states import State
+from hfspec.runtime.patches.states import State, every_state
 from hfspec.runtime.runner import Runner
 from hfspec.runtime.scheduling.begun import Begun
 from hfspec.runtime.scheduling.call import Call
@@ -107,7 +108,16 @@ class Predictor:
         """What hfspec may compute in a library's place, by name: whether it does for this model, and why
         (docs/serving.md).
         """
-        return self._runner.request.patches.states()
+        return every_state(self._runner.request.patches, self._runner.loaded.patches)
+
+    @property
+    def backend(self) -> str:
+        """What does the model's arithmetic, as it was taken: ``torch``, ``onednn`` or ``openvino``."""
+        return taken(self._runner.request, self._runner.loaded.patches)
+
+    def trial_note(self) -> str:
+        """A sentence for who compiles: which backend answers here, and which one where ``auto`` takes another."""
+        return trial_note(self._runner.request, self._runner.loaded.patches)
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None, outputs: str | None = None) -> Any:
         """The answer to every row of ``data``, in its order: the task's standard form, or with ``outputs="full"`` a

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 import hfspec
 from hfspec.artifact.staging import put_in_place, settle
 from hfspec.artifact.texts import generated
-from hfspec.artifact.trial import probe_fault, trial
+from hfspec.artifact.trial import Trial, probe, trial
 from hfspec.artifact.writing import write_bytes
 from hfspec.errors import SpecError
 from hfspec.integrity.marking import marked
@@ -42,13 +42,10 @@ def emit(
     written = [write_bytes(path, content, staging / path) for path, content in sorted(contents.items())]
     manifest = marked(_manifest(plan, sorted([*files, *written], key=lambda record: record.path)), staging)
     write_bytes(MANIFEST_NAME, manifest.to_bytes(), staging / MANIFEST_NAME)
-    if plan.run:
-        _try(plan, readers, staging)
-    elif plan.probe:
-        _probe(plan, staging)
+    found = _tried(plan, readers, staging)
     settle(staging)
     put_in_place(staging, target)
-    return Artifact(target, manifest)
+    return Artifact(target, manifest, notes=(*plan.notes, *filter(None, (found.note,))))
 
 
 def _manifest(plan: Plan, files: Sequence[FileRecord]) -> Manifest:
@@ -68,21 +65,31 @@ def _manifest(plan: Plan, files: Sequence[FileRecord]) -> Manifest:
     )
 
 
-def _try(plan: Plan, readers: Mapping[str, Reader], staging: Path) -> None:
+def _tried(plan: Plan, readers: Mapping[str, Reader], staging: Path) -> Trial:
+    """What the plan says to run, run."""
+    if plan.run:
+        return _try(plan, readers, staging)
+    return _probe(plan, staging) if plan.probe else Trial()
+
+
+def _try(plan: Plan, readers: Mapping[str, Reader], staging: Path) -> Trial:
     found = trial(staging, _weights(plan, readers), golden=plan.check_golden)
-    if isinstance(found, str):
+    if found.refusal:
         place: KeyPath = ("golden",) if plan.input_example is None else ("input_example",)
-        message = f"The compiled predictor does not run: {found}"
+        message = f"The compiled predictor does not run: {found.refusal}"
         raise SpecError([Problem("example-fails", message, path=place, remedy=NO_RUN)])
-    if found:
-        raise SpecError([_problem(fault) for fault in found])
+    if found.faults:
+        raise SpecError([_problem(fault) for fault in found.faults])
+    return found
 
 
-def _probe(plan: Plan, staging: Path) -> None:
-    fault = probe_fault(staging, plan.memory_bytes)
-    if fault:
-        message = f"The compiled predictor answers no plain input of {plan.deployment.task}: {fault}"
+def _probe(plan: Plan, staging: Path) -> Trial:
+    found = probe(staging, plan.memory_bytes)
+    if found.faults:
+        reasons = "; ".join(fault.reason for fault in found.faults)
+        message = f"The compiled predictor answers no plain input of {plan.deployment.task}: {reasons}"
         raise SpecError([Problem("example-fails", message, path=("task",), remedy=NO_PROBE)])
+    return found
 
 
 def _problem(fault: Fault) -> Problem:

@@ -13,6 +13,7 @@ from hfspec.checkpoint.generation import generation_notes, generation_problems
 from hfspec.checkpoint.golden import golden_examples, undetermined
 from hfspec.checkpoint.label_names import answers_labels
 from hfspec.checkpoint.licences import licence_problems
+from hfspec.checkpoint.native_flavor import native_flavor, native_steps
 from hfspec.checkpoint.requirements import requirement_lines, versions
 from hfspec.checkpoint.resolved_spec import name_of, resolved_spec, source_record
 from hfspec.checkpoint.secrets import Cleaned, cleaned, without_secrets
@@ -33,7 +34,7 @@ from hfspec.ir.artifact import Deployment
 from hfspec.ir.canonical import digest_of
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.pins import Resolved
-from hfspec.ir.plan import Plan
+from hfspec.ir.plan import Flavor, Plan
 from hfspec.ir.problem import Problem
 from hfspec.ir.signature import Signature
 from hfspec.ir.spec import Spec
@@ -50,6 +51,7 @@ class _Decisions:
     """The spec's task with only those of its settings that the model can use."""
     layers: SettingLayers
     clean: Cleaned
+    flavor: Flavor | None
     licence_note: str
     signature: Signature
 
@@ -83,7 +85,9 @@ def _decisions(sources: Sources, checkpoint: Checkpoint) -> _Decisions:
     spec, model = sources.spec, sources.model
     task = narrowed(sources.task, checkpoint.model_class.name)
     licence_step, licence_note = licence(model)
-    steps = (*artifact_steps(sources, checkpoint), card(model, name_of(spec, sources.tree)), licence_step)
+    flavor = native_flavor(sources, checkpoint)
+    files = (*artifact_steps(sources, checkpoint), *native_steps(sources, checkpoint, flavor))
+    steps = (*files, card(model, name_of(spec, sources.tree)), licence_step)
     return _Decisions(
         task=task,
         layers=setting_layers(
@@ -96,6 +100,7 @@ def _decisions(sources: Sources, checkpoint: Checkpoint) -> _Decisions:
             is_code=bool(checkpoint.code.classes),
         ),
         clean=cleaned(steps, sources.all),
+        flavor=flavor,
         licence_note=licence_note,
         signature=signature(spec, task, answer_array(model, spec, task, checkpoint.dimension)),
     )
@@ -153,6 +158,7 @@ def _plan(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -> Pl
         cleaned=decisions.clean.changed,
         labels=stated_labels(checkpoint.config) if answers_labels(decisions.task) else (),
         serving=spec.serving.stated(),
+        flavor=decisions.flavor,
     )
 
 

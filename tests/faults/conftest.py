@@ -1,5 +1,5 @@
 """What the compile tests have: specs over tiny checkpoints, and a process that runs scripts in forks of itself."""
 
-from tests.compile.conftest import artifact, compiled, copied, forks, spec_for
+from tests.compiling import artifact, compiled, copied, forks, spec_for
 
 __all__ = ["artifact", "compiled", "copied", "forks", "spec_for"]

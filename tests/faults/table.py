@@ -95,7 +95,7 @@ ROWS = [
     Row("predict: file not readable", world.closed_artifact_file, 4, ("config.json",), ("predict", "{target}", "a"), (1,)),
     Row("diff: artifact not readable", world.closed_artifact, 4, ("Permission",), ("diff", "{target}", "{target}"), (1,)),
 ]
-ATOMIC, HUB, FAULTS = "tests/compile/test_atomic.py", "tests/sources/test_hub_faults.py", "tests/faults"
+ATOMIC, HUB, FAULTS = "tests/artifact/test_staging.py", "tests/sources/test_hub_faults.py", "tests/faults"
 ELSEWHERE = [
     Elsewhere("SIGKILL at any deed", "old or new, whole; the next run clears up", f"{ATOMIC}::test_killed_at_twenty_moments"),
     Elsewhere("persist: SIGKILL at any deed", "one or the other, whole", "tests/reference/test_persisting.py::test_killed_at_any_point"),
@@ -114,8 +114,8 @@ ELSEWHERE = [
     Elsewhere("cache damaged", "fetched again", f"{HUB}::test_a_file_damaged_in_the_cache_is_fetched_again"),
     Elsewhere("hub stalls, limits, breaks off", "tried again", f"{HUB}::test_passing_faults_are_overcome"),
     Elsewhere("bit flipped in a file", "refused by name", f"{FAULTS}/test_flips.py::test_flipped_bits_are_refused"),
-    Elsewhere("file swapped after it was verified", "refused", "tests/compile/test_swapped.py::test_what_is_swapped_between_verifying_and_loading_is_named"),
-    Elsewhere("memory of digests forged", "not believed", "tests/compile/test_verified_memory.py::test_a_memory_that_others_may_write_is_not_believed"),
+    Elsewhere("file swapped after it was verified", "refused", "tests/integrity/test_swapped.py::test_what_is_swapped_between_verifying_and_loading_is_named"),
+    Elsewhere("memory of digests forged", "not believed", "tests/integrity/test_verified_memory.py::test_a_memory_that_others_may_write_is_not_believed"),
     Elsewhere("stderr closed", "succeeds", "tests/cli/test_streams.py::test_a_closed_stderr_silences_progress_and_nothing_else"),
-    Elsewhere("signing: place not writable", "said, nothing left", "tests/compile/test_signing.py::test_places_that_are_not_written_to"),
+    Elsewhere("signing: place not writable", "said, nothing left", "tests/artifact/test_signing.py::test_places_that_are_not_written_to"),
 ]

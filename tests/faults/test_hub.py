@@ -7,7 +7,7 @@ import os
 import pytest
 
 import hfspec
-from tests.compile.conftest import tree_of
+from tests.compiling import tree_of
 from tests.hub.faults import ANY
 
 REPO = "distilbert/distilbert-base-uncased-finetuned-sst-2-english"

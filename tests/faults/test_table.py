@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.compile.conftest import write_spec
+from tests.compiling import write_spec
 from tests.faults.table import ELSEWHERE, NEW, ROWS
 
 ROOT = Path(__file__).parent.parent.parent

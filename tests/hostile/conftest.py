@@ -1,5 +1,5 @@
 """The artifacts that are made hostile."""
 
-from tests.compile.conftest import artifact, compiled, copied
+from tests.compiling import artifact, compiled, copied
 
 __all__ = ["artifact", "compiled", "copied"]

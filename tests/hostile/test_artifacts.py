@@ -15,7 +15,7 @@ import pytest
 import hfspec
 from hfspec.ir.artifact import Manifest
 from hfspec.ir.frozen import FrozenDict
-from tests.compile.conftest import write_spec
+from tests.compiling import write_spec
 from tests.hostile.sealing import sealed
 
 PLANTED = "import pathlib\npathlib.Path({canary!r}).touch()\nfrom transformers import BertConfig as C, BertModel as M\n"

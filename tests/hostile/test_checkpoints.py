@@ -12,7 +12,7 @@ import hfspec
 from hfspec.cli.arguments import Format
 from hfspec.cli.artifact_commands import inspect
 from hfspec.comparison.diff import diff
-from tests.compile.conftest import write_spec
+from tests.compiling import write_spec
 from tests.hostile import payloads
 from tests.hostile.cases import CHATTER, EMBEDDER, IMAGE, SENTIMENT, WRITER, Case, cases
 from tests.runtime.images import picture

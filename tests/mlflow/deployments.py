@@ -1,4 +1,4 @@
-"""One deployment a task, with every form of input that its documentation names."""
+"""One deployment a task of the registry, with every form of input that its documentation names."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hfspec.tasks import table
 from tests.runtime import images, sounds
-
-ST = "sentence-transformers"
+from tests.samples import SAMPLES, ST
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ LENGTH = {"max_new_tokens": {"type": "long", "default": 6, "minimum": 1, "maximu
 TABLE = {"actors": ["brad pitt", "george clooney"], "age": ["56", None]}
 SEQ2SEQ: dict[str, Any] = {"example": ["a fine film"], "model_config": {"num_beams": 1}, "params": LENGTH}
 
-DEPLOYMENTS = (
+OWN = (
     Deployment(
         "text-classification",
         "bert-sentiment",
@@ -162,7 +162,6 @@ DEPLOYMENTS = (
         [{"question": "who jumps?", "context": "the quick brown fox jumps over the lazy dog."}],
         rows({"question": "who?", "context": "the fox jumps"}, {"question": "what?", "context": "the dog sleeps"}),
     ),
-    Deployment("token-classification", "bert-ner", "my name is Sarah and I live in London", texts()),
     Deployment(
         "zero-shot-classification",
         "bart-mnli",
@@ -185,7 +184,6 @@ DEPLOYMENTS = (
         lambda: ["a [MASK] film", pd.DataFrame({"id": [1], "text": ["a [MASK] film"]})],
         settings={"targets": ["dog"]},
     ),
-    Deployment("feature-extraction", "distilbert-mlm", "a fine film", texts()),
     Deployment(
         "table-question-answering",
         "tapas-wtq",
@@ -274,7 +272,6 @@ DEPLOYMENTS = (
         lambda: [*pairs("source_sentence", "sentence")(), {"source_sentence": "a", "sentences": ["b", "c"]}],
         library=ST,
     ),
-    Deployment("sparse-embedding", "splade", ["a fine film"], texts(), library=ST),
     Deployment(
         "text-ranking",
         "ce-msmarco",
@@ -283,3 +280,15 @@ DEPLOYMENTS = (
         library=ST,
     ),
 )
+
+
+def plain(library: str, task: str) -> Deployment:
+    """A deployment of a task that has none of its own: its sample's checkpoint, over texts or over rows of columns."""
+    sample = SAMPLES[library, task]
+    two = [row for row in sample.rows() if row][:2]
+    forms = rows(*two) if isinstance(two[0], dict) else texts()
+    return Deployment(task, sample.checkpoint, two[:1], forms, library=library, model_config=sample.settings)
+
+
+_WRITTEN = {(each.library, each.task): each for each in OWN}
+DEPLOYMENTS = tuple(_WRITTEN.get(key) or plain(*key) for key in table.TASKS)

@@ -43,10 +43,6 @@ def same(found, expected):
         assert found == expected
 
 
-def test_every_task_is_here():
-    assert {(each.library, each.task) for each in DEPLOYMENTS} == set(table.TASKS)
-
-
 @EACH
 def test_answers_every_form_of_input(deployment, artifact):
     folder = artifact(deployment)

@@ -12,7 +12,7 @@ import pytest
 
 import hfspec
 from hfspec.ir.artifact import Artifact
-from tests.compile.forks import ForkServer
+from tests.forks import ForkServer
 from tests.hub.repository import read_folder
 from tests.hub.server import Hub
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -191,10 +193,34 @@ class Meanwhile(Silent):
         deed()
 
 
+class Turns(Silent):
+    """Tells when a persist starts a part of its work, and lets it go on when it is told."""
+
+    def __init__(self):
+        self.started, self.goes_on = threading.Event(), threading.Event()
+        self.parts = []
+
+    def start(self, what, size):
+        self.parts.append(what)
+        self.started.set()
+        assert self.goes_on.wait(60)
+
+
 def test_somebody_else_was_faster(both):
+    """The second persist waits for the first, and takes the artifact that it has made full."""
     full, reference = both("bert-sentiment")
-    made = hfspec.persist(reference.path, progress=Meanwhile(lambda: hfspec.persist(reference.path)))
-    assert made.digest == full.digest == hfspec.verify(reference.path).digest
+    first, second = Turns(), Turns()
+    second.goes_on.set()
+    with ThreadPoolExecutor(2) as threads:
+        makes = threads.submit(hfspec.persist, reference.path, progress=first)
+        assert first.started.wait(60)
+        waits = threads.submit(hfspec.persist, reference.path, progress=second)
+        assert second.started.wait(60)
+        first.goes_on.set()
+        made = [makes.result(60), waits.result(60)]
+    assert second.parts == [f"waiting for another compile of {reference.path}"]
+    assert {each.digest for each in made} == {full.digest}
+    assert hfspec.verify(reference.path).digest == full.digest
     assert sorted(path.name for path in reference.path.parent.iterdir() if "partial" in path.name) == []
 
 

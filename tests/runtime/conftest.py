@@ -13,6 +13,8 @@ import pytest
 from filelock import FileLock
 
 import hfspec
+from hfspec.tasks import table
+from tests.samples import TRANSFORMERS
 
 TASKS = {
     "bert-sentiment": "text-classification",
@@ -37,7 +39,6 @@ TASKS = {
     "splade": "sparse-embedding",
     "splade-sum": "sparse-embedding",
 }
-SENTENCE_TASKS = {"feature-extraction", "text-ranking", "sparse-embedding", "sentence-similarity"}
 
 
 @pytest.fixture(autouse=True)
@@ -48,10 +49,12 @@ def _own_cache(shared_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def build(shared_folder: Path) -> Callable[..., Path]:
-    """``build(checkpoint_folder, task, **keys)``: the folder of an artifact compiled from a spec with these keys."""
+    """``build(checkpoint_folder, task, **keys)``: the folder of an artifact compiled from a spec with these keys. Tasks
+    that both libraries have are those of sentence-transformers, but for the ones of MLflow's own names.
+    """
 
     def get(source: Path, task: str, **keys: Any) -> Path:
-        library = "sentence-transformers" if task in SENTENCE_TASKS else "transformers"
+        library = TRANSFORMERS if task.startswith("llm/") else (table.libraries(task) or (TRANSFORMERS,))[-1]
         spec = {"spec_version": 1, "library": library, "task": task, "model": {"path": str(source)}, **keys}
         text = json.dumps(spec, sort_keys=True)
         name = f"{source.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -30,7 +30,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from hfspec.runtime.command import main
-from hfspec.runtime.process import begin
+from hfspec.runtime.host.process import begin
 begin()
 sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))
 """

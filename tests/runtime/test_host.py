@@ -102,7 +102,8 @@ predictor.predict(["a fine film"])
 after = state()
 changed = {name for name in before if before[name] != after[name]}
 assert not changed, {name: (before[name], after[name]) for name in changed}
-print(torch.compile(lambda x: x + x, backend="eager")(torch.ones(2)).tolist(), "hfspec.runtime.process" in sys.modules)
+doubled = torch.compile(lambda x: x + x, backend="eager")(torch.ones(2)).tolist()
+print(doubled, "hfspec.runtime.host.process" in sys.modules)
 """
 
 

@@ -28,9 +28,14 @@ MODELS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "embedder": ("minilm-like", "feature-extraction", {}),
     "reranker": ("ce-msmarco", "text-ranking", {}),
     "splade": ("splade", "sparse-embedding", {}),
-    "whisper": ("whisper", "automatic-speech-recognition", {}),
+    "whisper": (
+        "whisper",
+        "automatic-speech-recognition",
+        {"model_config": {"allow_urls": True, "max_new_tokens": 8, "num_beams": 1}},
+    ),
     "vit": ("vit", "image-classification", {}),
 }
+URLS = ("vit",)  # whose inputs may be addresses; those of whisper may not, whatever its artifact says
 ALIASES = {"assistant": ["gpt-4o-mini"], "embedder": ["text-embedding-3-small"], "whisper": ["whisper-1"]}
 
 
@@ -82,7 +87,12 @@ def fleet_of(build: Callable[..., Path], checkpoint: Callable[[str], Path], *nam
 def entries(artifacts: dict[str, Path]) -> dict[str, Any]:
     """The fleet file's ``models`` for these artifacts."""
     return {
-        name: {"artifact": str(folder), "aliases": ALIASES.get(name, []), "threads": 1}
+        name: {
+            "artifact": str(folder),
+            "aliases": ALIASES.get(name, []),
+            "threads": 1,
+            "urls_in_inputs": name in URLS,
+        }
         for name, folder in artifacts.items()
     }
 

@@ -8,10 +8,10 @@ import requests
 
 from tests.serving.servers import entries, serving
 
-PARAMS = [
-    {"name": "top_k", "type": "long", "default": 1, "minimum": 1, "maximum": 3},
-    {"name": "function_to_apply", "type": "string", "default": "softmax", "choices": ["softmax", "sigmoid"]},
-]
+PARAMS = {
+    "top_k": {"type": "long", "default": 1, "minimum": 1, "maximum": 3},
+    "function_to_apply": {"type": "string", "default": "softmax", "choices": ["softmax", "sigmoid"]},
+}
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,14 @@ def test_requests_and_answers_are_of_their_schemas(served, document, name, input
     answer = served.post(path, body)
     assert answer.status_code == 200, answer.text
     check(answer.json(), answer_schema(document, path), document)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_stream_is_refused_where_it_cannot_be_given(served, many):
+    row = {"messages": [{"role": "user", "content": "hello"}], "stream": True, "max_tokens": 2}
+    answer = served.post("/models/assistant/predict", {"inputs": [row] * 2 if many else row})
+    assert answer.status_code == 400
+    assert "stream" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("body", [{}, {"inputs": 1}, {"inputs": ["a"], "more": 1}, {"inputs": {"text": None}}])

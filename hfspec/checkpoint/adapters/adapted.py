@@ -50,16 +50,16 @@ class Pair:
 
     def check(self) -> None:
         """Raises SpecError when the adapter says it was trained on another base, or cannot be merged and should be."""
-        declared = declared_base(self.adapter.declared)
-        problems = [*base_problems(self.adapter.files, declared, self.model, self.config, self.key)]
+        base = declared_base(self.adapter.declared)
+        problems = [*base_problems(self.adapter.files, base, self.model, self.config, self.key)]
         if self.key.merge:
             problems += merge_problems(self.adapter, is_quantised=QUANTISED in self.config)
         if problems:
             raise SpecError(problems)
 
-    def labels(self, loaded: MetaModel, config: Any) -> int | None:
+    def labels(self, base_model: MetaModel, config: Any) -> int | None:
         """How many labels the adapter's head has, where that is not what the library's ``config`` says."""
-        return head_labels(self.adapter, loaded.model, config)
+        return head_labels(self.adapter, base_model.model, config)
 
     def _without_brought(self, fit: Fit) -> Fit:
         """The fit of the model without the faults of tensors that the adapter brings."""
@@ -76,11 +76,11 @@ class Pair:
         modules = self.adapter.config.get("modules_to_save") or ()
         return any("embed" not in str(name) for name in modules)
 
-    def fit(self, loaded: MetaModel, own: Fit, weights: WeightGroup, dtype: str) -> Fit:
+    def fit(self, base_model: MetaModel, own: Fit, weights: WeightGroup, dtype: str) -> Fit:
         """How the model fits with the adapter on it.
 
         Args:
-            loaded: The model without weights; the adapter is put into it.
+            base_model: The model without weights; the adapter is put into it.
             own: How the model fits by itself.
             weights: The model's weight files.
             dtype: Torch's name of the dtype of the deployment.
@@ -91,7 +91,7 @@ class Pair:
         Raises:
             SpecError: With everything that keeps the adapter from being loaded, or merged.
         """
-        adapted = adapt(self.adapter, loaded.model)
+        adapted = adapt(self.adapter, base_model.model)
         problems = (
             *adapter_problems(self.adapter, adapted, own.vocabulary),
             *load_problems(self.adapter, adapted.model),
@@ -101,13 +101,15 @@ class Pair:
         if problems:
             raise SpecError(problems)
         unmatched = unmatched_targets(self.adapter, adapted)
-        told = f"The adapter targets modules that the model does not have: {listed(unmatched)}." if unmatched else ""
-        notes = (*filter(None, [told]), *self._notes())
+        unmatched_note = (
+            f"The adapter targets modules that the model does not have: {listed(unmatched)}." if unmatched else ""
+        )
+        notes = (*filter(None, [unmatched_note]), *self._notes())
         whole = replace(self._without_brought(own), notes=notes)
         if not self.key.merge:
             return whole
-        base = stored_in(self.model, weights, loaded.dtypes)
-        return replace(whole, changes=merged_tensors(self.adapter, adapted, base, loaded, BY_TORCH_NAME[dtype]))
+        base = stored_in(self.model, weights, base_model.dtypes)
+        return replace(whole, changes=merged_tensors(self.adapter, adapted, base, base_model, BY_TORCH_NAME[dtype]))
 
     def _notes(self) -> Iterator[str]:
         files = self.adapter.files

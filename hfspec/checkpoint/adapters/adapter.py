@@ -67,19 +67,19 @@ def read_adapter(files: SourceFiles, task: Task) -> Adapter:
     Raises SpecError when its config or weights cannot be used, or not for the task; UsageError without peft.
     """
     _check_installed()
-    declared = files.json(CONFIG)
-    kind = declared.get("peft_type")
-    problems = (*_type_problems(files, kind), *_dangers(files, declared))
+    config = files.json(CONFIG)
+    kind = config.get("peft_type")
+    problems = (*_type_problems(files, kind), *_dangers(files, config))
     if problems:
         raise SpecError(problems)
-    known = _options(str(kind))
-    adapter = Adapter(files, neutral(declared, known), declared, str(kind), False, _weights(files))
+    options = _options(str(kind))
+    adapter = Adapter(files, neutral(config, options), config, str(kind), False, _weights(files))
     library = _library_config(files, adapter)
-    found = replace(adapter, is_prompt=bool(library.is_prompt_learning))
-    problems = (*_option_problems(found, known), *_task_problems(found, task))
+    adapter_of_kind = replace(adapter, is_prompt=bool(library.is_prompt_learning))
+    problems = (*_option_problems(adapter_of_kind, options), *_task_problems(adapter_of_kind, task))
     if problems:
         raise SpecError(problems)
-    return found
+    return adapter_of_kind
 
 
 def adapter_steps(adapter: Adapter) -> Iterator[CopyFile | WriteWeights | WriteBytes]:
@@ -109,36 +109,36 @@ def _weights(files: SourceFiles) -> WeightGroup:
 def _type_problems(files: SourceFiles, kind: Any) -> Iterator[Problem]:
     from peft import PEFT_TYPE_TO_CONFIG_MAPPING, __version__
 
-    known = sorted(name.value for name in PEFT_TYPE_TO_CONFIG_MAPPING)
-    if kind not in known:
+    kinds = sorted(name.value for name in PEFT_TYPE_TO_CONFIG_MAPPING)
+    if kind not in kinds:
         yield files.problem(
             "unknown-adapter",
             f"peft {__version__} does not know the peft_type of {CONFIG}",
-            expected=one_of(name for name in known if name not in NEED_MORE),
+            expected=one_of(name for name in kinds if name not in NEED_MORE),
             found=repr(kind),
-            nearest=next(iter(get_close_matches(str(kind), known, n=1)), ""),
+            nearest=next(iter(get_close_matches(str(kind), kinds, n=1)), ""),
         )
     elif kind in NEED_MORE:
         yield files.problem("unknown-adapter", f"the adapter is of type {kind}, {NEED_MORE[kind]}", found=str(kind))
 
 
-def _dangers(files: SourceFiles, declared: Mapping[str, Any]) -> Iterator[Problem]:
-    if declared.get("megatron_config") is not None:
+def _dangers(files: SourceFiles, config: Mapping[str, Any]) -> Iterator[Problem]:
+    if config.get("megatron_config") is not None:
         yield files.problem(
             "remote-code",
             f"{CONFIG} sets megatron_config, with which peft imports a package that the adapter names",
-            found=repr(declared.get("megatron_core")),
+            found=repr(config.get("megatron_core")),
             remedy="use an adapter for the library's own layers",
         )
-    if declared.get("alora_invocation_tokens") is not None:
+    if config.get("alora_invocation_tokens") is not None:
         yield files.problem(
             "unknown-adapter", "the adapter is switched on by tokens of the prompt (aLoRA), which hfspec does not run"
         )
-    if declared.get("init_lora_weights") in NEED_DATA:
+    if config.get("init_lora_weights") in NEED_DATA:
         yield files.problem(
             "unknown-adapter",
             f"the adapter changes the base's weights by data that it does not bring"
-            f" (init_lora_weights: {declared['init_lora_weights']})",
+            f" (init_lora_weights: {config['init_lora_weights']})",
             remedy="save it with path_initial_model_for_weight_conversion, which makes a LoRA of it",
         )
 
@@ -150,9 +150,9 @@ def _options(kind: str) -> frozenset[str]:
     return frozenset(field.name for field in fields(PEFT_TYPE_TO_CONFIG_MAPPING[kind]))
 
 
-def _option_problems(adapter: Adapter, known: frozenset[str]) -> Iterator[Problem]:
+def _option_problems(adapter: Adapter, options: frozenset[str]) -> Iterator[Problem]:
     """An option that is set and that the installed peft would pass over with a warning."""
-    unknown = sorted(name for name, value in adapter.declared.items() if value and name not in known)
+    unknown = sorted(name for name, value in adapter.declared.items() if value and name not in options)
     if unknown:
         from peft import __version__
 

@@ -44,7 +44,7 @@ def adapt(adapter: Adapter, model: Any) -> Adapted:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what matters in them is an error here
             wrapped = _wrapped(adapter, model)
-            given = _given(wrapped, {name: tensor for name, (_, tensor) in stand_ins.items()})
+            tensors = _given(wrapped, {name: tensor for name, (_, tensor) in stand_ins.items()})
     except KeyError as error:
         raise adapter.files.refusal(
             "missing-tensors", f"the adapter lacks a tensor that its config asks for: {_shown(str(error.args[0]))}"
@@ -52,30 +52,30 @@ def adapt(adapter: Adapter, model: Any) -> Adapted:
     except Exception as error:  # peft may raise anything over a config that does not fit the model
         raise adapter.files.refusal(*_refused(error)) from error
     by_tensor = {id(tensor): info for info, tensor in stand_ins.values()}
-    return Adapted(wrapped, given, {name: by_tensor[id(t)] for name, t in given.items() if id(t) in by_tensor})
+    return Adapted(wrapped, tensors, {name: by_tensor[id(t)] for name, t in tensors.items() if id(t) in by_tensor})
 
 
 def adapter_problems(adapter: Adapter, adapted: Adapted, vocabulary: int | None) -> Iterator[Problem]:
     """Tensors that the model has no place for, that have another shape there, or that are not there."""
-    files, needed = adapter.files, adapted.model.state_dict()
-    homeless = [_shown(name) for name in adapted.given if name not in needed]
+    files, parameters = adapter.files, adapted.model.state_dict()
+    homeless = [_shown(name) for name in adapted.given if name not in parameters]
     if homeless and not adapter.is_prompt:
         unmatched = unmatched_targets(adapter, adapted)
-        told = f" ({CONFIG} targets {listed(unmatched)}, of which it has none)" if unmatched else ""
+        targets = f" ({CONFIG} targets {listed(unmatched)}, of which it has none)" if unmatched else ""
         yield files.problem(
             "adapter-target",
-            f"the model has no module for these tensors of the adapter: {listed(sorted(homeless))}{told};"
+            f"the model has no module for these tensors of the adapter: {listed(sorted(homeless))}{targets};"
             " peft would leave them out without a word",
             remedy="name the model that the adapter was trained on under `model`",
         )
-    lacking = sorted(_shown(name) for name in needed if _is_lacking(name, adapted))
+    lacking = sorted(_shown(name) for name in parameters if _is_lacking(name, adapted))
     if lacking:
         yield files.problem(
             "missing-tensors",
             f"the adapter lacks tensors that its config asks for: {listed(lacking)}; peft would initialise them anew,"
             " with only a warning",
         )
-    yield from _shape_problems(adapter, adapted, needed, vocabulary)
+    yield from _shape_problems(adapter, adapted, parameters, vocabulary)
 
 
 def brought(adapter: Adapter) -> frozenset[str]:
@@ -85,9 +85,9 @@ def brought(adapter: Adapter) -> frozenset[str]:
 
 def head_labels(adapter: Adapter, model: Any, config: Any) -> int | None:
     """How many labels the adapter's own head tells apart, where the model's config says another number."""
-    needed = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     for tensor in adapter.weights.tensors:
-        shape = needed.get(tensor.name.removeprefix(BEFORE_NAMES), ())
+        shape = shapes.get(tensor.name.removeprefix(BEFORE_NAMES), ())
         is_head = shape[:1] == (config.num_labels,) and shape[0] != getattr(config, "vocab_size", None)
         if is_head and tensor.shape[1:] == shape[1:] and tensor.shape != shape:
             return tensor.shape[0]
@@ -117,15 +117,15 @@ def _given(wrapped: Any, tensors: dict[str, Any]) -> dict[str, Any]:
     """What peft would load, by the names of the wrapped model."""
     from peft import set_peft_model_state_dict
 
-    found: dict[str, Any] = {}
+    state_dict: dict[str, Any] = {}
 
     def keep(state: dict[str, Any], **_: Any) -> Any:
-        found.update(state)
+        state_dict.update(state)
         return ((), ())
 
     wrapped.load_state_dict = keep
     set_peft_model_state_dict(wrapped, tensors, adapter_name=NAME)
-    return found
+    return state_dict
 
 
 def _stand_in(info: TensorInfo) -> Any:
@@ -146,40 +146,40 @@ def _is_lacking(name: str, adapted: Adapted) -> bool:
 
 
 def _shape_problems(
-    adapter: Adapter, adapted: Adapted, needed: Mapping[str, Any], vocabulary: int | None
+    adapter: Adapter, adapted: Adapted, parameters: Mapping[str, Any], vocabulary: int | None
 ) -> Iterator[Problem]:
     wrong = {
-        name: (tuple(tensor.shape), tuple(needed[name].shape))
+        name: (tuple(tensor.shape), tuple(parameters[name].shape))
         for name, tensor in sorted(adapted.given.items())
-        if name in needed and tensor.shape != needed[name].shape
+        if name in parameters and tensor.shape != parameters[name].shape
     }
     resized = [name for name, (_, shape) in wrong.items() if shape[:1] == (vocabulary,)]
     if resized:
-        stored, shape = wrong[resized[0]]
+        adapter_shape, shape = wrong[resized[0]]
         yield adapter.files.problem(
             "wrong-shape",
             f"the adapter brings an embedding of another vocabulary ({_shown(resized[0])}): tokens were added to the"
             " base before it was trained",
             expected=f"{shape[0]} rows",
-            found=str(stored[0]),
+            found=str(adapter_shape[0]),
             remedy="resize the base, save it with the tokenizer, and name that as `model`",
         )
     others = [name for name in wrong if name not in resized]
     if others:
-        stored, shape = wrong[others[0]]
+        adapter_shape, shape = wrong[others[0]]
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         yield adapter.files.problem(
             "wrong-shape",
             f"tensor {_shown(others[0])}{more} of the adapter has not the shape that its config and the model make it",
             expected=str(list(shape)),
-            found=str(list(stored)),
-            remedy=_rank(adapter, stored, shape),
+            found=str(list(adapter_shape)),
+            remedy=_rank(adapter, adapter_shape, shape),
         )
 
 
-def _rank(adapter: Adapter, stored: tuple[int, ...], needed: tuple[int, ...]) -> str:
+def _rank(adapter: Adapter, adapter_shape: tuple[int, ...], model_shape: tuple[int, ...]) -> str:
     rank = adapter.config.get("r")
-    differ = [(have, want) for have, want in zip(stored, needed, strict=False) if have != want]
+    differ = [(have, want) for have, want in zip(adapter_shape, model_shape, strict=False) if have != want]
     if len(differ) == 1 and differ[0][1] == rank:
         return f"adapter_config.json says the rank r is {rank}, the tensor's is {differ[0][0]}"
     return "name the model that the adapter was trained on under `model`"

@@ -43,58 +43,58 @@ def declared_base(config: Mapping[str, Any]) -> Base:
 
 
 def base_problems(
-    adapter: SourceFiles, declared: Base, model: SourceFiles, config: Mapping[str, Any], key: AdapterKey
+    adapter: SourceFiles, base: Base, model: SourceFiles, config: Mapping[str, Any], key: AdapterKey
 ) -> Iterator[Problem]:
     """A mismatch of the declared base and the spec's, unless the spec says why it is meant so."""
-    fault = _fault(declared, model.pin, config)
+    fault = _fault(base, model.pin, config)
     if fault and key.allow_base_mismatch is None:
         yield adapter.problem(
             "adapter-base",
             f"the adapter was trained on another model than the spec's: {fault}",
             expected=_own(model.pin),
-            found=str(declared),
+            found=str(base),
             remedy="name that model under `model`, or say under `adapter.allow_base_mismatch` why this one will do",
         )
 
 
-def base_notes(declared: Base, model: SourceFiles, config: Mapping[str, Any], key: AdapterKey) -> Iterator[str]:
+def base_notes(base: Base, model: SourceFiles, config: Mapping[str, Any], key: AdapterKey) -> Iterator[str]:
     """What a reader of the plan should know of the adapter's base."""
-    fault, reason = _fault(declared, model.pin, config), key.allow_base_mismatch
+    fault, reason = _fault(base, model.pin, config), key.allow_base_mismatch
     if fault and reason is not None:
-        yield f"The adapter was trained on {declared}, the model is {_own(model.pin)}; allowed, since: {reason}"
+        yield f"The adapter was trained on {base}, the model is {_own(model.pin)}; allowed, since: {reason}"
     elif reason is not None:
         yield "allow_base_mismatch is not needed: nothing contradicts the base that the adapter names."
-    if not declared.name:
+    if not base.name:
         yield "The adapter does not say which base it was trained on; its tensors fit this one."
-    elif not fault and declared.revision and not _same_revision(declared.revision, model.pin):
-        yield f"The adapter was trained on {declared}; whether that is {_own(model.pin)} cannot be known from here."
+    elif not fault and base.revision and not _same_revision(base.revision, model.pin):
+        yield f"The adapter was trained on {base}; whether that is {_own(model.pin)} cannot be known from here."
 
 
-def _fault(declared: Base, pin: SourcePin, config: Mapping[str, Any]) -> str:
+def _fault(base: Base, pin: SourcePin, config: Mapping[str, Any]) -> str:
     """Why the declared base cannot be the spec's; empty when it can."""
-    if not declared.name:
+    if not base.name:
         return ""
-    if not _same_name(declared, pin, config):
+    if not _same_name(base, pin, config):
         return "its name is another"
-    commit = declared.revision if COMMIT.fullmatch(declared.revision) else ""
+    commit = base.revision if COMMIT.fullmatch(base.revision) else ""
     if commit and pin.commit and not pin.commit.startswith(commit):
         return "its commit is another"
     return ""
 
 
-def _same_name(declared: Base, pin: SourcePin, config: Mapping[str, Any]) -> bool:
+def _same_name(base: Base, pin: SourcePin, config: Mapping[str, Any]) -> bool:
     """A folder's name is all that is left of a path; a repository's old name lacks its owner."""
-    last = PurePosixPath(declared.name).name
+    last = PurePosixPath(base.name).name
     trained_as = str(config.get("_name_or_path") or "")
     if pin.kind == "repo":
         own = {pin.location}
-        bare = declared.is_folder or "/" not in declared.name or "/" not in pin.location
+        bare = base.is_folder or "/" not in base.name or "/" not in pin.location
     else:
         own = {pin.portable_location, trained_as}
         own |= {PurePosixPath(name).name for name in own} | {pin.location.split("/")[0]}
         bare = True
     names = {PurePosixPath(name).name for name in own if name} if bare else own
-    return (last if bare else declared.name) in names
+    return (last if bare else base.name) in names
 
 
 def _same_revision(revision: str, pin: SourcePin) -> bool:

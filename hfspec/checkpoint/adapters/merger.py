@@ -33,8 +33,8 @@ class Merger:
             tensors = {move.stored_name: self._read(move) for move in merge.adapter}
             set_peft_model_state_dict(wrapped, tensors)
             wrapped.base_model._cast_adapter_dtype(adapter_name="default", autocast_adapter_dtype=True)  # noqa: SLF001
-            done = wrapped.eval().merge_and_unload()
-        return done.get_submodule(merge.module).get_parameter(merge.parameter).detach()
+            merged_model = wrapped.eval().merge_and_unload()
+        return merged_model.get_submodule(merge.module).get_parameter(merge.parameter).detach()
 
     def _module(self, merge: Merge) -> Any:
         """The module by itself, with the checkpoint's weights."""

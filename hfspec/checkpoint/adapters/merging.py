@@ -38,19 +38,23 @@ class Stored:
     places: Mapping[str, tuple[str, TensorInfo]]
     dtypes: Mapping[str, str]
 
-    def move(self, name: str, stored: str) -> TensorMove:
-        """The tensor ``stored``, to be called ``name``, in the dtype that it is loaded as."""
-        path, info = self.places[stored]
+    def move(self, name: str, tensor_name: str) -> TensorMove:
+        """The tensor ``tensor_name``, to be called ``name``, in the dtype that it is loaded as."""
+        path, info = self.places[tensor_name]
         ends = (info.start, info.end)
-        return TensorMove(name, self.files.role, path, *ends, info.shape, info.dtype, self.dtype(stored), True, stored)
+        return TensorMove(
+            name, self.files.role, path, *ends, info.shape, info.dtype, self.dtype(tensor_name), True, tensor_name
+        )
 
-    def dtype(self, stored: str) -> str:
+    def dtype(self, tensor_name: str) -> str:
         """By safetensors' name."""
-        return BY_TORCH_NAME[self.dtypes[stored]] if stored in self.dtypes else self.places[stored][1].dtype
+        return (
+            BY_TORCH_NAME[self.dtypes[tensor_name]] if tensor_name in self.dtypes else self.places[tensor_name][1].dtype
+        )
 
 
 def merged_tensors(
-    adapter: Adapter, adapted: Adapted, base: Stored, loaded: MetaModel, dtype: str
+    adapter: Adapter, adapted: Adapted, base: Stored, base_model: MetaModel, dtype: str
 ) -> dict[str, TensorMove]:
     """The tensors of the merged model that are not the checkpoint's, by their names in it. ``base``: the checkpoint's;
     ``dtype``, by safetensors' name, is that of those which it lacks.
@@ -59,18 +63,18 @@ def merged_tensors(
     """
     own = stored_in(adapter.files, adapter.weights, {})
     targets = dict(_targets(adapted.model))
-    problems = tuple(_shared(adapter, adapted, loaded, targets))
+    problems = tuple(_shared(adapter, adapted, base_model, targets))
     if problems:
         raise SpecError(problems)
     moves: dict[str, TensorMove] = {}
     for place in targets:
-        moves |= _of_module(place, adapted, base, own, loaded)
+        moves |= _of_module(place, adapted, base, own, base_model)
     for place, info in adapted.stored.items():
         if not any(place.startswith(f"{module}.") for module in targets):
             parameter = _in_model(place)
-            name = loaded.stored.get(parameter, parameter)
-            wanted = base.dtype(name) if name in base.places else dtype
-            moves[name] = replace(own.move(name, info.name), dtype=wanted)
+            name = base_model.stored.get(parameter, parameter)
+            target_dtype = base.dtype(name) if name in base.places else dtype
+            moves[name] = replace(own.move(name, info.name), dtype=target_dtype)
     return moves
 
 
@@ -118,32 +122,34 @@ def _targets(wrapped: Any) -> Iterator[tuple[str, str]]:
             yield name, name.removeprefix(BEFORE_NAMES)
 
 
-def _of_module(place: str, adapted: Adapted, base: Stored, own: Stored, loaded: MetaModel) -> dict[str, TensorMove]:
+def _of_module(place: str, adapted: Adapted, base: Stored, own: Stored, base_model: MetaModel) -> dict[str, TensorMove]:
     """Every parameter of a target module, by its tensor's name."""
     name, layer = place.removeprefix(BEFORE_NAMES), adapted.model.get_submodule(place).get_base_layer()
-    tensors = {parameter: loaded.stored[f"{name}.{parameter}"] for parameter, _ in layer.named_parameters()}
+    tensors = {parameter: base_model.stored[f"{name}.{parameter}"] for parameter, _ in layer.named_parameters()}
     parts = tuple(base.move(parameter, tensor) for parameter, tensor in tensors.items())
-    names = sorted(info.name for given, info in adapted.stored.items() if given.startswith(f"{place}."))
-    brought = tuple(own.move(tensor, tensor) for tensor in names)
+    names = sorted(
+        info.name for parameter_name, info in adapted.stored.items() if parameter_name.startswith(f"{place}.")
+    )
+    adapter_moves = tuple(own.move(tensor, tensor) for tensor in names)
     return {
-        tensor: replace(base.move(tensor, tensor), merge=Merge(name, parameter, parts, brought))
+        tensor: replace(base.move(tensor, tensor), merge=Merge(name, parameter, parts, adapter_moves))
         for parameter, tensor in tensors.items()
     }
 
 
-def _shared(adapter: Adapter, adapted: Adapted, loaded: MetaModel, targets: Mapping[str, str]) -> Iterator[Problem]:
+def _shared(adapter: Adapter, adapted: Adapted, base_model: MetaModel, targets: Mapping[str, str]) -> Iterator[Problem]:
     """Parameters of target modules that are not one tensor of the checkpoint each, and of no other module."""
-    used = Counter(loaded.stored.values())
-    found: dict[str, list[str]] = {"shared with another module": [], "put together from several tensors": []}
-    shared, rearranged = found.values()
+    uses = Counter(base_model.stored.values())
+    by_fault: dict[str, list[str]] = {"shared with another module": [], "put together from several tensors": []}
+    shared, rearranged = by_fault.values()
     for place, name in targets.items():
         for parameter, _ in adapted.model.get_submodule(place).get_base_layer().named_parameters():
-            tensor = loaded.stored.get(f"{name}.{parameter}")
+            tensor = base_model.stored.get(f"{name}.{parameter}")
             if tensor is None:
                 rearranged.append(f"{name}.{parameter}")
-            elif used[tensor] > 1:
+            elif uses[tensor] > 1:
                 shared.append(f"{name}.{parameter}")
-    for why, names in found.items():
+    for why, names in by_fault.items():
         if names:
             message = f"the adapter changes weights that are {why}: {listed(sorted(names))}"
             yield adapter.files.problem("cannot-merge", message, at=KEY, remedy=REMEDY)

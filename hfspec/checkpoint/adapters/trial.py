@@ -74,9 +74,11 @@ def unmergeable(adapter: Adapter, wrapped: Any) -> str:
 
 
 def _problem(adapter: Adapter, why: str, remedy: str) -> Problem:
-    told = ", ".join(f"{key}: {adapter.config[key]}" for key in STARTS if adapter.config.get(key) not in (None, True))
+    settings = ", ".join(
+        f"{key}: {adapter.config[key]}" for key in STARTS if adapter.config.get(key) not in (None, True)
+    )
     return adapter.files.problem(
-        "unknown-adapter", f"peft {why} ({told or adapter.kind})", found=told or adapter.kind, remedy=remedy
+        "unknown-adapter", f"peft {why} ({settings or adapter.kind})", found=settings or adapter.kind, remedy=remedy
     )
 
 
@@ -86,17 +88,17 @@ def _not_the_same(adapter: Adapter, name: str, layer: Any) -> str:
         with _quietly():
             saved = _loaded(adapter, name, _made(layer, 1), 1, None).saved
             first = _loaded(adapter, name, _made(layer, 1), 1, saved)
-            drawn = _loaded(adapter, name, _made(layer, 1), 2, saved)
-            computed = _loaded(adapter, name, _made(layer, 2), 1, saved)
+            other_seed = _loaded(adapter, name, _made(layer, 1), 2, saved)
+            other_base = _loaded(adapter, name, _made(layer, 2), 1, saved)
     except RAISED as error:
         start = adapter.config.get("init_lora_weights")
         reason = " ".join(str(error).split()) or type(error).__name__
         return "" if start in PLAIN_STARTS else f"cannot begin the adapter again: {reason}"
-    if not _same(drawn.base, dict(_made(layer, 1).named_parameters())):
+    if not _same(other_seed.base, dict(_made(layer, 1).named_parameters())):
         return f"changes the base's weights when it loads the adapter, by what {CONFIG} says and its tensors do not"
-    if not _same(first.own, drawn.own):
+    if not _same(first.own, other_seed.own):
         return "draws weights of the adapter anew at every load"
-    if not _same(first.own, {key: one for key, one in computed.own.items() if not _is_copied(one, computed.base)}):
+    if not _same(first.own, {key: one for key, one in other_base.own.items() if not _is_copied(one, other_base.base)}):
         return "computes weights of the adapter from the base's at every load"
     return ""
 
@@ -110,8 +112,8 @@ def _loaded(adapter: Adapter, name: str, module: Any, seed: int, saved: Mapping[
     tensors = {**dict(wrapped.named_parameters()), **dict(wrapped.named_buffers())}
     base = {key.split(BASE)[-1]: tensor for key, tensor in tensors.items() if BASE in key}
     own = {key: tensor for key, tensor in tensors.items() if BASE not in key}
-    kept = get_peft_model_state_dict(wrapped, save_embedding_layers=False)
-    return Loaded(base, own, {key: tensor.detach().clone() for key, tensor in kept.items()})
+    state = get_peft_model_state_dict(wrapped, save_embedding_layers=False)
+    return Loaded(base, own, {key: tensor.detach().clone() for key, tensor in state.items()})
 
 
 def _put_on(adapter: Adapter, name: str, module: Any, seed: int) -> Any:
@@ -127,16 +129,16 @@ def _layers(wrapped: Any) -> Iterator[tuple[str, Any]]:
     """The smallest target of each class, with a bias and without one, by its name in the model."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    found: dict[Any, tuple[int, str, Any]] = {}
+    smallest: dict[Any, tuple[int, str, Any]] = {}
     for place, module in wrapped.named_modules():
         if not isinstance(module, BaseTunerLayer):
             continue
         layer = module.get_base_layer()
         size = sum(parameter.numel() for parameter in layer.parameters())
         key = (type(layer), getattr(layer, "bias", None) is None)
-        if size and (key not in found or size < found[key][0]):
-            found[key] = (size, place.removeprefix(BEFORE_NAMES), layer)
-    for _, name, layer in found.values():
+        if size and (key not in smallest or size < smallest[key][0]):
+            smallest[key] = (size, place.removeprefix(BEFORE_NAMES), layer)
+    for _, name, layer in smallest.values():
         yield name, layer
 
 
@@ -144,12 +146,12 @@ def _made(layer: Any, seed: int) -> Any:
     """The layer of shapes as a real one, in float32, with numbers of its own."""
     import torch
 
-    made = copy.deepcopy(layer).to_empty(device="cpu").float()
+    copied = copy.deepcopy(layer).to_empty(device="cpu").float()
     numbers = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in made.parameters():
+        for parameter in copied.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=numbers))
-    return made.requires_grad_(False)
+    return copied.requires_grad_(False)
 
 
 def _is_copied(tensor: Any, base: Mapping[str, Any]) -> bool:

@@ -68,24 +68,24 @@ def references(
     task: Task, files: SourceFiles, folder: str, raw: Mapping[str, Any], own: Mapping[str, SourceFiles]
 ) -> tuple[Reference, ...]:
     """Those of the model in ``folder``, whose config is ``raw``, and of the components that the task has."""
-    found = [*_of_model(task, files, folder, raw)]
+    result = [*_of_model(task, files, folder, raw)]
     whole = own.get(PROCESSOR)
     for name in (*task.components, *([PROCESSOR] if whole is not None else [])):
         source = own.get(name, whole) or files
         place = folder if source is files and name == "tokenizer" else ""
-        found += _of_component(name, source, place)
-    return tuple(found)
+        result += _of_component(name, source, place)
+    return tuple(result)
 
 
 def _of_model(task: Task, files: SourceFiles, folder: str, raw: Mapping[str, Any]) -> Iterator[Reference]:
     where = f"{folder}config.json"
-    named = entries(raw)
-    known, able = _library_has(raw, task)
-    if "AutoConfig" in named:
-        yield Reference(CONFIG, files, folder, where, _text(named["AutoConfig"]), needed=not known)
-    name = next((name for name in auto_classes(task) if name in named), "")
+    auto_map = entries(raw)
+    is_known, able = _library_has(raw, task)
+    if "AutoConfig" in auto_map:
+        yield Reference(CONFIG, files, folder, where, _text(auto_map["AutoConfig"]), needed=not is_known)
+    name = next((name for name in auto_classes(task) if name in auto_map), "")
     if name:
-        yield Reference(MODEL, files, folder, where, _text(named[name]), needed=not able)
+        yield Reference(MODEL, files, folder, where, _text(auto_map[name]), needed=not able)
 
 
 def _library_has(raw: Mapping[str, Any], task: Task) -> tuple[bool, bool]:
@@ -105,10 +105,10 @@ def _of_component(name: str, files: SourceFiles, folder: str) -> Iterator[Refere
     auto_class, places = COMPONENTS[name]
     for file, key in places:
         where = f"{folder}{file}"
-        stated = files.json(where)
-        entry = entries(stated).get(auto_class)
+        config = files.json(where)
+        entry = entries(config).get(auto_class)
         if entry is not None:
-            is_known = _is_of_the_library(stated.get(key))
+            is_known = _is_of_the_library(config.get(key))
             yield Reference(name, files, folder, where, _text(entry), needed=not is_known)
             return
 
@@ -122,12 +122,12 @@ def _is_of_the_library(class_name: Any) -> bool:
     return any(isinstance(getattr(transformers, name, None), type) for name in (class_name, f"{class_name}Fast"))
 
 
-def entries(stated: Mapping[str, Any]) -> Mapping[str, Any]:
+def entries(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """Auto class -> what the config has for it; a bare list is an old tokenizer's."""
-    found = stated.get("auto_map")
-    if isinstance(found, list):
-        return {"AutoTokenizer": found}
-    return found if isinstance(found, Mapping) else {}
+    auto_map = config.get("auto_map")
+    if isinstance(auto_map, list):
+        return {"AutoTokenizer": auto_map}
+    return auto_map if isinstance(auto_map, Mapping) else {}
 
 
 def _text(entry: Any) -> str:

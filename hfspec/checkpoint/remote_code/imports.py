@@ -38,16 +38,18 @@ def imports(source: bytes, path: str, root: str, there: Collection[str]) -> Impo
     """The imports of the file ``path``, whose outermost package is the folder ``root`` (empty or ending with a slash).
     ``there``: the paths of every file that may be imported. Raises SyntaxError or ValueError when it is no Python.
     """
-    found = tuple(_statements(ast.parse(source), optional=False))
+    statements = tuple(_statements(ast.parse(source), optional=False))
     files = {init for init in _packages_around(path, root) if init in there}
     missing = []
-    for statement in found:
+    for statement in statements:
         if statement.level:
             led_to = _led_to(statement, path, root, there)
             files |= led_to
             if not led_to and not statement.optional:
                 missing.append(_written(statement))
-    tops = {statement.module.partition(".")[0] for statement in found if not (statement.level or statement.optional)}
+    tops = {
+        statement.module.partition(".")[0] for statement in statements if not (statement.level or statement.optional)
+    }
     return Imports(frozenset(files - {path}), tuple(missing), frozenset(tops - sys.stdlib_module_names - {""}))
 
 

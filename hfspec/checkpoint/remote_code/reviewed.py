@@ -63,34 +63,36 @@ def remote_code(
 
     ``raw``: the config of the model in ``folder`` of ``files``; ``own``: the components from elsewhere, by name.
     """
-    found = references(task, files, folder, raw, own)
-    used = _used(found, {file.path for file in spec.trust_remote_code})
-    problems = [*_reference_problems(used), *_lacking(task, files, folder, raw, used)]
-    parsed: dict[tuple[str, str], _File] = {}
-    for reference in used:
+    all_references = references(task, files, folder, raw, own)
+    references_in_use = _used(all_references, {file.path for file in spec.trust_remote_code})
+    problems = [*_reference_problems(references_in_use), *_lacking(task, files, folder, raw, references_in_use)]
+    files_by_path: dict[tuple[str, str], _File] = {}
+    for reference in references_in_use:
         if reference.is_sound and not reference.repository:
-            problems += _follow(reference, parsed)
-    needed = [file for _, file in sorted(parsed.items())]
-    problems += _review_problems(spec, [files, *own.values()], needed)
-    packages, more = _packages(files, needed)
+            problems += _follow(reference, files_by_path)
+    needed_files = [file for _, file in sorted(files_by_path.items())]
+    problems += _review_problems(spec, [files, *own.values()], needed_files)
+    packages, more = _packages(files, needed_files)
     return Code(
-        classes=FrozenDict({item.part: f"{item.files.role}/{item.path}:{item.class_name}" for item in used}),
-        files=tuple(_copy(file) for file in needed),
+        classes=FrozenDict(
+            {item.part: f"{item.files.role}/{item.path}:{item.class_name}" for item in references_in_use}
+        ),
+        files=tuple(_copy(file) for file in needed_files),
         packages=packages,
         problems=tuple(dict.fromkeys((*problems, *more))),
     )
 
 
-def _used(found: Sequence[Reference], listed: set[str]) -> tuple[Reference, ...]:
+def _used(all_references: Sequence[Reference], reviewed_paths: set[str]) -> tuple[Reference, ...]:
     """A model of code comes with the config class that the checkpoint names beside it, and the other way round."""
-    wanted = {item.part for item in found if item.needed or item.path in listed}
-    if wanted & {CONFIG, MODEL}:
-        wanted |= {CONFIG, MODEL}
-    return tuple(item for item in found if item.part in wanted)
+    parts = {item.part for item in all_references if item.needed or item.path in reviewed_paths}
+    if parts & {CONFIG, MODEL}:
+        parts |= {CONFIG, MODEL}
+    return tuple(item for item in all_references if item.part in parts)
 
 
-def _reference_problems(used: Sequence[Reference]) -> Iterator[Problem]:
-    for item in used:
+def _reference_problems(references_in_use: Sequence[Reference]) -> Iterator[Problem]:
+    for item in references_in_use:
         if item.repository:
             yield item.files.problem(
                 "remote-code",
@@ -108,10 +110,10 @@ def _reference_problems(used: Sequence[Reference]) -> Iterator[Problem]:
 
 
 def _lacking(
-    task: Task, files: SourceFiles, folder: str, raw: Mapping[str, Any], used: Sequence[Reference]
+    task: Task, files: SourceFiles, folder: str, raw: Mapping[str, Any], references_in_use: Sequence[Reference]
 ) -> Iterator[Problem]:
     """A config of code without a model of code for the task, which the library cannot have."""
-    parts = {item.part for item in used}
+    parts = {item.part for item in references_in_use}
     if CONFIG in parts and MODEL not in parts:
         able = sorted(name for name in entries(raw) if name.startswith("AutoModel"))
         yield files.problem(
@@ -123,52 +125,52 @@ def _lacking(
         )
 
 
-def _follow(reference: Reference, parsed: dict[tuple[str, str], _File]) -> Iterator[Problem]:
-    """The file of a reference and what it imports from beside it, added to ``parsed``."""
+def _follow(reference: Reference, files_by_path: dict[tuple[str, str], _File]) -> Iterator[Problem]:
+    """The file of a reference and what it imports from beside it, added to ``files_by_path``."""
     source, open_paths = reference.files, [reference.path]
     there = _code_files(source)
     while open_paths:
         path = open_paths.pop()
-        if (source.role, path) in parsed:
+        if (source.role, path) in files_by_path:
             continue
         if path not in there:
             yield source.problem("remote-code", f"{reference.where} names {path}, which the source does not have")
             continue
         content = source.reader.small(path).read_bytes()
         try:
-            found = imports(content, path, reference.folder, there)
+            imported = imports(content, path, reference.folder, there)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             yield source.problem("remote-code", f"{path} is not Python that can be read: {error}")
             continue
-        parsed[source.role, path] = _File(source, path, hashlib.sha256(content).hexdigest(), found)
-        open_paths += sorted(found.files)
-        for statement in found.missing:
+        files_by_path[source.role, path] = _File(source, path, hashlib.sha256(content).hexdigest(), imported)
+        open_paths += sorted(imported.files)
+        for statement in imported.missing:
             yield source.problem(
                 "remote-code", f"{path} imports what the source does not have beside it", found=statement
             )
 
 
-def _review_problems(spec: Spec, sources: Sequence[SourceFiles], needed: Sequence[_File]) -> Iterator[Problem]:
+def _review_problems(spec: Spec, sources: Sequence[SourceFiles], needed_files: Sequence[_File]) -> Iterator[Problem]:
     """Whether the spec lists exactly the files needed, each as it is."""
-    if needed and not spec.trust_remote_code:
-        yield _nothing_listed(needed)
+    if needed_files and not spec.trust_remote_code:
+        yield _nothing_listed(needed_files)
         return
-    listed = {(file.path, file.sha256) for file in spec.trust_remote_code}
-    exact = {(file.path, file.sha256) for file in needed}
-    stale = {path for path, _ in listed - exact}
-    for file in needed:
-        if (file.path, file.sha256) not in listed and file.path not in stale:
+    reviewed_digests = {(file.path, file.sha256) for file in spec.trust_remote_code}
+    exact = {(file.path, file.sha256) for file in needed_files}
+    stale = {path for path, _ in reviewed_digests - exact}
+    for file in needed_files:
+        if (file.path, file.sha256) not in reviewed_digests and file.path not in stale:
             message = f"{file.path} is code that the checkpoint needs, and it is not listed as reviewed"
             yield file.source.problem("remote-code", message, at=KEY, remedy=f"{READ_FIRST}\n{_entry(file)}")
     for index, reviewed in enumerate(spec.trust_remote_code):
         if (reviewed.path, reviewed.sha256) not in exact:
-            yield _wrongly_listed(index, reviewed, sources, needed)
+            yield _wrongly_listed(index, reviewed, sources, needed_files)
 
 
 def _wrongly_listed(
-    index: int, reviewed: ReviewedFile, sources: Sequence[SourceFiles], needed: Sequence[_File]
+    index: int, reviewed: ReviewedFile, sources: Sequence[SourceFiles], needed_files: Sequence[_File]
 ) -> Problem:
-    mine = [file for file in needed if file.path == reviewed.path]
+    mine = [file for file in needed_files if file.path == reviewed.path]
     if mine:
         return mine[0].source.problem(
             "remote-code",
@@ -184,14 +186,14 @@ def _wrongly_listed(
     return sources[0].problem("remote-code", message, at=(*KEY, index), remedy="Take it off the list.")
 
 
-def _nothing_listed(needed: Sequence[_File]) -> Problem:
-    listed = "\n".join(_entry(file) for file in needed)
-    return needed[0].source.problem(
+def _nothing_listed(needed_files: Sequence[_File]) -> Problem:
+    lines = "\n".join(_entry(file) for file in needed_files)
+    return needed_files[0].source.problem(
         "remote-code",
         "the checkpoint brings its own Python code, which is used only when the spec lists its files as reviewed",
         at=KEY,
-        found=", ".join(file.path for file in needed),
-        remedy=f"{READ_FIRST}\ntrust_remote_code:\n{listed}",
+        found=", ".join(file.path for file in needed_files),
+        remedy=f"{READ_FIRST}\ntrust_remote_code:\n{lines}",
     )
 
 
@@ -206,12 +208,12 @@ def _packages(files: SourceFiles, code: Sequence[_File]) -> tuple[tuple[str, ...
         return (), ()
     from importlib.metadata import packages_distributions
 
-    known = packages_distributions()
+    distributions = packages_distributions()
     names, problems = set(), []
     for file in code:
         for top in sorted(file.imports.packages):
-            names |= set(known.get(top, ())[:1])
-            if top not in known:
+            names |= set(distributions.get(top, ())[:1])
+            if top not in distributions:
                 problems.append(
                     files.problem(
                         "remote-code",

@@ -40,14 +40,16 @@ def embedding_problems(files: SourceFiles, spec: Spec, task: Task, size: int | N
     prompts = Prompts(_stated(files, task), roles=task.kind != "cross-encoder")
     for path, name in _said(spec, "prompt_name"):
         if fault := prompts.fault(name if isinstance(name, str) else None):
-            known = ", ".join(sorted(prompts.by_name)) or "none, the checkpoint has no prompts"
-            yield files.problem("unknown-prompt", fault, at=path, found=repr(name), expected=known)
+            names = ", ".join(sorted(prompts.by_name)) or "none, the checkpoint has no prompts"
+            yield files.problem("unknown-prompt", fault, at=path, found=repr(name), expected=names)
     if size is None:
         return
-    for path, wanted in _said(spec, "truncate_dim"):
-        if isinstance(wanted, int) and wanted > size:
+    for path, dimensions in _said(spec, "truncate_dim"):
+        if isinstance(dimensions, int) and dimensions > size:
             message = "The model gives fewer dimensions than are to be kept."
-            yield files.problem("too-many-dimensions", message, at=path, found=str(wanted), expected=f"at most {size}")
+            yield files.problem(
+                "too-many-dimensions", message, at=path, found=str(dimensions), expected=f"at most {size}"
+            )
     if task.setting("precision") is None:
         return
     if fault := quantization.fault(size, _settings(files, spec, task)):
@@ -57,26 +59,26 @@ def embedding_problems(files: SourceFiles, spec: Spec, task: Task, size: int | N
 
 def embedding_notes(files: SourceFiles, spec: Spec, task: Task) -> Iterator[str]:
     """What follows from a role where sentence-transformers itself does otherwise."""
-    stated = Prompts(files.json(STATED)).stated if task.setting("role") is not None else {}
-    named = [name for name in ROLES["document"] if name in stated]
+    prompts = Prompts(files.json(STATED)).stated if task.setting("role") is not None else {}
+    document_prompts = [name for name in ROLES["document"] if name in prompts]
     if (
         "document" in [role for _, role in _said(spec, "role")]
-        and named
-        and named[0] != "document"
-        and stated[named[0]]
+        and document_prompts
+        and document_prompts[0] != "document"
+        and prompts[document_prompts[0]]
     ):
         yield (
-            f"The role document puts the checkpoint's prompt {named[0]!r} before each text; encode_document of"
-            " sentence-transformers 6 would put none, since it takes an unstated prompt named document for empty."
+            f"The role document puts the checkpoint's prompt {document_prompts[0]!r} before each text; encode_document"
+            " of sentence-transformers 6 would put none, since it takes an unstated prompt named document for empty."
         )
 
 
 def _stated(files: SourceFiles, task: Task) -> dict[str, Any]:
     """config_sentence_transformers.json where the library reads it: not beside a classifier that it has not saved."""
-    stated = files.json(STATED)
-    if task.kind == "cross-encoder" and not is_saved_cross_encoder(stated, has_modules=files.has("modules.json")):
+    config = files.json(STATED)
+    if task.kind == "cross-encoder" and not is_saved_cross_encoder(config, has_modules=files.has("modules.json")):
         return {}
-    return stated
+    return config
 
 
 def _settings(files: SourceFiles, spec: Spec, task: Task) -> dict[str, Any]:
@@ -88,9 +90,9 @@ def _settings(files: SourceFiles, spec: Spec, task: Task) -> dict[str, Any]:
 
 def _said(spec: Spec, name: str) -> list[tuple[KeyPath, Any]]:
     """Where the spec sets a setting, and to what."""
-    found: list[tuple[KeyPath, Any]] = []
+    values: list[tuple[KeyPath, Any]] = []
     if name in spec.inference:
-        found.append((("model_config", name), thaw(spec.inference[name])))
+        values.append((("model_config", name), thaw(spec.inference[name])))
     if name in spec.signature.params:
-        found.append((("signature", "params", name), spec.signature.params[name].default))
-    return found
+        values.append((("signature", "params", name), spec.signature.params[name].default))
+    return values

@@ -128,16 +128,16 @@ def dimension(files: SourceFiles, modules: tuple[Module, ...], hidden: int | Non
 
 def weight_problems(files: SourceFiles, module: Module, group: WeightGroup) -> Iterator[Problem]:
     """What keeps the weights of a Dense or LayerNorm module from fitting its config."""
-    stored = {tensor.name: tensor.shape for tensor in group.tensors}
+    shapes = {tensor.name: tensor.shape for tensor in group.tensors}
     for name, shape in _tensors(module, files.json(f"{module.folder}config.json")).items():
-        if name not in stored:
+        if name not in shapes:
             yield files.problem("missing-tensors", f"the {module.kind} module in {module.folder} lacks tensor {name}")
-        elif stored[name] != shape:
+        elif shapes[name] != shape:
             yield files.problem(
                 "wrong-shape",
                 f"tensor {name} of the {module.kind} module in {module.folder} has not the shape its config.json says",
                 expected=str(list(shape)),
-                found=str(list(stored[name])),
+                found=str(list(shapes[name])),
             )
 
 
@@ -166,8 +166,8 @@ def _read(files: SourceFiles, kind: str) -> sentence_modules.Checkpoint | None:
 def _tensors(module: Module, settings: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
     if module.kind == "LayerNorm":
         return {f"norm.{part}": (settings.get("dimension"),) for part in ("weight", "bias")}
-    needed: dict[str, tuple[Any, ...]] = {"linear.weight": (settings.get("out_features"), settings.get("in_features"))}
-    return needed | ({"linear.bias": (settings.get("out_features"),)} if settings.get("bias", True) else {})
+    shapes: dict[str, tuple[Any, ...]] = {"linear.weight": (settings.get("out_features"), settings.get("in_features"))}
+    return shapes | ({"linear.bias": (settings.get("out_features"),)} if settings.get("bias", True) else {})
 
 
 def _pooled(files: SourceFiles, module: Module, settings: dict[str, Any], hidden: int | None) -> int:
@@ -238,10 +238,10 @@ def _activations(files: SourceFiles, modules: tuple[Module, ...]) -> Iterator[Pr
 
 def _check_handed_on(files: SourceFiles) -> None:
     """Raises SpecError when a Transformer module's config says where the library is to load from, or what it runs."""
-    stated = [path for path in files.paths if PurePosixPath(path).name in sentence_modules.TRANSFORMER_CONFIGS]
+    paths = [path for path in files.paths if PurePosixPath(path).name in sentence_modules.TRANSFORMER_CONFIGS]
     problems = [
         files.problem("remote-code", f"{path} sets {fault}", remedy="use a checkpoint that does not set it")
-        for path in stated
+        for path in paths
         for fault in handed_on_faults(files.json(path))
     ]
     if problems:

@@ -54,9 +54,9 @@ def _kind(files: SourceFiles) -> tuple[str, str]:
     for module in modules:
         if (kind := MODULE_KINDS.get(module)) is not None and kind.only_in is not None:
             return kind.only_in, module
-    stated = files.json(STATED).get("model_type")
-    if stated in CLASSES:
-        return CLASSES[stated], f"{STATED} says {stated}"
+    model_type = files.json(STATED).get("model_type")
+    if model_type in CLASSES:
+        return CLASSES[model_type], f"{STATED} says {model_type}"
     if "Pooling" in modules:
         return "dense", "Pooling"
     head = next((name for name in _architectures(files) if name.endswith("ForSequenceClassification")), "")
@@ -65,10 +65,10 @@ def _kind(files: SourceFiles) -> tuple[str, str]:
 
 def _types(files: SourceFiles) -> list[str]:
     entries = files.any_json("modules.json") if files.has("modules.json") else []
-    listed = entries if isinstance(entries, list) else []
-    return [str(entry.get("type")) for entry in listed if isinstance(entry, dict)]
+    modules = entries if isinstance(entries, list) else []
+    return [str(entry.get("type")) for entry in modules if isinstance(entry, dict)]
 
 
 def _architectures(files: SourceFiles) -> list[str]:
-    found: Any = files.json("config.json").get("architectures") or []
-    return [str(name) for name in found] if isinstance(found, list) else []
+    architectures: Any = files.json("config.json").get("architectures") or []
+    return [str(name) for name in architectures] if isinstance(architectures, list) else []

@@ -36,22 +36,22 @@ def header(files: SourceFiles, path: str) -> WeightHeader:
             remedy="use a checkpoint in safetensors format, or convert this one where running its code is acceptable",
         ) from error
     infos: list[TensorInfo] = []
-    seen: set[tuple[Any, ...]] = set()
+    storages: set[tuple[Any, ...]] = set()
     offset = 0
     for name in sorted(tensors):
         tensor = tensors[name]
-        stored = str(tensor.dtype).removeprefix("torch.")
-        if stored not in BY_TORCH_NAME or str(tensor.layout) != "torch.strided":
+        torch_name = str(tensor.dtype).removeprefix("torch.")
+        if torch_name not in BY_TORCH_NAME or str(tensor.layout) != "torch.strided":
             raise files.refusal(
                 "wrong-tensors",
                 f"tensor {name} in {path} is one that safetensors cannot hold",
-                found=f"{stored}, {tensor.layout}",
+                found=f"{torch_name}, {tensor.layout}",
             )
         identity = (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tuple(tensor.shape), tensor.stride())
-        if tensor.numel() and identity in seen:
+        if tensor.numel() and identity in storages:
             continue
-        seen.add(identity)
-        dtype = BY_TORCH_NAME[stored]
+        storages.add(identity)
+        dtype = BY_TORCH_NAME[torch_name]
         end = offset + prod(tensor.shape) * size_of(dtype)
         infos.append(TensorInfo(name, dtype, tuple(tensor.shape), offset, end))
         offset = end

@@ -75,29 +75,29 @@ def method(raw: Mapping[str, Any]) -> str | None:
     """How the weights are quantised by config.json ``raw``, in transformers' words; None when they are not, or when it
     does not say.
     """
-    stated = raw.get(QUANTISED)
-    if not isinstance(stated, Mapping):
+    quantization = raw.get(QUANTISED)
+    if not isinstance(quantization, Mapping):
         return None
-    if stated.get("load_in_8bit") or stated.get("load_in_4bit"):
+    if quantization.get("load_in_8bit") or quantization.get("load_in_4bit"):
         return BITS_AND_BYTES
-    found = stated.get(METHOD)
-    return found if isinstance(found, str) else None
+    method_name = quantization.get(METHOD)
+    return method_name if isinstance(method_name, str) else None
 
 
 def quantiser_problems(files: SourceFiles, raw: Mapping[str, Any]) -> Iterator[Problem]:
     """A method that transformers does not know: it would load the packed tensors as if they were plain ones."""
-    found = method(raw)
-    if QUANTISED not in raw or found in PACKAGES:
+    method_name = method(raw)
+    if QUANTISED not in raw or method_name in PACKAGES:
         return
     from transformers import __version__
 
-    stated = raw[QUANTISED]
+    quantization = raw[QUANTISED]
     yield files.problem(
         "unknown-quantisation",
         f"transformers {__version__} does not know how the checkpoint is quantised, and would pass over it",
         expected=f"a {METHOD} in {QUANTISED} of config.json, one of {', '.join(PACKAGES)}",
-        found=repr(found or (stated.get(METHOD) if isinstance(stated, Mapping) else stated)),
-        nearest=next(iter(get_close_matches(str(found), PACKAGES, n=1)), ""),
+        found=repr(method_name or (quantization.get(METHOD) if isinstance(quantization, Mapping) else quantization)),
+        nearest=next(iter(get_close_matches(str(method_name), PACKAGES, n=1)), ""),
     )
 
 
@@ -105,25 +105,25 @@ def packages(raw: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The packages that read the weights: the names of those that are installed here, and, for pip, a line for each of
     the others with the least version that transformers takes.
     """
-    wanted = PACKAGES.get(method(raw) or "", ())
-    here = installed(wanted)
-    missing = [name for name in wanted if here[name] == "not installed"]
-    return tuple(name for name in wanted if name not in missing), tuple(map(_line, missing))
+    required = PACKAGES.get(method(raw) or "", ())
+    here = installed(required)
+    missing = [name for name in required if here[name] == "not installed"]
+    return tuple(name for name in required if name not in missing), tuple(map(_line, missing))
 
 
 def is_expanded(raw: Mapping[str, Any]) -> bool:
     """Whether the weights may take as much memory as plain ones: where the config asks for it, or no GPU is there."""
-    stated = raw.get(QUANTISED)
-    return method(raw) in EXPANDED or (isinstance(stated, Mapping) and stated.get("dequantize") is True)
+    quantization = raw.get(QUANTISED)
+    return method(raw) in EXPANDED or (isinstance(quantization, Mapping) and quantization.get("dequantize") is True)
 
 
 def expanded_bytes(model: Any, tensors: Iterable[TensorInfo]) -> int:
     """What the parameters and buffers of ``model``, of shapes alone, take once its quantised weights are expanded:
     ``tensors`` that are stored as plain numbers stay in their own dtype.
     """
-    stored = {tensor.name: size_of(tensor.dtype) for tensor in tensors if tensor.dtype in CASTABLE}
-    held = (*model.named_parameters(), *model.named_buffers())
-    return sum(tensor.numel() * stored.get(name, tensor.element_size()) for name, tensor in held)
+    sizes = {tensor.name: size_of(tensor.dtype) for tensor in tensors if tensor.dtype in CASTABLE}
+    model_tensors = (*model.named_parameters(), *model.named_buffers())
+    return sum(tensor.numel() * sizes.get(name, tensor.element_size()) for name, tensor in model_tensors)
 
 
 def _line(name: str) -> str:

@@ -21,13 +21,13 @@ MODEL = "model/"
 
 def reference_problems(files: SourceFiles, groups: Sequence[WeightGroup]) -> Iterator[Problem]:
     """What keeps the model in ``files`` with these weights from being referred to."""
-    found = [path for group in groups if group.pickled for path in group.headers]
-    if found:
+    pickled_paths = [path for group in groups if group.pickled for path in group.headers]
+    if pickled_paths:
         yield files.problem(
             "not-by-reference",
             "the weights are pickled, and what runs reads safetensors only: they must be converted first",
             at=("save_mode",),
-            found=found[0],
+            found=pickled_paths[0],
             remedy="write save_mode: full, which converts them, or name a source with safetensors",
         )
 
@@ -41,9 +41,9 @@ def carried(files: SourceFiles, groups: Sequence[WeightGroup], steps: Sequence[S
     """The steps of a full save without those of the groups' weights; an index is the source's own."""
     targets = {step.target for group in groups for step in _weights_of(group, steps)}
     indexes = [_index_of(group.folder) for group in groups]
-    kept = [step for step in steps if step.target not in targets and step.target not in indexes]
+    other_steps = [step for step in steps if step.target not in targets and step.target not in indexes]
     own = [(_index_of(group.folder), files.file(group.index)) for group in groups if group.index]
-    return (*kept, *(CopyFile(target, files.role, file.path, file.size, file.sha256) for target, file in own))
+    return (*other_steps, *(CopyFile(target, files.role, file.path, file.size, file.sha256) for target, file in own))
 
 
 def steps_of(pointer: Pointer, reader: Reader) -> Iterator[Step]:
@@ -57,8 +57,8 @@ def steps_of(pointer: Pointer, reader: Reader) -> Iterator[Step]:
         return
     placed = _placed(pointer, reader)
     moves = {file.path: [_move(pointer, placed, *item) for item in file.tensors.items()] for file in pointer.written}
-    for made in pointer.written:
-        yield WriteWeights(made.path, in_file_order(moves[made.path]), METADATA, made.size)
+    for target in pointer.written:
+        yield WriteWeights(target.path, in_file_order(moves[target.path]), METADATA, target.size)
     if len(moves) > 1:
         yield index_step(MODEL + pointer.folder, moves)
 
@@ -69,13 +69,13 @@ def is_replaced(pointers: Sequence[Pointer], path: str) -> bool:
 
 
 def _pointer(files: SourceFiles, group: WeightGroup, steps: Sequence[Step]) -> Pointer:
-    written = [step for step in _weights_of(group, steps) if isinstance(step, WriteWeights)]
+    write_steps = [step for step in _weights_of(group, steps) if isinstance(step, WriteWeights)]
     return Pointer(
         role=files.role,
         folder=group.folder,
         files=tuple(_record(files, path) for path in group.headers),
-        written=tuple(WrittenFile(step.target, step.size, _dtypes(step)) for step in written),
-        unused=tuple(sorted(move.name for step in written for move in step.tensors if not move.used)),
+        written=tuple(WrittenFile(step.target, step.size, _dtypes(step)) for step in write_steps),
+        unused=tuple(sorted(move.name for step in write_steps for move in step.tensors if not move.used)),
     )
 
 

@@ -36,8 +36,8 @@ class Saving:
         """Safetensors' name of the dtype a tensor is saved as."""
         if self.cast is None or tensor.dtype not in CASTABLE:
             return tensor.dtype
-        wanted = BY_TORCH_NAME[self.dtypes.get(tensor.name, self.cast)]
-        return wanted if wanted in CASTABLE else tensor.dtype
+        target_dtype = BY_TORCH_NAME[self.dtypes.get(tensor.name, self.cast)]
+        return target_dtype if target_dtype in CASTABLE else tensor.dtype
 
 
 def size_in_bytes(text: str) -> int:

@@ -56,12 +56,20 @@ def _missing(files: SourceFiles, fit: Fit, task: str, class_name: str) -> Iterat
 
 
 def _mismatched(files: SourceFiles, mismatch: Mismatch, config: Any, class_name: str) -> Problem:
-    stored, needed = mismatch.stored, mismatch.needed
+    checkpoint_shape, model_shape = mismatch.stored, mismatch.needed
     message = f"tensor {mismatch.name} has not the shape that {class_name} needs under config.json; {AT_RANDOM}"
     labels = getattr(config, "num_labels", None)
     remedy = ""
-    if stored[1:] == needed[1:] and stored and needed[:1] == (labels,):
-        remedy = f"config.json names {labels} labels (id2label), the checkpoint's head has {stored[0]}"
-    elif stored[1:] == needed[1:] and stored and needed[0] == getattr(config, "vocab_size", None):
-        remedy = f"config.json says a vocabulary of {needed[0]} (vocab_size), the checkpoint has {stored[0]}"
-    return files.problem("wrong-shape", message, expected=str(list(needed)), found=str(list(stored)), remedy=remedy)
+    if checkpoint_shape[1:] == model_shape[1:] and checkpoint_shape and model_shape[:1] == (labels,):
+        remedy = f"config.json names {labels} labels (id2label), the checkpoint's head has {checkpoint_shape[0]}"
+    elif (
+        checkpoint_shape[1:] == model_shape[1:]
+        and checkpoint_shape
+        and model_shape[0] == getattr(config, "vocab_size", None)
+    ):
+        remedy = (
+            f"config.json says a vocabulary of {model_shape[0]} (vocab_size), the checkpoint has {checkpoint_shape[0]}"
+        )
+    return files.problem(
+        "wrong-shape", message, expected=str(list(model_shape)), found=str(list(checkpoint_shape)), remedy=remedy
+    )

@@ -74,13 +74,13 @@ class _Sources:
         """The whole tensor in memory, cast when the move says so."""
         import torch
 
-        stored, wanted = (torch_dtype(name) for name in (move.source_dtype, move.dtype))
+        source_dtype, target_dtype = (torch_dtype(name) for name in (move.source_dtype, move.dtype))
         if not move.path.endswith(SUFFIX):
-            return self._tensors(move)[move.stored_name or move.name].to(wanted)
+            return self._tensors(move)[move.stored_name or move.name].to(target_dtype)
         path, start = self._place(move)
-        held = bytearray()
-        copy_range(path, start + move.start, start + move.end, held.extend, Silent())
-        return torch.frombuffer(held, dtype=stored).reshape(move.shape).to(wanted)
+        buffer = bytearray()
+        copy_range(path, start + move.start, start + move.end, buffer.extend, Silent())
+        return torch.frombuffer(buffer, dtype=source_dtype).reshape(move.shape).to(target_dtype)
 
     def _place(self, move: TensorMove) -> tuple[Path, int]:
         key = (move.role, move.path)
@@ -99,12 +99,12 @@ class _Sources:
 def _caster(move: TensorMove, write: Callable[[Any], None]) -> Callable[[Any], None]:
     import torch
 
-    stored, wanted = (torch_dtype(name) for name in (move.source_dtype, move.dtype))
-    may_overflow = move.used and torch.finfo(stored).max > torch.finfo(wanted).max
+    source_dtype, target_dtype = (torch_dtype(name) for name in (move.source_dtype, move.dtype))
+    may_overflow = move.used and torch.finfo(source_dtype).max > torch.finfo(target_dtype).max
 
     def cast(chunk: Any) -> None:
-        before = torch.frombuffer(chunk, dtype=stored)
-        after = torch.empty(before.shape, dtype=wanted)
+        before = torch.frombuffer(chunk, dtype=source_dtype)
+        after = torch.empty(before.shape, dtype=target_dtype)
         for old, new in zip(before.split(PIECE), after.split(PIECE), strict=True):
             new.copy_(old)
             if may_overflow and _has_overflown(old, new):
@@ -127,12 +127,12 @@ def _has_overflown(before: Any, after: Any) -> bool:
 
 def _overflow(move: TensorMove, largest: float) -> SpecError:
     """Infinities among the weights make every answer nan; bfloat16 has the range of float32."""
-    wanted = DTYPES[move.dtype].name
+    dtype_name = DTYPES[move.dtype].name
     problem = Problem(
         "cast-overflows",
-        f"tensor {move.name} of {move.path} holds numbers up to {largest:.4g}, which are infinite in {wanted}",
+        f"tensor {move.name} of {move.path} holds numbers up to {largest:.4g}, which are infinite in {dtype_name}",
         path=("dtype",),
-        found=wanted,
+        found=dtype_name,
         remedy="choose bfloat16" if move.dtype == "F16" else "keep the weights as they are stored (auto)",
     )
     return SpecError((problem,))

@@ -110,11 +110,12 @@ def _index_problems(files: SourceFiles, group: WeightGroup) -> Iterator[Problem]
     if not group.index:
         return
     there = {(tensor.name, path) for path, tensor in group.placed()}
-    named = {(name, f"{group.folder}{path}") for name, path in _weight_map(files, group.index).items()}
-    lost = sorted(name for name, _ in named - there)
-    if lost:
+    index_entries = {(name, f"{group.folder}{path}") for name, path in _weight_map(files, group.index).items()}
+    absent_tensors = sorted(name for name, _ in index_entries - there)
+    if absent_tensors:
         yield files.problem(
-            "broken-checkpoint", f"{group.index} names tensors that are not in the file it says: {listed(lost)}"
+            "broken-checkpoint",
+            f"{group.index} names tensors that are not in the file it says: {listed(absent_tensors)}",
         )
 
 
@@ -122,13 +123,13 @@ def _size_problems(files: SourceFiles, group: WeightGroup) -> Iterator[Problem]:
     if group.pickled:
         return
     for path, header in group.headers.items():
-        needed = header.length + max((tensor.end for tensor in header.tensors), default=0)
+        expected_size = header.length + max((tensor.end for tensor in header.tensors), default=0)
         size = files.file(path).size
-        if size != needed:
+        if size != expected_size:
             yield files.problem(
                 "broken-checkpoint",
-                f"{path} is {'truncated' if size < needed else 'longer than its header says'}",
-                expected=f"{needed} bytes",
+                f"{path} is {'truncated' if size < expected_size else 'longer than its header says'}",
+                expected=f"{expected_size} bytes",
                 found=f"{size}",
                 remedy="fetch it again",
             )
@@ -146,13 +147,13 @@ def _dtype_problems(files: SourceFiles, group: WeightGroup) -> Iterator[Problem]
 
 
 def _duplicates(files: SourceFiles, group: WeightGroup) -> Iterator[Problem]:
-    seen: dict[str, str] = {}
+    paths: dict[str, str] = {}
     for path, tensor in group.placed():
-        if tensor.name in seen:
+        if tensor.name in paths:
             yield files.problem(
-                "broken-checkpoint", f"tensor {tensor.name} is in {seen[tensor.name]} and again in {path}"
+                "broken-checkpoint", f"tensor {tensor.name} is in {paths[tensor.name]} and again in {path}"
             )
-        seen[tensor.name] = path
+        paths[tensor.name] = path
 
 
 def listed(names: list[str] | tuple[str, ...], most: int = 6) -> str:

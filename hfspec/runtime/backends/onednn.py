@@ -20,7 +20,8 @@ from transformers.pytorch_utils import Conv1D
 from hfspec.errors import UsageError
 from hfspec.ir.backends import BACKENDS, ONEDNN
 from hfspec.ir.dtypes import torch_dtype
-from hfspec.runtime.patches.trial import agrees
+from hfspec.runtime.patches.states import Patched, States, hindrance
+from hfspec.runtime.patches.trial import tried
 from hfspec.runtime.scheduling import memory
 
 if TYPE_CHECKING:
@@ -177,12 +178,13 @@ def _suits(layer: Any) -> bool:
     return plain and layer.weight.dtype in DTYPES
 
 
-def put(loaded: Any, request: LoadRequest) -> Any:
+def put(loaded: Any, request: LoadRequest) -> Patched:
     """The model, its linear layers replaced in place, unless their trial fails; raises UsageError where torch has no
     oneDNN, or none for bfloat16 on this processor.
     """
-    if not request.patches.may(ONEDNN):
-        return loaded
+    hindered = hindrance(request.patches, ONEDNN)
+    if hindered is not None:
+        return Patched(loaded, {ONEDNN: hindered})
     if not _runs(request.dtype):
         raise UsageError(
             f"torch {torch.__version__} has no oneDNN for {request.dtype} on this processor; load with backend='torch'."
@@ -190,17 +192,19 @@ def put(loaded: Any, request: LoadRequest) -> Any:
     layers = [module for module in loaded.modules() if type(module) in LAYERS and _suits(module)]
     calls = CALLS if sum(layer.weight.nbytes for layer in layers) <= MOST_BYTES else None
     shapes = {(type(layer), layer.weight.shape, layer.weight.dtype, layer.bias is None): layer for layer in layers}
-    tried = list(shapes.values())
-    if not agrees(request.patches, ONEDNN, request.dtype, partial(_library, tried), partial(_replaced, tried, calls)):
-        return loaded
+    examples = list(shapes.values())
+    state = tried(ONEDNN, request.dtype, partial(_library, examples), partial(_replaced, examples, calls))
+    if not state.on:
+        return Patched(loaded, {ONEDNN: state})
     for layer in layers:
         layer.__class__ = LAYERS[type(layer)]
         layer.calls = calls
+    steps: States = {}
     if request.dtype == "float32" and calls is not None and _model_type(loaded) in T5_TYPES:
         from hfspec.runtime.backends import t5
 
-        t5.put(loaded, request)
-    return loaded
+        steps = t5.put(loaded, request)
+    return Patched(loaded, {ONEDNN: state, **steps})
 
 
 def _library(layers: Sequence[Any]) -> list[Any]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from hfspec.errors import UsageError
+from hfspec.runtime.patches.states import Patched
 
 if TYPE_CHECKING:
     from hfspec.runtime.loading.request import LoadRequest
@@ -39,7 +40,7 @@ class _Plain(torch.nn.Module):  # type: ignore[misc]
         return self.model(**dict(zip(names, tensors, strict=True)))[0]
 
 
-def put(loaded: Any, request: LoadRequest) -> Any:  # noqa: ARG001 - as backends are called
+def put(loaded: Any, request: LoadRequest) -> Patched:  # noqa: ARG001 - as backends are called
     """The model, its forward answered by OpenVINO; anything but token inputs is answered by torch as before.
 
     Raises UsageError when it cannot be converted or gives other answers than torch.
@@ -54,7 +55,7 @@ def put(loaded: Any, request: LoadRequest) -> Any:  # noqa: ARG001 - as backends
     answering = _answering(inner, engine, names)
     _check(inner, answering, names)
     loaded.forward = answering
-    return loaded
+    return Patched(loaded, {})
 
 
 def _inputs(loaded: Any) -> tuple[str, ...]:

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 from hfspec.errors import UsageError
 from hfspec.ir.backends import AUTO, BACKENDS, NAMES, ONEDNN, TORCH
 from hfspec.runtime.loading.adapter import is_beside
+from hfspec.runtime.patches.states import Patched, State, States, hindrance
 
 if TYPE_CHECKING:
     from hfspec.runtime.loading.request import LoadRequest
 
 
-def put(request: LoadRequest, loaded: Any) -> Any:
+def put(request: LoadRequest, loaded: Any) -> Patched:
     """The model, which answers through the backend that was asked for; raises UsageError where that cannot run it."""
-    name = _chosen(request)
+    name, states = _chosen(request)
     if name == TORCH:
-        return loaded
+        return Patched(loaded, states)
     backend = BACKENDS[name]
     if request.dtype not in backend.dtypes:
         raise UsageError(
@@ -29,7 +30,8 @@ def put(request: LoadRequest, loaded: Any) -> Any:
     if backend.model_types is not None and found not in backend.model_types:
         refuse(request, f"it is of the type {found}, and the backend runs {', '.join(sorted(backend.model_types))}")
     module, function = backend.put.split(":")
-    return getattr(import_module(module), function)(loaded, request)
+    patched: Patched = getattr(import_module(module), function)(loaded, request)
+    return patched
 
 
 def check(name: str, library: str, task: str) -> None:
@@ -45,20 +47,26 @@ def check(name: str, library: str, task: str) -> None:
         raise UsageError(f"the backend {name} needs the package {backend.package}; pip install 'hfspec[{name}]'.")
 
 
-def _chosen(request: LoadRequest) -> str:
-    """The backend's name; ``auto`` is oneDNN for a model of the library as it is, in dtypes where that is faster."""
+def _chosen(request: LoadRequest) -> tuple[str, States]:
+    """The backend's name, with the reason where it is not oneDNN for what the processor lacks; ``auto`` is oneDNN for a
+    model of the library as it is, in dtypes where that is faster.
+    """
     if request.backend != AUTO:
-        return request.backend
-    plain = not is_beside(request) and "model" not in request.code
+        return request.backend, {}
     runs = request.dtype in BACKENDS[ONEDNN].dtypes
-    if request.device != "cpu" or request.device_map is not None or not runs or not plain:
-        return TORCH
+    if request.device != "cpu" or request.device_map is not None or not runs or not takes_library_model(request):
+        return TORCH, {}
     from hfspec.runtime.backends.onednn import capability, is_faster
 
     if is_faster(request.dtype):
-        return ONEDNN
-    request.patches.leave(ONEDNN, f"The backend is torch: on {capability()} oneDNN was not measured to be faster.")
-    return TORCH
+        return ONEDNN, {}
+    slower = State(on=False, why=f"The backend is torch: on {capability()} oneDNN was not measured to be faster.")
+    return TORCH, {ONEDNN: hindrance(request.patches, ONEDNN) or slower}
+
+
+def takes_library_model(request: LoadRequest) -> bool:
+    """Whether the model is a class of the library, with no adapter beside it."""
+    return not is_beside(request) and "model" not in request.code
 
 
 def refuse(request: LoadRequest, why: str) -> None:

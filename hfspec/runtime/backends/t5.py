@@ -16,8 +16,9 @@ from transformers.cache_utils import DynamicCache, DynamicLayer, EncoderDecoderC
 from hfspec.runtime.backends.onednn import Linear
 from hfspec.runtime.backends.t5_step import ACTIVATIONS, Distances, Layer, layer, step
 from hfspec.runtime.generation.roomy_cache import RoomyLayer
+from hfspec.runtime.patches.states import State, States, hindrance
 from hfspec.runtime.patches.table import T5_STEPS
-from hfspec.runtime.patches.trial import agrees
+from hfspec.runtime.patches.trial import tried
 
 if TYPE_CHECKING:
     from hfspec.runtime.loading.request import LoadRequest
@@ -91,20 +92,23 @@ def _first(row: dict[str, Any], take: Callable[[dict[str, Any]], Any]) -> Any:
     return torch.stack([take(row | {"past_key_values": cache}).last_hidden_state for _ in range(STEPS)])
 
 
-def put(loaded: Any, request: LoadRequest) -> None:
+def put(loaded: Any, request: LoadRequest) -> States:
     """Let the decoder of a model of these kinds take such steps, unless their trial fails; what it is and holds stays
     the library's.
     """
     decoder: Any = getattr(loaded, "decoder", None)
-    if type(decoder).__module__ not in MODULES or not request.patches.may(T5_STEPS):
-        return
+    if type(decoder).__module__ not in MODULES:
+        return {}
+    hindered = hindrance(request.patches, T5_STEPS)
+    if hindered is not None:
+        return {T5_STEPS: hindered}
     if "past_seen_tokens" not in inspect.signature(decoder.block[0].layer[0].SelfAttention.compute_bias).parameters:
-        request.patches.leave(T5_STEPS, "Its attention counts positions in another way.")
-        return
+        return {T5_STEPS: State(on=False, why="Its attention counts positions in another way.")}
     steps = Steps(decoder)
-    if not agrees(request.patches, T5_STEPS, request.dtype, partial(_of_library, steps), partial(_of_ours, steps)):
-        return
-    decoder.forward = steps
+    state = tried(T5_STEPS, request.dtype, partial(_of_library, steps), partial(_of_ours, steps))
+    if state.on:
+        decoder.forward = steps
+    return {T5_STEPS: state}
 
 
 def _row(config: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from hfspec.runtime.loading.positions import cut_length, most_tokens, positions
 from hfspec.runtime.loading.request import Loaded, LoadRequest
 from hfspec.runtime.loading.tokenizer import load_tokenizer
 from hfspec.runtime.patches import four_tokens
+from hfspec.runtime.patches.states import together
 from hfspec.runtime.runner import Runner
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.text.token_batch import pad_id, padded
@@ -62,13 +63,13 @@ class Seq2Seq(Runner):
     def __init__(self, request: LoadRequest) -> None:
         super().__init__(request)
         self.tokenizer = load_tokenizer(request)
-        model = load_model(request, find_model_class(request))
-        self.loaded = Loaded(model=model, tokenizer=self.tokenizer)
+        model, patches = load_model(request, find_model_class(request))
         self.model, self.base = generation.apart(model)
         self.turn = adapter.turn(model)
         self.device = request.device
         with self.turn:
-            self.decoder = four_tokens.decoder(request, self.model, self.base)
+            self.decoder, decoding = four_tokens.decoder(request, self.model, self.base)
+        self.loaded = Loaded(model=model, tokenizer=self.tokenizer, patches=together(patches, decoding))
         self.limit = cut_length(self.model.get_encoder(), self.tokenizer)
         self.most = most_tokens(request, self.model.get_encoder())
         self.specific = task_params(self.model.config, request.manifest.deployment.task_as_written)

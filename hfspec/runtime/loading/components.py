@@ -63,5 +63,5 @@ def load_processor_parts(request: LoadRequest) -> dict[str, Any]:
 
 
 def brings(request: LoadRequest, name: str) -> bool:
-    """Whether the spec brought this component, which the artifact then has beside its model."""
-    return (request.folder / FOLDER / name).is_dir()
+    """Whether the spec brought this component. ``components/`` holds copies of the model's own too, for MLflow."""
+    return f"{FOLDER}/{name}" in {source.role for source in request.manifest.sources}

@@ -13,16 +13,18 @@ from typing import Any
 from hfspec.errors import UsageError
 from hfspec.ir.dtypes import torch_dtype
 from hfspec.library_calls.quiet import quiet
-from hfspec.runtime import unasked_masks
 from hfspec.runtime.backends import putting as backends
 from hfspec.runtime.loading import adapter
 from hfspec.runtime.loading.reading import reading
 from hfspec.runtime.loading.request import LoadRequest
-from hfspec.runtime.patches.first_values import may_be_left_out
+from hfspec.runtime.patches import first_values, masks
+from hfspec.runtime.patches.states import Patched, together
+from hfspec.runtime.patches.table import FIRST_VALUES
 
 
-def load_model(request: LoadRequest, model_class: Any, folder: Path | None = None, **settings: Any) -> Any:
-    """The model on its device, in its dtype, with the artifact's adapter where it has one, ready to answer.
+def load_model(request: LoadRequest, model_class: Any, folder: Path | None = None, **settings: Any) -> Patched:
+    """The model on its device, in its dtype, with the artifact's adapter where it has one, ready to answer, and the
+    states of the patches that were tried on it.
 
     Args:
         request: what the load was asked for.
@@ -41,7 +43,8 @@ def load_model(request: LoadRequest, model_class: Any, folder: Path | None = Non
     brought = adapter.brought(request)
     if "model" in request.code:
         settings["config"] = load_config(request, source)
-    with quiet(), reading(source, "model"), making(unfilled=may_be_left_out(request.patches)):
+    unfilled = first_values.left_out(request.patches)
+    with quiet(), reading(source, "model"), making(unfilled=unfilled.on):
         loaded, report = model_class.from_pretrained(
             str(source),
             local_files_only=True,
@@ -55,15 +58,15 @@ def load_model(request: LoadRequest, model_class: Any, folder: Path | None = Non
     _refuse_gaps(report, model_class.__name__, brought)
     loaded.config.return_dict = True  # old checkpoints may ask for tuples, which name nothing
     with quiet():
-        return backends.put(request, adapter.applied(request, _placed(request, loaded.eval())))
+        put = backends.put(request, adapter.applied(request, _placed(request, loaded.eval())))
+    return Patched(put.model, together({FIRST_VALUES: unfilled}, put.states))
 
 
-def load_one_pass_model(request: LoadRequest, model_class: Any, folder: Path | None = None, **settings: Any) -> Any:
+def load_one_pass_model(request: LoadRequest, model_class: Any, folder: Path | None = None, **settings: Any) -> Patched:
     """A model that answers in one forward pass, as ``load_model`` loads it, with a GPU not asked about its masks."""
-    loaded = load_model(request, model_class, folder, **settings)
+    loaded, states = load_model(request, model_class, folder, **settings)
     with quiet():
-        unasked_masks.put(loaded, request)
-    return loaded
+        return Patched(loaded, together(states, masks.put(loaded, request)))
 
 
 def load_config(request: LoadRequest, source: Path) -> Any:

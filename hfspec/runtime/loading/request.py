@@ -12,7 +12,8 @@ from hfspec.integrity import fingerprint
 from hfspec.integrity.verification import Verified
 from hfspec.ir.artifact import Manifest
 from hfspec.ir.backends import TORCH
-from hfspec.runtime.patches.states import Patches
+from hfspec.runtime.patches.states import States, together
+from hfspec.runtime.patches.table import ALL
 from hfspec.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ class LoadRequest:
     """How the model is spread over several devices; None where it is on one."""
     backend: str = field(default=TORCH, kw_only=True)
     """What does the model's arithmetic."""
-    patches: Patches = field(default_factory=Patches, compare=False, kw_only=True)
-    """Which patches may be put on the model."""
+    patches: str = field(default=ALL, kw_only=True)
+    """Which patches may be tried on the model: all or none."""
     verified: Verified | None = field(default=None, compare=False)
     """What was found of the artifact's files; None where they were not looked at."""
     code: Mapping[str, Any] = field(default_factory=dict, compare=False)
@@ -87,3 +88,5 @@ class Loaded:
     """Of which the feature extractor and the tokenizer are parts, where the spec brings one."""
     sentence_model: Any = None
     """The model of sentence-transformers, where that answers by itself."""
+    patches: States = field(default_factory=together)
+    """The states of the patches that were tried."""

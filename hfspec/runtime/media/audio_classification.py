@@ -37,9 +37,9 @@ class AudioClassification(Labeller):
 
     def __init__(self, request: LoadRequest) -> None:
         super().__init__(request)
-        self.model = load_one_pass_model(request, find_model_class(request))
+        self.model, patches = load_one_pass_model(request, find_model_class(request))
         extractor = load_component(request, "feature_extractor")
-        self.loaded = Loaded(model=self.model, feature_extractor=extractor)
+        self.loaded = Loaded(model=self.model, feature_extractor=extractor, patches=patches)
         self.features = SoundFeatures(extractor, self.model)
         self.device = request.device
 

@@ -10,9 +10,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from hfspec.errors import InputError
-from hfspec.runtime import unasked_masks
 from hfspec.runtime.io.transfer import sent
-from hfspec.runtime.unasked_masks import MASK
+from hfspec.runtime.patches import masks
+from hfspec.runtime.patches.masks import MASK
 
 Features = Mapping[str, Any]
 SPECTROGRAM_WINDOW, SPECTROGRAM_STEP = 25, 10  # milliseconds, as Kaldi's filter banks have them
@@ -38,7 +38,7 @@ class SoundFeatures:
         except (ValueError, IndexError, RuntimeError) as error:
             raise InputError(f"the feature extractor refuses the audio: {error}", row=row) from error
         if MASK in made:
-            unasked_masks.mark(made[MASK], is_whole=bool(made[MASK].all()))
+            masks.mark(made[MASK], is_whole=bool(made[MASK].all()))
         return dict(made)
 
     def cuts(self, samples: int) -> bool:
@@ -73,5 +73,5 @@ def stacked(rows: Sequence[Features], model: Any, device: str) -> dict[str, Any]
 
     joined = {name: sent(torch.cat([row[name] for row in rows]), device) for name in rows[0]}
     if MASK in joined:
-        unasked_masks.mark(joined[MASK], is_whole=all(unasked_masks.is_whole(row[MASK]) for row in rows))
+        masks.mark(joined[MASK], is_whole=all(masks.is_whole(row[MASK]) for row in rows))
     return {name: tensor.to(model.dtype) if tensor.is_floating_point() else tensor for name, tensor in joined.items()}

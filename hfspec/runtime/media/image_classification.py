@@ -38,9 +38,9 @@ class ImageClassification(Labeller):
 
     def __init__(self, request: LoadRequest) -> None:
         super().__init__(request)
-        self.model = load_one_pass_model(request, find_model_class(request))
+        self.model, patches = load_one_pass_model(request, find_model_class(request))
         self.processor = load_component(request, "image_processor", backend="pil")
-        self.loaded = Loaded(model=self.model, image_processor=self.processor)
+        self.loaded = Loaded(model=self.model, image_processor=self.processor, patches=patches)
         self.device = request.device
 
     def check(self, settings: Settings) -> None:

@@ -32,8 +32,8 @@ class SpeechRecognition(Runner):
         super().__init__(request)
         is_ctc = request.manifest.deployment.model_class.endswith("ForCTC")
         load = load_one_pass_model if is_ctc else load_model
-        model = load(request, find_model_class(request))
-        self.loaded = Loaded(model=model, **load_processor_parts(request))
+        model, patches = load(request, find_model_class(request))
+        self.loaded = Loaded(model=model, patches=patches, **load_processor_parts(request))
         self.features = SoundFeatures(self.loaded.feature_extractor, model)
         self.recognizer = _recognizer(model, self.features, shared(self.loaded.tokenizer), request.device)
 

@@ -8,26 +8,24 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
-from hfspec.runtime.patches.states import Patches
+from hfspec.runtime.patches.states import State, hindrance
 from hfspec.runtime.patches.table import FIRST_VALUES
-from hfspec.runtime.patches.trial import agrees
+from hfspec.runtime.patches.trial import tried
 
 GAINED = "sympy"  # which torch imports to compute first values on its meta device
 DTYPES = ("float32", "float16", "bfloat16", "int64", "bool")
 
 
-def may_be_left_out(patches: Patches) -> bool:
-    """Whether a model may be made without them; nothing is gained where what they need is imported already."""
+def left_out(asked: str) -> State:
+    """On where a model may be made without them; nothing is gained where what they need is imported already."""
     from hfspec.library_calls.making import Unfilled
 
-    if not patches.may(FIRST_VALUES):
-        return False
+    hindered = hindrance(asked, FIRST_VALUES)
+    if hindered is not None:
+        return hindered
     if GAINED in sys.modules:
-        patches.leave(FIRST_VALUES, f"Nothing is gained: {GAINED} is imported already.")
-        return False
-    return agrees(
-        patches, FIRST_VALUES, "float32", partial(_shapes, "cpu", nullcontext), partial(_shapes, "meta", Unfilled)
-    )
+        return State(on=False, why=f"Nothing is gained: {GAINED} is imported already.")
+    return tried(FIRST_VALUES, "float32", partial(_shapes, "cpu", nullcontext), partial(_shapes, "meta", Unfilled))
 
 
 def _shapes(device: str, mode: Callable[[], AbstractContextManager[Any]]) -> list[Any]:

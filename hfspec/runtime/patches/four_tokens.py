@@ -10,8 +10,9 @@ from typing import Any
 from hfspec.formats.generation_config import GIVEN_AWAY
 from hfspec.runtime.generation.decoding import Decoder, Decoding, Forced
 from hfspec.runtime.loading.request import LoadRequest
+from hfspec.runtime.patches.states import State, States, hindrance
 from hfspec.runtime.patches.table import DECODING, ROOMY_CACHE
-from hfspec.runtime.patches.trial import agrees
+from hfspec.runtime.patches.trial import tried
 from hfspec.settings.generation import BEAMS, LENGTHS, SAMPLING
 
 TOKENS = 4
@@ -19,24 +20,28 @@ PROMPTS = ([1, 2, 3, 4, 5], [2, 3, 4])
 END = 1  # the step at which the second prompt ends
 
 
-def decoder(request: LoadRequest, model: Any, base: Any) -> Decoder:
-    """How batches of this model are decoded. ``base``: the checkpoint's generation config."""
-    if not request.patches.may(DECODING):
-        return Decoder(model)
-    if not Decoder.knows(model):
-        request.patches.leave(DECODING, "Its class has not the steps that the loop calls.")
-        return Decoder(model)
+def decoder(request: LoadRequest, model: Any, base: Any) -> tuple[Decoder, States]:
+    """How batches of this model are decoded, and the states of both patches of it. ``base``: the checkpoint's
+    generation config.
+    """
+    states = _states(request, model, base)
+    is_ours, is_roomy = (name in states and states[name].on for name in (DECODING, ROOMY_CACHE))
+    return Decoder(model, is_ours=is_ours, is_roomy=is_roomy), states
+
+
+def _states(request: LoadRequest, model: Any, base: Any) -> dict[str, State]:
+    hindered = hindrance(request.patches, DECODING)
+    if hindered is None and not Decoder.knows(model):
+        hindered = State(on=False, why="Its class has not the steps that the loop calls.")
+    if hindered is not None:
+        return {DECODING: hindered}
     run = partial(_scores, model, base, request.device)
-    if not agrees(request.patches, DECODING, request.dtype, run, partial(run, _decoding(request, is_roomy=False))):
-        return Decoder(model)
-    is_roomy = request.patches.may(ROOMY_CACHE) and agrees(
-        request.patches,
-        ROOMY_CACHE,
-        request.dtype,
-        partial(run, _decoding(request, is_roomy=False)),
-        partial(run, _decoding(request, is_roomy=True)),
-    )
-    return Decoder(model, is_ours=True, is_roomy=is_roomy)
+    plain, roomy = (partial(run, _decoding(request, is_roomy=is_roomy)) for is_roomy in (False, True))
+    decoding = tried(DECODING, request.dtype, run, plain)
+    if not decoding.on:
+        return {DECODING: decoding}
+    cache = hindrance(request.patches, ROOMY_CACHE) or tried(ROOMY_CACHE, request.dtype, plain, roomy)
+    return {DECODING: decoding, ROOMY_CACHE: cache}
 
 
 def _decoding(request: LoadRequest, *, is_roomy: bool) -> Callable[..., Any]:

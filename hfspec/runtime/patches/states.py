@@ -1,15 +1,14 @@
-"""Which patches are on for one predictor, and why."""
+"""Whether a patch is on for one predictor, and why: what each trial gives, and the table that the predictor shows."""
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Mapping
 from importlib import import_module
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias
 
 from hfspec.errors import UsageError
-from hfspec.runtime.patches.table import ALL, CHOICES, NONE, PATCHES
-
-LOG = logging.getLogger("hfspec")
+from hfspec.runtime.patches.table import CHOICES, NONE, PATCHES
 
 
 class State(NamedTuple):
@@ -19,45 +18,49 @@ class State(NamedTuple):
     why: str
 
 
-class Patches:
-    """``asked``: ``all`` or ``none``. Raises UsageError for anything else."""
+SWITCHED_OFF = State(on=False, why="Switched off by patches='none'.")
+OF_NO_USE = State(on=False, why="This model has no use for it.")
+States: TypeAlias = Mapping[str, State]
 
-    def __init__(self, asked: str = ALL) -> None:
-        if asked not in CHOICES:
-            raise UsageError(f"patches must be one of {', '.join(CHOICES)}, not {asked!r}.")
-        self._asked = asked
-        why = "Switched off by patches='none'." if asked == NONE else "This model has no use for it."
-        self._states = dict.fromkeys(PATCHES, State(on=False, why=why))
 
-    def states(self) -> dict[str, State]:
-        """Of every patch, by its name."""
-        return dict(self._states)
+class Patched(NamedTuple):
+    """A model, and the states of the patches that were tried on it."""
 
-    def may(self, name: str) -> bool:
-        """Whether the patch may be tried: it was not switched off, and was tested with the libraries that are here."""
-        if self._asked == NONE:
-            return False
-        for package, (first, last) in PATCHES[name].tested.items():
-            version = str(import_module(package).__version__)
-            if not _numbers(first) <= _numbers(version) <= _numbers(last):
-                span = first if first == last else f"{first} to {last}"
-                self.leave(name, f"It was tested with {package} {span}, and {version} is installed.")
-                return False
-        return True
+    model: Any
+    states: States
 
-    def take(self, name: str, why: str) -> None:
-        """The patch is on."""
-        self._states[name] = State(on=True, why=why)
 
-    def leave(self, name: str, why: str) -> None:
-        """The patch is off, as it should be here."""
-        if self._asked != NONE:
-            self._states[name] = State(on=False, why=why)
+def together(*states: States) -> States:
+    """The states of several trials, which cannot be changed."""
+    return MappingProxyType({name: state for some in states for name, state in some.items()})
 
-    def fail(self, name: str, why: str) -> None:
-        """The patch is off since it does not work here, which is worth a line in the log."""
-        self.leave(name, why)
-        LOG.warning("the patch %s is off, and the library's own way is taken: %s", name, why)
+
+def checked_choice(asked: str) -> str:
+    """``all`` or ``none``, as it was asked for; raises UsageError for anything else."""
+    if asked not in CHOICES:
+        raise UsageError(f"patches must be one of {', '.join(CHOICES)}, not {asked!r}.")
+    return asked
+
+
+def hindrance(asked: str, name: str) -> State | None:
+    """Why a patch may not be tried: it was switched off, or was not tested with the libraries that are installed. None
+    where it may be.
+    """
+    if asked == NONE:
+        return SWITCHED_OFF
+    for package, (first, last) in PATCHES[name].tested.items():
+        version = str(import_module(package).__version__)
+        if not _numbers(first) <= _numbers(version) <= _numbers(last):
+            span = first if first == last else f"{first} to {last}"
+            return State(on=False, why=f"It was tested with {package} {span}, and {version} is installed.")
+    return None
+
+
+def every_state(asked: str, tried: States) -> dict[str, State]:
+    """The state of every patch, by its name: of those that were tried as they were found, of the others why not."""
+    if asked == NONE:
+        return dict.fromkeys(PATCHES, SWITCHED_OFF)
+    return dict.fromkeys(PATCHES, OF_NO_USE) | dict(tried)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from hfspec.ir.dtypes import arithmetic_of
-from hfspec.runtime.patches.states import Patches
+from hfspec.runtime.patches.states import State
+
+LOG = logging.getLogger("hfspec")
 
 
-def agrees(
-    patches: Patches,
-    name: str,
-    dtype: str,
-    library: Callable[[], Sequence[Any]],
-    patched: Callable[[], Sequence[Any]],
-) -> bool:
-    """Whether a patch computes what the library computes, within the tolerance of the dtype, relative to the largest
-    value. The predictor's table says which; where it does not, or raises, so does a line in the log.
+def tried(name: str, dtype: str, library: Callable[[], Sequence[Any]], patched: Callable[[], Sequence[Any]]) -> State:
+    """On where a patch computes what the library computes, within the tolerance of the dtype, relative to the largest
+    value; else off, as where either raises, which is worth a line in the log.
 
     ``library``, ``patched``: the same tensors, computed without the patch and with it.
     """
@@ -29,13 +26,16 @@ def agrees(
         difference = max(map(_difference, expected, found), default=0.0)
     except Exception as error:  # noqa: BLE001 - a library that has changed may raise anything
         reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-        patches.fail(name, f"Its trial failed: {reason}.")
-        return False
+        return _failed(name, f"Its trial failed: {reason}.")
+    why = f"Its trial differs from the library by {difference:.2g} of the largest value."
     if len(expected) != len(found) or not difference <= arithmetic_of(dtype).tolerance:
-        patches.fail(name, f"Its trial differs from the library by {difference:.2g} of the largest value.")
-        return False
-    patches.take(name, f"Its trial differs from the library by {difference:.2g} of the largest value.")
-    return True
+        return _failed(name, why)
+    return State(on=True, why=why)
+
+
+def _failed(name: str, why: str) -> State:
+    LOG.warning("the patch %s is off, and the library's own way is taken: %s", name, why)
+    return State(on=False, why=why)
 
 
 def _difference(expected: Any, found: Any) -> float:

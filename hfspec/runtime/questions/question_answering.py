@@ -53,8 +53,8 @@ class QuestionAnswering(Runner):
                 f"{name} does not tell which characters a token is made of, so that no answer"
                 " can be found in the context; compile from a checkpoint with a tokenizer.json."
             )
-        self.model = load_one_pass_model(request, find_model_class(request))
-        self.loaded = Loaded(model=self.model, tokenizer=self.tokenizer)
+        self.model, patches = load_one_pass_model(request, find_model_class(request))
+        self.loaded = Loaded(model=self.model, tokenizer=self.tokenizer, patches=patches)
         self.device = request.device
         self.limit = cut_length(self.model, self.tokenizer)
         self.most = most_tokens(request, self.model)

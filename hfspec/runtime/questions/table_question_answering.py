@@ -68,8 +68,8 @@ class TableQuestionAnswering(Runner):
             raise UsageError(
                 f"{self.tokenizer.__class__.__name__} cannot read tables; the model needs a TapasTokenizer."
             )
-        self.model = load_model(request, find_model_class(request))
-        self.loaded = Loaded(model=self.model, tokenizer=self.tokenizer)
+        self.model, patches = load_model(request, find_model_class(request))
+        self.loaded = Loaded(model=self.model, tokenizer=self.tokenizer, patches=patches)
         self.device = request.device
         self.limit = cut_length(self.model, self.tokenizer)
         self.most = most_tokens(request, self.model)

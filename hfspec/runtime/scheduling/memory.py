@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from hfspec.runtime.allocator import give_back
+from hfspec.runtime.host.allocator import give_back
 
 # What torch's allocator for the CPU says, in a RuntimeError of no type of its own (c10/core/impl/alloc_cpu.cpp).
 CPU_ALLOCATOR = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory")

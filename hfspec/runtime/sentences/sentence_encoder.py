@@ -91,11 +91,11 @@ class NativeEncoder:
         self.device = request.device
         model_class = _model_class(request)
         unused = {"add_pooling_layer": False} if _has_pooler(model_class) else {}
-        self.model = load_one_pass_model(request, model_class, checkpoint.transformer, **unused)
+        self.model, patches = load_one_pass_model(request, model_class, checkpoint.transformer, **unused)
         if hasattr(self.model.config, "use_cache"):
             self.model.config.use_cache = False
         self.tokenizer = load_tokenizer(request, checkpoint.transformer)
-        self.loaded = Loaded(model=self.model, tokenizer=self.tokenizer)
+        self.loaded = Loaded(model=self.model, tokenizer=self.tokenizer, patches=patches)
         fit_tokenizer(self.tokenizer, request, checkpoint, self.model)
         self.most = most_tokens(request, self.model)
         self.pad = {"input_ids": pad_id(self.model, self.tokenizer)}

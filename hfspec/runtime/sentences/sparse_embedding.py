@@ -49,9 +49,9 @@ class SparseEmbedding(Runner):
             )
         self.device = request.device
         model_class = find_model_class(request)
-        self.model = load_one_pass_model(request, model_class, checkpoint.transformer)
+        self.model, patches = load_one_pass_model(request, model_class, checkpoint.transformer)
         self.tokenizer = load_tokenizer(request, checkpoint.transformer)
-        self.loaded = Loaded(model=self.model, tokenizer=self.tokenizer)
+        self.loaded = Loaded(model=self.model, tokenizer=self.tokenizer, patches=patches)
         fit_tokenizer(self.tokenizer, request, checkpoint, self.model)
         self.takes = set(inspect.signature(self.model.forward).parameters)
         self.pad = {"input_ids": pad_id(self.model, self.tokenizer)}

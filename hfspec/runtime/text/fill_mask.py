@@ -57,8 +57,8 @@ class FillMask(Runner):
         self.tokenizer = load_tokenizer(request)
         if self.tokenizer.mask_token_id is None:
             raise UsageError("the tokenizer has no mask token, which fill-mask needs; use the model's own tokenizer.")
-        self.model = load_one_pass_model(request, find_model_class(request))
-        self.loaded = Loaded(model=self.model, tokenizer=self.tokenizer)
+        self.model, patches = load_one_pass_model(request, find_model_class(request))
+        self.loaded = Loaded(model=self.model, tokenizer=self.tokenizer, patches=patches)
         self.device = request.device
         self.limit = cut_length(self.model, self.tokenizer)
         self.most = most_tokens(request, self.model)

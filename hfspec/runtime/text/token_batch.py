@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hfspec.runtime import unasked_masks
 from hfspec.runtime.io.transfer import sent
-from hfspec.runtime.unasked_masks import MASK
+from hfspec.runtime.patches import masks
+from hfspec.runtime.patches.masks import MASK
 
 
 def pad_id(loaded: Any, tokenizer: Any) -> int:
@@ -34,5 +34,5 @@ def padded(rows: Sequence[Mapping[str, list[int]]], pad: Mapping[str, int], side
         ]
         result[name] = sent(torch.tensor(full, dtype=torch.long), device)
     if MASK in result:
-        unasked_masks.mark(result[MASK], is_whole=all(len(row[MASK]) == width and 0 not in row[MASK] for row in rows))
+        masks.mark(result[MASK], is_whole=all(len(row[MASK]) == width and 0 not in row[MASK] for row in rows))
     return result

@@ -45,8 +45,8 @@ class TokenClassification(Runner):
     def __init__(self, request: LoadRequest) -> None:
         super().__init__(request)
         self.tokenizer = load_tokenizer(request)
-        self.model = load_one_pass_model(request, find_model_class(request))
-        self.loaded = Loaded(model=self.model, tokenizer=self.tokenizer)
+        self.model, patches = load_one_pass_model(request, find_model_class(request))
+        self.loaded = Loaded(model=self.model, tokenizer=self.tokenizer, patches=patches)
         self.device = request.device
         self.limit = cut_length(self.model, self.tokenizer)
         self.most = most_tokens(request, self.model)

@@ -52,8 +52,8 @@ class TokenFeatures(Runner):
         # The pooler plays no part in the hidden states, and checkpoints trained with another head lack it.
         has_pooler = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
         unused: dict[str, Any] = {"add_pooling_layer": False} if has_pooler else {}
-        whole = load_one_pass_model(request, model_class, **unused)
-        self.loaded = Loaded(model=whole, tokenizer=self.tokenizer)
+        whole, patches = load_one_pass_model(request, model_class, **unused)
+        self.loaded = Loaded(model=whole, tokenizer=self.tokenizer, patches=patches)
         takes_two = whole.config.is_encoder_decoder and whole.config.model_type not in READ_BY_DECODER
         self.model = whole.get_encoder() if takes_two else whole
         takes_use_cache = "use_cache" in inspect.signature(self.model.forward).parameters

@@ -97,7 +97,9 @@ def _document(
 
 def _without_quotes(problem: Problem) -> Problem:
     """A problem of the YAML itself without what it quotes, which may be a key."""
-    return replace(problem, message=re.sub(r"`[^`]*`", HIDDEN, problem.message), found="", remedy="Quote the keys.")
+    message = re.sub(r"`[^`]*`", HIDDEN, problem.message)
+    remedy = problem.remedy if message == problem.message else "Quote the keys."
+    return replace(problem, message=message, found="", remedy=remedy)
 
 
 def _without_text(key: ApiKey) -> ApiKey:

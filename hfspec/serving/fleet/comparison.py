@@ -79,6 +79,7 @@ def _hide(document: Any, tree: Tree) -> None:
     for path, text in tree.hidden.items():
         parent: Any = document
         for part in path[:-1]:
-            parent = dict(enumerate(parent)).get(part) if isinstance(parent, list) else (parent or {}).get(part)
+            inside: Any = dict(enumerate(parent)) if isinstance(parent, list) else parent or {}
+            parent = inside.get(part)
         if isinstance(parent, dict):
             parent[str(path[-1])] = text

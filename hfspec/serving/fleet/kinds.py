@@ -77,6 +77,9 @@ def _is_of_an_override(tree: Tree, problem: Problem) -> bool:
 def _unknown_model(tree: Tree, problem: Problem) -> Problem:
     name = str(problem.path[1])
     known = [str(other) for other in tree.at(("models",)) if tree.at(("models", other, "artifact")) is not None]
+    remedy = f"To add a model, give `models.{name}.artifact=…` as well."
+    if any(other.startswith(f"{name}.") for other in known):
+        remedy = "A dot ends a name in an override; set what a model with dots in its name has in a fleet file."
     return Problem(
         "unknown-model",
         f"The fleet has no model {name!r}.",
@@ -84,7 +87,7 @@ def _unknown_model(tree: Tree, problem: Problem) -> Problem:
         problem.path[:2],
         expected=one_of(known),
         nearest=next(iter(get_close_matches(name, known, n=1)), ""),
-        remedy=f"To add a model, give `models.{name}.artifact=…` as well.",
+        remedy=remedy,
     )
 
 

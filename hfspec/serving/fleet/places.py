@@ -9,6 +9,7 @@ from typing import Any
 
 from hfspec.ir.problem import KeyPath
 from hfspec.ir.tree import Tree
+from hfspec.language.provenance import MISSING
 
 SERVER_PLACES: tuple[KeyPath, ...] = (
     ("server", "unix_socket"),
@@ -33,7 +34,7 @@ def place_of(tree: Tree, path: KeyPath, located: Callable[[Path], Path] = lambda
     ``located``: the folder of a file -> where the reader knows that folder to be.
     """
     value = tree.at(path)
-    if not isinstance(value, str) or not value or "\0" in value:
+    if not isinstance(value, str) or value in ("", MISSING) or "\0" in value:
         return None
     origin = tree.origin(path)
     base = Path() if origin.override else Path(origin.file or tree.file).parent

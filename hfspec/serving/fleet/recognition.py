@@ -6,11 +6,9 @@ from pathlib import Path
 
 from hfspec.comparison.diff import LOCK, file_of
 from hfspec.errors import SpecError
-from hfspec.language.parts import NEEDED
+from hfspec.language.parts import FLEET_KEYS, NEEDED
 from hfspec.language.yaml12 import MAX_BYTES, read_yaml
 from hfspec.serving.fleet.kinds import FLEET
-
-KEYS = frozenset({"models", "server"})
 
 
 def is_fleet(path: Path) -> bool:
@@ -22,10 +20,10 @@ def is_fleet(path: Path) -> bool:
             data = stream.read(MAX_BYTES + 1)
     except OSError:
         return False
-    if not any(key.encode() in data for key in KEYS):
+    if not any(key.encode() in data for key in FLEET_KEYS):
         return False
     keys = _keys(data)
-    return bool(keys & KEYS) and not keys & set(NEEDED)
+    return bool(keys & FLEET_KEYS) and not keys & set(NEEDED)
 
 
 def is_fleet_side(side: str) -> bool:

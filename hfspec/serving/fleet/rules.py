@@ -61,7 +61,7 @@ def _names(tree: Tree) -> Iterator[Problem]:
         for index, alias in enumerate(aliases if isinstance(aliases, tuple) else ()):
             path = ("models", name, "aliases", index)
             if alias in seen:
-                whose = "its own name" if alias == seen[alias] == name else f"a name of the model {seen[alias]}"
+                whose = "the model's own name" if alias == seen[alias] == name else f"a name of the model {seen[alias]}"
                 message = f"The alias {alias!r} is {whose} already."
                 yield Problem("same-name", message, tree.origin(path), path, remedy="Give another, or remove it.")
             elif isinstance(alias, str):

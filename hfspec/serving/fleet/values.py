@@ -18,6 +18,7 @@ from hfspec.ir.spec_keys import Count, Endpoint, Frozen, Mapping, Seconds, Text,
 from hfspec.serving.fleet.sizes import SIZE, size_in_bytes, size_text
 
 FINGERPRINT_PATTERN = rf"^[0-9a-f]{{12,64}}{END}"
+ALIAS_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._:/-]{{0,190}}{END}"
 VARIABLE_PATTERN = rf"^[A-Za-z_][A-Za-z0-9_]*{END}"
 ORIGIN_PATTERN = rf"^(\*|https?://[^/\s*]+){END}"
 ENDPOINT_PATTERN = rf"^https?://\S+{END}"
@@ -25,6 +26,9 @@ ENDPOINT_PATTERN = rf"^https?://\S+{END}"
 Whole: TypeAlias = Annotated[int, Field(ge=0), BeforeValidator(integral)]
 Size: TypeAlias = Annotated[
     int, PlainValidator(size_in_bytes), PlainSerializer(size_text, when_used="json"), WithJsonSchema(SIZE)
+]
+Alias: TypeAlias = Annotated[
+    str, Field(pattern=ALIAS_PATTERN, examples=["text-embedding-3-small", "sentence-transformers/all-MiniLM-L6-v2"])
 ]
 Scope: TypeAlias = Literal["predict", "admin"]
 
@@ -62,7 +66,7 @@ class Autoscaling(Frozen):
 
     min: Whole = Field(default=1, description="The least number of replicas.")
     max: Count = Field(description="The greatest number of replicas.")
-    target_queue: Annotated[float, Strict(False), Field(gt=0, allow_inf_nan=False)] = Field(
+    target_queue: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         default=2.0, description="Requests that a replica has at once, on average, before another is started."
     )
 
@@ -75,9 +79,10 @@ class ModelEntry(Frozen):
         "override.",
         examples=["build/minilm"],
     )
-    aliases: Annotated[tuple[Annotated[str, Field(pattern=NAME_PATTERN)], ...], Strict(False)] = Field(
+    aliases: Annotated[tuple[Alias, ...], Strict(False)] = Field(
         default=(),
-        description="Other names that requests may call the model by.",
+        description="Other names that requests may call the model by; one with a slash stands in bodies only, not in "
+        "addresses.",
         examples=[["text-embedding-3-small"]],
     )
     replicas: Annotated[int, Field(ge=1, le=1024), BeforeValidator(integral)] = Field(
@@ -134,7 +139,7 @@ class ModelEntry(Frozen):
     autoscaling: Autoscaling | None = Field(
         default=None, description="With `--engine ray`: between how many replicas Ray chooses, instead of `replicas`."
     )
-    gpus: Annotated[float, Strict(False), Field(ge=0, le=1024, allow_inf_nan=False)] | None = Field(
+    gpus: Annotated[float, Field(ge=0, le=1024, allow_inf_nan=False)] | None = Field(
         default=None, description="With `--engine ray`: GPUs of one replica; a fraction shares one."
     )
 
@@ -260,7 +265,7 @@ class ServerSettings(Frozen):
     grace: Seconds = Field(
         default=30.0, description="Seconds that requests in flight have to end once the server is told to stop."
     )
-    logs: Logs = Field(default=Logs(), description="What is written to stderr.")
+    logs: Logs = Field(default=Logs(), description="How the server logs.")
     metrics: bool = Field(default=True, description="Offer `/metrics`, for Prometheus.")
     page: bool = Field(default=True, description="Offer the page at `/`.")
     docs: bool = Field(default=True, description="Offer `/docs` and `/openapi.json`.")
@@ -271,6 +276,8 @@ def _named(value: object) -> object:
     """``{minilm: {artifact: …}}`` as a list of models with their names."""
     if not isinstance(value, dict | FrozenDict) or not all(isinstance(entry, dict) for entry in value.values()):
         raise ValueError("must be a mapping of names to mappings")
+    if any("name" in entry for entry in value.values()):
+        raise ValueError("a model has its name before its keys")
     return [{"name": name, **entry} for name, entry in value.items()]
 
 

@@ -42,7 +42,7 @@ def _artifact(tree: Tree, path: KeyPath, entry: Mapping[str, Any]) -> Iterator[P
     try:
         manifest = read_manifest(folder)
     except HfspecError as error:
-        yield Problem("not-an-artifact", _sentence(error), tree.origin(place), place)
+        yield Problem("not-an-artifact", _unread(error, folder, str(tree.at(place))), tree.origin(place), place)
         return
     yield from _against(tree, path, entry, manifest)
     yield from _signature(tree, path, folder)
@@ -137,10 +137,16 @@ def _tls_fault(certificate: Path, key: Path) -> str:
     try:
         context.load_cert_chain(certificate, key, password=lambda: "")
     except ssl.SSLError as error:
-        return (error.reason or "they are not PEM").lower().replace("_", " ")
+        return error.reason.lower().replace("_", " ") if error.reason else "they are not PEM"
     except (OSError, ValueError) as error:
         return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
     return ""
+
+
+def _unread(error: HfspecError, folder: Path, written: str) -> str:
+    """Why there is no manifest, with the folder as the fleet file has it."""
+    said = str(error).replace(str(folder), written)
+    return f"The path {said}" if said.startswith(written) else f"{said[:1].upper()}{said[1:]}"
 
 
 def _sentence(error: HfspecError) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, MutableMapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 import orjson
 from starlette.datastructures import FormData, Headers
@@ -88,6 +89,30 @@ class Exchange:
         """The models that the protocol of the endpoint can ask, those that are loaded."""
         loaded = [model for model in self.app.models if model.generation is not None]
         return [model for model in loaded if self.protocol in model.protocols]
+
+    def only(self, tasks: Collection[str] | None = None) -> Model:
+        """The model that the query's or the header's ``model`` names, else the only one that the protocol can ask and
+        that is for one of the ``tasks``, by their canonical names; raises RequestError.
+        """
+        found = parse_qs(self.scope["query_string"].decode("latin-1")).get("model")
+        header = self.headers.get(b"model", b"").decode("latin-1")
+        able = [model for model in self.offered() if tasks is None or model.task in tasks]
+        if found or header or len(able) != 1:
+            if not found and not header and able:
+                listed = ", ".join(model.name for model in able)
+                raise RequestError(400, f"say which model, by ?model= or the header model: {listed}.", "ModelError")
+            return self.for_tasks(self.model(found[0] if found else header or None), tasks)
+        return self.model(able[0].name)
+
+    def for_tasks(self, model: Model, tasks: Collection[str] | None) -> Model:
+        """The model, where it is for one of the tasks; raises RequestError."""
+        if tasks is not None and model.task not in tasks:
+            raise RequestError(
+                400,
+                f"the model {model.name!r} is for {model.task}, and {self.path} is not answered by such models.",
+                "TaskError",
+            )
+        return model
 
     async def body(self) -> bytes:
         """The whole body; raises RequestError: 413 for one that is too large, 408 for one that does not come."""

@@ -236,12 +236,17 @@ class Model:
         return self._now.manifest
 
     @property
+    def task(self) -> str:
+        """The canonical name of its task; raises RequestError when the model is unloaded."""
+        deployment = self.manifest.deployment
+        return canonical(deployment.library, deployment.task)
+
+    @property
     def protocols(self) -> tuple[str, ...]:
         """The protocols that the model is offered by: those of its entry, or all that fit its task."""
         if self.entry.endpoints is not None:
             return self.entry.endpoints
-        deployment = self.manifest.deployment
-        return endpoints.fitting(deployment.library, canonical(deployment.library, deployment.task))
+        return endpoints.fitting(self.manifest.deployment.library, self.task)
 
     @property
     def state(self) -> State:

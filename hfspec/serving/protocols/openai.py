@@ -19,7 +19,6 @@ from hfspec.serving.front.exchange import Exchange, dumped, streamed, to_json
 from hfspec.serving.front.model import Model
 from hfspec.serving.protocols import transcripts
 from hfspec.serving.replica.job import Form
-from hfspec.tasks.table import canonical
 
 CHAT, COMPLETIONS, EMBEDDINGS = "llm/v1/chat", "llm/v1/completions", "llm/v1/embeddings"
 SPEECH = "automatic-speech-recognition"
@@ -118,15 +117,7 @@ def asked_model(exchange: Exchange, name: Any, task: str) -> Model:
     """The model that a request names, or the only one, where its task can answer; raises RequestError."""
     if name is not None and not isinstance(name, str):
         raise RequestError(400, "model: expected the name of a model, a text.", "InputError")
-    model = exchange.model(name)
-    deployment = model.manifest.deployment
-    if canonical(deployment.library, deployment.task) not in ANSWERED_BY[task]:
-        raise RequestError(
-            400,
-            f"the model {model.name!r} is for {deployment.task}, and {exchange.path} is not answered by such models.",
-            "TaskError",
-        )
-    return model
+    return exchange.for_tasks(exchange.model(name), ANSWERED_BY[task])
 
 
 async def transcriptions(exchange: Exchange) -> Response:

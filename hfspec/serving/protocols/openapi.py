@@ -40,6 +40,22 @@ BODIES: Mapping[str, Mapping[str, Schema]] = MappingProxyType(
         "/predict": {"inputs": {}},
     }
 )
+HTML, TEXT, EVENTS = "text/html", "text/plain", "text/event-stream"
+# Path -> the kinds of its answer, where they are others than JSON.
+KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "/": (HTML,),
+        "/try": (HTML,),
+        "/docs": (HTML,),
+        "/page.css": ("text/css",),
+        "/page.js": ("text/javascript",),
+        "/metrics": (TEXT,),
+        "/v1/chat/completions": (JSON, EVENTS),
+        "/v1/completions": (JSON, EVENTS),
+        "/v1/audio/transcriptions": (JSON, TEXT, "text/vtt"),
+        "/v1/audio/translations": (JSON, TEXT, "text/vtt"),
+    }
+)
 ERROR: Schema = {
     "type": "object",
     "required": ["error"],
@@ -193,11 +209,12 @@ def _whole(endpoint: Endpoint, app: App) -> dict[str, Any]:
         needed = dict(BODIES[endpoint.path])
         body = {"type": "object", "required": list(needed), "properties": {**needed, "model": _names(endpoint, app)}}
         found["requestBody"] = {"required": True, "content": {JSON: {"schema": body}}}
+    elif endpoint.path == "/try":
+        found["requestBody"] = {"required": True, "content": {FORM: {"schema": {"type": "object"}}}}
     elif endpoint.method == "POST":
         required = not endpoint.path.startswith("/v2/repository")
         found["requestBody"] = {"required": required, "content": {JSON: {"schema": {"type": "object"}}}}
-    anything: dict[str, Any] = {kind: {"schema": {}} for kind in (JSON, "text/plain", "text/html", "text/event-stream")}
-    return {**found, "responses": _answered(anything)}
+    return {**found, "responses": _answered({kind: {"schema": {}} for kind in KINDS.get(endpoint.path, (JSON,))})}
 
 
 def _names(endpoint: Endpoint, app: App) -> Schema:
@@ -221,7 +238,7 @@ def _answered(content: Mapping[str, Any]) -> dict[str, Any]:
 def _common(endpoint: Endpoint, operation: Mapping[str, Any], path: str) -> dict[str, Any]:
     """The summary, the parts of the path that vary, and the errors in the protocol's form."""
     error = ERRORS.get(endpoint.protocol, {"type": "object"})
-    kinds = {JSON: {"schema": error}} if endpoint.path not in {"/", "/try"} else {"text/html": {"schema": {}}}
+    kinds = {HTML: {"schema": {}}} if KINDS.get(endpoint.path) == (HTML,) else {JSON: {"schema": error}}
     found: dict[str, Any] = {
         "summary": endpoint.summary,
         "tags": [endpoint.protocol],

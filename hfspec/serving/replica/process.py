@@ -17,13 +17,15 @@ from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
 from typing import Any, NoReturn
 
-from hfspec.errors import HfspecError, RowError, VerificationError
+from hfspec.errors import HfspecError, InputError, RowError, VerificationError
+from hfspec.formats.label_names import label_names
 from hfspec.redaction import redacted
 from hfspec.serving.replica import wire
 from hfspec.serving.replica.engine import Engine
 from hfspec.serving.replica.job import Ask, Form
 
 BEAT_SECONDS = 0.5
+UNBOUNDED = 1 << 30  # tokens; tokenizers state more where nothing bounds them
 ARGUMENTS = (
     *("model_config", "dtype", "device", "threads", "backend", "expect_fingerprint", "sources", "trust_remote_code"),
     "keep_memory",
@@ -68,11 +70,11 @@ class Replica:
 
     def answer(self, key: int, value: Any, used: dict[str, Any]) -> None:
         self._left.discard(key)
-        self.send(wire.ANSWER, key, value, used)
+        self._tell(wire.ANSWER, key, value, used)
 
     def piece(self, key: int, value: Any) -> None:
         if value:
-            self.send(wire.PIECE, key, value)
+            self._tell(wire.PIECE, key, value)
 
     def error(self, key: int, error: BaseException) -> None:
         self._left.discard(key)
@@ -80,12 +82,21 @@ class Replica:
         text = error.reason if isinstance(error, RowError) else str(error)
         self.send(wire.ERROR, key, type(error).__name__, redacted(text), row)
 
+    def _tell(self, kind: str, key: int, *said: Any) -> None:
+        """Send what is made of a request; what cannot be sent is an error of this request alone."""
+        try:
+            self.send(kind, key, *said)
+        except InputError as error:
+            self.error(key, error)
+
     def has_left(self, key: int) -> bool:
         return key in self._left
 
     def _loaded(self, config: dict[str, Any]) -> Engine:
+        from hfspec.runtime.host.process import import_libraries
         from hfspec.runtime.load import load
 
+        import_libraries()
         folder = Path(config["artifact"])
         predictor = load(folder, **{name: config[name] for name in ARGUMENTS if config.get(name) is not None})
         if config.get("examples", True):
@@ -162,7 +173,24 @@ def _facts(engine: Engine) -> dict[str, Any]:
         "fingerprint": predictor.fingerprint,
         "joins": engine.joins,
         "settings": settings,
+        "reads": _reads(predictor.runner),
+        "labels": _labels(predictor.runner),
     }
+
+
+def _reads(runner: Any) -> int | None:
+    """How many tokens of a text the model reads, where that is bounded."""
+    limits = [getattr(runner, "limit", None), getattr(runner.loaded.tokenizer, "model_max_length", None)]
+    known = [int(limit) for limit in limits if isinstance(limit, int | float) and 0 < limit < UNBOUNDED]
+    return min(known, default=None)
+
+
+def _labels(runner: Any) -> list[str]:
+    """The names of the labels in the model's order, of a model that classifies."""
+    config = getattr(runner.loaded.model, "config", None)
+    if not any(str(name).endswith("Classification") for name in getattr(config, "architectures", None) or ()):
+        return []
+    return [name for _, name in sorted(label_names(config).items())]
 
 
 def _plain(value: Any) -> Any:
@@ -200,7 +228,7 @@ def _log(message: str) -> None:
 
 def main(descriptor: int) -> NoReturn:
     """Be a replica over the socket of this file descriptor."""
-    from hfspec.runtime.process import begin, leave
+    from hfspec.runtime.host.process import begin, leave
 
     begin()
     with socket.socket(fileno=descriptor) as connection:

@@ -1,0 +1,5 @@
+"""The command line as its users run it."""
+
+from tests.cli.conftest import hfspec
+
+__all__ = ["hfspec"]
