@@ -37,7 +37,9 @@ BODIES: Mapping[str, Mapping[str, Schema]] = MappingProxyType(
         "/v1/rerank": {"query": {"type": "string"}, "documents": DOCUMENTS},
         "/v2/rerank": {"query": {"type": "string"}, "documents": DOCUMENTS},
         "/embed": {"inputs": TEXTS},
+        "/embed_sparse": {"inputs": TEXTS},
         "/predict": {"inputs": {}},
+        "/similarity": {"inputs": {"type": "object", "required": ["source_sentence", "sentences"]}},
     }
 )
 HTML, TEXT, EVENTS = "text/html", "text/plain", "text/event-stream"
@@ -50,6 +52,9 @@ KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "/page.css": ("text/css",),
         "/page.js": ("text/javascript",),
         "/metrics": (TEXT,),
+        "/ping": (),  # as MLflow has it: no JSON, though it says so
+        "/health": (),
+        "/version": (),
         "/v1/chat/completions": (JSON, EVENTS),
         "/v1/completions": (JSON, EVENTS),
         "/v1/audio/transcriptions": (JSON, TEXT, "text/vtt"),
@@ -207,7 +212,8 @@ def _whole(endpoint: Endpoint, app: App) -> dict[str, Any]:
         found["requestBody"] = {"required": True, "content": {FORM: {"schema": form}}}
     elif endpoint.path in BODIES:
         needed = dict(BODIES[endpoint.path])
-        body = {"type": "object", "required": list(needed), "properties": {**needed, "model": _names(endpoint, app)}}
+        named = {} if endpoint.protocol == "tei" else {"model": _names(endpoint, app)}
+        body = {"type": "object", "required": list(needed), "properties": {**needed, **named}}
         found["requestBody"] = {"required": True, "content": {JSON: {"schema": body}}}
     elif endpoint.path == "/try":
         found["requestBody"] = {"required": True, "content": {FORM: {"schema": {"type": "object"}}}}
