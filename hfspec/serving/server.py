@@ -22,6 +22,7 @@ from hfspec.serving.front.logs import Log
 from hfspec.serving.front.metrics import Meters
 from hfspec.serving.front.models import Models
 from hfspec.serving.front.replica import FailedError
+from hfspec.serving.front.traces import Traces
 from hfspec.serving.protocols.table import ENDPOINTS
 
 BACKLOG = 2048
@@ -61,6 +62,7 @@ class _Serving:
     def __init__(self, fleet: Fleet, again: Callable[[], Fleet] | None, listener: socket.socket) -> None:
         self._fleet, self._again, self._listener = fleet, again, listener
         self._log = Log(fleet.server.logs)
+        self._traces = Traces(fleet.server.telemetry) if fleet.server.telemetry else None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
@@ -83,11 +85,13 @@ class _Serving:
             raise SourceError(f"the server cannot start: {error}") from error
         finally:
             await models.stop(self._fleet.server.grace)
+            if self._traces is not None:
+                await asyncio.to_thread(self._traces.close)
         return 0
 
     async def _serve(self, models: Models, stopping: asyncio.Task[Any]) -> None:
         settings = self._fleet.server
-        app = App(models, settings, ENDPOINTS, self._log, Meters(models))
+        app = App(models, settings, ENDPOINTS, self._log, Meters(models), traces=self._traces)
         server = _Uvicorn(_config(app, settings))
         loop = asyncio.get_running_loop()
         if self._again is not None:

@@ -157,7 +157,7 @@ def test_unknown_models_and_versions(served):
 
 @pytest.fixture(scope="module")
 def administered(tmp_path_factory, build, checkpoint):
-    """A server with keys, whose artifacts are copies of its own."""
+    """A server with keys and without page, docs and meters, whose artifacts are copies of its own."""
     folder = tmp_path_factory.mktemp("administered")
     made = fleet_of(build, checkpoint, "sentiment", "splade")
     own = {name: Path(shutil.copytree(source, folder / name)) for name, source in made.items()}
@@ -165,7 +165,8 @@ def administered(tmp_path_factory, build, checkpoint):
         {"name": "boss", "key": "${oc.env:BOSS}", "scopes": ["admin", "predict"]},
         {"name": "user", "key": "${oc.env:USER_KEY}"},
     ]
-    fleet = {"models": entries(own), "server": {"api_keys": {"keys": keys}}}
+    off = {"page": False, "docs": False, "metrics": False}
+    fleet = {"models": entries(own), "server": {"api_keys": {"keys": keys}, **off}}
     fleet["models"]["splade"]["endpoints"] = ["hfspec"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BOSS", ADMIN["authorization"].split()[1])
@@ -213,6 +214,11 @@ def test_a_model_may_decline_the_protocol(administered):
     answer = administered.get("/v2/models/splade", headers=USER)
     assert answer.status_code == 404
     assert "hfspec" in answer.json()["error"]
+
+
+def test_what_is_switched_off_is_not_there(administered):
+    for path in ("/", "/docs", "/openapi.json", "/metrics", "/stats", "/page.css", "/page.js"):
+        assert administered.get(path, headers=USER).status_code == 404, path
 
 
 @pytest.mark.skipif("HFSPEC_TRITON_PYTHON" not in os.environ, reason="HFSPEC_TRITON_PYTHON names no Python")

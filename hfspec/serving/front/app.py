@@ -19,6 +19,7 @@ from hfspec.serving.front.exchange import Exchange, LeftError, Receive, Scope, S
 from hfspec.serving.front.logs import Log
 from hfspec.serving.front.metrics import Meters
 from hfspec.serving.front.models import Models
+from hfspec.serving.front.traces import Traces
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
 ALLOWED_HEADERS = "authorization, content-type, x-api-key, x-request-timeout"  # of pages of other sites
@@ -53,9 +54,16 @@ class App:
     """An ASGI application over the models."""
 
     def __init__(
-        self, models: Models, settings: ServerSettings, endpoints: Sequence[Endpoint], log: Log, meters: Meters
+        self,
+        models: Models,
+        settings: ServerSettings,
+        endpoints: Sequence[Endpoint],
+        log: Log,
+        meters: Meters,
+        *,
+        traces: Traces | None = None,
     ) -> None:
-        self.models, self.settings, self.log, self.meters = models, settings, log, meters
+        self.models, self.settings, self.log, self.meters, self.traces = models, settings, log, meters, traces
         self.endpoints = tuple(endpoints)
         self.is_leaving = False
         self._fixed: dict[str, dict[str, Endpoint]] = {}
@@ -162,6 +170,8 @@ class App:
     def _ended(self, exchange: Exchange, status: int) -> None:
         seconds = time.monotonic() - exchange.begun
         self.meters.count(exchange.model_name, exchange.endpoint, status, seconds)
+        if self.traces is not None:
+            self.traces.record(exchange, status, seconds)
         if not self.settings.logs.access:
             return
         facts = {"status": status, "seconds": seconds, "model": exchange.model_name, "request": exchange.id}

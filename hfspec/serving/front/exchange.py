@@ -41,7 +41,7 @@ class LeftError(Exception):
 
 class Exchange:
     """``id``: in the answer's headers and in every line of the log; ``names``: the parts of the path that vary;
-    ``model_name``, ``endpoint``: for the meters; ``protocol``: the one that the endpoint belongs to.
+    ``model_name``, ``endpoint``, ``used``: for the meters; ``protocol``: the one that the endpoint belongs to.
     """
 
     def __init__(self, app: App, scope: Scope, receive: Receive, request_id: str) -> None:
@@ -53,6 +53,7 @@ class Exchange:
         self.endpoint = ""
         self.protocol = ""
         self.caller = ""
+        self.used: dict[str, Any] = {}
         self.sent: bytes = b""
         self._receive = receive
         self._is_read = False
@@ -209,8 +210,12 @@ class Exchange:
         ends the request.
         """
         value, used = await self._while_there(self._answer(model, asking))
-        self.app.meters.used(model.name, used)
+        self._took(model, used)
         return value
+
+    def _took(self, model: Model, used: dict[str, Any]) -> None:
+        self.used = used
+        self.app.meters.used(model.name, used)
 
     async def _answer(self, model: Model, asking: Asking) -> tuple[Any, dict[str, Any]]:
         return await model.answer(await addresses.fetched(asking, model, self.app.settings.limits))
@@ -225,7 +230,7 @@ class Exchange:
                 yield held
             held, is_first = piece, False
         if not is_first:  # the last is what the answer took
-            self.app.meters.used(model.name, held)
+            self._took(model, held)
 
     async def started(self, pieces: AsyncIterator[Any]) -> AsyncIterator[Any]:
         """The same pieces, of which the first is there or there is none, so that a refusal has a status of its own;

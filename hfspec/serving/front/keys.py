@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import hmac
 from collections.abc import Mapping
@@ -11,6 +13,7 @@ from hfspec.serving.front.errors import RequestError
 
 CHALLENGE = {"www-authenticate": "Bearer"}
 ANONYMOUS = ""
+OWN_SITE = frozenset({b"same-origin", b"none"})  # whose requests a browser sends with the key that it was given once
 
 
 def caller(keys: ApiKeys | None, headers: Mapping[bytes, bytes], scope: str) -> str:
@@ -40,4 +43,14 @@ def _given(headers: Mapping[bytes, bytes]) -> bytes:
     kind, _, text = headers.get(b"authorization", b"").partition(b" ")
     if kind.lower() == b"bearer":
         return text.strip()
+    if kind.lower() == b"basic" and headers.get(b"sec-fetch-site", b"none") in OWN_SITE:
+        return _password(text)
     return headers.get(b"x-api-key") or headers.get(b"api-key") or b""
+
+
+def _password(text: bytes) -> bytes:
+    """The key that a browser asked for; empty where there is none."""
+    try:
+        return base64.b64decode(text.strip(), validate=True).partition(b":")[2]
+    except binascii.Error:
+        return b""

@@ -37,7 +37,28 @@ BODIES: Mapping[str, Mapping[str, Schema]] = MappingProxyType(
         "/v1/rerank": {"query": {"type": "string"}, "documents": DOCUMENTS},
         "/v2/rerank": {"query": {"type": "string"}, "documents": DOCUMENTS},
         "/embed": {"inputs": TEXTS},
+        "/embed_sparse": {"inputs": TEXTS},
         "/predict": {"inputs": {}},
+        "/similarity": {"inputs": {"type": "object", "required": ["source_sentence", "sentences"]}},
+    }
+)
+HTML, TEXT, EVENTS = "text/html", "text/plain", "text/event-stream"
+# Path -> the kinds of its answer, where they are others than JSON.
+KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "/": (HTML,),
+        "/try": (HTML,),
+        "/docs": (HTML,),
+        "/page.css": ("text/css",),
+        "/page.js": ("text/javascript",),
+        "/metrics": (TEXT,),
+        "/ping": (),  # as MLflow has it: no JSON, though it says so
+        "/health": (),
+        "/version": (),
+        "/v1/chat/completions": (JSON, EVENTS),
+        "/v1/completions": (JSON, EVENTS),
+        "/v1/audio/transcriptions": (JSON, TEXT, "text/vtt"),
+        "/v1/audio/translations": (JSON, TEXT, "text/vtt"),
     }
 )
 ERROR: Schema = {
@@ -191,13 +212,15 @@ def _whole(endpoint: Endpoint, app: App) -> dict[str, Any]:
         found["requestBody"] = {"required": True, "content": {FORM: {"schema": form}}}
     elif endpoint.path in BODIES:
         needed = dict(BODIES[endpoint.path])
-        body = {"type": "object", "required": list(needed), "properties": {**needed, "model": _names(endpoint, app)}}
+        named = {} if endpoint.protocol == "tei" else {"model": _names(endpoint, app)}
+        body = {"type": "object", "required": list(needed), "properties": {**needed, **named}}
         found["requestBody"] = {"required": True, "content": {JSON: {"schema": body}}}
+    elif endpoint.path == "/try":
+        found["requestBody"] = {"required": True, "content": {FORM: {"schema": {"type": "object"}}}}
     elif endpoint.method == "POST":
         required = not endpoint.path.startswith("/v2/repository")
         found["requestBody"] = {"required": required, "content": {JSON: {"schema": {"type": "object"}}}}
-    anything: dict[str, Any] = {kind: {"schema": {}} for kind in (JSON, "text/plain", "text/html", "text/event-stream")}
-    return {**found, "responses": _answered(anything)}
+    return {**found, "responses": _answered({kind: {"schema": {}} for kind in KINDS.get(endpoint.path, (JSON,))})}
 
 
 def _names(endpoint: Endpoint, app: App) -> Schema:
@@ -221,7 +244,7 @@ def _answered(content: Mapping[str, Any]) -> dict[str, Any]:
 def _common(endpoint: Endpoint, operation: Mapping[str, Any], path: str) -> dict[str, Any]:
     """The summary, the parts of the path that vary, and the errors in the protocol's form."""
     error = ERRORS.get(endpoint.protocol, {"type": "object"})
-    kinds = {JSON: {"schema": error}} if endpoint.path not in {"/", "/try"} else {"text/html": {"schema": {}}}
+    kinds = {HTML: {"schema": {}}} if KINDS.get(endpoint.path) == (HTML,) else {JSON: {"schema": error}}
     found: dict[str, Any] = {
         "summary": endpoint.summary,
         "tags": [endpoint.protocol],

@@ -8,12 +8,12 @@ from hfspec.serving.protocols import health, inference_v2, mlflow, native, opena
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *native.ENDPOINTS,
-    *health.ENDPOINTS,
     *openai.ENDPOINTS,
     *rerank.ENDPOINTS,
     *tei.ENDPOINTS,
     *inference_v2.ENDPOINTS,
     *mlflow.ENDPOINTS,
+    *health.ENDPOINTS,
     *openapi.ENDPOINTS,
     *page.ENDPOINTS,
 )

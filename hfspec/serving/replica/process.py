@@ -17,7 +17,7 @@ from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
 from typing import Any, NoReturn
 
-from hfspec.errors import HfspecError, RowError, VerificationError
+from hfspec.errors import HfspecError, InputError, RowError, VerificationError
 from hfspec.formats.label_names import label_names
 from hfspec.redaction import redacted
 from hfspec.serving.replica import wire
@@ -70,17 +70,24 @@ class Replica:
 
     def answer(self, key: int, value: Any, used: dict[str, Any]) -> None:
         self._left.discard(key)
-        self.send(wire.ANSWER, key, value, used)
+        self._tell(wire.ANSWER, key, value, used)
 
     def piece(self, key: int, value: Any) -> None:
         if value:
-            self.send(wire.PIECE, key, value)
+            self._tell(wire.PIECE, key, value)
 
     def error(self, key: int, error: BaseException) -> None:
         self._left.discard(key)
         row = error.row if isinstance(error, RowError) else None
         text = error.reason if isinstance(error, RowError) else str(error)
         self.send(wire.ERROR, key, type(error).__name__, redacted(text), row)
+
+    def _tell(self, kind: str, key: int, *said: Any) -> None:
+        """Send what is made of a request; what cannot be sent is an error of this request alone."""
+        try:
+            self.send(kind, key, *said)
+        except InputError as error:
+            self.error(key, error)
 
     def has_left(self, key: int) -> bool:
         return key in self._left

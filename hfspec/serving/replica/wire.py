@@ -60,6 +60,8 @@ class Frames:
 
 
 def _packed(value: Any) -> Any:
+    if isinstance(value, Iterator):
+        raise InputError("the answer would be a stream, which is not given here; leave stream out.")
     if isinstance(value, Table):
         return value.records()
     if isinstance(value, np.generic):
