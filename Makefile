@@ -14,7 +14,7 @@ help:
 	@echo "make test    run the tests"
 	@echo "make check   format, lint, types, import contract, generated files"
 	@echo "make format  format and mend what the linter can"
-	@echo "make bench   measure against MLflow, the libraries and loops by hand; writes benchmarks/results/ and docs/speed.md"
+	@echo "make bench   measure against MLflow, the libraries and loops by hand; writes benchmarks/results/ and the table in benchmarks/NOTES.md"
 	@echo "make bench-quick   the same with less work, into build/bench/results/"
 	@echo "make docs    write the generated parts of docs/, README.md and schemas/"
 

@@ -172,7 +172,8 @@ def lock_spec(file: Path, overrides: Sequence[str], progress: Progress, *, upgra
     sources = digest(resolve(spec, tree, progress, commits), progress)
     artifact_plan = _plan(spec, tree, sources)
     after = lock(spec, tree, sources, artifact_plan.versions)
-    return Locked(write_lock(file, after), after, changes(before, after) if before else (), is_new=before is None)
+    moved = changes(before, after) if before else ()
+    return Locked(write_lock(file, after), after, moved, is_new=before is None, notes=artifact_plan.notes)
 
 
 def changes_since_lock(file: Path, overrides: Sequence[str], progress: Progress) -> tuple[Change, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -9,23 +10,9 @@ from hfspec.checkpoint import text_readers
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.errors import SpecError
 from hfspec.formats.label_names import label_numbers
+from hfspec.tasks import table
 from hfspec.tasks.task import Task
 
-# Every task of the library that has an auto class, so that a refusal can say what an architecture can do.
-AUTO_CLASSES = {
-    "audio-classification": "AutoModelForAudioClassification",
-    "automatic-speech-recognition": "AutoModelForSpeechSeq2Seq",
-    "fill-mask": "AutoModelForMaskedLM",
-    "image-classification": "AutoModelForImageClassification",
-    "question-answering": "AutoModelForQuestionAnswering",
-    "summarization": "AutoModelForSeq2SeqLM",
-    "table-question-answering": "AutoModelForTableQuestionAnswering",
-    "text-classification": "AutoModelForSequenceClassification",
-    "text-generation": "AutoModelForCausalLM",
-    "text2text-generation": "AutoModelForSeq2SeqLM",
-    "token-classification": "AutoModelForTokenClassification",
-    "translation": "AutoModelForSeq2SeqLM",
-}
 # Features of these are their encoder's alone; AutoModel would be the whole encoder-decoder.
 ENCODERS = {
     "t5": "T5EncoderModel",
@@ -103,8 +90,29 @@ def _mapped(auto_class: str, config: Any) -> type[Any] | None:
     return model_class
 
 
+def possible_tasks(auto_class_fits: Callable[[str], bool]) -> list[str]:
+    """The names of the tasks that a checkpoint can do, so that a refusal can say them.
+
+    Args:
+        auto_class_fits: Whether the checkpoint's architecture is one of an auto class.
+
+    Returns:
+        The tasks of transformers that ask no more of a checkpoint than an architecture, without MLflow's names for
+        them, sorted.
+    """
+    tasks = (table.find(library, name) for library, name in table.TASKS)
+    return sorted(
+        task.name for task in tasks if task and _is_told(task) and any(map(auto_class_fits, task.auto_classes))
+    )
+
+
+def _is_told(task: Task) -> bool:
+    asks_more = task.needed_label or task.chat or task.kind or task.auto_class == "AutoModel"
+    return not asks_more and "/" not in task.name
+
+
 def _cannot(files: SourceFiles, config: Any, task: Task) -> SpecError:
-    able = sorted(name for name, auto_class in AUTO_CLASSES.items() if _mapped(auto_class, config) is not None)
+    able = possible_tasks(lambda auto_class: _mapped(auto_class, config) is not None)
     return files.refusal(
         "task-not-possible",
         f"a {config.model_type} checkpoint cannot do {task.name}",

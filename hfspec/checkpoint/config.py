@@ -10,11 +10,12 @@ from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.errors import SpecError
 from hfspec.formats.extents import extent_faults
 from hfspec.formats.loading_options import IMPLEMENTATION_KEYS
+from hfspec.formats.quantisation import without_quantisation
 from hfspec.integrity.trust import ADAPTER, OTHER_WEIGHTS
 from hfspec.ir.problem import Problem
 
 # Never handed to the library: what they ask for is decided by hfspec.
-WITHHELD = ("auto_map", "quantization_config", "custom_pipelines", *IMPLEMENTATION_KEYS)
+WITHHELD = ("auto_map", "custom_pipelines", *IMPLEMENTATION_KEYS)
 
 
 def library_config(files: SourceFiles, folder: str = "", *, is_code: bool = False) -> Any:
@@ -35,7 +36,7 @@ def library_config(files: SourceFiles, folder: str = "", *, is_code: bool = Fals
     if faults:
         raise SpecError(faults)
     withheld = (*WITHHELD, "model_type") if is_code else WITHHELD
-    values = {key: value for key, value in raw.items() if key not in withheld}
+    values = {key: value for key, value in without_quantisation(raw).items() if key not in withheld}
     try:
         return (PreTrainedConfig if is_code else CONFIG_MAPPING[model_type]).from_dict(values)
     except Exception as error:

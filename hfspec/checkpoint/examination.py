@@ -17,10 +17,10 @@ from hfspec.checkpoint.spec_sources import Sources
 from hfspec.checkpoint.vocabulary import chat_problems, vocabulary_problems
 from hfspec.checkpoint.weights.fit import Fit, meta_model
 from hfspec.checkpoint.weights.quantised import expanded_bytes, is_expanded
-from hfspec.checkpoint.weights.stored_dtype import QUANTISED
 from hfspec.checkpoint.weights.tensor_problems import fit_notes, fit_problems
 from hfspec.checkpoint.weights.weight_files import WeightGroup, weight_group
 from hfspec.formats.module_kinds import WEIGHTED
+from hfspec.formats.quantisation import quantisation
 from hfspec.ir.problem import Problem
 from hfspec.tasks.task import Task
 
@@ -69,7 +69,7 @@ def _fit(problems: ProblemList, sources: Sources, checkpoint: Checkpoint) -> Fit
     be seen.
     """
     model_class = checkpoint.model_class.of_library
-    if model_class is None or QUANTISED in checkpoint.config:
+    if model_class is None or quantisation(checkpoint.config) is not None:
         return None
     config, weights = checkpoint.library_config, checkpoint.weights
     fit = problems.attempt(
@@ -92,7 +92,7 @@ def _check_fit(problems: ProblemList, sources: Sources, checkpoint: Checkpoint, 
         return notes
     counted, ignored = needed(task, fit)
     if not refusals:  # what a head of another kind lacks would only hide that it is one
-        problems.add(*fit_problems(sources.model, counted, checkpoint.library_config, task.name, name))
+        problems.add(*fit_problems(sources.model, counted, checkpoint.library_config, task, name))
     return (*notes, *fit_notes(counted, name, ignored))
 
 

@@ -8,7 +8,8 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hfspec.checkpoint.settings import GENERATING, GENERATION_CONFIG, SEQ2SEQ, SettingLayers
+from hfspec.checkpoint.generation_config import GENERATING, GENERATION_CONFIG
+from hfspec.checkpoint.settings import SEQ2SEQ, SettingLayers
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.errors import ParamsError
 from hfspec.formats import generation_config as unused_settings
@@ -24,16 +25,17 @@ CODE = "generation-refused"
 
 
 def generation_problems(
-    files: SourceFiles, folder: str, task: Task, *, layers: SettingLayers, config: Mapping[str, Any]
+    files: SourceFiles, stated: Mapping[str, Any], task: Task, *, layers: SettingLayers, config: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    """What would make every request fail that changes no setting. ``config``: the checkpoint's config.json."""
+    """What would make every request fail that changes no setting. ``stated``: generation_config.json of the artifact;
+    ``config``: the checkpoint's config.json.
+    """
     if not any(task.setting(name) for name in GENERATING):
         return
     from transformers import GenerationConfig
 
-    raw = files.json(f"{folder}{GENERATION_CONFIG}")
     with quiet():
-        base = unused_settings.neutral(GenerationConfig.from_dict(dict(raw)))
+        base = unused_settings.neutral(GenerationConfig.from_dict(dict(stated)))
     settings = request_settings.generating(layers.in_force) if task.anew else layers.in_force
     try:
         if task.auto_class == SPEECH:
@@ -45,8 +47,10 @@ def generation_problems(
         yield files.problem(CODE, str(error))
 
 
-def generation_notes(files: SourceFiles, folder: str, task: Task) -> Iterator[str]:
-    """Each kind of key in generation_config.json that is no setting of the task, and what becomes of it."""
+def generation_notes(files: SourceFiles, folder: str, task: Task, stated: Mapping[str, Any]) -> Iterator[str]:
+    """Each kind of key in generation_config.json that is no setting of the task, and what becomes of it. ``stated``:
+    the file as the artifact has it.
+    """
     if task.auto_class == SPEECH and _is_whisper_alone(files, folder):
         yield (
             f"There is no {GENERATION_CONFIG}: which tokens are languages, tasks and timestamps is taken from the"
@@ -55,6 +59,11 @@ def generation_notes(files: SourceFiles, folder: str, task: Task) -> Iterator[st
     if task.auto_class == SPEECH or not any(task.setting(name) for name in GENERATING):
         return
     raw = files.json(f"{folder}{GENERATION_CONFIG}")
+    if changed := sorted(name for name in stated if stated[name] != raw.get(name)):
+        yield (
+            f"The artifact's {GENERATION_CONFIG} has {', '.join(changed)} as requests have it: the library refuses the"
+            " file as the source has it."
+        )
     for why, names in unused_settings.not_done(raw, generation.NAMES).items():
         yield f"{GENERATION_CONFIG} sets {', '.join(names)}: {why}."
 

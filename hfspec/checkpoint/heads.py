@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from hfspec.checkpoint.architecture import AUTO_CLASSES
+from hfspec.checkpoint.architecture import possible_tasks
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.weights.weight_files import listed
 from hfspec.ir.problem import Problem
@@ -47,7 +47,7 @@ def head_fault(
         return "", ""
     if any(_fits(task, name, unexpected) for name in names):
         return "", ""
-    able = sorted({able for name in names for able, auto in AUTO_CLASSES.items() if auto in _kinds(name)})
+    able = possible_tasks(lambda auto_class: any(auto_class in _kinds(name) for name in names))
     if able or any(_kinds(name) for name in names):
         return f"{' or '.join(names)}{_trained(task, names)}", ", ".join(able)
     unexpected_note = f", and tensors that a {class_name} has no use for ({listed(unexpected)})" if unexpected else ""

@@ -9,15 +9,16 @@ from hfspec.checkpoint.remote_code.class_references import MODEL
 from hfspec.checkpoint.remote_code.reviewed import Code
 from hfspec.checkpoint.sentences.modules import Module
 from hfspec.checkpoint.weights.quantised import is_expanded, packages
-from hfspec.checkpoint.weights.stored_dtype import QUANTISED, declared_dtype
+from hfspec.checkpoint.weights.stored_dtype import declared_dtype
 from hfspec.checkpoint.weights.weight_files import WeightGroup, listed
+from hfspec.formats.quantisation import quantisation
 from hfspec.ir.spec import Spec
 from hfspec.tasks.task import Task
 
 
 def weight_notes(spec: Spec, raw: Mapping[str, Any], group: WeightGroup, dtype: str) -> Iterator[str]:
     """What is special about how the weights are stored. ``raw``: config.json; ``dtype``: of the deployment."""
-    if QUANTISED in raw:
+    if quantisation(raw) is not None:
         yield "The checkpoint is quantised: its tensors are carried along unchanged and their shapes not checked."
     if is_expanded(raw):
         yield (
@@ -27,7 +28,7 @@ def weight_notes(spec: Spec, raw: Mapping[str, Any], group: WeightGroup, dtype: 
     if missing := packages(raw)[1]:
         yield f"What reads its weights is not installed here, and requirements.txt names it: {', '.join(missing)}."
     config_dtype = declared_dtype(raw)
-    if spec.dtype == "auto" and config_dtype not in (None, dtype) and QUANTISED not in raw:
+    if spec.dtype == "auto" and config_dtype not in (None, dtype) and quantisation(raw) is None:
         yield f"config.json says {config_dtype}, the weights are stored as {dtype}; they stay as stored."
     if group.pickled:
         yield "The weights are pickled (.bin) at the source and are written as safetensors."

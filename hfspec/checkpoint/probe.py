@@ -11,7 +11,6 @@ from hfspec.formats.pair_template import PairTemplate
 from hfspec.formats.sentence_modules import STATED, TRANSFORMER_CONFIGS, is_saved_cross_encoder, pair_modalities
 from hfspec.ir.problem import Problem
 from hfspec.tasks.task import Task
-from hfspec.tasks.token_classification import BY_WORD
 
 Probe = Callable[[Any], Iterator[Problem]]
 TEXT = "One short text."
@@ -76,31 +75,17 @@ def _pair_problems(
 def _python_problems(files: SourceFiles, task: Task, tokenizer: Any, settings: Mapping[str, Any]) -> Iterator[Problem]:
     """A tokenizer in Python only knows neither the characters of a token nor the words that tokens are of."""
     name = f"{type(tokenizer).__name__} is written in Python only and does not tell"
-    if task.name == "question-answering":
-        yield files.problem(
-            "task-not-possible",
-            f"{name} which characters a token is made of, so that no answer can be found in the context",
-            at=("task",),
-            found=task.name,
-            expected="a tokenizer with a tokenizer.json",
-            remedy="name such a tokenizer under components.tokenizer",
-        )
-    if task.name == "token-classification" and settings.get("aggregation_strategy") in BY_WORD:
-        yield files.problem(
-            "task-not-possible",
-            f"{name} where words begin, which the aggregation_strategy in force needs",
-            at=("model_config", "aggregation_strategy"),
-            found=str(settings["aggregation_strategy"]),
-            expected="none or simple",
-        )
-    if task.name == "token-classification" and settings.get("stride") is not None:
-        yield files.problem(
-            "task-not-possible",
-            f"{name} where tokens are, so that stride cannot put the entities of several windows together",
-            at=("model_config", "stride"),
-            found=str(settings["stride"]),
-            remedy="set truncation instead, or give shorter texts",
-        )
+    for need in task.fast_tokenizer:
+        value = settings.get(need.setting) if need.setting else task.name
+        if value is not None and (not need.values or value in need.values):
+            yield files.problem(
+                "task-not-possible",
+                f"{name} {need.reason}",
+                at=("model_config", need.setting) if need.setting else ("task",),
+                found=str(value),
+                expected=need.expected,
+                remedy=need.remedy,
+            )
 
 
 def _modalities(model: SourceFiles, folder: str) -> Mapping[str, Any] | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hfspec.checkpoint.config import library_config
+from hfspec.checkpoint.generation_config import GENERATING, GENERATION_CONFIG, generation_config, refusal
 from hfspec.checkpoint.sentences.embedding import stated_settings
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.formats.sentence_modules import STATED
@@ -19,9 +20,6 @@ from hfspec.library_calls.quiet import quiet
 from hfspec.settings.precedence import CHECKPOINT, HFSPEC_DEFAULT, MODEL_CONFIG, SIGNATURE, Settings, layers_of
 from hfspec.tasks.task import Task
 
-GENERATION_CONFIG = "generation_config.json"
-# A task with one of these settings loads its model with the generation config.
-GENERATING = ("max_new_tokens", "max_length")
 SEQ2SEQ = "AutoModelForSeq2SeqLM"
 MODEL_DEFAULTS = "config.json"
 TASK_PARAMS = "task_specific_params of config.json"
@@ -63,7 +61,7 @@ def setting_layers(
 
     Raises SpecError when the library refuses the checkpoint's generation config, as it would when the model is loaded.
     """
-    raw = files.json(f"{folder}{GENERATION_CONFIG}")
+    raw = generation_config(files, folder, task, spec)
     if raw and any(task.setting(name) for name in GENERATING):
         _check_generation(files, raw)
     generation = _generation_settings(raw, task)
@@ -131,19 +129,18 @@ def _said_by(tree: Tree, layers: SettingLayers, name: str, layer: str) -> str:
 
 
 def _check_generation(files: SourceFiles, raw: Mapping[str, Any]) -> None:
-    from transformers import GenerationConfig
-
     for key, value in raw.items():
         ids = value if isinstance(value, list) else [value]
         if key.endswith("_token_id") and not all(isinstance(number, int | None) for number in ids):
             raise files.refusal(
                 "broken-checkpoint", f"{GENERATION_CONFIG}: {key} is not a token's id", found=repr(value)
             )
-    try:
-        with quiet():
-            GenerationConfig.from_dict(dict(raw))
-    except Exception as error:  # the library may raise anything over values that make no sense
-        raise files.refusal("broken-checkpoint", f"the library refuses {GENERATION_CONFIG}: {error}") from error
+    if why := refusal(raw):
+        raise files.refusal(
+            "broken-checkpoint",
+            f"the library refuses {GENERATION_CONFIG}: {why}",
+            remedy="set under model_config what makes its settings go together, or mend the file at its source",
+        )
 
 
 def _generation_settings(raw: Mapping[str, Any], task: Task) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 
 from hfspec.checkpoint.adapters.adapter import adapter_steps
 from hfspec.checkpoint.card import card_files
 from hfspec.checkpoint.checkpoint import Checkpoint
 from hfspec.checkpoint.config_rewrite import says, with_dtype, with_labels
+from hfspec.checkpoint.generation_config import GENERATION_CONFIG, generation_config
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.spec_sources import Sources
 from hfspec.checkpoint.weights.saving import Saving, size_in_bytes, weight_bytes, weight_steps
@@ -31,7 +33,7 @@ def artifact_steps(sources: Sources, checkpoint: Checkpoint) -> tuple[Step, ...]
         A step for each file of the model, its adapter, the components from elsewhere, and the reviewed code.
     """
     adapter = adapter_steps(checkpoint.adapter) if checkpoint.adapter is not None else ()
-    model = _model_steps(sources.spec, sources.model, checkpoint)
+    model = _model_steps(sources, checkpoint)
     return (*model, *adapter, *_component_steps(sources.components), *checkpoint.code.files)
 
 
@@ -54,12 +56,18 @@ def _saving(spec: Spec, checkpoint: Checkpoint) -> Saving:
     return Saving(cast, checkpoint.fit.dtypes if checkpoint.fit else {}, size_in_bytes(spec.max_shard_size))
 
 
-def _model_steps(spec: Spec, model: SourceFiles, checkpoint: Checkpoint) -> Iterator[Step]:
+def _model_steps(sources: Sources, checkpoint: Checkpoint) -> Iterator[Step]:
+    spec, model, task = sources.spec, sources.model, sources.task
     saving = _saving(spec, checkpoint)
     config = f"{checkpoint.folder}config.json"
     rewritten = checkpoint.labels is not None or (saving.cast is not None and not says(checkpoint.config, saving.cast))
     weights = {path for group in checkpoint.groups for path in (*group.headers, group.index)}
     handled = {*card_files(model), *weights, *([config] if rewritten else [])}
+    generation = f"{checkpoint.folder}{GENERATION_CONFIG}"
+    stated = generation_config(model, checkpoint.folder, task, spec)
+    if stated != model.json(generation):
+        handled.add(generation)
+        yield WriteBytes(f"model/{generation}", (json.dumps(stated, indent=2) + "\n").encode())
     yield from _copies(model, "model/", handled)
     if rewritten:
         yield WriteBytes(

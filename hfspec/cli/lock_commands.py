@@ -11,7 +11,7 @@ import typer
 
 from hfspec.cli.arguments import Format, Overrides, SpecFile
 from hfspec.cli.exit_codes import LOCK
-from hfspec.cli.progress import for_terminal
+from hfspec.cli.progress import for_terminal, tell
 from hfspec.errors import LockError, UsageError
 from hfspec.ir.progress import Progress
 
@@ -31,7 +31,7 @@ def lock(
         bool, typer.Option("--upgrade", help="Take branches and tags where they are now, not where they were locked.")
     ] = False,
     format: Annotated[Format, typer.Option(help="text for a person, json for a program.")] = Format.text,  # noqa: A002
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")] = False,
 ) -> None:
     """Pin every source of a spec, to the commit and the digest of each file, in SPEC.lock beside it."""
     from hfspec import compiler
@@ -40,10 +40,16 @@ def lock(
     if check and upgrade:
         raise UsageError("--check writes nothing and --upgrade writes; give one of them")
     progress = for_terminal(quiet=quiet)
+    warnings = compiler.warnings(spec, overrides or ())
+    for warning in warnings:
+        tell(f"warning: {warning}")
     if check:
         _check(spec, overrides or (), format.value, progress)
     else:
         locked = compiler.lock(spec, overrides or (), upgrade=upgrade, progress=progress)
+        for note in () if quiet else locked.notes:
+            if note not in warnings:
+                tell(f"note: {note}")
         print(render_locked(locked, format.value))
 
 

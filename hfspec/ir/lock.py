@@ -239,13 +239,14 @@ class Change:
 @dataclass(frozen=True, slots=True)
 class Locked:
     """What locking a spec came to: the file, what it says now, how that differs from before. ``is_new``: there was no
-    lock before, so that there is nothing to differ from.
+    lock before, so that there is nothing to differ from; ``notes``: those of the plan, in whole sentences.
     """
 
     path: Path
     lock: Lock
     changes: tuple[Change, ...]
     is_new: bool
+    notes: tuple[str, ...] = ()
 
 
 def locked_file(file: FilePin) -> LockedFile:

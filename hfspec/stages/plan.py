@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from hfspec.checkpoint.backends import backend_package, backend_problems
 from hfspec.checkpoint.card import card, licence
 from hfspec.checkpoint.checkpoint import Checkpoint
 from hfspec.checkpoint.examination import examine
 from hfspec.checkpoint.generation import generation_notes, generation_problems
+from hfspec.checkpoint.generation_config import generation_config
 from hfspec.checkpoint.golden import golden_examples, undetermined
 from hfspec.checkpoint.label_names import answers_labels
 from hfspec.checkpoint.licences import licence_problems
@@ -106,6 +108,10 @@ def _decisions(sources: Sources, checkpoint: Checkpoint) -> _Decisions:
     )
 
 
+def _generation_config(sources: Sources, checkpoint: Checkpoint) -> Mapping[str, Any]:
+    return generation_config(sources.model, checkpoint.folder, sources.task, sources.spec)
+
+
 def _is_reference(spec: Spec) -> bool:
     return spec.save_mode == "reference"
 
@@ -117,7 +123,7 @@ def _problems(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -
         yield from reference_problems(model, checkpoint.groups)
     yield from licence_problems(tree, spec.license_policy, sources.all)
     yield from dead_settings(model, spec, sources.task, checkpoint.model_class.name)
-    yield from generation_problems(model, checkpoint.folder, task, layers=layers, config=config)
+    yield from generation_problems(model, _generation_config(sources, checkpoint), task, layers=layers, config=config)
     yield from embedding_problems(model, spec, task, checkpoint.dimension)
     yield from target_problems(model, decisions.clean.steps)
     yield from backend_problems(tree, spec, config, checkpoint.dtype)
@@ -182,7 +188,9 @@ def _deployment(spec: Spec, checkpoint: Checkpoint, decisions: _Decisions) -> De
 
 def _notes(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -> Iterator[str]:
     yield from checkpoint.notes
-    yield from generation_notes(sources.model, checkpoint.folder, decisions.task)
+    yield from generation_notes(
+        sources.model, checkpoint.folder, decisions.task, _generation_config(sources, checkpoint)
+    )
     yield from embedding_notes(sources.model, sources.spec, decisions.task)
     yield decisions.licence_note
     yield from decisions.clean.notes

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.signature import Column
 from hfspec.tasks import generation, openai
 from hfspec.tasks.task import Task
 from hfspec.tasks.text import BATCH_TOKENS
 
+ONE_MESSAGE = FrozenDict({"messages": [{"role": "user", "content": "One short text."}]})
 CONVERSATIONAL = Task(
     name="conversational",
     library="transformers",
@@ -18,6 +20,7 @@ CONVERSATIONAL = Task(
     auto_class="AutoModelForCausalLM",
     prompt=True,
     chat=True,
+    trial_row=ONE_MESSAGE,
     settings=(*generation.SETTINGS, openai.STOP, BATCH_TOKENS),
     runner="hfspec.runtime.chat.conversational:Conversational",
 )
@@ -39,6 +42,7 @@ CHAT = Task(
     auto_class="AutoModelForCausalLM",
     prompt=True,
     chat=True,
+    trial_row=ONE_MESSAGE,
     settings=openai.SETTINGS,
     runner="hfspec.runtime.chat.chat:Chat",
     anew=openai.ANEW,

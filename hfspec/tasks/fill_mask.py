@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.signature import Column
 from hfspec.tasks.setting import Setting
-from hfspec.tasks.task import Task
+from hfspec.tasks.task import LANGUAGE_HEAD, Task
 from hfspec.tasks.text import BATCH_TOKENS, TRUNCATION
 
 TASK = Task(
@@ -18,7 +19,9 @@ TASK = Task(
     full_words="list of dicts: masks, for each mask a list of top_k candidates (score, token, token_str, sequence), and"
     " the token count",
     auto_class="AutoModelForMaskedLM",
+    head=LANGUAGE_HEAD,
     prompt=True,
+    trial_row=FrozenDict(dict.fromkeys(("text", "prompt"), "One {mask_token} text.")),
     settings=(
         Setting("top_k", ("integer",), "How many candidates to give for each mask, best first.", minimum=1, default=5),
         Setting(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hfspec.ir.signature import Column
 from hfspec.tasks.setting import Setting
-from hfspec.tasks.task import Task
+from hfspec.tasks.task import FastTokenizerNeed, Task
 from hfspec.tasks.text import BATCH_TOKENS
 
 TASK = Task(
@@ -57,6 +57,13 @@ TASK = Task(
             default=True,
         ),
         BATCH_TOKENS,
+    ),
+    fast_tokenizer=(
+        FastTokenizerNeed(
+            "which characters a token is made of, so that no answer can be found in the context",
+            expected="a tokenizer with a tokenizer.json",
+            remedy="name such a tokenizer under components.tokenizer",
+        ),
     ),
     runner="hfspec.runtime.questions.question_answering:QuestionAnswering",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.signature import Column, Tensor
 from hfspec.tasks import prompts
 from hfspec.tasks.sentence_embedding import TRUNCATE_DIM
@@ -24,6 +25,7 @@ TASK = Task(
     full_words="list of dicts: score (scores for sentences), similarity function, token counts, whether each text was"
     " cut",
     kind="dense",
+    trial_row=FrozenDict({"sentence": "One short text.", "sentences": ("One short text.",)}),
     settings=(
         Setting(
             "similarity_fn_name",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hfspec.ir.signature import Column
 from hfspec.tasks import prompts
 from hfspec.tasks.setting import Setting
-from hfspec.tasks.task import Task
+from hfspec.tasks.task import LANGUAGE_HEAD, Task
 from hfspec.tasks.text import BATCH_TOKENS
 
 TASK = Task(
@@ -19,6 +19,7 @@ TASK = Task(
     full_words="list of dicts: indices, values, dimension, terms (the tokens with their weights, heaviest first), token"
     " count, whether the text was cut, fingerprint of the embedding space",
     auto_class="AutoModelForMaskedLM",
+    head=LANGUAGE_HEAD,
     kind="sparse",
     embeds=True,
     settings=(

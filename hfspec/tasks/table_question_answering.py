@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.signature import Column
 from hfspec.tasks.setting import Setting
 from hfspec.tasks.task import Task
@@ -16,6 +17,7 @@ TASK = Task(
     output_words="list[str], the cells of each row's answer after their aggregator ('SUM > 3, 4')",
     full_words="list of dicts: answer, coordinates (row, column from 0), cells, scores, aggregator, tokens, truncated",
     auto_class="AutoModelForTableQuestionAnswering",
+    trial_row=FrozenDict({"table": {"name": ["one", "other"], "number": ["1", "2"]}}),
     settings=(
         Setting(
             "sequential",

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from hfspec.ir.frozen import FrozenDict, Json
 from hfspec.ir.signature import Column, Tensor
 from hfspec.tasks.setting import Setting
 
+CLASSIFICATION_HEAD, LANGUAGE_HEAD = "classification head", "language-model head"
 PROCESSOR = "processor"
 PROCESSED = ("feature_extractor", "tokenizer")  # what the library puts together as a processor
+
+
+@dataclass(frozen=True, slots=True)
+class FastTokenizerNeed:
+    """What a task needs to know of tokens that a tokenizer written in Python only does not tell."""
+
+    reason: str
+    """What such a tokenizer does not tell, and why the task needs it; follows "does not tell"."""
+    setting: str = ""
+    """The setting that needs it; empty where the task itself does."""
+    values: tuple[Json, ...] = ()
+    """The values of the setting that need it; empty where every value does."""
+    expected: str = ""
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +40,10 @@ class Task:
     of a label begins, in lower case, that the checkpoint must have. ``kind``: which kind of sentence-transformers model
     the task needs: dense, sparse, cross-encoder; empty for a model of transformers. ``chat``: whether the
     checkpoint must have a chat template. ``anew``: keys that each answer has values of its own for, such as a time.
-    ``runner`` is the runtime's class, ``module:NAME``.
+    ``head`` is what a checkpoint of the task has and a bare encoder lacks, in words. ``fast_tokenizer``: what of the
+    task needs a tokenizer.json. ``trial_row``: values for columns of an input that a compile tries, where a plain text
+    would not do; of the optional columns among them the first is given. ``runner`` is the runtime's class,
+    ``module:NAME``.
     """
 
     name: str
@@ -48,6 +67,9 @@ class Task:
     embeds: bool = False
     chat: bool = False
     anew: tuple[str, ...] = ()
+    head: str = ""
+    fast_tokenizer: tuple[FastTokenizerNeed, ...] = ()
+    trial_row: FrozenDict = field(default_factory=FrozenDict)
 
     @property
     def auto_classes(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hfspec.ir.signature import Column
 from hfspec.tasks import labels
-from hfspec.tasks.task import Task
+from hfspec.tasks.task import CLASSIFICATION_HEAD, Task
 from hfspec.tasks.text import BATCH_TOKENS, TRUNCATION
 
 TASK = Task(
@@ -17,6 +17,7 @@ TASK = Task(
     output_words=labels.OUTPUT_WORDS,
     full_words="list of dicts: every label with its score, best first, and the token count",
     auto_class="AutoModelForSequenceClassification",
+    head=CLASSIFICATION_HEAD,
     settings=(
         labels.TOP_K,
         labels.FUNCTION_TO_APPLY,

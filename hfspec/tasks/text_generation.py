@@ -5,7 +5,7 @@ from __future__ import annotations
 from hfspec.ir.signature import Column
 from hfspec.tasks import generation
 from hfspec.tasks.setting import Setting
-from hfspec.tasks.task import Task
+from hfspec.tasks.task import LANGUAGE_HEAD, Task
 from hfspec.tasks.text import BATCH_TOKENS, TRUNCATION
 
 TASK = Task(
@@ -17,6 +17,7 @@ TASK = Task(
     output_words="list[str], one a prompt (num_return_sequences of them, in order)",
     full_words="list of dicts: text, prompt, prompt_tokens, completion_tokens, finish_reason",
     auto_class="AutoModelForCausalLM",
+    head=LANGUAGE_HEAD,
     prompt=True,
     settings=(
         *generation.SETTINGS,

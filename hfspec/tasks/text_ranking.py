@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.signature import Column, Tensor
 from hfspec.tasks import prompts
 from hfspec.tasks.setting import Setting
-from hfspec.tasks.task import Task
+from hfspec.tasks.task import CLASSIFICATION_HEAD, Task
 from hfspec.tasks.text import BATCH_TOKENS
 
 TASK = Task(
@@ -23,7 +24,9 @@ TASK = Task(
     full_words="list of dicts: score (labels and scores where there are several), token count, whether the pair was"
     " cut; of a query with documents its ranking: corpus_id and score, best first, as many as top_k",
     auto_class="AutoModelForSequenceClassification",
+    head=CLASSIFICATION_HEAD,
     kind="cross-encoder",
+    trial_row=FrozenDict({"document": "One short text.", "documents": ("One short text.",)}),
     settings=(
         Setting(
             "activation_fn",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hfspec.ir.signature import Column
 from hfspec.tasks.setting import Setting
-from hfspec.tasks.task import Task
+from hfspec.tasks.task import CLASSIFICATION_HEAD, FastTokenizerNeed, Task
 from hfspec.tasks.text import BATCH_TOKENS, TRUNCATION
 
 BY_WORD = ("first", "average", "max")  # the aggregation strategies that label whole words
@@ -18,6 +18,7 @@ TASK = Task(
     output_words="list[str], one a text: the labels of its entities, joined by commas; empty where there are none",
     full_words="list of dicts: entities (entity or entity_group, score, word, start, end, index)",
     auto_class="AutoModelForTokenClassification",
+    head=CLASSIFICATION_HEAD,
     settings=(
         Setting(
             "aggregation_strategy",
@@ -40,6 +41,19 @@ TASK = Task(
         ),
         TRUNCATION,
         BATCH_TOKENS,
+    ),
+    fast_tokenizer=(
+        FastTokenizerNeed(
+            "where words begin, which the aggregation_strategy in force needs",
+            setting="aggregation_strategy",
+            values=BY_WORD,
+            expected="none or simple",
+        ),
+        FastTokenizerNeed(
+            "where tokens are, so that stride cannot put the entities of several windows together",
+            setting="stride",
+            remedy="set truncation instead, or give shorter texts",
+        ),
     ),
     runner="hfspec.runtime.text.token_classification:TokenClassification",
 )

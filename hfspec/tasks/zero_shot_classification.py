@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.signature import Column
 from hfspec.tasks.setting import Setting
-from hfspec.tasks.task import Task
+from hfspec.tasks.task import CLASSIFICATION_HEAD, Task
 from hfspec.tasks.text import BATCH_TOKENS, TRUNCATION
 
 TASK = Task(
@@ -20,7 +21,9 @@ TASK = Task(
     output_words="DataFrame sequence, labels, scores: one line for each label of each row, best first",
     full_words="list of dicts: sequence, labels, scores (best first)",
     auto_class="AutoModelForSequenceClassification",
+    head=CLASSIFICATION_HEAD,
     needed_label="entail",
+    trial_row=FrozenDict({"candidate_labels": ("one", "other")}),
     settings=(
         Setting(
             "candidate_labels",

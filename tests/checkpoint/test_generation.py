@@ -57,6 +57,33 @@ def answer(model: Path, place: Path, **keys: object) -> str:
     return hfspec.load(place / "artifact").predict([TEXT, "a"], outputs="full")[0]["text"].removeprefix(TEXT)
 
 
+REFUSED = {"do_sample": False, "num_return_sequences": 2}
+
+
+@pytest.mark.parametrize("mended", [{"num_beams": 2}, {"num_return_sequences": 1}, {"do_sample": True}], ids=str)
+def test_a_config_that_the_library_refuses_and_the_spec_mends(own_copy, tmp_path, mended):
+    model = model_with(own_copy, "gpt2", **REFUSED)
+    keys = {"model_config": {**mended, "max_new_tokens": 4}, "input_example": [TEXT]}
+    spec = write_spec(tmp_path / "specs", model, **keys)
+    assert "as the source has it" in " ".join(hfspec.plan(spec).notes)
+    folder = hfspec.compile(spec, tmp_path / "artifact").path
+    found = hfspec.load(folder).predict([TEXT])
+    (model / "generation_config.json").unlink()
+    library, tokenizer = AutoModelForCausalLM.from_pretrained(model), AutoTokenizer.from_pretrained(model)
+    wanted = {"num_return_sequences": 2, **mended, "max_new_tokens": 4, "pad_token_id": 0}
+    rows = library.generate(**tokenizer(TEXT, return_tensors="pt"), **wanted)
+    assert len(found) == len(rows)
+    if "do_sample" not in mended:
+        texts = tokenizer.batch_decode(rows, skip_special_tokens=True)
+        assert list(found) == texts
+
+
+@pytest.mark.parametrize("other", [{}, {"num_beams": 1}, {"num_return_sequences": 3}], ids=str)
+def test_a_config_that_the_library_refuses_and_the_spec_does_not_mend(own_copy, tmp_path, other):
+    with pytest.raises(hfspec.SpecError, match=r"library refuses generation_config\.json: .*set under model_config"):
+        plan(own_copy, tmp_path, model_config=other or {"max_new_tokens": 4}, **REFUSED)
+
+
 @pytest.mark.parametrize("heat", [0.0, 0])
 def test_temperature_0_is_the_likeliest_token(heat, checkpoint, own_copy, tmp_path):
     expected = greedy(checkpoint("gpt2"), do_sample=False)

@@ -101,7 +101,7 @@ def test_every_setting_of_the_other_kind_is_found_at_once(checkpoint, planned):
         ("wav2vec2-ctc", "preprocessor_config.json", None, SPEECH, "no-processor"),
         ("wav2vec2-ctc", "vocab.json", None, SPEECH, "no-tokenizer"),
         ("whisper", "processor_config.json", "{}", SPEECH, "broken-processor"),
-        ("vit", "preprocessor_config.json", "no json", "image-classification", "broken-processor"),
+        ("vit", "preprocessor_config.json", "no json", "image-classification", "broken-checkpoint"),
     ],
 )
 def test_what_is_missing_or_broken_is_named(changed, planned, name, file, content, task, code):

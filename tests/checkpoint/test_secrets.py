@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import hfspec
+from hfspec.cli.app import app
 from hfspec.errors import InputError, SourceError
 from hfspec.integrity.verification import read_manifest
 from hfspec.redaction import redacted, tokens
@@ -200,6 +202,21 @@ def test_validate_warns_and_is_content(travelled: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "1 spec is good\n")
     assert f"warning: {travelled}:8:3: metadata.token" in done.stderr
     assert LETTERS not in done.stderr
+
+
+def test_lock_says_it_too(travelled: Path) -> None:
+    done = CliRunner().invoke(app, ["lock", str(travelled)])
+    said = f"warning: {travelled}:8:3: metadata.token holds what looks like a token"
+    assert done.exit_code == 0
+    assert done.stderr.count(said) == 1
+    assert "note: README.md:6 holds what looks like a token" in done.stderr
+    quiet = CliRunner().invoke(app, ["lock", "-q", str(travelled)])
+    checked = CliRunner().invoke(app, ["lock", "--check", "-q", str(travelled)])
+    travelled.with_name(f"{travelled.name}.lock").unlink()
+    for each in (quiet, checked):
+        assert said in each.stderr
+        assert "README.md:6" not in each.stderr
+    assert LETTERS not in done.output + quiet.output + checked.output
 
 
 def test_a_checkpoint_that_names_no_place_is_taken_as_it_is(checkpoint, tmp_path: Path) -> None:

@@ -63,6 +63,28 @@ def test_the_text_of_the_library(composite, tmp_path, kind):
     assert answer in ([expected], ["a fine film" + expected])
 
 
+def test_a_quantised_text_part(composite, tmp_path):
+    """transformers looks there after the whole config; null says nothing, wherever it stands."""
+    folder = composite("llama4")
+    plain = hfspec.plan(write_spec(tmp_path / "s", folder, task="text-generation"))
+    config = transformers.AutoConfig.from_pretrained(folder).to_dict()["text_config"]
+    stated = {"quant_method": "gptq", "bits": 4}
+    plans = []
+    for whole, part in ((stated, None), (None, stated), (None, None)):
+        text = {**config, "quantization_config": part}
+        change_json(folder / "config.json", quantization_config=whole, text_config=text)
+        plans.append(hfspec.plan(write_spec(tmp_path / "s", folder, task="text-generation")))
+    assert plans[0].requirements == plans[1].requirements != plain.requirements == plans[2].requirements
+    assert any("gptqmodel" in line for line in plans[1].requirements)
+    assert "The checkpoint is quantised" in plans[1].notes[0]
+    change_json(folder / "config.json", text_config={**config, "quantization_config": stated})
+    problems = refusal(write_spec(tmp_path / "s", folder, task="text-generation", dtype="float16")).problems
+    assert {problem.code for problem in problems} == {"cast-of-quantised"}
+    change_json(folder / "config.json", text_config={**config, "quantization_config": {"quant_method": "gptqq"}})
+    problems = refusal(write_spec(tmp_path / "s", folder, task="text-generation")).problems
+    assert {problem.code for problem in problems} == {"unknown-quantisation"}
+
+
 @pytest.mark.parametrize("kind", OWN)
 def test_a_text_part_of_another_width_is_refused(composite, tmp_path, kind):
     folder = composite(kind)

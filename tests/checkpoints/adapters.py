@@ -110,6 +110,14 @@ ADAPTERS: dict[str, tuple[str, str, Callable[[], Any], dict[str, Any]]] = {
         {},
     ),
     "llama-vera": ("llama-chat", "LlamaForCausalLM", lambda: _config("VeraConfig", "CAUSAL_LM", r=4, **SQUARE), {}),
+    # Its places are drawn by no seed when it is made, and saved.
+    "llama-shira": ("llama-chat", "LlamaForCausalLM", lambda: _config("ShiraConfig", "CAUSAL_LM", r=2, **SQUARE), {}),
+    "llama-replicated": (
+        "llama-chat",
+        "LlamaForCausalLM",
+        lambda: _lora("CAUSAL_LM", target_modules=["q_proj", "v_proj"], layer_replication=[[0, 2], [0, 2]]),
+        {},
+    ),
     "llama-vblora": (
         "llama-chat",
         "LlamaForCausalLM",

@@ -15,9 +15,9 @@ from hfspec.checkpoint.config import WITHHELD
 from hfspec.checkpoint.config_rewrite import with_labels
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.weights.fit import Fit, MetaModel
-from hfspec.checkpoint.weights.stored_dtype import QUANTISED
 from hfspec.checkpoint.weights.weight_files import WeightGroup, listed
 from hfspec.errors import SpecError
+from hfspec.formats.quantisation import quantisation
 from hfspec.formats.vocabulary_files import VOCABULARIES
 from hfspec.ir.dtypes import BY_TORCH_NAME
 from hfspec.ir.frozen import FrozenDict
@@ -53,7 +53,7 @@ class Pair:
         base = declared_base(self.adapter.declared)
         problems = [*base_problems(self.adapter.files, base, self.model, self.config, self.key)]
         if self.key.merge:
-            problems += merge_problems(self.adapter, is_quantised=QUANTISED in self.config)
+            problems += merge_problems(self.adapter, is_quantised=quantisation(self.config) is not None)
         if problems:
             raise SpecError(problems)
 

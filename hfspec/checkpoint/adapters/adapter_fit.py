@@ -109,8 +109,22 @@ def _wrapped(adapter: Adapter, model: Any) -> Any:
     config = adapter.library_config()
     if hasattr(config, "init_lora_weights"):
         config.init_lora_weights = False  # numbers are none of a shape's business
+    if getattr(config, "mask_fn", None) is not None:
+        config.mask_fn = _any_mask
+    for parameter in model.parameters():  # accelerate hands marks of transformers on to torch's class of parameters
+        vars(parameter).pop("_is_hf_initialized", None)
     kind = MODEL_TYPE_TO_PEFT_MODEL_MAPPING.get(config.task_type, PeftModel)
     return kind(model, config, NAME, low_cpu_mem_usage=True)
+
+
+def _any_mask(base_layer: Any, r: int, **_: Any) -> Any:
+    """As many weights of a SHiRA layer as its rank says; the adapter's file says which."""
+    import torch
+
+    rows, columns = base_layer.weight.shape
+    chosen = torch.zeros(rows * columns, dtype=torch.bool)
+    chosen[: r * (rows + columns)] = True
+    return chosen.view(rows, columns)
 
 
 def _given(wrapped: Any, tensors: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from hfspec.ir.problem import Problem
 PLAIN_STARTS = (True, False, None, "gaussian", "orthogonal")
 STARTS = ("init_lora_weights", "init_weights", "psoft_svd", "save_projection")
 REMEDY = "save it with path_initial_model_for_weight_conversion, which makes a LoRA of it"
+MERGED = "merge it where it was trained (merge_and_unload), and name the merged model as `model`"
 BASE = ".base_layer."
 # peft has no class of its own for what it cannot do.
 RAISED = (
@@ -58,7 +59,7 @@ def load_problems(adapter: Adapter, wrapped: Any) -> Iterator[Problem]:
     for name, layer in _layers(wrapped):
         why = _not_the_same(adapter, name, layer)
         if why:
-            yield _problem(adapter, why, REMEDY)
+            yield _problem(adapter, why, REMEDY if adapter.kind == "LORA" else MERGED)
             return
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from hfspec.checkpoint.requirements import installed
 from hfspec.checkpoint.source_files import SourceFiles
-from hfspec.checkpoint.weights.stored_dtype import QUANTISED
+from hfspec.formats.quantisation import QUANTISED, quantisation
 from hfspec.ir.dtypes import CASTABLE, size_of
 from hfspec.ir.pins import TensorInfo
 from hfspec.ir.problem import Problem
@@ -75,7 +75,7 @@ def method(raw: Mapping[str, Any]) -> str | None:
     """How the weights are quantised by config.json ``raw``, in transformers' words; None when they are not, or when it
     does not say.
     """
-    quantization = raw.get(QUANTISED)
+    quantization = quantisation(raw)
     if not isinstance(quantization, Mapping):
         return None
     if quantization.get("load_in_8bit") or quantization.get("load_in_4bit"):
@@ -86,12 +86,11 @@ def method(raw: Mapping[str, Any]) -> str | None:
 
 def quantiser_problems(files: SourceFiles, raw: Mapping[str, Any]) -> Iterator[Problem]:
     """A method that transformers does not know: it would load the packed tensors as if they were plain ones."""
-    method_name = method(raw)
-    if QUANTISED not in raw or method_name in PACKAGES:
+    method_name, quantization = method(raw), quantisation(raw)
+    if quantization is None or method_name in PACKAGES:
         return
     from transformers import __version__
 
-    quantization = raw[QUANTISED]
     yield files.problem(
         "unknown-quantisation",
         f"transformers {__version__} does not know how the checkpoint is quantised, and would pass over it",
@@ -113,7 +112,7 @@ def packages(raw: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def is_expanded(raw: Mapping[str, Any]) -> bool:
     """Whether the weights may take as much memory as plain ones: where the config asks for it, or no GPU is there."""
-    quantization = raw.get(QUANTISED)
+    quantization = quantisation(raw)
     return method(raw) in EXPANDED or (isinstance(quantization, Mapping) and quantization.get("dequantize") is True)
 
 

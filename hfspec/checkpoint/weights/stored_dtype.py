@@ -7,18 +7,17 @@ from typing import Any
 
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.weights.weight_files import WeightGroup
+from hfspec.formats.quantisation import quantisation
 from hfspec.ir.dtypes import dominant
 from hfspec.ir.problem import Problem
 from hfspec.ir.spec import Spec
-
-QUANTISED = "quantization_config"
 
 
 def resolved_dtype(spec: Spec, raw: Mapping[str, Any], group: WeightGroup) -> str:
     """Torch's name of the dtype that most weights will have. ``raw``: config.json."""
     if spec.dtype != "auto":
         return spec.dtype
-    if QUANTISED in raw:
+    if quantisation(raw) is not None:
         return declared_dtype(raw) or "float32"
     return dominant(group.tensors) or "float32"
 
@@ -31,7 +30,7 @@ def declared_dtype(raw: Mapping[str, Any]) -> str | None:
 
 def quantised_cast(spec: Spec, files: SourceFiles, raw: Mapping[str, Any]) -> Iterator[Problem]:
     """A cast of what only its quantiser understands."""
-    if spec.dtype == "auto" or QUANTISED not in raw:
+    if spec.dtype == "auto" or quantisation(raw) is None:
         return
     yield files.problem(
         "cast-of-quantised",

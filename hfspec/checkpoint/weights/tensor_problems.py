@@ -9,20 +9,12 @@ from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.weights.fit import Fit, Mismatch
 from hfspec.checkpoint.weights.weight_files import listed
 from hfspec.ir.problem import Problem
+from hfspec.tasks.task import Task
 
-HEADS = {
-    "fill-mask": "language-model head",
-    "sparse-embedding": "language-model head",
-    "text-classification": "classification head",
-    "text-generation": "language-model head",
-    "text-ranking": "classification head",
-    "token-classification": "classification head",
-    "zero-shot-classification": "classification head",
-}
 AT_RANDOM = "the library would initialise what is missing at random, with only a warning"
 
 
-def fit_problems(files: SourceFiles, fit: Fit, config: Any, task: str, class_name: str) -> Iterator[Problem]:
+def fit_problems(files: SourceFiles, fit: Fit, config: Any, task: Task, class_name: str) -> Iterator[Problem]:
     """What keeps the checkpoint from being run as ``class_name`` for the task."""
     yield from _missing(files, fit, task, class_name)
     for mismatch in fit.mismatched:
@@ -41,14 +33,14 @@ def fit_notes(fit: Fit, class_name: str, ignored: tuple[str, ...]) -> tuple[str,
     return tuple(notes)
 
 
-def _missing(files: SourceFiles, fit: Fit, task: str, class_name: str) -> Iterator[Problem]:
+def _missing(files: SourceFiles, fit: Fit, task: Task, class_name: str) -> Iterator[Problem]:
     if not fit.missing:
         return
     prefix = f"{fit.base_prefix}." if fit.base_prefix else ""
     in_base = [name for name in fit.missing if prefix and name.startswith(prefix)]
-    if prefix and not in_base and task in HEADS:
-        message = f"the checkpoint has no {HEADS[task]} ({listed(fit.missing)}), which {class_name} needs"
-        remedy = f"name a checkpoint that was trained for {task}"
+    if prefix and not in_base and task.head:
+        message = f"the checkpoint has no {task.head} ({listed(fit.missing)}), which {class_name} needs"
+        remedy = f"name a checkpoint that was trained for {task.name}"
     else:
         message = f"the checkpoint lacks tensors that {class_name} needs: {listed(fit.missing)}"
         remedy = "name a checkpoint that has them"

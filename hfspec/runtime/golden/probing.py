@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hfspec.errors import HfspecError, OutputError
+from hfspec.ir.frozen import thaw
 from hfspec.ir.golden import Fault
-from hfspec.ir.signature import Column
 from hfspec.runtime.golden.examples import answered
 from hfspec.runtime.predictor import Predictor
 
 TEXT = "One short text."
 SHORT = 2  # tokens to generate
+MASK = "{mask_token}"
 # What a model raises wherever it runs. Others, as RuntimeError, may be of this machine: no kernel for a dtype, no GPU.
 ANYWHERE = (AttributeError, LookupError, TypeError, ValueError)
-VALUES: Mapping[str, Any] = {
-    "documents": [TEXT],
-    "sentences": [TEXT],
-    "candidate_labels": ["one", "other"],
-    "messages": [{"role": "user", "content": TEXT}],
-    "table": {"name": ["one", "other"], "number": ["1", "2"]},
-}
-GIVEN = {"candidate_labels", "document", "sentence"}  # optional, though no answer comes without them
 
 
 def probe_lines(predictor: Predictor) -> Iterator[str]:
@@ -68,15 +61,13 @@ def _answers(predictor: Predictor, row: Any, params: Mapping[str, Any] | None) -
 
 
 def _row(predictor: Predictor) -> dict[str, Any]:
-    """A value for each column that a row must have."""
+    """A value for each column that a row must have, and for the first of the task's own that it may have."""
     inputs = predictor.signature.inputs
     columns = inputs if isinstance(inputs, tuple) else predictor.task.inputs
-    return {name: _value(predictor, name) for name, required in _needed(columns) if required or name in GIVEN}
-
-
-def _needed(columns: Iterable[Column]) -> Iterator[tuple[str, bool]]:
-    for column in columns:
-        yield column.name or "text", column.required
+    needed = {column.name or "text" for column in columns if column.required}
+    optional = {column.name for column in columns} - needed
+    needed |= set([name for name in predictor.task.trial_row if name in optional][:1])
+    return {name: _value(predictor, name) for name in sorted(needed)}
 
 
 def _value(predictor: Predictor, name: str) -> Any:
@@ -86,6 +77,7 @@ def _value(predictor: Predictor, name: str) -> Any:
         import numpy as np
 
         return (np.arange(32 * 32 * 3) % 251).astype(np.uint8).reshape(32, 32, 3)
-    if predictor.task.name == "fill-mask" and name in {"text", "prompt"}:
-        return f"One {predictor.components()['tokenizer'].mask_token} text."
-    return VALUES.get(name, TEXT)
+    value = thaw(predictor.task.trial_row.get(name, TEXT))
+    if isinstance(value, str) and MASK in value:
+        return value.replace(MASK, predictor.components()["tokenizer"].mask_token)
+    return value

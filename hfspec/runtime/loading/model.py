@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hfspec.errors import UsageError
+from hfspec.formats.quantisation import quantisation
 from hfspec.ir.dtypes import torch_dtype
 from hfspec.library_calls.quiet import quiet
 from hfspec.runtime.backends import putting as backends
@@ -103,7 +104,7 @@ def _refuse_cast(request: LoadRequest, source: Path) -> None:
     if request.dtype == stored:
         return
     with reading(source, "config"):
-        is_quantised = "quantization_config" in json.loads((source / "config.json").read_bytes())
+        is_quantised = quantisation(json.loads((source / "config.json").read_bytes())) is not None
     if is_quantised:
         raise UsageError(f"the checkpoint is quantised, and cannot be cast to {request.dtype}: leave `dtype` out.")
 

@@ -58,7 +58,13 @@ def _scores(model: Any, base: Any, device: str, loop: Callable[..., Any] | None 
         setattr(config, name, None)
     size = int(model.config.get_text_config().vocab_size)
     config.update(
-        max_new_tokens=TOKENS, do_sample=False, num_beams=None, eos_token_id=size - 1, pad_token_id=0, use_cache=True
+        max_new_tokens=TOKENS,
+        do_sample=False,
+        num_beams=None,
+        num_return_sequences=1,
+        eos_token_id=size - 1,
+        pad_token_id=0,
+        use_cache=True,
     )
     forced = Forced(size - 1, END)
     tools: dict[str, Any] = {} if loop is None else {"custom_generate": loop}

@@ -14,12 +14,14 @@ TESTED = FrozenDict({"torch": ("2.13", "2.13"), "transformers": ("5.23", "5.23")
 @dataclass(frozen=True, slots=True)
 class Patch:
     """``replaces``: what of the library, and with what. ``trial``: what is computed with and without it at a load.
+    ``where``: for which models, devices and settings it is there.
     ``tested``: package -> the first and the last version that it was tested with, to two numbers.
     """
 
     name: str
     replaces: str
     trial: str
+    where: str
     tested: Mapping[str, tuple[str, str]] = field(default_factory=lambda: TESTED)
 
 
@@ -33,31 +35,37 @@ PATCHES = {
             ONEDNN,
             "torch's products in linear layers and in convolutions over time, by torch's operators of oneDNN",
             "three rows and one through a layer of every shape, its weights as they are and in oneDNN's order",
+            "a CPU with `backend: onednn`, or with `auto` and AVX-512",
         ),
         Patch(
             T5_STEPS,
             "the forward of a T5 decoder's stack for one new token a row, by fewer products",
             "four tokens of the decoder",
+            "`onednn` in float32",
         ),
         Patch(
             DECODING,
             "generate()'s loop for greedy search and sampling, so that a row that has ended leaves its batch",
             "four tokens of two prompts, one of which ends at the second",
+            "generation",
         ),
         Patch(
             ROOMY_CACHE,
             "DynamicLayer.update of the cache while the loop above runs, by one that copies once in 64 tokens",
             "the same four tokens",
+            "within `decoding`",
         ),
         Patch(
             MASKS,
             "the look at an attention mask that makes a GPU wait, by what padded the batch knows",
             "a pass over two rows, one of them padded",
+            "a GPU",
         ),
         Patch(
             FIRST_VALUES,
             "the first values of layers on torch's meta device, which the checkpoint's tensors replace, by none",
             "the shapes and dtypes of small layers",
+            "processes of our own, which have not imported the sympy that these values need",
         ),
     )
 }

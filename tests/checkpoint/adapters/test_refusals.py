@@ -277,6 +277,30 @@ def test_weights_that_peft_makes_at_load(start, own_adapter, spec_with):
     assert start in problem.message
 
 
+@pytest.mark.parametrize("kind", ["OSFConfig", "PsoftConfig"])
+def test_layers_that_peft_computes_from_the_base(kind, checkpoint, spec_with, tmp_path):
+    import peft
+    import transformers
+
+    model = transformers.LlamaForCausalLM.from_pretrained(checkpoint("llama-chat"))
+    config = getattr(peft, kind)(task_type="CAUSAL_LM", target_modules=["q_proj"])
+    with warnings.catch_warnings(action="ignore"):
+        peft.get_peft_model(model, config).save_pretrained(tmp_path / "computed")
+    with pytest.raises(SpecError) as caught:
+        hfspec.plan(spec_with("llama-vera", "text-generation", {"path": str(tmp_path / "computed")}))
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.path[0]) == ("unknown-adapter", "adapter")
+    assert "computes weights of the adapter from the base's" in problem.message
+    assert "name the merged model as `model`" in problem.remedy
+
+
+@pytest.mark.parametrize("merge", ["llama-shira", "llama-replicated"])
+def test_layers_beyond_their_modules_are_not_merged(merge, spec_with):
+    with pytest.raises(SpecError) as caught:
+        hfspec.plan(spec_with(merge, "text-generation", {"merge": True}))
+    assert {problem.code for problem in caught.value.problems} == {"cannot-merge"}
+
+
 def test_projections_that_are_not_saved(own_adapter, spec_with):
     folder = own_adapter("llama-vera")
     both(config_with(save_projection=False), without("vera_A"), without("vera_B"))(folder)

@@ -1,0 +1,28 @@
+"""Where a checkpoint says that its weights are quantised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+QUANTISED = "quantization_config"
+# Parts of a composite config.json in which transformers looks for it after the whole (get_hf_quantizer).
+TEXT_PARTS = ("text_config", "decoder", "generator")
+
+
+def quantisation(raw: Mapping[str, Any]) -> Any:
+    """What config.json ``raw`` says of how its weights are quantised, of all of them or of its text part; None where it
+    says nothing.
+    """
+    parts = (raw, *(raw.get(name) for name in TEXT_PARTS))
+    stated = (part.get(QUANTISED) for part in parts if isinstance(part, Mapping))
+    return next((found for found in stated if found is not None), None)
+
+
+def without_quantisation(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """config.json as that of a plain checkpoint."""
+    plain = {key: value for key, value in raw.items() if key != QUANTISED}
+    for name in TEXT_PARTS:
+        if isinstance(raw.get(name), Mapping) and QUANTISED in raw[name]:
+            plain[name] = {key: value for key, value in raw[name].items() if key != QUANTISED}
+    return plain
