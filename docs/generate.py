@@ -1,4 +1,4 @@
-"""Write what mirrors code: docs/spec.md, tasks.md and errors.md, the keys in docs/fleet.md, the README's table of tasks,
+"""Write what mirrors code: docs/spec.md, tasks.md and errors.md, the keys in docs/fleet.md, README's table of tasks,
 that of patches in docs/serving.md, the schema that the language checks specs by; and in benchmarks/NOTES.md what
 `make bench` measured.
 
