@@ -16,7 +16,7 @@ MODELS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "assistant": ("llama-chat", "llm/v1/chat", {}),
     "writer": ("llama-chat", "text-generation", {}),
     "sentiment": ("bert-sentiment", "text-classification", {}),
-    "embedder": ("minilm-like", "feature-extraction", {}),
+    "embedder": ("minilm-like", "feature-extraction", {"signature": {"params": {"normalize_embeddings": False}}}),
     "reranker": ("ce-msmarco", "text-ranking", {}),
     "splade": ("splade", "sparse-embedding", {}),
     "whisper": (

@@ -66,6 +66,17 @@ def test_every_form_is_answered_as_mlflows_server_answers_it(served, mlflow_serv
     assert close(made.json(), wanted.json())
 
 
+def test_params_are_heeded_as_mlflows_server_heeds_them(served, mlflow_server):
+    for form in (FORMS[0], FORMS[6]):
+        body = {**form, "params": {"normalize_embeddings": True}}
+        wanted = mlflow_server("embedder").post("/invocations", json=body)
+        made = served.post(EMBEDDER, body)
+        assert (made.status_code, wanted.status_code) == (200, 200), (made.text, wanted.text)
+        assert close(made.json(), wanted.json())
+    for wrong in ({"normalize_embeddings": "yes"}, {"normalise": True}):
+        assert served.post(EMBEDDER, {**FORMS[0], "params": wrong}).status_code == 400
+
+
 @pytest.mark.parametrize("table", ['text\ngood\n"bad, they say"\n', "text\n001\nNA\n", "review\ngood\n"])
 def test_a_table_as_csv_is_answered_as_mlflows_server_answers_it(served, mlflow_server, table):
     kind = {"content-type": "text/csv; charset=utf-8"}

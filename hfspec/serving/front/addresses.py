@@ -26,7 +26,8 @@ async def fetched(asking: Asking, model: Model, limits: ServerLimits) -> Asking:
     """The same, with what its addresses give in their place: where the fleet allows addresses in the model's inputs and
     these are audio or images. Together they may give as many bytes as a body may have.
 
-    Raises RequestError: an address gives nothing, too much, or is not of the public internet.
+    Raises RequestError: there is no room for the request; an address gives nothing, too much, or is not of the public
+    internet.
     """
     if not model.entry.urls_in_inputs or not _takes_files(model):
         return asking
@@ -36,10 +37,14 @@ async def fetched(asking: Asking, model: Model, limits: ServerLimits) -> Asking:
         return asking
     if len(found) > MOST:
         raise RequestError(400, f"the request has {len(found)} addresses; at most {MOST} are fetched.", "InputError")
+    model.admission.take(asking.load)  # nothing is fetched for what there is no room for
     left = limits.body
-    for address in list(found):
-        content = await asyncio.to_thread(_content, address, left)
-        found[address], left = content, left - len(content)
+    try:
+        for address in list(found):
+            content = await asyncio.to_thread(_content, address, left)
+            found[address], left = content, left - len(content)
+    finally:
+        model.admission.give_back(asking.load)
     return replace(asking, data=_replaced(asking.data, found))
 
 
