@@ -15,6 +15,7 @@ from hfspec.serving.front.model import Model
 from hfspec.serving.replica.job import Form
 
 JSON_LINES = ("application/jsonl", "application/x-ndjson", "application/x-jsonlines")
+FORM = "multipart/form-data"
 KEYS = ("inputs", "params", "outputs")
 
 
@@ -62,11 +63,13 @@ def described(model: Model, *, whole: bool = False) -> dict[str, Any]:
 
 
 async def predict(exchange: Exchange) -> Response:
-    """The answer to rows: a JSON object with inputs, and params and outputs; or JSON Lines, a row a line."""
+    """The answer to rows: a JSON object with inputs, and params and outputs; a form with files, which has the same; or
+    JSON Lines, a row a line.
+    """
     found = exchange.model(exchange.names["name"])
     if exchange.content_type in JSON_LINES:
         return await _lines(exchange, found)
-    body = await exchange.json_object()
+    body = await _form(exchange) if exchange.content_type == FORM else await exchange.json_object()
     if "inputs" not in body:
         raise RequestError(400, "the body needs `inputs`: a row, or a list of rows.", "JSONError")
     for key in body:
@@ -77,6 +80,28 @@ async def predict(exchange: Exchange) -> Response:
         raise RequestError(400, "`params` must be an object.", "JSONError")
     asking = exchange.asking(body["inputs"], count(body["inputs"]), params, body.get("outputs"))
     return to_json({"predictions": await exchange.answer(found, asking)})
+
+
+async def _form(exchange: Exchange) -> dict[str, Any]:
+    """The same object from a form. A field is a row's column, one that comes several times has a value for each row;
+    params (JSON) and outputs are what they are.
+    """
+    form = await exchange.form()
+    try:
+        values: dict[str, list[Any]] = {}
+        for name, value in form.multi_items():
+            values.setdefault(name, []).append(value if isinstance(value, str) else await value.read())
+    finally:
+        await form.close()
+    told: dict[str, Any] = {key: values.pop(key)[-1] for key in ("params", "outputs") if key in values}
+    if "params" in told:
+        try:
+            told["params"] = orjson.loads(told["params"])
+        except orjson.JSONDecodeError as error:
+            raise RequestError(400, f"`params` is not JSON: {error}.", "JSONError") from error
+    if not values:
+        raise RequestError(400, "the form has no field; give the columns of a row.", "FormError")
+    return {"inputs": values, **told}
 
 
 async def _lines(exchange: Exchange, found: Model) -> Response:

@@ -194,7 +194,11 @@ def _predict(model: Model, manifest: Manifest) -> dict[str, Any]:
         "description": f"{manifest.deployment.task} by {model.name}.",
         "requestBody": {
             "required": True,
-            "content": {JSON: {"schema": body, "examples": {"example": {"value": sample}}}, LINES: {"schema": lines}},
+            "content": {
+                JSON: {"schema": body, "examples": {"example": {"value": sample}}},
+                LINES: {"schema": lines},
+                FORM: {"schema": {"type": "object", "description": "A field a column, files among them."}},
+            },
         },
         "responses": _answered({JSON: {"schema": answer}, LINES: {"schema": lines}}),
     }
