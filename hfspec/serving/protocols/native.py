@@ -12,6 +12,7 @@ from hfspec.serving.front.app import Endpoint, plain_error
 from hfspec.serving.front.errors import RequestError
 from hfspec.serving.front.exchange import Exchange, dumped, streamed, to_json
 from hfspec.serving.front.model import Model
+from hfspec.serving.protocols import fields
 from hfspec.serving.replica.job import Form
 
 JSON_LINES = ("application/jsonl", "application/x-ndjson", "application/x-jsonlines")
@@ -62,10 +63,14 @@ def described(model: Model, *, whole: bool = False) -> dict[str, Any]:
 
 
 async def predict(exchange: Exchange) -> Response:
-    """The answer to rows: a JSON object with inputs, and params and outputs; or JSON Lines, a row a line."""
+    """The answer to rows: a JSON object with inputs, and params and outputs; JSON Lines, a row a line; or a form
+    with files, one row.
+    """
     found = exchange.model(exchange.names["name"])
     if exchange.content_type in JSON_LINES:
         return await _lines(exchange, found)
+    if exchange.content_type == "multipart/form-data":
+        return await _form(exchange, found)
     body = await exchange.json_object()
     if "inputs" not in body:
         raise RequestError(400, "the body needs `inputs`: a row, or a list of rows.", "JSONError")
@@ -77,6 +82,16 @@ async def predict(exchange: Exchange) -> Response:
         raise RequestError(400, "`params` must be an object.", "JSONError")
     asking = exchange.asking(body["inputs"], count(body["inputs"]), params, body.get("outputs"))
     return to_json({"predictions": await exchange.answer(found, asking)})
+
+
+async def _form(exchange: Exchange, found: Model) -> Response:
+    """The answer to one row, whose columns are the fields and the files of a form."""
+    sent = await exchange.form()
+    try:
+        row, params, outputs = await fields.read(sent, found.manifest)
+    finally:
+        await sent.close()
+    return to_json({"predictions": await exchange.answer(found, exchange.asking([row], 1, params, outputs))})
 
 
 async def _lines(exchange: Exchange, found: Model) -> Response:
