@@ -195,7 +195,7 @@ class Predictor:
         *,
         refuses: bool = False,
         protocol: Mapping[str, Any] | None = None,
-        sent: bool = False,
+        sent: Mapping[str, float] | None = None,
     ) -> Begun:
         """A call whose rows somebody else puts into batches, with those of other calls.
 
@@ -205,7 +205,9 @@ class Predictor:
             outputs: As predict takes it.
             refuses: Whether a row that cannot be answered costs no other its answer.
             protocol: Settings that the caller's protocol has keys for, whether or not the signature declares them.
-            sent: Whether the rows come from another machine, so that no file and no address is opened for them.
+            sent: For rows that another machine sent: no file and no address is opened for them, and these settings,
+                which bound what they may become, hold where they are below those of the deployment. None for rows of
+                this machine's own.
 
         Returns:
             The rows, and the steps from them to the answer.
@@ -258,7 +260,7 @@ class Predictor:
         refused: dict[int, RowError] | None = None,
         protocol: Mapping[str, Any] | None = None,
         *,
-        sent: bool = False,
+        sent: Mapping[str, float] | None = None,
     ) -> Call:
         """Raises ParamsError, and UsageError in a process that was forked from the one that loaded."""
         if os.getpid() != self._process:
@@ -268,10 +270,17 @@ class Predictor:
                 " child."
             )
         settings = self._in_force(params, protocol)
-        if sent:
-            settings = settings.over({opens.name: False for opens in media.OPENS if self.task.setting(opens.name)})
+        if sent is not None:
+            settings = settings.over(self._for_sent(settings, sent))
         self._runner.check(settings)
         return Call(self._runner, settings, self._tokenizing, refused)
+
+    def _for_sent(self, settings: Settings, bounds: Mapping[str, float]) -> dict[str, Any]:
+        """The settings, as far as the task has them, that rows of another machine are read with."""
+        opens = {setting.name: False for setting in media.OPENS}
+        given: dict[str, Any] = {name: settings.get(name) for name in bounds}
+        least = {name: most if given[name] is None else min(most, given[name]) for name, most in bounds.items()}
+        return {name: value for name, value in {**opens, **least}.items() if self.task.setting(name) is not None}
 
     def _rows(self, data: Any) -> list[Row]:
         rows = self._runner.rows(data)

@@ -27,6 +27,7 @@ MODELS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "vit": ("vit", "image-classification", {}),
 }
 URLS = ("vit",)  # whose inputs may be addresses; those of whisper may not, whatever its artifact says
+SECONDS, PIXELS = 5, 10_000  # of a sound and an image
 ALIASES = {"assistant": ["gpt-4o-mini"], "embedder": ["text-embedding-3-small"], "whisper": ["whisper-1"]}
 
 
@@ -54,6 +55,7 @@ def entries(artifacts: dict[str, Path]) -> dict[str, Any]:
             "aliases": ALIASES.get(name, []),
             "threads": 1,
             "urls_in_inputs": name in URLS,
+            "limits": {"audio_seconds": SECONDS, "image_pixels": PIXELS},
         }
         for name, folder in artifacts.items()
     }

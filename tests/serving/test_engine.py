@@ -164,3 +164,43 @@ def test_a_stream_whose_caller_leaves_makes_no_further_token(engine_of):
     engine.cancel(1)
     drained(engine)
     assert engine.counters.made <= 4
+
+
+def test_a_text_generation_model_answers_requests_of_the_openai_api_beside_its_own(engine_of):
+    engine = engine_of("llama-chat", "text-generation")
+    engine.submit(Ask(1, {"messages": HELLO, "max_tokens": 6}, task="llm/v1/chat"))
+    engine.submit(Ask(2, {"prompt": ["hello", "you"], "max_tokens": 6}, task="llm/v1/completions"))
+    engine.submit(Ask(3, "hello", settings={"max_new_tokens": 6}))
+    drained(engine)
+    predictor = engine.predictor
+    said = engine.told.answers[1][0]["choices"][0]["message"]["content"]
+    assert predictor.predict([HELLO])[0].startswith(said)
+    (whole,) = engine.told.answers[3][0]
+    assert whole == "hello" + engine.told.answers[2][0]["choices"][0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "asked", "part"),
+    [
+        ("gpt2", "text-generation", "llm/v1/chat", "no chat template"),
+        ("bert-sentiment", "text-classification", "llm/v1/chat", "does not answer as"),
+        ("gpt2", "text-generation", "translation", "does not answer as"),
+    ],
+)
+def test_requests_of_a_task_that_the_model_does_not_answer_are_refused(engine_of, name, task, asked, part):
+    engine = engine_of(name, task)
+    engine.submit(Ask(1, {"messages": HELLO}, task=asked))
+    drained(engine)
+    assert part in str(engine.told.errors[1])
+
+
+def test_settings_of_a_protocol_are_checked(engine_of):
+    engine = engine_of(
+        "bert-sentiment", "text-classification", signature={"params": {"top_k": {"default": 1, "maximum": 2}}}
+    )
+    for key, settings in enumerate([{"top_k": 3}, {"top_k": "x"}, {"function_to_apply": "tanh"}, {"prompt": "x"}]):
+        engine.submit(Ask(key, "good", settings=settings))
+        assert type(engine.told.errors[key]).__name__ == "ParamsError"
+    engine.submit(Ask(9, "good", settings={"function_to_apply": "none"}))
+    drained(engine)
+    assert 9 in engine.told.answers

@@ -39,6 +39,8 @@ def test_texts_and_structures_are_fields(served):
         ("vit", {"picture": ("a.png", PICTURE)}, "picture"),
         ("vit", {"image": ("a.png", b"this is a text and no picture")}, "image"),
         ("vit", {"outputs": (None, "full")}, "image"),
+        ("vit", {"image": (None, "/etc/passwd")}, "base64 text"),
+        ("vit", {"image": ("a.png", b"")}, "empty"),
         ("sentiment", {"text": (None, "a"), "params": (None, "[1]")}, "params"),
         ("sentiment", {"text": (None, "a"), "params": (None, '{"top_q": 1}')}, "top_q"),
         ("sentiment", {"text": (None, "a"), "outputs": (None, "some")}, "outputs"),

@@ -17,23 +17,24 @@ import hfspec
 from hfspec.errors import InputError, ParamsError
 from hfspec.runtime.media import remote
 from tests.runtime.sounds import tone
+from tests.serving.servers import PIXELS, SECONDS
 
 
-def wav():
+def wav(seconds=0.5):
     made = io.BytesIO()
     with wave_files.open(made, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(16000)
-        file.writeframes((tone(440, 0.5) * 32767).astype("<i2").tobytes())
+        file.writeframes((tone(440, seconds) * 32767).astype("<i2").tobytes())
     return made.getvalue()
 
 
-def png():
+def png(size=(32, 32)):
     from PIL import Image
 
     made = io.BytesIO()
-    Image.new("RGB", (32, 32), (200, 30, 30)).save(made, "PNG")
+    Image.new("RGB", size, (200, 30, 30)).save(made, "PNG")
     return made.getvalue()
 
 
@@ -258,3 +259,13 @@ def test_images_are_refused_from_the_disk_too(served, tmp_path):
     assert refused.status_code == 400
     taken = served.post("/models/vit/predict", {"inputs": [text_of(png())]})
     assert taken.status_code == 200, taken.text
+
+
+def test_sounds_and_images_beyond_the_fleets_limits_are_refused(served):
+    long = served.post("/models/whisper/predict", {"inputs": [text_of(wav(SECONDS + 1))]})
+    assert long.status_code == 400
+    assert f"more than {SECONDS} seconds" in long.json()["error"]["message"]
+    large = served.post("/models/vit/predict", {"inputs": [text_of(png((101, 100)))]})
+    assert large.status_code == 400
+    assert f"more than the {PIXELS}" in large.json()["error"]["message"]
+    assert served.post("/models/vit/predict", {"inputs": [text_of(png((100, 100)))]}).status_code == 200

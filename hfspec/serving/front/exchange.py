@@ -30,7 +30,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 JSON = "application/json"
 TIMEOUT = b"x-request-timeout"  # seconds that the caller waits
-FILES, FIELDS = 8, 64  # of a form
+FILES, FIELDS = 256, 256  # of a form
 END = object()
 OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 

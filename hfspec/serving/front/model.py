@@ -143,6 +143,10 @@ class Generation:
             "threads": self.threads,
             "trust_remote_code": entry.trust_remote_code,
             "keep_memory": True,
+            "bounds": {
+                "audio_max_seconds": entry.limits.audio_seconds,
+                "image_max_pixels": entry.limits.image_pixels,
+            },
         }
         replica = await Replica.start(config, {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(self.threads)})
         self.replicas.append(replica)

@@ -9,8 +9,9 @@ batch, which others join and leave at every step.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from hfspec.errors import HfspecError, InputError, PredictionError, RowError
@@ -59,10 +60,18 @@ class Counters:
 
 
 class Engine:
-    """One model's scheduler. All but ``counters`` belongs to one thread."""
+    """One model's scheduler. All but ``counters`` belongs to one thread. ``bounds``: settings that bound what a row may
+    become, such as image_max_pixels.
+    """
 
-    def __init__(self, predictor: Predictor, told: Told, clock: Callable[[], float] = time.monotonic) -> None:
-        self.predictor, self.told, self.clock = predictor, told, clock
+    def __init__(
+        self,
+        predictor: Predictor,
+        told: Told,
+        clock: Callable[[], float] = time.monotonic,
+        bounds: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        self.predictor, self.told, self.clock, self.bounds = predictor, told, clock, bounds
         self.counters = Counters()
         self._jobs: dict[int, Job] = {}
         self._items: dict[Any, list[Waiting]] = {}
@@ -91,7 +100,7 @@ class Engine:
                 ask.outputs,
                 refuses=ask.form is Form.ROWS,
                 protocol=ask.settings,
-                sent=True,
+                sent=self.bounds,
             )
             if ask.form is Form.STREAM:
                 begun = _streaming(begun)

@@ -101,7 +101,7 @@ class Replica:
         predictor = load(folder, **{name: config[name] for name in ARGUMENTS if config.get(name) is not None})
         if config.get("examples", True):
             _check_examples(predictor, folder)
-        return Engine(predictor, self)
+        return Engine(predictor, self, bounds=config.get("bounds", {}))
 
     def _read(self) -> None:
         frames = wire.Frames()
