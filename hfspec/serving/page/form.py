@@ -27,13 +27,12 @@ def fields(manifest: Manifest, name: str, sample: Any) -> Iterator[Markup]:
     values = sample if isinstance(sample, Mapping) else {required[0].name: sample} if len(required) == 1 else {}
     for column in required:
         yield from _column(column, name, values.get(column.name), manifest.deployment.task)
-    more = [part for column in optional for part in _column(column, name, values.get(column.name), "")]
-    more += [part for param in manifest.signature.params for part in _param(param, name, manifest)]
-    more += [
-        _label("Form of the answer", f"{name}-outputs", ""),
-        _select("outputs", f"{name}-outputs", FORMS, first=""),
-    ]
-    yield element("details", element("summary", "More settings"), *more)
+    more = [element("div", *_column(column, name, values.get(column.name), "")) for column in optional]
+    more += [element("div", *_param(param, name, manifest)) for param in manifest.signature.params]
+    place = f"{name}-outputs"
+    form = _select("outputs", place, FORMS, first="")
+    more.append(element("div", _label("Form of the answer", place, ""), form))
+    yield element("details", element("summary", "More settings"), element("div", *more, class_="more"))
 
 
 def _first(sample: Any, required: list[Column]) -> Any:
@@ -76,7 +75,8 @@ def _column(column: Column, model: str, value: Any, task: str) -> Iterator[Marku
         step = "any" if column.type in REAL else 1
         yield element("input", type="number", step=step, value=value, **common)
     else:
-        yield element("textarea", _shown(value, is_talk=is_talk), rows=3, **common)
+        rows = 3 if column.required or column.name == "documents" else 1
+        yield element("textarea", _shown(value, is_talk=is_talk), rows=rows, **common)
 
 
 def _param(param: Param, model: str, manifest: Manifest) -> Iterator[Markup]:

@@ -124,7 +124,8 @@ def _model(model: Model, exchange: Exchange, row: Mapping[str, Any] | None, answ
     parts = [title, element("p", task.summary if task else manifest.deployment.task, class_="quiet")]
     if model.reason:
         parts.append(element("p", model.reason, class_="error"))
-    left = element("div", _form(model, manifest, row), _answer(answer), _calls(model, manifest, exchange))
+    talk = element("ol", class_="talk", data_show="talk", aria_live="polite")
+    left = element("div", talk, _form(model, manifest, row), _answer(answer), _calls(model, manifest, exchange))
     right = element("div", _card(model, manifest, generation.facts()), *_details(model, manifest))
     kind = manifest.deployment.task
     return element(
@@ -164,8 +165,7 @@ def _form(model: Model, manifest: Manifest, row: Mapping[str, Any] | None) -> Ma
 
 
 def _answer(shown: Markup) -> Markup:
-    talk = element("ol", class_="talk", data_show="talk", aria_live="polite")
-    return html.joined([talk, element("div", shown, class_="answer", data_show="answer", aria_live="polite")])
+    return element("div", shown, class_="answer", data_show="answer", aria_live="polite")
 
 
 def _calls(model: Model, manifest: Manifest, exchange: Exchange) -> Markup:
