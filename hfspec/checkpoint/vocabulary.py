@@ -21,6 +21,15 @@ from hfspec.tasks.task import Task
 
 # Files that a tokenizer without a tokenizer.json reads by the sentencepiece package.
 SENTENCEPIECES = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "source.spm", "spm.model")
+# Classes of tokenizers -> what they import of others when they are made.
+PACKAGES = {
+    "BioGptTokenizer": ("sacremoses",),
+    "CpmAntTokenizer": ("rjieba",),
+    "CpmTokenizer": ("rjieba", "sentencepiece"),
+    "FSMTTokenizer": ("sacremoses",),
+    "FlaubertTokenizer": ("sacremoses",),
+    "XLMTokenizer": ("sacremoses",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +52,7 @@ def read_tokenizer(files: SourceFiles, folder: str, options: FrozenDict, probe: 
 
     Raises SpecError when there is none or when the library cannot load it without running code of the checkpoint.
     """
-    if not any(files.has(f"{folder}{name}") for name in VOCABULARIES):
+    if not any(files.has(f"{folder}{name}") for name in VOCABULARIES) and not _reads_no_file(files, folder):
         raise files.refusal(
             "no-tokenizer",
             "the source has no tokenizer",
@@ -65,7 +74,7 @@ def read_tokenizer(files: SourceFiles, folder: str, options: FrozenDict, probe: 
             raise files.refusal("broken-tokenizer", message, found=repr(limit))
         vocabulary: dict[str, int] = tokenizer.get_vocab()
     pieces = not tokenizer.is_fast and any(files.has(f"{folder}{name}") for name in SENTENCEPIECES)
-    packages = ("sentencepiece",) if pieces else ()
+    packages = (*(("sentencepiece",) if pieces else ()), *PACKAGES.get(type(tokenizer).__name__, ()))
     size = max(vocabulary.values(), default=-1) + 1
     return Tokenizer(
         type(tokenizer).__name__,
@@ -75,6 +84,17 @@ def read_tokenizer(files: SourceFiles, folder: str, options: FrozenDict, probe: 
         tongues(tokenizer),
         tuple(probe(tokenizer)),
     )
+
+
+def _reads_no_file(files: SourceFiles, folder: str) -> bool:
+    """Whether the tokenizer is of a class without a vocabulary, such as one of bytes."""
+    import transformers
+    from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
+
+    stated = files.json(f"{folder}tokenizer_config.json").get("tokenizer_class")
+    name = stated or TOKENIZER_MAPPING_NAMES.get(str(files.json(f"{folder}config.json").get("model_type")))
+    kind = getattr(transformers, name, None) if isinstance(name, str) else None
+    return getattr(kind, "vocab_files_names", None) == {}
 
 
 def unread_tokenizer(files: SourceFiles, folder: str, class_name: str) -> Tokenizer:

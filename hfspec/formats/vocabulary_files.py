@@ -15,6 +15,9 @@ VOCABULARIES = (
     "bpe.codes",
     "tekken.json",
     "vocab",
+    "vocab-src.json",
+    "byte_maps.json",
+    "prophetnet.tokenizer",
 )
 AROUND = (
     "config.json",
@@ -27,4 +30,10 @@ AROUND = (
     "normalizer.json",
     "bpe.vocab",
     "target_vocab.json",
+    "vocab-tgt.json",
+    "entity_vocab.json",
+    "dict.txt",
+    "emoji.json",
+    "word_pronunciation.json",
+    "word_shape.json",
 )

@@ -17,7 +17,6 @@ from hfspec.ir.artifact import FORMS, STANDARD, Manifest
 from hfspec.ir.signature import Signature
 from hfspec.runtime.backends.taken import taken, trial_note
 from hfspec.runtime.io.answers import Table, plain, to_json
-from hfspec.runtime.loading import native
 from hfspec.runtime.patches.states import State, every_state
 from hfspec.runtime.runner import Runner
 from hfspec.runtime.scheduling.begun import Begun
@@ -36,6 +35,7 @@ from hfspec.settings.precedence import (
     protocol_layer,
 )
 from hfspec.tasks import media, table
+from hfspec.tasks.libraries import LIBRARIES, Library
 from hfspec.tasks.task import Task
 
 
@@ -87,6 +87,10 @@ class Predictor:
     @property
     def task(self) -> Task:
         return self._runner.request.task
+
+    @property
+    def _library(self) -> Library:
+        return LIBRARIES[self.manifest.deployment.library]
 
     @property
     def dtype(self) -> str:
@@ -178,14 +182,15 @@ class Predictor:
         as far as the task has them, and ``dtype``, as ``transformers.pipeline(**components)`` takes them where the
         library still has the task's pipeline. Of sentence-transformers ``model`` alone, its own class over all of it.
         """
-        return native.components(self._runner)
+        components: dict[str, Any] = self._library.part("components")(self._runner)
+        return components
 
     def pipeline(self) -> Any:
         """The library's pipeline over the same objects. The spec's inference settings are not part of it.
 
         Raises UsageError, saying what to use instead, where the library has none for the task.
         """
-        return native.pipeline(self._runner)
+        return self._library.part("pipeline")(self._runner)
 
     def begin(
         self,

@@ -144,6 +144,11 @@ def test_what_is_no_request_is_refused(served, body, said):
     assert said in answer.json()["error"]
 
 
+def test_more_rows_than_the_limit_are_refused(served):
+    one = {"name": "text", "datatype": "BYTES", "shape": [10_001], "data": []}
+    assert served.post("/v2/models/sentiment/infer", {"inputs": [one]}).status_code == 413
+
+
 def test_unknown_models_and_versions(served):
     for path in ("/v2/models/nobody", "/v2/models/sentiment/versions/2", "/v2/models/nobody/ready"):
         answer = served.get(path)

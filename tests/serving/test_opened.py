@@ -261,33 +261,6 @@ def test_images_are_refused_from_the_disk_too(served, tmp_path):
     assert taken.status_code == 200, taken.text
 
 
-def test_files_are_taken_in_a_form(served):
-    sound = wav()
-    files = [("audio", ("a.wav", sound)), ("audio", ("b.wav", sound))]
-    made = served.post("/models/whisper/predict", files=files, data={"outputs": "full"})
-    assert made.status_code == 200, made.text
-    (wanted,) = hfspec.load(served.artifacts["whisper"]).predict([sound], outputs="full")
-    assert [row["text"] for row in made.json()["predictions"]] == [wanted["text"]] * 2
-    texts = served.post("/models/sentiment/predict", files=[("text", (None, "good"))])
-    assert texts.json() == served.post("/models/sentiment/predict", {"inputs": ["good"]}).json()
-
-
-@pytest.mark.parametrize(
-    ("files", "part"),
-    [
-        ([("params", (None, "{}"))], "no field"),
-        ([("params", (None, "{")), ("audio", ("a.wav", b"x"))], "not JSON"),
-        ([("audio", ("a.wav", b""))], "empty"),
-        ([("audio", (None, "/etc/passwd"))], "base64 text"),
-        ([("sound", ("a.wav", b"x"))], "audio"),
-    ],
-)
-def test_a_wrong_form_is_refused(served, files, part):
-    refused = served.post("/models/whisper/predict", files=files)
-    assert refused.status_code == 400, refused.text
-    assert part in refused.json()["error"]["message"]
-
-
 def test_sounds_and_images_beyond_the_fleets_limits_are_refused(served):
     long = served.post("/models/whisper/predict", {"inputs": [text_of(wav(SECONDS + 1))]})
     assert long.status_code == 400

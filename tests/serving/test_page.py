@@ -229,4 +229,5 @@ def test_a_browser_is_asked_for_the_key(tmp_path, build, checkpoint, monkeypatch
         for site in ("cross-site", "same-site"):  # a page of another site, in a browser that knows the key
             headers = {"sec-fetch-site": site}
             assert served.post(path, body, auth=("any", KEY), headers=headers).status_code == 401
+            assert served.get("/", auth=("any", KEY), headers=headers).status_code == 200  # a link leads here
         assert "Bearer $HFSPEC_API_KEY" in served.get("/", auth=("any", KEY)).text

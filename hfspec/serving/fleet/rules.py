@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hfspec.ir.backends import BACKENDS, CPU
+from hfspec.ir.backends import BACKENDS
 from hfspec.ir.problem import KeyPath, Problem, one_of
 from hfspec.ir.tree import Tree
 from hfspec.language.rules import mandatory
@@ -81,8 +81,8 @@ def _backend(tree: Tree, path: KeyPath, entry: Mapping[str, Any]) -> Iterator[Pr
     place = (*path, "backend")
     if backend is None:
         return
-    if device is not None and device not in CPU:
-        message = f"The backend {name} runs on the CPU."
+    if not backend.takes(device):
+        message = f"The backend {name} runs on {backend.where}."
         yield Problem("conflict", message, tree.origin(place), place, remedy="Remove `backend` or `device`.")
     if dtype not in (None, "auto", *backend.dtypes):
         message, expected = f"The backend {name} does not run {dtype} weights.", one_of(backend.dtypes)

@@ -102,7 +102,7 @@ class App:
             if exchange.method == "OPTIONS":
                 return Response(status_code=204)
             if endpoint.scope:
-                exchange.caller = keys.caller(self.settings.api_keys, exchange.headers, endpoint.scope)
+                exchange.caller = keys.caller(self.settings.api_keys, exchange.headers, endpoint.scope, exchange.method)
             return await endpoint.handler(exchange)
         except RequestError as error:
             found = error

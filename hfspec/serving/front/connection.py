@@ -44,11 +44,7 @@ class Connection(HttpToolsProtocol):
         return self.cycle is None or self.cycle.response_complete
 
     def data_received(self, data: bytes) -> None:
-        if self._waiting is not None:
-            self._head += len(data)
-            if self._head > self.limits.header + self.limits.body:
-                self._refuse()
-                return
+        self._head += len(data)
         super().data_received(data)
         if self._waiting is not None and self._head > self.limits.header:
             self._refuse()

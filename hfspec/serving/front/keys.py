@@ -13,10 +13,12 @@ from hfspec.serving.front.errors import RequestError
 
 CHALLENGE = {"www-authenticate": "Bearer"}
 ANONYMOUS = ""
-OWN_SITE = frozenset({b"same-origin", b"none"})  # whose requests a browser sends with the key that it was given once
+# A browser sends the key that it was given once with every request, also with those that pages of other sites make.
+# These may lead to a page here (GET), whose content they cannot read, and do no more.
+OWN_SITE = frozenset({b"same-origin", b"none"})
 
 
-def caller(keys: ApiKeys | None, headers: Mapping[bytes, bytes], scope: str) -> str:
+def caller(keys: ApiKeys | None, headers: Mapping[bytes, bytes], scope: str, method: str = "POST") -> str:
     """The name of the key in the headers, which is compared in constant time; empty where no keys are asked for.
 
     Raises RequestError: 401 without a known key, 403 for one without the scope. Without keys nobody may administer.
@@ -25,7 +27,7 @@ def caller(keys: ApiKeys | None, headers: Mapping[bytes, bytes], scope: str) -> 
         if scope == "admin":
             raise RequestError(403, "this server has no API keys, so that nobody may administer it.", "ForbiddenError")
         return ANONYMOUS
-    given = _given(headers)
+    given = _given(headers, method)
     digest = hashlib.sha256(given).hexdigest()
     found = None
     for key in keys.keys:  # all of them, whichever matches
@@ -39,11 +41,11 @@ def caller(keys: ApiKeys | None, headers: Mapping[bytes, bytes], scope: str) -> 
     return found.name
 
 
-def _given(headers: Mapping[bytes, bytes]) -> bytes:
+def _given(headers: Mapping[bytes, bytes], method: str) -> bytes:
     kind, _, text = headers.get(b"authorization", b"").partition(b" ")
     if kind.lower() == b"bearer":
         return text.strip()
-    if kind.lower() == b"basic" and headers.get(b"sec-fetch-site", b"none") in OWN_SITE:
+    if kind.lower() == b"basic" and (method == "GET" or headers.get(b"sec-fetch-site", b"none") in OWN_SITE):
         return _password(text)
     return headers.get(b"x-api-key") or headers.get(b"api-key") or b""
 

@@ -17,6 +17,7 @@ class Models:
 
     def __init__(self, fleet: Fleet, log: Callable[[str, str], None], again: Callable[[], Fleet] | None = None) -> None:
         self.fleet, self.again = fleet, again
+        self._loading = asyncio.Lock()
         self._log = log
         self._models: dict[str, Model] = {}
         self._threads = _threads(fleet)
@@ -92,7 +93,8 @@ class Models:
             listed = ", ".join(entry.name for entry in fleet.models)
             raise RequestError(404, f"there is no model {name!r}; there are: {listed}.", "ModelError")
         try:
-            await self.load(entry, grace)
+            async with self._loading:  # two that load a new model at once would each make one
+                await self.load(entry, grace)
         except FailedError as error:
             self._log("error", f"not loaded, what was there goes on: {entry.name}: {error}")
             raise RequestError(400, f"{entry.name} cannot be loaded: {error}", "LoadError") from error

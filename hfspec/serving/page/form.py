@@ -11,29 +11,41 @@ from starlette.datastructures import FormData, UploadFile
 from hfspec.ir.artifact import FORMS, Manifest
 from hfspec.ir.frozen import thaw
 from hfspec.ir.signature import Column, Param, Tensor
-from hfspec.serving.front.errors import RequestError
 from hfspec.serving.page.html import Markup, element
 from hfspec.serving.protocols import schemas
+from hfspec.serving.protocols.fields import CHATS, WORDS, typed
 
-CHATS = frozenset({"llm/v1/chat", "conversational"})
 WHOLE, REAL = frozenset({"integer", "long"}), frozenset({"float", "double"})
-HINTS = {"string": "", "binary": "a file", "boolean": "yes or no", "object": "JSON", "any": "text or JSON"}
+HINTS = {**WORDS, "string": ""}
 OF_OTHERS = frozenset({"model", "user", "stream", "stream_options"})  # columns that the page fills by itself
 
 
 def fields(manifest: Manifest, name: str, sample: Any) -> Iterator[Markup]:
     """A field for each column, and the optional ones and the params behind a fold. ``sample``: what stands in them."""
     required, optional = columns(manifest)
+    sample = _first(sample, required)
     values = sample if isinstance(sample, Mapping) else {required[0].name: sample} if len(required) == 1 else {}
     for column in required:
         yield from _column(column, name, values.get(column.name), manifest.deployment.task)
-    more = [part for column in optional for part in _column(column, name, values.get(column.name), "")]
-    more += [part for param in manifest.signature.params for part in _param(param, name, manifest)]
-    more += [
-        _label("Form of the answer", f"{name}-outputs", ""),
-        _select("outputs", f"{name}-outputs", FORMS, first=""),
-    ]
-    yield element("details", element("summary", "More settings"), *more)
+    more = [element("div", *_column(column, name, values.get(column.name), "")) for column in optional]
+    more += [element("div", *_param(param, name, manifest)) for param in manifest.signature.params]
+    place = f"{name}-outputs"
+    form = _select("outputs", place, FORMS, first="")
+    more.append(element("div", _label("Form of the answer", place, ""), form))
+    yield element("details", element("summary", "More settings"), element("div", *more, class_="more"))
+
+
+def _first(sample: Any, required: list[Column]) -> Any:
+    """The first row of input that may have several."""
+    if isinstance(sample, list) and required[0].type != "any":
+        return sample[0] if sample else None
+    if isinstance(sample, Mapping):
+        texts = {column.name for column in required if column.type not in {"any", "object"}}
+        return {
+            key: value[0] if key in texts and isinstance(value, list) and value else value
+            for key, value in sample.items()
+        }
+    return sample
 
 
 def columns(manifest: Manifest) -> tuple[list[Column], list[Column]]:
@@ -63,7 +75,8 @@ def _column(column: Column, model: str, value: Any, task: str) -> Iterator[Marku
         step = "any" if column.type in REAL else 1
         yield element("input", type="number", step=step, value=value, **common)
     else:
-        yield element("textarea", _shown(value, is_talk=is_talk), rows=3, **common)
+        rows = 3 if column.required or column.name == "documents" else 1
+        yield element("textarea", _shown(value, is_talk=is_talk), rows=rows, **common)
 
 
 def _param(param: Param, model: str, manifest: Manifest) -> Iterator[Markup]:
@@ -125,20 +138,3 @@ async def read(form: FormData, manifest: Manifest) -> tuple[dict[str, Any], dict
             asked[params[key].name] = typed(value, params[key].type, params[key].name, manifest)
     outputs = form.get("outputs")
     return row, asked, outputs if isinstance(outputs, str) and outputs else None
-
-
-def typed(text: str, kind: str, name: str, manifest: Manifest) -> Any:
-    """The text of a field as a value of its type; raises RequestError."""
-    text = text.replace("\r\n", "\n")
-    if name == "messages" and not text.lstrip().startswith("[") and manifest.deployment.task in CHATS:
-        return [{"role": "user", "content": text}]
-    if name == "documents" and not text.lstrip().startswith("["):
-        return [line for line in text.split("\n") if line.strip()]
-    if kind in {"string", "binary"}:
-        return text
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        if kind == "any":
-            return text
-        raise RequestError(400, f"{name}: {text!r} is not {HINTS.get(kind, 'a number')}.", "FormError") from error

@@ -20,6 +20,7 @@ from hfspec.serving.page import calls, form, html
 from hfspec.serving.page.html import Markup, element
 from hfspec.serving.page.stats import stats
 from hfspec.serving.protocols import schemas
+from hfspec.serving.protocols.fields import CHATS
 
 FOLDER = Path(__file__).parent
 SHOWN = 12  # numbers of an array, and rows of a table
@@ -123,7 +124,8 @@ def _model(model: Model, exchange: Exchange, row: Mapping[str, Any] | None, answ
     parts = [title, element("p", task.summary if task else manifest.deployment.task, class_="quiet")]
     if model.reason:
         parts.append(element("p", model.reason, class_="error"))
-    left = element("div", _form(model, manifest, row), _answer(answer), _calls(model, manifest, exchange))
+    talk = element("ol", class_="talk", data_show="talk", aria_live="polite")
+    left = element("div", talk, _form(model, manifest, row), _answer(answer), _calls(model, manifest, exchange))
     right = element("div", _card(model, manifest, generation.facts()), *_details(model, manifest))
     kind = manifest.deployment.task
     return element(
@@ -134,8 +136,8 @@ def _model(model: Model, exchange: Exchange, row: Mapping[str, Any] | None, answ
         class_="card",
         id=model.name,
         data_model=model.name,
-        data_chat=kind in form.CHATS,
-        data_streams="openai" in model.protocols and kind in form.CHATS,
+        data_chat=kind in CHATS,
+        data_streams="openai" in model.protocols and kind in CHATS,
         data_key=_asks_key(exchange),
     )
 
@@ -149,7 +151,7 @@ def _form(model: Model, manifest: Manifest, row: Mapping[str, Any] | None) -> Ma
     sample = schemas.example(manifest, Path(model.entry.artifact)) if row is None else row
     if "hfspec" not in model.protocols:
         return element("p", "This model is not offered by hfspec's own protocol, which the form uses.", class_="quiet")
-    submit = element("button", "Send" if manifest.deployment.task in form.CHATS else "Try it", type="submit")
+    submit = element("button", "Send" if manifest.deployment.task in CHATS else "Try it", type="submit")
     return element(
         "form",
         element("input", type="hidden", name="model", value=model.name),
@@ -163,8 +165,7 @@ def _form(model: Model, manifest: Manifest, row: Mapping[str, Any] | None) -> Ma
 
 
 def _answer(shown: Markup) -> Markup:
-    talk = element("ol", class_="talk", data_show="talk", aria_live="polite")
-    return html.joined([talk, element("div", shown, class_="answer", data_show="answer", aria_live="polite")])
+    return element("div", shown, class_="answer", data_show="answer", aria_live="polite")
 
 
 def _calls(model: Model, manifest: Manifest, exchange: Exchange) -> Markup:

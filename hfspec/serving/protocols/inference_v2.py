@@ -89,7 +89,7 @@ async def infer(exchange: Exchange) -> Response:
     """The answer to rows, which are named tensors, as named tensors."""
     found = _model(exchange)
     signature = found.manifest.signature
-    request = await _request(exchange, signature)
+    request = await _request(exchange, signature, found.entry.limits.rows)
     rows = tensors.rows(request.given, tensors.inputs(signature))
     asking = exchange.asking(rows, len(rows), request.params or None, request.outputs)
     if request.seconds is not None:
@@ -145,14 +145,14 @@ def _model(exchange: Exchange) -> Model:
     return found
 
 
-async def _request(exchange: Exchange, signature: Signature) -> Request:
-    """The request in the body; raises RequestError."""
+async def _request(exchange: Exchange, signature: Signature, most: int) -> Request:
+    """The request in the body, of at most so many rows; raises RequestError."""
     if b"content-encoding" in exchange.headers:
         raise RequestError(415, "the body must not be compressed.", "ContentTypeError")
     body = await exchange.body()
     size = _head_size(exchange, len(body))
     head = _object(body[:size], "the request")
-    given = _inputs(head.get("inputs"), body[size:], signature)
+    given = _inputs(head.get("inputs"), body[size:], signature, most)
     parameters = _parameters(head, "the request")
     return Request(
         _id(head),
@@ -210,7 +210,7 @@ def _seconds(timeout: Any) -> float | None:
     return float(timeout) / MICROSECONDS
 
 
-def _inputs(listed: Any, rest: bytes, signature: Signature) -> tuple[Given, ...]:
+def _inputs(listed: Any, rest: bytes, signature: Signature, most: int) -> tuple[Given, ...]:
     """The tensors, each from JSON or from its part of the bytes that follow; raises RequestError."""
     if not isinstance(listed, list) or not listed or not all(isinstance(one, dict) for one in listed):
         raise RequestError(400, "`inputs` must be a list of tensors: name, shape, datatype and data.", "JSONError")
@@ -218,6 +218,9 @@ def _inputs(listed: Any, rest: bytes, signature: Signature) -> tuple[Given, ...]
     found, first = [], 0
     for one in listed:
         name, datatype, shape = _checked(one)
+        if shape[0] > most:
+            said = f"the request has {shape[0]} rows; the model takes at most {most} at once."
+            raise RequestError(413, said, "TooLargeError")
         size = _parameters(one, f"input {name!r}").get("binary_data_size")
         if size is None:
             if "data" not in one:

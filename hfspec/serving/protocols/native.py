@@ -12,10 +12,10 @@ from hfspec.serving.front.app import Endpoint, plain_error
 from hfspec.serving.front.errors import RequestError
 from hfspec.serving.front.exchange import Exchange, dumped, streamed, to_json
 from hfspec.serving.front.model import Model
+from hfspec.serving.protocols import fields
 from hfspec.serving.replica.job import Form
 
 JSON_LINES = ("application/jsonl", "application/x-ndjson", "application/x-jsonlines")
-FORM = "multipart/form-data"
 KEYS = ("inputs", "params", "outputs")
 
 
@@ -63,13 +63,15 @@ def described(model: Model, *, whole: bool = False) -> dict[str, Any]:
 
 
 async def predict(exchange: Exchange) -> Response:
-    """The answer to rows: a JSON object with inputs, and params and outputs; a form with files, which has the same; or
-    JSON Lines, a row a line.
+    """The answer to rows: a JSON object with inputs, and params and outputs; JSON Lines, a row a line; or a form
+    with files, one row.
     """
     found = exchange.model(exchange.names["name"])
     if exchange.content_type in JSON_LINES:
         return await _lines(exchange, found)
-    body = await _form(exchange) if exchange.content_type == FORM else await exchange.json_object()
+    if exchange.content_type == "multipart/form-data":
+        return await _form(exchange, found)
+    body = await exchange.json_object()
     if "inputs" not in body:
         raise RequestError(400, "the body needs `inputs`: a row, or a list of rows.", "JSONError")
     for key in body:
@@ -82,26 +84,14 @@ async def predict(exchange: Exchange) -> Response:
     return to_json({"predictions": await exchange.answer(found, asking)})
 
 
-async def _form(exchange: Exchange) -> dict[str, Any]:
-    """The same object from a form. A field is a row's column, one that comes several times has a value for each row;
-    params (JSON) and outputs are what they are.
-    """
-    form = await exchange.form()
+async def _form(exchange: Exchange, found: Model) -> Response:
+    """The answer to one row, whose columns are the fields and the files of a form."""
+    sent = await exchange.form()
     try:
-        values: dict[str, list[Any]] = {}
-        for name, value in form.multi_items():
-            values.setdefault(name, []).append(value if isinstance(value, str) else await value.read())
+        row, params, outputs = await fields.read(sent, found.manifest)
     finally:
-        await form.close()
-    told: dict[str, Any] = {key: values.pop(key)[-1] for key in ("params", "outputs") if key in values}
-    if "params" in told:
-        try:
-            told["params"] = orjson.loads(told["params"])
-        except orjson.JSONDecodeError as error:
-            raise RequestError(400, f"`params` is not JSON: {error}.", "JSONError") from error
-    if not values:
-        raise RequestError(400, "the form has no field; give the columns of a row.", "FormError")
-    return {"inputs": values, **told}
+        await sent.close()
+    return to_json({"predictions": await exchange.answer(found, exchange.asking([row], 1, params, outputs))})
 
 
 async def _lines(exchange: Exchange, found: Model) -> Response:

@@ -11,7 +11,7 @@ from typing import Any
 from starlette.responses import Response
 
 from hfspec import __version__
-from hfspec.ir.artifact import Manifest
+from hfspec.ir.artifact import FORMS, Manifest
 from hfspec.serving.front.app import App, Endpoint, plain_error
 from hfspec.serving.front.errors import RequestError
 from hfspec.serving.front.exchange import Exchange, to_json
@@ -197,11 +197,22 @@ def _predict(model: Model, manifest: Manifest) -> dict[str, Any]:
             "content": {
                 JSON: {"schema": body, "examples": {"example": {"value": sample}}},
                 LINES: {"schema": lines},
-                FORM: {"schema": {"type": "object", "description": "A field a column, files among them."}},
+                FORM: {"schema": _fields(manifest)},
             },
         },
         "responses": _answered({JSON: {"schema": answer}, LINES: {"schema": lines}}),
     }
+
+
+def _fields(manifest: Manifest) -> Schema:
+    """A row as a form: files as they are, other values as text, or JSON."""
+    found = schemas.row(manifest)
+    texts = {
+        name: {"type": "string", "format": "binary"} if "contentEncoding" in schema else {"type": "string"}
+        for name, schema in found.get("properties", {}).items()
+    }
+    extra = {"params": {"type": "string", "contentMediaType": JSON}, "outputs": {"enum": list(FORMS)}}
+    return {"type": "object", "required": found.get("required", []), "properties": {**texts, **extra}}
 
 
 def _whole(endpoint: Endpoint, app: App) -> dict[str, Any]:
