@@ -156,7 +156,9 @@ class Predictor:
         """The library's own objects that this predictor runs, by name: ``task``, ``model``, ``tokenizer`` and the like
         as far as the task has them, and ``dtype``, as ``transformers.pipeline(**components)`` takes them where the
         library still has the task's pipeline. Of sentence-transformers ``model`` alone, its own class over all of it.
+        Raises UsageError in a process that was forked from the one that loaded.
         """
+        self._check_process()
         return native.components(self._runner)
 
     def pipeline(self) -> Any:
@@ -164,7 +166,16 @@ class Predictor:
 
         Raises UsageError, saying what to use instead, where the library has none for the task.
         """
+        self._check_process()
         return native.pipeline(self._runner)
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise UsageError(
+                "this predictor was loaded before the process was forked, and torch's threads do not live on in a"
+                " forked child: the call would hang. Start the worker with the start method 'spawn', or load in the"
+                " child."
+            )
 
     def _in_force(self, params: Mapping[str, Any] | None) -> Settings:
         fixed = {*self._layers[MODEL_CONFIG], *self._layers[LOAD]}
@@ -173,12 +184,7 @@ class Predictor:
 
     def _call(self, params: Mapping[str, Any] | None, refused: dict[int, RowError] | None = None) -> Call:
         """Raises ParamsError, and UsageError in a process that was forked from the one that loaded."""
-        if os.getpid() != self._process:
-            raise UsageError(
-                "this predictor was loaded before the process was forked, and torch's threads do not live on in a"
-                " forked child: the call would hang. Start the worker with the start method 'spawn', or load in the"
-                " child."
-            )
+        self._check_process()
         settings = self._in_force(params)
         self._runner.check(settings)
         return Call(self._runner, settings, self._tokenizing, refused)
@@ -206,12 +212,14 @@ class Predictor:
         return call, results, answer
 
     def _answers(self, call: Call, rows: Iterator[Row], form: str, window: int) -> Iterator[Any]:
+        self._check_process()  # answers may be taken in another process than the one that asked for them
         first = 0
         for results in call.results(rows, window, FIRST):
             fits = form == FULL or self._fits(call, [made for made in results if not isinstance(made, RowError)])
             for number, result in enumerate(results, start=first):
                 refused = isinstance(result, RowError)
                 yield result if refused else self._answer_of(call, result, number, form, fits=fits)
+                self._check_process()
             first += len(results)
 
     def _fits(self, call: Call, results: list[Any]) -> bool:
