@@ -9,16 +9,14 @@ from importlib.metadata import PackageNotFoundError, version
 from hfspec.errors import UsageError
 from hfspec.ir.frozen import FrozenDict
 
-PACKAGES = ("numpy", "pandas", "safetensors", "tokenizers", "torch", "transformers")
 
-
-def versions(*more: str) -> FrozenDict:
+def versions(*names: str) -> FrozenDict:
     """Package -> installed version, without the build's own suffix (``2.13.0+cpu`` is ``2.13.0``), and python's.
 
-    ``more``: packages beside those that every predictor needs. Raises UsageError when one is not installed: what the
+    Raises UsageError when one is not installed: what the
     predictor was planned with could not be said.
     """
-    packages = {name: _version(name).partition("+")[0] for name in (*PACKAGES, *more)}
+    packages = {name: _version(name).partition("+")[0] for name in names}
     return FrozenDict({**packages, "python": _python()})
 
 

@@ -28,6 +28,7 @@ from hfspec.ir.artifact import FORMS, PARTS, Deployment, Manifest
 from hfspec.ir.dtypes import BY_TORCH_NAME
 from hfspec.ir.weight_index import leads_out
 from hfspec.sources.small import LARGEST
+from hfspec.tasks.libraries import LIBRARIES
 from hfspec.tasks.prompt_template import prompt_template
 
 ACTIVATION = "activation_function"
@@ -66,8 +67,9 @@ def _deployment_faults(manifest: Manifest) -> Iterator[tuple[str, str]]:
         if chosen:
             yield "artifact.json", f"options of the {component} that decide how it is loaded: {', '.join(chosen)}"
     yield from (("artifact.json", fault) for fault in _value_faults(manifest.deployment))
-    if not _may_be_run(manifest.deployment.model_class):
-        yield "artifact.json", f"{manifest.deployment.model_class!r} as the model's class, which it is not"
+    library = LIBRARIES.get(manifest.deployment.library)
+    if library is not None:  # a load refuses any other
+        yield from library.part("trust")(manifest)
 
 
 def _value_faults(deployment: Deployment) -> Iterator[str]:
@@ -81,15 +83,6 @@ def _value_faults(deployment: Deployment) -> Iterator[str]:
             prompt_template(deployment.prompt_template)
     except ValueError as fault:
         yield f"a prompt template that cannot be read: {fault}"
-
-
-def _may_be_run(name: str) -> bool:
-    """Whether this is a model class of transformers, or no name that transformers has: another library's class."""
-    import transformers
-
-    found = getattr(transformers, name, None)
-    is_model = isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)
-    return name.isidentifier() and (found is None or is_model)
 
 
 def _code_faults(manifest: Manifest) -> Iterator[tuple[str, str]]:

@@ -300,6 +300,6 @@ class Runtime(Frozen):
     backend: BackendName = Field(
         default="auto",
         description="What does the model's arithmetic on a CPU: torch's own choice, the oneDNN that torch has in it, "
-        "or OpenVINO, which converts an encoder at each load. `auto`: oneDNN for float32 and bfloat16 on AMD's "
-        "processors with AVX-512, where it was measured to be faster, else torch.",
+        "or OpenVINO, which converts an encoder at each load. `auto`: oneDNN for float32 and bfloat16 with "
+        "AVX-512, where it was measured to be faster, whoever made the processor, else torch.",
     )

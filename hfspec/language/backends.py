@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from hfspec.ir.backends import BACKENDS, CPU, Backend
+from hfspec.ir.backends import BACKENDS, Backend
 from hfspec.ir.problem import KeyPath, Problem, one_of
 from hfspec.ir.tree import Tree
+from hfspec.language.draft import Draft
 from hfspec.tasks.task import Task
 
 PATH: KeyPath = ("runtime", "backend")
 
 
-def problems(tree: Tree, task: Task | None) -> Iterator[Problem]:
+def problems(draft: Draft) -> Iterator[Problem]:
     """A task that the backend does not run, a device or a dtype that it does not take."""
-    runtime = tree.value.get("runtime")
-    name = runtime.get("backend") if isinstance(runtime, Mapping) else None
-    backend = BACKENDS.get(name) if isinstance(name, str) else None
-    if name is None or backend is None or not isinstance(runtime, Mapping):
+    tree, name, dtype = draft.tree, draft.backend, draft.dtype
+    backend = BACKENDS.get(name) if name is not None else None
+    if name is None or backend is None:
         return
-    yield from _task(tree, task, name, backend)
-    yield from _device(tree, runtime, name)
-    dtype = tree.value.get("dtype")
-    if isinstance(dtype, str) and dtype not in ("auto", *backend.dtypes):
+    yield from _task(tree, draft.task, name, backend)
+    yield from _device(tree, name, backend)
+    if dtype is not None and dtype not in ("auto", *backend.dtypes):
         expected = " or ".join(("auto", *backend.dtypes))
         message = f"The backend {name} does not run {dtype} weights."
         yield Problem("conflict", message, tree.origin(PATH), PATH, expected=f"dtype {expected}", found=dtype)
@@ -37,8 +35,9 @@ def _task(tree: Tree, task: Task | None, name: str, backend: Backend) -> Iterato
     yield Problem("conflict", message, tree.origin(PATH), PATH, expected=expected, remedy="Remove it.")
 
 
-def _device(tree: Tree, runtime: Mapping[str, Any], name: str) -> Iterator[Problem]:
-    for key, taken in (("device", (None, *CPU)), ("device_map", (None,))):
-        if runtime.get(key) not in taken:
-            message = f"The backend {name} runs on the CPU."
+def _device(tree: Tree, name: str, backend: Backend) -> Iterator[Problem]:
+    device, device_map = (tree.at(("runtime", key)) for key in ("device", "device_map"))
+    for key, is_taken in {"device": backend.takes(device), "device_map": device_map is None}.items():
+        if not is_taken:
+            message = f"The backend {name} runs on {backend.where}."
             yield Problem("conflict", message, tree.origin(PATH), PATH, remedy=f"Remove `backend` or `{key}`.")

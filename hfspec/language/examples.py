@@ -13,6 +13,7 @@ from hfspec.ir.frozen import thaw
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.signature import Column, Param, Signature
 from hfspec.ir.tree import Tree
+from hfspec.language.draft import Draft, DraftGolden
 from hfspec.language.params import type_of
 from hfspec.tasks.prompt_template import input_columns, prompt_template
 from hfspec.tasks.task import Task
@@ -20,45 +21,44 @@ from hfspec.tasks.task import Task
 LONGEST = 80
 
 
-def problems(tree: Tree, task: Task | None) -> Iterator[Problem]:
+def problems(draft: Draft) -> Iterator[Problem]:
     """Every rule that the examples break; what their shape breaks is left to the schema."""
-    example, golden = tree.value.get("input_example"), tree.value.get("golden")
+    example = draft.tree.at(("input_example",))
     if example is not None:
-        yield from _input(tree, task, ("input_example",), example)
-    for place, one in enumerate(golden if isinstance(golden, tuple) else ()):
-        if isinstance(one, Mapping) and {"input", "output"} <= set(one):
-            yield from _golden(tree, task, ("golden", place), one)
+        yield from _input(draft, ("input_example",), example)
+    for golden in draft.goldens:
+        yield from _golden(draft, ("golden", golden.index), golden)
 
 
-def _golden(tree: Tree, task: Task | None, path: KeyPath, golden: Mapping[str, Any]) -> Iterator[Problem]:
-    yield from _input(tree, task, (*path, "input"), golden["input"])
-    params, output, tolerance = golden.get("params"), golden["output"], golden.get("tolerance")
-    if isinstance(params, Mapping) and params and task is not None:
-        yield from _params(tree, task, path, params)
-    if output is None:
+def _golden(draft: Draft, path: KeyPath, golden: DraftGolden) -> Iterator[Problem]:
+    tree = draft.tree
+    yield from _input(draft, (*path, "input"), golden.input)
+    if golden.params and draft.task is not None:
+        yield from _params(draft, draft.task, path, golden.params)
+    if golden.output is None:
         message = "A golden example needs an output to compare with."
         remedy = "Write the answer, as `hfspec predict DIR --as-golden` prints it, or remove the example."
         yield Problem("golden-output", message, tree.origin((*path, "output")), (*path, "output"), remedy=remedy)
-    elif isinstance(tolerance, int | float) and not isinstance(tolerance, bool):
-        yield from _tolerance(tree, (*path, "tolerance"), tolerance, [abs(number) for number in _numbers(output)])
+    elif isinstance(golden.tolerance, int | float) and not isinstance(golden.tolerance, bool):
+        numbers = [abs(number) for number in _numbers(golden.output)]
+        yield from _tolerance(tree, (*path, "tolerance"), golden.tolerance, numbers)
 
 
-def _input(tree: Tree, task: Task | None, path: KeyPath, value: Any) -> Iterator[Problem]:
-    fault = _input_fault(tree, task, value) if task is not None else ""
+def _input(draft: Draft, path: KeyPath, value: Any) -> Iterator[Problem]:
+    fault = _input_fault(draft, draft.task, value) if draft.task is not None else ""
     if fault:
-        message = f"The task {task.name if task else ''} does not take this input: {fault}"
+        message = f"The task {draft.task.name if draft.task else ''} does not take this input: {fault}"
         found = json.dumps(thaw(value), ensure_ascii=False, default=str)[:LONGEST]
-        yield Problem("example-input", message, tree.origin(path), path, found=found)
+        yield Problem("example-input", message, draft.tree.origin(path), path, found=found)
 
 
-def _input_fault(tree: Tree, task: Task, value: Any) -> str:
+def _input_fault(draft: Draft, task: Task, value: Any) -> str:
     """Why the task would refuse the value whatever the checkpoint; empty when that cannot be told from the spec."""
-    columns = _columns(tree, task)
+    columns = _columns(draft, task)
     if columns is None:
         return ""
     try:
-        template = tree.value.get("prompt_template")
-        _reader(task, columns, template if isinstance(template, str) else None)(thaw(value))
+        _reader(task, columns, draft.prompt_template)(thaw(value))
     except InputError as error:
         return str(error)
     return ""
@@ -78,46 +78,39 @@ def _reader(task: Task, columns: tuple[Column, ...], template: str | None) -> Ca
     return lambda data: (among_prompts(data, known) if task.prompt else None) or to_rows(data, known)
 
 
-def _columns(tree: Tree, task: Task) -> tuple[Column, ...] | None:
+def _columns(draft: Draft, task: Task) -> tuple[Column, ...] | None:
     """The input's columns: the spec's, or the task's; None where the spec's cannot be read."""
-    template, signature = tree.value.get("prompt_template"), tree.value.get("signature")
     try:
-        slots = prompt_template(template) if isinstance(template, str) and template else None
+        if draft.prompt_template is not None:
+            prompt_template(draft.prompt_template)
     except ValueError:
         return None
-    stated = signature.get("inputs") if isinstance(signature, Mapping) else None
-    if stated is None:
-        return input_columns(task, template if slots else None)
-    if not isinstance(stated, tuple) or not all(isinstance(one, Mapping) and "type" in one for one in stated):
+    if not draft.has("signature", "inputs"):
+        return input_columns(task, draft.prompt_template)
+    if draft.inputs is None or any(column.type is None for column in draft.inputs):
         return None
-    return tuple(Column(one["type"], one.get("name"), one.get("required") is not False) for one in stated)
+    return tuple(Column(column.type, column.name, column.is_required) for column in draft.inputs)
 
 
-def _params(tree: Tree, task: Task, path: KeyPath, given: Mapping[str, Any]) -> Iterator[Problem]:
+def _params(draft: Draft, task: Task, path: KeyPath, params: Mapping[str, Any]) -> Iterator[Problem]:
     from hfspec.settings.precedence import predict_layer
 
-    declared = _declared(tree)
-    inference = tree.value.get("model_config")
-    fixed = set(inference) if isinstance(inference, Mapping) else set()
-    for name, value in given.items():
+    signature = _signature(draft)
+    for name, value in params.items():
         try:
-            predict_layer({name: thaw(value)}, task, declared, fixed)
+            predict_layer({name: thaw(value)}, task, signature, set(draft.settings))
         except ParamsError as error:
             place: KeyPath = (*path, "params", name)
-            yield Problem("golden-params", str(error)[0].upper() + str(error)[1:], tree.origin(place), place)
+            message = str(error)[0].upper() + str(error)[1:]
+            yield Problem("golden-params", message, draft.tree.origin(place), place)
 
 
-def _declared(tree: Tree) -> Signature:
+def _signature(draft: Draft) -> Signature:
     """The params that the spec declares, those left out that are wrong themselves."""
-    signature = tree.value.get("signature")
-    stated = signature.get("params") if isinstance(signature, Mapping) else None
     params = []
-    for name, param in stated.items() if isinstance(stated, Mapping) else ():
-        known = param if isinstance(param, Mapping) else {"default": param}
-        kind = known.get("type") or type_of(known.get("default"))
-        if kind:
-            limits = (known.get("minimum"), known.get("maximum"), known.get("choices"))
-            params.append(Param(name, kind, known.get("default"), *limits))
+    for name, param in draft.params.items():
+        if kind := param.type or type_of(param.default):
+            params.append(Param(name, kind, param.default, param.minimum, param.maximum, param.choices))
     return Signature((), (), tuple(params))
 
 

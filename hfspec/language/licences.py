@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from difflib import get_close_matches
 
 from hfspec.ir.patterns import UNDECLARED
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.tree import Tree
+from hfspec.language.draft import Draft
 
 # https://huggingface.co/docs/hub/repositories-licenses, the column "License identifier". The hub adds to it, and cards
 # name licences of their own, so that an entry beyond it is no mistake unless it looks like one.
@@ -26,14 +27,10 @@ IDENTIFIERS = tuple(LISTED.split())
 PATTERN = "*?["
 
 
-def problems(tree: Tree) -> Iterator[Problem]:
+def problems(draft: Draft) -> Iterator[Problem]:
     """Every entry that is nearly an identifier; what the policy's shape breaks is left to the schema."""
-    policy = tree.value.get("license_policy")
-    lists = policy.items() if isinstance(policy, Mapping) else ()
-    for kind, entries in lists:
-        for place, entry in enumerate(entries if isinstance(entries, tuple) else ()):
-            if isinstance(entry, str):
-                yield from _misspelt(tree, ("license_policy", kind, place), entry)
+    for path, entry in draft.licences:
+        yield from _misspelt(draft.tree, path, entry)
 
 
 def _misspelt(tree: Tree, path: KeyPath, entry: str) -> Iterator[Problem]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from hfspec.ir.frozen import thaw
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.tree import Tree
+from hfspec.language.draft import Draft, DraftParam
 from hfspec.tasks.setting import Setting
-from hfspec.tasks.task import Task
 
 NUMBERS = ("integer", "long", "float", "double")
 WORDS = {
@@ -23,19 +23,17 @@ WORDS = {
 }
 
 
-def problems(tree: Tree, task: Task | None) -> Iterator[Problem]:
+def problems(draft: Draft) -> Iterator[Problem]:
     """Every rule that the spec's params break; what their shape breaks is left to the schema."""
-    signature = tree.value.get("signature")
-    declared = signature.get("params") if isinstance(signature, Mapping) else None
-    for name, param in declared.items() if isinstance(declared, Mapping) else ():
-        if isinstance(param, Mapping) and "default" in param and _well_formed(param):
-            yield from _param(tree, ("signature", "params", name), param, task.setting(name) if task else None)
+    for name, param in draft.params.items():
+        if not param.is_bare and param.has_default and _well_formed(param):
+            setting = draft.task.setting(name) if draft.task else None
+            yield from _param(draft.tree, ("signature", "params", name), param, setting)
 
 
-def _well_formed(param: Mapping[str, Any]) -> bool:
-    limits = (param.get("minimum"), param.get("maximum"))
-    good = all(limit is None or _is_number(limit) for limit in limits)
-    return good and (param.get("type") is None or param["type"] in WORDS) and _is_choices(param.get("choices"))
+def _well_formed(param: DraftParam) -> bool:
+    good = all(limit is None or _is_number(limit) for limit in (param.minimum, param.maximum))
+    return good and (param.type is None or param.type in WORDS) and _is_choices(param.choices)
 
 
 def _is_number(value: Any) -> bool:
@@ -55,8 +53,8 @@ def type_of(default: Any) -> str:
     return {float: "double", str: "string"}.get(type(default), "")
 
 
-def _param(tree: Tree, path: KeyPath, param: Mapping[str, Any], setting: Setting | None) -> Iterator[Problem]:
-    default, kind = param["default"], param.get("type") or type_of(param["default"])
+def _param(tree: Tree, path: KeyPath, param: DraftParam, setting: Setting | None) -> Iterator[Problem]:
+    default, kind = param.default, param.type or type_of(param.default)
     if not kind:
         message = "The type of the param cannot be told from its default."
         yield _problem(
@@ -84,10 +82,8 @@ def _has_type(value: Any, kind: str) -> bool:
     return whole and (kind == "long" or -(2**31) <= value < 2**31)
 
 
-def _limits(
-    tree: Tree, path: KeyPath, param: Mapping[str, Any], kind: str, setting: Setting | None
-) -> Iterator[Problem]:
-    minimum, maximum, default = param.get("minimum"), param.get("maximum"), param["default"]
+def _limits(tree: Tree, path: KeyPath, param: DraftParam, kind: str, setting: Setting | None) -> Iterator[Problem]:
+    minimum, maximum, default = param.minimum, param.maximum, param.default
     for key, limit in (("minimum", minimum), ("maximum", maximum)):
         if limit is not None and kind not in NUMBERS:
             yield _problem(tree, (*path, key), "dead-key", f"A param of type {kind} has no {key}.", remedy="Remove it.")
@@ -106,10 +102,8 @@ def _limits(
         yield _problem(tree, (*path, "default"), "param-limits", message, f"at most {maximum}", default)
 
 
-def _choices(
-    tree: Tree, path: KeyPath, param: Mapping[str, Any], kind: str, setting: Setting | None
-) -> Iterator[Problem]:
-    choices = param.get("choices")
+def _choices(tree: Tree, path: KeyPath, param: DraftParam, kind: str, setting: Setting | None) -> Iterator[Problem]:
+    choices = param.choices
     if choices is None:
         return
     for index, choice in enumerate(choices):
@@ -118,10 +112,10 @@ def _choices(
         if expected:
             place = (*path, "choices", index)
             yield _problem(tree, place, "param-type", "The param cannot take this choice.", expected, choice)
-    if not any(choice == param["default"] and type(choice) is type(param["default"]) for choice in choices):
+    if not any(choice == param.default and type(choice) is type(param.default) for choice in choices):
         expected = "one of " + ", ".join(map(_shown, choices))
         message = "The default is not one of the choices."
-        yield _problem(tree, (*path, "default"), "param-limits", message, expected, param["default"])
+        yield _problem(tree, (*path, "default"), "param-limits", message, expected, param.default)
 
 
 def _problem(  # noqa: PLR0917 - a problem in the order in which it is told

@@ -15,8 +15,8 @@ from hfspec.ir.problem import KeyPath, Problem, one_of
 from hfspec.ir.tree import Tree
 from hfspec.language import backends, examples, licences, params, task_names
 from hfspec.language.composed import component_names
+from hfspec.language.draft import Draft, DraftColumn, draft
 from hfspec.language.provenance import MISSING
-from hfspec.language.task_names import task_of
 from hfspec.tasks import table
 from hfspec.tasks.libraries import LIBRARIES
 from hfspec.tasks.prompt_template import prompt_template
@@ -40,26 +40,26 @@ FREE_FORM = ("input_example", "golden", "metadata")
 
 def problems(tree: Tree) -> Iterator[Problem]:
     """Every rule that the document breaks."""
-    task = task_of(tree)
-    yield from _task_problems(tree, task)
-    yield from _names(tree)
+    document = draft(tree)
+    yield from _task_problems(document)
+    yield from _names(document)
     yield from _mandatory(tree, tree.value, ())
-    yield from _components(tree, task)
-    yield from _template(tree, task)
-    yield from _outputs(tree)
-    yield from _runtime(tree)
-    yield from backends.problems(tree, task)
-    yield from _saving(tree)
-    yield from params.problems(tree, task)
-    yield from examples.problems(tree, task)
-    yield from licences.problems(tree)
+    yield from _components(document)
+    yield from _template(document)
+    yield from _outputs(document)
+    yield from _runtime(document)
+    yield from backends.problems(document)
+    yield from _saving(document)
+    yield from params.problems(document)
+    yield from examples.problems(document)
+    yield from licences.problems(document)
 
 
-def _task_problems(tree: Tree, task: Task | None) -> Iterator[Problem]:
-    library, name = tree.value.get("library"), tree.value.get("task")
-    if task is not None or not isinstance(name, str) or not name:
+def _task_problems(document: Draft) -> Iterator[Problem]:
+    tree, library, name = document.tree, document.library, document.task_name
+    if document.task is not None or not name:
         return
-    if not isinstance(library, str) or library not in LIBRARIES:
+    if library is None or library not in LIBRARIES:
         yield from _task_of_no_library(tree, name)
         return
     path, origin = ("task",), tree.origin(("task",))
@@ -101,38 +101,37 @@ def _task_of_no_library(tree: Tree, name: str) -> Iterator[Problem]:
     )
 
 
-def _components(tree: Tree, task: Task | None) -> Iterator[Problem]:
-    components = tree.value.get("components")
-    if task is None or not isinstance(components, Mapping):
+def _components(document: Draft) -> Iterator[Problem]:
+    tree, task = document.tree, document.task
+    if task is None:
         return
-    given = [name for name in components if name in component_names() and components[name] is not None]
-    yield from _reserved(tree, components, given)
-    for name in given:
+    names = [name for name in document.options if name in component_names()]
+    yield from _reserved(document, names)
+    for name in names:
         if name not in task.replaceable:
             path: KeyPath = ("components", name)
             message = f"The task {task.name} uses no {name.replace('_', ' ')}."
             expected = one_of(task.replaceable)
             yield Problem("dead-key", message, tree.origin(path), path, expected=expected, remedy="Remove it.")
-    parts = [name for name in given if name in task.components]
-    if PROCESSOR in given and PROCESSOR in task.replaceable and parts:
+    parts = [name for name in names if name in task.components]
+    if PROCESSOR in names and PROCESSOR in task.replaceable and parts:
         path = ("components", PROCESSOR)
         message = f"The processor brings its own {' and '.join(parts).replace('_', ' ')}, given here as well."
         remedy = f"Keep `{PROCESSOR}`, or give {' and '.join(f'`{name}`' for name in task.components)} instead."
         yield Problem("conflict", message, tree.origin(path), path, remedy=remedy)
 
 
-def _reserved(tree: Tree, components: Mapping[str, Any], given: list[str]) -> Iterator[Problem]:
-    for name in given:
-        options = components[name].get("options") if isinstance(components[name], Mapping) else None
-        for option in sorted(HOW_TO_LOAD & set(options)) if isinstance(options, Mapping) else ():
+def _reserved(document: Draft, names: list[str]) -> Iterator[Problem]:
+    for name in names:
+        for option in sorted(HOW_TO_LOAD & set(document.options[name])):
             path: KeyPath = ("components", name, "options", option)
             message = f"`{option}` says how a component is fetched, which is not among its own options."
-            yield Problem("dead-key", message, tree.origin(path), path, remedy="Remove it.")
+            yield Problem("dead-key", message, document.tree.origin(path), path, remedy="Remove it.")
 
 
-def _names(tree: Tree) -> Iterator[Problem]:
-    stem = PurePath(tree.file).stem
-    if tree.value.get("name") is None and not re.fullmatch(NAME_PATTERN, stem):
+def _names(document: Draft) -> Iterator[Problem]:
+    tree, stem = document.tree, PurePath(document.tree.file).stem
+    if not document.has("name") and not re.fullmatch(NAME_PATTERN, stem):
         message = f"The file's name {stem!r} cannot be the deployment's name."
         remedy = "Write `name:` with letters, digits, dots, dashes and underscores."
         yield Problem("missing-key", message, tree.origin(()), ("name",), found=stem, remedy=remedy)
@@ -149,10 +148,10 @@ def _mandatory(tree: Tree, value: Any, path: KeyPath) -> Iterator[Problem]:
                 yield from _mandatory(tree, item, (*path, key))
 
 
-def _template(tree: Tree, task: Task | None) -> Iterator[Problem]:
-    template = tree.value.get("prompt_template")
+def _template(document: Draft) -> Iterator[Problem]:
+    tree, task, template = document.tree, document.task, document.prompt_template
     path = ("prompt_template",)
-    if template is None or not isinstance(template, str) or not template:
+    if template is None:
         return
     if task is not None and not task.prompt:
         message = f"A prompt template has no effect on the task {task.name}, whose input is not a prompt."
@@ -164,11 +163,12 @@ def _template(tree: Tree, task: Task | None) -> Iterator[Problem]:
         yield Problem("prompt-template", str(fault), tree.origin(path), path, found=template[:80], remedy=remedy)
         return
     if task is not None and task.prompt:
-        yield from _slots(tree, task, slots)
+        yield from _slots(document, task, slots)
 
 
-def _slots(tree: Tree, task: Task, slots: tuple[str, ...]) -> Iterator[Problem]:
+def _slots(document: Draft, task: Task, slots: tuple[str, ...]) -> Iterator[Problem]:
     """Whether the input has a text for each slot."""
+    tree = document.tree
     path: KeyPath = ("prompt_template",)
     if len(slots) > 1 and task.inputs[0].type != "string":
         message = f"The template has the slots {', '.join(slots)}; the task {task.name} has one text to fill."
@@ -176,65 +176,57 @@ def _slots(tree: Tree, task: Task, slots: tuple[str, ...]) -> Iterator[Problem]:
     if "messages" in slots:
         message = "The slot `messages` has a name that is reserved for conversations."
         yield Problem("prompt-template", message, tree.origin(path), path, remedy="Give it another name.")
-    signature = tree.value.get("signature")
-    columns = signature.get("inputs") if isinstance(signature, Mapping) else None
-    if not isinstance(columns, tuple) or not all(isinstance(column, Mapping) for column in columns):
+    if document.inputs is None:
         return
-    declared = {column.get("name"): column.get("type") for column in columns}
+    types = {column.name: column.type for column in document.inputs}
     place: KeyPath = ("signature", "inputs")
     for slot in slots if len(slots) > 1 else ():
-        if slot not in declared:
+        if slot not in types:
             message = f"The template has the slot `{slot}`, and no column of the input has that name."
             yield Problem("prompt-template", message, tree.origin(place), place, remedy=f"Add `name: {slot}`.")
-        elif declared[slot] != "string":
+        elif types[slot] != "string":
             message = f"The column {slot} fills a slot of the template, which takes text."
             yield Problem(
-                "prompt-template", message, tree.origin(place), place, expected="string", found=str(declared[slot])
+                "prompt-template", message, tree.origin(place), place, expected="string", found=str(types[slot])
             )
 
 
-def _runtime(tree: Tree) -> Iterator[Problem]:
-    runtime = tree.value.get("runtime")
-    if not isinstance(runtime, Mapping) or runtime.get("device_map") is None:
+def _runtime(document: Draft) -> Iterator[Problem]:
+    tree = document.tree
+    if not document.has("runtime", "device_map"):
         return
     path: KeyPath = ("runtime", "device_map")
-    if runtime.get("device") is not None:
+    if document.has("runtime", "device"):
         message = "`device` puts the model on one device, and `device_map` spreads it over several."
         yield Problem("conflict", message, tree.origin(path), path, remedy="Keep `device` or `device_map`.")
-    library = LIBRARIES.get(str(tree.value.get("library")))
+    library = LIBRARIES.get(document.library or "")
     if library is not None and not library.spreads:
         message = f"{library.name} puts a model on one device."
         yield Problem("dead-key", message, tree.origin(path), path, remedy="Write `device:` instead.")
 
 
-def _outputs(tree: Tree) -> Iterator[Problem]:
-    signature = tree.value.get("signature")
-    if not isinstance(signature, Mapping):
-        return
+def _outputs(document: Draft) -> Iterator[Problem]:
     path: KeyPath = ("signature", "output_tensor")
-    if signature.get("outputs") is not None and signature.get("output_tensor") is not None:
+    if document.has("signature", "outputs") and document.has("signature", "output_tensor"):
         message = "The output is given twice, as columns and as an array."
-        yield Problem("conflict", message, tree.origin(path), path, remedy="Keep `outputs` or `output_tensor`.")
-    for side in ("inputs", "outputs"):
-        yield from _columns(tree, ("signature", side), signature.get(side))
+        origin = document.tree.origin(path)
+        yield Problem("conflict", message, origin, path, remedy="Keep `outputs` or `output_tensor`.")
+    for side, columns in (("inputs", document.inputs), ("outputs", document.outputs)):
+        yield from _columns(document.tree, ("signature", side), columns or ())
 
 
-def _saving(tree: Tree) -> Iterator[Problem]:
-    adapter = tree.value.get("adapter")
-    merges = isinstance(adapter, Mapping) and adapter.get("merge") is True
-    if merges and tree.value.get("save_mode") == "reference":
+def _saving(document: Draft) -> Iterator[Problem]:
+    if document.merges and document.tree.at(("save_mode",)) == "reference":
         path: KeyPath = ("adapter", "merge")
         message = "Merged weights are new weights, which no reference to the model's source can stand for."
         remedy = "Keep `merge: true` with `save_mode: full`, or the reference with `merge: false`."
-        yield Problem("conflict", message, tree.origin(path), path, remedy=remedy)
+        yield Problem("conflict", message, document.tree.origin(path), path, remedy=remedy)
 
 
-def _columns(tree: Tree, path: KeyPath, columns: Any) -> Iterator[Problem]:
-    if not isinstance(columns, tuple) or not all(isinstance(column, Mapping) for column in columns):
-        return
+def _columns(tree: Tree, path: KeyPath, columns: tuple[DraftColumn, ...]) -> Iterator[Problem]:
     seen: set[Any] = set()
     for index, column in enumerate(columns):
-        name, place = column.get("name"), (*path, index)
+        name, place = column.name, (*path, index)
         if name is None and len(columns) > 1:
             message = "A column has no name, and there is more than one."
             yield Problem("missing-key", message, tree.origin(place), (*place, "name"), remedy="Name it.")

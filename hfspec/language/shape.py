@@ -134,7 +134,7 @@ def _tasks_with(setting: str) -> list[str]:
 
 
 def _no_setting(tree: Tree, name: str, others: list[str]) -> str:
-    here = f"The task {tree.value.get('task')} has no setting `{name}`"
+    here = f"The task {tree.at(('task',))} has no setting `{name}`"
     if not others:
         return f"{here}, and no other task has."
     return f"{here}; it is one of {', '.join(others[:2])}{' and others' if len(others) > 2 else ''}."
@@ -249,7 +249,7 @@ def _nearest(found: Any, path: KeyPath, options: Any) -> str:
 
 def _library_of_task(tree: Tree) -> str:
     """Which library has the spec's task; empty when none has."""
-    task = tree.value.get("task")
+    task = tree.at(("task",))
     having = table.libraries(task) if isinstance(task, str) else ()
     return f"The task {task} is one of {' and of '.join(having)}." if having else ""
 

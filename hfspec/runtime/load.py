@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import replace
-from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -20,15 +17,14 @@ from hfspec.ir.artifact import Manifest
 from hfspec.ir.dtypes import RUNNABLE
 from hfspec.runtime.host.allocator import keep_freed_memory
 from hfspec.runtime.loading.gathering import gather
-from hfspec.runtime.loading.placement import placement, set_threads
-from hfspec.runtime.loading.remote_code import check_consent, reviewed_classes
+from hfspec.runtime.loading.remote_code import check_consent
 from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.patches.states import checked_choice
 from hfspec.runtime.patches.table import ALL
 from hfspec.runtime.predictor import Predictor, checked_form
-from hfspec.runtime.runner import Runner
 from hfspec.settings.precedence import load_layer
 from hfspec.tasks import table
+from hfspec.tasks.libraries import LIBRARIES
 from hfspec.tasks.task import Task
 
 
@@ -98,9 +94,8 @@ def load(
     given = load_layer(model_config, task, manifest.signature)
     form = checked_form(manifest.deployment.outputs if outputs is None else outputs)
     weights = gather(root, manifest, sources or {}, verify=verify)
-    put = placement(manifest, device, device_map, threads, backend)
-    set_threads(put.threads)
-    _forget_threads(put.threads)
+    library = LIBRARIES[manifest.deployment.library]
+    put = library.part("placing")(manifest, device=device, device_map=device_map, threads=threads, backend=backend)
     if keep_memory:
         keep_freed_memory()
     request = LoadRequest(
@@ -115,34 +110,10 @@ def load(
         verified=verified,
         weights=weights,
     )
-    import torch
-
-    # Within a caller's inference mode too the model's weights are ordinary tensors, whose changes torch counts.
-    with request.unchanged(), torch.inference_mode(mode=False):
+    with request.unchanged():
         if expect_fingerprint is not None:
             fingerprint.check(expect_fingerprint, request.fingerprint(given))
-        request = replace(request, code=reviewed_classes(root, manifest, task))
-        return Predictor(_runner(task)(request), given, form)
-
-
-_LOADED_IN: set[int] = set()  # processes, by their numbers: this one, and those that it was forked from
-
-
-def _forget_threads(asked: int | None) -> None:
-    """Let torch compute on one thread in a process that was forked from one that has loaded: those of OpenMP do not
-    live on in it, and a pass over several threads would wait for them for good. Raises UsageError when more are asked.
-    """
-    if _LOADED_IN - {os.getpid()}:
-        if asked is not None and asked > 1:
-            raise UsageError(
-                f"{asked} threads cannot be had in a process that was forked from one that has loaded a model, since"
-                " torch's threads do not live on in it: leave threads out, or start the worker with the start method"
-                " 'spawn'."
-            )
-        import torch
-
-        torch.set_num_threads(1)
-    _LOADED_IN.add(os.getpid())
+        return Predictor(library.part("loading")(request), given, form)
 
 
 def _task(manifest: Manifest) -> Task:
@@ -154,12 +125,6 @@ def _task(manifest: Manifest) -> Task:
             f" hfspec {manifest.made_by.get('hfspec', '(unknown)')}."
         )
     return found
-
-
-def _runner(task: Task) -> type[Runner]:
-    module, name = task.runner.split(":")
-    runner: type[Runner] = getattr(import_module(module), name)
-    return runner
 
 
 def _dtype(asked: str | None, manifest: Manifest) -> str:

@@ -15,7 +15,6 @@ from hfspec.ir.signature import Signature
 from hfspec.runtime.backends.taken import taken, trial_note
 from hfspec.runtime.io.answers import Table, plain, to_json
 from hfspec.runtime.io.output_check import check_output
-from hfspec.runtime.loading import native
 from hfspec.runtime.patches.states import State, every_state
 from hfspec.runtime.runner import Runner
 from hfspec.runtime.scheduling.call import Call
@@ -23,6 +22,7 @@ from hfspec.runtime.scheduling.row_stream import each_row
 from hfspec.runtime.scheduling.windows import FIRST
 from hfspec.runtime.scheduling.windows import FULL as FULL_WINDOW
 from hfspec.settings.precedence import LOAD, MODEL_CONFIG, PREDICT, InForce, Settings, fixed_layers, predict_layer
+from hfspec.tasks.libraries import LIBRARIES, Library
 from hfspec.tasks.task import Task
 
 
@@ -66,6 +66,10 @@ class Predictor:
     @property
     def task(self) -> Task:
         return self._runner.request.task
+
+    @property
+    def _library(self) -> Library:
+        return LIBRARIES[self.manifest.deployment.library]
 
     @property
     def dtype(self) -> str:
@@ -159,7 +163,8 @@ class Predictor:
         Raises UsageError in a process that was forked from the one that loaded.
         """
         self._check_process()
-        return native.components(self._runner)
+        components: dict[str, Any] = self._library.part("components")(self._runner)
+        return components
 
     def pipeline(self) -> Any:
         """The library's pipeline over the same objects. The spec's inference settings are not part of it.
@@ -167,7 +172,7 @@ class Predictor:
         Raises UsageError, saying what to use instead, where the library has none for the task.
         """
         self._check_process()
-        return native.pipeline(self._runner)
+        return self._library.part("pipeline")(self._runner)
 
     def _check_process(self) -> None:
         if os.getpid() != self._process:

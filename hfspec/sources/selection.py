@@ -1,16 +1,19 @@
-"""Which of a source's files a deployment needs, by their names alone, and why the others are left."""
+"""Which of a source's files a deployment needs, by their names and its lists of them, and why the others are left."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
 from hfspec.errors import SourceError
 from hfspec.formats.module_kinds import WITH_A_MODEL
+from hfspec.ir.pins import Reader
+from hfspec.ir.weight_index import weight_map
 
 CONFIG = "config.json"
 PYTHON_CODE = ".py"
@@ -36,6 +39,7 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 INDEX = ".index.json"
 NO_INDEX: Mapping[str, Collection[str]] = MappingProxyType({})
 SENTENCE_MODULE = "sentence_transformers."
+MODULES = "modules.json"
 TOKENIZER_OF_ADAPTER = "the adapter's own tokenizer; the model's is used"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
@@ -133,6 +137,27 @@ def select_model(
     if not is_judged_later:
         _check(names, needed, where)
     return Selection(tuple(sorted(needed)), _skipped(names, needed))
+
+
+def select_checkpoint(names: Sequence[str], reader: Reader, where: str, folders: Iterable[str] = ("",)) -> Selection:
+    """The same, with what indexes of weights and modules.json say read.
+
+    Args:
+        names: Paths of all files of the source.
+        reader: Reads them.
+        where: The source's place, with which a message begins.
+        folders: Those of its modules.
+
+    Returns:
+        The files, and the others with the reason why they are left.
+
+    Raises:
+        SourceError: When there is no config or no weights.
+    """
+    folders = tuple(folders)
+    other = MODULES in names and _has_other_modules(reader)
+    shards = _shards(reader, weight_indexes(names, folders))
+    return select_model(names, where, folders, shards=shards, is_judged_later=other)
 
 
 def select_component(name: str, names: Collection[str], where: str) -> Selection:
@@ -256,3 +281,21 @@ def _skipped(names: Collection[str], needed: set[str]) -> tuple[tuple[str, str],
 
 def _reason(name: str) -> str:
     return next((reason for pattern, reason in REASONS_TO_SKIP if pattern.fullmatch(name)), "not used by the library")
+
+
+def _shards(reader: Reader, indexes: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Each index -> the paths in the source that it names. Indexes that cannot be used are left out: plan says why."""
+    paths_by_index = {}
+    for index in indexes:
+        with suppress(ValueError, RecursionError):
+            paths = weight_map(json.loads(reader.small(index).read_bytes())).values()
+            paths_by_index[index] = tuple((PurePosixPath(index).parent / path).as_posix() for path in paths)
+    return paths_by_index
+
+
+def _has_other_modules(reader: Reader) -> bool:
+    """False for a list that cannot be read, too: who reads it says so."""
+    try:
+        return has_other_modules(reader.small(MODULES).read_bytes())
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return False

@@ -15,7 +15,8 @@ from hfspec.ir.spec import Spec
 from hfspec.ir.spec_keys import Source
 from hfspec.ir.tree import Tree
 from hfspec.sources.folder import NoSuchFolderError
-from hfspec.sources.opening import open_source
+from hfspec.sources.opening import Layout, open_source
+from hfspec.tasks.libraries import LIBRARIES
 from hfspec.tasks.table import find
 
 # Location and revision as the spec writes them -> the commit or version to take instead of asking what they stand for.
@@ -44,7 +45,7 @@ def resolve(spec: Spec, tree: Tree, progress: Progress, pinned: Commits = UNPINN
                 role,
                 base_folder(tree, key),
                 progress,
-                has_modules=_has_modules(spec),
+                select=_layout(spec),
                 reviewed=reviewed,
             )
             pins.append(replace(pin, location=source.location, revision=source.revision))
@@ -74,7 +75,7 @@ def _sources(spec: Spec) -> Iterator[tuple[str, Source]]:
         yield f"components/{name}", component
 
 
-def _has_modules(spec: Spec) -> bool:
-    """Whether the folders that modules.json lists are the model's: for a task over sentence vectors."""
-    task = find(spec.library, spec.task)
-    return task is not None and bool(task.kind)
+def _layout(spec: Spec) -> Layout:
+    """How the library chooses the model's files."""
+    task, select = find(spec.library, spec.task), LIBRARIES[spec.library].part("layout")
+    return lambda names, reader, location: select(names, reader, location, task)

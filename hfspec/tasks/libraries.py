@@ -1,11 +1,17 @@
-"""The libraries that run models, a row each: what one does differently is a field here, and no test of its name."""
+"""The libraries that run models, a row each: what one does differently is a field here, and no test of its name.
+
+The parts of a library are named, ``MODULE:NAME``, and imported when one of its models is compiled or loaded, so that a
+library that needs no torch imports none.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from types import MappingProxyType
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +20,30 @@ class Library:
 
     name: str
     """The value of the spec's key ``library``, and the name of its package."""
+    layout: str
+    """A function of the paths of a source, its reader, its location and the task: the ``Selection`` of the model's
+    files (``hfspec/sources/selection.py``). Raises SourceError where they are no checkpoint of the library.
+    """
+    planning: str
+    """A function of the ``Sources`` of a spec (``hfspec/checkpoint/spec_sources.py``): the ``Plan``. Raises SpecError
+    with every problem of the checkpoint.
+    """
+    placing: str
+    """A function of the manifest and of what ``hfspec.load`` was asked for (device, device_map, threads, backend): the
+    ``Placement`` (``hfspec/runtime/loading/placement.py``). Raises UsageError for what cannot be.
+    """
+    loading: str
+    """A function of a ``LoadRequest``: the ``Runner`` with its model loaded."""
+    components: str
+    """A function of a ``Runner``: the library's own objects that it runs, by name."""
+    pipeline: str
+    """A function of a ``Runner``: the library's pipeline over those objects. Raises UsageError where it has none."""
+    trust: str
+    """A function of a manifest: what no artifact of this library says, as pairs of a path and a fault. It is called
+    before anything of the library is parsed.
+    """
+    packages: tuple[str, ...]
+    """The packages that every predictor of the library needs."""
     has_pipelines: bool = False
     """Whether ``Predictor.pipeline()`` can give one, and its components are objects by themselves."""
     spreads: bool = False
@@ -23,18 +53,43 @@ class Library:
     task_patterns: Mapping[str, re.Pattern[str]] = field(default_factory=lambda: MappingProxyType({}))
     """Task -> a pattern of further names for it."""
 
+    def part(self, name: str) -> Any:
+        """The function that the field ``name`` names, imported."""
+        module, _, attribute = getattr(self, name).partition(":")
+        return getattr(import_module(module), attribute)
 
+
+_TORCH_PACKAGES = ("numpy", "pandas", "safetensors", "tokenizers", "torch", "transformers")
 LIBRARIES: Mapping[str, Library] = MappingProxyType(
     {
         row.name: row
         for row in (
             Library(
                 "transformers",
+                layout="hfspec.libraries.transformers.layout:select",
+                planning="hfspec.libraries.transformers.planning:plan",
+                placing="hfspec.libraries.transformers.loading:place",
+                loading="hfspec.libraries.transformers.loading:load",
+                components="hfspec.libraries.transformers.objects:components",
+                pipeline="hfspec.libraries.transformers.objects:pipeline",
+                trust="hfspec.libraries.transformers.trust:faults",
+                packages=_TORCH_PACKAGES,
                 has_pipelines=True,
                 spreads=True,
                 task_patterns=MappingProxyType({"translation": re.compile(r"translation_[A-Za-z]+_to_[A-Za-z]+")}),
             ),
-            Library("sentence-transformers", needs_modules=True),
+            Library(
+                "sentence-transformers",
+                layout="hfspec.libraries.sentence_transformers.layout:select",
+                planning="hfspec.libraries.transformers.planning:plan",
+                placing="hfspec.libraries.transformers.loading:place",
+                loading="hfspec.libraries.transformers.loading:load",
+                components="hfspec.libraries.sentence_transformers.objects:components",
+                pipeline="hfspec.libraries.sentence_transformers.objects:pipeline",
+                trust="hfspec.libraries.transformers.trust:faults",
+                packages=_TORCH_PACKAGES,
+                needs_modules=True,
+            ),
         )
     }
 )

@@ -9,6 +9,8 @@ import pytest
 
 from hfspec.ir.spec_keys import Source
 from hfspec.sources.opening import open_source
+from hfspec.tasks import table
+from hfspec.tasks.libraries import LIBRARIES
 
 
 class Recorder:
@@ -43,7 +45,9 @@ def opened(progress):
     """``opened(repo=…)``: the pin and the reader of a source."""
 
     def get(role="model", library="transformers", base=Path(), **source):
-        return open_source(Source(**source), role, base, progress, has_modules=library == "sentence-transformers")
+        task = table.find(library, "feature-extraction")
+        layout = LIBRARIES[library].part("layout")
+        return open_source(Source(**source), role, base, progress, select=lambda *of: layout(*of, task))
 
     return get
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from hfspec.errors import UsageError
-from hfspec.ir.backends import AUTO, BACKENDS, NAMES, ONEDNN, TORCH
+from hfspec.ir.backends import AUTO, BACKENDS, ONEDNN, TORCH, Backend
 from hfspec.runtime.loading.adapter import is_beside
 from hfspec.runtime.patches.states import Patched, State, States, hindrance
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hfspec.runtime.loading.request import LoadRequest
 
 
@@ -21,23 +22,55 @@ def put(request: LoadRequest, loaded: Any) -> Patched:
     if name == TORCH:
         return Patched(loaded, states)
     backend = BACKENDS[name]
+    _check_dtype(request, name)
+    _check_type(request, name, loaded)
+    patched: Patched = backend.part("put")(loaded, request)
+    return patched
+
+
+def loads_itself(request: LoadRequest) -> Backend | None:
+    """The backend that was asked for, where it reads the model itself; None where torch does. Raises UsageError for an
+    adapter or code beside the model, which such a backend would leave out.
+    """
+    backend = BACKENDS.get(request.backend)
+    if backend is None or not backend.load:
+        return None
+    if not takes_library_model(request):
+        refuse(request, "it has an adapter or reviewed code, which the backend would leave out")
+    return backend
+
+
+def load_by(backend: Backend, request: LoadRequest, model_class: Any, folder: Path) -> Patched:
+    """The model as the backend itself reads it; raises UsageError where it cannot run it."""
+    _check_dtype(request, request.backend)
+    loaded: Patched = backend.part("load")(request, model_class, folder)
+    _check_type(request, request.backend, loaded.model)
+    return loaded
+
+
+def _check_dtype(request: LoadRequest, name: str) -> None:
+    """Raises UsageError for a dtype that the backend does not run."""
+    backend = BACKENDS[name]
     if request.dtype not in backend.dtypes:
         raise UsageError(
             f"the backend {name} runs {' and '.join(backend.dtypes)} weights, and these are {request.dtype};"
             " load with backend='torch'."
         )
+
+
+def _check_type(request: LoadRequest, name: str, loaded: Any) -> None:
+    """Raises UsageError for an architecture that the backend does not run."""
+    backend = BACKENDS[name]
     found = str(getattr(loaded.config, "model_type", None))
     if backend.model_types is not None and found not in backend.model_types:
         refuse(request, f"it is of the type {found}, and the backend runs {', '.join(sorted(backend.model_types))}")
-    module, function = backend.put.split(":")
-    patched: Patched = getattr(import_module(module), function)(loaded, request)
-    return patched
 
 
 def check(name: str, library: str, task: str) -> None:
     """Raises UsageError for a backend that does not exist, cannot run the task, or is not installed here."""
-    if name not in NAMES:
-        raise UsageError(f"backend must be one of {', '.join(NAMES)}, not {name!r}.")
+    names = (AUTO, TORCH, *BACKENDS)
+    if name not in names:
+        raise UsageError(f"backend must be one of {', '.join(names)}, not {name!r}.")
     if name in (AUTO, TORCH):
         return
     backend = BACKENDS[name]

@@ -38,6 +38,10 @@ def load_model(request: LoadRequest, model_class: Any, folder: Path | None = Non
         UsageError: they lack some of its weights, or are quantised and should be cast.
     """
     source = folder or request.model_folder
+    backend = backends.loads_itself(request)
+    if backend is not None:
+        with quiet():
+            return backends.load_by(backend, request, model_class, source)
     from hfspec.library_calls.making import making
 
     _refuse_cast(request, source)
@@ -66,6 +70,8 @@ def load_model(request: LoadRequest, model_class: Any, folder: Path | None = Non
 def load_one_pass_model(request: LoadRequest, model_class: Any, folder: Path | None = None, **settings: Any) -> Patched:
     """A model that answers in one forward pass, as ``load_model`` loads it, with a GPU not asked about its masks."""
     loaded, states = load_model(request, model_class, folder, **settings)
+    if backends.loads_itself(request) is not None:
+        return Patched(loaded, states)
     with quiet():
         return Patched(loaded, together(states, masks.put(loaded, request)))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from hfspec.errors import UsageError
 from hfspec.ir.artifact import Manifest
-from hfspec.ir.backends import AUTO, CPU, TORCH
+from hfspec.ir.backends import AUTO, BACKENDS, TORCH
 from hfspec.runtime.backends.putting import check
 from hfspec.tasks.libraries import LIBRARIES
 
@@ -44,25 +44,21 @@ def placement(
     name = str(said.get("backend", AUTO)) if backend is None else backend
     check(name, manifest.deployment.library, manifest.deployment.task)
     if name not in (AUTO, TORCH):
-        return Placement(_cpu(name, device, device_map), None, threads, name)
+        return Placement(_of_backend(name, device, device_map), None, threads, name)
     if device in (None, "auto"):
         device = _only_device(device_map)
     return Placement(_device(device), device_map, threads, name)
 
 
-def set_threads(threads: int | None) -> None:
-    """Let torch use so many threads, in this whole process."""
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
-
-
-def _cpu(backend: str, device: str | None, device_map: Any) -> str:
+def _of_backend(name: str, device: str | None, device_map: Any) -> str:
     """The device of a backend; raises UsageError when another one is asked for."""
-    if device_map is not None or device not in (None, *CPU):
-        raise UsageError(f"the backend {backend} runs on the CPU; load with device='cpu', or with backend='torch'.")
-    return "cpu"
+    backend = BACKENDS[name]
+    usual = backend.devices[0]
+    if device_map is not None or not backend.takes(device):
+        raise UsageError(
+            f"the backend {name} runs on {backend.where}; load with device={usual!r}, or with backend='torch'."
+        )
+    return usual if device in (None, AUTO) else str(device)
 
 
 def _check_map(device_map: Any, manifest: Manifest) -> None:

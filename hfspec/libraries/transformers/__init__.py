@@ -1,0 +1,1 @@
+"""What is transformers' own: the files of its checkpoints, how they are planned and loaded, what they must not say."""

@@ -1,0 +1,199 @@
+"""The plan of a checkpoint of transformers: examined, decided, written down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hfspec.checkpoint.backends import backend_package, backend_problems
+from hfspec.checkpoint.card import card, licence
+from hfspec.checkpoint.checkpoint import Checkpoint
+from hfspec.checkpoint.examination import examine
+from hfspec.checkpoint.generation import generation_notes, generation_problems
+from hfspec.checkpoint.generation_config import generation_config
+from hfspec.checkpoint.golden import golden_examples, undetermined
+from hfspec.checkpoint.label_names import answers_labels
+from hfspec.checkpoint.licences import licence_problems
+from hfspec.checkpoint.native_flavor import native_flavor, native_steps
+from hfspec.checkpoint.requirements import requirement_lines, versions
+from hfspec.checkpoint.resolved_spec import name_of, resolved_spec, source_record
+from hfspec.checkpoint.secrets import Cleaned, cleaned, without_secrets
+from hfspec.checkpoint.sentences.embedding import answer_array, embedding_notes, embedding_problems
+from hfspec.checkpoint.settings import SettingLayers, dead_settings, narrowed, setting_layers, setting_rows
+from hfspec.checkpoint.signature import signature
+from hfspec.checkpoint.spec_sources import Sources
+from hfspec.checkpoint.steps import artifact_steps, memory_bytes, saved_bytes
+from hfspec.checkpoint.targets import target_problems
+from hfspec.checkpoint.weights.quantised import packages
+from hfspec.checkpoint.weights.references import carried, pointers, reference_problems
+from hfspec.checkpoint.weights.saving import parameters
+from hfspec.checkpoint.weights.weight_files import listed
+from hfspec.errors import SpecError
+from hfspec.formats.label_names import stated_labels
+from hfspec.ir.artifact import Deployment
+from hfspec.ir.canonical import digest_of
+from hfspec.ir.frozen import FrozenDict, thaw
+from hfspec.ir.plan import Flavor, Plan
+from hfspec.ir.problem import Problem
+from hfspec.ir.signature import Signature
+from hfspec.ir.spec import Spec
+from hfspec.language.secrets import spec_notes
+from hfspec.tasks.libraries import LIBRARIES
+from hfspec.tasks.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class _Decisions:
+    """What is decided of a checkpoint once it is examined."""
+
+    task: Task
+    """The spec's task with only those of its settings that the model can use."""
+    layers: SettingLayers
+    clean: Cleaned
+    flavor: Flavor | None
+    licence_note: str
+    signature: Signature
+
+
+def plan(sources: Sources) -> Plan:
+    """What compiling a checkpoint of transformers or of sentence-transformers will do.
+
+    Args:
+        sources: The spec, valid, and the files of its sources.
+
+    Returns:
+        Every decision about the artifact.
+
+    Raises:
+        SpecError: With every problem of the checkpoint: a task its architecture cannot do, tensors that are missing or
+            have another shape, a tokenizer that does not fit.
+        SourceError: When a small file cannot be read.
+    """
+    checkpoint = examine(sources)
+    decisions = _decisions(sources, checkpoint)
+    if problems := tuple(_problems(sources, checkpoint, decisions)):
+        raise SpecError(problems)
+    return _plan(sources, checkpoint, decisions)
+
+
+def _decisions(sources: Sources, checkpoint: Checkpoint) -> _Decisions:
+    spec, model = sources.spec, sources.model
+    task = narrowed(sources.task, checkpoint.model_class.name)
+    licence_step, licence_note = licence(model)
+    flavor = native_flavor(sources, checkpoint)
+    files = (*artifact_steps(sources, checkpoint), *native_steps(sources, checkpoint, flavor))
+    steps = (*files, card(model, name_of(spec, sources.tree)), licence_step)
+    return _Decisions(
+        task=task,
+        layers=setting_layers(
+            spec,
+            task,
+            model,
+            checkpoint.config,
+            folder=checkpoint.folder,
+            model_class=checkpoint.model_class.name,
+            is_code=bool(checkpoint.code.classes),
+        ),
+        clean=cleaned(steps, sources.all),
+        flavor=flavor,
+        licence_note=licence_note,
+        signature=signature(spec, task, answer_array(model, spec, task, checkpoint.dimension)),
+    )
+
+
+def _generation_config(sources: Sources, checkpoint: Checkpoint) -> Mapping[str, Any]:
+    return generation_config(sources.model, checkpoint.folder, sources.task, sources.spec)
+
+
+def _is_reference(spec: Spec) -> bool:
+    return spec.save_mode == "reference"
+
+
+def _problems(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -> Iterator[Problem]:
+    spec, tree, model = sources.spec, sources.tree, sources.model
+    task, layers, config = decisions.task, decisions.layers, checkpoint.config
+    if _is_reference(spec):
+        yield from reference_problems(model, checkpoint.groups)
+    yield from licence_problems(tree, spec.license_policy, sources.all)
+    yield from dead_settings(model, spec, sources.task, checkpoint.model_class.name)
+    yield from generation_problems(model, _generation_config(sources, checkpoint), task, layers=layers, config=config)
+    yield from embedding_problems(model, spec, task, checkpoint.dimension)
+    yield from target_problems(model, decisions.clean.steps)
+    yield from backend_problems(tree, spec, config, checkpoint.dtype)
+    settings = {**layers.defaults, **layers.generation}
+    yield from undetermined(tree, spec, task, decisions.signature, settings)
+
+
+def _plan(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -> Plan:
+    spec, model, steps = sources.spec, sources.model, decisions.clean.steps
+    is_reference = _is_reference(spec)
+    name = name_of(spec, sources.tree)
+    document = resolved_spec(spec, name, sources.resolved)
+    spreading = ("accelerate",) if spec.runtime.device_map else ()
+    libraries = versions(
+        *LIBRARIES[spec.library].packages,
+        *decisions.task.requirements,
+        *checkpoint.needs,
+        *spreading,
+        *backend_package(spec),
+    )
+    return Plan(
+        name=name,
+        spec_document=document,
+        spec_digest=digest_of(thaw(document)),
+        sources=tuple(map(source_record, sources.all)),
+        deployment=_deployment(spec, checkpoint, decisions),
+        signature=decisions.signature,
+        steps=carried(model, checkpoint.groups, steps) if is_reference else steps,
+        parameters=sum(parameters(group) for group in checkpoint.groups),
+        weight_bytes=saved_bytes(spec, checkpoint),
+        memory_bytes=memory_bytes(spec, checkpoint),
+        settings=setting_rows(sources.tree, spec, decisions.layers, checkpoint.dtype),
+        requirements=requirement_lines(libraries, packages(checkpoint.config)[1]),
+        versions=libraries,
+        metadata=without_secrets(spec.metadata),
+        input_example=spec.input_example,
+        golden=golden_examples(spec),
+        run=spec.input_example is not None or bool(spec.golden),
+        check_golden=bool(spec.golden),
+        notes=tuple(filter(None, _notes(sources, checkpoint, decisions))),
+        pointers=pointers(model, checkpoint.groups, steps) if is_reference else (),
+        merging=checkpoint.merging,
+        code=checkpoint.code.classes,
+        cleaned=decisions.clean.changed,
+        labels=stated_labels(checkpoint.config) if answers_labels(decisions.task) else (),
+        flavor=decisions.flavor,
+    )
+
+
+def _deployment(spec: Spec, checkpoint: Checkpoint, decisions: _Decisions) -> Deployment:
+    options = {name: component.options for name, component in spec.components.given() if component.options}
+    return Deployment(
+        library=spec.library,
+        task=decisions.task.name,
+        task_as_written=spec.task,
+        model_class=checkpoint.model_class.name,
+        dtype=checkpoint.dtype,
+        outputs=spec.outputs,
+        prompt_template=spec.prompt_template,
+        model_config=spec.inference,
+        defaults=decisions.layers.defaults,
+        components=checkpoint.components,
+        options=FrozenDict(options),
+        runtime=FrozenDict(spec.runtime.model_dump(exclude_defaults=True)),
+    )
+
+
+def _notes(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -> Iterator[str]:
+    yield from checkpoint.notes
+    yield from generation_notes(
+        sources.model, checkpoint.folder, decisions.task, _generation_config(sources, checkpoint)
+    )
+    yield from embedding_notes(sources.model, sources.spec, decisions.task)
+    yield decisions.licence_note
+    yield from decisions.clean.notes
+    yield from spec_notes(sources.tree)
+    for pin in sources.resolved.pins.sources:
+        if pin.skipped:
+            yield f"Files of {pin.role} left out: {listed([path for path, _ in pin.skipped])}."

@@ -1,0 +1,23 @@
+"""What no manifest of a model of transformers says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hfspec.ir.artifact import Manifest
+
+
+def faults(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """A class that is called with the model's files and is no model."""
+    name = manifest.deployment.model_class
+    if not _may_be_run(name):
+        yield "artifact.json", f"{name!r} as the model's class, which it is not"
+
+
+def _may_be_run(name: str) -> bool:
+    """Whether this is a model class of transformers, or no name that transformers has: another library's class."""
+    import transformers
+
+    found = getattr(transformers, name, None)
+    is_model = isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)
+    return name.isidentifier() and (found is None or is_model)

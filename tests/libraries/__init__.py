@@ -1,0 +1,1 @@
+"""Libraries that run models, each by its row."""
