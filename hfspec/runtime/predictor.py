@@ -181,7 +181,9 @@ class Predictor:
         """The library's own objects that this predictor runs, by name: ``task``, ``model``, ``tokenizer`` and the like
         as far as the task has them, and ``dtype``, as ``transformers.pipeline(**components)`` takes them where the
         library still has the task's pipeline. Of sentence-transformers ``model`` alone, its own class over all of it.
+        Raises UsageError in a process that was forked from the one that loaded.
         """
+        self._check_process()
         components: dict[str, Any] = self._library.part("components")(self._runner)
         return components
 
@@ -190,6 +192,7 @@ class Predictor:
 
         Raises UsageError, saying what to use instead, where the library has none for the task.
         """
+        self._check_process()
         return self._library.part("pipeline")(self._runner)
 
     def begin(
@@ -254,6 +257,14 @@ class Predictor:
         """The task's runner, for whoever puts the rows of several calls into batches."""
         return self._runner
 
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise UsageError(
+                "this predictor was loaded before the process was forked, and torch's threads do not live on in a"
+                " forked child: the call would hang. Start the worker with the start method 'spawn', or load in the"
+                " child."
+            )
+
     def _in_force(self, params: Mapping[str, Any] | None, protocol: Mapping[str, Any] | None = None) -> Settings:
         fixed = {*self._layers[MODEL_CONFIG], *self._layers[LOAD]}
         given = predict_layer(params, self.task, self.signature, fixed)
@@ -268,12 +279,7 @@ class Predictor:
         sent: Mapping[str, float] | None = None,
     ) -> Call:
         """Raises ParamsError, and UsageError in a process that was forked from the one that loaded."""
-        if os.getpid() != self._process:
-            raise UsageError(
-                "this predictor was loaded before the process was forked, and torch's threads do not live on in a"
-                " forked child: the call would hang. Start the worker with the start method 'spawn', or load in the"
-                " child."
-            )
+        self._check_process()
         settings = self._in_force(params, protocol)
         if sent is not None:
             settings = settings.over(self._for_sent(settings, sent))
@@ -303,10 +309,12 @@ class Predictor:
         return begun.call, results, begun.answer(results)
 
     def _answers(self, call: Call, rows: Iterator[Row], form: str, window: int) -> Iterator[Any]:
+        self._check_process()  # answers may be taken in another process than the one that asked for them
         begun, first = Begun(call, [], form, self.signature.outputs), 0
         for results in call.results(rows, window, FIRST):
             fits = begun.fits([made for made in results if not isinstance(made, RowError)])
             for number, result in enumerate(results, start=first):
                 refused = isinstance(result, RowError)
                 yield result if refused else begun.answer_of(result, number, fits=fits)
+                self._check_process()
             first += len(results)
