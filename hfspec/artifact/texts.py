@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from hfspec.ir.artifact import FileRecord
 from hfspec.ir.frozen import thaw
 from hfspec.ir.golden import GOLDEN, INPUT_EXAMPLE
 from hfspec.ir.plan import Plan
+from hfspec.ir.source_kinds import SOURCE_KINDS
 
 PREDICTOR = "predictor.py"
 SPEC = "spec.yaml"
@@ -61,13 +62,10 @@ RUNTIME_FILES = (
     "ir/source_kinds.py",
     "ir/weight_index.py",
     "sources/__init__.py",
-    "sources/folder.py",
-    "sources/hub.py",
     "sources/hub_access.py",
     "sources/hub_cache.py",
     "sources/hub_errors.py",
     "sources/kinds.py",
-    "sources/package.py",
     "sources/patience.py",
     "sources/pinned.py",
     "sources/small.py",
@@ -117,7 +115,7 @@ def code_archive() -> bytes:
     paths = {path.relative_to(package.parent).as_posix(): path for path in folders}
     libraries = [path for name in LIBRARY_MODULES for path in (package / "libraries").rglob(f"{name}.py")]
     paths |= {path.relative_to(package.parent).as_posix(): path for path in libraries}
-    paths |= {f"{package.name}/{name}": package / name for name in RUNTIME_FILES}
+    paths |= {f"{package.name}/{name}": package / name for name in (*RUNTIME_FILES, *_source_files())}
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
         for name, path in sorted(paths.items()):
@@ -125,6 +123,13 @@ def code_archive() -> bytes:
             member.create_system, member.external_attr = 3, 0o100644 << 16  # the same on every system
             file.writestr(member, path.read_bytes())
     return archive.getvalue()
+
+
+def _source_files() -> Iterator[str]:
+    """The module of each kind of source, by which a reference artifact finds its weights."""
+    for kind in SOURCE_KINDS.values():
+        module = kind.opened_by.partition(":")[0]
+        yield f"{module.removeprefix(f'{hfspec.__name__}.').replace('.', '/')}.py"
 
 
 def _conda(plan: Plan) -> dict[str, Any]:

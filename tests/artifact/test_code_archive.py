@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator
 
 from hfspec.artifact.texts import code_archive
+from hfspec.ir.source_kinds import SOURCE_KINDS
 
 
 def modules(archive: zipfile.ZipFile) -> dict[str, str]:
@@ -37,3 +38,9 @@ def test_every_module_that_is_imported_is_in_the_archive() -> None:
         if module not in held
     }
     assert missing == set()
+
+
+def test_a_reference_artifact_can_open_every_kind_of_source() -> None:
+    with zipfile.ZipFile(io.BytesIO(code_archive())) as archive:
+        held = modules(archive)
+    assert {kind.opened_by.partition(":")[0] for kind in SOURCE_KINDS.values()} <= set(held)
