@@ -16,6 +16,7 @@ from hfspec.serving.front.app import Endpoint
 from hfspec.serving.front.errors import RequestError
 from hfspec.serving.front.exchange import Exchange, to_json
 from hfspec.serving.front.model import Model
+from hfspec.tasks.table import find
 
 EMBEDDING = frozenset({"feature-extraction", "llm/v1/embeddings"})
 SPARSE = frozenset({"sparse-embedding"})
@@ -79,7 +80,8 @@ async def _embedded(
     data: Any = texts
     if model.task == "llm/v1/embeddings":
         data = {"input": texts}
-        if model.manifest.deployment.library == "transformers":
+        task = find(model.manifest.deployment.library, model.task)
+        if task is not None and task.setting("truncation") is not None:
             settings["truncation"] = cuts
     return _whole(await _asked(exchange, model, data, len(texts), settings), cuts=cuts)
 
