@@ -1,5 +1,6 @@
-"""Write what mirrors code: docs/spec.md, tasks.md and errors.md, the README's table of tasks, that of patches
-in docs/serving.md, the schema that the language checks specs by; and in benchmarks/NOTES.md what `make bench` measured.
+"""Write what mirrors code: docs/spec.md, tasks.md and errors.md, the keys in docs/fleet.md, README's table of tasks,
+that of patches in docs/serving.md, the schema that the language checks specs by; and in benchmarks/NOTES.md what
+`make bench` measured.
 
 Usage: python docs/generate.py [--check]      (--check writes nothing and fails when a file differs)
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from hfspec.ir.signature import Column, Tensor
 from hfspec.language.codes import CODES as LANGUAGE_CODES
 from hfspec.language.schema import composed_text, spec_schema
 from hfspec.runtime.patches.table import PATCHES
+from hfspec.serving.fleet.codes import CODES as FLEET_CODES
+from hfspec.serving.fleet.schema import composed_schema as fleet_schema
 from hfspec.tasks import generation, table
 from hfspec.tasks.setting import Setting
 from hfspec.tasks.task import Task
@@ -95,6 +99,7 @@ def main(arguments: list[str]) -> int:
     """0 when all is written or up to date, 1 when --check found a difference."""
     pages = {ROOT / "docs/spec.md": spec_page(), ROOT / "docs/tasks.md": tasks_page()}
     pages |= {ROOT / "docs/errors.md": errors_page(), ROOT / "README.md": filled("README.md", task_table())}
+    pages |= {ROOT / "docs/fleet.md": filled("docs/fleet.md", fleet_keys())}
     pages |= {ROOT / "benchmarks/NOTES.md": filled("benchmarks/NOTES.md", speed_table())}
     pages |= {ROOT / "docs/serving.md": filled("docs/serving.md", patch_table())}
     pages |= {ROOT / "hfspec/language/composed.schema.json": composed_text()}
@@ -227,7 +232,7 @@ def _setting_row(setting: Setting) -> str:
 
 def errors_page() -> str:
     """docs/errors.md."""
-    codes = sorted({**LANGUAGE_CODES, **CHECKPOINT_CODES}.items())
+    codes = sorted({**LANGUAGE_CODES, **CHECKPOINT_CODES, **FLEET_CODES}.items())
     return ERRORS_HEAD + "".join(f"| `{code}` | {meaning} |\n" for code, meaning in codes)
 
 
@@ -258,6 +263,36 @@ def _facts(node: dict[str, Any]) -> list[str]:
         facts.append(f"default: `{json.dumps(node['default'])}`")
     facts += [f"example: `{json.dumps(example)}`" for example in node.get("examples", ())]
     return facts
+
+
+def fleet_keys() -> str:
+    """The keys of a fleet file, as a table."""
+    definitions = fleet_schema()["$defs"]
+    rows = [
+        *_fleet_rows(definitions, "ModelEntry", "models.<name>"),
+        *_fleet_rows(definitions, "ServerSettings", "server"),
+    ]
+    return "| key | what it says | default |\n|---|---|---|\n" + "".join(rows)
+
+
+def _fleet_rows(definitions: dict[str, Any], definition: str, above: str) -> Iterator[str]:
+    for key, node in definitions[definition]["properties"].items():
+        path = f"{above}.{key}"
+        inner = _referred({"$defs": definitions}, node)
+        listed = "[]" if "items" in node else ""
+        default = node.get("default")
+        shown = "" if inner is not None or default in (None, {}, []) else f"`{json.dumps(default)}`"
+        required = " (required)" if key in definitions[definition].get("required", ()) else ""
+        says = node.get("description", "").replace("|", "\\|")
+        yield f"| `{path}`{required} | {says}{_values(node)} | {shown} |\n"
+        if inner is not None:
+            yield from _fleet_rows(definitions, inner["title"], f"{path}{listed}")
+
+
+def _values(node: dict[str, Any]) -> str:
+    """The only values of a key, where it has a few."""
+    values = [value for value in node.get("enum", node.get("items", {}).get("enum", ())) if value is not None]
+    return f" One of {', '.join(f'`{value}`' for value in values)}." if values else ""
 
 
 def _referred(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any] | None:

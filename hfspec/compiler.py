@@ -292,8 +292,8 @@ def verify(
 
     Args:
         folder: The artifact.
-        run: Whether its golden examples, and its input example, are then answered by the installed runtime, which
-            executes no file of the artifact but its reviewed code.
+        run: Whether its golden examples, and its input example, or a plain input where it has neither, are then
+            answered by the installed runtime, which executes no file of the artifact but its reviewed code.
         trust_remote_code: Whether that code may run.
         key: A public key; the artifact must then have been signed with its private half.
         signature: The file of the signature; by default ``<folder>.sig``.
@@ -305,7 +305,7 @@ def verify(
     Raises:
         VerificationError: Names every file that is not what the manifest says, the signature that does not vouch for
             them, and every example that does not get its answer.
-        UsageError: For a file that cannot be read as a key, and when there is no example to run.
+        UsageError: For a file that cannot be read as a key.
     """
     from hfspec.integrity.verification import examine
 

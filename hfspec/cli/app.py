@@ -20,6 +20,7 @@ from hfspec.cli import (
     diff_command,
     lock_commands,
     schema_commands,
+    serve_command,
     sign_command,
     spec_commands,
 )
@@ -50,6 +51,7 @@ COMMANDS = (
     lock_commands,
     compile_commands,
     artifact_commands,
+    serve_command,
     sign_command,
     diff_command,
 )

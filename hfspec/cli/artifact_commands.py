@@ -44,7 +44,7 @@ def inspect(
 def verify(
     folder: Folder,
     run: Annotated[
-        bool, typer.Option("--run", help="Answer its golden examples, or its input example, as well (exit code 4).")
+        bool, typer.Option("--run", help="Answer its examples, or a plain input, as well (exit code 4).")
     ] = False,
     key: Annotated[
         Path | None,

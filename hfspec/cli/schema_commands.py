@@ -16,13 +16,14 @@ class Kind(StrEnum):
     """What a schema describes."""
 
     spec = "spec"
+    fleet = "fleet"
     lock = "lock"
     artifact = "artifact"
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(short_help="Write the JSON Schemas of specs, locks and artifacts.")(schema)
+    app.command(short_help="Write the JSON Schemas of specs, fleet files, locks and artifacts.")(schema)
 
 
 def schema(
@@ -33,7 +34,7 @@ def schema(
     of: Annotated[Kind | None, typer.Option(help="Only this one; in a single file, spec unless said.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail when a file differs.")] = False,
 ) -> None:
-    """Write the JSON Schemas of specs, locks and artifact.json, for editors and other tools."""
+    """Write the JSON Schemas of specs, fleet files, locks and artifact.json, for editors and other tools."""
     if str(output) == "-":
         print(_text(of or Kind.spec), end="")
         return
@@ -68,10 +69,13 @@ def _says(file: Path, text: str) -> bool:
 
 def _text(kind: Kind) -> str:
     from hfspec.artifact.schema import manifest_schema
-    from hfspec.language.schema import schema_text
+    from hfspec.language import schema as language
     from hfspec.locking.schema import lock_schema
+    from hfspec.serving.fleet import schema as fleet
 
     if kind is Kind.spec:
-        return schema_text()
+        return language.schema_text()
+    if kind is Kind.fleet:
+        return fleet.schema_text()
     made: dict[str, Any] = lock_schema() if kind is Kind.lock else manifest_schema()
     return json.dumps(made, indent=2, ensure_ascii=False) + "\n"

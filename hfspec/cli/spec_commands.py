@@ -31,7 +31,7 @@ SCHEMA_FILE = Path("schemas", "spec.schema.json")
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(short_help="Write a small spec to begin with.")(init)
-    app.command(short_help="Report every problem of specs.")(validate)
+    app.command(short_help="Report every problem of specs and fleet files.")(validate)
 
 
 def init(
@@ -78,7 +78,8 @@ def validate(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="PATH... [KEY=VALUE]...", help="Specs, or folders of specs; overrides for each of them."
+            metavar="PATH... [KEY=VALUE]...",
+            help="Specs and fleet files, or folders of them; overrides for each of them.",
         ),
     ],
     format: Annotated[  # noqa: A002 - the option's name
@@ -88,22 +89,24 @@ def validate(
         bool, typer.Option("--strict", help="A revision that is neither a commit nor locked is a problem as well.")
     ] = False,
 ) -> None:
-    """Check specs without reading any model: every problem of every file, each with its place.
+    """Check specs and fleet files without reading any model: every problem of every file, each with its place.
 
     Revisions that are not pinned are remarks on stderr.
     """
     from hfspec import compiler
     from hfspec.language.discovery import spec_files
     from hfspec.report.problems import render
+    from hfspec.serving.fleet.recognition import is_fleet
 
     places, overrides = split_overrides(paths)
     if not places:
         raise UsageError("no spec is named; give a spec or a folder of specs before the overrides")
     files = spec_files([Path(place) for place in places])
     problems = [problem for file in files for problem in _problems(file, overrides)]
-    remarks = [remark for file in files for remark in _remarks(file, overrides)] if strict or not problems else []
+    specs = [file for file in files if not is_fleet(file)]
+    remarks = [remark for file in specs for remark in _remarks(file, overrides)] if strict or not problems else []
     problems += remarks if strict else []
-    for warning in dict.fromkeys(warning for file in files for warning in compiler.warnings(file, overrides)):
+    for warning in dict.fromkeys(warning for file in specs for warning in compiler.warnings(file, overrides)):
         tell(f"warning: {warning}")
     text = render(list(dict.fromkeys(problems)), format.value)
     if text:
@@ -111,18 +114,29 @@ def validate(
     if problems:
         raise typer.Exit(SPEC_WRONG)
     if format is ProblemFormat.text:
-        print(f"{len(files)} {'spec is' if len(files) == 1 else 'specs are'} good")
+        print(_all_good(len(specs), len(files) - len(specs)))
     sys.stdout.flush()  # what stdout refuses is said first, and alone
     for remark in dict.fromkeys(remarks):
         tell(f"remark: {remark}")
+
+
+def _all_good(specs: int, fleets: int) -> str:
+    counts = [(specs, "spec"), (fleets, "fleet file")]
+    named = [f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts if count]
+    return f"{' and '.join(named)} {'is' if specs + fleets == 1 else 'are'} good"
 
 
 def _problems(file: Path, overrides: Sequence[str] = ()) -> Sequence[Problem]:
     """Of one file; that it, or a base of it, cannot be read is a problem like another, and hides no other file's."""
     from hfspec import compiler
     from hfspec.language.documents import unreadable
+    from hfspec.serving.fleet.recognition import is_fleet
 
     try:
+        if is_fleet(file):
+            from hfspec.serving.fleet.loading import problems
+
+            return problems(file, overrides)
         return compiler.validate(file, overrides)
     except UsageError as error:
         return [unreadable(file, error)]

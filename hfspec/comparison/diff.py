@@ -56,7 +56,7 @@ def _spec_accounts(*sides: tuple[str, Sequence[str]]) -> list[FrozenDict]:
 
     read: list[SpecSide] = []
     for side, overrides in sides:
-        with _file(side) as (file, place):
+        with file_of(side) as (file, place):
             read.append(read_spec(file, place, overrides))
     # A name that neither spec writes is that of its file, which whoever asks has just chosen.
     named = any(side.spec.name is not None for side in read)
@@ -70,12 +70,12 @@ def _account(kind: SideKind, side: str) -> FrozenDict:
         return artifact_account(Path(side))
     from hfspec.comparison.locks import lock_account
 
-    with _file(side) as (file, _):
+    with file_of(side) as (file, _):
         return lock_account(file)
 
 
 @contextmanager
-def _file(side: str) -> Iterator[tuple[Path, Place]]:
+def file_of(side: str) -> Iterator[tuple[Path, Place]]:
     """The file that a side names, as it is or as it was, and where the reader knows the folders around it to be."""
     at = AT_REVISION.fullmatch(side)
     if at is None or Path(side).exists():

@@ -158,6 +158,7 @@ class Manifest:
     and prompts are, and ``fingerprint``: that of the embedding space, the settings that the spec fixes included; None,
     and left out, for other tasks. ``code``: what is a class of reviewed code (``config``, ``model``, or a component's
     name) -> the file of the artifact and the class in it (``model/modeling_x.py:XModel``); left out when empty.
+    ``serving``: limits and endpoints to serve the model with, as far as the spec says; left out when empty.
     """
 
     name: str
@@ -173,13 +174,15 @@ class Manifest:
     fingerprint: str | None = None
     pointers: tuple[Pointer, ...] = ()
     code: FrozenDict = field(default_factory=FrozenDict)
+    serving: FrozenDict = field(default_factory=FrozenDict)
     recorded_digest: str | None = field(default=None, init=False, repr=False, compare=False)
     """The digest in the file that this was read from, which an older hfspec may have taken over another form; None of a
     manifest that was made here, and of a changed copy."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, without the digest."""
-        optional = {"space": self.space, "fingerprint": self.fingerprint, "code": thaw(self.code) or None}
+        optional = {"space": self.space, "fingerprint": self.fingerprint}
+        optional |= {"code": thaw(self.code) or None, "serving": thaw(self.serving) or None}
         return {
             **{name: value for name, value in optional.items() if value is not None},
             **({"pointers": [pointer.to_json() for pointer in self.pointers]} if self.pointers else {}),
@@ -242,6 +245,7 @@ class Manifest:
             fingerprint=value.get("fingerprint"),
             pointers=tuple(Pointer.from_json(pointer) for pointer in value.get("pointers", ())),
             code=freeze(value.get("code", {})),
+            serving=freeze(value.get("serving", {})),
             spec_digest=value["spec_digest"],
             sources=records_of(SourceRecord, value["sources"]),
             deployment=Deployment(**{key: freeze(item) for key, item in value["deployment"].items()}),

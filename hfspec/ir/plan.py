@@ -145,8 +145,8 @@ class Plan:
     yet. ``merging``: for an adapter that is merged into the model. ``code``: the classes of reviewed code, as the
     manifest has them. ``cleaned``: path of the artifact -> what of its source's file was changed, so that no place of
     another machine and no password goes along. ``labels``: those that the model answers with, by their numbers; none
-    for other tasks. ``flavor``: by which MLflow makes the library's own object, None where it
-    cannot.
+    for other tasks. ``serving``: what the spec says of serving. ``flavor``: by which MLflow makes the library's own
+    object, None where it cannot.
     """
 
     name: str
@@ -174,6 +174,7 @@ class Plan:
     code: FrozenDict = field(default_factory=FrozenDict)
     cleaned: FrozenDict = field(default_factory=FrozenDict)
     labels: tuple[str, ...] = ()
+    serving: FrozenDict = field(default_factory=FrozenDict)
     flavor: Flavor | None = None
 
 

@@ -23,6 +23,7 @@ from hfspec.ir.spec_keys import (
     Mapping,
     ReviewedFile,
     Runtime,
+    Serving,
     Signature,
     Source,
     Text,
@@ -113,6 +114,11 @@ class SpecBase(Frozen):
         default=Runtime(),
         description="Where the model is put when the artifact is loaded.",
         examples=[{"device": "cpu", "threads": 2}],
+    )
+    serving: Serving = Field(
+        default=Serving(),
+        description="What `hfspec serve` offers and takes, unless the fleet file says otherwise.",
+        examples=[{"limits": {"rows": 256, "timeout": 60}, "endpoints": ["openai", "hfspec"]}],
     )
     metadata: Mapping = Field(default=FrozenDict(), description="Free-form, carried along.")
 

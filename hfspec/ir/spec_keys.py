@@ -47,6 +47,10 @@ Mapping: TypeAlias = Annotated[
 ]
 Sha256: TypeAlias = Annotated[str, Field(pattern=SHA256_PATTERN)]
 
+Count: TypeAlias = Annotated[int, Field(ge=1), BeforeValidator(integral)]
+Seconds: TypeAlias = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+Endpoint: TypeAlias = Literal["openai", "rerank", "tei", "v2", "mlflow", "hfspec"]
+
 ParamType: TypeAlias = Literal["string", "boolean", "integer", "long", "float", "double"]
 ColumnType: TypeAlias = Literal["string", "boolean", "integer", "long", "float", "double", "binary", "object", "any"]
 TensorDtype: TypeAlias = Literal["float16", "float32", "float64", "int8", "uint8", "int16", "int32", "int64", "bool"]
@@ -303,3 +307,27 @@ class Runtime(Frozen):
         "or OpenVINO, which converts an encoder at each load. `auto`: oneDNN for float32 and bfloat16 with "
         "AVX-512, where it was measured to be faster, whoever made the processor, else torch.",
     )
+
+
+class ServingLimits(Frozen):
+    """What a server takes of one request, unless its fleet file says otherwise."""
+
+    rows: Count | None = Field(default=None, description="Rows of one request.", examples=[256])
+    timeout: Seconds | None = Field(default=None, description="Seconds that a request may wait and run.", examples=[60])
+
+
+class Serving(Frozen):
+    """How the model is served, unless the fleet file of `hfspec serve` says otherwise."""
+
+    limits: ServingLimits = Field(default=ServingLimits(), description="What a server takes of one request.")
+    endpoints: Annotated[tuple[Endpoint, ...], Strict(False)] | None = Field(
+        default=None,
+        min_length=1,
+        description="The protocols that the model is offered by; by default all that fit its task.",
+        examples=[["openai", "hfspec"]],
+    )
+
+    def stated(self) -> FrozenDict:
+        """What the spec says of it; empty where it says nothing."""
+        said = self.model_dump(mode="json", exclude_none=True)
+        return FrozenDict({key: value for key, value in said.items() if value})

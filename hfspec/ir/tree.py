@@ -18,7 +18,8 @@ class Tree:
     ``origins`` has an entry for every key and list item in ``value``, at its key's position (the position of the key
     itself for a mapping's entry, of the item for a list's). ``texts`` has the source text of every plain value that
     YAML or Hydra reads as something other than text: ``0123`` for the number 123. ``packages`` has the files whose keys
-    Hydra put below the top level, each by the path under which they are.
+    Hydra put below the top level, each by the path under which they are. ``hidden`` has the path of each value that was
+    taken from the environment, with the interpolation that took it, which is shown in its place.
     """
 
     file: str
@@ -26,6 +27,7 @@ class Tree:
     origins: Mapping[KeyPath, Origin]
     texts: Mapping[KeyPath, str] = field(default_factory=dict)
     packages: Mapping[KeyPath, Origin] = field(default_factory=dict)
+    hidden: Mapping[KeyPath, str] = field(default_factory=dict)
 
     def at(self, path: KeyPath) -> Any:
         """The value at a path; None when there is none."""

@@ -20,6 +20,7 @@ CODES = MappingProxyType(
         "duplicate-key": "A key that is written twice in one mapping.",
         "empty-file": "A file without a spec.",
         "encoding": "Bytes that are not UTF-8.",
+        "endpoint": "A protocol that cannot ask the model's task.",
         "example-input": "An input of input_example or golden that the task does not take.",
         "forbidden-key": "`_target_` or another key by which Hydra would instantiate something.",
         "golden-output": "An output of a golden example that no answer equals.",

@@ -32,6 +32,7 @@ from hfspec.language import checking, forbidden, hydra_keys, interpolation
 from hfspec.language.documents import Folder
 from hfspec.language.hydra_errors import check_group, translated, unreadable
 from hfspec.language.hydra_source import SpecRepository
+from hfspec.language.kind import SPEC, DocumentKind
 from hfspec.language.provenance import Layers
 from hfspec.language.yaml12 import Document
 
@@ -51,12 +52,13 @@ class Composition:
     defaults: tuple[Any, ...]
     layers: Layers
     problems: tuple[Problem, ...] = ()
+    kind: DocumentKind = SPEC
 
     def tree(self) -> Tree:
         """The composed document, interpolations resolved. Raises SpecError where the spec cannot be composed, or an
         interpolation has no value, with everything else that is wrong.
         """
-        resolution = interpolation.Resolution()
+        resolution = interpolation.Resolution(self.kind, self.layers.value)
         value = resolution.plain(self.config)
         origins, texts = self.layers.origins, self.layers.texts
         known = set(_paths(value))
@@ -66,11 +68,12 @@ class Composition:
             {path: origin for path, origin in origins.items() if path in known},
             {path: text for path, text in texts.items() if path in known},
             dict(self.layers.packages),
+            resolution.hidden,
         )
         at_interpolation = Tree(self.file, tree.value, origins)
         unresolved = [replace(each, origin=at_interpolation.origin(each.path)) for each in resolution.problems]
         if self.problems or unresolved:
-            raise SpecError(checking.with_others(tree, [*self.problems, *unresolved]))
+            raise SpecError(checking.with_others(tree, [*self.problems, *unresolved], self.kind))
         return tree
 
     def checked(self) -> Composition:
@@ -80,19 +83,26 @@ class Composition:
         return self
 
 
-def compose(spec: Path, overrides: Sequence[str] = (), document: Document | None = None) -> Composition:
-    """The spec with its defaults and overrides applied. ``document``: the spec's own, when it has been read already.
+def compose(
+    spec: Path, overrides: Sequence[str] = (), document: Document | None = None, kind: DocumentKind = SPEC
+) -> Composition:
+    """The spec, or a document of another kind, with its defaults and overrides applied. ``document``: its own, when it
+    has been read already.
 
-    Raises SpecError where nothing of the spec can be read; UsageError when a file cannot be read.
+    Raises SpecError where nothing of it can be read; UsageError when a file cannot be read.
     """
-    folder = Folder(spec, document)
-    parsed, problems = _parse_all(overrides)
+    return compose_in(Folder(spec, document, kind), str(spec), overrides)
+
+
+def compose_in(folder: Folder, shown: str, overrides: Sequence[str]) -> Composition:
+    """The same for the primary document of a folder, which problems name as ``shown``."""
+    parsed, problems = _parse_all(overrides, folder.kind)
     with _hydra_version():
         found, config, layers = _layered(folder, parsed, problems)
     for override in found.config_overrides:
         with _collected(problems):
             _apply(override, config, layers, folder)
-    return Composition(str(spec), config, tuple(found.defaults), layers, (*folder.problems, *problems))
+    return Composition(shown, config, tuple(found.defaults), layers, (*folder.problems, *problems), folder.kind)
 
 
 def _layered(folder: Folder, parsed: list[Override], problems: list[Problem]) -> tuple[Any, Any, Layers]:
@@ -162,7 +172,7 @@ def sweep(spec: Path, overrides: Sequence[str]) -> list[list[str]]:
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
     folder = Folder(spec)
-    parsed, problems = _parse_all(overrides)
+    parsed, problems = _parse_all(overrides, SPEC)
     swept = [override for override in parsed if override.is_sweep_override()]
     if problems:
         plain = [override.input_line or "" for override in parsed if not override.is_sweep_override()]
@@ -212,7 +222,7 @@ def _loader() -> Any:
     return object.__new__(ConfigLoaderImpl)
 
 
-def _parse_all(overrides: Sequence[str]) -> tuple[list[Override], list[Problem]]:
+def _parse_all(overrides: Sequence[str], kind: DocumentKind) -> tuple[list[Override], list[Problem]]:
     """The overrides that can be taken, and the problems of the others."""
     parser = OverridesParser.create()
     parsed, problems = [], []
@@ -222,22 +232,26 @@ def _parse_all(overrides: Sequence[str]) -> tuple[list[Override], list[Problem]]
         except Exception as error:  # noqa: BLE001 - the grammar's errors, recursion and assertions are of many types
             problems.append(unreadable(text, error))
             continue
-        faults = _override_faults(override)
+        faults = _override_faults(override, kind)
         if not faults:
             parsed.append(override)
         problems += faults
     return parsed, problems
 
 
-def _override_faults(override: Override) -> list[Problem]:
+def _override_faults(override: Override, kind: DocumentKind) -> list[Problem]:
     key = override.key_or_group
     if hydra_keys.is_hydras(key):
-        return [hydra_keys.problem(key, Origin(override=override.input_line or ""), (key,))]
+        return [hydra_keys.problem(key, Origin(override=override.input_line or ""), (key,), kind)]
     path = tuple(split_key(key))
+    if override.is_sweep_override() and not kind.sweeps:
+        message = f"A key of a {kind.noun} has one value."
+        remedy = "For a list, write key=[value1,value2]; for a text with commas, 'key=\"a, b\"'."
+        return [Problem("override", message, Origin(override=override.input_line or ""), path, remedy=remedy)]
     value: Any = None if override.is_sweep_override() else override.value()
     for part in reversed(path):
         value = {part: value}
-    found = [*forbidden.faults(value), *interpolation.faults(value)]
+    found = [*forbidden.faults(value, kind), *interpolation.faults(value, kind)]
     if path[:1] == ("defaults",):
         message = "The defaults list cannot be set by an override."
         found.append(Problem("override", message, path=path, remedy="Choose from a config group: `group=option`."))

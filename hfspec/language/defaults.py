@@ -7,9 +7,10 @@ from typing import Any
 
 from hfspec.ir.problem import Origin, Problem
 from hfspec.language import hydra_keys
+from hfspec.language.kind import DocumentKind
 
 
-def faults(value: Any) -> Iterator[Problem]:
+def faults(value: Any, kind: DocumentKind) -> Iterator[Problem]:
     """A problem, still without a place, for a document whose defaults are no list, and for each entry that is none."""
     defaults = value.get("defaults", ()) if isinstance(value, Mapping) else ()
     if not isinstance(defaults, tuple):
@@ -19,7 +20,7 @@ def faults(value: Any) -> Iterator[Problem]:
         return
     for index, entry in enumerate(defaults):
         if group := _hydras(entry):
-            yield hydra_keys.problem(group, Origin(), ("defaults", index))
+            yield hydra_keys.problem(group, Origin(), ("defaults", index), kind)
         elif not _is_entry(entry):
             message = "An entry of a defaults list must name a config or choose from a group."
             expected = "a text such as /_base/name, or one `group: option`"

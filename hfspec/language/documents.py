@@ -14,6 +14,7 @@ from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.problem import KeyPath, Origin, Problem
 from hfspec.language import defaults, forbidden, interpolation
 from hfspec.language.discovery import search_root
+from hfspec.language.kind import SPEC, DocumentKind
 from hfspec.language.provenance import MISSING
 from hfspec.language.yaml12 import MAX_BYTES, Document, read_yaml
 
@@ -23,22 +24,22 @@ WITHHELD = frozenset(
 )
 
 
-def read_document(file: Path, shown: str) -> Document:
+def read_document(file: Path, shown: str, kind: DocumentKind = SPEC) -> Document:
     """The document in a file that problems name as ``shown``, without what the language does not allow in it: a value
     that is not allowed is ``???``, a key or an entry of ``defaults`` is left out, and each is among its problems.
 
     Raises SpecError for what cannot be read at all, and UsageError when the file cannot be read.
     """
-    document = read_yaml(_bytes(file), shown)
-    found = [*forbidden.faults(document.value), *defaults.faults(document.value)]
+    document = read_yaml(_bytes(file, kind), shown, kind)
+    found = [*forbidden.faults(document.value, kind), *defaults.faults(document.value, kind)]
     referring = list(interpolation.texts(document.value))
-    found += interpolation.faults(document.value) if referring else ()
+    found += interpolation.faults(document.value, kind) if referring else ()
     known = {problem.path for problem in document.problems}
     problems = (*document.problems, *placed((problem for problem in found if problem.path not in known), document))
     if not problems:
         return document
     withheld = [problem.path for problem in problems if problem.code in WITHHELD or problem.path[:1] == ("defaults",)]
-    if interpolation.are_too_many(referring):  # their values could grow without end
+    if interpolation.are_too_many(referring, kind):  # their values could grow without end
         withheld += [path for path, _ in referring]
     return without(replace(document, problems=problems), withheld)
 
@@ -84,14 +85,14 @@ def _part(value: Any, part: str | int) -> Any:
     return value[part] if isinstance(value, list) and isinstance(part, int) and part < len(value) else None
 
 
-def _bytes(file: Path) -> bytes:
+def _bytes(file: Path, kind: DocumentKind) -> bytes:
     if (file / MANIFEST_NAME).is_file():
         raise UsageError(
-            f"{file} is an artifact, not a spec; `hfspec inspect {file}` shows it, and {file / 'spec.yaml'} is the spec"
-            " that it was compiled from"
+            f"{file} is an artifact, not a {kind.noun}; `hfspec inspect {file}` shows it, and {file / 'spec.yaml'} is"
+            " the spec that it was compiled from"
         )
     if file.is_dir():
-        raise UsageError(f"{file} is a folder; name one spec, such as {file / 'name.yaml'}")
+        raise UsageError(f"{file} is a folder; name one {kind.noun}, such as {file / 'name.yaml'}")
     try:
         with file.open("rb") as stream:
             return stream.read(MAX_BYTES + 1)
@@ -119,15 +120,16 @@ def placed(problems: Iterable[Problem], document: Document) -> list[Problem]:
 class Folder:
     """The search root of a spec: config names (``_base/text``) -> documents.
 
-    ``name`` is the spec's own config name, ``primary`` its document.
+    ``name`` is the spec's own config name, ``primary`` its document, ``kind`` what it and the others are.
     """
 
-    def __init__(self, spec: Path, primary: Document | None = None) -> None:
+    def __init__(self, spec: Path, primary: Document | None = None, kind: DocumentKind = SPEC) -> None:
+        self.kind = kind
         self.root = search_root(spec)
         self._shown_root = self.root if spec.is_absolute() else Path(os.path.relpath(self.root))
         absolute = Path(os.path.abspath(spec))  # noqa: PTH100 - resolve() would follow links out of the tree
         self.name = absolute.relative_to(self.root).with_suffix("").as_posix()
-        self._documents: dict[str, Document] = {self.name: primary or read_document(spec, str(spec))}
+        self._documents: dict[str, Document] = {self.name: primary or read_document(spec, str(spec), kind)}
         self._unread: list[Problem] = []
 
     @property
@@ -166,7 +168,7 @@ class Folder:
 
     def _read(self, file: Path, shown: str) -> Document:
         try:
-            return read_document(file, shown)
+            return read_document(file, shown, self.kind)
         except SpecError as error:
             self._unread += error.problems
             return Document(shown, FrozenDict({}), {(): Origin(shown)}, {}, "# @package _global_")
@@ -199,6 +201,13 @@ class Folder:
     def _inside(self, name: str) -> bool:
         parts = name.split("/")
         return not name.startswith("/") and ".." not in parts and "\0" not in name and max(map(len, parts)) < 250
+
+
+class Alone(Folder):
+    """The folder of a document that was not read from a file: it has nothing beside it."""
+
+    def _inside(self, name: str) -> bool:  # noqa: ARG002
+        return False
 
 
 def _holds_configs(folder: Path) -> bool:

@@ -7,29 +7,30 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hfspec.ir.problem import KeyPath, Problem
+from hfspec.language.kind import SPEC, DocumentKind
 from hfspec.language.yaml12 import MAX_INTEGER
 
 INSTANTIATION = frozenset({"_target_", "_partial_", "_recursive_", "_convert_", "_args_"})
 
 
-def faults(value: Any, path: KeyPath = ()) -> Iterator[Problem]:
+def faults(value: Any, kind: DocumentKind = SPEC, path: KeyPath = ()) -> Iterator[Problem]:
     """A problem, still without a place, for every key that would instantiate something and value that is no JSON."""
     if isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _key_faults(key, (*path, str(key)))
-            yield from faults(item, (*path, str(key)))
+            yield from _key_faults(key, kind, (*path, str(key)))
+            yield from faults(item, kind, (*path, str(key)))
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            yield from faults(item, (*path, index))
+            yield from faults(item, kind, (*path, index))
     elif message := _value_fault(value):
         yield Problem("not-json", message, path=path, found=str(value)[:80], remedy="Quote it if it is text.")
 
 
-def _key_faults(key: Any, path: KeyPath) -> Iterator[Problem]:
+def _key_faults(key: Any, kind: DocumentKind, path: KeyPath) -> Iterator[Problem]:
     if not isinstance(key, str):
         yield Problem("key-type", "A key must be text.", path=path, found=str(key), remedy=f'Write "{key}".')
     elif key in INSTANTIATION:
-        message = f"`{key}` is not allowed: nothing in a spec is ever instantiated or imported by name."
+        message = f"`{key}` is not allowed: nothing in a {kind.noun} is ever instantiated or imported by name."
         yield Problem("forbidden-key", message, path=path, remedy="Remove it.")
 
 

@@ -15,12 +15,13 @@ from hfspec.errors import HfspecError, SpecError
 from hfspec.ir.problem import Origin, Problem, one_of
 from hfspec.language import key_places
 from hfspec.language.documents import Folder
+from hfspec.language.kind import DocumentKind
 
 _NOISE = re.compile(r"LexerNoViableAltException: .*|Error parsing override '.*'")
 # What Hydra says, and what the person at the command line is to do about it.
 _REMEDIES = (
     (r"Ambiguous value", "To sweep over the values, add -m (--multirun); for a list, write key=[value1,value2]."),
-    (r"Multiple values for (\S+)\. ", r"The spec chooses one already: write \1=… without the +, to choose another."),
+    (r"Multiple values for (\S+)\. ", r"The {noun} chooses one already: write \1=… without the +, to choose another."),
     (r"Config group override must be", "Name an option of the group, or take the group out with ~group."),
     (r"does not support sweep type", "Sweep over values, choice(…), range(…) or glob(…)."),
     (r"Error resolving interpolation", "An entry may refer to another entry of the list only, as `${group}`."),
@@ -48,7 +49,7 @@ def translated(folder: Folder, overrides: Sequence[Override], *, certain: bool =
 
 def _problem(folder: Folder, error: Exception, overrides: Sequence[Override], *, certain: bool) -> Problem:
     said = _sentence(error)
-    message, remedy = _advice(said)
+    message, remedy = _advice(said, folder.kind)
     named = [override for override in overrides if _is_about(override, said)] or (list(overrides) if certain else [])
     if not named:
         return Problem("defaults", message, _defaults_origin(folder, error), ("defaults",), remedy=remedy)
@@ -63,12 +64,12 @@ def _is_about(override: Override, said: str) -> bool:
     return "Config group override must be" in said and not isinstance(override.value(), str | list)
 
 
-def _advice(said: str) -> tuple[str, str]:
+def _advice(said: str, kind: DocumentKind) -> tuple[str, str]:
     """A whole sentence of what is wrong, and the remedy where Hydra's own advice would mislead."""
     message, remedy = said.rstrip(". ") + ".", ""
     for pattern, advice in _REMEDIES:
         if found := re.search(pattern, said):
-            remedy = found.expand(advice)
+            remedy = found.expand(advice).replace("{noun}", kind.noun)
     return re.sub(r"\.? (?:1\. To use it as a list|To override a value use)\b.*", ".", message), remedy
 
 
@@ -99,7 +100,7 @@ def unreadable(text: str, error: Exception) -> Problem:
 def check_group(override: Override, folder: Folder) -> None:
     """Raises SpecError for an override that chooses from a group by its name without the ``_`` it begins with."""
     key = override.key_or_group
-    if not folder.is_group(key) and folder.is_group(f"_{key}") and not key_places.is_key(key):
+    if not folder.is_group(key) and folder.is_group(f"_{key}") and not key_places.is_key(key, folder.kind):
         origin = Origin(override=override.input_line or "")
         written = (override.input_line or "").replace(key, f"_{key}", 1)
         message = f"There is no config group `{key}`; the folder is called `_{key}`."
@@ -120,7 +121,8 @@ def _missing(folder: Folder, error: Any, overrides: Sequence[Override]) -> Probl
         expected=one_of(options) if options else "",
         found=name,
         nearest=close[0] if close else "",
-        remedy="Configs are looked up from the nearest folder named specs above the spec, else from the spec's own.",
+        remedy=f"Configs are looked up from the nearest folder named specs above the {folder.kind.noun}, else from the "
+        f"{folder.kind.noun}'s own.",
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hfspec.ir.problem import KeyPath, Origin, Problem
+from hfspec.language.kind import SPEC, DocumentKind
 
-# The beginning of a key, without ``hydra.`` -> the remedy; the first that fits.
+# The beginning of a key of a spec, without ``hydra.`` -> the remedy; the first that fits.
 REMEDIES = (
     ("verbose", "Give `--debug` for the traceback of an error."),
     ("job_logging", "hfspec keeps no log; `--quiet` leaves out its progress, `--debug` shows an error's traceback."),
@@ -25,10 +26,11 @@ def is_hydras(key: str) -> bool:
     return key.partition("/")[0].partition(".")[0] == "hydra"
 
 
-def problem(key: str, origin: Origin, path: KeyPath) -> Problem:
+def problem(key: str, origin: Origin, path: KeyPath, kind: DocumentKind) -> Problem:
     """That such a key has no effect here, and what has."""
     rest = key.removeprefix("hydra").lstrip("./").replace("/", ".")
-    remedy = next((remedy for name, remedy in REMEDIES if f"{rest}.".startswith(f"{name}.")), "Leave it out.")
+    known = REMEDIES if kind is SPEC else ()
+    remedy = next((remedy for name, remedy in known if f"{rest}.".startswith(f"{name}.")), "Leave it out.")
     written = "hydra" if not rest else key
-    message = f"`{written}` is a setting of Hydra's own applications; hfspec uses Hydra only to compose specs."
+    message = f"`{written}` is a setting of Hydra's own applications; hfspec uses Hydra only to compose {kind.plural}."
     return Problem("dead-key", message, origin, path, remedy=remedy)

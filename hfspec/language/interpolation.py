@@ -1,20 +1,27 @@
-"""``${name}``: which interpolations a spec may hold, and their values.
+"""``${name}``: which interpolations a document may hold, and their values.
 
-A reference to another key of the spec is allowed. A resolver (``${oc.env:HOME}``) would put something of the machine
-into the artifact, so that the same spec would not be the same bytes; none is allowed, and this is decided on the text's
-own grammar before anything is evaluated.
+A reference to another key of the document is allowed. In a spec a resolver (``${oc.env:HOME}``) would put something of
+the machine into the artifact, so that the same spec would not be the same bytes; none is allowed there, and this is
+decided on the text's own grammar before anything is evaluated. A document that is not compiled may take values from the
+environment, which are then shown nowhere.
 """
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hfspec.ir.frozen import thaw
 from hfspec.ir.problem import KeyPath, Problem
+from hfspec.language.kind import SPEC, DocumentKind
 from hfspec.language.provenance import MISSING
 
 MARK = "${"
+ENVIRONMENT = "oc.env:"
+# An interpolation that takes a variable of the environment, and refers to no key.
+VARIABLE = re.compile(r"\$\{oc\.env:([A-Za-z_][A-Za-z0-9_]*)[^${}]*\}")
 MAX_REFERENCES = 24
 MAX_TEXT = 2048
 MAX_VALUES = 20_000
@@ -35,24 +42,28 @@ def texts(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
             yield from texts(item, (*path, index))
 
 
-def faults(value: Any) -> Iterator[Problem]:
+def faults(value: Any, kind: DocumentKind = SPEC) -> Iterator[Problem]:
     """A problem, still without a place, for every interpolation that is not allowed."""
     found = list(texts(value))
     for path, text in found:
-        if message := _fault(text):
-            remedy = "Refer to another key of the spec, `${model.repo}`, or give the value on the command line."
+        if message := _fault(text, kind):
+            named = f"Refer to another key of the {kind.noun}, `{kind.reference}`"
+            remedy = f"{named}, or give the value on the command line."
             yield Problem("interpolation", message, path=path, found=text[:200], remedy=remedy)
-    if are_too_many(found):
-        message = f"The spec holds more than {MAX_REFERENCES} interpolations."
+    if are_too_many(found, kind):
+        message = f"The {kind.noun} holds more than {MAX_REFERENCES} interpolations."
         yield Problem("interpolation", message, path=found[0][0], remedy="Write some of the values out.")
 
 
-def are_too_many(found: Sequence[tuple[KeyPath, str]]) -> bool:
-    """Whether texts, as ``texts`` gives them, hold more interpolations than a spec may."""
-    return sum(text.count(MARK) for _, text in found) > MAX_REFERENCES
+def are_too_many(found: Sequence[tuple[KeyPath, str]], kind: DocumentKind = SPEC) -> bool:
+    """Whether texts, as ``texts`` gives them, hold more interpolations than a document may. Those that only take a
+    variable of the environment refer to nothing, so that no value grows by them.
+    """
+    others = sum(len(VARIABLE.findall(text)) for _, text in found) if kind.resolvers else 0
+    return sum(text.count(MARK) for _, text in found) - others > MAX_REFERENCES
 
 
-def _fault(text: str) -> str:
+def _fault(text: str, kind: DocumentKind) -> str:
     from omegaconf.errors import GrammarParseError
     from omegaconf.grammar_parser import parse
 
@@ -61,12 +72,25 @@ def _fault(text: str) -> str:
     if text.count(MARK) > MAX_REFERENCES:
         return f"A text may hold {MAX_REFERENCES} interpolations."
     try:
-        names = list(_resolvers(parse(text)))
+        names = [name for name in _resolvers(parse(text)) if name not in kind.resolvers]
     except (GrammarParseError, RecursionError):
         return "The interpolation is not well formed; write `\\${` for the characters themselves."
-    if names:
-        return f"The resolver `{names[0]}` is not allowed in a spec: it would not mean the same everywhere."
-    return ""
+    return _refused(names, kind) if names else _unplain(text)
+
+
+def _refused(names: list[str], kind: DocumentKind) -> str:
+    if kind.resolvers:
+        return f"The resolver `{names[0]}` is not allowed; {' and '.join(sorted(kind.resolvers))} are."
+    return f"The resolver `{names[0]}` is not allowed in a {kind.noun}: it would not mean the same everywhere."
+
+
+def _unplain(text: str) -> str:
+    """That a variable of the environment is not named as it is, so that nobody can tell whose value is not to be shown;
+    empty where each is.
+    """
+    if text.count(ENVIRONMENT) == len(VARIABLE.findall(text)):
+        return ""
+    return "A variable of the environment is named as it is: `${oc.env:NAME}`, or `${oc.env:NAME,default}`."
 
 
 def _resolvers(tree: Any) -> Iterator[str]:
@@ -77,11 +101,24 @@ def _resolvers(tree: Any) -> Iterator[str]:
         yield from _resolvers(child)
 
 
-class Resolution:
-    """Plain values of a composed config with every interpolation replaced, and a problem for each that has none."""
+def _taken(written: Any) -> frozenset[str]:
+    """The values of the environment that a document takes."""
+    names = {name for _, text in texts(written) for name in VARIABLE.findall(text)}
+    return frozenset(os.environ[name] for name in names if os.environ.get(name))
 
-    def __init__(self) -> None:
+
+class Resolution:
+    """Plain values of a composed config with every interpolation replaced, and a problem for each that has none.
+
+    ``hidden``: the paths of values that hold one of the environment, with the interpolation that took it.
+    """
+
+    def __init__(self, kind: DocumentKind, written: Any) -> None:
+        """``written``: the config's plain values as they stand in the files and overrides."""
         self.problems: list[Problem] = []
+        self.hidden: dict[KeyPath, str] = {}
+        self._kind = kind
+        self._taken = _taken(written) if kind.resolvers else frozenset()
         self._budget = MAX_VALUES
 
     def plain(self, node: Any, path: KeyPath = ()) -> Any:
@@ -101,9 +138,25 @@ class Resolution:
             target = node._dereference_node()  # noqa: SLF001 - the same
         except (OmegaConfBaseException, RecursionError, ValueError, TypeError) as error:
             first = (str(error).splitlines() or [type(error).__name__])[0]
-            self._report(path, f"The interpolation has no value: {first}.", found=str(node._value()))  # noqa: SLF001
+            self._without_value(str(node._value()), first, path)  # noqa: SLF001
             return MISSING
-        return self._children(target, path)
+        value = self._children(target, path)
+        text = str(node._value())  # noqa: SLF001
+        if ENVIRONMENT in text or any(taken in str(value) for taken in self._taken):
+            self.hidden[path] = text
+        return value
+
+    def _without_value(self, text: str, said: str, path: KeyPath) -> None:
+        """Report that an interpolation has no value; what omegaconf said may quote the environment."""
+        unset = [name for name in VARIABLE.findall(text) if name not in os.environ]
+        if not self._kind.resolvers or ":" not in text:
+            self._report(path, f"The interpolation has no value: {said}.", found=text)
+        elif unset:
+            remedy = f"Set it, or write a default: `${{oc.env:{unset[0]},default}}`."
+            self._report(path, f"The environment variable `{unset[0]}` is not set.", found=text, remedy=remedy)
+        else:
+            remedy = "`oc.decode` takes a text that is a number, true, false, null, a list or a mapping."
+            self._report(path, "The interpolation has no value.", found=text, remedy=remedy)
 
     def _children(self, node: Any, path: KeyPath) -> Any:
         if node is None:
@@ -115,7 +168,7 @@ class Resolution:
             return [self.plain(item, (*path, index)) for index, item in enumerate(value)]
         return thaw(value)
 
-    def _report(self, path: KeyPath, message: str, found: str = "") -> None:
+    def _report(self, path: KeyPath, message: str, found: str = "", remedy: str = "") -> None:
         if not any(problem.message == message and problem.path == path[:64] for problem in self.problems):
-            remedy = "Name a key that the spec has, by its full path."
+            remedy = remedy or f"Name a key that the {self._kind.noun} has, by its full path."
             self.problems.append(Problem("interpolation", message, path=path[:64], found=found, remedy=remedy))

@@ -8,17 +8,15 @@ from functools import cache
 from typing import Any
 
 from hfspec.ir.problem import KeyPath
-from hfspec.language import composed
+from hfspec.language.kind import ANY_NAME, DocumentKind
 from hfspec.tasks.task import Task
 
 NEAR = 0.8
-# Mappings whose keys the language does not choose.
-FREE: tuple[KeyPath, ...] = (("metadata",), ("input_example",), ("signature", "params"))
 
 
-def places_of(name: str, task: Task | None) -> list[KeyPath]:
+def places_of(name: str, task: Task | None, kind: DocumentKind) -> list[KeyPath]:
     """Every place of a key of this name, a setting of the task first; of nearly this name where none has it."""
-    places = [*_settings(task), *_fixed()]
+    places = [*_settings(task), *_fixed(kind)]
     exact = [path for path in places if path[-1] == name]
     if exact:
         return exact
@@ -28,14 +26,29 @@ def places_of(name: str, task: Task | None) -> list[KeyPath]:
     return [path for ratio, path in rated if ratio == best] if best >= NEAR else []
 
 
-def holds_keys(path: KeyPath) -> bool:
+def holds_keys(path: KeyPath, kind: DocumentKind) -> bool:
     """Whether the language has a mapping at this path."""
-    return any(path[: len(free)] == free for free in FREE) or path in _mappings()
+    return any(path[: len(free)] == free for free in kind.free) or any(
+        _is_like(path, known) for known in _mappings(kind)
+    )
 
 
-def is_key(name: str) -> bool:
+def is_key(name: str, kind: DocumentKind) -> bool:
     """Whether the language has a key of this name at its top level."""
-    return (name,) in _fixed()
+    return (name,) in _fixed(kind)
+
+
+def beside(place: KeyPath, path: KeyPath) -> KeyPath:
+    """A place with the names that people chose in ``path``, as far as the two go the same way."""
+    found: KeyPath = ()
+    for index, part in enumerate(place):
+        known = part == ANY_NAME and index < len(path) - 1 and path[:index] == found
+        found = (*found, path[index] if known else part)
+    return found
+
+
+def _is_like(path: KeyPath, known: KeyPath) -> bool:
+    return len(path) == len(known) and all(part in (ANY_NAME, one) for one, part in zip(path, known, strict=True))
 
 
 def _settings(task: Task | None) -> list[KeyPath]:
@@ -43,32 +56,40 @@ def _settings(task: Task | None) -> list[KeyPath]:
 
 
 @cache
-def _fixed() -> tuple[KeyPath, ...]:
+def _fixed(kind: DocumentKind) -> tuple[KeyPath, ...]:
     """The keys of the language but for the tasks' settings, the shallow ones first."""
-    schema = composed.schema()
-    paths = [path for path, _ in _keys(schema["$defs"]["SpecBase"], ())]
-    return tuple(sorted(dict.fromkeys([("library",), *paths]), key=len))
+    paths: list[KeyPath] = [path for path, _ in _keys(kind, _top(kind), ())]
+    return tuple(sorted(dict.fromkeys([("library",), *paths] if kind.has_task else paths), key=len))
 
 
 @cache
-def _mappings() -> frozenset[KeyPath]:
-    base = composed.schema()["$defs"]["SpecBase"]
-    return frozenset(path for path, definition in _keys(base, ()) if "object" in _types(definition))
+def _mappings(kind: DocumentKind) -> frozenset[KeyPath]:
+    found = _keys(kind, _top(kind), ())
+    return frozenset(path for path, definition in found if "object" in _types(definition))
 
 
-def _keys(definition: Mapping[str, Any], path: KeyPath) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
-    for name, item in definition.get("properties", {}).items():
-        inner = _followed(item)
+def _top(kind: DocumentKind) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = kind.schema()["$defs"][kind.definition]
+    return found
+
+
+def _keys(
+    kind: DocumentKind, definition: Mapping[str, Any], path: KeyPath
+) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+    named = definition.get("additionalProperties")
+    entries = {ANY_NAME: named} if isinstance(named, Mapping) and "$ref" in named else {}
+    for name, item in {**definition.get("properties", {}), **entries}.items():
+        inner = _followed(kind, item)
         yield (*path, name), {**item, **inner}
-        yield from _keys(inner, (*path, name))
+        yield from _keys(kind, inner, (*path, name))
 
 
-def _followed(definition: Mapping[str, Any]) -> Mapping[str, Any]:
+def _followed(kind: DocumentKind, definition: Mapping[str, Any]) -> Mapping[str, Any]:
     """The definition that a reference, or the branch for a mapping, leads to."""
     reference = definition.get("$ref") or definition.get("then", {}).get("$ref")
     if reference is None:
         return definition
-    found: Mapping[str, Any] = composed.schema()["$defs"][reference.rpartition("/")[2]]
+    found: Mapping[str, Any] = kind.schema()["$defs"][reference.rpartition("/")[2]]
     return found
 
 

@@ -10,24 +10,27 @@ from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.problem import KeyPath, Origin, Problem, dotted
 from hfspec.ir.tree import Tree
 from hfspec.language import key_places
+from hfspec.language.kind import DocumentKind
 
 
-def lifted(tree: Tree) -> tuple[Tree, list[Problem]]:
+def lifted(tree: Tree, kind: DocumentKind) -> tuple[Tree, list[Problem]]:
     """The tree with the keys of such files at its top level, where they were meant, and a problem for each file."""
-    strays = {path: origin for path, origin in tree.packages.items() if not key_places.holds_keys(path)}
+    strays = {path: origin for path, origin in tree.packages.items() if not key_places.holds_keys(path, kind)}
     found = []
     for package, origin in strays.items():
-        found.append(_problem(package, origin))
+        found.append(_problem(package, origin, kind))
         tree = _without_package(tree, package)
     return tree, found
 
 
-def _problem(package: KeyPath, origin: Origin) -> Problem:
+def _problem(package: KeyPath, origin: Origin, kind: DocumentKind) -> Problem:
     group = str(package[0])
-    message = f"Hydra puts the keys of this file under `{dotted(package)}`, and a spec has no such key."
-    remedy = f"Begin {origin.file} with the line `# @package _global_`, so that its keys are the spec's own."
+    message = f"Hydra puts the keys of this file under `{dotted(package)}`, and a {kind.noun} has no such key."
+    remedy = f"Begin {origin.file} with the line `# @package _global_`, so that its keys are the {kind.noun}'s own."
     if not group.startswith("_"):
-        remedy += f" Call the group `_{group}`, so that `hfspec validate` does not take its files for whole specs."
+        remedy += (
+            f" Call the group `_{group}`, so that `hfspec validate` does not take its files for whole {kind.plural}."
+        )
     return Problem("unknown-key", message, origin, package, remedy=remedy)
 
 

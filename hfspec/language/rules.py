@@ -6,7 +6,7 @@ Each rule looks at plain values and leaves alone what the shape already refuses,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -18,6 +18,8 @@ from hfspec.language.composed import component_names
 from hfspec.language.draft import Draft, DraftColumn, draft
 from hfspec.language.provenance import MISSING
 from hfspec.tasks import table
+from hfspec.tasks.endpoints import TASKS as ENDPOINTS
+from hfspec.tasks.endpoints import fits, fitting
 from hfspec.tasks.libraries import LIBRARIES
 from hfspec.tasks.prompt_template import prompt_template
 from hfspec.tasks.task import PROCESSOR, Task
@@ -43,12 +45,13 @@ def problems(tree: Tree) -> Iterator[Problem]:
     document = draft(tree)
     yield from _task_problems(document)
     yield from _names(document)
-    yield from _mandatory(tree, tree.value, ())
+    yield from mandatory(tree, tree.value, free=FREE_FORM)
     yield from _components(document)
     yield from _template(document)
     yield from _outputs(document)
     yield from _runtime(document)
     yield from backends.problems(document)
+    yield from _serving(document)
     yield from _saving(document)
     yield from params.problems(document)
     yield from examples.problems(document)
@@ -137,15 +140,16 @@ def _names(document: Draft) -> Iterator[Problem]:
         yield Problem("missing-key", message, tree.origin(()), ("name",), found=stem, remedy=remedy)
 
 
-def _mandatory(tree: Tree, value: Any, path: KeyPath) -> Iterator[Problem]:
+def mandatory(tree: Tree, value: Any, path: KeyPath = (), free: Collection[str] = ()) -> Iterator[Problem]:
+    """A problem for each ``???`` that is left, but below the keys of the top level that are ``free`` to hold it."""
     if value == MISSING and isinstance(value, str):
         message = "A value is asked for here (`???`) and none was given."
         remedy = f"Write it, or give `{'.'.join(map(str, path))}=…` on the command line."
         yield Problem("missing-value", message, tree.origin(path), path, found=MISSING, remedy=remedy)
     if isinstance(value, Mapping):
         for key, item in value.items():
-            if path or key not in FREE_FORM:
-                yield from _mandatory(tree, item, (*path, key))
+            if path or key not in free:
+                yield from mandatory(tree, item, (*path, key))
 
 
 def _template(document: Draft) -> Iterator[Problem]:
@@ -213,6 +217,17 @@ def _outputs(document: Draft) -> Iterator[Problem]:
         yield Problem("conflict", message, origin, path, remedy="Keep `outputs` or `output_tensor`.")
     for side, columns in (("inputs", document.inputs), ("outputs", document.outputs)):
         yield from _columns(document.tree, ("signature", side), columns or ())
+
+
+def _serving(document: Draft) -> Iterator[Problem]:
+    tree, task = document.tree, document.task
+    endpoints = tree.at(("serving", "endpoints"))
+    for index, endpoint in enumerate(endpoints if task is not None and isinstance(endpoints, tuple) else ()):
+        if task is not None and endpoint in ENDPOINTS and not fits(endpoint, task.library, task.name):
+            path: KeyPath = ("serving", "endpoints", index)
+            message = f"The protocol {endpoint} cannot ask the task {task.name}."
+            expected = one_of(fitting(task.library, task.name))
+            yield Problem("endpoint", message, tree.origin(path), path, expected=expected, found=endpoint)
 
 
 def _saving(document: Draft) -> Iterator[Problem]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.json_schema import PydanticJsonSchemaWarning, models_json_schema
 
 from hfspec.ir import spec as models
@@ -81,10 +82,7 @@ def _definitions(*, layered: bool) -> dict[str, Any]:
     wanted: list[Any] = [*models.VARIANTS.values(), models.SpecBase, keys.Param]
     if layered:
         wanted += [layered_spec(), layered_model(keys.Param)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PydanticJsonSchemaWarning)  # a FrozenDict default is shown as {} below
-        _, generated = models_json_schema([(model, "validation") for model in wanted], by_alias=True)
-    definitions = {name: _tidied(definition) for name, definition in sorted(generated["$defs"].items())}
+    definitions = definitions_of(wanted)
     for prefix in ("", "Layered") if layered else ("",):
         signature = definitions[f"{prefix}Signature"]["properties"]
         signature["params"]["additionalProperties"] = _param_schema(prefix)
@@ -95,6 +93,14 @@ def _definitions(*, layered: bool) -> dict[str, Any]:
     for library, model in models.VARIANTS.items():
         definitions[model.__name__]["allOf"] = list(_task_rules(library, definitions))
     return definitions
+
+
+def definitions_of(wanted: Iterable[type[BaseModel]]) -> dict[str, Any]:
+    """The definition of each model and of those inside it, by name, sorted."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PydanticJsonSchemaWarning)  # a FrozenDict default is left out
+        _, generated = models_json_schema([(model, "validation") for model in wanted], by_alias=True)
+    return {name: _tidied(definition) for name, definition in sorted(generated["$defs"].items())}
 
 
 def _param_schema(prefix: str) -> dict[str, Any]:
@@ -134,9 +140,10 @@ def _nullable(schema: dict[str, Any], choices: list[dict[str, Any]]) -> dict[str
     if "$ref" in other:
         # The object's own keys are checked behind `then`, so that a message speaks of them.
         return rest | {"type": ["object", "null"], "if": {"type": "object"}, "then": other}
+    types = other["type"] if isinstance(other["type"], list) else [other["type"]]
     if "enum" in other:
-        return rest | other | {"type": [other["type"], "null"], "enum": [*other["enum"], None]}
-    return rest | other | {"type": [other["type"], "null"]}
+        return rest | other | {"type": [*types, "null"], "enum": [*other["enum"], None]}
+    return rest | other | {"type": [*types, "null"]}
 
 
 def _task_rules(library: str, definitions: dict[str, Any]) -> Iterator[dict[str, Any]]:

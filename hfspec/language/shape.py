@@ -14,6 +14,7 @@ from hfspec.ir.problem import KeyPath, Origin, Problem, dotted, one_of
 from hfspec.ir.source_kinds import PLACES, SOURCE_KINDS
 from hfspec.ir.tree import Tree
 from hfspec.language import composed, dtypes, hydra_keys, key_places
+from hfspec.language.kind import DocumentKind
 from hfspec.language.provenance import MISSING
 from hfspec.language.task_names import task_of
 from hfspec.tasks import table
@@ -31,11 +32,11 @@ ARTICLES = {
 YAML_1_1_BOOLEANS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 
 
-def problems(tree: Tree) -> Iterator[Problem]:
+def problems(tree: Tree, kind: DocumentKind) -> Iterator[Problem]:
     """Every way in which the document is not of the language's shape; each once."""
     seen: set[tuple[str, KeyPath]] = set()
-    for error in _validator().iter_errors(thaw(tree.value)):
-        for problem in () if error.instance == MISSING or _is_said_better(error) else _translate(error, tree):
+    for error in _validator(kind).iter_errors(thaw(tree.value)):
+        for problem in () if error.instance == MISSING or _is_said_better(error) else _translate(error, tree, kind):
             if (problem.code, problem.path) not in seen:
                 seen.add((problem.code, problem.path))
                 yield problem
@@ -47,17 +48,19 @@ def _is_said_better(error: Any) -> bool:
 
 
 @cache
-def _validator() -> Any:
+def _validator(kind: DocumentKind) -> Any:
     from jsonschema import Draft202012Validator
 
-    return Draft202012Validator(composed.schema())
+    return Draft202012Validator(kind.schema())
 
 
-def _translate(error: Any, tree: Tree) -> Iterator[Problem]:
+def _translate(error: Any, tree: Tree, kind: DocumentKind) -> Iterator[Problem]:
     path: KeyPath = tuple(error.absolute_path)
     if error.validator == "additionalProperties":
         known = list(error.schema.get("properties", ()))
-        yield from (_unknown(tree, (*path, key), known) for key in error.instance if key not in known)
+        yield from (_unknown(tree, (*path, key), known, kind) for key in error.instance if key not in known)
+    elif "propertyNames" in error.absolute_schema_path:
+        yield _name(tree, (*path, error.instance), error)
     elif error.validator == "required":
         yield from (_missing(tree, path, key, error) for key in error.validator_value if key not in error.instance)
     elif error.validator == "not":
@@ -67,20 +70,20 @@ def _translate(error: Any, tree: Tree) -> Iterator[Problem]:
     elif error.validator == "oneOf" or (error.validator == "type" and _is_source(path)):
         yield _place(tree, path, error.instance)
     else:
-        yield _value(tree, path, error)
+        yield _value(tree, path, error, kind)
 
 
 def _is_source(path: KeyPath) -> bool:
     return path in {("model",), ("adapter",)} or (path[:1] == ("components",) and len(path) == 2)
 
 
-def _unknown(tree: Tree, path: KeyPath, known: list[str]) -> Problem:
+def _unknown(tree: Tree, path: KeyPath, known: list[str], kind: DocumentKind) -> Problem:
     name = str(path[-1])
     if path == ("hydra",):
-        return hydra_keys.problem("hydra", tree.origin(path), ("hydra",))
+        return hydra_keys.problem("hydra", tree.origin(path), ("hydra",), kind)
     is_setting = path[:-1] in (("model_config",), ("signature", "params"))
-    others = _tasks_with(name) if is_setting or len(path) == 1 else []
-    nearest, remedy = _elsewhere(tree, path, known, others)
+    others = _tasks_with(name) if kind.has_task and (is_setting or len(path) == 1) else []
+    nearest, remedy = _elsewhere(tree, path, known, others, kind)
     return Problem(
         "dead-key" if others and is_setting else "unknown-setting" if is_setting else "unknown-key",
         _no_setting(tree, name, others) if is_setting else f"There is no key `{name}` here.",
@@ -92,11 +95,12 @@ def _unknown(tree: Tree, path: KeyPath, known: list[str]) -> Problem:
     )
 
 
-def _elsewhere(tree: Tree, path: KeyPath, known: list[str], others: list[str]) -> tuple[str, str]:
+def _elsewhere(tree: Tree, path: KeyPath, known: list[str], others: list[str], kind: DocumentKind) -> tuple[str, str]:
     """The nearest name that is known here, and what to do: where the key belongs when that is another place."""
     name, task = str(path[-1]), task_of(tree)
     value = tree.at(path)
-    places = [place for place in key_places.places_of(name, task) if place[:-1] != path[:-1]]
+    found = (key_places.beside(place, path) for place in key_places.places_of(name, task, kind))
+    places = [place for place in found if place[:-1] != path[:-1]]
     close = get_close_matches(name, known, n=1, cutoff=0.5)
     if places and (places[0][-1] == name or not _is_nearer(name, close, str(places[0][-1]))):
         shallow = [place for place in places if len(place) == len(places[0])][:2]
@@ -207,10 +211,15 @@ def _one_key(tree: Tree, path: KeyPath, error: Any) -> Problem:
     return Problem(code, message, tree.origin(path), path, expected=f"exactly one of {', '.join(keys)}")
 
 
-def _value(tree: Tree, path: KeyPath, error: Any) -> Problem:
+def _name(tree: Tree, path: KeyPath, error: Any) -> Problem:
+    message = f"`{path[-1]}` cannot be a name."
+    return Problem("wrong-value", message, tree.origin(path), path, expected=_expected(error), found=str(path[-1]))
+
+
+def _value(tree: Tree, path: KeyPath, error: Any, kind: DocumentKind) -> Problem:
     found, text = error.instance, tree.texts.get(path, "")
     origin, expected = tree.origin(path), _expected(error)
-    name = path[-1] if path else "spec"
+    name = dotted(path[-1:] if path and isinstance(path[-1], str) else path[-2:]) if path else kind.noun
     if error.validator == "type" and isinstance(found, bool | int | float) and "string" in _types(error) and text:
         what, reader = "A revision" if name == "revision" else "A text", "Hydra" if origin.override else "YAML"
         message = f"{what} that {reader} reads as {_kind(found)} must be quoted."
@@ -285,7 +294,10 @@ def _expected(error: Any) -> str:
             return "a text such as " + " or ".join(_plain(item) for item in schema["examples"])
         return f"a text of the form {schema['pattern'].removesuffix(END).removeprefix('^')}"
     if error.validator in ("minLength", "minItems", "minProperties"):
-        return "at least one item" if error.validator == "minItems" else "a text that is not empty"
+        if error.validator == "minLength" and error.validator_value > 1:
+            return f"a text of at least {error.validator_value} characters"
+        least = {"minItems": "at least one item", "minProperties": "at least one key"}
+        return least.get(error.validator, "a text that is not empty")
     words = " or ".join(ARTICLES[name] for name in _types(error))
     limits = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most"}
     return ", ".join([words, *(f"{word} {schema[key]:g}" for key, word in limits.items() if key in schema)])

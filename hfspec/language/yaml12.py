@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from hfspec.errors import SpecError
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.problem import KeyPath, Origin, Problem
+from hfspec.language.kind import SPEC, DocumentKind
 
 MAX_BYTES = 256 * 1024
 MAX_SCALAR = 64 * 1024
@@ -30,7 +31,7 @@ _WORDS = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-_LAYER = "To share settings between specs, use a Hydra `defaults:` list or an interpolation such as `${name}`."
+_LAYER = "To share settings between {}, use a Hydra `defaults:` list or an interpolation such as `${{name}}`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,32 +48,34 @@ class Document:
     problems: tuple[Problem, ...] = ()
 
 
-def read_yaml(data: bytes, file: str) -> Document:
+def read_yaml(data: bytes, file: str, kind: DocumentKind = SPEC) -> Document:
     """The document in these bytes; ``file`` is how problems name it.
 
     What can be read in spite of a problem is read, and the problem is the document's. Raises SpecError with every
     problem that can be told apart where the text ends too early; never anything else.
     """
-    text = _decode(data, file)
-    builder = _Builder(file)
+    text = _decode(data, file, kind)
+    builder = _Builder(file, kind)
     if not _feed(builder, text):
         raise SpecError(builder.problems)
     if builder.root is _NOTHING:
-        _refuse("empty-file", "The file holds no spec.", Origin(file), "Write the spec, or begin with `hfspec init`.")
+        _refuse("empty-file", f"The file holds no {kind.noun}.", Origin(file), kind.beginning)
     if not isinstance(builder.root, dict) and builder.problems:
         raise SpecError(builder.problems)
     if not isinstance(builder.root, dict):
-        _refuse("wrong-type", "A spec must be a mapping of keys to values.", builder.origins[()], expected="a mapping")
+        message = f"A {kind.noun} must be a mapping of keys to values."
+        _refuse("wrong-type", message, builder.origins[()], expected="a mapping")
     found = tuple(builder.problems)
     return Document(file, FrozenDict(builder.root), builder.origins, builder.texts, _head(text), found)
 
 
-def _decode(data: bytes, file: str) -> str:
+def _decode(data: bytes, file: str, kind: DocumentKind) -> str:
     if len(data) > MAX_BYTES:
-        size = f"The file has {len(data)} bytes; a spec may have {MAX_BYTES}."
-        _refuse("too-large", size, Origin(file), "Keep data out of the spec.")
+        size = f"The file has {len(data)} bytes; a {kind.noun} may have {MAX_BYTES}."
+        _refuse("too-large", size, Origin(file), f"Keep data out of the {kind.noun}.")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") or (len(data) > 1 and 0 in data[:2]):
-        _refuse("encoding", "The file is UTF-16 or UTF-32; a spec is UTF-8.", Origin(file), "Save the file as UTF-8.")
+        message = f"The file is UTF-16 or UTF-32; a {kind.noun} is UTF-8."
+        _refuse("encoding", message, Origin(file), "Save the file as UTF-8.")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -190,6 +193,7 @@ class _Builder:
     """Makes plain values of parser events, without recursion."""
 
     file: str
+    kind: DocumentKind
     root: Any = _NOTHING
     origins: dict[KeyPath, Origin] = field(default_factory=dict)
     texts: dict[KeyPath, str] = field(default_factory=dict)
@@ -208,7 +212,9 @@ class _Builder:
         elif kind in ("MappingEndEvent", "SequenceEndEvent"):
             self.levels.pop()
         elif kind == "AliasEvent":
-            self._report("alias", f"The alias `*{event.anchor}` is not part of the language.", _LAYER)
+            self._report(
+                "alias", f"The alias `*{event.anchor}` is not part of the language.", _LAYER.format(self.kind.plural)
+            )
             self._place_value(None, "")
         elif kind == "ScalarEvent":
             self._scalar(event)
@@ -218,11 +224,12 @@ class _Builder:
         if self.documents > 1:
             self._stop(
                 "documents",
-                "A second YAML document begins here; a spec is a single document.",
-                "Write one file a spec.",
+                f"A second YAML document begins here; a {self.kind.noun} is a single document.",
+                f"Write one file a {self.kind.noun}.",
             )
         if event.version or event.tags:
-            self._stop("directive", "A `%` directive is not part of the language; specs are YAML 1.2.", "Remove it.")
+            message = f"A `%` directive is not part of the language; {self.kind.plural} are YAML 1.2."
+            self._stop("directive", message, "Remove it.")
 
     def _open(self, content: dict[str, Any] | list[Any], event: Any) -> None:
         self._decorations(event, None)
@@ -248,7 +255,9 @@ class _Builder:
 
     def _decorations(self, event: Any, tag: Any) -> None:
         if event.anchor is not None:
-            self._report("anchor", f"The anchor `&{event.anchor}` is not part of the language.", _LAYER)
+            self._report(
+                "anchor", f"The anchor `&{event.anchor}` is not part of the language.", _LAYER.format(self.kind.plural)
+            )
         if event.tag is not None or tag is not None:
             self._report("tag", f"The tag `{event.tag}` is not part of the language.", "Remove it; quote what is text.")
 
@@ -258,7 +267,9 @@ class _Builder:
     def _key(self, key: str, *, plain: bool) -> None:
         level = self.levels[-1]
         if plain and key == "<<":
-            self._report("merge-key", "The merge key `<<` is not part of the language.", _LAYER)
+            self._report(
+                "merge-key", "The merge key `<<` is not part of the language.", _LAYER.format(self.kind.plural)
+            )
         elif plain and not isinstance(self._resolve(key), str):
             found = key or "nothing"
             self._report("key-type", "A key must be text.", f'Write "{key}", with the quotes.', found=found)

@@ -39,6 +39,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "requirements": list(plan.requirements),
         "notes": list(plan.notes),
         "run": plan.run,
+        "serving": thaw(plan.serving),
         "save_mode": "reference" if plan.pointers else "full",
         "pointers": [pointer.to_json() for pointer in plan.pointers],
         "golden": [golden.to_json() for golden in plan.golden],

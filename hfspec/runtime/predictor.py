@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from importlib import import_module
 from threading import Lock
+from types import MappingProxyType
 from typing import Any
 
-from hfspec.errors import OutputError, RowError, UsageError
+from hfspec.errors import RowError, UsageError
 from hfspec.inputs.row import Row
 from hfspec.inputs.rows import Columns, index_of, to_rows
-from hfspec.ir.artifact import FORMS, FULL, Manifest
+from hfspec.ir.artifact import FORMS, STANDARD, Manifest
 from hfspec.ir.signature import Signature
 from hfspec.runtime.backends.taken import taken, trial_note
 from hfspec.runtime.io.answers import Table, plain, to_json
-from hfspec.runtime.io.output_check import check_output
 from hfspec.runtime.patches.states import State, every_state
 from hfspec.runtime.runner import Runner
+from hfspec.runtime.scheduling.begun import Begun
 from hfspec.runtime.scheduling.call import Call
 from hfspec.runtime.scheduling.row_stream import each_row
 from hfspec.runtime.scheduling.windows import FIRST
 from hfspec.runtime.scheduling.windows import FULL as FULL_WINDOW
-from hfspec.settings.precedence import LOAD, MODEL_CONFIG, PREDICT, InForce, Settings, fixed_layers, predict_layer
+from hfspec.settings.precedence import (
+    LOAD,
+    MODEL_CONFIG,
+    PREDICT,
+    InForce,
+    Settings,
+    fixed_layers,
+    predict_layer,
+    protocol_layer,
+)
+from hfspec.tasks import media, table
 from hfspec.tasks.libraries import LIBRARIES, Library
 from hfspec.tasks.task import Task
 
@@ -33,6 +46,14 @@ def checked_form(outputs: str) -> str:
     return outputs
 
 
+# Task -> the tasks whose requests its models answer as well.
+AS_TASKS: Mapping[tuple[str, str], tuple[str, ...]] = MappingProxyType(
+    {
+        ("transformers", "text-generation"): ("llm/v1/chat", "llm/v1/completions"),
+        ("transformers", "conversational"): ("llm/v1/chat",),
+        ("sentence-transformers", "feature-extraction"): ("llm/v1/embeddings",),
+    }
+)
 RAISE, RETURN = ERRORS = ("raise", "return")
 
 
@@ -160,7 +181,9 @@ class Predictor:
         """The library's own objects that this predictor runs, by name: ``task``, ``model``, ``tokenizer`` and the like
         as far as the task has them, and ``dtype``, as ``transformers.pipeline(**components)`` takes them where the
         library still has the task's pipeline. Of sentence-transformers ``model`` alone, its own class over all of it.
+        Raises UsageError in a process that was forked from the one that loaded.
         """
+        self._check_process()
         components: dict[str, Any] = self._library.part("components")(self._runner)
         return components
 
@@ -169,24 +192,106 @@ class Predictor:
 
         Raises UsageError, saying what to use instead, where the library has none for the task.
         """
+        self._check_process()
         return self._library.part("pipeline")(self._runner)
 
-    def _in_force(self, params: Mapping[str, Any] | None) -> Settings:
-        fixed = {*self._layers[MODEL_CONFIG], *self._layers[LOAD]}
-        given = predict_layer(params, self.task, self.signature, fixed)
-        return Settings({**self._layers, PREDICT: given})
+    def begin(
+        self,
+        data: Any,
+        params: Mapping[str, Any] | None = None,
+        outputs: str | None = None,
+        *,
+        refuses: bool = False,
+        protocol: Mapping[str, Any] | None = None,
+        sent: Mapping[str, float] | None = None,
+    ) -> Begun:
+        """A call whose rows somebody else puts into batches, with those of other calls.
 
-    def _call(self, params: Mapping[str, Any] | None, refused: dict[int, RowError] | None = None) -> Call:
-        """Raises ParamsError, and UsageError in a process that was forked from the one that loaded."""
+        Args:
+            data: As predict takes it.
+            params: As predict takes them.
+            outputs: As predict takes it.
+            refuses: Whether a row that cannot be answered costs no other its answer.
+            protocol: Settings that the caller's protocol has keys for, whether or not the signature declares them.
+            sent: For rows that another machine sent: no file and no address is opened for them, and these settings,
+                which bound what they may become, hold where they are below those of the deployment. None for rows of
+                this machine's own.
+
+        Returns:
+            The rows, and the steps from them to the answer.
+
+        Raises:
+            InputError: The data holds no rows, or a row is wrong and ``refuses`` is not set.
+            ParamsError: For ``params`` and ``protocol``.
+            UsageError: For ``outputs``, or in a process that was forked from the one that loaded.
+        """
+        form = checked_form(outputs or self._outputs)
+        call = self._call(params, {} if refuses else None, protocol, sent=sent)
+        if refuses:
+            return Begun(call, list(each_row(data, self._rows, call.refused)), form, self.signature.outputs)
+        rows = self._rows(data)
+        self._runner.check_rows(rows)
+        return Begun(call, rows, form, self.signature.outputs)
+
+    def over_task(self, name: str) -> Predictor:
+        """The predictor of another task over the same model, as far as the tasks go together (AS_TASKS).
+
+        Raises UsageError.
+        """
+        own = self.task
+        if name == own.name:
+            return self
+        task = table.find(own.library, name)
+        if task is None or name not in AS_TASKS.get((own.library, own.name), ()):
+            raise UsageError(f"a model for {own.name} does not answer as {name}.")
+        module, attribute = task.runner.split(":")
+        runner_class: type[Runner] = getattr(import_module(module), attribute)
+        signature = replace(self.signature, inputs=task.inputs, outputs=task.outputs)
+        request = replace(self._runner.request, task=task, manifest=replace(self.manifest, signature=signature))
+        made = Predictor(runner_class.over(self._runner, request), self._layers[LOAD], STANDARD)
+        made._tokenizing = self._tokenizing
+        return made
+
+    @property
+    def runner(self) -> Runner:
+        """The task's runner, for whoever puts the rows of several calls into batches."""
+        return self._runner
+
+    def _check_process(self) -> None:
         if os.getpid() != self._process:
             raise UsageError(
                 "this predictor was loaded before the process was forked, and torch's threads do not live on in a"
                 " forked child: the call would hang. Start the worker with the start method 'spawn', or load in the"
                 " child."
             )
-        settings = self._in_force(params)
+
+    def _in_force(self, params: Mapping[str, Any] | None, protocol: Mapping[str, Any] | None = None) -> Settings:
+        fixed = {*self._layers[MODEL_CONFIG], *self._layers[LOAD]}
+        given = predict_layer(params, self.task, self.signature, fixed)
+        return Settings({**self._layers, PREDICT: {**protocol_layer(protocol, self.task, self.signature), **given}})
+
+    def _call(
+        self,
+        params: Mapping[str, Any] | None,
+        refused: dict[int, RowError] | None = None,
+        protocol: Mapping[str, Any] | None = None,
+        *,
+        sent: Mapping[str, float] | None = None,
+    ) -> Call:
+        """Raises ParamsError, and UsageError in a process that was forked from the one that loaded."""
+        self._check_process()
+        settings = self._in_force(params, protocol)
+        if sent is not None:
+            settings = settings.over(self._for_sent(settings, sent))
         self._runner.check(settings)
         return Call(self._runner, settings, self._tokenizing, refused)
+
+    def _for_sent(self, settings: Settings, bounds: Mapping[str, float]) -> dict[str, Any]:
+        """The settings, as far as the task has them, that rows of another machine are read with."""
+        opens = {setting.name: False for setting in media.OPENS}
+        given: dict[str, Any] = {name: settings.get(name) for name in bounds}
+        least = {name: most if given[name] is None else min(most, given[name]) for name, most in bounds.items()}
+        return {name: value for name, value in {**opens, **least}.items() if self.task.setting(name) is not None}
 
     def _rows(self, data: Any) -> list[Row]:
         rows = self._runner.rows(data)
@@ -199,47 +304,17 @@ class Predictor:
         self, data: Any, params: Mapping[str, Any] | None, outputs: str | None
     ) -> tuple[Call, list[Any], Any]:
         """The call, the result of each row, and the answer."""
-        form = checked_form(outputs or self._outputs)
-        call = self._call(params)
-        rows = self._rows(data)
-        self._runner.check_rows(rows)
-        results = [result for window in call.results(rows) for result in window]
-        if form == FULL:
-            return call, results, self._runner.full(results, call.settings)
-        answer = self._runner.standard(results, call.settings)
-        check_output(answer, self._runner.declared(self.signature.outputs, call.settings), self.dtype)
-        return call, results, answer
+        begun = self.begin(data, params, outputs)
+        results = [result for window in begun.call.results(begun.rows) for result in window]
+        return begun.call, results, begun.answer(results)
 
     def _answers(self, call: Call, rows: Iterator[Row], form: str, window: int) -> Iterator[Any]:
-        first = 0
+        self._check_process()  # answers may be taken in another process than the one that asked for them
+        begun, first = Begun(call, [], form, self.signature.outputs), 0
         for results in call.results(rows, window, FIRST):
-            fits = form == FULL or self._fits(call, [made for made in results if not isinstance(made, RowError)])
+            fits = begun.fits([made for made in results if not isinstance(made, RowError)])
             for number, result in enumerate(results, start=first):
                 refused = isinstance(result, RowError)
-                yield result if refused else self._answer_of(call, result, number, form, fits=fits)
+                yield result if refused else begun.answer_of(result, number, fits=fits)
+                self._check_process()
             first += len(results)
-
-    def _fits(self, call: Call, results: list[Any]) -> bool:
-        """Whether these results together are of the signature."""
-        try:
-            self._check(call, results)
-        except OutputError:
-            return False
-        return True
-
-    def _check(self, call: Call, results: list[Any]) -> None:
-        """Raises OutputError where these results are not of the signature."""
-        declared = self._runner.declared(self.signature.outputs, call.settings)
-        check_output(self._runner.standard(results, call.settings), declared, self.dtype)
-
-    def _answer_of(self, call: Call, result: Any, number: int, form: str, *, fits: bool) -> Any:
-        """One row's answer, looked at by itself where the results of its window do not fit together."""
-        try:
-            if not fits:
-                self._check(call, [result])
-            return self._runner.answer(result, call.settings, form)
-        except OutputError as error:
-            named = OutputError(error.reason, row=number)
-            if call.refused is None:
-                raise named from error
-            return named

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from hfspec.inputs.prompt import prompt_text
 from hfspec.inputs.row import Row
@@ -35,11 +35,23 @@ class Runner(ABC):
     loaded: Loaded
 
     def __init__(self, request: LoadRequest) -> None:
+        self.take(request)
+
+    def take(self, request: LoadRequest) -> None:
+        """Keep what the request says; nothing is loaded here."""
         self.request = request
         self.task = request.task
         self.dtype = request.dtype
         self.template = request.manifest.deployment.prompt_template
         self.alone = adapter.reads_alone(request)
+
+    @classmethod
+    def over(cls, other: Runner, request: LoadRequest) -> Self:
+        """The runner of the request's task over the objects that the runner ``other`` of another task has loaded."""
+        made = cls.__new__(cls)
+        vars(made).update(vars(other))
+        made.take(request)
+        return made
 
     @cached_property
     def sentence_model(self) -> Any:

@@ -177,6 +177,23 @@ def predict_layer(given: Mapping[str, Any] | None, task: Task, signature: Signat
     return result
 
 
+def protocol_layer(given: Mapping[str, Any] | None, task: Task, signature: Signature) -> dict[str, Any]:
+    """Settings that a protocol has keys of its own for, checked; the limits that the signature declares for them hold.
+
+    Raises ParamsError.
+    """
+    declared = {param.name: param for param in signature.params}
+    result = {}
+    for name, value in (given or {}).items():
+        setting = task.setting(name)
+        if setting is None:
+            raise ParamsError(f"{task.name} has no setting {name!r}; leave it out.")
+        if fault := setting.fault(value):
+            raise ParamsError(f"{name}: expected {fault}; found {value!r} ({type(value).__name__}).")
+        result[name] = param_value(declared[name], value, setting) if name in declared else value
+    return result
+
+
 def param_value(param: Param, value: Any, setting: Setting | None) -> Any:
     """The value as the param's type, MLflow's rules: an int is good for a double, nothing else is converted.
 

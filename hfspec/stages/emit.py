@@ -61,6 +61,7 @@ def _manifest(plan: Plan, files: Sequence[FileRecord]) -> Manifest:
         metadata=plan.metadata,
         pointers=plan.pointers,
         code=plan.code,
+        serving=plan.serving,
     )
 
 

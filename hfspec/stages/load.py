@@ -5,31 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hfspec.errors import UsageError
-from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.tree import Tree
-from hfspec.language import interpolation
-from hfspec.language.documents import read_document
-from hfspec.language.yaml12 import Document
+from hfspec.language.kind import SPEC
+from hfspec.language.reading import read_tree
 
 
 def load(spec: Path, overrides: Sequence[str] = ()) -> Tree:
-    """The spec composed with its defaults and the overrides, each value with its place.
-
-    Raises SpecError with everything that is wrong where the text cannot be taken as it is, and UsageError when the file
-    cannot be read or ``overrides`` is one text. Hydra is imported only for a spec that needs it; the other route gives
-    the same tree.
-    """
-    if isinstance(overrides, str):
-        raise UsageError(f"overrides is a list of texts: write [{overrides!r}].")
-    document = read_document(spec, str(spec))
-    if _needs_hydra(document, overrides):
-        from hfspec.language.composition import compose
-
-        return compose(spec, overrides, document).tree()
-    return Tree(str(spec), FrozenDict(document.value), document.origins, document.texts)
-
-
-def _needs_hydra(document: Document, overrides: Sequence[str]) -> bool:
-    layered = bool(overrides or document.problems) or "defaults" in document.value
-    return layered or any(True for _ in interpolation.texts(document.value))
+    """The spec composed with its defaults and the overrides, each value with its place; raises as read_tree."""
+    return read_tree(spec, overrides, SPEC)

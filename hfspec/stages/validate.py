@@ -9,6 +9,7 @@ from hfspec.ir.frozen import thaw
 from hfspec.ir.problem import Problem
 from hfspec.ir.tree import Tree
 from hfspec.language import checking
+from hfspec.language.kind import SPEC
 
 if TYPE_CHECKING:
     from hfspec.ir.spec import Spec
@@ -29,4 +30,4 @@ def validate(tree: Tree) -> Spec:
 
 def problems(tree: Tree) -> tuple[Problem, ...]:
     """Everything that is wrong, sorted by place; empty when validate gives a spec. Needs no typed model."""
-    return checking.problems(tree)
+    return checking.problems(tree, SPEC)

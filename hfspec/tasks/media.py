@@ -12,6 +12,12 @@ ALLOW_URLS = Setting(
     "Let an input be an http or https address, which is then fetched; for model_config only, not for callers.",
     default=False,
 )
+ALLOW_FILES = Setting(
+    "allow_files",
+    ("boolean",),
+    "Let an input be the path of a file, which is then opened; true by default, and false for whatever is sent to"
+    " hfspec serve; for model_config only, not for callers.",
+)
 URL_MAX_BYTES = Setting(
     "url_max_bytes", ("integer",), "How many bytes an address may give at most.", minimum=1, default=100_000_000
 )
@@ -45,9 +51,11 @@ IMAGE_MAX_PIXELS = Setting(
     minimum=1,
     default=89_478_485,
 )
-_EVERY = (ALLOW_URLS, URL_MAX_BYTES, URL_TIMEOUT, FILE_MAX_BYTES)
+_EVERY = (ALLOW_FILES, ALLOW_URLS, URL_MAX_BYTES, URL_TIMEOUT, FILE_MAX_BYTES)
 AUDIO = (*_EVERY, AUDIO_MAX_SECONDS, AUDIO_MAX_SAMPLES)
 IMAGES = (*_EVERY, IMAGE_MAX_PIXELS)
+# What a row that another machine sent may not open here.
+OPENS = (ALLOW_FILES, ALLOW_URLS)
 # What the deployment decides, and no caller.
 FIXED = frozenset(setting.name for setting in (*AUDIO, *IMAGES))
 BATCH_SECONDS = Setting(

@@ -110,6 +110,15 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
         "trust_remote_code": st.one_of(
             st.just(False), st.lists(st.just({"path": "a.py", "sha256": "0" * 64}), max_size=2)
         ),
+        "serving": st.fixed_dictionaries(
+            {},
+            optional={
+                "limits": st.fixed_dictionaries(
+                    {}, optional={"rows": st.sampled_from([1, 2.0, None]), "timeout": st.sampled_from([1, 0.5, None])}
+                ),
+                "endpoints": st.sampled_from([["v2"], ["mlflow", "hfspec"], None]),
+            },
+        ),
         "metadata": st.dictionaries(st.text(max_size=4), JSON, max_size=2),
     }
     required = {"spec_version": st.just(1), "library": st.just(library), "task": st.just(name), "model": SOURCES}

@@ -80,8 +80,8 @@ def test_check_and_upgrade_do_not_go_together(run, write):
     assert "--check" in done.stderr
 
 
-def test_schema_writes_and_checks_all_three(run, tmp_path):
-    names = ["artifact.schema.json", "lock.schema.json", "spec.schema.json"]
+def test_schema_writes_and_checks_them_all(run, tmp_path):
+    names = ["artifact.schema.json", "fleet.schema.json", "lock.schema.json", "spec.schema.json"]
     assert run("schema").returncode == 0
     made = tmp_path / "cwd" / "schemas"
     assert sorted(path.name for path in made.iterdir()) == names

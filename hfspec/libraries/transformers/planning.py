@@ -163,6 +163,7 @@ def _plan(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -> Pl
         code=checkpoint.code.classes,
         cleaned=decisions.clean.changed,
         labels=stated_labels(checkpoint.config) if answers_labels(decisions.task) else (),
+        serving=spec.serving.stated(),
         flavor=decisions.flavor,
     )
 

@@ -53,8 +53,8 @@ Reply = tuple[Vector, ...]
 class OpenAIEmbeddings(SentenceEmbedding):
     """Each embedding equals that of the task feature-extraction of sentence-transformers over the same checkpoint."""
 
-    def __init__(self, request: LoadRequest) -> None:
-        super().__init__(request)
+    def take(self, request: LoadRequest) -> None:
+        super().take(request)
         self.name = request.manifest.name
         self.signature = request.manifest.signature
         self.normalises = _ends_in_normalize(request)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -18,8 +18,8 @@ from hfspec.inputs.row import Row
 from hfspec.ir.artifact import FULL
 from hfspec.runtime.chat.openai_objects import Head, World, usage
 from hfspec.runtime.generation import stop_text
-from hfspec.runtime.generation.causal_generation import CausalGeneration, Continuation, Prompt, account
-from hfspec.runtime.generation.streaming import TokenStream, pieces
+from hfspec.runtime.generation.causal_generation import Asked, CausalGeneration, Continuation, Prompt, account
+from hfspec.runtime.generation.streaming import TokenStream, certain, pieces, tokens
 from hfspec.runtime.io import finite
 from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.scheduling.batching import Item
@@ -54,12 +54,17 @@ class OpenAIGeneration(CausalGeneration):
     """One object a request; for a single request the object itself, or an iterator of its pieces."""
 
     prefix: ClassVar[str]
+    world: World
 
     def __init__(self, request: LoadRequest, world: World | None = None) -> None:
         super().__init__(request)
+        self.world = world or self.world
+
+    def take(self, request: LoadRequest) -> None:
+        super().take(request)
         self.name = request.manifest.name
         self.signature = request.manifest.signature
-        self.world = world or World()
+        self.world = World()
 
     @abstractmethod
     def prompts(self, request: Request) -> list[tuple[str, list[int]]]:
@@ -122,6 +127,18 @@ class OpenAIGeneration(CausalGeneration):
         answers = self.continued([ask.prompt for ask in asks], asks[0].settings, seeds=seeds)
         return [Choice(ask, made) for ask, (made,) in zip(asks, answers, strict=True)]
 
+    def asked(self, item: Item[Any], settings: Settings) -> Asked | None:  # noqa: ARG002 - each has its own
+        ask: Ask = item.content
+        found = super().asked(item, ask.settings)
+        return None if found is None else replace(found, prompt=ask.prompt, answers=1)
+
+    def finished(self, item: Item[Any], answers: tuple[Continuation, ...]) -> Choice:
+        return Choice(item.content, answers[0])
+
+    def streamed(self, asks: Sequence[Ask]) -> Chunks:
+        """The chunks of a request's choices, which somebody else makes."""
+        return Chunks(self, self._head(), asks)
+
     def joined(self, parts: Sequence[Choice], settings: Settings) -> Reply:  # noqa: ARG002
         return tuple(parts)
 
@@ -176,6 +193,10 @@ class OpenAIGeneration(CausalGeneration):
         yield self.piece(head, ask.index, None, answer.finish_reason)
         return answer.tokens
 
+    def tokens(self, ask: Ask) -> Generator[int, None, Continuation]:
+        """The tokens of one choice as they are made; returns the whole answer."""
+        return tokens(partial(self._answered, ask))
+
     def _answered(self, ask: Ask, stream: TokenStream | None = None) -> Continuation:
         with finite.named(self.dtype, [0]):
             ((made,),) = self.continued([ask.prompt], ask.settings, stream)
@@ -183,6 +204,60 @@ class OpenAIGeneration(CausalGeneration):
 
     def _head(self) -> Head:
         return Head.new(self.prefix, self.name, self.world)
+
+
+@dataclass(slots=True)
+class Chunks:
+    """A request's stream while its choices are made side by side: each token becomes the chunks that it makes sure.
+    ``asks``: one a choice, by its index.
+    """
+
+    runner: OpenAIGeneration
+    head: Head
+    asks: Sequence[Ask]
+    _said: dict[int, str] = field(default_factory=dict)
+    _ids: dict[int, list[int]] = field(default_factory=dict)
+    _made: int = 0
+
+    def opening(self) -> list[dict[str, Any]]:
+        """What the stream begins with."""
+        return [self._told(chunk) for ask in self.asks for chunk in self.runner.opening(self.head, ask)]
+
+    def token(self, index: int, tokens: Sequence[int]) -> list[dict[str, Any]]:
+        """The chunks of a choice's next tokens."""
+        ids = self._ids.setdefault(index, [])
+        ids += tokens
+        text = self.runner.tokenizer.decode(ids, skip_special_tokens=True)
+        return self._pieces(index, certain(text, stop_text.texts(self.asks[index].settings)))
+
+    def begin_again(self, index: int) -> None:
+        """The choice's tokens come once more from the first; what was said of them is not said again."""
+        self._ids.pop(index, None)
+
+    def end(self, index: int, answer: Continuation) -> list[dict[str, Any]]:
+        """The last chunks of a choice."""
+        self._made += answer.tokens
+        return [
+            *self._pieces(index, answer.text),
+            self._told(self.runner.piece(self.head, index, None, answer.finish_reason)),
+        ]
+
+    def closing(self) -> list[dict[str, Any]]:
+        """What the stream ends with: the usage, where the request asks for it."""
+        if not self.asks[0].request.tells_usage:
+            return []
+        shown = sum(ask.prompt.shown for ask in self.asks if ask.first)
+        return [self.runner.last(self.head, usage(shown, self._made))]
+
+    def _pieces(self, index: int, text: str) -> list[dict[str, Any]]:
+        said = self._said.get(index, "")
+        if len(text) <= len(said):
+            return []
+        self._said[index] = text
+        return [self._told(self.runner.piece(self.head, index, text[len(said) :], None))]
+
+    def _told(self, chunk: dict[str, Any]) -> dict[str, Any]:
+        return {**chunk, "usage": None} if self.asks[0].request.tells_usage else chunk
 
 
 def _read(reply: Reply) -> int:

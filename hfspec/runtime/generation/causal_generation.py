@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +57,17 @@ class Continuation:
     def finish_reason(self) -> str:
         """As the OpenAI API names it."""
         return "stop" if self.stopped else "length"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A prompt to be continued, ``answers`` times, in a batch that others join. ``key``: the caller's name for it."""
+
+    key: Hashable
+    prompt: Prompt
+    settings: Settings
+    seed: int | None = None
+    answers: int = 1
 
 
 class CausalGeneration(Runner):
@@ -182,8 +193,7 @@ class CausalGeneration(Runner):
         inputs = padded(rows, {"input_ids": config.pad_token_id}, "left", self.device)
         width = inputs["input_ids"].shape[1]
         tools: dict[str, Any] = {"tokenizer": self.tokenizer} if config.stop_strings is not None else {}
-        tools |= stop_text.criteria(self.tokenizer, stop_text.texts(settings), width, streamer)
-        tools |= penalties.processors(settings, width)
+        tools |= self.tools(settings, width, streamer)
         if streamer is None:
             own = [settings.get("seed")] * len(prompts) if seeds is None else seeds
             tools |= self.decoder.options(settings, own, self.device)
@@ -199,6 +209,23 @@ class CausalGeneration(Runner):
             )
             for place, prompt in enumerate(prompts)
         ]
+
+    def tools(self, settings: Settings, width: int, streamer: Any = None) -> dict[str, Any]:
+        """What generate() takes for the settings that its config does not have; ``width``: of the padded prompts."""
+        ends = stop_text.criteria(self.tokenizer, stop_text.texts(settings), width, streamer)
+        return {**ends, **penalties.processors(settings, width)}
+
+    def asked(self, item: Item[Any], settings: Settings) -> Asked | None:
+        """The prompt of an item, where it can be continued in a batch that others join; else None."""
+        alone = self.alone or not self.pads or generation.reads_prompt(settings) or not self.decoder.decodes(settings)
+        if alone or settings.get("max_time") is not None:
+            return None
+        answers = generation.answers_per_prompt(settings) if generation.samples(settings) else 1
+        return Asked(item.row, item.content, settings, settings.get("seed"), answers)
+
+    def finished(self, item: Item[Any], answers: tuple[Continuation, ...]) -> Any:
+        """The item's result, as ``run`` gives it."""
+        raise NotImplementedError
 
     def config(self, prompt: Prompt, settings: Settings) -> Any:
         """The library's generation config for a batch of such prompts."""

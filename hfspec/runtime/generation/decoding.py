@@ -96,10 +96,10 @@ class Decoding:
 
         from hfspec.runtime.generation.roomy_cache import make_room
 
-        rows = _Rows(input_ids, self._generators(), generation_config)
+        rows = Rows(input_ids, self._generators(), generation_config)
         if self.is_roomy:
             make_room(state.get(CACHE))
-        drops = _may_drop(logits_processor, stopping_criteria)
+        drops = may_drop(logits_processor, stopping_criteria)
         inputs = {name: value for name, value in state.items() if name not in {"synced_gpus", "streamer"}}
         outputs = model._prefill(input_ids, generation_config, inputs)  # noqa: SLF001 - the loop's own first step
         while True:
@@ -128,7 +128,7 @@ class Decoding:
         return [generator for generator in made for _ in range(self.answers)]
 
 
-class _Rows:
+class Rows:
     """The rows of a batch, those that have left it included."""
 
     def __init__(self, ids: Any, generators: list[Any], config: Any) -> None:
@@ -148,9 +148,14 @@ class _Rows:
 
     def check(self, logits: Any, answers: int) -> None:
         """Raises NotFiniteError when there is no likeliest token for a row that has not ended."""
+        wrong = self.unusable(logits)
+        if wrong is not None:
+            raise NotFiniteError(self._places[wrong] // answers)
+
+    def unusable(self, logits: Any) -> int | None:
+        """The first row that has not ended and has no likeliest token, by its place among those that are left."""
         wrong = unusable(logits) & ~self.ended
-        if bool(wrong.any()):
-            raise NotFiniteError(self._places[int(wrong.nonzero()[0, 0])] // answers)
+        return int(wrong.nonzero()[0, 0]) if bool(wrong.any()) else None
 
     def chosen(self, scores: Any) -> Any:
         """The next token of each row."""
@@ -205,7 +210,7 @@ class _Rows:
         return made
 
 
-def _may_drop(logits_processor: Any, stopping_criteria: Any) -> bool:
+def may_drop(logits_processor: Any, stopping_criteria: Any) -> bool:
     """Whether rows may leave: nothing is kept for them by their places, and an end token marks what is padding."""
     by_row = all(type(processor).__name__ in BY_ROW for processor in logits_processor)
     return by_row and any(hasattr(criterion, "eos_token_id") for criterion in stopping_criteria)

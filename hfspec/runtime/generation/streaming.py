@@ -52,6 +52,19 @@ class TokenStream:
         return self._made
 
 
+def tokens(generate: Callable[[TokenStream], Continuation]) -> Generator[int, None, Continuation]:
+    """The answer's tokens as they are made, by a thread of their own; the generator returns the whole answer."""
+    stream = TokenStream()
+    worker = Thread(target=stream.run, args=(generate,), daemon=True)
+    worker.start()
+    try:
+        yield from stream
+        return stream.made()
+    finally:
+        stream.abandoned = True
+        worker.join()
+
+
 def pieces(
     tokenizer: Any, stops: Sequence[str], generate: Callable[[TokenStream], Continuation]
 ) -> Generator[str, None, Continuation]:
@@ -59,25 +72,23 @@ def pieces(
 
     No piece ends in half of a character, or in what may turn out to be the beginning of a stop text.
     """
-    stream = TokenStream()
-    worker = Thread(target=stream.run, args=(generate,), daemon=True)
-    worker.start()
     said = ""
     ids: list[int] = []
+    made = tokens(generate)
     try:
-        for token in stream:
-            ids.append(token)
+        while True:
+            ids.append(next(made))
             sure = certain(tokenizer.decode(ids, skip_special_tokens=True), stops)
             if len(sure) > len(said):
                 yield sure[len(said) :]
                 said = sure
-        made = stream.made()
-        if len(made.text) > len(said):
-            yield made.text[len(said) :]
-        return made
+    except StopIteration as stop:
+        answer: Continuation = stop.value
     finally:
-        stream.abandoned = True
-        worker.join()
+        made.close()
+    if len(answer.text) > len(said):
+        yield answer.text[len(said) :]
+    return answer
 
 
 def certain(text: str, stops: Sequence[str]) -> str:

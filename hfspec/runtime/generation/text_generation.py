@@ -26,7 +26,7 @@ class TextGeneration(CausalGeneration):
 
     def __init__(self, request: LoadRequest) -> None:
         super().__init__(request)
-        self.prefix = getattr(self.model.config, "prefix", None) or ""
+        self.begins_with = getattr(self.model.config, "prefix", None) or ""
         self.columns = Columns(request.task, request.manifest.signature.inputs, self.template)
 
     def rows(self, data: Any) -> list[Row] | None:
@@ -43,7 +43,7 @@ class TextGeneration(CausalGeneration):
         prompted = {row.number: self.prompt_text(row) for row in rows if "messages" not in row.values}
         special = settings.get("add_special_tokens")
         options = {} if special is None else {"add_special_tokens": special}
-        tokens = iter(encode(self.tokenizer, [self.prefix + text for text in prompted.values()], **options))
+        tokens = iter(encode(self.tokenizer, [self.begins_with + text for text in prompted.values()], **options))
         prompts = []
         for row in rows:
             if row.number not in prompted:
@@ -56,6 +56,9 @@ class TextGeneration(CausalGeneration):
 
     def run(self, batch: Sequence[Item[Prompt]], settings: Settings) -> list[tuple[Continuation, ...]]:
         return self.continued([item.content for item in batch], settings)
+
+    def finished(self, item: Item[Prompt], answers: tuple[Continuation, ...]) -> tuple[Continuation, ...]:  # noqa: ARG002
+        return answers
 
     def _answer(self, made: Continuation, settings: Settings) -> str:
         asked = settings.get("include_prompt")

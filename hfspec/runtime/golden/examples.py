@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hfspec.errors import PredictionError, UsageError, VerificationError
+from hfspec.errors import PredictionError, VerificationError
 from hfspec.integrity.finding import Sources
 from hfspec.ir.artifact import Manifest
 from hfspec.ir.dtypes import arithmetic_of
@@ -24,18 +24,19 @@ SHOWN = 3
 def check_examples(
     folder: Path, manifest: Manifest, sources: Sources | None = None, *, trust_remote_code: bool = False
 ) -> None:
-    """Answer every example of the artifact in ``folder``; ``sources``: as for load.
+    """Answer every example of the artifact in ``folder``, of one without any a plain input of its task; ``sources``: as
+    for load.
 
-    Raises VerificationError, naming each that fails and where; UsageError when there is none; what load raises.
+    Raises VerificationError, naming each that fails and where; what load raises.
     """
+    from hfspec.runtime.golden.probing import probe_fault
     from hfspec.runtime.load import load
 
-    if not {GOLDEN, INPUT_EXAMPLE} & {record.path for record in manifest.files}:
-        raise UsageError(
-            f"{folder} has neither golden examples nor an input example, so there is nothing to run; its bytes are as"
-            " they were compiled. Give the spec `golden`, or verify without running."
-        )
     predictor = load(folder, sources=sources, trust_remote_code=trust_remote_code)
+    if not {GOLDEN, INPUT_EXAMPLE} & {record.path for record in manifest.files}:
+        if reason := probe_fault(predictor):
+            raise VerificationError(f"{folder} does not answer a plain input of {predictor.task.name}: {reason}")
+        return
     found = list(faults(predictor, folder))
     if found:
         listed = "\n".join(f"  {text}" for fault in found for text in str(fault).splitlines())
@@ -75,7 +76,8 @@ def ran(folder: Path) -> str:
     """Which examples a check of the artifact has run, in words."""
     count = len(read_golden(folder))
     golden = f"{count} golden example{'' if count == 1 else 's'}, each with its answer" if count else ""
-    return " and ".join(filter(None, ("the input example runs" * (folder / INPUT_EXAMPLE).is_file(), golden)))
+    said = " and ".join(filter(None, ("the input example runs" * (folder / INPUT_EXAMPLE).is_file(), golden)))
+    return said or "it has no examples; a plain input of its task was tried, and nothing is wrong"
 
 
 def tolerance_of(dtype: str) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import wraps
 from importlib import import_module
 from inspect import signature
@@ -19,10 +19,12 @@ from io import StringIO
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from hfspec.errors import InputError
+from hfspec.inputs import scoring_requests
+from hfspec.inputs.scoring_requests import INPUTS, INSTANCES, RECORDS, SPLIT
 from hfspec.settings.load_arguments import LOADER
 
 CSV, JSON = "text/csv", "application/json"
-SPLIT, RECORDS = "dataframe_split", "dataframe_records"
 # Columns of CSV that are more than text, as pandas types that know missing values.
 CSV_TYPES = {"integer": "Int64", "long": "Int64", "float": "Float64", "double": "Float64", "boolean": "boolean"}
 CALLER = "mlflow.pyfunc"  # the module of MLflow that loads models
@@ -120,12 +122,12 @@ def _with_inputs(data: Any) -> Any:
         return data
     if not isinstance(body, dict) or is_unified_llm_input(body):
         return data
-    given = [form for form in FORMS if form in body]
-    if len(given) != 1:
-        listed = ", ".join(given) or "none of them"
-        raise _refusal(f"The body must have exactly one of {', '.join(FORMS)}; it has {listed}.")
-    rows = FORMS[given[0]](body[given[0]])
-    return {"inputs": rows, **{key: value for key, value in body.items() if key != given[0]}}
+    try:
+        form = scoring_requests.form_of(body)
+        rows = FORMS[form](body[form])
+    except InputError as error:
+        raise _refusal(str(error)) from error
+    return {"inputs": rows, **{key: value for key, value in body.items() if key != form}}
 
 
 def _as_sent(value: Any) -> Any:
@@ -133,17 +135,14 @@ def _as_sent(value: Any) -> Any:
 
 
 def _split(value: Any) -> Any:
-    keys = {"columns", "data", "index"}
-    if not isinstance(value, Mapping) or not isinstance(value.get("data"), list) or not keys >= set(value):
-        raise _refusal(f"{SPLIT} must be an object with the list data, and as it needs columns and index.")
+    scoring_requests.check_split(value)
     if not value["data"] and not value.get("columns"):
         return []
     return _frame(SPLIT, **value)
 
 
 def _records(value: Any) -> Any:
-    if not isinstance(value, list) or not all(isinstance(row, Mapping) for row in value):
-        raise _refusal(f"{RECORDS} must be a list of objects, one a row, column -> value.")
+    scoring_requests.check_records(value)
     return _frame(RECORDS, data=value) if value else []
 
 
@@ -157,7 +156,7 @@ def _frame(form: str, **parts: Any) -> Any:
         raise _refusal(f"{form} is not a table: {error}") from error
 
 
-FORMS = MappingProxyType({SPLIT: _split, RECORDS: _records, "instances": _as_sent, "inputs": _as_sent})
+FORMS = MappingProxyType({SPLIT: _split, RECORDS: _records, INSTANCES: _as_sent, INPUTS: _as_sent})
 
 
 def _table(data: bytes | str, signature: Any) -> Any:

@@ -21,6 +21,7 @@ from hfspec.settings.precedence import PREDICT, SIGNATURE, Settings
 from hfspec.tasks import media as task
 from hfspec.tasks.setting import Setting
 
+SENT_ONLY = "give the content itself, as base64 text or a data: URI"
 MEDIA_BYTES = 16  # no audio file and no image is shorter, while many a word is valid base64
 
 
@@ -67,6 +68,7 @@ def _bytes(value: Any, row: int, settings: Settings, kind: str) -> bytes:
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     if isinstance(value, os.PathLike):
+        _refuse_files(settings, row)
         return _file(Path(value), row, settings)
     if not isinstance(value, str):
         raise InputError(f"expected bytes, a path, a URI or base64 text, found {type(value).__name__}.", row=row)
@@ -82,15 +84,25 @@ def _text(text: str, row: int, settings: Settings, kind: str) -> bytes:
     if start.startswith(remote.SCHEMES):
         return _remote(text, row, settings)
     if start.startswith("file:"):
+        _refuse_files(settings, row)
         return _file(_local(text, row), row, settings)
-    path = Path(text) if len(text) < 4096 and "\0" not in text else None
+    opens = settings.get(task.ALLOW_FILES.name) is not False
+    path = Path(text) if opens and len(text) < 4096 and "\0" not in text else None
     if path is not None and _exists(path):
         return _file(path, row, settings)
     found = _base64(text)
     if found is not None and len(found) >= MEDIA_BYTES:
         return found
     shown = text if len(text) <= 80 else f"{text[:80]}…"
+    if not opens:
+        raise InputError(f"{shown!r} is not base64 text of an {kind} file; {SENT_ONLY}.", row=row)
     raise InputError(f"{shown!r} is neither the path of a file nor base64 text of an {kind} file.", row=row)
+
+
+def _refuse_files(settings: Settings, row: int) -> None:
+    """Raises InputError where no file is opened for an input, whether there is one or not."""
+    if settings.get(task.ALLOW_FILES.name) is False:
+        raise InputError(f"this deployment opens no files for its inputs; {SENT_ONLY}.", row=row)
 
 
 def _data_uri(text: str, row: int) -> bytes:
@@ -102,6 +114,8 @@ def _data_uri(text: str, row: int) -> bytes:
 
 
 def _remote(address: str, row: int, settings: Settings) -> bytes:
+    if settings.get(task.ALLOW_FILES.name) is False and not settings.get(task.ALLOW_URLS.name):
+        raise InputError(f"this deployment fetches no addresses; {SENT_ONLY}.", row=row)
     if not settings.get("allow_urls"):
         raise InputError(
             f"{address} is an address, and this deployment does not fetch addresses; give the content itself, or set"

@@ -1,23 +1,48 @@
-"""The only place where a predictor speaks to the network: an address in the input, where the spec allows it."""
+"""The only place that fetches an address that an input names, where the deployment allows it."""
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 import time
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from ssl import create_default_context
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
+from urllib.request import HTTPHandler, HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Request, build_opener
 
 from hfspec.errors import InputError
 
 SCHEMES = ("http://", "https://")
 CHUNK = 1 << 16
+EMBEDDED = ipaddress.IPv6Network("64:ff9b::/96")  # IPv4 behind a translator (RFC 6052)
 
 
-def fetch(address: str, row: int, max_bytes: int, seconds: float) -> bytes:
-    """What the address gives; raises InputError naming the row when it gives nothing, too much, or takes too long."""
+class PrivateAddressError(ValueError):
+    """The name stands for an address that is not of the public internet."""
+
+
+def fetch(address: str, row: int | None, max_bytes: int, seconds: float, *, public: bool = False) -> bytes:
+    """What an address gives.
+
+    Args:
+        address: Of http or https; redirects are followed to such ones only.
+        row: The row that names it, for the error; None where nobody knows.
+        max_bytes: More are refused.
+        seconds: How long it may take.
+        public: Whether only machines of the public internet are asked, each redirect included. The address that was
+            looked at is the one that is connected to, so that a name cannot stand for another a moment later; the
+            environment's proxy, which would look the name up by itself, is not used.
+
+    Returns:
+        The bytes.
+
+    Raises:
+        InputError: It gives nothing, too much, or takes too long, or is private.
+    """
     deadline = time.monotonic() + seconds
-    opener = build_opener(ProxyHandler(), _SameSchemes())
+    handlers = (ProxyHandler({}), _PublicHTTP(), _PublicHTTPS()) if public else (ProxyHandler(),)
+    opener = build_opener(*handlers, _SameSchemes())
     try:
         with opener.open(Request(address, headers={"User-Agent": "hfspec"}), timeout=seconds) as answer:  # noqa: S310
             return _read(answer, address, row, max_bytes, deadline)
@@ -31,7 +56,52 @@ def fetch(address: str, row: int, max_bytes: int, seconds: float) -> bytes:
         raise InputError(_slow(address) if slow else f"{address} cannot be fetched: {reason}.", row=row) from error
 
 
-def _read(answer: Any, address: str, row: int, max_bytes: int, deadline: float) -> bytes:
+def is_public(text: str) -> bool:
+    """Whether an IP address is of the public internet, as is the IPv4 address that an IPv6 one stands for."""
+    found = ipaddress.ip_address(text.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        within = found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None)
+        if within is None and found in EMBEDDED:
+            within = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
+        if within is not None:
+            return is_public(str(within))
+    return found.is_global and not found.is_multicast
+
+
+def _connected(host: str, port: int, timeout: Any) -> socket.socket:
+    """A connection to a public address of this name.
+
+    Raises PrivateAddressError where one of its addresses is not public; OSError.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    places = [str(place[4][0]) for place in found]
+    if not places or not all(map(is_public, places)):
+        raise PrivateAddressError("it is not an address of the public internet")
+    return socket.create_connection((places[0], port), timeout)
+
+
+class _PublicConnection(HTTPConnection):
+    def connect(self) -> None:
+        self.sock = _connected(self.host, self.port, self.timeout)
+
+
+class _PublicSecureConnection(HTTPSConnection):
+    def connect(self) -> None:
+        plain = _connected(self.host, self.port, self.timeout)
+        self.sock = create_default_context().wrap_socket(plain, server_hostname=self.host)
+
+
+class _PublicHTTP(HTTPHandler):
+    def http_open(self, req: Request) -> Any:
+        return self.do_open(_PublicConnection, req)
+
+
+class _PublicHTTPS(HTTPSHandler):
+    def https_open(self, req: Request) -> Any:
+        return self.do_open(_PublicSecureConnection, req)
+
+
+def _read(answer: Any, address: str, row: int | None, max_bytes: int, deadline: float) -> bytes:
     content = bytearray()
     while chunk := answer.read1(CHUNK):
         content += chunk

@@ -41,7 +41,7 @@ class Call:
         """
         runner = self.runner
         size = Size(window, runner.look_ahead * self._budget.tokens, runner.rows_at_once, first)
-        for found in windows(rows, size, self._prepare, self._belonging()):
+        for found in windows(rows, size, self.prepare, self._belonging()):
             yield self._joined(found)
 
     def _belonging(self) -> Callable[[Row, Row], bool] | None:
@@ -55,7 +55,8 @@ class Call:
         """How many lines each result has in the standard table."""
         return [len(self.runner.standard([result], self.settings).rows) for result in results]
 
-    def _prepare(self, rows: Sequence[Row]) -> list[Item[Any]]:
+    def prepare(self, rows: Sequence[Row]) -> list[Item[Any]]:
+        """The items of the rows; raises RowError, or where the call takes refused rows puts the error there."""
         with self._tokenizing:
             if self.refused is None:
                 return self.runner.preprocess(rows, self.settings)
@@ -83,7 +84,8 @@ class Call:
             rows = [row for row in rows if row.number != wrong]
         return []
 
-    def _launch(self, batch: Sequence[Item[Any]]) -> Callable[[], Sequence[Any]]:
+    def launch(self, batch: Sequence[Item[Any]]) -> Callable[[], Sequence[Any]]:
+        """Begin the batch's forward pass; what is returned waits for its results. Raises RowError."""
         with self._named(batch):
             made = self.runner.run(batch, self.settings)
         return partial(self._read, made, batch)
@@ -99,7 +101,7 @@ class Call:
         """One a row, whatever the number of items that a row makes."""
         runner = self.runner
         parts = batching.run(
-            window.items, self._budget, self._launch, runner.ahead, runner.pass_tokens, refused=self.refused
+            window.items, self._budget, self.launch, runner.ahead, runner.pass_tokens, refused=self.refused
         )
         of_row: dict[int, list[Any]] = {row.number: [] for row in window.rows}
         for item, part in zip(window.items, parts, strict=True):

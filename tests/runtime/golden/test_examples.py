@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from pathlib import Path
 import pytest
 import yaml
 from safetensors.numpy import load_file, save_file
+from typer.testing import CliRunner
 
 import hfspec
+from hfspec.cli.app import app
 from hfspec.ir.golden import Golden
 from hfspec.runtime.golden.difference import differences
 from hfspec.runtime.golden.examples import tolerance_of
@@ -111,13 +114,23 @@ def test_a_weight_of_a_classifier_changed_by_one_percent(name, tensor, own_copy,
 
 
 def test_verify_runs_what_there_is(compiled, checkpoint, tmp_path):
-    with pytest.raises(hfspec.UsageError, match="neither golden examples nor an input example"):
-        hfspec.verify(compiled("bert-sentiment").path, run=True)
+    assert hfspec.verify(compiled("bert-sentiment").path, run=True)
     example = write_spec(tmp_path / "s", checkpoint("bert-sentiment"), input_example=TEXT)
     assert hfspec.verify(unchecked(example, tmp_path), run=True)
     signature = {"outputs": [{"name": "label", "type": "string"}, {"name": "rank", "type": "long"}]}
     against = write_spec(tmp_path / "t", checkpoint("bert-sentiment"), input_example=TEXT, signature=signature)
     assert "input_example: " in wrong(unchecked(against, tmp_path / "against"))
+
+
+def test_verify_tries_a_plain_input_where_there_is_no_example(own_copy, tmp_path):
+    model = own_copy("bert-sentiment")
+    folder = unchecked(write_spec(tmp_path / "s", model), tmp_path / "good")
+    done = CliRunner().invoke(app, ["verify", str(folder), "--run"])
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "it has no examples; a plain input of its task was tried" in done.stdout
+    scaled(model, "distilbert.transformer.layer.1.ffn.lin2.weight", 1e38)
+    folder = unchecked(write_spec(tmp_path / "t", model), tmp_path / "bad")
+    assert re.search("does not answer a plain input of text-classification: .*computes nan", wrong(folder))
 
 
 def test_verify_looks_at_the_bytes_first(checkpoint, tmp_path):

@@ -1,0 +1,313 @@
+"""A batch of prompts that others join, and that each leaves when its answer has ended.
+
+The prompts that join together with the same settings are a cohort: generate() prepares it and reads its prompts, and it
+keeps the settings' processors of scores and its ends. One forward pass a step is for the rows of all cohorts: their
+keys and values lie in one cache, padded on the left, as the prompts of one batch are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hfspec.runtime.generation.causal_generation import Asked, CausalGeneration, Continuation
+from hfspec.runtime.generation.decoding import CACHE, Rows, may_drop
+from hfspec.runtime.generation.roomy_cache import make_room
+from hfspec.runtime.io.finite import NotFiniteError
+from hfspec.runtime.text.token_batch import padded
+
+MASK, POSITIONS = "attention_mask", "position_ids"
+# What the steps of a model are given beside its tokens, where its rows can be put beside those of others.
+KNOWN = frozenset({CACHE, MASK, POSITIONS, "use_cache", "logits_to_keep", "return_dict", "cache_position"})
+LAYERS = frozenset({"DynamicLayer", "RoomyLayer"})  # whose keys and values are those of all tokens
+MARGIN = 32  # columns of padding that all rows have, before they are cut off
+
+
+class NotMergeableError(Exception):
+    """The model keeps more between its steps than keys and values of all tokens, or keeps them in another form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a step made for one prompt. ``tokens``: the next of its first answer; ``ended``: all its answers, when they
+    have ended; ``error``: instead of them.
+    """
+
+    key: Hashable
+    tokens: tuple[int, ...] = ()
+    ended: tuple[Continuation, ...] | None = None
+    error: NotFiniteError | None = None
+
+
+@dataclass(slots=True)
+class _Cohort:
+    """``width``: how many tokens its prompts have, padding included; ``drops``: whether a row may leave before the
+    others have ended.
+    """
+
+    asked: list[Asked]
+    rows: Rows
+    config: Any
+    processors: Any
+    criteria: Any
+    width: int
+    drops: bool
+    gone: set[Hashable] = field(default_factory=set)
+
+    @property
+    def answers(self) -> int:
+        return self.asked[0].answers
+
+    def choose(self, logits: Any) -> Iterator[Step]:
+        """The next token of each row, from (rows, vocabulary)."""
+        while (wrong := self.rows.unusable(logits)) is not None:
+            place = wrong // self.answers
+            yield Step(self.asked[place].key, error=NotFiniteError(place))
+            self.end(self.asked[place].key)
+        over = self.rows.ended.view(-1, self.answers).all(dim=1).tolist()
+        self.rows.add(self.rows.chosen(self.processors(self.rows.ids, logits)), self.criteria)
+        last = self.rows.ids[:: self.answers, -1].tolist()
+        for asked, token, is_over in zip(self.asked, last, over, strict=True):
+            if not is_over and asked.key not in self.gone:
+                yield Step(asked.key, (token,))
+
+    def end(self, key: Hashable) -> None:
+        """Nobody waits for this prompt's answers any more."""
+        for place, asked in enumerate(self.asked):
+            if asked.key == key:
+                self.gone.add(key)
+                self.rows.ended[place * self.answers : (place + 1) * self.answers] = True
+
+
+class RunningBatch:
+    """Prompts that are being continued. Not to be shared between threads."""
+
+    def __init__(self, runner: CausalGeneration) -> None:
+        self.runner = runner
+        self._cohorts: list[_Cohort] = []
+        self._cache: Any = None
+        self._mask: Any = None
+        self._positions: Any = None
+        self._more: dict[str, Any] = {}
+
+    def __len__(self) -> int:
+        """How many rows the next step computes."""
+        return sum(len(cohort.rows.ids) for cohort in self._cohorts)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the rows hold, padding counted."""
+        return 0 if self._mask is None else int(self._mask.numel())
+
+    def join(self, asked: Sequence[Asked]) -> list[Step]:
+        """Read prompts of the same settings, but for their seeds, and make the first token of each.
+
+        Raises:
+            NotMergeableError: For a model whose rows cannot be put beside others.
+        """
+        import torch
+
+        captured = self._begun(asked)
+        logits = captured.logits
+        cohort = captured.cohort
+        with torch.inference_mode(), self.runner.turn:
+            steps = list(cohort.choose(logits))
+            self._merge(cohort, captured.inputs)
+            return [*steps, *self._leave()]
+
+    def step(self) -> list[Step]:
+        """Make the next token of every row."""
+        import torch
+
+        with torch.inference_mode(), self.runner.turn:
+            model = self.runner.model
+            last = torch.cat([cohort.rows.ids[:, -1:] for cohort in self._cohorts])
+            inputs = {**self._more, CACHE: self._cache, MASK: self._mask, "use_cache": True}
+            if self._positions is not None:
+                inputs[POSITIONS] = self._positions
+            ready = model.prepare_inputs_for_generation(last, next_sequence_length=1, **inputs)
+            logits = model(**ready, return_dict=True).logits[:, -1].float()
+            self._mask = torch.cat([self._mask, self._mask.new_ones((len(last), 1))], dim=-1)
+            if self._positions is not None:
+                self._positions = self._positions + 1
+            sizes = [len(cohort.rows.ids) for cohort in self._cohorts]
+            steps = [
+                step
+                for cohort, mine in zip(self._cohorts, logits.split(sizes), strict=True)
+                for step in cohort.choose(mine)
+            ]
+            return [*steps, *self._leave()]
+
+    def drop(self, key: Hashable) -> None:
+        """Make no further token for this prompt; its rows leave at the next step."""
+        import torch
+
+        with torch.inference_mode():
+            for cohort in self._cohorts:
+                cohort.end(key)
+
+    def clear(self) -> list[Hashable]:
+        """Give up all prompts; returns their keys."""
+        keys = [asked.key for cohort in self._cohorts for asked in cohort.asked if asked.key not in cohort.gone]
+        self._cohorts, self._cache, self._mask, self._positions = [], None, None, None
+        return keys
+
+    def _begun(self, asked: Sequence[Asked]) -> _Captured:
+        import torch
+        from transformers import LogitsProcessorList, StoppingCriteriaList
+
+        runner, settings = self.runner, asked[0].settings
+        config = runner.config(asked[0].prompt, settings)
+        rows = [{"input_ids": one.prompt.ids, MASK: [1] * len(one.prompt.ids)} for one in asked]
+        inputs = padded(rows, {"input_ids": config.pad_token_id}, "left", runner.device)
+        captured = _Captured(list(asked), runner.device)
+        tools = runner.tools(settings, inputs["input_ids"].shape[1])
+        tools.setdefault("logits_processor", LogitsProcessorList())
+        tools.setdefault("stopping_criteria", StoppingCriteriaList())
+        with torch.inference_mode(), runner.turn:
+            runner.model.generate(**inputs, generation_config=config, custom_generate=captured, **tools)
+        return captured
+
+    def _merge(self, cohort: _Cohort, inputs: Mapping[str, Any]) -> None:
+        import torch
+
+        cache, mask, positions = inputs[CACHE], inputs[MASK], inputs.get(POSITIONS)
+        positions = None if positions is None else positions[..., -1:]
+        self._more = {name: value for name, value in inputs.items() if name not in {CACHE, MASK, POSITIONS}}
+        if not self._cohorts:
+            self._cache, self._mask, self._positions = cache, mask, positions
+            if self.runner.decoder.is_roomy:
+                make_room(cache)
+        else:
+            length = max(self._mask.shape[-1], mask.shape[-1])
+            held = length - 1  # the last token of each row is not read yet
+            for mine, new in zip(self._cache.layers, cache.layers, strict=True):
+                mine.keys = torch.cat([_wide(mine.keys, held), _wide(new.keys, held)])
+                mine.values = torch.cat([_wide(mine.values, held), _wide(new.values, held)])
+            self._mask = torch.cat([_left(self._mask, length), _left(mask, length)])
+            if positions is not None:
+                self._positions = torch.cat([self._positions, positions])
+        self._cohorts.append(cohort)
+
+    def _leave(self) -> list[Step]:
+        """The answers of the prompts that have ended, whose rows are taken out."""
+        import torch
+
+        steps, kept, first, changed = [], [], 0, False
+        for cohort in self._cohorts:
+            count = len(cohort.rows.ids)
+            places, left = self._left(cohort)
+            steps += left
+            changed |= len(places) < count
+            kept += [first + place for place in places]
+            first += count
+        self._cohorts = [cohort for cohort in self._cohorts if cohort.asked]
+        if not self._cohorts:
+            self.clear()
+        elif changed:
+            self._select(torch.tensor(kept, device=self._mask.device))
+        return steps
+
+    def _left(self, cohort: _Cohort) -> tuple[list[int], list[Step]]:
+        """The places of the rows that stay in the cohort, and what those have answered that do not."""
+        answers = cohort.answers
+        over = cohort.rows.ended.view(-1, answers).all(dim=1).tolist()
+        if not (all(over) or (cohort.drops and any(over))):
+            return list(range(len(cohort.rows.ids))), []
+        steps = []
+        for place, asked in enumerate(cohort.asked):
+            if over[place] and asked.key not in cohort.gone:
+                lines = cohort.rows.ids[place * answers : (place + 1) * answers, cohort.width :].tolist()
+                made = tuple(
+                    self.runner.continuation(asked.prompt, line, cohort.config, asked.settings) for line in lines
+                )
+                steps.append(Step(asked.key, ended=made))
+        cohort.asked = [asked for asked, is_over in zip(cohort.asked, over, strict=True) if not is_over]
+        cohort.rows.leave(answers)
+        return [row for row in range(len(over) * answers) if not over[row // answers]], steps
+
+    def _select(self, kept: Any) -> None:
+        self._cache.batch_select_indices(kept)
+        self._mask = self._mask[kept]
+        if self._positions is not None:
+            self._positions = self._positions[kept]
+        unused = int(self._mask.any(dim=0).int().argmax())
+        if unused >= MARGIN:
+            self._mask = self._mask[:, unused:]
+            for layer in self._cache.layers:
+                layer.keys, layer.values = layer.keys[..., unused:, :], layer.values[..., unused:, :]
+
+
+class _Captured:
+    """What generate() calls in place of its loop: it reads the prompts, and keeps what the loop would go on with."""
+
+    cohort: _Cohort
+    inputs: dict[str, Any]
+    logits: Any
+
+    def __init__(self, asked: list[Asked], device: str) -> None:
+        self._asked, self._device = asked, device
+
+    def __call__(
+        self,
+        model: Any,
+        input_ids: Any,
+        logits_processor: Any,
+        stopping_criteria: Any,
+        generation_config: Any,
+        **state: Any,
+    ) -> Any:
+        """The prompts as they are; raises NotMergeableError."""
+        import torch
+
+        seeds = [one.seed for one in self._asked for _ in range(one.answers)]
+        made: dict[int, Any] = {}
+        generators = [
+            None
+            if seed is None
+            else made.setdefault(row // self._asked[0].answers, torch.Generator(device=self._device).manual_seed(seed))
+            for row, seed in enumerate(seeds)
+        ]
+        rows = Rows(input_ids, generators, generation_config)
+        inputs = {name: value for name, value in state.items() if name not in {"synced_gpus", "streamer"}}
+        outputs = model._prefill(input_ids, generation_config, inputs)  # noqa: SLF001 - the loop's own first step
+        inputs = model._update_model_kwargs_for_generation(outputs, inputs, is_encoder_decoder=False)  # noqa: SLF001
+        if inputs.get(MASK) is None:  # generate() leaves out a mask of ones alone
+            inputs[MASK] = input_ids.new_ones((input_ids.shape[0], input_ids.shape[1] + 1))
+        _check_mergeable(inputs)
+        many = outputs.logits.shape[1] > 1
+        self.logits = outputs.logits[:, -1].to(copy=many, dtype=torch.float32, device=input_ids.device)
+        self.inputs = inputs
+        drops = may_drop(logits_processor, stopping_criteria)
+        width = input_ids.shape[1]
+        self.cohort = _Cohort(self._asked, rows, generation_config, logits_processor, stopping_criteria, width, drops)
+        return input_ids
+
+
+def _check_mergeable(inputs: Mapping[str, Any]) -> None:
+    unknown = {name for name, value in inputs.items() if value is not None} - KNOWN
+    layers = getattr(inputs.get(CACHE), "layers", [])
+    kinds = {type(layer).__name__ for layer in layers}
+    if unknown or not kinds or kinds - LAYERS or inputs[MASK].ndim != 2:
+        raise NotMergeableError(", ".join(sorted(unknown | (kinds - LAYERS))) or "no cache of keys and values")
+    positions = inputs.get(POSITIONS)
+    if positions is not None and positions.ndim != 2:
+        raise NotMergeableError(f"positions of {positions.ndim} dimensions")
+
+
+def _wide(held: Any, length: int) -> Any:
+    """(rows, heads, ``length``, features): zeros before what is held."""
+    missing = length - held.shape[-2]
+    if missing <= 0:
+        return held
+    import torch
+
+    return torch.nn.functional.pad(held, (0, 0, missing, 0))
+
+
+def _left(mask: Any, length: int) -> Any:
+    """(rows, ``length``): zeros before the mask."""
+    import torch
+
+    return torch.nn.functional.pad(mask, (length - mask.shape[-1], 0))

@@ -1,0 +1,63 @@
+"""A call whose rows are known: what predict, predict_iter and a server make answers of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hfspec.errors import OutputError
+from hfspec.inputs.row import Row
+from hfspec.ir.artifact import FULL
+from hfspec.ir.signature import Column, Tensor
+from hfspec.runtime.io.output_check import check_output
+from hfspec.runtime.scheduling.call import Call
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A call and its rows. ``form``: of the answer, standard or full; ``outputs``: what the signature declares."""
+
+    call: Call
+    rows: list[Row]
+    form: str
+    outputs: tuple[Column, ...] | Tensor
+
+    def answer(self, results: Sequence[Any]) -> Any:
+        """The answer to all rows, from the result of each; raises OutputError."""
+        runner, settings = self.call.runner, self.call.settings
+        if self.form == FULL:
+            return runner.full(results, settings)
+        answer = runner.standard(results, settings)
+        check_output(answer, runner.declared(self.outputs, settings), runner.dtype)
+        return answer
+
+    def fits(self, results: Sequence[Any]) -> bool:
+        """Whether these results together are of the signature."""
+        if self.form == FULL:
+            return True
+        try:
+            self._check(results)
+        except OutputError:
+            return False
+        return True
+
+    def answer_of(self, result: Any, number: int, *, fits: bool) -> Any:
+        """The answer to the row of this number, looked at by itself where its window does not fit together. Where the
+        call takes refused rows, an error is the answer.
+
+        Raises OutputError naming the row.
+        """
+        try:
+            if not fits:
+                self._check([result])
+            return self.call.runner.answer(result, self.call.settings, self.form)
+        except OutputError as error:
+            named = OutputError(error.reason, row=number)
+            if self.call.refused is None:
+                raise named from error
+            return named
+
+    def _check(self, results: Sequence[Any]) -> None:
+        runner, settings = self.call.runner, self.call.settings
+        check_output(runner.standard(results, settings), runner.declared(self.outputs, settings), runner.dtype)

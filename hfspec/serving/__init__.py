@@ -1,0 +1,1 @@
+"""Artifacts behind HTTP: the fleet file, the server, and the processes that have the models."""

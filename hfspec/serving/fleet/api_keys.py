@@ -1,0 +1,118 @@
+"""The API keys of a fleet, from a file, a variable of the environment, and the fleet file itself; as digests only."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hfspec.errors import SpecError
+from hfspec.ir.frozen import thaw
+from hfspec.ir.problem import KeyPath, Problem
+from hfspec.ir.tree import Tree
+from hfspec.language import checking
+from hfspec.language.yaml12 import MAX_BYTES, read_yaml
+from hfspec.redaction import HIDDEN
+from hfspec.serving.fleet.kinds import KEYS
+from hfspec.serving.fleet.places import place_of
+from hfspec.serving.fleet.values import ApiKey
+
+SETTINGS: KeyPath = ("server", "api_keys")
+
+
+def digest_of(key: str) -> str:
+    """The sha256 of a key, in hex, by which it is known."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def api_keys(tree: Tree) -> tuple[ApiKey, ...]:
+    """Every key of a fleet whose shape is good, without its text. Raises SpecError with everything that is wrong in the
+    places of keys.
+    """
+    found, problems = keys_elsewhere(tree)
+    found += [_without_text(ApiKey.model_validate(thaw(key))) for key in tree.at((*SETTINGS, "keys")) or ()]
+    problems += _doubles(tree, found)
+    if problems:
+        raise SpecError(problems)
+    return tuple(found)
+
+
+def keys_elsewhere(tree: Tree) -> tuple[list[ApiKey], list[Problem]]:
+    """The keys in the file and in the variable that a fleet names, and everything that is wrong there."""
+    found: list[ApiKey] = []
+    problems: list[Problem] = []
+    for path, document in _documents(tree, problems):
+        faults = checking.problems(document, KEYS)
+        problems += [replace(fault, path=(*path, *fault.path)) for fault in faults]
+        found += [] if faults else [_without_text(ApiKey.model_validate(key)) for key in thaw(document.value)["keys"]]
+    return found, problems
+
+
+def _documents(tree: Tree, problems: list[Problem]) -> Iterator[tuple[KeyPath, Tree]]:
+    """The lists of keys that lie elsewhere, each with the path of the key that names its place."""
+    file, variable = (*SETTINGS, "file"), (*SETTINGS, "environment")
+    place, name = place_of(tree, file), tree.at(variable)
+    if place is not None:
+        try:
+            with place.open("rb") as stream:
+                yield from _document(tree, file, stream.read(MAX_BYTES + 1), str(tree.at(file)), problems)
+        except OSError as error:
+            problems.append(_unreadable(tree, file, place, error))
+    if isinstance(name, str):
+        text = os.environ.get(name)
+        if text is None:
+            message = f"The environment variable `{name}` is not set."
+            problems.append(Problem("api-keys", message, tree.origin(variable), variable))
+        else:
+            shown = f"the environment variable {name}"
+            yield from _document(tree, variable, text.encode(errors="surrogateescape"), shown, problems)
+
+
+def _unreadable(tree: Tree, path: KeyPath, place: Path, error: OSError) -> Problem:
+    if isinstance(error, FileNotFoundError):
+        return Problem("no-such-file", f"The file {tree.at(path)} does not exist.", tree.origin(path), path)
+    message = f"The file {place} cannot be read: {error.strerror or error}."
+    return Problem("api-keys", message, tree.origin(path), path)
+
+
+def _document(
+    tree: Tree, path: KeyPath, data: bytes, shown: str, problems: list[Problem]
+) -> Iterator[tuple[KeyPath, Tree]]:
+    shown = tree.hidden.get(path, shown)
+    try:
+        document = read_yaml(data, shown, KEYS)
+        found: tuple[Problem, ...] = document.problems
+    except SpecError as error:
+        problems += [_without_quotes(problem) for problem in error.problems]
+        return
+    if found:
+        problems += [_without_quotes(problem) for problem in found]
+        return
+    yield path, Tree(shown, document.value, document.origins, document.texts)
+
+
+def _without_quotes(problem: Problem) -> Problem:
+    """A problem of the YAML itself without what it quotes, which may be a key."""
+    message = re.sub(r"`[^`]*`", HIDDEN, problem.message)
+    remedy = problem.remedy if message == problem.message else "Quote the keys."
+    return replace(problem, message=message, found="", remedy=remedy)
+
+
+def _without_text(key: ApiKey) -> ApiKey:
+    if key.key is None:
+        return key
+    return ApiKey.model_validate({"name": key.name, "sha256": digest_of(key.key), "scopes": key.scopes})
+
+
+def _doubles(tree: Tree, found: list[ApiKey]) -> Iterator[Problem]:
+    seen: dict[Any, str] = {}
+    for key in found:
+        for what, value in (("name", key.name), ("key", key.sha256)):
+            if (what, value) in seen:
+                message = f"Two API keys have the same {what}: {seen[what, value]!r} and {key.name!r}."
+                yield Problem("api-keys", message, tree.origin(SETTINGS), SETTINGS, remedy="Remove one of them.")
+            seen[what, value] = key.name

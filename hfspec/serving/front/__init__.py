@@ -1,0 +1,1 @@
+"""The HTTP process: replicas, admission, keys, meters, and what answers a request."""

@@ -1,0 +1,89 @@
+"""Addresses in inputs: fetched here, before a replica sees the request, where the fleet allows it.
+
+A replica opens no address and no file for what is sent to it, whatever the artifact's spec allows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from hfspec.errors import InputError
+from hfspec.runtime.media import remote
+from hfspec.serving.fleet.values import ServerLimits
+from hfspec.serving.front.errors import RequestError
+from hfspec.serving.front.model import Asking, Model
+from hfspec.tasks import table
+
+SECONDS = 30.0  # that an address may take
+DEPTH = 4  # a row, a column, a mapping with bytes or a path
+MOST = 64  # addresses of a request
+
+
+async def fetched(asking: Asking, model: Model, limits: ServerLimits) -> Asking:
+    """The same, with what its addresses give in their place: where the fleet allows addresses in the model's inputs and
+    these are audio or images. Together they may give as many bytes as a body may have.
+
+    Raises RequestError: there is no room for the request; an address gives nothing, too much, or is not of the public
+    internet.
+    """
+    if not model.entry.urls_in_inputs or not _takes_files(model):
+        return asking
+    found: dict[str, bytes] = {}
+    _collect(asking.data, found)
+    if not found:
+        return asking
+    if len(found) > MOST:
+        raise RequestError(400, f"the request has {len(found)} addresses; at most {MOST} are fetched.", "InputError")
+    model.admission.take(asking.load)  # nothing is fetched for what there is no room for
+    left = limits.body
+    try:
+        for address in list(found):
+            content = await asyncio.to_thread(_content, address, left)
+            found[address], left = content, left - len(content)
+    finally:
+        model.admission.give_back(asking.load)
+    return replace(asking, data=_replaced(asking.data, found))
+
+
+def _takes_files(model: Model) -> bool:
+    deployment = model.manifest.deployment
+    task = table.find(deployment.library, deployment.task)
+    return task is not None and task.inputs[0].type == "binary"
+
+
+def _is_address(value: Any) -> bool:
+    return isinstance(value, str) and value[:8].lower().startswith(remote.SCHEMES)
+
+
+def _collect(data: Any, found: dict[str, bytes], depth: int = 0) -> None:
+    """The addresses in the data, no deeper than rows have them."""
+    if _is_address(data):
+        found[data] = b""
+    for part in _parts(data) if depth < DEPTH else ():
+        _collect(part, found, depth + 1)
+
+
+def _parts(data: Any) -> list[Any]:
+    if isinstance(data, Mapping):
+        return list(data.values())
+    return data if isinstance(data, list) else []
+
+
+def _replaced(data: Any, found: Mapping[str, bytes], depth: int = 0) -> Any:
+    if _is_address(data):
+        return found[data]
+    if depth < DEPTH and isinstance(data, Mapping):
+        return {key: _replaced(value, found, depth + 1) for key, value in data.items()}
+    if depth < DEPTH and isinstance(data, list):
+        return [_replaced(part, found, depth + 1) for part in data]
+    return data
+
+
+def _content(address: str, most: int) -> bytes:
+    try:
+        return remote.fetch(address, None, most, SECONDS, public=True)
+    except InputError as error:
+        raise RequestError(400, error.reason, "InputError") from error

@@ -1,0 +1,190 @@
+"""The application: a request's way from its path to its handler, and from any error to a response."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import Response
+
+from hfspec.errors import HfspecError
+from hfspec.serving.fleet.values import ServerSettings
+from hfspec.serving.front import keys
+from hfspec.serving.front.errors import INTERNAL, RequestError
+from hfspec.serving.front.exchange import Exchange, LeftError, Receive, Scope, Send, to_json
+from hfspec.serving.front.logs import Log
+from hfspec.serving.front.metrics import Meters
+from hfspec.serving.front.models import Models
+from hfspec.serving.front.traces import Traces
+
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
+ALLOWED_HEADERS = "authorization, content-type, x-api-key, x-request-timeout"  # of pages of other sites
+LEFT = 499  # as nginx has it: the caller has left
+ErrorForm = Callable[[RequestError, Exchange], Response]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What answers at a path. ``path``: its parts in braces vary; ``protocol``: a name of protocols.table, by which a
+    model may decline it; ``error``: its form of an error; ``scope``: what a key must be for, empty for none.
+    """
+
+    method: str
+    path: str
+    handler: Callable[[Exchange], Awaitable[Response]]
+    error: ErrorForm
+    protocol: str = "hfspec"
+    scope: str = "predict"
+    summary: str = ""
+
+
+def plain_error(error: RequestError, exchange: Exchange) -> Response:
+    """An error in hfspec's own form."""
+    said: dict[str, Any] = {"kind": error.kind, "message": error.message}
+    if error.row is not None:
+        said["row"] = error.row
+    return to_json({"error": {**said, "request_id": exchange.id}}, error.status)
+
+
+class App:
+    """An ASGI application over the models."""
+
+    def __init__(
+        self,
+        models: Models,
+        settings: ServerSettings,
+        endpoints: Sequence[Endpoint],
+        log: Log,
+        meters: Meters,
+        *,
+        traces: Traces | None = None,
+    ) -> None:
+        self.models, self.settings, self.log, self.meters, self.traces = models, settings, log, meters, traces
+        self.endpoints = tuple(endpoints)
+        self.is_leaving = False
+        self._fixed: dict[str, dict[str, Endpoint]] = {}
+        self._varying: list[tuple[re.Pattern[str], dict[str, Endpoint]]] = []
+        self._index(endpoints)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1003})
+            return
+        exchange = Exchange(self, scope, receive, _request_id(scope))
+        self.meters.in_flight.inc()
+        status = 0
+        try:
+            response = await self._response(exchange)
+            status = response.status_code
+            response.headers["x-request-id"] = exchange.id
+            self._allow_origin(exchange, response)
+            await response(scope, receive, send)
+        except LeftError:
+            status = LEFT
+        finally:
+            self.meters.in_flight.dec()
+            self._ended(exchange, status)
+
+    async def _response(self, exchange: Exchange) -> Response:
+        """The handler's response, or that of the error it raises."""
+        form: ErrorForm = plain_error
+        try:
+            self._check_headers(exchange)
+            endpoint = self._find(exchange)
+            form = endpoint.error
+            exchange.endpoint, exchange.protocol = endpoint.path, endpoint.protocol
+            if exchange.method == "OPTIONS":
+                return Response(status_code=204)
+            if endpoint.scope:
+                exchange.caller = keys.caller(self.settings.api_keys, exchange.headers, endpoint.scope, exchange.method)
+            return await endpoint.handler(exchange)
+        except RequestError as error:
+            found = error
+        except HfspecError as error:
+            found = RequestError(400, str(error), type(error).__name__)
+        except LeftError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of ours becomes a response, and a line of the log
+            self.log("error", f"unexpected {type(error).__name__}: {error}", request=exchange.id)
+            found = RequestError(500, INTERNAL, "InternalError")
+        response = form(found, exchange)
+        for name, value in found.headers.items():
+            response.headers[name] = value
+        return response
+
+    def _index(self, endpoints: Sequence[Endpoint]) -> None:
+        for endpoint in endpoints:
+            if "{" not in endpoint.path:
+                self._fixed.setdefault(endpoint.path, {})[endpoint.method] = endpoint
+                continue
+            pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", endpoint.path) + r"\Z")
+            for known, methods in self._varying:
+                if known.pattern == pattern.pattern:
+                    methods[endpoint.method] = endpoint
+                    break
+            else:
+                self._varying.append((pattern, {endpoint.method: endpoint}))
+
+    def _find(self, exchange: Exchange) -> Endpoint:
+        """The endpoint of the path and the method; raises RequestError (404, 405)."""
+        methods: Mapping[str, Endpoint] | None = self._fixed.get(exchange.path)
+        if methods is None:
+            for pattern, candidates in self._varying:
+                if match := pattern.match(exchange.path):
+                    exchange.names, methods = match.groupdict(), candidates
+                    break
+        if methods is None:
+            said = f"there is nothing at {exchange.path}; /openapi.json lists what there is."
+            raise RequestError(404, said, "PathError")
+        method = "GET" if exchange.method == "HEAD" else exchange.method
+        if method == "OPTIONS":
+            return next(iter(methods.values()))
+        if method not in methods:
+            allowed = ", ".join(sorted(methods))
+            raise RequestError(405, f"{exchange.path} takes {allowed}.", "MethodError", headers={"allow": allowed})
+        return methods[method]
+
+    def _check_headers(self, exchange: Exchange) -> None:
+        size = sum(len(name) + len(value) + 4 for name, value in exchange.scope["headers"])
+        if size > self.settings.limits.header:
+            raise RequestError(431, "the headers are larger than this server takes.", "TooLargeError")
+
+    def _allow_origin(self, exchange: Exchange, response: Response) -> None:
+        """What a browser asks before a page of another site may call."""
+        origin, allowed = exchange.headers.get(b"origin", b"").decode("latin-1"), self.settings.cors.origins
+        if not origin or not (origin in allowed or "*" in allowed):
+            return
+        response.headers["access-control-allow-origin"] = origin
+        response.headers["vary"] = "origin"
+        if exchange.method == "OPTIONS":
+            response.headers["access-control-allow-methods"] = "GET, POST"
+            response.headers["access-control-allow-headers"] = ALLOWED_HEADERS
+            response.headers["access-control-max-age"] = "600"
+
+    def _ended(self, exchange: Exchange, status: int) -> None:
+        seconds = time.monotonic() - exchange.begun
+        self.meters.count(exchange.model_name, exchange.endpoint, status, seconds)
+        if self.traces is not None:
+            self.traces.record(exchange, status, seconds)
+        if not self.settings.logs.access:
+            return
+        facts = {"status": status, "seconds": seconds, "model": exchange.model_name, "request": exchange.id}
+        if exchange.caller:
+            facts["key"] = exchange.caller
+        if self.settings.logs.bodies:
+            facts["body"] = exchange.sent[:10_000].decode("utf-8", "replace")
+        self.log("info", f"{exchange.method} {exchange.path}", **facts)
+
+
+def _request_id(scope: Scope) -> str:
+    """The caller's own, where it is a plain one; else a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and REQUEST_ID.match(value):
+            return str(value.decode("ascii"))
+    return uuid.uuid4().hex

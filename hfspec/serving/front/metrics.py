@@ -1,0 +1,112 @@
+"""Meters in the form of Prometheus: all of them stand in the HTTP process, which hears from every replica."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from hfspec.serving.front.models import Models
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+STAGES = ("queue", "tokenise", "model", "write")
+FROM_BEATS = {
+    "batches": "Forward passes of the model.",
+    "rows": "Rows, or parts of them, that passes computed.",
+    "tokens": "Tokens that passes computed, padding left out.",
+    "filled": "Tokens that passes computed, padding counted.",
+    "made": "Tokens that were generated.",
+}
+
+
+class Meters:
+    """What is counted of requests, and what is read of the models when somebody asks."""
+
+    def __init__(self, models: Models) -> None:
+        self.registry = CollectorRegistry()
+        options: dict[str, Any] = {"registry": self.registry}
+        self.requests = Counter(
+            "hfspec_requests", "Requests by their status.", ["model", "endpoint", "status"], **options
+        )
+        self.seconds = Histogram(
+            "hfspec_request_seconds",
+            "Seconds from a request's first byte to its answer's last.",
+            ["model", "endpoint"],
+            buckets=SECONDS,
+            **options,
+        )
+        self.stages = Histogram(
+            "hfspec_stage_seconds",
+            "Seconds of a request by stage: waiting, tokenising, in the model, writing.",
+            ["model", "stage"],
+            buckets=SECONDS,
+            **options,
+        )
+        self.in_flight = Gauge("hfspec_requests_in_flight", "Requests that are being answered.", **options)
+        self.registry.register(_Models(models))
+
+    def count(self, model: str, endpoint: str, status: int, seconds: float) -> None:
+        """A request has ended."""
+        self.requests.labels(model, endpoint, str(status)).inc()
+        self.seconds.labels(model, endpoint).observe(seconds)
+
+    def used(self, model: str, used: dict[str, Any]) -> None:
+        """What an answer took, by stage."""
+        for stage in STAGES:
+            if stage in used:
+                self.stages.labels(model, stage).observe(used[stage])
+
+    def text(self) -> bytes:
+        """All of it, in Prometheus's text form."""
+        return generate_latest(self.registry)
+
+
+class _Models(Collector):
+    """What the replicas said last, those that have ended included."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        for name, help_text in FROM_BEATS.items():
+            family = CounterMetricFamily(f"hfspec_{name}", help_text, labels=["model"])
+            for model in self._models:
+                family.add_metric([model.name], total(model, name))
+            yield family
+        yield self._gauge("hfspec_queue_rows", "Rows that have no answer yet.", lambda model: model.admission.rows)
+        yield self._gauge("hfspec_queue_tokens", "Their tokens, estimated.", lambda model: model.admission.tokens)
+        yield self._gauge("hfspec_replicas_ready", "Replicas that answer.", _ready)
+        yield self._gauge("hfspec_memory_bytes", "Memory of all replicas.", _memory)
+        restarts = CounterMetricFamily("hfspec_restarts", "Replicas started again.", labels=["model"])
+        for model in self._models:
+            restarts.add_metric([model.name], model.totals.restarts)
+        yield restarts
+
+    def _gauge(self, name: str, help_text: str, value: Any) -> Metric:
+        family = GaugeMetricFamily(name, help_text, labels=["model"])
+        for model in self._models:
+            family.add_metric([model.name], value(model))
+        return family
+
+
+def total(model: Any, name: str) -> int:
+    """What all replicas of a model have done, those that have ended included."""
+    replicas = [] if model.generation is None else model.generation.replicas
+    return int(model.totals.ended.get(name, 0)) + sum(int(replica.beat.get(name, 0)) for replica in replicas)
+
+
+def _ready(model: Any) -> int:
+    replicas = [] if model.generation is None else model.generation.replicas
+    return sum(bool(replica.is_ready) for replica in replicas)
+
+
+def _memory(model: Any) -> int:
+    replicas = [] if model.generation is None else model.generation.replicas
+    return sum(int(replica.beat.get("memory", 0)) for replica in replicas)

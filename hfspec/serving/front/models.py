@@ -1,0 +1,114 @@
+"""All models of a server, by their names."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+
+from hfspec.serving.fleet.values import Fleet, FleetModel
+from hfspec.serving.front.errors import RequestError
+from hfspec.serving.front.model import Model, State
+from hfspec.serving.front.replica import FailedError
+
+
+class Models:
+    """``fleet``: as it is now; ``again``: reads it anew."""
+
+    def __init__(self, fleet: Fleet, log: Callable[[str, str], None], again: Callable[[], Fleet] | None = None) -> None:
+        self.fleet, self.again = fleet, again
+        self._loading = asyncio.Lock()
+        self._log = log
+        self._models: dict[str, Model] = {}
+        self._threads = _threads(fleet)
+        for entry in fleet.models:
+            self._add(entry)
+
+    def __iter__(self) -> Iterator[Model]:
+        return iter(self._models.values())
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every model answers, those that somebody unloaded left out."""
+        return all(model.is_ready for model in self if model.state is not State.UNLOADED)
+
+    def find(self, name: str | None) -> Model:
+        """The model of this name or alias; the only one where no name is given. Raises RequestError (404, 400)."""
+        if name is None:
+            if len(self._models) == 1:
+                return next(iter(self))
+            raise RequestError(400, f"say which model: {', '.join(self._models)}.", "ModelError")
+        for model in self:
+            if name in model.entry.names:
+                return model
+        raise RequestError(404, f"there is no model {name!r}; there are: {', '.join(self._models)}.", "ModelError")
+
+    async def start(self) -> None:
+        """Load all models; raises FailedError naming the first that cannot be loaded."""
+
+        async def loaded(model: Model) -> None:
+            try:
+                await model.start()
+            except FailedError as error:
+                raise FailedError(f"{model.name}: {error}") from error
+            self._log("info", f"{model.name} is ready")
+
+        await asyncio.gather(*map(loaded, self))
+
+    async def reload(self, fleet: Fleet, grace: float) -> list[str]:
+        """Take another fleet: new models are loaded, changed ones replaced, others unloaded. What fails leaves what was
+        there; returns why, one sentence a model.
+        """
+        failed = []
+        wanted = {entry.name for entry in fleet.models}
+        for entry in fleet.models:
+            try:
+                await self.load(entry, grace)
+            except FailedError as error:
+                failed.append(f"{entry.name}: {error}")
+        for name in [name for name in self._models if name not in wanted]:
+            await self._models.pop(name).unload(grace)
+        self.fleet = fleet
+        return failed
+
+    async def load(self, entry: FleetModel, grace: float) -> None:
+        """Load the entry's artifact, beside that which now answers under its name; raises FailedError."""
+        model = self._models.get(entry.name)
+        if model is not None:
+            await model.replace(entry, grace)
+        else:
+            model = Model(entry, self._threads(entry), self._log)
+            await model.replace(entry, grace)
+            self._models[entry.name] = model
+        self._log("info", f"{entry.name} answers from {entry.artifact}")
+
+    async def load_again(self, name: str, grace: float) -> None:
+        """Read the fleet anew, and load what it now says of the model of this name, whatever answers under it.
+
+        Raises RequestError: 404 where the fleet has no such model, 400 where it cannot be loaded; HfspecError.
+        """
+        fleet = self.fleet if self.again is None else await asyncio.to_thread(self.again)
+        entry = fleet.model(name)
+        if entry is None:
+            listed = ", ".join(entry.name for entry in fleet.models)
+            raise RequestError(404, f"there is no model {name!r}; there are: {listed}.", "ModelError")
+        try:
+            async with self._loading:  # two that load a new model at once would each make one
+                await self.load(entry, grace)
+        except FailedError as error:
+            self._log("error", f"not loaded, what was there goes on: {entry.name}: {error}")
+            raise RequestError(400, f"{entry.name} cannot be loaded: {error}", "LoadError") from error
+
+    async def stop(self, grace: float) -> None:
+        """End all replicas."""
+        await asyncio.gather(*(model.unload(grace) for model in self))
+
+    def _add(self, entry: FleetModel) -> None:
+        self._models[entry.name] = Model(entry, self._threads(entry), self._log)
+
+
+def _threads(fleet: Fleet) -> Callable[[FleetModel], int]:
+    """How many threads a replica of an entry has: the cores are shared out among all replicas."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    share = max(1, cores // sum(entry.replicas for entry in fleet.models))
+    return lambda entry: entry.threads or share

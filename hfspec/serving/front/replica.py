@@ -1,0 +1,191 @@
+"""One replica as the HTTP process sees it: a child process at the other end of a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from itertools import count
+from typing import Any
+
+from hfspec.serving.front.errors import RequestError, of_replica
+from hfspec.serving.replica import wire
+from hfspec.serving.replica.job import Form
+
+MODULE = "hfspec.serving.replica"
+_NUMBERS = count(1)
+
+
+class DiedError(Exception):
+    """The replica ended before it answered."""
+
+
+class FailedError(Exception):
+    """The replica could not load its artifact; the text says why."""
+
+
+class _Pending:
+    """Who waits for a request's frames: a future for a whole answer, a queue for pieces."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, form: Form) -> None:
+        self.future: asyncio.Future[tuple[Any, dict[str, Any]]] = loop.create_future()
+        self.pieces: asyncio.Queue[Any] | None = None if form is Form.WHOLE else asyncio.Queue()
+
+    def end(self, error: BaseException) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+            self.future.exception()  # looked at, whoever still waits
+        if self.pieces is not None:
+            self.pieces.put_nowait(None)
+
+
+class Replica(asyncio.Protocol):
+    """A started process. ``facts``: what it said when it was ready; ``beat``: what it said last of itself."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.number = next(_NUMBERS)
+        self.started = time.monotonic()
+        self.facts: dict[str, Any] = {}
+        self.beat: dict[str, Any] = {}
+        self.last_beat = time.monotonic()
+        self.is_ready = False
+        self.is_leaving = False
+        self.loop = asyncio.get_running_loop()
+        self.ready: asyncio.Future[None] = self.loop.create_future()
+        self.gone = asyncio.Event()
+        self._keys = count(1)
+        self._frames = wire.Frames()
+        self._waiting: dict[int, _Pending] = {}
+        self._transport: asyncio.WriteTransport | None = None
+
+    @classmethod
+    async def start(cls, config: Mapping[str, Any], environment: Mapping[str, str]) -> Replica:
+        """Start a process that loads what the config says; it is not ready yet."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", MODULE, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # a Ctrl-C at the terminal is for the server, which ends its replicas
+            )
+        replica = cls(process)
+        ours.setblocking(False)
+        await replica.loop.create_connection(lambda: replica, sock=ours)
+        replica.send(wire.CONFIG, dict(config))
+        return replica
+
+    @property
+    def load(self) -> int:
+        """How many requests wait for it."""
+        return len(self._waiting)
+
+    def send(self, kind: str, *said: Any) -> None:
+        """Send a frame; raises InputError for what cannot be passed on, DiedError where nobody is there."""
+        if self._transport is None or self._transport.is_closing():
+            raise DiedError
+        self._transport.write(wire.frame(kind, *said))
+
+    async def answer(self, ask: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """The whole answer, and what it took; raises RequestError, DiedError. Ends the request when it is cancelled."""
+        key, pending = self._ask(ask, Form.WHOLE)
+        try:
+            return await pending.future
+        finally:
+            self._end(key, pending)
+
+    async def pieces(self, ask: Mapping[str, Any], form: Form) -> AsyncIterator[Any]:
+        """The pieces of an answer as they come, then what it took; raises the same."""
+        key, pending = self._ask(ask, form)
+        assert pending.pieces is not None
+        try:
+            while (piece := await pending.pieces.get()) is not None:
+                yield piece
+            yield (await pending.future)[1]
+        finally:
+            self._end(key, pending)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        with suppress(ProcessLookupError):
+            self.process.kill()
+
+    async def stop(self, seconds: float) -> None:
+        """Let it end what it works at, for so long, and end it."""
+        self.is_leaving = True
+        with suppress(DiedError):
+            self.send(wire.STOP)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.gone.wait(), seconds)
+        self.kill()
+        await asyncio.to_thread(self.process.wait)
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport) or hasattr(transport, "write")
+        self._transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        for kind, *said in self._frames.feed(data):
+            self._heard(kind, said)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's form
+        self.is_ready = False
+        if not self.ready.done():
+            self.ready.set_exception(DiedError())
+            self.ready.exception()
+        for pending in list(self._waiting.values()):
+            pending.end(DiedError())
+        self.gone.set()
+
+    def _ask(self, ask: Mapping[str, Any], form: Form) -> tuple[int, _Pending]:
+        key, pending = next(self._keys), _Pending(self.loop, form)
+        self.send(wire.ASK, key, {**ask, "form": form.value})
+        self._waiting[key] = pending
+        return key, pending
+
+    def _end(self, key: int, pending: _Pending) -> None:
+        self._waiting.pop(key, None)
+        if not pending.future.done():
+            pending.future.cancel()
+            with suppress(DiedError):
+                self.send(wire.CANCEL, key)
+
+    def _heard(self, kind: str, said: list[Any]) -> None:
+        if kind == wire.BEAT:
+            self.beat, self.last_beat = said[0], time.monotonic()
+        elif kind == wire.READY:
+            self.facts, self.is_ready, self.last_beat = said[0], True, time.monotonic()
+            self.ready.set_result(None)
+        elif kind == wire.FAILED:
+            self.ready.set_exception(FailedError(said[1]))
+            self.ready.exception()
+        else:
+            self._answered(kind, *said)
+
+    def _answered(self, kind: str, key: int, *said: Any) -> None:
+        pending = self._waiting.get(key)
+        if pending is None or pending.future.done():
+            return
+        if kind == wire.PIECE:
+            assert pending.pieces is not None
+            pending.pieces.put_nowait(said[0])
+        elif kind == wire.ANSWER:
+            pending.future.set_result((said[0], said[1]))
+            if pending.pieces is not None:
+                pending.pieces.put_nowait(None)
+        else:
+            pending.end(of_replica(*said))
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the replica itself said why there is no answer."""
+    return isinstance(error, RequestError)

@@ -1,0 +1,1 @@
+"""The page that shows the models and tries them, in plain HTML."""

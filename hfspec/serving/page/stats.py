@@ -1,0 +1,61 @@
+"""The meters as the page's script draws them: counters and histograms of each model."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from hfspec.serving.front.metrics import SECONDS, total
+
+if TYPE_CHECKING:
+    from hfspec.serving.front.app import App
+
+BOUNDS = (*SECONDS, None)  # None: above all of them
+FAILED = 500  # and above: the server's own faults
+
+
+def stats(app: App) -> dict[str, Any]:
+    """Every model's counters since the start; ``latency`` counts requests by the bounds, each with those below it."""
+    requests, failed = _requests(app)
+    latency = _latency(app)
+    models = {}
+    for model in app.models:
+        models[model.name] = {
+            "state": model.state.value,
+            "reason": model.reason,
+            "requests": requests.get(model.name, 0),
+            "failed": failed.get(model.name, 0),
+            "latency": [latency.get((model.name, _word(bound)), 0) for bound in BOUNDS],
+            "rows": total(model, "rows"),
+            "tokens": total(model, "tokens") + total(model, "made"),
+            "queue": model.admission.rows,
+        }
+    return {"at": time.monotonic(), "bounds": list(SECONDS), "models": models}
+
+
+def _requests(app: App) -> tuple[dict[str, int], dict[str, int]]:
+    found: dict[str, int] = {}
+    failed: dict[str, int] = {}
+    for sample in _samples(app.meters.requests, "_total"):
+        name, count = sample.labels["model"], int(sample.value)
+        found[name] = found.get(name, 0) + count
+        if int(sample.labels["status"]) >= FAILED:
+            failed[name] = failed.get(name, 0) + count
+    return found, failed
+
+
+def _latency(app: App) -> dict[tuple[str, str], int]:
+    found: dict[tuple[str, str], int] = {}
+    for sample in _samples(app.meters.seconds, "_bucket"):
+        if not sample.labels["endpoint"].endswith("/ready"):
+            key = (sample.labels["model"], sample.labels["le"])
+            found[key] = found.get(key, 0) + int(sample.value)
+    return found
+
+
+def _samples(meter: Any, suffix: str) -> list[Any]:
+    return [sample for family in meter.collect() for sample in family.samples if sample.name.endswith(suffix)]
+
+
+def _word(bound: float | None) -> str:
+    return "+Inf" if bound is None else str(bound)

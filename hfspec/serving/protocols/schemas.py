@@ -1,0 +1,229 @@
+"""JSON Schemas of what one model takes and gives, from its signature."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from hfspec.ir.artifact import FORMS, Manifest
+from hfspec.ir.frozen import thaw
+from hfspec.ir.golden import INPUT_EXAMPLE
+from hfspec.ir.signature import Column, Param, Tensor
+from hfspec.serving.protocols import tensors
+from hfspec.tasks.table import find
+from hfspec.tasks.task import Task
+
+Schema = dict[str, Any]
+
+# A column's type, by MLflow's name -> its JSON Schema.
+TYPES: Mapping[str, Schema] = MappingProxyType(
+    {
+        "string": {"type": "string"},
+        "boolean": {"type": "boolean"},
+        "integer": {"type": "integer", "format": "int32"},
+        "long": {"type": "integer", "format": "int64"},
+        "float": {"type": "number", "format": "float"},
+        "double": {"type": "number", "format": "double"},
+        "binary": {"type": "string", "contentEncoding": "base64", "description": "The file, as base64 text."},
+        "object": {"type": "object"},
+        "any": {},
+    }
+)
+# Columns of any type whose values are known by the task.
+KNOWN: Mapping[str, Schema] = MappingProxyType(
+    {
+        "messages": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["role", "content"],
+                "properties": {"role": {"type": "string"}, "content": {"type": ["string", "array", "null"]}},
+            },
+        },
+        "documents": {"type": "array", "items": {"type": "string"}},
+    }
+)
+EXAMPLES: Mapping[str, Any] = MappingProxyType(
+    {
+        "string": "A text.",
+        "boolean": True,
+        "integer": 1,
+        "long": 1,
+        "float": 1.0,
+        "double": 1.0,
+        "binary": "",
+        "object": {},
+        "any": "A text.",
+        "messages": [{"role": "user", "content": "Hello!"}],
+        "documents": ["One text.", "Another one."],
+    }
+)
+
+
+def column_schema(column: Column) -> Schema:
+    """One value of a column."""
+    return dict(
+        KNOWN.get(column.name or "", TYPES.get(column.type, {})) if column.type == "any" else TYPES[column.type]
+    )
+
+
+def row(manifest: Manifest) -> Schema:
+    """A row, as an object of its columns."""
+    side = manifest.signature.inputs
+    if isinstance(side, Tensor):
+        return {"description": f"A part of an array of {side.dtype}."}
+    named = [column for column in side if column.name]
+    if not named:
+        return column_schema(side[0])
+    found: Schema = {
+        "type": "object",
+        "properties": {str(column.name): column_schema(column) for column in named},
+    }
+    if required := [column.name for column in named if column.required]:
+        found["required"] = required
+    return found
+
+
+def inputs(manifest: Manifest, name: str) -> Schema:
+    """``inputs`` of a request: a row or a list of rows, each an object or, where one value makes it, that value.
+    ``name``: the schema of a row, by reference.
+    """
+    one: list[Schema] = [{"$ref": name}]
+    side = manifest.signature.inputs
+    if not isinstance(side, Tensor) and sum(column.required for column in side) == 1 and side[0].type != "any":
+        one.append(column_schema(side[0]))
+    return {"anyOf": [*one, {"type": "array", "items": {"anyOf": one}}], "examples": [example(manifest)]}
+
+
+def params(manifest: Manifest) -> Schema:
+    """``params`` of a request: those that the signature declares, and no others."""
+    task = task_of(manifest)
+    found = {param.name: _param(param, task) for param in manifest.signature.params}
+    return {"type": ["object", "null"], "properties": found, "additionalProperties": False}
+
+
+def _param(param: Param, task: Task | None) -> Schema:
+    setting = task.setting(param.name) if task else None
+    known = setting.schema() if setting else {}
+    own = {"minimum": param.minimum, "maximum": param.maximum, "description": param.description}
+    keys = (*own, "exclusiveMinimum")
+    limits = {key: known.get(key) if own.get(key) is None else own[key] for key in keys}
+    found = {**TYPES.get(param.type, {}), "default": thaw(param.default)}
+    found |= {key: value for key, value in limits.items() if value is not None}
+    if choices := thaw(param.choices) or known.get("enum"):
+        found["enum"] = list(choices)
+    return found
+
+
+def predictions(manifest: Manifest) -> Schema:
+    """The answer to all rows, in the standard form or the full one."""
+    full = {"type": "array", "items": {"type": "object"}, "description": "With outputs: full."}
+    side = manifest.signature.outputs
+    if isinstance(side, Tensor):
+        nested: Schema = {"type": ["number", "null"]}
+        for size in reversed(side.shape):
+            nested = {"type": "array", "items": nested}
+            if size > 0:
+                nested |= {"minItems": size, "maxItems": size}
+        return {"anyOf": [nested, {"type": "array", "items": nested}, full]}
+    if len(side) == 1 and not side[0].name:
+        one = column_schema(side[0])
+        return {"anyOf": [one, {"type": "array", "items": one}, full]} if one else {}
+    cells = {str(column.name): _cell(column) for column in side}
+    line = {"type": "object", "properties": cells, "required": list(cells)}
+    return {"anyOf": [{"type": "array", "items": line}, full]}
+
+
+def _cell(column: Column) -> Schema:
+    found = column_schema(column)
+    return {**found, "type": ["number", "null"]} if found.get("type") == "number" else found  # null is nan
+
+
+def example(manifest: Manifest, folder: Path | None = None) -> Any:
+    """Input that the model takes: the artifact's own example, or else one made from the columns."""
+    stored = None if folder is None else folder / INPUT_EXAMPLE
+    if stored is not None and any(record.path == INPUT_EXAMPLE for record in manifest.files):
+        try:
+            return json.loads(stored.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # replaced while it is served
+            pass
+    side = manifest.signature.inputs
+    if isinstance(side, Tensor):
+        return []
+    needed = [column for column in side if column.required] or list(side[:1])
+    values = {column.name: EXAMPLES.get(column.name or "", EXAMPLES[column.type]) for column in needed}
+    if manifest.deployment.task == "text-ranking":
+        values["documents"] = EXAMPLES["documents"]
+    return values if len(values) > 1 or needed[0].type == "any" else next(iter(values.values()))
+
+
+def outputs() -> Schema:
+    """``outputs`` of a request."""
+    return {"enum": [*FORMS, None], "description": "The task's standard form, or all that the model knows."}
+
+
+def infer_request(manifest: Manifest) -> Schema:
+    """A request of the Open Inference Protocol."""
+    described = tensors.inputs(manifest.signature)
+    listed = [
+        {
+            "type": "object",
+            "required": ["name", "shape", "datatype", "data"],
+            "properties": {
+                "name": {"const": tensor.name},
+                "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1},
+                "datatype": {"enum": [tensor.datatype]},
+                "data": {"type": "array"},
+            },
+        }
+        for tensor in described
+    ]
+    first = described[0]
+    value = "A text." if first.datatype == tensors.BYTES else 1
+    sample = {"name": first.name, "shape": [1], "datatype": first.datatype, "data": [value]}
+    return {
+        "type": "object",
+        "required": ["inputs"],
+        "properties": {
+            "id": {"type": "string"},
+            "inputs": {"type": "array", "minItems": 1, "items": {"anyOf": listed}},
+            "parameters": {"type": "object"},
+            "outputs": {"type": "array", "items": {"type": "object", "required": ["name"]}},
+        },
+        "examples": [{"inputs": [sample]}],
+    }
+
+
+def infer_answer(manifest: Manifest) -> Schema:
+    """An answer of the Open Inference Protocol."""
+    names = [tensor.name for tensor in tensors.outputs(manifest.signature)]
+    tensor = {
+        "type": "object",
+        "required": ["name", "shape", "datatype"],
+        "properties": {
+            "name": {"enum": sorted({*names, tensors.OUTPUT})},
+            "shape": {"type": "array", "items": {"type": "integer"}},
+            "datatype": {"enum": [tensors.BYTES, *tensors.NUMBERS]},
+            "data": {"type": "array"},
+            "parameters": {"type": "object"},
+        },
+    }
+    return {
+        "type": "object",
+        "required": ["model_name", "outputs"],
+        "properties": {
+            "id": {"type": "string"},
+            "model_name": {"type": "string"},
+            "model_version": {"type": "string"},
+            "outputs": {"type": "array", "items": tensor},
+        },
+    }
+
+
+def task_of(manifest: Manifest) -> Task | None:
+    """The task's row of the table; None for one that this hfspec does not have."""
+    return find(manifest.deployment.library, manifest.deployment.task)

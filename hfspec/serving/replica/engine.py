@@ -1,0 +1,395 @@
+"""Batches over the rows of all requests.
+
+Each step takes the row that has waited longest, counted in the work done for its request since it came, and fills a
+batch with others that may share it: those of the same settings and of about the same length. Nothing waits for a batch
+to fill, and a request of many rows is worked in batches between those of others. Prompts are continued in one running
+batch, which others join and leave at every step.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from hfspec.errors import HfspecError, InputError, PredictionError, RowError
+from hfspec.runtime.generation.causal_generation import CausalGeneration
+from hfspec.runtime.io import finite
+from hfspec.runtime.predictor import Predictor
+from hfspec.runtime.scheduling import batching
+from hfspec.runtime.scheduling.batching import Budget, Item
+from hfspec.runtime.scheduling.partition import partition
+from hfspec.serving.replica.job import Ask, Form, Job, Told
+from hfspec.serving.replica.prompts import Prompts
+from hfspec.settings.precedence import Settings
+
+AT_ONCE = 256  # rows of a job that are made ready together
+AHEAD = 16  # full batches of a job that are made ready before any is answered
+CANDIDATES = 256  # items looked at for a batch
+
+
+class ExpiredError(HfspecError):
+    """The request's time is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An item of a job. ``index``: among those of its row; ``virtual``: the work, in tokens, after which it is due."""
+
+    job: Job
+    item: Item[Any]
+    index: int
+    virtual: float
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the engine has done since it began. ``filled``: tokens of batches, padding counted; ``step``: when the step
+    at hand began, by the monotonic clock, None between steps.
+    """
+
+    batches: int = 0
+    rows: int = 0
+    tokens: int = 0
+    filled: int = 0
+    made: int = 0
+    step: float | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Engine:
+    """One model's scheduler. All but ``counters`` belongs to one thread. ``bounds``: settings that bound what a row may
+    become, such as image_max_pixels.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        told: Told,
+        clock: Callable[[], float] = time.monotonic,
+        bounds: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        self.predictor, self.told, self.clock, self.bounds = predictor, told, clock, bounds
+        self.counters = Counters()
+        self._jobs: dict[int, Job] = {}
+        self._items: dict[Any, list[Waiting]] = {}
+        self._virtual = 0.0
+        runner = predictor.runner
+        self._prompts = Prompts(runner) if isinstance(runner, CausalGeneration) else None
+        self._budgets: dict[int, Budget] = {}
+        self._predictors: dict[str, Predictor] = {}
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self._jobs
+
+    @property
+    def joins(self) -> bool:
+        """Whether prompts join and leave at every step."""
+        return self._prompts is not None and self._prompts.merges
+
+    def submit(self, ask: Ask) -> None:
+        """Take a request; one that cannot be is told of at once."""
+        try:
+            begun = self._predictor(ask.task).begin(
+                ask.data,
+                ask.params,
+                ask.outputs,
+                refuses=ask.form is Form.ROWS,
+                protocol=ask.settings,
+                sent=self.bounds,
+            )
+            if ask.form is Form.STREAM:
+                begun = _streaming(begun)
+        except HfspecError as error:
+            self.told.error(ask.key, error)
+            return
+        job = Job(ask, begun, self.clock(), virtual=self._virtual)
+        self._jobs[ask.key] = job
+        if not job.rows:
+            self._finish(job)
+
+    def _predictor(self, task: str | None) -> Predictor:
+        """The predictor whose requests are of this task; raises UsageError where the model has none such."""
+        if task is None:
+            return self.predictor
+        if task not in self._predictors:
+            self._predictors[task] = self.predictor.over_task(task)
+        return self._predictors[task]
+
+    def cancel(self, key: int) -> None:
+        """Nobody waits for this request any more."""
+        job = self._jobs.pop(key, None)
+        if job is not None:
+            self._forget(job)
+
+    def step(self) -> None:
+        """Make rows ready, compute one batch or one token of every prompt, and tell what is done."""
+        self.counters.step = self.clock()
+        try:
+            self._expire()
+            for job in list(self._jobs.values()):
+                if job.ask.key in self._jobs:
+                    self._prepare(job)
+            if self._prompts is not None and self._prompts.has_work:
+                self._continue(self._prompts)
+            if self._items:
+                self._batch()
+        finally:
+            self.counters.step = None
+
+    def fail(self, error: BaseException) -> None:
+        """End all requests with this error."""
+        for job in list(self._jobs.values()):
+            self._end(job, error)
+        if self._prompts is not None:
+            self._prompts.clear()
+
+    def _expire(self) -> None:
+        now = self.clock()
+        for job in list(self._jobs.values()):
+            if job.ask.deadline is not None and now > job.ask.deadline:
+                self._end(job, ExpiredError("the request's time was over before it was answered."))
+
+    def _prepare(self, job: Job) -> None:
+        """Make the job's next rows ready, where few of those that are ready wait."""
+        limit = AHEAD * max(1, self._budget(job.begun.call.settings).tokens)
+        while not job.is_prepared and job.tokens - (self._virtual - job.virtual) < limit:
+            belongs = job.begun.call.runner.belonging(job.begun.call.settings) is not None
+            count = len(job.rows) if belongs else AT_ONCE
+            rows = job.rows[job.prepared : job.prepared + count]
+            begun = self.clock()
+            try:
+                items = job.begun.call.prepare(rows)
+            except PredictionError as error:
+                self._end(job, error)
+                return
+            job.spent["tokenise"] = job.spent.get("tokenise", 0.0) + self.clock() - begun
+            job.prepared += len(rows)
+            self._place(job, rows, items)
+        self._tell(job)
+
+    def _place(self, job: Job, rows: Sequence[Any], items: Sequence[Item[Any]]) -> None:
+        """Put the items where they wait, and keep the errors of rows that have none."""
+        counts: dict[int, int] = {}
+        for item in items:
+            index = counts.get(item.row, 0)
+            counts[item.row] = index + 1
+            waiting = Waiting(job, item, index, job.virtual + job.tokens)
+            job.tokens += item.length
+            if self._prompts is None or not self._prompts.take(waiting):
+                self._items.setdefault(_place(waiting), []).append(waiting)
+        for number, count in counts.items():
+            job.parts[number], job.missing[number] = [None] * count, count
+        refused = job.refused
+        for row in rows:
+            if refused is not None and row.number in refused:
+                job.refuse(row.number, refused.pop(row.number))
+            elif row.number not in counts:
+                job.results[row.number] = job.begun.call.runner.joined([], job.begun.call.settings)
+        if job.ask.form is Form.STREAM:
+            self._open(job, items)
+
+    def _open(self, job: Job, items: Sequence[Item[Any]]) -> None:
+        runner: Any = job.begun.call.runner
+        job.stream = runner.streamed([item.content for item in items])
+        job.open = len(items)
+        self._piece(job, job.stream.opening())
+
+    def _budget(self, settings: Settings) -> Budget:
+        tokens = self.predictor.runner.budget(settings)
+        return self._budgets.setdefault(tokens, Budget(tokens))
+
+    def _chosen(self) -> list[Waiting]:
+        """The items of the next batch: the one that is due first, and those of its group that go well with it."""
+        place, group = min(self._items.items(), key=lambda found: found[1][0].virtual)
+        group.sort(key=lambda waiting: waiting.virtual)
+        head, near = group[0], group[:CANDIDATES]
+        near.sort(key=lambda waiting: -waiting.item.length)
+        runner, budget = self.predictor.runner, self._budget(head.job.begun.call.settings)
+        parts = partition([waiting.item.length for waiting in near], budget.tokens, runner.pass_tokens)
+        number = next(number for number, waiting in enumerate(near) if waiting is head)
+        batch = [near[index] for part in parts if number in part for index in part]
+        batch = batch if head.job.stream is None else [head]
+        taken = {id(waiting) for waiting in batch}
+        left = [waiting for waiting in group if id(waiting) not in taken]
+        if left:
+            self._items[place] = left
+        else:
+            del self._items[place]
+        self._virtual = max(self._virtual, head.virtual)
+        return batch
+
+    def _batch(self) -> None:
+        """Compute a batch and give its results to their jobs."""
+        batch = self._chosen()
+        if batch[0].job.stream is not None:
+            self._stream_alone(batch[0])
+            return
+        call = batch[0].job.begun.call
+        runner = call.runner
+        items = [replace(waiting.item, row=number) for number, waiting in enumerate(batch)]
+        refused: dict[int, RowError] = {}
+        begun = self.clock()
+        for waiting in batch:
+            waiting.job.started = waiting.job.started or begun
+        try:
+            results = batching.run(
+                items, self._budget(call.settings), call.launch, 0, runner.pass_tokens, refused=refused
+            )
+        except PredictionError as error:
+            results = [None] * len(batch)
+            refused = dict.fromkeys(range(len(batch)), RowError(str(error)))
+        self._count(batch, self.clock() - begun)
+        for number, (waiting, result) in enumerate(zip(batch, results, strict=True)):
+            if number in refused:
+                self._refuse(waiting.job, waiting.item.row, refused[number])
+            elif waiting.item.row in waiting.job.missing:
+                waiting.job.take(waiting.item.row, waiting.index, result)
+        self._tell_all({id(waiting.job): waiting.job for waiting in batch})
+
+    def _stream_alone(self, waiting: Waiting) -> None:
+        """All tokens of a choice, one after the other: its model's cache cannot be merged, or its settings need more
+        than one step's scores.
+        """
+        job = waiting.job
+        runner: Any = job.begun.call.runner
+        made = runner.tokens(waiting.item.content)
+        job.started = job.started or self.clock()
+        try:
+            while not self.told.has_left(job.ask.key):
+                self._piece(job, job.stream.token(waiting.index, [next(made)]))
+                self.counters.step = self.clock()
+        except StopIteration as stop:
+            self._ended(job, waiting, (stop.value,))
+            self._tell(job)
+        except PredictionError as error:
+            self._end(job, error)
+        finally:
+            made.close()
+
+    def _count(self, batch: Sequence[Waiting], seconds: float) -> None:
+        longest = max(waiting.item.length for waiting in batch)
+        self.counters.batches += 1
+        self.counters.rows += len(batch)
+        self.counters.tokens += sum(waiting.item.length for waiting in batch)
+        self.counters.filled += longest * len(batch)
+        for job in {id(waiting.job): waiting.job for waiting in batch}.values():
+            job.spent["model"] = job.spent.get("model", 0.0) + seconds
+
+    def _refuse(self, job: Job, row: int, error: RowError) -> None:
+        if job.ask.key not in self._jobs:
+            return
+        named = type(error)(error.reason, row=row)
+        if job.refused is None:
+            self._end(job, named)
+        else:
+            job.refuse(row, named)
+
+    def _continue(self, prompts: Prompts) -> None:
+        """One token of every prompt that is being continued, those that can join included."""
+        begun = self.clock()
+        touched = {}
+        for waiting, step in prompts.step(self._budget, begun):
+            job = waiting.job
+            if job.ask.key not in self._jobs:
+                continue
+            touched[id(job)] = job
+            self.counters.made += len(step.tokens)
+            if step.error is not None:
+                self._refuse(job, waiting.item.row, finite.not_finite(self.predictor.dtype, None))
+                continue
+            if job.stream is not None and step.tokens:
+                self._piece(job, job.stream.token(waiting.index, step.tokens))
+            if step.ended is not None:
+                self._ended(job, waiting, step.ended)
+        self.counters.batches += 1
+        self._tell_all(touched)
+        for waiting in prompts.returned():  # the model's cache cannot be merged: whole batches, as predict has them
+            if waiting.job.stream is not None:
+                waiting.job.stream.begin_again(waiting.index)
+            self._items.setdefault(_place(waiting), []).append(waiting)
+
+    def _ended(self, job: Job, waiting: Waiting, answers: tuple[Any, ...]) -> None:
+        if job.stream is not None:
+            self._piece(job, job.stream.end(waiting.index, answers[0]))
+        if waiting.item.row in job.missing:
+            runner: Any = job.begun.call.runner
+            result = runner.finished(waiting.item, answers)
+            job.take(waiting.item.row, waiting.index, result)
+
+    def _tell_all(self, jobs: dict[int, Job]) -> None:
+        for job in jobs.values():
+            if job.ask.key in self._jobs:
+                self._tell(job)
+
+    def _tell(self, job: Job) -> None:
+        if job.ask.form is Form.ROWS and not self._tell_rows(job):
+            return
+        if job.is_done:
+            self._finish(job)
+
+    def _tell_rows(self, job: Job) -> bool:
+        due = job.due()
+        fits = job.begun.fits([result for _, result in due if not isinstance(result, RowError)])
+        for number, result in due:
+            refused = isinstance(result, RowError)
+            answer = result if refused else job.begun.answer_of(result, number, fits=fits)
+            self._piece(job, _row_error(answer) if isinstance(answer, RowError) else {"answer": answer})
+            job.results[number] = None
+        return job.ask.key in self._jobs
+
+    def _piece(self, job: Job, value: Any) -> None:
+        self.told.piece(job.ask.key, value)
+
+    def _finish(self, job: Job) -> None:
+        value = None
+        begun = self.clock()
+        try:
+            if job.ask.form is Form.WHOLE:
+                value = job.begun.answer([job.results[row.number] for row in job.rows])
+            elif job.stream is not None:
+                self._piece(job, job.stream.closing())
+        except PredictionError as error:
+            self._end(job, error)
+            return
+        job.spent["write"] = self.clock() - begun
+        self._jobs.pop(job.ask.key, None)
+        self.told.answer(job.ask.key, value, job.used(self.clock()))
+
+    def _end(self, job: Job, error: BaseException) -> None:
+        if self._jobs.pop(job.ask.key, None) is None:
+            return
+        self._forget(job)
+        self.told.error(job.ask.key, error)
+
+    def _forget(self, job: Job) -> None:
+        """Take the job's items from where they wait."""
+        for place, group in list(self._items.items()):
+            left = [waiting for waiting in group if waiting.job is not job]
+            if left:
+                self._items[place] = left
+            else:
+                del self._items[place]
+        if self._prompts is not None:
+            self._prompts.drop(job)
+
+
+def _place(waiting: Waiting) -> Any:
+    """What the items of one batch have in common."""
+    call = waiting.job.begun.call
+    return (call.runner.task.name, call.settings.fingerprint(), waiting.item.group)
+
+
+def _row_error(error: RowError) -> dict[str, Any]:
+    return {"error": {"kind": type(error).__name__, "message": error.reason, "row": error.row}}
+
+
+def _streaming(begun: Any) -> Any:
+    """The call, when its one request can be streamed; raises InputError."""
+    if len(begun.rows) != 1 or not hasattr(begun.call.runner, "streamed"):
+        raise InputError("this task does not stream its answers; leave stream out.")
+    return begun

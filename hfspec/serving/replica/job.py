@@ -1,0 +1,117 @@
+"""A request as the engine holds it: its rows, what they have become, and what is to be told of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from hfspec.errors import RowError
+from hfspec.inputs.row import Row
+from hfspec.runtime.scheduling.begun import Begun
+
+
+class Form(StrEnum):
+    """What a caller waits for: one answer to all rows, an answer a row in their order, or the pieces of a stream."""
+
+    WHOLE = "whole"
+    ROWS = "rows"
+    STREAM = "stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a caller asks. ``form``: of the telling; ``outputs``: of the answer, standard or full; ``deadline``: when
+    nobody waits any more, by the monotonic clock of the machine, None for never; ``task``: whose requests the data are,
+    None for the model's own; ``settings``: those that the caller's protocol has keys for.
+    """
+
+    key: int
+    data: Any
+    params: dict[str, Any] | None = None
+    outputs: str | None = None
+    form: Form = Form.WHOLE
+    deadline: float | None = None
+    task: str | None = None
+    settings: dict[str, Any] | None = None
+
+
+class Told(Protocol):
+    """Whom the engine tells. Called in the engine's thread."""
+
+    def answer(self, key: int, value: Any, used: dict[str, Any]) -> None:
+        """The whole answer, or the end of what came in pieces. ``used``: rows, tokens and seconds by stage."""
+
+    def piece(self, key: int, value: Any) -> None:
+        """The next row's answer or error, or a stream's next chunks."""
+
+    def has_left(self, key: int) -> bool:
+        """Whether the caller waits no more. It may be asked while a step runs."""
+
+    def error(self, key: int, error: BaseException) -> None:
+        """No answer will come, nor a further piece."""
+
+
+@dataclass(slots=True)
+class Job:
+    """``begun``: the call; ``prepared``: how many rows have been made ready; ``parts``: the results of a row's items,
+    in their order; ``missing``: how many of them are not there; ``told``: how many rows the caller has been told of.
+    """
+
+    ask: Ask
+    begun: Begun
+    arrived: float
+    virtual: float = 0.0
+    prepared: int = 0
+    tokens: int = 0
+    told: int = 0
+    parts: dict[int, list[Any]] = field(default_factory=dict)
+    missing: dict[int, int] = field(default_factory=dict)
+    results: dict[int, Any] = field(default_factory=dict)
+    started: float | None = None
+    spent: dict[str, float] = field(default_factory=dict)
+    stream: Any = None
+    open: int = 0
+
+    @property
+    def rows(self) -> list[Row]:
+        return self.begun.rows
+
+    @property
+    def refused(self) -> dict[int, RowError] | None:
+        return self.begun.call.refused
+
+    @property
+    def is_prepared(self) -> bool:
+        return self.prepared >= len(self.rows)
+
+    @property
+    def is_done(self) -> bool:
+        return self.is_prepared and len(self.results) == len(self.rows)
+
+    def take(self, row: int, index: int, result: Any) -> None:
+        """Keep the result of a row's item; a row whose items are all there is joined."""
+        self.parts[row][index] = result
+        self.missing[row] -= 1
+        if not self.missing[row]:
+            del self.missing[row]
+            self.results[row] = self.begun.call.runner.joined(self.parts.pop(row), self.begun.call.settings)
+
+    def refuse(self, row: int, error: RowError) -> None:
+        """The row's answer is its error."""
+        self.parts.pop(row, None)
+        self.missing.pop(row, None)
+        self.results[row] = error
+
+    def due(self) -> list[tuple[int, Any]]:
+        """The results that are next in order, with their rows' numbers."""
+        found = []
+        while self.told < len(self.rows) and (number := self.rows[self.told].number) in self.results:
+            found.append((number, self.results[number]))
+            self.told += 1
+        return found
+
+    def used(self, now: float) -> dict[str, Any]:
+        """What the job took, for the meters."""
+        waited = (self.started or now) - self.arrived
+        return {"rows": len(self.rows), "tokens": self.tokens, "queue": waited, **self.spent}

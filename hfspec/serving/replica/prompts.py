@@ -1,0 +1,141 @@
+"""The prompts of all requests: those that wait to join the running batch, and those in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import replace
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from hfspec.runtime.generation.causal_generation import Asked, CausalGeneration
+from hfspec.runtime.generation.running_batch import NotMergeableError, RunningBatch, Step
+from hfspec.runtime.scheduling import memory
+from hfspec.runtime.scheduling.batching import Budget
+from hfspec.settings.precedence import Settings
+
+if TYPE_CHECKING:
+    from hfspec.serving.replica.engine import Waiting
+    from hfspec.serving.replica.job import Job
+
+
+class Prompts:
+    """``merges``: whether the model's rows can be put beside those of others, as far as is known."""
+
+    def __init__(self, runner: CausalGeneration) -> None:
+        self.merges = True
+        self._running = RunningBatch(runner)
+        self._queue: list[tuple[Waiting, Asked]] = []
+        self._inside: dict[Hashable, Waiting] = {}
+        self._weights: dict[Hashable, int] = {}
+        self._numbers = count()
+        self._given_back: list[Waiting] = []
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a step would do anything."""
+        return bool(self._queue or self._inside)
+
+    def take(self, waiting: Waiting) -> bool:
+        """Take an item whose prompt can be continued here."""
+        if not self.merges:
+            return False
+        call = waiting.job.begun.call
+        runner: Any = call.runner
+        asked: Asked | None = runner.asked(waiting.item, call.settings)
+        if asked is None:
+            return False
+        self._queue.append((waiting, replace(asked, key=next(self._numbers))))
+        return True
+
+    def drop(self, job: Job) -> None:
+        """Nobody waits for this job."""
+        self._queue = [found for found in self._queue if found[0].job is not job]
+        for key in [key for key, waiting in self._inside.items() if waiting.job is job]:
+            self._running.drop(key)
+            self._gone(key)
+
+    def clear(self) -> None:
+        """Give up all prompts, and what a step that failed may have left half done."""
+        self._running = RunningBatch(self._running.runner)
+        self._queue, self._given_back = [], []
+        self._inside, self._weights = {}, {}
+
+    def returned(self) -> list[Waiting]:
+        """The items that are to be computed in whole batches after all."""
+        given, self._given_back = self._given_back, []
+        return given
+
+    def step(self, budget: Callable[[Settings], Budget], now: float) -> Iterator[tuple[Waiting, Step]]:
+        """Let in what has room, and make one token of every prompt; what was made, with the item it was made for."""
+        made: list[Step] = []
+        if len(self._running):
+            made += self._attempt(self._running.step)
+        if self._queue:
+            made += self._join(budget, now)
+        for step in made:
+            waiting = self._inside.get(step.key)
+            if waiting is None:
+                continue
+            yield waiting, step
+            if step.ended is not None or step.error is not None:
+                self._gone(step.key)
+
+    def _join(self, budget: Callable[[Settings], Budget], now: float) -> list[Step]:
+        """Read the prompts that wait longest and go together, as far as there is room."""
+        self._queue.sort(key=lambda found: found[0].virtual)
+        head = self._queue[0]
+        settings = head[0].job.begun.call.settings
+        room = budget(settings).tokens - sum(self._weights.values())
+        chosen: list[tuple[Waiting, Asked]] = []
+        for found in self._queue:
+            if not _goes_with(found, head):
+                continue
+            weight = found[0].item.length
+            if weight > room and (self._inside or chosen):
+                break
+            chosen.append(found)
+            room -= weight
+        if not chosen:
+            return []
+        keys = {asked.key for _, asked in chosen}
+        self._queue = [found for found in self._queue if found[1].key not in keys]
+        for waiting, asked in chosen:
+            self._inside[asked.key], self._weights[asked.key] = waiting, waiting.item.length
+            waiting.job.started = waiting.job.started or now
+        try:
+            return self._attempt(lambda: self._running.join([asked for _, asked in chosen]))
+        except NotMergeableError:
+            self.merges = False
+            self._given_back = [waiting for waiting, _ in [*chosen, *self._queue]]
+            self._queue = []
+            for _, asked in chosen:
+                self._gone(asked.key)
+            return []
+
+    def _attempt(self, step: Callable[[], list[Step]]) -> list[Step]:
+        """A step; where memory runs out, all prompts begin again, in batches of half the size."""
+        try:
+            return step()
+        except Exception as error:
+            if not memory.is_exhausted(error):
+                raise
+        memory.release()
+        self._running.clear()
+        self.merges = False
+        self._given_back += self._inside.values()
+        self._inside, self._weights = {}, {}
+        return []
+
+    def _gone(self, key: Hashable) -> None:
+        self._inside.pop(key, None)
+        self._weights.pop(key, None)
+
+
+def _goes_with(found: tuple[Waiting, Asked], head: tuple[Waiting, Asked]) -> bool:
+    """Whether two prompts can be read together: their settings and the room of their answers are the same."""
+    return found[1].prompt.room == head[1].prompt.room and _key(found[1]) == _key(head[1])
+
+
+def _key(asked: Asked) -> Any:
+    settings = asked.settings.over({"seed": None}) if asked.settings.get("seed") is not None else asked.settings
+    return (settings.fingerprint(), asked.answers, asked.seed is None)

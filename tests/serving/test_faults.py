@@ -1,0 +1,265 @@
+"""What may go wrong with a server, for real: processes that die or stand still, callers that leave, artifacts that are
+bad.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import threading
+import time
+
+import httpx2 as httpx
+import pytest
+import requests
+
+import hfspec
+from hfspec.serving.fleet.loading import load_fleet
+from hfspec.serving.front import model as front_model
+from hfspec.serving.front.models import Models
+from tests.runtime.chats import HELLO
+from tests.serving.process import Served, eventually
+
+PREDICT = "/models/sentiment/predict"
+KEY, ADMIN = "a-key-of-the-tests-only", "an-admin-key-of-the-tests"
+
+
+@pytest.fixture
+def fleet(artifact, build, checkpoint, tmp_path):
+    """``fleet(entry, server)``: a fleet file with the classifier under these keys."""
+
+    def write(entry=(), server=(), **models):
+        named = {"sentiment": {"artifact": str(artifact("bert-sentiment")), **dict(entry)}, **models}
+        path = tmp_path / "fleet.yaml"
+        path.write_text(json.dumps({"models": named, "server": dict(server)}), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def expected(artifact):
+    predictor = hfspec.load(artifact("bert-sentiment"))
+    return lambda texts: [record["label"] for record in predictor.predict_json(texts)]
+
+
+def labels(response):
+    assert response.status_code == 200, response.text
+    return [record["label"] for record in response.json()["predictions"]]
+
+
+def test_a_replica_that_is_killed_costs_nobody_an_answer(fleet, expected):
+    texts = [f"text {number}" for number in range(40)]
+    wanted, made, wrong = expected(texts), [], []
+    with Served(fleet({"replicas": 2, "threads": 1})) as served:
+
+        def ask():
+            for number, text in enumerate(texts * 3):
+                response = served.post(PREDICT, {"inputs": [text]})
+                (made if response.status_code == 200 and labels(response) == [wanted[number % 40]] else wrong).append(
+                    response
+                )
+
+        callers = [threading.Thread(target=ask) for _ in range(4)]
+        for caller in callers:
+            caller.start()
+        for number in (1, 2):  # the second when the first is replaced: a request is tried twice
+            os.kill(served.replicas()[0], signal.SIGKILL)
+            assert eventually(lambda number=number: served.meter("hfspec_restarts_total") == number)
+            assert eventually(lambda: served.meter("hfspec_replicas_ready") == 2)
+        for caller in callers:
+            caller.join(120)
+        assert len(made) == 480, [response.text for response in wrong]
+        assert served.get("/ready").status_code == 200
+
+
+def test_a_replica_that_stands_still_is_replaced(fleet, expected):
+    with Served(fleet({"limits": {"step_seconds": 3}})) as served:
+        os.kill(served.replicas()[0], signal.SIGSTOP)
+        assert labels(served.post(PREDICT, {"inputs": ["good"]})) == expected(["good"])
+        assert served.said("did not move for 3 s")
+
+
+def test_crashes_in_a_row_end_with_a_state_and_not_with_a_loop(fleet, copy_of, artifact, monkeypatch):
+    monkeypatch.setattr(front_model, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(front_model, "CRASHES", 3)
+    folder = copy_of(artifact("bert-sentiment"))
+    lines = []
+
+    async def run():
+        models = Models(load_fleet(fleet({"artifact": str(folder)})), lambda level, text: lines.append(text))
+        await models.start()
+        (model,) = models
+        shutil.rmtree(folder)
+        os.kill(model.generation.replicas[0].process.pid, signal.SIGKILL)
+        async with asyncio.timeout(120):
+            while model.state is not front_model.State.CRASHING:
+                await asyncio.sleep(0.05)
+        assert not models.is_ready
+        assert "3 times in a row" in model.reason
+        await models.stop(1)
+
+    asyncio.run(run())
+    assert sum("ended" in line for line in lines) >= 3
+
+
+def test_sighup_takes_another_artifact_and_a_bad_one_leaves_the_old(fleet, artifact, copy_of, expected):
+    other = artifact("bert-toxic")
+    with Served(fleet()) as served:
+        before = served.get("/models").json()["models"][0]["digest"]
+        bad = copy_of(artifact("bert-sentiment"), "bad")
+        weights = next(bad.glob("model/*.safetensors"))
+        weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+        fleet({"artifact": str(bad)})
+        served.signal(signal.SIGHUP)
+        assert served.said("the old one goes on")
+        assert served.get("/models").json()["models"][0]["digest"] == before
+        assert labels(served.post(PREDICT, {"inputs": ["good"]})) == expected(["good"])
+        fleet({"artifact": str(other)})
+        served.signal(signal.SIGHUP)
+        assert eventually(lambda: served.get("/models").json()["models"][0]["digest"] != before)
+        wanted = hfspec.load(other).predict_json(["good"])
+        assert served.post(PREDICT, {"inputs": ["good"]}).json()["predictions"][0]["label"] == wanted[0]["label"]
+        assert eventually(lambda: len(served.replicas()) == 1)
+
+
+def test_no_request_fails_while_an_artifact_is_replaced(fleet, artifact):
+    statuses = []
+    with Served(fleet()) as served:
+        over = threading.Event()
+
+        def ask():
+            while not over.is_set():
+                statuses.append(served.post(PREDICT, {"inputs": ["good"]}).status_code)
+
+        caller = threading.Thread(target=ask)
+        caller.start()
+        fleet({"artifact": str(artifact("bert-toxic"))})
+        served.signal(signal.SIGHUP)
+        assert served.said("reloaded")
+        time.sleep(0.3)
+        over.set()
+        caller.join(60)
+    assert set(statuses) == {200}
+
+
+def test_sigterm_answers_what_is_in_flight_and_exits_with_zero(fleet):
+    with Served(fleet()) as served:
+        answers = []
+        caller = threading.Thread(
+            target=lambda: answers.append(served.post(PREDICT, {"inputs": [f"some text {n}" for n in range(3000)]}))
+        )
+        caller.start()
+        assert eventually(lambda: served.meter("hfspec_queue_rows") == 3000)
+        assert served.stop() == 0
+        caller.join(60)
+        assert answers[0].status_code == 200
+        assert len(answers[0].json()["predictions"]) == 3000
+
+
+def test_what_does_not_fit_the_queue_is_refused_with_a_time(fleet):
+    with Served(fleet({"limits": {"queue_rows": 3000, "rows": 3000}})) as served:
+        caller = threading.Thread(target=lambda: served.post(PREDICT, {"inputs": ["some text"] * 3000}))
+        caller.start()
+        assert eventually(lambda: served.meter("hfspec_queue_rows") == 3000)
+        refused = served.post(PREDICT, {"inputs": ["one"]})
+        assert refused.status_code == 429
+        assert int(refused.headers["retry-after"]) >= 1
+        caller.join(60)
+        assert served.post(PREDICT, {"inputs": ["one"]}).status_code == 200
+        assert served.post(PREDICT, {"inputs": ["one"] * 3001}).status_code == 413
+
+
+def test_rows_whose_caller_has_left_or_waits_no_longer_are_dropped(fleet, build, checkpoint):
+    chat = {"artifact": str(build(checkpoint("llama-chat"), "llm/v1/chat"))}
+    with Served(fleet(chat=chat)) as served:
+        late = served.post(PREDICT, {"inputs": ["x"] * 5000}, headers={"x-request-timeout": "0.01"})
+        assert late.status_code == 504
+        with pytest.raises(requests.exceptions.Timeout):
+            requests.post(served.url + PREDICT, json={"inputs": ["some text"] * 9000}, timeout=0.3)
+        assert eventually(lambda: served.meter("hfspec_queue_rows") == 0)
+        assert served.meter("hfspec_rows_total") < 14_000
+        request = {"inputs": {"messages": HELLO, "max_tokens": 400}}
+        with pytest.raises(requests.exceptions.Timeout):
+            requests.post(served.url + "/models/chat/predict", json=request, timeout=0.2)
+        assert eventually(lambda: served.meter("hfspec_queue_rows") == 0)
+
+
+def test_keys_are_asked_for_and_their_scopes_hold(fleet, tmp_path, monkeypatch):
+    monkeypatch.setenv("THE_KEY", KEY)
+    keys = [{"name": "caller", "key": "${oc.env:THE_KEY}"}]
+    with Served(fleet(server={"api_keys": {"keys": keys}})) as served:
+        assert served.post(PREDICT, {"inputs": ["good"]}).status_code == 401
+        wrong = served.post(PREDICT, {"inputs": ["good"]}, headers={"authorization": "Bearer wrong"})
+        assert wrong.status_code == 401
+        good = served.post(PREDICT, {"inputs": ["good"]}, headers={"authorization": f"Bearer {KEY}"})
+        assert good.status_code == 200
+        assert served.get("/ready").status_code == 200
+    assert not any(KEY in line or "wrong" in line for line in served.lines)
+
+
+def test_what_is_too_large_or_too_slow_is_refused(fleet):
+    limits = {"body": "100KB", "header": 4096, "slow_client_seconds": 1}
+    with Served(fleet(server={"limits": limits})) as served:
+        assert served.post(PREDICT, {"inputs": ["x" * 200_000]}).status_code == 413
+        assert served.get("/live", headers={"x-long": "x" * 5000}).status_code == 431
+        address = ("127.0.0.1", int(served.url.rsplit(":", 1)[1]))
+        for sent in (
+            b"",
+            b"POST /x HTTP/1.1\r\nhost: x\r\nx-a: ",
+            b"POST " + PREDICT.encode() + b" HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n12",
+        ):
+            with socket.create_connection(address, timeout=20) as slow:
+                slow.sendall(sent)
+                answer = slow.recv(1000)
+                assert answer == b"" or b" 408 " in answer
+        assert served.post(PREDICT, {"inputs": ["good"]}).status_code == 200
+
+
+def test_a_thousand_idle_connections_stop_nobody(fleet):
+    with Served(fleet(server={"limits": {"connections": 200}})) as served:
+        address = ("127.0.0.1", int(served.url.rsplit(":", 1)[1]))
+        idle = [socket.create_connection(address, timeout=20) for _ in range(1000)]
+        assert served.post(PREDICT, {"inputs": ["good"]}).status_code == 200
+        for connection in idle:
+            connection.close()
+
+
+def test_a_unix_socket_is_served(fleet, tmp_path):
+    path = tmp_path / "s"
+    with Served(fleet(), overrides=[f"server.unix_socket={path}"], wait=False) as served:
+        assert served.said(f"ready at unix:{path}", 120)
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://x") as client:
+            assert client.get("/ready").status_code == 200
+
+
+def test_an_address_that_is_taken_and_an_artifact_that_is_bad_are_said(fleet, copy_of, artifact, run_serve):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = run_serve(fleet(), f"server.port={taken.getsockname()[1]}")
+        assert done.returncode == 2
+        assert "cannot listen at" in done.stderr
+    bad = copy_of(artifact("bert-sentiment"))
+    weights = next(bad.glob("model/*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    done = run_serve(bad, "server.port=0")
+    assert done.returncode == 3
+    assert "cannot start" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def run_serve():
+    import subprocess
+    import sys
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "hfspec", "serve", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+    return run
