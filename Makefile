@@ -6,12 +6,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUN := $(BIN)/python
 # With transformers 4.57, for the tasks that MLflow has lost on 5. `make bench BASELINE=` does without it.
 BASELINE ?= $(VENV)-transformers4
+OLDEST ?= $(VENV)-oldest
 
-.PHONY: demo test check format schema docs bench bench-quick clean help
+.PHONY: demo test test-oldest check format schema docs bench bench-quick clean help
 
 help:
 	@echo "make demo    compile specs/minilm.yaml, verify it, run the emitted predictor"
 	@echo "make test    run the tests"
+	@echo "make test-oldest   compile, load and ask each task with the oldest versions promised, in an environment of its own"
 	@echo "make check   format, lint, types, import contract, generated files"
 	@echo "make format  format and mend what the linter can"
 	@echo "make bench   measure against MLflow, the libraries and loops by hand; writes benchmarks/results/ and the table in benchmarks/NOTES.md"
@@ -36,6 +38,18 @@ demo: $(VENV)/.base
 
 test: $(VENV)/.dev
 	$(RUN) -m pytest -n 2 --dist loadfile
+
+$(OLDEST)/.made: constraints-oldest.txt pyproject.toml
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install -q torch==2.6.0
+	$(OLDEST)/bin/python -m pip install -q -c constraints-oldest.txt -e '.[audio,peft,sentencepiece,vision]' \
+	    protobuf pytest pytest-timeout hypothesis filelock
+	@touch $@
+
+# One test a task: every task of the table is compiled, loaded and asked. Image processors of these versions of
+# transformers need torchvision, which hfspec does not require.
+test-oldest: $(OLDEST)/.made
+	$(OLDEST)/bin/python -m pytest tests/runtime/golden/test_probing.py -k "the_input_is_one and not image-classification" -p no:cacheprovider
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

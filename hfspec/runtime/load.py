@@ -55,6 +55,9 @@ def load(
     does, its logger leaves out what this thread says below an error, and the filters of warnings are others around peft
     and the converter of the backend openvino (docs/serving.md).
 
+    Where anything else needs the processor, whoever starts the process sets ``OMP_WAIT_POLICY=PASSIVE`` before torch is
+    imported: torch's threads spin while they wait otherwise. A load cannot set it (docs/serving.md).
+
     Args:
         folder: The artifact.
         model_config: Settings that override the spec's.
