@@ -147,16 +147,16 @@ class SmallFiles:
 def _origins(manifest: Manifest) -> dict[str, Any]:
     """Model, adapter and components: the source of each, its class, and the options that the spec sets."""
     deployment = manifest.deployment
-    found: dict[str, dict[str, Any]] = {"model": {"class": deployment.model_class}}
+    parts: dict[str, dict[str, Any]] = {"model": {"class": deployment.model_class}}
     for name, kind in deployment.components.items():
-        found[f"components/{name}"] = {"class": kind}
+        parts[f"components/{name}"] = {"class": kind}
     for name, options in deployment.options.items():
-        found.setdefault(f"components/{name}", {})["options"] = options
+        parts.setdefault(f"components/{name}", {})["options"] = options
     for source in manifest.sources:
-        stated = {key: value for key, value in source.to_json().items() if key not in ("role", "kind", "location")}
-        found.setdefault(source.role, {}).update({source.kind: source.location, **_given(stated)})
-    components = {role.removeprefix("components/"): part for role, part in found.items() if role.startswith(PARTS)}
-    return {**{role: part for role, part in found.items() if not role.startswith(PARTS)}, "components": components}
+        values = {key: value for key, value in source.to_json().items() if key not in ("role", "kind", "location")}
+        parts.setdefault(source.role, {}).update({source.kind: source.location, **_given(values)})
+    components = {role.removeprefix("components/"): part for role, part in parts.items() if role.startswith(PARTS)}
+    return {**{role: part for role, part in parts.items() if not role.startswith(PARTS)}, "components": components}
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -68,8 +68,8 @@ def changes(before: Mapping[str, Json], after: Mapping[str, Json]) -> tuple[Chan
 
     A part that is on one side only is one change, whatever it holds.
     """
-    found = [*_between((), before, after), *_reordered(before, after)]
-    return tuple(sorted(found, key=lambda change: _rank(change.group)))
+    differences = [*_between((), before, after), *_reordered(before, after)]
+    return tuple(sorted(differences, key=lambda change: _rank(change.group)))
 
 
 def same(before: Any, after: Any) -> bool:

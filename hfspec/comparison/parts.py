@@ -16,10 +16,10 @@ def account(groups: Mapping[str, Any]) -> FrozenDict:
     return FrozenDict({group: value for group, value in groups.items() if value is not None and value not in ((), {})})
 
 
-def task_name(library: str, written: str) -> str:
+def task_name(library: str, name: str) -> str:
     """The canonical name; one that a pattern names, as a translation with its languages, stays as written."""
     patterns = LIBRARIES[library].task_patterns.values() if library in LIBRARIES else ()
-    return written if any(pattern.fullmatch(written) for pattern in patterns) else canonical(library, written)
+    return name if any(pattern.fullmatch(name) for pattern in patterns) else canonical(library, name)
 
 
 def signature_parts(signature: Signature) -> dict[str, Any]:

@@ -36,47 +36,47 @@ class Wanted:
         return tuple(file for pointer in self.manifest.pointers if pointer.role == self.role for file in pointer.files)
 
 
-def check_given(manifest: Manifest, given: Sources) -> None:
+def check_given(manifest: Manifest, folders: Sources) -> None:
     """Raises UsageError when a folder is given for what the artifact does not look for."""
     roles = sorted({pointer.role for pointer in manifest.pointers})
-    unknown = sorted(set(given) - set(roles))
+    unknown = sorted(set(folders) - set(roles))
     if unknown and not roles:
         raise UsageError("this artifact holds its weights itself and looks for none; leave out sources.")
     if unknown:
         raise UsageError(f"sources: the artifact looks for {', '.join(roles)}, not for {', '.join(unknown)}.")
 
 
-def find(manifest: Manifest, given: Sources, held: Held, progress: Progress | None = None) -> dict[str, Reader]:
+def find(manifest: Manifest, folders: Sources, held: Held, progress: Progress | None = None) -> dict[str, Reader]:
     """A reader for each role whose weights lie elsewhere, all of whose pinned bytes are there and right: downloaded at
     the recorded commit where a repository's are not in the cache.
 
-    ``given``: role -> the folder to take instead of any other. Raises UsageError, SourceError listing every place
+    ``folders``: role -> the folder to take instead of any other. Raises UsageError, SourceError listing every place
     looked at, StorageError, and VerificationError when what was found has other bytes.
     """
-    check_given(manifest, given)
+    check_given(manifest, folders)
     roles = dict.fromkeys(pointer.role for pointer in manifest.pointers)
-    return {role: _reader(Wanted(manifest, role, held), given.get(role), progress or Silent()) for role in roles}
+    return {role: _reader(Wanted(manifest, role, held), folders.get(role), progress or Silent()) for role in roles}
 
 
-def count_here(manifest: Manifest, given: Sources, held: Held) -> int:
+def count_here(manifest: Manifest, folders: Sources, held: Held) -> int:
     """How many of the weight files are on this machine, with the right bytes; nothing is downloaded.
 
     Raises VerificationError when a folder or package has files of these names with other bytes.
     """
-    check_given(manifest, given)
+    check_given(manifest, folders)
     roles = dict.fromkeys(pointer.role for pointer in manifest.pointers)
-    return sum(_count(Wanted(manifest, role, held), given.get(role)) for role in roles)
+    return sum(_count(Wanted(manifest, role, held), folders.get(role)) for role in roles)
 
 
-def _count(wanted: Wanted, given: str | PathLike[str] | None) -> int:
-    if SOURCE_KINDS[wanted.source.kind].fetches and given is None:
-        repository = _repository(wanted, Silent(), local_only=True)
-        return sum(_is_there(repository, file) for file in wanted.files)
+def _count(weights: Wanted, own_folder: str | PathLike[str] | None) -> int:
+    if SOURCE_KINDS[weights.source.kind].fetches and own_folder is None:
+        repository = _repository(weights, Silent(), local_only=True)
+        return sum(_is_there(repository, file) for file in weights.files)
     try:
-        _folder(wanted, given)
+        _folder(weights, own_folder)
     except SourceError:
         return 0
-    return len(wanted.files)
+    return len(weights.files)
 
 
 def _is_there(repository: Reader, file: FileRecord) -> bool:
@@ -87,47 +87,47 @@ def _is_there(repository: Reader, file: FileRecord) -> bool:
     return True
 
 
-def _reader(wanted: Wanted, given: str | PathLike[str] | None, progress: Progress) -> Reader:
-    if not SOURCE_KINDS[wanted.source.kind].fetches or given is not None:
-        return _folder(wanted, given)
-    repository = _repository(wanted, progress)
-    for file in wanted.files:
-        if not wanted.held.holds(repository.fetch(file.path), file.sha256):
-            raise SourceError(f"{wanted.source.location}: {file.path} changed right after it was verified; run again.")
+def _reader(weights: Wanted, own_folder: str | PathLike[str] | None, progress: Progress) -> Reader:
+    if not SOURCE_KINDS[weights.source.kind].fetches or own_folder is not None:
+        return _folder(weights, own_folder)
+    repository = _repository(weights, progress)
+    for file in weights.files:
+        if not weights.held.holds(repository.fetch(file.path), file.sha256):
+            raise SourceError(f"{weights.source.location}: {file.path} changed right after it was verified; run again.")
     return repository
 
 
-def _repository(wanted: Wanted, progress: Progress, *, local_only: bool = False) -> Reader:
+def _repository(weights: Wanted, progress: Progress, *, local_only: bool = False) -> Reader:
     from hfspec.sources.pinned import pinned_repo
 
-    source = wanted.source
+    source = weights.source
     return pinned_repo(
-        source.location, source.commit or "", wanted.files, progress, holds=wanted.held.holds, local_only=local_only
+        source.location, source.commit or "", weights.files, progress, holds=weights.held.holds, local_only=local_only
     )
 
 
-def _folder(wanted: Wanted, given: str | PathLike[str] | None) -> Reader:
-    """The first place that has the pinned bytes; a folder that was ``given`` is the only one."""
+def _folder(weights: Wanted, own_folder: str | PathLike[str] | None) -> Reader:
+    """The first place that has the pinned bytes; ``own_folder``, where there is one, is the only place."""
     looked: list[str] = []
     differing: list[str] = []
-    for where, open_place in _places(wanted, given):
+    for where, open_place in _places(weights, own_folder):
         try:
             found = open_place()
         except SourceError as error:
             looked.append(f"{where}: {error}")
             continue
-        faults = {file.path: fault for file in wanted.files if (fault := _fault(found, file, wanted))}
+        faults = {file.path: fault for file in weights.files if (fault := _fault(found, file, weights))}
         if not faults:
             return found.reader
         looked += [f"{where}: {path} {fault}" for path, fault in sorted(faults.items())]
         differing += [f"model/{path}" for path, fault in faults.items() if fault != MISSING]
-    raise _not_found(wanted, looked, differing)
+    raise _not_found(weights, looked, differing)
 
 
 MISSING = "is not there"
 
 
-def _fault(found: Opened, file: FileRecord, wanted: Wanted) -> str:
+def _fault(found: Opened, file: FileRecord, weights: Wanted) -> str:
     if file.path not in {other.path for other in found.files}:
         return MISSING
     try:
@@ -135,23 +135,23 @@ def _fault(found: Opened, file: FileRecord, wanted: Wanted) -> str:
         size = local.stat().st_size
         if size != file.size:
             return f"has {size} bytes instead of {file.size}"
-        return "" if wanted.held.holds(local, file.sha256) else "has other content"
+        return "" if weights.held.holds(local, file.sha256) else "has other content"
     except OSError as error:
         return f"cannot be read ({error.strerror})"
 
 
-def _places(wanted: Wanted, given: str | PathLike[str] | None) -> Iterator[tuple[str, Callable[[], Opened]]]:
+def _places(weights: Wanted, own_folder: str | PathLike[str] | None) -> Iterator[tuple[str, Callable[[], Opened]]]:
     """What to call each place in an error, and how to open it; in the order in which they are looked at."""
-    source = wanted.source
-    if given is not None:
-        yield f"the folder given, {given}", lambda: folder.open_source(SourceName(str(given)))
+    source = weights.source
+    if own_folder is not None:
+        yield f"the folder given, {own_folder}", lambda: folder.open_source(SourceName(str(own_folder)))
     elif not SOURCE_KINDS[source.kind].is_local:
         yield (
             f"the {source.kind} {source.location}",
             lambda: open_kind(source.kind, SourceName(source.version or source.location)),
         )
     else:
-        seen = remembered(wanted.manifest.pointers, wanted.role)
+        seen = remembered(weights.manifest.pointers, weights.role)
         if seen is not None:
             yield (
                 f"{seen}, where they were at compile time",
@@ -163,14 +163,14 @@ def _places(wanted: Wanted, given: str | PathLike[str] | None) -> Iterator[tuple
         )
 
 
-def _not_found(wanted: Wanted, looked: list[str], differing: list[str]) -> SourceError | VerificationError:
-    source = wanted.source
+def _not_found(weights: Wanted, looked: list[str], differing: list[str]) -> SourceError | VerificationError:
+    source = weights.source
     places = "\n".join(f"  {place}" for place in looked)
     if SOURCE_KINDS[source.kind].is_local and len(looked) == 1:
         places += "\n  (nothing is remembered here of where they were at compile time)"
     text = (
-        f"the weights of {wanted.role} ({source.kind} {source.location}), which this artifact refers to, were not found"
-        f" with the bytes that it pins; looked at:\n{places}\nName the folder that has them: sources="
-        f'{{"{wanted.role}": FOLDER}} where load is called, --source {wanted.role}=FOLDER on the command line.'
+        f"the weights of {weights.role} ({source.kind} {source.location}), which this artifact refers to, were not"
+        f" found with the bytes that it pins; looked at:\n{places}\nName the folder that has them: sources="
+        f'{{"{weights.role}": FOLDER}} where load is called, --source {weights.role}=FOLDER on the command line.'
     )
     return VerificationError(text, differing) if differing else SourceError(text)

@@ -59,19 +59,19 @@ def fingerprint(space: str, dtype: str, settings: Settings, prompts: Prompts) ->
     return digest_of({"dtype": dtype, "prompt": _fixed(settings, prompts), "settings": said, "space": space})
 
 
-def check(expected: str | None, found: str | None) -> None:
+def check(expected: str | None, actual: str | None) -> None:
     """Raises VerificationError when an expected fingerprint is not the one found. The expected one may be its first
     digits, as `hfspec diff` shows them, at least 12.
     """
-    if expected is None or (found is not None and len(expected) >= SHORTEST and found.startswith(expected)):
+    if expected is None or (actual is not None and len(expected) >= SHORTEST and actual.startswith(expected)):
         return
-    if found is None:
+    if actual is None:
         raise VerificationError(
             f"the fingerprint {expected} is expected, but this artifact gives no embeddings and has none.",
             [MANIFEST_NAME],
         )
     raise VerificationError(
-        f"the embedding space is not the expected one: expected the fingerprint {expected}, found {found}. Embeddings"
+        f"the embedding space is not the expected one: expected the fingerprint {expected}, found {actual}. Embeddings"
         " of the two cannot be compared; load the artifact that made the stored ones, or make them anew.",
         [MANIFEST_NAME],
     )

@@ -41,12 +41,12 @@ class Held:
         """For those who have read the files since: raises VerificationError, naming each that was written to, or is
         another, since it was found right.
         """
-        changed = [file for file, (state, sha256) in self.states.items() if not self._is_same(file, state, sha256)]
-        if changed:
-            listed = "\n".join(f"  {file}" for file in changed)
+        differing = [file for file, (state, sha256) in self.states.items() if not self._is_same(file, state, sha256)]
+        if differing:
+            lines = "\n".join(f"  {file}" for file in differing)
             raise VerificationError(
-                f"weights were changed while they were read; once nothing writes to them, run this again:\n{listed}",
-                [file.name for file in changed],
+                f"weights were changed while they were read; once nothing writes to them, run this again:\n{lines}",
+                [file.name for file in differing],
             )
 
     def _is_same(self, file: Path, state: State, sha256: str) -> bool:

@@ -18,5 +18,5 @@ def marked(manifest: Manifest, folder: Path) -> Manifest:
         return manifest
     with_space = replace(manifest, space=embedding_space(folder, manifest))
     dtype, space = manifest.deployment.dtype, with_space.space
-    found = fingerprint.of_folder(folder, with_space, task, {}, dtype=dtype, space=space)
-    return replace(with_space, fingerprint=found)
+    digest = fingerprint.of_folder(folder, with_space, task, {}, dtype=dtype, space=space)
+    return replace(with_space, fingerprint=digest)

@@ -41,8 +41,8 @@ def unsafe_pointers(manifest: Manifest) -> list[str]:
     faults = [pointer.role for pointer in manifest.pointers if pointer.role not in sources]
     faults += _taken_twice(manifest)
     for pointer in manifest.pointers:
-        named = [file.path for file in pointer.files] + [file.path for file in pointer.written]
-        faults += [path for path in named if path_fault(path) or not path.endswith(WEIGHTS)]
+        paths = [file.path for file in pointer.files] + [file.path for file in pointer.written]
+        faults += [path for path in paths if path_fault(path) or not path.endswith(WEIGHTS)]
         faults += [str(dtype) for file in pointer.written for dtype in file.tensors.values() if dtype not in DTYPES]
         faults += [pointer.folder] if pointer.folder and path_fault(pointer.folder.removesuffix("/")) else []
         source = sources.get(pointer.role)

@@ -37,12 +37,12 @@ class Verified:
         """For those who have read the files since: raises VerificationError, naming each file and folder that is
         another or was written to after it was verified, even if it was put back.
         """
-        changed = sorted(path for path, state in self.states.items() if _state_at(self.folder / path) != state)
-        if changed:
+        differing = sorted(path for path, state in self.states.items() if _state_at(self.folder / path) != state)
+        if differing:
             raise VerificationError(
                 f"{_where(self.folder)} was changed while it was read; once nothing writes to it, run this again:\n"
-                + "\n".join(f"  {path}: was changed after it was verified" for path in changed),
-                changed,
+                + "\n".join(f"  {path}: was changed after it was verified" for path in differing),
+                differing,
             )
         if any(is_young(state, self.began) for state in self.states.values()):
             examine(self.folder)

@@ -86,12 +86,12 @@ class Memory:
         """Atomically, with what others have remembered meanwhile; the oldest beyond MOST_ENTRIES are forgotten."""
         if self.path is None or not self.changed:
             return
-        merged = {
+        entries = {
             **{key: entry for key, entry in read_own(self.path).items() if key not in self.entries},
             **self.entries,
         }
-        kept = dict(islice(merged.items(), max(0, len(merged) - MOST_ENTRIES), None))
-        write_own(self.path, kept)
+        newest = dict(islice(entries.items(), max(0, len(entries) - MOST_ENTRIES), None))
+        write_own(self.path, newest)
 
 
 def _entry(found: os.stat_result, sha256: str) -> tuple[str, list[int | str]]:

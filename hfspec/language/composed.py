@@ -12,8 +12,8 @@ from typing import Any
 def schema() -> dict[str, Any]:
     """What hfspec.language.schema.composed_schema gives, as `make docs` has written it. Not to be changed."""
     text = Path(__file__).with_name("composed.schema.json").read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
-    return found
+    document: dict[str, Any] = json.loads(text)
+    return document
 
 
 def component_names() -> frozenset[str]:

@@ -32,10 +32,10 @@ def _file(path: Path) -> list[Path]:
 
 
 def _below(folder: Path) -> list[Path]:
-    found = sorted(_walk(folder))
-    if not found:
+    specs = sorted(_walk(folder))
+    if not specs:
         raise UsageError(f"{folder} holds no spec (a .yaml or .yml file whose name does not begin with _)")
-    return found
+    return specs
 
 
 def _walk(folder: Path) -> Iterator[Path]:

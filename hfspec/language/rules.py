@@ -91,14 +91,14 @@ def _task_of_no_library(tree: Tree, name: str) -> Iterator[Problem]:
     """Where the library itself is wrong or missing: a task that no library has."""
     if table.libraries(name) or any(table.is_planned(library, name) for library in LIBRARIES):
         return
-    known = tuple(dict.fromkeys(known for library in LIBRARIES for known in table.names(library)))
+    names = tuple(dict.fromkeys(names for library in LIBRARIES for names in table.names(library)))
     path = ("task",)
     yield Problem(
         "unknown-task",
         f"No library has a task {name!r}.",
         tree.origin(path),
         path,
-        expected=one_of(known),
+        expected=one_of(names),
         found=name,
         nearest=task_names.meant(name, None),
     )

@@ -52,17 +52,17 @@ def task_of(tree: Tree) -> Task | None:
     return table.find(library, name) if isinstance(library, str) and isinstance(name, str) else None
 
 
-def meant(written: str, library: str | None) -> str:
+def meant(text: str, library: str | None) -> str:
     """The task that another name means; empty when none is. ``library``: where to look for a name spelt alike, None
     for all of them.
     """
-    plain = "-".join(written.strip().lower().replace("_", "-").split())
+    plain = "-".join(text.strip().lower().replace("_", "-").split())
     searched = [library] if library is not None else list(LIBRARIES)
-    known = [name for each in searched for name in (*table.names(each), *table.NOT_YET.get(each, ()))]
-    if plain in known:
+    names = [name for each in searched for name in (*table.names(each), *table.NOT_YET.get(each, ()))]
+    if plain in names:
         return plain
-    if plain in MEANT and (library is None or MEANT[plain] in known):
+    if plain in MEANT and (library is None or MEANT[plain] in names):
         return MEANT[plain]
-    close = get_close_matches(plain, [*known, *MEANT], n=1, cutoff=0.7)
+    close = get_close_matches(plain, [*names, *MEANT], n=1, cutoff=0.7)
     task = MEANT.get(close[0], close[0]) if close else ""
-    return task if task in known else ""
+    return task if task in names else ""

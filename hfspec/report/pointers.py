@@ -18,6 +18,6 @@ def save_mode(pointers: Sequence[Pointer]) -> str:
 def pointer_rows(pointers: Sequence[Pointer]) -> Iterator[tuple[str, str, str, str]]:
     """A row a file: role and path there, size, digest where it is known, what a full save makes of it."""
     for pointer in pointers:
-        made = "a full save writes its tensors anew" if pointer.written else "a full save copies it"
+        on_full_save = "a full save writes its tensors anew" if pointer.written else "a full save copies it"
         for file in pointer.files:
-            yield f"{pointer.role}: {file.path}", in_bytes(file.size), file.sha256[:12] or "not known yet", made
+            yield f"{pointer.role}: {file.path}", in_bytes(file.size), file.sha256[:12] or "not known yet", on_full_save

@@ -78,8 +78,8 @@ def _annotation(problem: Problem) -> str:
     }
     properties = ",".join(f"{key}={_escape_property(value)}" for key, value in place.items() if value)
     key = f"{dotted(problem.path)}: " if problem.path else ""
-    given = f"{origin}: " if origin.override else ""
-    text = "\n".join([f"{given}{key}{problem.message}", *_details(problem)])
+    override = f"{origin}: " if origin.override else ""
+    text = "\n".join([f"{override}{key}{problem.message}", *_details(problem)])
     return f"::error {properties}::{_escape(text)}"
 
 

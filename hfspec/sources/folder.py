@@ -34,9 +34,9 @@ class FolderSource:
     states: Mapping[str, State]
 
     def small(self, path: str) -> Path:
-        found = self.fetch(path)
+        file = self.fetch(path)
         check_small(self.name, path, self.states[path][2])
-        return found
+        return file
 
     def header(self, path: str) -> WeightHeader:
         try:
@@ -65,9 +65,9 @@ def read_header(file: Path) -> WeightHeader:
         return parse_header(prefix + stream.read(header_length(prefix, size) - 8), size)
 
 
-def open_source(named: SourceName) -> Opened:
+def open_source(source: SourceName) -> Opened:
     """The folder that a spec names, from ``base`` on; raises as open_folder."""
-    folder = open_folder(named.location, named.base / Path(named.location).expanduser())
+    folder = open_folder(source.location, source.base / Path(source.location).expanduser())
     return Opened(folder, folder.files)
 
 
@@ -96,9 +96,9 @@ def _root(folder: Path) -> Path:
     """Where links may lead: inside the folder, or inside the repository for a snapshot in the hub's cache, whose
     files are links to the blobs beside it.
     """
-    resolved = folder.resolve()
-    is_snapshot = COMMIT.fullmatch(resolved.name) and resolved.parent.name == "snapshots"
-    return resolved.parent.parent if is_snapshot else resolved
+    target = folder.resolve()
+    is_snapshot = COMMIT.fullmatch(target.name) and target.parent.name == "snapshots"
+    return target.parent.parent if is_snapshot else target
 
 
 def _walk(name: str, folder: Path, root: Path) -> Iterator[str]:

@@ -176,9 +176,9 @@ class HubSource:
             )
 
 
-def open_source(named: SourceName) -> Opened:
+def open_source(source: SourceName) -> Opened:
     """The repository that a spec names; raises as open_repo."""
-    repository = open_repo(named.location, named.revision, named.progress)
+    repository = open_repo(source.location, source.revision, source.progress)
     return Opened(repository, repository.files, commit=repository.commit)
 
 

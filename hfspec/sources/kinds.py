@@ -8,12 +8,12 @@ from hfspec.ir.pins import Opened, SourceName
 from hfspec.ir.source_kinds import SOURCE_KINDS
 
 
-def open_kind(kind: str, named: SourceName) -> Opened:
+def open_kind(kind: str, source: SourceName) -> Opened:
     """Open a source.
 
     Args:
         kind: A key of ``SOURCE_KINDS``.
-        named: Which source of that kind.
+        source: Which source of that kind.
 
     Returns:
         A reader of the source, its files, and the commit or version that it is at.
@@ -23,5 +23,5 @@ def open_kind(kind: str, named: SourceName) -> Opened:
         StorageError: The disk refuses.
     """
     module, _, name = SOURCE_KINDS[kind].opened_by.partition(":")
-    opened: Opened = getattr(import_module(module), name)(named)
+    opened: Opened = getattr(import_module(module), name)(source)
     return opened

