@@ -204,3 +204,11 @@ def test_settings_of_a_protocol_are_checked(engine_of):
     engine.submit(Ask(9, "good", settings={"function_to_apply": "none"}))
     drained(engine)
     assert 9 in engine.told.answers
+
+
+def test_a_request_of_many_prompts_comes_to_its_end(engine_of):
+    engine = engine_of("gpt2", "text-generation", model_config={"batch_tokens": 8, "max_new_tokens": 3})
+    prompts = [f"prompt {number}" for number in range(300)]
+    engine.submit(Ask(1, prompts))
+    drained(engine)
+    assert engine.told.answers[1][0] == engine.predictor.predict(prompts)

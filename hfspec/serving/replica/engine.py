@@ -157,7 +157,7 @@ class Engine:
     def _prepare(self, job: Job) -> None:
         """Make the job's next rows ready, where few of those that are ready wait."""
         limit = AHEAD * max(1, self._budget(job.begun.call.settings).tokens)
-        while not job.is_prepared and job.tokens - (self._virtual - job.virtual) < limit:
+        while not job.is_prepared and (not job.missing or job.tokens - (self._virtual - job.virtual) < limit):
             belongs = job.begun.call.runner.belonging(job.begun.call.settings) is not None
             count = len(job.rows) if belongs else AT_ONCE
             rows = job.rows[job.prepared : job.prepared + count]
@@ -307,6 +307,7 @@ class Engine:
             if step.ended is not None:
                 self._ended(job, waiting, step.ended)
         self.counters.batches += 1
+        self._virtual = max(self._virtual, prompts.virtual)
         self._tell_all(touched)
         for waiting in prompts.returned():  # the model's cache cannot be merged: whole batches, as predict has them
             if waiting.job.stream is not None:

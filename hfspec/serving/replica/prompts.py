@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
 
 class Prompts:
-    """``merges``: whether the model's rows can be put beside those of others, as far as is known."""
+    """``merges``: whether the model's rows can be put beside those of others, as far as is known. ``virtual``: when the
+    last prompt that joined was due.
+    """
 
     def __init__(self, runner: CausalGeneration) -> None:
         self.merges = True
+        self.virtual = 0.0
         self._running = RunningBatch(runner)
         self._queue: list[tuple[Waiting, Asked]] = []
         self._inside: dict[Hashable, Waiting] = {}
@@ -97,6 +100,7 @@ class Prompts:
             room -= weight
         if not chosen:
             return []
+        self.virtual = max(self.virtual, head[0].virtual)
         keys = {asked.key for _, asked in chosen}
         self._queue = [found for found in self._queue if found[1].key not in keys]
         for waiting, asked in chosen:
