@@ -1,6 +1,7 @@
-"""The types that MLflow's own schemas give the requests and answers of the OpenAI API (``mlflow/types/llm.py``).
+"""MLflow's types of columns, and those that its own schemas give the requests and answers of the OpenAI API
+(``mlflow/types/llm.py``).
 
-Written out, since MLflow is not needed to compile; a test compares them with the installed MLflow's.
+Written out, since MLflow is not needed to compile; tests compare them with the installed MLflow's.
 """
 
 from __future__ import annotations
@@ -24,6 +25,18 @@ def answer_columns(task: str, outputs: tuple[Column, ...]) -> list[dict[str, Any
     if task not in ANSWERS or [(column.type, column.name) for column in outputs] != [("any", None)]:
         return None
     return [{"name": name, **kind} for name, kind in ANSWERS[task].items()]
+
+
+def declared_type(column: Column) -> Mapping[str, Any]:
+    """MLflow's type of a column, by itself: arrays and objects with their fields, anything for one without."""
+    if column.item is not None:
+        return _array(declared_type(column.item))
+    if column.type != "object":
+        return {"type": column.type}
+    if not column.fields:
+        return {"type": "any"}
+    properties = {str(one.name): {**declared_type(one), "required": one.required} for one in column.fields}
+    return {"type": "object", "properties": dict(sorted(properties.items()))}
 
 
 def _array(items: Mapping[str, Any]) -> dict[str, Any]:

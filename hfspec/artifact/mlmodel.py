@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from hfspec.artifact.mlflow_types import ANSWERS, answer_columns, column_type
+from hfspec.artifact.mlflow_types import ANSWERS, answer_columns, column_type, declared_type
 from hfspec.ir.artifact import FileRecord
 from hfspec.ir.canonical import canonical
 from hfspec.ir.frozen import thaw
@@ -131,10 +131,8 @@ def _type(column: Column, task: str) -> Mapping[str, Any]:
     mlflows = column_type(task, name) if column.type == "any" else None
     if mlflows is not None:
         return mlflows
-    if column.type != "object":
-        return {"type": column.type}
-    if name not in PROPERTIES:
-        return {"type": "any"}
+    if column.type != "object" or column.fields or name not in PROPERTIES:
+        return declared_type(column)
     return {
         "type": "object",
         "properties": {key: {"type": "boolean", "required": False} for key in PROPERTIES[name]},

@@ -10,7 +10,7 @@ from typing import Any
 
 from hfspec.ir.artifact import Deployment, FileRecord, Manifest, Pointer, SourceRecord, WrittenFile
 from hfspec.ir.manifest_versions import FORMAT_VERSION
-from hfspec.ir.signature import Column, Param, Signature, Tensor
+from hfspec.ir.signature import NESTED, Column, Param, Signature, Tensor
 
 SCHEMA_ID = "urn:hfspec:schema:artifact:1"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -70,7 +70,12 @@ NAMED: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "spec_digest": SHA256,
         "commit": {"type": ["string", "null"], "pattern": "^[0-9a-f]{40}$"},
         "size": {"type": "integer", "minimum": 0},
+        "fields": {**_list_of(Column), "minItems": 1},
     }
+)
+# What a record's fields say of each other.
+RULES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {"Column": {"dependentSchemas": {"fields": {"properties": {"type": {"enum": list(NESTED)}}}}}}
 )
 
 
@@ -92,6 +97,7 @@ def _object(record: type[Any]) -> dict[str, Any]:
         "properties": {field.name: dict(NAMED.get(field.name) or TYPES[str(field.type)]) for field in written},
         "required": [field.name for field in written if _is_required(field)],
         "additionalProperties": False,
+        **RULES.get(record.__name__, {}),
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hfspec.ir import spec_keys
 from hfspec.ir.frozen import Json
 from hfspec.ir.signature import Column, Param, Signature, Tensor
@@ -16,7 +18,7 @@ def signature(spec: Spec, task: Task, array: Tensor | None) -> Signature:
     in_spec = spec.signature
     outputs = (Column("any"),) if spec.outputs == "full" else array or _outputs(spec, task)
     if in_spec.outputs is not None:
-        outputs = _columns(in_spec.outputs)
+        outputs = tuple(_with_fields(column, task) for column in _columns(in_spec.outputs))
     if in_spec.output_tensor is not None:
         outputs = Tensor(in_spec.output_tensor.dtype, in_spec.output_tensor.shape)
     inputs = input_columns(task, spec.prompt_template) if in_spec.inputs is None else _columns(in_spec.inputs)
@@ -34,6 +36,13 @@ def _outputs(spec: Spec, task: Task) -> tuple[Column, ...] | Tensor:
 
 def _columns(columns: tuple[spec_keys.Column, ...]) -> tuple[Column, ...]:
     return tuple(Column(column.type, column.name, column.required) for column in columns)
+
+
+def _with_fields(column: Column, task: Task) -> Column:
+    """A spec says an object or array by its type; its fields are those of the task's column."""
+    own = () if isinstance(task.outputs, Tensor) else task.outputs
+    fields = next((one.fields for one in own if (one.name, one.type) == (column.name, column.type)), ())
+    return replace(column, fields=fields)
 
 
 def _param(name: str, param: spec_keys.Param) -> Param:

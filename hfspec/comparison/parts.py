@@ -38,7 +38,7 @@ def _side(side: tuple[Column, ...] | Tensor) -> Any:
 
 
 def _column(column: Column) -> str:
-    return column.type if column.required else f"{column.type} (optional)"
+    return column.described() if column.required else f"{column.described()} (optional)"
 
 
 def _param(param: Param) -> dict[str, Any]:

@@ -14,7 +14,13 @@ NUMBERS = {"integer", "long", "float", "double"}
 BINARY_WORDS = (
     "bytes, a path or URI, base64 text, an array, or a mapping with one of these as bytes, path, array or raw"
 )
-WORDS = {"string": "text (str)", "boolean": "true or false", "binary": BINARY_WORDS, "object": "a mapping"}
+WORDS = {
+    "string": "text (str)",
+    "boolean": "true or false",
+    "binary": BINARY_WORDS,
+    "object": "a mapping",
+    "array": "a list",
+}
 # The keys under which a mapping, such as a row of the datasets library, holds what stands for bytes.
 BINARY_KEYS = frozenset({"bytes", "path", "array", "raw"})
 
@@ -70,6 +76,8 @@ def _is(value: Any, kind: str) -> bool:
         return isinstance(value, int) and not isinstance(value, bool)
     if kind in NUMBERS:
         return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind == "array":
+        return isinstance(value, list | tuple)
     return _stands_for_bytes(value) if kind == "binary" else isinstance(value, dict)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from hfspec.errors import InputError
 from hfspec.inputs.cells import BINARY_WORDS, checked, found, is_binary_mapping, is_missing
 from hfspec.inputs.row import Row
-from hfspec.ir.signature import Column, Tensor
+from hfspec.ir.signature import NESTED, Column, Tensor
 from hfspec.tasks.prompt_template import input_columns
 from hfspec.tasks.task import Task
 
@@ -199,7 +199,7 @@ def _is_listing(value: Any, column: Column) -> bool:
     """Whether a dict's value is a list with an item for each row. A column of any type may hold a list itself, so that
     only a list of lists is one for each row.
     """
-    if column.type in {"any", "object"}:
+    if column.type in {"any", *NESTED}:
         return isinstance(value, list | tuple) and bool(value) and all(isinstance(item, list | tuple) for item in value)
     if column.type == "binary" and _is_array(value):
         return _holds_objects(value)

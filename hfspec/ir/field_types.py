@@ -50,7 +50,7 @@ def _passed(_: Any) -> bool:
     return True
 
 
-RECORDS = ("FileRecord", "Pointer", "SourceRecord", "WrittenFile")
+RECORDS = ("Column", "FileRecord", "Pointer", "SourceRecord", "WrittenFile")
 # By the annotation as it is written. Records in records are checked by themselves.
 CHECKS: Mapping[str, Callable[[Any], bool]] = MappingProxyType(
     {

@@ -8,25 +8,79 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from hfspec.ir.field_types import check_fields, check_keys, records_of
 from hfspec.ir.frozen import Json, freeze, thaw
+
+NESTED: Final = ("array", "object")
+TYPES: Final = ("string", "boolean", "integer", "long", "float", "double", "binary", "any", *NESTED)
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """A field of each row. ``type`` is one of MLflow's: string, boolean, integer, long, float, double, binary,
-    object, any. ``name`` is None when there is only one column and it has no name.
+    object, array, any. ``name`` is None when there is only one column and it has no name. ``fields`` are those of an
+    object, or of each object of an array; a single field without a name is the type of an array's items, as of the
+    lines of a mask. An object or array without fields holds anything.
+
+    Raises TypeError for fields that no value can have.
     """
 
     type: str
     name: str | None = None
     required: bool = True
+    fields: tuple[Column, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.fields:
+            return
+        if self.type not in NESTED:
+            raise TypeError(f"a column of the type {self.type!r} has no fields")
+        names = [column.name for column in self.fields]
+        if self.type == "array" and names == [None]:
+            if not self.fields[0].required:
+                raise TypeError("the items of an array cannot be optional")
+        elif not all(names) or len(set(names)) < len(names):
+            raise TypeError(f"the fields of an {self.type} must have different names, not {names}")
+
+    @property
+    def item(self) -> Column | None:
+        """What each item of an array is; None for a column of another type."""
+        if self.type != "array":
+            return None
+        if not self.fields:
+            return Column("any")
+        return self.fields[0] if self.fields[0].name is None else Column("object", fields=self.fields)
+
+    def described(self) -> str:
+        """The type in one line, with the fields: ``array of object (label: string, box: object (xmin: long))``."""
+        if not self.fields:
+            return self.type
+        if self.item is not None:
+            return f"array of {self.item.described()}"
+        listed = (f"{one.name}: {one.described()}{'' if one.required else ' (optional)'}" for one in self.fields)
+        return f"{self.type} ({', '.join(listed)})"
 
     def to_json(self) -> dict[str, Any]:
         named = {} if self.name is None else {"name": self.name}
-        return {**named, "type": self.type, "required": self.required}
+        nested = {"fields": [column.to_json() for column in self.fields]} if self.fields else {}
+        return {**named, "type": self.type, "required": self.required, **nested}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Column:
+        """The inverse of to_json; raises TypeError on any other shape."""
+        if not isinstance(value, Mapping):
+            raise TypeError(f"a column is {type(value).__name__}")
+        nested = value.get("fields", [])
+        if not isinstance(nested, list) or ("fields" in value and not nested):
+            raise TypeError("Column.fields is no list of columns")
+        said = {key: freeze(item) for key, item in value.items() if key != "fields"}
+        column = cls(**said, fields=tuple(cls.from_json(one) for one in nested))
+        check_fields(column)
+        if column.type not in TYPES:
+            raise TypeError(f"Column.type is {column.type!r}, which is none of MLflow's types")
+        return column
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +151,6 @@ def _side_from_json(value: Any) -> tuple[Column, ...] | Tensor:
         tensor = Tensor(dtype=value["dtype"], shape=freeze(value["shape"]))
         check_fields(tensor)
         return tensor
-    columns = records_of(Column, value)
-    check_fields(*columns)
-    return columns
+    if not isinstance(value, list):
+        raise TypeError(f"a list of Column is {type(value).__name__}")
+    return tuple(Column.from_json(column) for column in value)

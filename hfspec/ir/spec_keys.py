@@ -52,7 +52,9 @@ Seconds: TypeAlias = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False
 Endpoint: TypeAlias = Literal["openai", "rerank", "tei", "v2", "mlflow", "hfspec"]
 
 ParamType: TypeAlias = Literal["string", "boolean", "integer", "long", "float", "double"]
-ColumnType: TypeAlias = Literal["string", "boolean", "integer", "long", "float", "double", "binary", "object", "any"]
+ColumnType: TypeAlias = Literal[
+    "string", "boolean", "integer", "long", "float", "double", "binary", "object", "array", "any"
+]
 TensorDtype: TypeAlias = Literal["float16", "float32", "float64", "int8", "uint8", "int16", "int32", "int64", "bool"]
 
 
@@ -190,7 +192,9 @@ class Column(Frozen):
     """One named field of an input or output row."""
 
     name: Text | None = Field(default=None, description="The column's name; leave out when there is only one.")
-    type: ColumnType = Field(description="The column's type, as MLflow names it.")
+    type: ColumnType = Field(
+        description="The column's type, as MLflow names it; an object or array has the fields of the task's own column."
+    )
     required: bool = Field(default=True, description="Whether every row must have it.")
 
 

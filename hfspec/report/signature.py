@@ -21,7 +21,7 @@ def _side(side: tuple[Column, ...] | Tensor) -> str:
 
 def _column(column: Column) -> str:
     name = f"{column.name}: " if column.name else ""
-    return f"{name}{column.type}{'' if column.required else ' (optional)'}"
+    return f"{name}{column.described()}{'' if column.required else ' (optional)'}"
 
 
 def _param(param: Param) -> str:

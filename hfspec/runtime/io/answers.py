@@ -9,12 +9,21 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-NUMPY_TYPES = {"string": "str", "double": "float64", "long": "int64"}
+NUMPY_TYPES = {
+    "string": "str",
+    "double": "float64",
+    "long": "int64",
+    "boolean": "bool",
+    "object": "object",
+    "array": "object",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What becomes a data frame: column name -> type (string, double, long), and the rows' values in that order."""
+    """What becomes a data frame: column name -> type (string, double, long, boolean, object, array), and the rows'
+    values in that order. An object is a dict; an array is a list, as of objects, or a numpy array, as a mask.
+    """
 
     columns: Mapping[str, str]
     rows: tuple[tuple[Any, ...], ...]
@@ -35,7 +44,7 @@ class Table:
         # is new is not copied, and the names, whose type is found too, are made into an index once.
         made = pd.DataFrame(
             {
-                place: list(cells) if kind == "str" else np.array(cells, kind)
+                place: list(cells) if kind in {"str", "object"} else np.array(cells, kind)
                 for place, (kind, cells) in enumerate(columns)
             },
             copy=False,

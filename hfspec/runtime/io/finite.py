@@ -19,13 +19,14 @@ class NotFiniteError(OutputError):
         super().__init__("the model's answer holds nan or infinity; another dtype may help.")
 
 
-def not_finite(dtype: str, row: int | None) -> OutputError:
-    """The error for the row, with what may help."""
+def not_finite(dtype: str, row: int | None, field: str = "") -> OutputError:
+    """The error for the row, with what may help. ``field``: the part of a nested answer."""
     wider = " or ".join(arithmetic_of(dtype).wider)
     remedy = f"load the model in {wider} (`dtype` of the spec or of load), or look" if wider else "look"
+    inside = f" in {field}" if field else ""
     return OutputError(
-        f"the model computes nan or infinity, which is not an answer: in {dtype} its values overflow or its weights are"
-        f" damaged; {remedy} at the checkpoint's weights.",
+        f"the model computes nan or infinity{inside}, which is not an answer: in {dtype} its values overflow or its"
+        f" weights are damaged; {remedy} at the checkpoint's weights.",
         row=row,
     )
 

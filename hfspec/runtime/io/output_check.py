@@ -6,11 +6,10 @@ import math
 from typing import Any
 
 from hfspec.errors import OutputError
-from hfspec.ir.signature import Column, Tensor
+from hfspec.ir.signature import NESTED, Column, Tensor
 from hfspec.runtime.io.answers import Table
 from hfspec.runtime.io.finite import not_finite
-
-SAME = {"float": "double", "integer": "long"}
+from hfspec.runtime.io.nested import SAME, infinite, mismatch
 
 
 def check_output(answer: Any, outputs: tuple[Column, ...] | Tensor, dtype: str) -> None:
@@ -26,20 +25,28 @@ def check_output(answer: Any, outputs: tuple[Column, ...] | Tensor, dtype: str) 
     elif isinstance(answer, Table):
         _check_table(answer, outputs)
     else:
-        _check_list(answer, outputs)
+        _check_list(answer, outputs, dtype)
 
 
 def _check_finite(answer: Any, dtype: str) -> None:
     if isinstance(answer, Table):
         doubles = [place for place, kind in enumerate(answer.columns.values()) if kind == "double"]
-        own = next((place for place, name in enumerate(answer.columns) if name == "row"), None)
+        nested = [(place, name) for place, (name, kind) in enumerate(answer.columns.items()) if kind in NESTED]
         for number, cells in enumerate(answer.rows):
             if not all(math.isfinite(cells[place]) for place in doubles if cells[place] is not None):
-                raise not_finite(dtype, number if own is None else cells[own])
+                raise not_finite(dtype, _row(answer, number))
+            for place, name in nested:
+                if (field := infinite(cells[place], name)) is not None:
+                    raise not_finite(dtype, _row(answer, number), field)
         return
     for row, array in enumerate(answer if isinstance(answer, list) else [answer]):
         if getattr(getattr(array, "dtype", None), "kind", "") == "f":
             _check_array(array, dtype, row if isinstance(answer, list) else None)
+
+
+def _row(answer: Table, number: int) -> int:
+    """The row of a table's line: the table says it where a row may have several lines."""
+    return answer.records()[number]["row"] if "row" in answer.columns else number
 
 
 def _check_array(array: Any, dtype: str, row: int | None) -> None:
@@ -73,10 +80,26 @@ def _check_table(answer: Table, outputs: tuple[Column, ...]) -> None:
             )
         if kind is not None and SAME.get(column.type, column.type) != kind:
             raise OutputError(f"the signature says the output column {name!r} is {column.type}, but it is {kind}.")
+        if kind in NESTED:
+            place = list(answer.columns).index(name)
+            for number, cells in enumerate(answer.rows):
+                if cells[place] is not None or column.required:
+                    _check_nested(cells[place], column, name, _row(answer, number))
 
 
-def _check_list(answer: Any, outputs: tuple[Column, ...]) -> None:
+def _check_nested(value: Any, column: Column, field: str, row: int) -> None:
+    fault = mismatch(value, column, field)
+    if fault is not None:
+        raise OutputError(f"the signature says {fault}.", row=row)
+
+
+def _check_list(answer: Any, outputs: tuple[Column, ...], dtype: str) -> None:
     if len(outputs) != 1 or not isinstance(answer, list):
         raise OutputError(f"the signature says {len(outputs)} output columns, but the task answers a list of values.")
-    if outputs[0].type != "string" or not all(isinstance(value, str) for value in answer):
+    if outputs[0].type in NESTED:
+        for row, value in enumerate(answer):
+            if (field := infinite(value, "the answer")) is not None:
+                raise not_finite(dtype, row, field)
+            _check_nested(value, outputs[0], "the answer", row)
+    elif outputs[0].type != "string" or not all(isinstance(value, str) for value in answer):
         raise OutputError(f"the signature says the output is {outputs[0].type}, but the task answers texts.")

@@ -10,7 +10,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from hfspec.ir.artifact import FORMS, Manifest
 from hfspec.ir.frozen import thaw
-from hfspec.ir.signature import Column, Param, Tensor
+from hfspec.ir.signature import NESTED, Column, Param, Tensor
 from hfspec.serving.page.html import Markup, element
 from hfspec.serving.protocols import schemas
 from hfspec.serving.protocols.fields import CHATS, WORDS, typed
@@ -40,7 +40,7 @@ def _first(sample: Any, required: list[Column]) -> Any:
     if isinstance(sample, list) and required[0].type != "any":
         return sample[0] if sample else None
     if isinstance(sample, Mapping):
-        texts = {column.name for column in required if column.type not in {"any", "object"}}
+        texts = {column.name for column in required if column.type not in {"any", *NESTED}}
         return {
             key: value[0] if key in texts and isinstance(value, list) and value else value
             for key, value in sample.items()

@@ -242,7 +242,7 @@ def _side(word: str, side: tuple[Column, ...] | Tensor) -> list[tuple[str, str, 
     if isinstance(side, Tensor):
         shape = " × ".join("any" if size < 0 else str(size) for size in side.shape)
         return [(word, "", f"{side.dtype} [{shape}]", "")]
-    return [(word, column.name or "", column.type, "" if column.required else "optional") for column in side]
+    return [(word, column.name or "", column.described(), "" if column.required else "optional") for column in side]
 
 
 def answered(answer: Any) -> Markup:

@@ -17,7 +17,7 @@ from hfspec.serving.front.errors import RequestError
 CHATS = frozenset({"llm/v1/chat", "conversational"})
 # A column's type, by MLflow's name, in words; others are numbers.
 WORDS: Mapping[str, str] = MappingProxyType(
-    {"binary": "a file", "boolean": "true or false", "object": "JSON", "any": "text or JSON"}
+    {"binary": "a file", "boolean": "true or false", "object": "JSON", "array": "JSON", "any": "text or JSON"}
 )
 OWN = ("params", "outputs")
 

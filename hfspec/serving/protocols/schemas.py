@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from hfspec.ir.artifact import FORMS, Manifest
 from hfspec.ir.frozen import thaw
 from hfspec.ir.golden import INPUT_EXAMPLE
-from hfspec.ir.signature import Column, Param, Tensor
+from hfspec.ir.signature import NESTED, Column, Param, Tensor
 from hfspec.serving.protocols import tensors
 from hfspec.tasks.table import find
 from hfspec.tasks.task import Task
@@ -29,6 +30,7 @@ TYPES: Mapping[str, Schema] = MappingProxyType(
         "double": {"type": "number", "format": "double"},
         "binary": {"type": "string", "contentEncoding": "base64", "description": "The file, as base64 text."},
         "object": {"type": "object"},
+        "array": {"type": "array"},
         "any": {},
     }
 )
@@ -57,6 +59,7 @@ EXAMPLES: Mapping[str, Any] = MappingProxyType(
         "double": 1.0,
         "binary": "",
         "object": {},
+        "array": [],
         "any": "A text.",
         "messages": [{"role": "user", "content": "Hello!"}],
         "documents": ["One text.", "Another one."],
@@ -65,10 +68,25 @@ EXAMPLES: Mapping[str, Any] = MappingProxyType(
 
 
 def column_schema(column: Column) -> Schema:
-    """One value of a column."""
-    return dict(
-        KNOWN.get(column.name or "", TYPES.get(column.type, {})) if column.type == "any" else TYPES[column.type]
-    )
+    """One value of a column, with all its fields."""
+    if column.type == "any":
+        return dict(KNOWN.get(column.name or "", TYPES["any"]))
+    if not column.fields:
+        return dict(TYPES[column.type])
+    if column.item is not None:
+        return {"type": "array", "items": column_schema(column.item)}
+    return {
+        "type": "object",
+        "properties": {str(one.name): _field(one) for one in column.fields},
+        "required": [one.name for one in column.fields if one.required],
+        "additionalProperties": False,
+    }
+
+
+def _field(column: Column) -> Schema:
+    """A field of an object, which may be null where it may be left out."""
+    found = column_schema(replace(column, name=None))
+    return found if column.required else {"anyOf": [found, {"type": "null"}]}
 
 
 def row(manifest: Manifest) -> Schema:
@@ -139,6 +157,8 @@ def predictions(manifest: Manifest) -> Schema:
 
 
 def _cell(column: Column) -> Schema:
+    if column.type in NESTED:
+        return _field(column)
     found = column_schema(column)
     return {**found, "type": ["number", "null"]} if found.get("type") == "number" else found  # null is nan
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from hfspec.ir.signature import Column, Signature
+from hfspec.ir.signature import NESTED, Column, Signature
 from hfspec.ir.signature import Tensor as TensorOf
 from hfspec.serving.front.errors import RequestError
 from hfspec.serving.front.exchange import dumped
@@ -168,7 +168,7 @@ def _cells(tensor: Given, described: Described) -> list[Any]:
         texts = [value.decode("utf-8") for value in tensor.values]
     except UnicodeDecodeError as error:
         raise _fault(tensor.name, "its texts must be in UTF-8") from error
-    return [_structure(text) for text in texts] if described.type in {"any", "object"} else texts
+    return [_structure(text) for text in texts] if described.type in {"any", *NESTED} else texts
 
 
 def _structure(text: str) -> Any:
