@@ -55,7 +55,14 @@ Overrides = Annotated[
 
 
 def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The arguments that are paths, and those that are overrides: ``key=value`` or ``~key`` that names no file."""
+    """Part the arguments that are paths from those that are overrides.
+
+    Args:
+        arguments: The arguments; an override is ``key=value`` or ``~key`` and names no file.
+
+    Returns:
+        The paths, and the overrides.
+    """
     overrides = [text for text in arguments if _is_override(text)]
     return [text for text in arguments if text not in overrides], overrides
 

@@ -38,5 +38,12 @@ _CODES: tuple[tuple[type[HfspecError], int], ...] = (
 
 
 def exit_code(error: HfspecError) -> int:
-    """The exit code for an error; the tree in hfspec.errors has no other branches."""
+    """Choose the exit code for an error.
+
+    Args:
+        error: The error; the tree in hfspec.errors has no other branches than the table's.
+
+    Returns:
+        The exit code.
+    """
     return next(code for kind, code in _CODES if isinstance(error, kind))

@@ -15,11 +15,21 @@ MAX_NAME_BYTES = 150
 
 
 def targets(spec: Path, overrides: Sequence[str], output: Path | None) -> list[tuple[Path, list[str]]]:
-    """Where each combination of a sweep goes, and its overrides; each combination once, in Hydra's order.
+    """Choose where each combination of a sweep goes.
 
-    A folder named for its overrides below ``output``; without one, ``build/<name>--<overrides>`` beside the artifact
-    that a plain compile makes. Raises SpecError with the problems of all combinations, and UsageError where
-    ``output`` is an artifact itself.
+    Args:
+        spec: The spec.
+        overrides: Hydra's overrides, sweeps among them.
+        output: The folder below which each combination gets a folder that is named for its overrides; None: each goes
+            to
+            ``build/<name>--<overrides>``, beside the artifact that a plain compile makes.
+
+    Returns:
+        The folder of each combination and its overrides; each combination once, in Hydra's order.
+
+    Raises:
+        SpecError: With the problems of all combinations.
+        UsageError: ``output`` is an artifact itself.
     """
     from hfspec.language import composition
 

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 def tell(text: str) -> None:
-    """A line on stderr; nothing where stderr is closed."""
+    """Write a line to stderr; nothing where stderr is closed.
+
+    Args:
+        text: The line.
+    """
     if sys.stderr is not None:
         print(text, file=sys.stderr, flush=True)
 
@@ -60,7 +64,14 @@ class Bar:
 
 
 def for_terminal(*, quiet: bool) -> Progress:
-    """A bar on a terminal that can draw one, lines elsewhere, silence where asked, and where stderr is closed."""
+    """Choose how progress is told.
+
+    Args:
+        quiet: Whether nothing is to be told.
+
+    Returns:
+        A bar on a terminal that can draw one, lines elsewhere; silence where asked, and where stderr is closed.
+    """
     if quiet or sys.stderr is None:
         return Silent()
     can_draw = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"

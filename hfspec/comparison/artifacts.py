@@ -42,9 +42,16 @@ NOT_SETTINGS = ("transformers_version", "_from_model_config")
 
 
 def artifact_account(folder: Path) -> FrozenDict:
-    """What an artifact says of itself, checked against its manifest as far as it is read.
+    """Tell what an artifact says of itself, checked against its manifest as far as it is read.
 
-    Raises VerificationError when the manifest is damaged, or a small file is not what the manifest says.
+    Args:
+        folder: The artifact's folder.
+
+    Returns:
+        The account, group by group.
+
+    Raises:
+        VerificationError: The manifest is damaged, or a small file is not what the manifest says.
     """
     manifest = read_manifest(folder)
     records = _told_once(manifest)
@@ -86,7 +93,18 @@ def artifact_account(folder: Path) -> FrozenDict:
 
 
 def artifact_labels(folder: Path, manifest: Manifest) -> tuple[str, ...]:
-    """The labels that the model answers with, by their numbers; none for other tasks. Raises VerificationError."""
+    """Read the labels that the model answers with.
+
+    Args:
+        folder: The artifact's folder.
+        manifest: Its manifest.
+
+    Returns:
+        The labels by their numbers; none for tasks without labels.
+
+    Raises:
+        VerificationError: The file that holds them is not what the manifest says.
+    """
     task = table.find(manifest.deployment.library, manifest.deployment.task)
     if task is None or not answers_labels(task):
         return ()

@@ -64,9 +64,14 @@ class Change:
 
 
 def changes(before: Mapping[str, Json], after: Mapping[str, Json]) -> tuple[Change, ...]:
-    """What differs between two accounts, group by group, keys sorted; the order of a mapping's keys is no difference.
+    """Compare two accounts, group by group. The order of a mapping's keys is no difference.
 
-    A part that is on one side only is one change, whatever it holds.
+    Args:
+        before: The account of the one side.
+        after: The account of the other side.
+
+    Returns:
+        The differences, their keys sorted. A part that is on one side only is one change, whatever it holds.
     """
     differences = [*_between((), before, after), *_reordered(before, after)]
     return tuple(sorted(differences, key=lambda change: _rank(change.group)))

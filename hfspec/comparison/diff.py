@@ -22,13 +22,23 @@ AT_REVISION = re.compile(r"(?P<file>.+?\.(?:ya?ml|lock))@(?P<revision>.+)", re.D
 def diff(
     a: str | PathLike[str], b: str | PathLike[str] | None = None, overrides: Sequence[str] = ()
 ) -> tuple[Change, ...]:
-    """What changed from ``a`` to ``b``, by meaning; empty where both say the same.
+    """Compare two specs, locks or artifacts by meaning. No source is asked and no weights are read.
 
-    Each is a spec (``specs/x.yaml``), a lock (``specs/x.yaml.lock``), either of them at a git revision
-    (``specs/x.yaml@HEAD~1``), or an artifact's folder; both are of one kind. ``overrides`` are laid over both specs;
-    without ``b``, what they change in ``a`` is given. No source is asked and no weights are
-    read. Raises UsageError for what cannot be compared, SpecError, LockError, VerificationError for an artifact whose
-    manifest or small files are damaged, and WorldError.
+    Args:
+        a: A spec (``specs/x.yaml``), a lock (``specs/x.yaml.lock``), either of them at a git revision
+            (``specs/x.yaml@HEAD~1``), or an artifact's folder.
+        b: Another of the same kind; without it, ``a`` is compared with ``a`` under the overrides.
+        overrides: Hydra's overrides, ``key=value``, laid over both specs.
+
+    Returns:
+        What changed from ``a`` to ``b``; empty where both say the same.
+
+    Raises:
+        UsageError: The two cannot be compared.
+        SpecError: A spec is wrong.
+        LockError: A lock is wrong.
+        VerificationError: An artifact's manifest or small files are damaged.
+        WorldError: The machine refuses what is needed, such as git.
     """
     before, after = fspath(a), fspath(a if b is None else b)
     kind, other = kind_of(before), kind_of(after)
@@ -42,7 +52,17 @@ def diff(
 
 
 def kind_of(side: str) -> SideKind:
-    """What a side is; raises UsageError when there is no such thing."""
+    """Tell what a side is.
+
+    Args:
+        side: The side, as diff takes it.
+
+    Returns:
+        Its kind.
+
+    Raises:
+        UsageError: There is no such thing.
+    """
     if Path(side).is_dir():
         return "an artifact"
     at = None if Path(side).exists() else AT_REVISION.fullmatch(side)

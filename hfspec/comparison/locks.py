@@ -15,7 +15,18 @@ CODE = ".py"
 
 
 def lock_account(file: Path) -> FrozenDict:
-    """What a lock says; raises LockError when the file is no lock, and StorageError when it cannot be read."""
+    """Tell what a lock says.
+
+    Args:
+        file: The lock.
+
+    Returns:
+        The account, group by group.
+
+    Raises:
+        LockError: The file is no lock.
+        StorageError: The file cannot be read.
+    """
     lock = _read(file)
     parts = {source.role: _source(source) for source in lock.sources}
     return account(

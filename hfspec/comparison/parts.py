@@ -17,7 +17,15 @@ def account(groups: Mapping[str, Any]) -> FrozenDict:
 
 
 def task_name(library: str, name: str) -> str:
-    """The canonical name; one that a pattern names, as a translation with its languages, stays as written."""
+    """Give a task its canonical name.
+
+    Args:
+        library: The library that runs the model.
+        name: The name of the task, or an alias.
+
+    Returns:
+        The canonical name; a name that a pattern gives, such as a translation with its languages, stays as written.
+    """
     patterns = LIBRARIES[library].task_patterns.values() if library in LIBRARIES else ()
     return name if any(pattern.fullmatch(name) for pattern in patterns) else canonical(library, name)
 

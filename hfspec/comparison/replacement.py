@@ -15,7 +15,15 @@ FOLLOWING = frozenset({"files", "size", "weights", "library versions", "embeddin
 
 
 def held_account(target: Path, spec_digest: str) -> FrozenDict | None:
-    """The account of the artifact at ``target``; None where there is none that can be read, or one of this spec."""
+    """Tell what the artifact says of itself that a compile is about to replace.
+
+    Args:
+        target: Where the new artifact will be put.
+        spec_digest: The digest of the spec that is compiled.
+
+    Returns:
+        The account; None where no artifact can be read there, or where it is one of the same spec.
+    """
     try:
         if read_manifest(target).spec_digest == spec_digest:
             return None
@@ -25,8 +33,14 @@ def held_account(target: Path, spec_digest: str) -> FrozenDict | None:
 
 
 def differing_keys(before: FrozenDict, folder: Path) -> tuple[str, ...]:
-    """The dotted keys in which the artifact in ``folder`` differs from the account of the one that was there; where
-    these are only bytes, the groups of them.
+    """Name the dotted keys in which a new artifact differs from the one that was there.
+
+    Args:
+        before: The account of the artifact that was there.
+        folder: The new artifact's folder.
+
+    Returns:
+        The keys; where only bytes differ, the groups of them.
     """
     found = changes(before, artifact_account(folder))
     stated = [".".join(filter(None, (one.group, one.key))) for one in found if one.group not in FOLLOWING]

@@ -36,10 +36,18 @@ class Past:
 
 @contextmanager
 def past(spec: Path, revision: str) -> Iterator[Past]:
-    """The spec or lock at a revision (a commit, tag or branch), for as long as the context lasts.
+    """Read a spec or lock at a git revision, for as long as the context lasts. The file need not exist now.
 
-    It need not exist now. Raises UsageError where there is no repository, no such revision, or no such file in it,
-    WorldError where git cannot be run; the problems of a SpecError raised inside get the places that a reader knows.
+    Args:
+        spec: The file.
+        revision: A commit, tag or branch.
+
+    Yields:
+        The file as it was. The problems of a SpecError that is raised inside get the places that a reader knows.
+
+    Raises:
+        UsageError: There is no repository, no such revision, or no such file in it.
+        WorldError: Git cannot be run.
     """
     file = Path(os.path.abspath(spec))  # noqa: PTH100 - resolve() would follow the spec's own link
     root = search_root(spec)

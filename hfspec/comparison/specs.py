@@ -41,13 +41,34 @@ class SpecSide:
 
 
 def read_spec(file: Path, place: Callable[[Path], Path] = lambda path: path, overrides: Sequence[str] = ()) -> SpecSide:
-    """The spec in a file; raises SpecError with every problem found, and UsageError when it cannot be read."""
+    """Read the spec in a file.
+
+    Args:
+        file: The file.
+        place: Where a reader knows the file and the folders around it to be.
+        overrides: Hydra's overrides, ``key=value``.
+
+    Returns:
+        The spec as a side of the comparison.
+
+    Raises:
+        SpecError: With every problem found.
+        UsageError: The file cannot be read.
+    """
     tree = load(file, overrides)
     return SpecSide(validate(tree), tree, place)
 
 
 def spec_account(side: SpecSide, *, named: bool) -> FrozenDict:
-    """What the spec says. ``named``: whether its name counts; the file's stem stands for one that is not written."""
+    """Tell what a spec says.
+
+    Args:
+        side: The spec.
+        named: Whether its name counts; the file's stem stands for a name that is not written.
+
+    Returns:
+        The account, group by group.
+    """
     spec, task = side.spec, find(side.spec.library, side.spec.task)
     assert task is not None, "validate lets no unknown task through"
     others = spec.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -50,10 +50,17 @@ LAYOUT = ("modality_config", "module_output_name", "transformer_task", "unpad_in
 def embedding_space(
     folder: Path, manifest: Manifest, model: Path | None = None, saved: Mapping[str, Mapping[str, str]] = UNCHANGED
 ) -> str:
-    """sha256 in hex over what the artifact's embeddings are made by; reads every weight once, two at a time.
+    """Digest all that an artifact's embeddings are made by. Every weight is read once, two at a time.
 
-    ``model``: its model/ with the weights, where they are not in ``folder``. ``saved``: the dtypes that weights count
-    as, where not as they are: folder of a module (empty, or ending with a slash) -> tensor -> safetensors' name.
+    Args:
+        folder: The artifact's folder.
+        manifest: Its manifest.
+        model: The folder model/ with the weights, where they are not in ``folder``.
+        saved: The dtypes that weights count as, where they do not count as they are: folder of a module (empty, or with
+            a slash at its end) -> tensor -> safetensors' name.
+
+    Returns:
+        sha256 in hex.
     """
     model = model or folder / "model"
     modules = _modules(model)

@@ -37,7 +37,15 @@ class Wanted:
 
 
 def check_given(manifest: Manifest, folders: Sources) -> None:
-    """Raises UsageError when a folder is given for what the artifact does not look for."""
+    """Refuse a folder for weights that the artifact does not look for.
+
+    Args:
+        manifest: The artifact's manifest.
+        folders: Role -> the folder with its weights.
+
+    Raises:
+        UsageError: A folder is given for another role than those of the artifact's pointers.
+    """
     roles = sorted({pointer.role for pointer in manifest.pointers})
     unknown = sorted(set(folders) - set(roles))
     if unknown and not roles:
@@ -47,11 +55,22 @@ def check_given(manifest: Manifest, folders: Sources) -> None:
 
 
 def find(manifest: Manifest, folders: Sources, held: Held, progress: Progress | None = None) -> dict[str, Reader]:
-    """A reader for each role whose weights lie elsewhere, all of whose pinned bytes are there and right: downloaded at
-    the recorded commit where a repository's are not in the cache.
+    """Find the weights that lie outside an artifact; a repository's are downloaded at the recorded commit.
 
-    ``folders``: role -> the folder to take instead of any other. Raises UsageError, SourceError listing every place
-    looked at, StorageError, and VerificationError when what was found has other bytes.
+    Args:
+        manifest: The artifact's manifest.
+        folders: Role -> the folder to take instead of any other.
+        held: The digests of files that are known.
+        progress: Told of what is downloaded.
+
+    Returns:
+        A reader for each role, all of whose pinned bytes are there and right.
+
+    Raises:
+        UsageError: A folder is given for what the artifact does not look for.
+        SourceError: The weights are not found; the message lists every place that was looked at.
+        StorageError: The disk refuses a read or a write.
+        VerificationError: The files that were found have other bytes.
     """
     check_given(manifest, folders)
     roles = dict.fromkeys(pointer.role for pointer in manifest.pointers)
@@ -59,9 +78,19 @@ def find(manifest: Manifest, folders: Sources, held: Held, progress: Progress | 
 
 
 def count_here(manifest: Manifest, folders: Sources, held: Held) -> int:
-    """How many of the weight files are on this machine, with the right bytes; nothing is downloaded.
+    """Count the weight files that are on this machine with the right bytes. Nothing is downloaded.
 
-    Raises VerificationError when a folder or package has files of these names with other bytes.
+    Args:
+        manifest: The artifact's manifest.
+        folders: Role -> the folder to take instead of any other.
+        held: The digests of files that are known.
+
+    Returns:
+        The number of files.
+
+    Raises:
+        UsageError: A folder is given for what the artifact does not look for.
+        VerificationError: A folder or package has files of these names with other bytes.
     """
     check_given(manifest, folders)
     roles = dict.fromkeys(pointer.role for pointer in manifest.pointers)

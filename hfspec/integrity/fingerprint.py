@@ -50,7 +50,17 @@ def of_folder(
 
 
 def fingerprint(space: str, dtype: str, settings: Settings, prompts: Prompts) -> str:
-    """sha256 in hex over the space, the dtype of the weights as loaded, and what in the settings shapes embeddings."""
+    """Digest what two sets of embeddings must share to be compared.
+
+    Args:
+        space: The digest of the embedding space.
+        dtype: The dtype of the weights as loaded.
+        settings: The settings in force; those that shape embeddings count.
+        prompts: The prompts of the model.
+
+    Returns:
+        sha256 in hex.
+    """
     shaping = {name: settings.get(name) for name in SHAPING}
     if settings.get("precision") in SCALED:
         shaping[RANGES] = settings.get(RANGES)
@@ -60,8 +70,14 @@ def fingerprint(space: str, dtype: str, settings: Settings, prompts: Prompts) ->
 
 
 def check(expected: str | None, actual: str | None) -> None:
-    """Raises VerificationError when an expected fingerprint is not the one found. The expected one may be its first
-    digits, as `hfspec diff` shows them, at least 12.
+    """Hold a fingerprint against the one that is expected.
+
+    Args:
+        expected: The expected fingerprint, or at least its first 12 digits, as `hfspec diff` shows them; None: any.
+        actual: The artifact's fingerprint; None where it gives no embeddings.
+
+    Raises:
+        VerificationError: The two differ.
     """
     if expected is None or (actual is not None and len(expected) >= SHORTEST and actual.startswith(expected)):
         return

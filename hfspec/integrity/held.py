@@ -63,7 +63,19 @@ class Held:
 
 
 def digest(file: FileIO, memory: Memory, progress: Progress | None = None) -> str:
-    """sha256 in hex of an open file: remembered, or read from its beginning and remembered. Raises OSError."""
+    """Digest an open file.
+
+    Args:
+        file: The file.
+        memory: The digests of files that were read before; the file's is remembered there.
+        progress: Told of what is read.
+
+    Returns:
+        sha256 in hex, as remembered, or of the bytes from the beginning.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
     before = os.fstat(file.fileno())
     known = memory.digest(before)
     if known is not None:

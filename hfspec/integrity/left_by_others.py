@@ -17,7 +17,14 @@ FORM = re.compile(r"model_name: [^\x00-\x09\x0b-\x1f\x7f]+\nmodel_version: [^\x0
 
 
 def foreign_fault(path: Path) -> str:
-    """Why a file of such a name is not what MLflow leaves, so that it cannot carry anything else; empty when it is."""
+    """Check that a file which MLflow may leave in an artifact carries nothing else.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Why it is not what MLflow leaves; empty when it is.
+    """
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | NO_SURPRISES), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

@@ -12,7 +12,15 @@ from hfspec.tasks.table import find
 
 
 def marked(manifest: Manifest, folder: Path) -> Manifest:
-    """With space and fingerprint, where the task gives embeddings and the weights are in ``folder``."""
+    """Mark a manifest with its embedding space and fingerprint.
+
+    Args:
+        manifest: The manifest.
+        folder: The artifact's folder.
+
+    Returns:
+        The manifest with both where the task gives embeddings and the weights are in ``folder``; else as it was.
+    """
     task = find(manifest.deployment.library, manifest.deployment.task)
     if task is None or not task.embeds or manifest.pointers:
         return manifest

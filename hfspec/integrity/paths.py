@@ -17,7 +17,14 @@ WEIGHTS = ".safetensors"
 
 
 def path_fault(path: str) -> str:
-    """Why a relative path cannot be that of an artifact's file; empty when it can."""
+    """Check the path of a file in an artifact.
+
+    Args:
+        path: The path, relative to the artifact's folder.
+
+    Returns:
+        Why it cannot be the path of an artifact's file; empty when it can.
+    """
     pure = PurePosixPath(path)
     if not path or pure.is_absolute():
         return "an absolute or empty path"
@@ -29,7 +36,14 @@ def path_fault(path: str) -> str:
 
 
 def folded(path: str) -> str:
-    """What a path is to a file system that knows no case and one form of each letter: two that are alike are one."""
+    """Fold a path as a file system does that knows no case and one form of each letter.
+
+    Args:
+        path: The path.
+
+    Returns:
+        The folded path; two paths that fold alike are one file there.
+    """
     return normalize("NFC", normalize("NFC", path).casefold())
 
 

@@ -15,7 +15,12 @@ MOST = 1000
 
 
 def remember(pointers: Sequence[Pointer], folders: Mapping[str, Path]) -> None:
-    """That the weights which these pointers name lie in ``folders``, by role; nothing where that cannot be kept."""
+    """Remember where weights lie. Nothing happens where that cannot be kept.
+
+    Args:
+        pointers: The pointers that name the weights.
+        folders: Role -> the folder with its weights.
+    """
     file, held = _file(), _held()
     pointed = {pointer.role for pointer in pointers}
     found = {key(pointers, role): str(folder.resolve()) for role, folder in folders.items() if role in pointed}
@@ -26,13 +31,29 @@ def remember(pointers: Sequence[Pointer], folders: Mapping[str, Path]) -> None:
 
 
 def remembered(pointers: Sequence[Pointer], role: str) -> Path | None:
-    """The folder that was last seen with the weights of a role."""
+    """Recall where the weights of a role were last seen.
+
+    Args:
+        pointers: The pointers that name the weights.
+        role: The role.
+
+    Returns:
+        The folder; None where none is remembered.
+    """
     place = _held().get(key(pointers, role))
     return Path(place) if place else None
 
 
 def key(pointers: Sequence[Pointer], role: str) -> str:
-    """What the weights of a role are, whatever they are called: their paths and digests."""
+    """Identify the weights of a role by their paths and digests, whatever the role is called.
+
+    Args:
+        pointers: The pointers that name the weights.
+        role: The role.
+
+    Returns:
+        The key.
+    """
     files = {file.path: file.sha256 for pointer in pointers if pointer.role == role for file in pointer.files}
     return digest_of(files)
 

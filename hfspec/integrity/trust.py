@@ -46,7 +46,15 @@ INDEX = ".safetensors.index.json"
 
 
 def check_trust(root: Path, manifest: Manifest) -> None:
-    """Raises VerificationError, naming each file and what is in it, when the artifact holds any of this."""
+    """Refuse an artifact that holds what no artifact does.
+
+    Args:
+        root: The artifact's folder.
+        manifest: Its manifest.
+
+    Raises:
+        VerificationError: The message names each file and what is in it.
+    """
     faults = [*_deployment_faults(manifest), *_adapters(manifest), *_code_faults(manifest)]
     for record in manifest.files:
         place = folded(record.path)  # as a file system without case has it, where it is read under that name too

@@ -49,9 +49,16 @@ class Verified:
 
 
 def verify_files(folder: Path) -> Manifest:
-    """The manifest of the artifact in ``folder``, once every byte has been read and found to be what it says.
+    """Read every byte of an artifact and hold it against the manifest.
 
-    Raises VerificationError naming every file that differs, is missing, is not expected, or is a link.
+    Args:
+        folder: The artifact's folder.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        VerificationError: The message names every file that differs, is missing, is not expected, or is a link.
     """
     verified = examine(folder)
     verified.check_unchanged()
@@ -59,10 +66,18 @@ def verify_files(folder: Path) -> Manifest:
 
 
 def examine(folder: Path, remember: Path | None = None) -> Verified:
-    """The artifact in ``folder``, every byte of it found right; it may change as soon as this returns.
+    """Read every byte of an artifact; it may change as soon as this returns.
 
-    ``remember``: a file that keeps which files had which digest, so that the next verification need not read them; it
-    may be missing, broken or unwritable. Raises VerificationError as verify_files does.
+    Args:
+        folder: The artifact's folder.
+        remember: A file that keeps which files had which digest, so that the next verification need not read them; it
+            may be missing, broken or unwritable.
+
+    Returns:
+        The artifact, every byte of it found right.
+
+    Raises:
+        VerificationError: The message names every file that differs, is missing, is not expected, or is a link.
     """
     began = time.time_ns()
     states: dict[str, State] = {}
@@ -87,7 +102,17 @@ def examine(folder: Path, remember: Path | None = None) -> Verified:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest, checked against its own digest; raises VerificationError when it is missing or damaged."""
+    """Read a manifest and check it against its own digest.
+
+    Args:
+        folder: The artifact's folder.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        VerificationError: The manifest is missing or damaged.
+    """
     return _read_manifest(folder, {})
 
 

@@ -31,7 +31,15 @@ def state_of(found: os.stat_result) -> State:
 
 
 def is_young(state: State, moment: int) -> bool:
-    """Whether the file was changed so short a time before ``moment``, in ns, that a change after it may not show."""
+    """Tell whether a file changed so recently that a later change may not show in its times.
+
+    Args:
+        state: The file's state.
+        moment: The moment to look from, in ns.
+
+    Returns:
+        Whether it did.
+    """
     return state[4] > moment - SETTLED_NS
 
 
@@ -100,7 +108,14 @@ def _entry(found: os.stat_result, sha256: str) -> tuple[str, list[int | str]]:
 
 
 def read_own(path: Path) -> dict[str, Any]:
-    """The JSON object in a file that nobody else can have written; empty when there is none."""
+    """Read the JSON object in a file that nobody else can have written.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The object; empty when there is none.
+    """
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | NO_SURPRISES), "rb") as file:
             found = os.fstat(file.fileno())
@@ -120,7 +135,12 @@ def _is_own(found: os.stat_result) -> bool:
 
 
 def write_own(path: Path, value: Mapping[str, Any]) -> None:
-    """JSON for read_own; nothing is said where it cannot be written."""
+    """Write JSON for read_own. Nothing is said where it cannot be written.
+
+    Args:
+        path: The file.
+        value: The JSON value.
+    """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _replace(path, json.dumps(value).encode())

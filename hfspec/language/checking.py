@@ -17,7 +17,16 @@ OF_ABSENCE = frozenset({"missing-key", "missing-value", "prompt-template", "revi
 
 
 def problems(tree: Tree, kind: DocumentKind, others: Iterable[Problem] = ()) -> tuple[Problem, ...]:
-    """Everything that is wrong, with ``others``, sorted by place; empty for a good document. Needs no typed model."""
+    """Find everything that is wrong with a document. It needs no typed model.
+
+    Args:
+        tree: The document, each value with its place.
+        kind: The kind of document: a spec, or another.
+        others: Problems that are known already.
+
+    Returns:
+        All problems, sorted by place; empty for a good document.
+    """
     tree = replace(tree, hidden={**kind.secrets(tree), **tree.hidden})
     lifted, found = packages.lifted(tree, kind)
     found += [*shape.problems(lifted, kind), *kind.rules(lifted), *others]
@@ -25,8 +34,15 @@ def problems(tree: Tree, kind: DocumentKind, others: Iterable[Problem] = ()) -> 
 
 
 def with_others(tree: Tree, known: Sequence[Problem], kind: DocumentKind) -> tuple[Problem, ...]:
-    """``known``, which kept the document from being read or composed as a whole, and what is wrong with the rest of
-    it. A key counts as missing only where nothing known can be the reason.
+    """Find the rest of what is wrong with a document that could not be read or composed as a whole.
+
+    Args:
+        tree: The document, as far as it could be read.
+        known: The problems that kept the document from being read.
+        kind: The kind of document: a spec, or another.
+
+    Returns:
+        All problems. A key counts as missing only where nothing known can be the reason.
     """
     withheld = [problem for problem in known if problem.code in WITHHELD and problem.path[:1] != ("defaults",)]
     paths = {problem.path for problem in withheld if problem.path}

@@ -86,16 +86,39 @@ class Composition:
 def compose(
     spec: Path, overrides: Sequence[str] = (), document: Document | None = None, kind: DocumentKind = SPEC
 ) -> Composition:
-    """The spec, or a document of another kind, with its defaults and overrides applied. ``document``: its own, when it
-    has been read already.
+    """Compose a spec, or a document of another kind, with its defaults and overrides.
 
-    Raises SpecError where nothing of it can be read; UsageError when a file cannot be read.
+    Args:
+        spec: The file.
+        overrides: Hydra's overrides, ``key=value``.
+        document: The file's own document, when it has been read already.
+        kind: The kind of document: a spec, or another.
+
+    Returns:
+        The composition.
+
+    Raises:
+        SpecError: Nothing of the document can be read.
+        UsageError: A file cannot be read.
     """
     return compose_in(Folder(spec, document, kind), str(spec), overrides)
 
 
 def compose_in(folder: Folder, shown: str, overrides: Sequence[str]) -> Composition:
-    """The same for the primary document of a folder, which problems name as ``shown``."""
+    """Compose the primary document of a folder with its defaults and overrides.
+
+    Args:
+        folder: The folder.
+        shown: How problems name the document.
+        overrides: Hydra's overrides, ``key=value``.
+
+    Returns:
+        The composition.
+
+    Raises:
+        SpecError: Nothing of the document can be read.
+        UsageError: A file cannot be read.
+    """
     parsed, problems = _parse_all(overrides, folder.kind)
     with _hydra_version():
         found, config, layers = _layered(folder, parsed, problems)
@@ -147,14 +170,39 @@ def _collected(problems: list[Problem]) -> Iterator[None]:
 
 
 def config_text(spec: Path, overrides: Sequence[str] = (), *, resolve: bool = False) -> str:
-    """The composed spec as Hydra's ``--cfg job`` prints it; ``resolve`` fills in interpolations. Raises as compose."""
+    """Print the composed spec as Hydra's ``--cfg job`` does.
+
+    Args:
+        spec: The file.
+        overrides: Hydra's overrides, ``key=value``.
+        resolve: Whether interpolations are filled in.
+
+    Returns:
+        The text.
+
+    Raises:
+        SpecError: Nothing of the document can be read.
+        UsageError: A file cannot be read.
+    """
     composition = compose(spec, overrides).checked()
     config = OmegaConf.create(thaw(composition.tree().value)) if resolve else composition.config
     return str(OmegaConf.to_yaml(config))
 
 
 def defaults_text(spec: Path, overrides: Sequence[str] = ()) -> str:
-    """The final defaults list as Hydra's ``--info defaults`` prints it. Raises as compose."""
+    """Print the final defaults list as Hydra's ``--info defaults`` does.
+
+    Args:
+        spec: The file.
+        overrides: Hydra's overrides, ``key=value``.
+
+    Returns:
+        The text.
+
+    Raises:
+        SpecError: Nothing of the document can be read.
+        UsageError: A file cannot be read.
+    """
     rows = [
         (item.config_path or "", item.package or "", str(bool(item.is_self)), item.parent or "<root>")
         for item in compose(spec, overrides).checked().defaults
@@ -168,7 +216,18 @@ def defaults_text(spec: Path, overrides: Sequence[str] = ()) -> str:
 
 
 def sweep(spec: Path, overrides: Sequence[str]) -> list[list[str]]:
-    """The override lists of a multirun, in the order of Hydra's BasicSweeper. Raises SpecError."""
+    """List the overrides of a multirun, in the order of Hydra's BasicSweeper.
+
+    Args:
+        spec: The file.
+        overrides: Hydra's overrides, sweeps among them.
+
+    Returns:
+        A list of overrides for each run.
+
+    Raises:
+        SpecError: An override is wrong.
+    """
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
     folder = Folder(spec)

@@ -13,11 +13,19 @@ ROOT_NAME = "specs"
 
 
 def spec_files(paths: Sequence[Path]) -> list[Path]:
-    """The specs these paths name: a file is one; a folder stands for every ``*.yaml`` and ``*.yml`` below it.
+    """List the specs that paths name. A file is one; a folder stands for every ``*.yaml`` and ``*.yml`` below it.
 
     Below a folder, a file or folder whose name begins with ``_`` holds parts that specs extend, not specs, and one that
     begins with ``.`` is hidden; both are left out, as are artifacts, pipes and devices, and folders behind links.
-    Sorted, each once. Raises UsageError for a path that does not exist and for a folder without a spec.
+
+    Args:
+        paths: Files and folders.
+
+    Returns:
+        The specs, sorted, each once.
+
+    Raises:
+        UsageError: A path does not exist, or a folder has no spec.
     """
     files: dict[Path, None] = {}
     for path in paths:
@@ -50,10 +58,14 @@ def _counts(name: str) -> bool:
 
 
 def search_root(spec: Path) -> Path:
-    """The folder where config groups and ``defaults:`` are looked up, as an absolute path.
+    """Find the folder where config groups and ``defaults:`` are looked up.
 
-    It is the nearest folder named ``specs`` above the spec, so that ``specs/team/x.yaml`` can extend ``/_base/y``;
-    where there is none, the spec's own folder.
+    Args:
+        spec: The spec.
+
+    Returns:
+        The nearest folder named ``specs`` above the spec, as an absolute path, so that ``specs/team/x.yaml`` can extend
+        ``/_base/y``; where there is none, the spec's own folder.
     """
     file = Path(os.path.abspath(spec))  # noqa: PTH100 - resolve() would follow links out of the tree
     return next((parent for parent in file.parents if parent.name == ROOT_NAME), file.parent)

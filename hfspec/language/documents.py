@@ -25,10 +25,20 @@ WITHHELD = frozenset(
 
 
 def read_document(file: Path, shown: str, kind: DocumentKind = SPEC) -> Document:
-    """The document in a file that problems name as ``shown``, without what the language does not allow in it: a value
-    that is not allowed is ``???``, a key or an entry of ``defaults`` is left out, and each is among its problems.
+    """Read the document in a file, without what the language does not allow in it.
 
-    Raises SpecError for what cannot be read at all, and UsageError when the file cannot be read.
+    Args:
+        file: The file.
+        shown: How problems name the file.
+        kind: The kind of document: a spec, or another.
+
+    Returns:
+        The document. A value that is not allowed is ``???`` in it, a key or an entry of ``defaults`` is left out, and
+        each is among its problems.
+
+    Raises:
+        SpecError: Nothing of the file can be read as a document.
+        UsageError: The file cannot be read.
     """
     document = read_yaml(_bytes(file, kind), shown, kind)
     found = [*forbidden.faults(document.value, kind), *defaults.faults(document.value, kind)]
@@ -45,8 +55,15 @@ def read_document(file: Path, shown: str, kind: DocumentKind = SPEC) -> Document
 
 
 def without(document: Document, paths: Iterable[KeyPath]) -> Document:
-    """The document without the values at these paths, each of which is ``???``, and without such entries of its
-    defaults list and keys that the language does not allow.
+    """Take values out of a document.
+
+    Args:
+        document: The document.
+        paths: The paths of the values.
+
+    Returns:
+        The document with ``???`` for each of these values, and without such keys and entries of its defaults list that
+        the language does not allow.
     """
     value = thaw(document.value)
     entries = {path[1] for path in paths if path[:1] == ("defaults",) and len(path) > 1}
@@ -109,7 +126,15 @@ def unreadable(file: Path, error: UsageError) -> Problem:
 
 
 def placed(problems: Iterable[Problem], document: Document) -> list[Problem]:
-    """The problems with the positions that the document knows."""
+    """Give problems the positions that a document knows.
+
+    Args:
+        problems: The problems.
+        document: The document.
+
+    Returns:
+        The problems with their positions.
+    """
     result = []
     for problem in problems:
         known = (document.origins.get(problem.path[:length]) for length in range(len(problem.path), -1, -1))
@@ -138,8 +163,17 @@ class Folder:
         return self._documents[self.name]
 
     def document(self, name: str) -> Document:
-        """The document of a config name, an empty one where it cannot be read. Raises UsageError when its file cannot
-        be read, and KeyError when there is none.
+        """Read the document of a config name.
+
+        Args:
+            name: The config's name.
+
+        Returns:
+            The document; an empty one where nothing of it can be read.
+
+        Raises:
+            UsageError: Its file cannot be read.
+            KeyError: There is no such config.
         """
         if name not in self._documents:
             file = self._file(name)
@@ -155,8 +189,13 @@ class Folder:
         return (*self._unread, *(problem for document in self._documents.values() for problem in document.problems))
 
     def leave_out(self, origin: Origin) -> bool:
-        """Go on without the entry of a defaults list that stands there, else without the list of the file that it is
-        in. Whether there was one.
+        """Go on without an entry of a defaults list, else without the whole list of the file that it is in.
+
+        Args:
+            origin: Where the entry stands.
+
+        Returns:
+            Whether there was such an entry or list.
         """
         for name, document in self._documents.items():
             places = [path for path, known in document.origins.items() if path[:1] == ("defaults",) and known == origin]
@@ -178,14 +217,27 @@ class Folder:
         return name in self._documents or self._file(name) is not None
 
     def is_group(self, name: str) -> bool:
-        """Whether a config group of this name exists: a folder below the root with configs somewhere in it.
+        """Tell whether a config group exists: a folder below the root with configs somewhere in it.
 
         A folder without any, such as the ``outputs/`` of some other tool, does not take the key ``outputs`` away.
+
+        Args:
+            name: The group's name.
+
+        Returns:
+            Whether it exists.
         """
         return bool(name) and self._inside(name) and _holds_configs(self.root / name)
 
     def names(self, group: str) -> list[str]:
-        """The configs in a group and the groups below it, sorted; a group's name ends in ``/``."""
+        """List the configs in a group and the groups below it.
+
+        Args:
+            group: The group's name.
+
+        Returns:
+            The names, sorted; a group's name ends in ``/``.
+        """
         if group and not self.is_group(group):
             return []
         entries = sorted((self.root / group).iterdir())

@@ -13,7 +13,15 @@ SHORTEST = 4
 
 
 def concealed(problem: Problem, tree: Tree) -> Problem:
-    """The problem with the text of an interpolation in place of the value that it took from the environment."""
+    """Hide a value that was taken from the environment.
+
+    Args:
+        problem: A problem that may show the value.
+        tree: The document, which knows the text of each interpolation.
+
+    Returns:
+        The problem with the interpolation's text in place of the value.
+    """
     if not tree.hidden:
         return problem
     written = _written(problem.path, tree.hidden)

@@ -30,9 +30,15 @@ _REMEDIES = (
 
 @contextmanager
 def translated(folder: Folder, overrides: Sequence[Override], *, certain: bool = False) -> Iterator[None]:
-    """Every error of Hydra's as a SpecError.
+    """Raise every error of Hydra's in the block as a SpecError.
 
-    ``certain``: the overrides, and not a defaults list, are what is at work, so that an error is one of theirs.
+    Args:
+        folder: The folder of the composed document.
+        overrides: The overrides in force.
+        certain: Whether the overrides, and not a defaults list, are at work, so that an error is one of theirs.
+
+    Raises:
+        SpecError: Hydra raised an error.
     """
     try:
         yield
@@ -98,7 +104,15 @@ def unreadable(text: str, error: Exception) -> Problem:
 
 
 def check_group(override: Override, folder: Folder) -> None:
-    """Raises SpecError for an override that chooses from a group by its name without the ``_`` it begins with."""
+    """Refuse an override that chooses from a group by its name without the ``_`` it begins with.
+
+    Args:
+        override: The override.
+        folder: The folder that has the groups.
+
+    Raises:
+        SpecError: The override does.
+    """
     key = override.key_or_group
     if not folder.is_group(key) and folder.is_group(f"_{key}") and not key_places.is_key(key, folder.kind):
         origin = Origin(override=override.input_line or "")

@@ -28,7 +28,15 @@ MAX_VALUES = 20_000
 
 
 def texts(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
-    """Every text of a document that holds an interpolation, keys included, with its path."""
+    """Find the texts of a document that hold an interpolation, keys included.
+
+    Args:
+        value: The document.
+        path: The path of ``value``.
+
+    Yields:
+        The path of each text, and the text.
+    """
     if isinstance(value, str):
         if MARK in value:
             yield path, value
@@ -56,8 +64,15 @@ def faults(value: Any, kind: DocumentKind = SPEC) -> Iterator[Problem]:
 
 
 def are_too_many(found: Sequence[tuple[KeyPath, str]], kind: DocumentKind = SPEC) -> bool:
-    """Whether texts, as ``texts`` gives them, hold more interpolations than a document may. Those that only take a
-    variable of the environment refer to nothing, so that no value grows by them.
+    """Tell whether a document holds more interpolations than it may.
+
+    Args:
+        found: The texts with an interpolation, as ``texts`` gives them.
+        kind: The kind of document: a spec, or another.
+
+    Returns:
+        Whether it does. A text that only takes a variable of the environment does not count: it refers to nothing, so
+        that no value grows by it.
     """
     others = sum(len(VARIABLE.findall(text)) for _, text in found) if kind.resolvers else 0
     return sum(text.count(MARK) for _, text in found) - others > MAX_REFERENCES

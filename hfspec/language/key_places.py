@@ -15,7 +15,16 @@ NEAR = 0.8
 
 
 def places_of(name: str, task: Task | None, kind: DocumentKind) -> list[KeyPath]:
-    """Every place of a key of this name, a setting of the task first; of nearly this name where none has it."""
+    """Find every place of a key of a name, a setting of the task first.
+
+    Args:
+        name: The key's name.
+        task: The task of the document.
+        kind: The kind of document: a spec, or another.
+
+    Returns:
+        The places; where no key has the name, those of the key with the nearest name.
+    """
     places = [*_settings(task), *_fixed(kind)]
     exact = [path for path in places if path[-1] == name]
     if exact:
@@ -39,7 +48,15 @@ def is_key(name: str, kind: DocumentKind) -> bool:
 
 
 def beside(place: KeyPath, path: KeyPath) -> KeyPath:
-    """A place with the names that people chose in ``path``, as far as the two go the same way."""
+    """Write a place with the names that people chose in another path.
+
+    Args:
+        place: The place.
+        path: The path with the chosen names.
+
+    Returns:
+        The place with those names, as far as the two paths go the same way.
+    """
     found: KeyPath = ()
     for index, part in enumerate(place):
         known = part == ANY_NAME and index < len(path) - 1 and path[:index] == found

@@ -13,7 +13,17 @@ from hfspec.tasks.task import Task
 
 
 def parse_document(document: dict[str, Any]) -> Spec:
-    """The document, in plain values, as a typed spec. Raises ValueError, pydantic's included, with what is wrong."""
+    """Read a document as a typed spec.
+
+    Args:
+        document: The document, in plain values.
+
+    Returns:
+        The spec.
+
+    Raises:
+        ValueError: The document is wrong; pydantic's error is one.
+    """
     library = document.get("library")
     if not isinstance(library, str) or library not in models.VARIANTS:
         raise ValueError(f"library must be one of {', '.join(models.VARIANTS)}")
@@ -25,7 +35,14 @@ def parse_document(document: dict[str, Any]) -> Spec:
 
 
 def parse_layered(document: dict[str, Any]) -> None:
-    """Check a document that has ``defaults:``, as it stands in its file. Raises ValueError."""
+    """Check a document that has ``defaults:``, as it stands in its file.
+
+    Args:
+        document: The document, in plain values.
+
+    Raises:
+        ValueError: The document is wrong.
+    """
     from hfspec.language.layered import layered_spec
 
     layered_spec().model_validate(document)

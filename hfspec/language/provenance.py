@@ -26,7 +26,11 @@ class Layers:
     def lay(self, path: KeyPath, value: Any, origin_of: OriginOf, texts: Mapping[KeyPath, str]) -> None:
         """Merge a value in at a path: mappings key by key, anything else as a whole.
 
-        ``origin_of`` and ``texts`` go by the path inside ``value``.
+        Args:
+            path: The path.
+            value: The value.
+            origin_of: Tells the origin of what is at a path inside ``value``.
+            texts: The written text of values, by their paths inside ``value``.
         """
         self._make_parents(path, origin_of)
         self._merge(path, (), value, origin_of, texts)

@@ -15,11 +15,21 @@ from hfspec.language.yaml12 import Document
 
 
 def read_tree(file: Path, overrides: Sequence[str], kind: DocumentKind) -> Tree:
-    """The document composed with its defaults and the overrides, each value with its place.
+    """Compose a document with its defaults and overrides, each value with its place.
 
-    Raises SpecError with everything that is wrong where the text cannot be taken as it is, and UsageError when the file
-    cannot be read or ``overrides`` is one text. Hydra is imported only for a document that needs it; the other route
-    gives the same tree.
+    Hydra is imported only for a document that needs it; the other route gives the same tree.
+
+    Args:
+        file: The file.
+        overrides: Hydra's overrides, ``key=value``.
+        kind: The kind of document: a spec, or another.
+
+    Returns:
+        The document.
+
+    Raises:
+        SpecError: The text cannot be taken as it is; with everything that is wrong.
+        UsageError: The file cannot be read, or ``overrides`` is one text.
     """
     if isinstance(overrides, str):
         raise UsageError(f"overrides is a list of texts: write [{overrides!r}].")

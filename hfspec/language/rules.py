@@ -141,7 +141,17 @@ def _names(document: Draft) -> Iterator[Problem]:
 
 
 def mandatory(tree: Tree, value: Any, path: KeyPath = (), free: Collection[str] = ()) -> Iterator[Problem]:
-    """A problem for each ``???`` that is left, but below the keys of the top level that are ``free`` to hold it."""
+    """Find each ``???`` that is left in a document.
+
+    Args:
+        tree: The document.
+        value: The part of it to look in.
+        path: The path of ``value``.
+        free: The keys of the top level below which ``???`` may be left.
+
+    Yields:
+        A problem for each.
+    """
     if value == MISSING and isinstance(value, str):
         message = "A value is asked for here (`???`) and none was given."
         remedy = f"Write it, or give `{'.'.join(map(str, path))}=…` on the command line."

@@ -53,8 +53,14 @@ def task_of(tree: Tree) -> Task | None:
 
 
 def meant(text: str, library: str | None) -> str:
-    """The task that another name means; empty when none is. ``library``: where to look for a name spelt alike, None
-    for all of them.
+    """Find the task that another name means.
+
+    Args:
+        text: The name.
+        library: Where to look for a name that is spelt alike; None: in all libraries.
+
+    Returns:
+        The task's name; empty when no task is meant.
     """
     plain = "-".join(text.strip().lower().replace("_", "-").split())
     searched = [library] if library is not None else list(LIBRARIES)

@@ -49,10 +49,18 @@ class Document:
 
 
 def read_yaml(data: bytes, file: str, kind: DocumentKind = SPEC) -> Document:
-    """The document in these bytes; ``file`` is how problems name it.
+    """Read the document in bytes of YAML. What can be read in spite of a problem is read.
 
-    What can be read in spite of a problem is read, and the problem is the document's. Raises SpecError with every
-    problem that can be told apart where the text ends too early; never anything else.
+    Args:
+        data: The bytes.
+        file: How problems name the file.
+        kind: The kind of document: a spec, or another.
+
+    Returns:
+        The document, with its problems.
+
+    Raises:
+        SpecError: The text ends too early; with every problem that can be told apart. Nothing else is raised.
     """
     text = _decode(data, file, kind)
     builder = _Builder(file, kind)

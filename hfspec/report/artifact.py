@@ -17,8 +17,15 @@ SHOWN = 12  # labels; most models with more have hundreds
 
 
 def render(manifest: Manifest, format: str, labels: Sequence[str] = ()) -> str:  # noqa: A002 - the option's name
-    """The manifest as text or JSON; the JSON is that of artifact.json. ``labels``: what the text says of those that the
-    model answers with.
+    """Write a manifest for a reader.
+
+    Args:
+        manifest: The manifest.
+        format: ``text`` or ``json``; the JSON is that of artifact.json.
+        labels: The labels that the model answers with, which the text shows.
+
+    Returns:
+        The text or the JSON.
     """
     if format == "json":
         body = {**manifest.to_json(), "digest": manifest.digest}

@@ -21,13 +21,21 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def render(changes: Sequence[Change], names: tuple[str, str], format: str) -> str:  # noqa: A002 - the option's name
-    """The changes as text, json or markdown; anything else raises KeyError. ``names``: what was compared.
+    """Write changes for a reader.
 
-    text: a block for each group; a mark (+ added, - removed, ~ changed), the key, and before -> after a line; prompts
-    and other texts of several lines as a line diff. Empty for no changes.
-    json: before and after (the names), changed, and changes: group, key, kind, before, after, and for texts lines, the
-    line diff.
-    markdown: a table with a row a change, and the line diffs below it.
+    Args:
+        changes: The changes.
+        names: What was compared.
+        format: ``text``: a block for each group; on each line a mark (+ added, - removed, ~ changed), the key, and
+            before -> after; prompts and other texts of several lines as a line diff. ``json``: before and after (the
+            names), changed, and changes: group, key, kind, before, after, and for texts lines, the line diff.
+            ``markdown``: a table with a row a change, and the line diffs below it.
+
+    Returns:
+        The report; as text empty where there are no changes.
+
+    Raises:
+        KeyError: For any other format.
     """
     return {"text": _text, "json": _json, "markdown": _markdown}[format](changes, names)
 
@@ -112,7 +120,14 @@ def _block(change: Change) -> str:
 
 
 def line_diff(change: Change) -> list[str]:
-    """The change of a text as lines that begin with ``-``, ``+`` or a blank, and ``@@`` before each stretch."""
+    """Compare a text before and after its change, line by line.
+
+    Args:
+        change: The change of a text.
+
+    Returns:
+        Lines that begin with ``-``, ``+`` or a blank, and ``@@`` before each stretch.
+    """
     before, after = (value.split("\n") if isinstance(value, str) else [] for value in (change.before, change.after))
     found = difflib.unified_diff(before, after, lineterm="", n=2)
     return [plain_text(line) for line in list(found)[2:]]

@@ -11,7 +11,15 @@ from hfspec.ir.lock import Change, Locked
 
 
 def render_locked(locked: Locked, format: str) -> str:  # noqa: A002 - the option's name
-    """What was written: ``text``, a line a change and a last line about the file, or ``json``."""
+    """Tell what was written into a lock.
+
+    Args:
+        locked: The lock and what changed in it.
+        format: ``text``, a line a change and a last line about the file, or ``json``.
+
+    Returns:
+        The report.
+    """
     if format == "json":
         body = {"path": str(locked.path), "is_new": locked.is_new, "changes": _objects(locked.changes)}
         return json.dumps(body, indent=2, ensure_ascii=False)
@@ -27,7 +35,17 @@ def _outcome(locked: Locked) -> str:
 
 
 def render_changes(spec: Path, lock: Path, changes: Sequence[Change], format: str) -> str:  # noqa: A002
-    """What moved: ``text``, a line a change, each after the lock's path, or ``json``, a list of objects."""
+    """Tell what moved since a lock was written.
+
+    Args:
+        spec: The spec.
+        lock: The lock.
+        changes: What moved.
+        format: ``text``, a line a change, each after the lock's path, or ``json``, a list of objects.
+
+    Returns:
+        The report.
+    """
     if format == "json":
         return json.dumps(_objects(changes), indent=2, ensure_ascii=False)
     if not changes:

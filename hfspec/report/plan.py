@@ -18,7 +18,15 @@ FORMATS = ("text", "json")
 
 
 def render(plan: Plan, format: str) -> str:  # noqa: A002 - the option's name
-    """The plan in one of FORMATS."""
+    """Write a plan for a reader.
+
+    Args:
+        plan: The plan.
+        format: One of FORMATS.
+
+    Returns:
+        The report.
+    """
     return json.dumps(to_json(plan), indent=2, ensure_ascii=False) if format == "json" else _text(plan)
 
 

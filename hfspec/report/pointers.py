@@ -16,7 +16,14 @@ def save_mode(pointers: Sequence[Pointer]) -> str:
 
 
 def pointer_rows(pointers: Sequence[Pointer]) -> Iterator[tuple[str, str, str, str]]:
-    """A row a file: role and path there, size, digest where it is known, what a full save makes of it."""
+    """List the weight files that an artifact refers to.
+
+    Args:
+        pointers: The pointers of the artifact.
+
+    Yields:
+        A row a file: role and path there, size, digest where it is known, what a full save makes of it.
+    """
     for pointer in pointers:
         on_full_save = "a full save writes its tensors anew" if pointer.written else "a full save copies it"
         for file in pointer.files:

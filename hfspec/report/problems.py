@@ -10,12 +10,21 @@ from hfspec.ir.problem import Problem, dotted
 
 
 def render(problems: Sequence[Problem], format: str = "text") -> str:  # noqa: A002 - the option's name
-    """The problems in the order given. ``format``: text, json or github; anything else raises KeyError.
+    """Write problems for a reader or a tool.
 
-    text: ``place: key.path: message`` with what was expected and found on lines of their own, empty for no problems.
-    json: a list of objects with exactly the keys file, line, column, override, path, code, message, expected, found,
-    nearest, remedy; line and column count from 1, and 0 is the file as a whole; path is a list of keys and positions.
-    github: a workflow command a line (https://docs.github.com/actions/reference/workflow-commands-for-github-actions).
+    Args:
+        problems: The problems, in the order in which they are written.
+        format: ``text``: ``place: key.path: message``, with what was expected and found on lines of their own.
+            ``json``: a list of objects with exactly the keys file, line, column, override, path, code, message,
+            expected, found, nearest, remedy; line and column count from 1, and 0 is the file as a whole; path is a
+            list of keys and positions. ``github``: a workflow command a line
+            (https://docs.github.com/actions/reference/workflow-commands-for-github-actions).
+
+    Returns:
+        The report; as text empty where there are no problems.
+
+    Raises:
+        KeyError: For any other format.
     """
     return {"text": _text, "json": _json, "github": _github}[format]([problem.redacted() for problem in problems])
 

@@ -6,7 +6,15 @@ from collections.abc import Iterable, Sequence
 
 
 def aligned(rows: Iterable[Sequence[str]], indent: str = "  ") -> str:
-    """The rows as lines, each column as wide as its widest cell; the last column is not padded."""
+    """Write rows as lines, each column as wide as its widest cell.
+
+    Args:
+        rows: The rows, each a cell a column.
+        indent: What each line begins with.
+
+    Returns:
+        The lines; the last column is not padded.
+    """
     cells = [tuple(row) for row in rows]
     if not cells:
         return ""

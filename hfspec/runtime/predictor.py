@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
 from importlib import import_module
 from threading import Lock
@@ -306,7 +307,16 @@ class Predictor:
         """The call, the result of each row, and the answer."""
         begun = self.begin(data, params, outputs)
         results = [result for window in begun.call.results(begun.rows) for result in window]
-        return begun.call, results, begun.answer(results)
+        answer = begun.answer(results)
+        return begun.call, results, self._stream(answer) if isinstance(answer, Generator) else answer
+
+    def _stream(self, chunks: Generator[Any, None, None]) -> Generator[Any, None, None]:
+        """The chunks of a stream. Raises UsageError in a process that was forked from the one that loaded."""
+        with closing(chunks):
+            self._check_process()
+            for chunk in chunks:
+                yield chunk
+                self._check_process()
 
     def _answers(self, call: Call, rows: Iterator[Row], form: str, window: int) -> Iterator[Any]:
         self._check_process()  # answers may be taken in another process than the one that asked for them

@@ -58,7 +58,18 @@ class FolderSource:
 
 
 def read_header(file: Path) -> WeightHeader:
-    """The header of a safetensors file on disk. Raises ValueError when it is not one, OSError when it is unreadable."""
+    """Read the header of a safetensors file on disk.
+
+    Args:
+        file: The file.
+
+    Returns:
+        The header.
+
+    Raises:
+        ValueError: The file is no safetensors file.
+        OSError: The file cannot be read.
+    """
     size = file.stat().st_size
     with file.open("rb") as stream:
         prefix = stream.read(8)
@@ -66,16 +77,35 @@ def read_header(file: Path) -> WeightHeader:
 
 
 def open_source(source: SourceName) -> Opened:
-    """The folder that a spec names, from ``base`` on; raises as open_folder."""
+    """Open the folder that a spec names, from ``base`` on.
+
+    Args:
+        source: The source, as the spec names it.
+
+    Returns:
+        The opened source.
+
+    Raises:
+        NoSuchFolderError: There is no such folder.
+        SourceError: The folder cannot be read, or a link in it leads out of it.
+    """
     folder = open_folder(source.location, source.base / Path(source.location).expanduser())
     return Opened(folder, folder.files)
 
 
 def open_folder(name: str, folder: Path) -> FolderSource:
-    """The folder with every file in it. ``name``: as the spec calls it, for messages.
+    """Open a folder with every file in it.
 
-    Raises NoSuchFolderError when there is none, and SourceError when it cannot be read, or when a link in it leads out
-    of it.
+    Args:
+        name: The folder as the spec calls it, for messages.
+        folder: The folder.
+
+    Returns:
+        The source.
+
+    Raises:
+        NoSuchFolderError: There is no such folder.
+        SourceError: The folder cannot be read, or a link in it leads out of it.
     """
     if not folder.is_dir():
         raise NoSuchFolderError(missing_folder(name, folder))

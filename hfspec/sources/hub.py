@@ -177,16 +177,37 @@ class HubSource:
 
 
 def open_source(source: SourceName) -> Opened:
-    """The repository that a spec names; raises as open_repo."""
+    """Open the repository that a spec names.
+
+    Args:
+        source: The source, as the spec names it.
+
+    Returns:
+        The opened source.
+
+    Raises:
+        SourceError: The repository cannot be reached or read.
+    """
     repository = open_repo(source.location, source.revision, source.progress)
     return Opened(repository, repository.files, commit=repository.commit)
 
 
 def open_repo(repo: str, revision: str | None, progress: Progress) -> HubSource:
-    """The repository at the commit that ``revision`` (by default ``main``) names now.
+    """Open a repository at the commit that a revision names now.
 
-    Endpoint, cache, token, time-outs and offline mode are taken from the environment, by the names that the hub's
-    client documents. Raises SourceError.
+    The environment says endpoint, cache, token, time-outs and offline mode, by the names that the hub's client
+    documents.
+
+    Args:
+        repo: The repository, ``owner/name``.
+        revision: A commit, branch or tag; by default ``main``.
+        progress: Told of what is downloaded.
+
+    Returns:
+        The source.
+
+    Raises:
+        SourceError: The repository cannot be reached or read.
     """
     reached = access(repo, revision or "main", os.environ)
     asked, cache = reached.asked, reached.cache

@@ -30,9 +30,18 @@ class Access:
 
 
 def access(repo: str, revision: str, environment: Mapping[str, str]) -> Access:
-    """Endpoint, cache, token, time-outs and offline mode, by the names that the hub's client documents.
+    """Read from the environment how to reach the hub, by the names that its client documents.
 
-    Raises SourceError when the endpoint is no address.
+    Args:
+        repo: The repository, ``owner/name``.
+        revision: The revision asked for.
+        environment: The environment's variables.
+
+    Returns:
+        Endpoint, cache, token, time-outs and offline mode.
+
+    Raises:
+        SourceError: The endpoint is no address.
     """
     endpoint = (environment.get("HF_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/")
     if not ADDRESS.match(endpoint):

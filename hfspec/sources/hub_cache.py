@@ -20,7 +20,14 @@ CHUNK = 1 << 20
 
 
 def cache_root(environment: Mapping[str, str]) -> Path:
-    """Where the client keeps its cache, by the variables it documents."""
+    """Tell where the hub's client keeps its cache.
+
+    Args:
+        environment: The environment's variables.
+
+    Returns:
+        The folder.
+    """
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if environment.get(name):
             return Path(environment[name]).expanduser()
@@ -29,7 +36,15 @@ def cache_root(environment: Mapping[str, str]) -> Path:
 
 
 def digest_of(file: Path, etag: str) -> str:
-    """The file's digest of the kind that ``etag`` is: sha256 (64 digits), else git's blob id."""
+    """Digest a file as its etag does.
+
+    Args:
+        file: The file.
+        etag: The etag, of 64 digits for sha256, else git's blob id.
+
+    Returns:
+        The digest of the same kind.
+    """
     if len(etag) == 64:
         digest = hashlib.sha256()
     else:

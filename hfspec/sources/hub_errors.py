@@ -33,7 +33,16 @@ class Asked:
     patience: Patience
 
     def explain(self, error: Exception, path: str = "", known: Sequence[str] = ()) -> SourceError:
-        """The error to raise instead. ``path``: the file asked for; ``known``: branches and tags there are."""
+        """Explain an error of the hub's client.
+
+        Args:
+            error: The error.
+            path: The file that was asked for.
+            known: The branches and tags that there are.
+
+        Returns:
+            The error to raise instead.
+        """
         if isinstance(error, GatedRepoError):
             return SourceError(self._gated())
         if isinstance(error, RevisionNotFoundError):

@@ -27,9 +27,9 @@ def open_source(
         source: The source as the spec has it.
         role: ``model``, ``adapter``, of which an adapter's files are taken, or ``components/tokenizer``, of which only
             a tokenizer's are.
-        select: Which files are the model's, as its library has it.
         base: The folder that a relative ``path`` starts from.
         progress: Told of what is downloaded.
+        select: Which files are the model's, as its library has it.
         reviewed: Paths of the files of code that are taken too, where the source has them.
 
     Returns:

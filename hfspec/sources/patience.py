@@ -42,7 +42,14 @@ class Patience:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Patience:
-        """The hub client's own variables, and HFSPEC_HUB_FIRST_WAIT; what is no positive number is ignored."""
+        """Read how long to wait from the hub client's own variables, and from HFSPEC_HUB_FIRST_WAIT.
+
+        Args:
+            environment: The environment's variables; a value that is no positive number is ignored.
+
+        Returns:
+            The patience.
+        """
         usual = cls()
         return cls(
             first_wait=_seconds(environment.get("HFSPEC_HUB_FIRST_WAIT"), usual.first_wait),
@@ -51,15 +58,32 @@ class Patience:
         )
 
     def wait(self, failures: int, asked: float | None) -> float:
-        """Seconds to wait after so many failures: what the hub asked for, else exponential with jitter."""
+        """Tell how long to wait before the next try.
+
+        Args:
+            failures: How many tries have failed.
+            asked: The seconds that the hub asks for; None: it asks for nothing.
+
+        Returns:
+            Seconds: what the hub asked for, else exponential with jitter.
+        """
         if asked is not None:
             return asked
         longest = min(self.longest_wait, self.first_wait * 2.0 ** (failures - 1))
         return longest * random.uniform(0.5, 1.0)  # noqa: S311 -- spreads clients out, guards nothing
 
     def keep_trying(self, action: Callable[[], T], done: Callable[[], int] = lambda: 0) -> T:
-        """What ``action`` returns, tried again after a transient failure; a try after which ``done`` has grown starts
-        the count anew. Raises the last failure.
+        """Try an action again after each transient failure.
+
+        Args:
+            action: What to try.
+            done: How much is done; a try after which it has grown starts the count anew.
+
+        Returns:
+            What ``action`` returns.
+
+        Raises:
+            Exception: The last failure of ``action``.
         """
         failures, before = 0, done()
         while True:
@@ -86,7 +110,14 @@ def is_transient(error: Exception) -> bool:
 
 
 def asked_to_wait(error: Exception) -> float | None:
-    """The seconds that the hub asks to wait, by its Retry-After (seconds or a date); None when it asks for nothing."""
+    """Read how long the hub asks to wait.
+
+    Args:
+        error: The hub's answer.
+
+    Returns:
+        The seconds of its Retry-After, a number or a date; None when it asks for nothing.
+    """
     if not isinstance(error, HfHubHTTPError):
         return None
     text = str(error.response.headers.get("Retry-After", "")).strip()

@@ -23,10 +23,18 @@ def pinned_repo(
     holds: Callable[[Path, str], bool],
     local_only: bool = False,
 ) -> HubSource:
-    """The repository at its commit, with these files; nothing is asked of the hub until one must be downloaded.
+    """Open a repository at its commit. The hub is asked for nothing until a file must be downloaded.
 
-    ``holds``: whether a file has this sha256. ``local_only``: what is not in the cache is refused, as it is when
-    HF_HUB_OFFLINE says so.
+    Args:
+        repo: The repository, ``owner/name``.
+        commit: The commit.
+        files: The files to open it with.
+        progress: Told of what is downloaded.
+        holds: Whether a file has this sha256.
+        local_only: Whether what is not in the cache is refused, as it is when HF_HUB_OFFLINE says so.
+
+    Returns:
+        The source.
     """
     reached = access(repo, commit, os.environ)
     listing = {file.path: HubFile(FilePin(file.path, file.size, file.sha256), file.sha256) for file in files}

@@ -94,15 +94,28 @@ def module_folders(modules_json: bytes) -> tuple[str, ...]:
 
 
 def has_other_modules(modules_json: bytes) -> bool:
-    """Whether a ``modules.json`` that ``module_folders`` can read names modules of sentence-transformers that need no
-    model of transformers: static embeddings, routers, bags of words.
+    """Look for modules of sentence-transformers that need no model of transformers.
+
+    Args:
+        modules_json: A ``modules.json`` that ``module_folders`` can read.
+
+    Returns:
+        Whether it names static embeddings, routers or bags of words.
     """
     types = [str(entry.get("type")) for entry in json.loads(modules_json)]
     return any(kind.startswith(SENTENCE_MODULE) and kind.rpartition(".")[2] not in WITH_A_MODEL for kind in types)
 
 
 def weight_indexes(names: Collection[str], folders: Iterable[str] = ("",)) -> tuple[str, ...]:
-    """The indexes of weights, which say what the shards are, in the source itself and in the folders of its modules."""
+    """Name the indexes of weights, which say what the shards are.
+
+    Args:
+        names: The paths of the source's files.
+        folders: The folders of its modules.
+
+    Returns:
+        The indexes in the source itself and in those folders.
+    """
     prefixes = sorted({_prefix(folder) for folder in ("", *folders)})
     indexes = (f"{prefix}{single}{INDEX}" for prefix in prefixes for single in WEIGHTS)
     return tuple(index for index in indexes if index in names)
@@ -212,7 +225,15 @@ def select_adapter(names: Collection[str], where: str) -> Selection:
 
 
 def with_code(selection: Selection, reviewed: Collection[str]) -> Selection:
-    """The selection with those files of Python code that somebody has reviewed."""
+    """Add the files of Python code that somebody has reviewed.
+
+    Args:
+        selection: The selection of the model's files.
+        reviewed: The paths of the reviewed files.
+
+    Returns:
+        The selection with those of them that were skipped.
+    """
     code = {path for path, _ in selection.skipped if path in reviewed and path.endswith(PYTHON_CODE)}
     skipped = tuple((path, why) for path, why in selection.skipped if path not in code)
     return Selection(tuple(sorted({*selection.needed, *code})), skipped)

@@ -8,7 +8,16 @@ LARGEST = 256 << 20  # bytes; vocabularies of a million tokens have 60 MB
 
 
 def check_small(where: str, path: str, size: int) -> None:
-    """Raises SourceError, which begins with ``where``, for a file too large to be read whole."""
+    """Refuse a file that is too large to be read whole.
+
+    Args:
+        where: The file's source, with which the message begins.
+        path: The file's path in it.
+        size: The file's size in bytes.
+
+    Raises:
+        SourceError: The file is too large.
+    """
     if size > LARGEST:
         raise SourceError(
             f"{where}: {path} has {size} bytes, and is read whole, which is done up to {LARGEST} bytes; it cannot be"

@@ -38,7 +38,15 @@ class Remote:
             yield response
 
     def read(self, first: int, count: int) -> bytes:
-        """Exactly these bytes, without the rest of the file."""
+        """Read these bytes, without the rest of the file.
+
+        Args:
+            first: The place of the first byte.
+            count: How many bytes.
+
+        Returns:
+            Exactly these bytes.
+        """
         return self.patience.keep_trying(lambda: self._read(first, count))
 
     def _read(self, first: int, count: int) -> bytes:
@@ -54,9 +62,16 @@ class Remote:
         return bytes(data[skip : skip + count])
 
     def download(self, partial: Path, report: Callable[[int], None]) -> None:
-        """All of the file in ``partial``, going on from what is in it. ``report`` gets each number of new bytes once.
+        """Download all of the file, from the end of what is there.
 
-        Raises the client's errors, IncompleteAnswerError, and OSError from the disk.
+        Args:
+            partial: The file to download into.
+            report: Gets each number of new bytes once.
+
+        Raises:
+            IncompleteAnswerError: The answer ends too early.
+            OSError: The disk refuses a write.
+            Exception: The client's errors.
         """
         partial.touch()
         meter = _Meter(report)

@@ -105,3 +105,19 @@ def test_a_forked_child_is_told_so_of_all_that_computes(artifact):
         assert "spawn" in in_a_child(work)
     assert [first, *begun] == list(fresh)
     assert len(predictor.components()) > 1
+
+
+@pytest.mark.parametrize("task", ["llm/v1/chat", "llm/v1/completions"])
+def test_a_forked_child_is_told_so_of_a_stream_that_was_begun_before(build, checkpoint, task):
+    asked = (
+        {"prompt": "hello"} if task.endswith("completions") else {"messages": [{"role": "user", "content": "hello"}]}
+    )
+    request = {**asked, "max_tokens": 8, "temperature": 0, "stream": True}
+    predictor = hfspec.load(build(checkpoint("llama-chat"), task))
+    whole = [chunk["choices"] for chunk in predictor.predict(request)]
+    fresh, begun = predictor.predict(request), predictor.predict(request)
+    read = [next(begun), next(begun)]
+    for work in (lambda: next(fresh), lambda: list(begun), lambda: predictor.predict(request)):
+        assert "spawn" in in_a_child(work)
+    assert [chunk["choices"] for chunk in [*read, *begun]] == whole
+    assert [chunk["choices"] for chunk in fresh] == whole

@@ -21,6 +21,7 @@ from hfspec.runtime.generation import stop_text
 from hfspec.runtime.generation.causal_generation import Asked, CausalGeneration, Continuation, Prompt, account
 from hfspec.runtime.generation.streaming import TokenStream, certain, pieces, tokens
 from hfspec.runtime.io import finite
+from hfspec.runtime.io.token_texts import text_of
 from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.settings import generation
@@ -170,8 +171,9 @@ class OpenAIGeneration(CausalGeneration):
         for choice in reply:
             chunks = self._chunks(head, choice.ask)
             try:
-                while True:
-                    yield {**next(chunks), **({"usage": None} if tells else {})}
+                with finite.named(self.dtype, [0]):
+                    while True:
+                        yield {**next(chunks), **({"usage": None} if tells else {})}
             except StopIteration as stop:
                 made += stop.value
             finally:
@@ -227,7 +229,7 @@ class Chunks:
         """The chunks of a choice's next tokens."""
         ids = self._ids.setdefault(index, [])
         ids += tokens
-        text = self.runner.tokenizer.decode(ids, skip_special_tokens=True)
+        text = text_of(self.runner.tokenizer, ids, skip_special_tokens=True)
         return self._pieces(index, certain(text, stop_text.texts(self.asks[index].settings)))
 
     def begin_again(self, index: int) -> None:

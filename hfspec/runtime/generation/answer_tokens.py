@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from hfspec.runtime.io.token_texts import text_of
+
 
 def end_tokens(tokens: int | Sequence[int] | None) -> set[int]:
     """The tokens that end an answer, however a config writes them."""
@@ -30,5 +32,5 @@ def has_stop_text(tokenizer: Any, ids: Sequence[int], config: Any) -> bool:
     stops = config.stop_strings
     if not stops:
         return False
-    text = tokenizer.decode(list(ids))
+    text = text_of(tokenizer, ids)
     return any(stop in text for stop in ([stops] if isinstance(stops, str) else stops))

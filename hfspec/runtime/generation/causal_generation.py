@@ -14,6 +14,7 @@ from hfspec.runtime.chat.chat_template import ChatTemplate
 from hfspec.runtime.generation import decoding, penalties, stop_text
 from hfspec.runtime.generation import drawing as draws
 from hfspec.runtime.generation.answer_tokens import answer_tokens, end_tokens, has_stop_text
+from hfspec.runtime.io.token_texts import text_of
 from hfspec.runtime.loading import adapter
 from hfspec.runtime.loading.model import find_model_class, load_model
 from hfspec.runtime.loading.positions import cut_length, most_tokens
@@ -242,7 +243,7 @@ class CausalGeneration(Runner):
             return Continuation(prompt, cut.text, cut.tokens, stopped=True)
         if ended and has_stop_text(self.tokenizer, kept[:-1], config):
             kept = kept[:-1]  # it ended before: where the model pads with its end token, this one is padding
-        text = self.tokenizer.decode(kept, skip_special_tokens=True)
+        text = text_of(self.tokenizer, kept, skip_special_tokens=True)
         stopped = ended or has_stop_text(self.tokenizer, kept, config)
         return Continuation(prompt, text, len(kept), stopped)
 

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hfspec.errors import OutputError
 from hfspec.runtime.generation.causal_generation import Asked, CausalGeneration, Continuation
 from hfspec.runtime.generation.decoding import CACHE, Rows, may_drop
 from hfspec.runtime.generation.roomy_cache import make_room
@@ -37,7 +38,7 @@ class Step:
     key: Hashable
     tokens: tuple[int, ...] = ()
     ended: tuple[Continuation, ...] | None = None
-    error: NotFiniteError | None = None
+    error: OutputError | None = None
 
 
 @dataclass(slots=True)
@@ -219,13 +220,17 @@ class RunningBatch:
         for place, asked in enumerate(cohort.asked):
             if over[place] and asked.key not in cohort.gone:
                 lines = cohort.rows.ids[place * answers : (place + 1) * answers, cohort.width :].tolist()
-                made = tuple(
-                    self.runner.continuation(asked.prompt, line, cohort.config, asked.settings) for line in lines
-                )
-                steps.append(Step(asked.key, ended=made))
+                steps.append(self._ended(asked, lines, cohort.config))
         cohort.asked = [asked for asked, is_over in zip(cohort.asked, over, strict=True) if not is_over]
         cohort.rows.leave(answers)
         return [row for row in range(len(over) * answers) if not over[row // answers]], steps
+
+    def _ended(self, asked: Asked, lines: Sequence[list[int]], config: Any) -> Step:
+        try:
+            made = [self.runner.continuation(asked.prompt, line, config, asked.settings) for line in lines]
+        except OutputError as error:
+            return Step(asked.key, error=error)
+        return Step(asked.key, ended=tuple(made))
 
     def _select(self, kept: Any) -> None:
         self._cache.batch_select_indices(kept)

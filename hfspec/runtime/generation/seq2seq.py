@@ -13,6 +13,7 @@ from hfspec.ir.artifact import FULL
 from hfspec.runtime.generation import decoding, encoding
 from hfspec.runtime.generation import drawing as draws
 from hfspec.runtime.generation.answer_tokens import answer_tokens, has_stop_text
+from hfspec.runtime.io.token_texts import text_of
 from hfspec.runtime.loading import adapter
 from hfspec.runtime.loading.model import find_model_class, load_model
 from hfspec.runtime.loading.positions import cut_length, most_tokens, positions
@@ -158,7 +159,7 @@ class Seq2Seq(Runner):
     def _answer(self, source: Source, line: list[int], config: Any, settings: Settings) -> Answer:
         kept, ended = answer_tokens(line, config)
         clean = bool(settings.get("clean_up_tokenization_spaces"))
-        text = self.tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=clean)
+        text = text_of(self.tokenizer, kept, skip_special_tokens=True, clean_up_tokenization_spaces=clean)
         forced = config.forced_eos_token_id is not None and len(kept) >= config.max_new_tokens
         stopped = (ended and not forced) or has_stop_text(self.tokenizer, kept, config)
         return Answer(source, text, len(kept), stopped)

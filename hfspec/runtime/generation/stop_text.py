@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from hfspec.runtime.io.token_texts import text_of
 from hfspec.settings.precedence import Settings
 
 MARGIN = 4  # tokens before a stop text whose bytes may be halves of characters
@@ -109,4 +110,4 @@ def _special(tokenizer: Any, stops: Sequence[str]) -> set[int]:
 
 
 def _text(tokenizer: Any, ids: Sequence[int]) -> str:
-    return str(tokenizer.decode(list(ids), skip_special_tokens=True))
+    return text_of(tokenizer, ids, skip_special_tokens=True)

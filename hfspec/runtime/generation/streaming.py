@@ -9,6 +9,7 @@ from typing import Any
 
 from hfspec.runtime.generation import stop_text
 from hfspec.runtime.generation.causal_generation import Continuation
+from hfspec.runtime.io.token_texts import text_of
 
 UNFINISHED = "�"  # what half of a character is decoded to
 
@@ -78,7 +79,7 @@ def pieces(
     try:
         while True:
             ids.append(next(made))
-            sure = certain(tokenizer.decode(ids, skip_special_tokens=True), stops)
+            sure = certain(text_of(tokenizer, ids, skip_special_tokens=True), stops)
             if len(sure) > len(said):
                 yield sure[len(said) :]
                 said = sure

@@ -33,11 +33,17 @@ def not_finite(dtype: str, row: int | None, field: str = "") -> OutputError:
 
 @contextmanager
 def named(dtype: str, rows: Sequence[int]) -> Iterator[None]:
-    """What is not finite in the block is an OutputError naming the row; ``rows``: of each item of the batch."""
+    """What is not finite in the block is an OutputError naming the row; where there is one row, every OutputError names
+    it. ``rows``: of each item of the batch.
+    """
     try:
         yield
     except NotFiniteError as error:
         raise not_finite(dtype, rows[error.place]) from error
+    except OutputError as error:
+        if error.row is not None or len(rows) != 1:
+            raise
+        raise OutputError(error.reason, row=rows[0]) from error
 
 
 @contextmanager

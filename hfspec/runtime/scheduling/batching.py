@@ -92,6 +92,7 @@ class _Run(Generic[Content, Result]):
         self.waiting = deque(_batches(items, budget.tokens, cost))
         self.flying: deque[tuple[list[int], Callable[[], Sequence[Result]]]] = deque()
         self.found: dict[int, Result] = {}
+        self.alone: set[int] = set()  # places of items whose batch holds one without an answer, it is not known which
 
     def results(self) -> list[Result | None]:
         while self.waiting or self.flying:
@@ -103,7 +104,7 @@ class _Run(Generic[Content, Result]):
 
     def _launch(self) -> None:
         batch = self.waiting.popleft()
-        count = self.budget.holds(self.items[batch[0]].length)
+        count = 1 if batch[0] in self.alone else self.budget.holds(self.items[batch[0]].length)
         if len(batch) > count:  # since the budget was halved
             self.waiting.appendleft(batch[count:])
             batch = batch[:count]
@@ -129,12 +130,17 @@ class _Run(Generic[Content, Result]):
 
     def _attempt(self, step: Callable[[], Made], batch: list[int]) -> Made | None:
         """What the step makes of the batch; None where the batch is to be tried again: without a row that is refused,
-        or where it needs more memory than there is, in halves and with no other in flight.
+        each item alone
+        where an error does not say which row it is of, or where it needs more memory than there is, in halves and with
+        no other in flight.
         """
         try:
             return step()
         except RowError as error:
-            self._refuse(error)
+            if error.row is None and len(batch) > 1:
+                self.alone |= set(batch)
+            else:
+                self._refuse(error)
             return None
         except Exception as error:
             if not memory.is_exhausted(error):

@@ -9,6 +9,7 @@ from typing import Any
 from hfspec.errors import InputError, ParamsError, UsageError
 from hfspec.inputs.row import Row
 from hfspec.runtime.io import finite
+from hfspec.runtime.io.token_texts import text_of
 from hfspec.runtime.io.transfer import Arriving, sent
 from hfspec.runtime.loading.model import find_model_class, load_one_pass_model
 from hfspec.runtime.loading.positions import cut_length, most_tokens
@@ -153,8 +154,8 @@ class FillMask(Runner):
         whole = [*ids[:place], token, *ids[place + 1 :]]
         kept = [mine for mine in whole if mine != self.tokenizer.pad_token_id]
         # Among several masks the special tokens stay, or the other masks would vanish from the text.
-        sequence = self.tokenizer.decode(kept, skip_special_tokens=alone)
-        return Candidate(score, token, self.tokenizer.decode([token]), sequence)
+        sequence = text_of(self.tokenizer, kept, skip_special_tokens=alone)
+        return Candidate(score, token, text_of(self.tokenizer, [token]), sequence)
 
     def standard(self, results: Sequence[Filled], settings: Settings) -> list[str]:  # noqa: ARG002
         return [" ".join(_stripped(candidates[0].text) for candidates in row.masks) for row in results]

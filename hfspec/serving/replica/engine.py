@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from hfspec.errors import HfspecError, InputError, PredictionError, RowError
+from hfspec.errors import HfspecError, InputError, OutputError, PredictionError, RowError
 from hfspec.runtime.generation.causal_generation import CausalGeneration
+from hfspec.runtime.generation.running_batch import Step
 from hfspec.runtime.io import finite
 from hfspec.runtime.predictor import Predictor
 from hfspec.runtime.scheduling import batching
@@ -299,13 +300,10 @@ class Engine:
                 continue
             touched[id(job)] = job
             self.counters.made += len(step.tokens)
-            if step.error is not None:
-                self._refuse(job, waiting.item.row, finite.not_finite(self.predictor.dtype, None))
-                continue
-            if job.stream is not None and step.tokens:
-                self._piece(job, job.stream.token(waiting.index, step.tokens))
-            if step.ended is not None:
-                self._ended(job, waiting, step.ended)
+            try:
+                self._take(waiting, step)
+            except OutputError as error:
+                self._refuse(job, waiting.item.row, error)
         self.counters.batches += 1
         self._virtual = max(self._virtual, prompts.virtual)
         self._tell_all(touched)
@@ -313,6 +311,18 @@ class Engine:
             if waiting.job.stream is not None:
                 waiting.job.stream.begin_again(waiting.index)
             self._items.setdefault(_place(waiting), []).append(waiting)
+
+    def _take(self, waiting: Waiting, step: Step) -> None:
+        """Raises OutputError where the step has no answer, or a token that has no text."""
+        job = waiting.job
+        if isinstance(step.error, finite.NotFiniteError):
+            raise finite.not_finite(self.predictor.dtype, None) from step.error
+        if step.error is not None:
+            raise step.error
+        if job.stream is not None and step.tokens:
+            self._piece(job, job.stream.token(waiting.index, step.tokens))
+        if step.ended is not None:
+            self._ended(job, waiting, step.ended)
 
     def _ended(self, job: Job, waiting: Waiting, answers: tuple[Any, ...]) -> None:
         if job.stream is not None:
