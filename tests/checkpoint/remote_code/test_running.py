@@ -157,8 +157,8 @@ def test_code_that_fails_to_import_is_one_plain_error(own_copy, tmp_path):
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ({"model": "model/numbers_tiny.py:SHIFT"}, "no class"),
-        ({"model": "model/modeling_tiny.py:Twist"}, "no model"),
+        ({"model": "model/numbers_tiny.py:SHIFT"}, "is not a class"),
+        ({"model": "model/modeling_tiny.py:Twist"}, "is not a model"),
         ({"model": "model/modeling_tiny.py:Absent"}, "could not be imported"),
         ({"model": "code/hfspec/runtime/load.py:Any"}, "names no class"),
         ({"model": "model/../model/modeling_tiny.py:TinyModel"}, "names no class"),
