@@ -107,6 +107,24 @@ def test_crashes_in_a_row_end_with_a_state_and_not_with_a_loop(fleet, copy_of, a
     assert sum("ended" in line for line in lines) >= 3
 
 
+def test_a_memory_limit_that_no_replica_keeps_is_no_loop_either(fleet, monkeypatch):
+    monkeypatch.setattr(front_model, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(front_model, "CRASHES", 2)
+    lines = []
+
+    async def run():
+        models = Models(load_fleet(fleet({"limits": {"memory": "1MiB"}})), lambda level, text: lines.append(text))
+        await models.start()
+        (model,) = models
+        async with asyncio.timeout(120):
+            while model.state is not front_model.State.CRASHING:
+                await asyncio.sleep(0.05)
+        await models.stop(1)
+
+    asyncio.run(run())
+    assert sum("holds more than 1048576 bytes" in line for line in lines) == 2
+
+
 def test_sighup_takes_another_artifact_and_a_bad_one_leaves_the_old(fleet, artifact, copy_of, expected):
     other = artifact("bert-toxic")
     with Served(fleet()) as served:
@@ -227,6 +245,55 @@ def test_a_thousand_idle_connections_stop_nobody(fleet):
         assert served.post(PREDICT, {"inputs": ["good"]}).status_code == 200
         for connection in idle:
             connection.close()
+
+
+def test_tls_is_spoken_and_pages_of_other_sites_call_where_they_may(fleet, tmp_path):
+    certificate, key = self_signed(tmp_path)
+    tls = {"certificate": str(certificate), "key": str(key)}
+    with Served(fleet(server={"tls": tls, "cors": {"origins": ["https://example.org"]}})) as served:
+        assert served.url.startswith("https://")
+        with pytest.raises(requests.exceptions.ConnectionError):
+            requests.get(served.url.replace("https:", "http:") + "/live", timeout=20)
+        with pytest.raises(requests.exceptions.SSLError):
+            served.get("/live")
+        asked = {"origin": "https://example.org", "access-control-request-method": "POST"}
+        allowed = requests.options(served.url + PREDICT, headers=asked, verify=certificate, timeout=20)
+        assert allowed.status_code == 204
+        assert allowed.headers["access-control-allow-origin"] == "https://example.org"
+        assert "POST" in allowed.headers["access-control-allow-methods"]
+        other = served.post(PREDICT, {"inputs": ["good"]}, headers={"origin": "https://x.org"}, verify=certificate)
+        assert other.status_code == 200
+        assert "access-control-allow-origin" not in other.headers
+
+
+def self_signed(folder):
+    """A certificate of 127.0.0.1 and its key, as files."""
+    import datetime as dt
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    files = folder / "certificate.pem", folder / "key.pem"
+    files[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    files[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+    return files
 
 
 def test_a_unix_socket_is_served(fleet, tmp_path):

@@ -124,9 +124,10 @@ class Generation:
             elif self.state is State.FAILED:
                 return
             self._ended(replica)
-            if replica.is_leaving:  # it was replaced for its memory, and is no crash
+            is_healthy = time.monotonic() - replica.started > HEALTHY
+            if replica.is_leaving and is_healthy:  # it was replaced for its memory
                 continue
-            crashes = 1 if time.monotonic() - replica.started > HEALTHY else crashes + 1
+            crashes = 1 if is_healthy else crashes + 1
             if crashes >= CRASHES:
                 self._give_up(number, crashes)
                 return

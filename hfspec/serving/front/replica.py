@@ -13,7 +13,7 @@ from contextlib import suppress
 from itertools import count
 from typing import Any
 
-from hfspec.serving.front.errors import RequestError, of_replica
+from hfspec.serving.front.errors import of_replica
 from hfspec.serving.replica import wire
 from hfspec.serving.replica.job import Form
 
@@ -184,8 +184,3 @@ class Replica(asyncio.Protocol):
                 pending.pieces.put_nowait(None)
         else:
             pending.end(of_replica(*said))
-
-
-def is_refusal(error: BaseException) -> bool:
-    """Whether the replica itself said why there is no answer."""
-    return isinstance(error, RequestError)

@@ -9,7 +9,7 @@ from hfspec.serving.front.errors import RequestError
 from hfspec.serving.front.exchange import Exchange, to_json
 
 
-async def live(exchange: Exchange) -> Response:  # noqa: ARG001 - the process answers, which is all there is to know
+async def live(_: Exchange) -> Response:
     """The process lives."""
     return to_json({"live": True})
 

@@ -42,17 +42,17 @@ class Request:
     seconds: float | None = None
 
 
-def said(error: RequestError, exchange: Exchange) -> Response:  # noqa: ARG001 - the form of all protocols
+def said(error: RequestError, _: Exchange) -> Response:
     """An error in the protocol's form."""
     return to_json({"error": error.text}, error.status)
 
 
-async def server(exchange: Exchange) -> Response:  # noqa: ARG001
+async def server(_: Exchange) -> Response:
     """The server's name, version and extensions."""
     return to_json({"name": "hfspec", "version": __version__, "extensions": list(EXTENSIONS)})
 
 
-async def live(exchange: Exchange) -> Response:  # noqa: ARG001
+async def live(_: Exchange) -> Response:
     """The process lives."""
     return to_json({"live": True})
 

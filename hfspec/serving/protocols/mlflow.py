@@ -43,7 +43,7 @@ CODES = {
 }
 
 
-def mlflow_error(error: RequestError, exchange: Exchange) -> Response:  # noqa: ARG001 - as every form of an error
+def mlflow_error(error: RequestError, _: Exchange) -> Response:
     """An error as MLflow has it."""
     code = CODES.get(error.status, "BAD_REQUEST" if error.status < 500 else "INTERNAL_ERROR")
     return to_json({"error_code": code, "message": error.text}, error.status)
@@ -55,7 +55,7 @@ async def ping(exchange: Exchange) -> Response:
     return Response("\n", 200 if is_ready else 503, media_type=JSON)
 
 
-async def version(exchange: Exchange) -> Response:  # noqa: ARG001 - it is the same for everybody
+async def version(_: Exchange) -> Response:
     """The version of what answers, which is hfspec."""
     return Response(hfspec.__version__, media_type=JSON)
 
@@ -100,7 +100,7 @@ def _records(value: Any, model: Model) -> Any:
     return _named(value, model)
 
 
-def _as_sent(value: Any, model: Model) -> Any:  # noqa: ARG001 - as all readers
+def _as_sent(value: Any, _: Model) -> Any:
     return value
 
 

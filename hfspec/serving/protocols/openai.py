@@ -49,7 +49,7 @@ def error_of(error: RequestError) -> dict[str, Any]:
     return {"error": {"message": error.message, "type": kind, "param": param, "code": code}}
 
 
-def openai_error(error: RequestError, exchange: Exchange) -> Response:  # noqa: ARG001 - as every form of an error
+def openai_error(error: RequestError, _: Exchange) -> Response:
     """The response that tells of an error."""
     return to_json(error_of(error), error.status)
 

@@ -30,7 +30,7 @@ SIMILARITY_KEYS = frozenset({"inputs", "parameters"})
 KINDS = {413: "Validation", 429: "Overloaded", 503: "Unhealthy", 401: "Unauthorized", 403: "Unauthorized"}
 
 
-def tei_error(error: RequestError, exchange: Exchange) -> Response:  # noqa: ARG001 - as every form of an error
+def tei_error(error: RequestError, _: Exchange) -> Response:
     """An error in TEI's form; a request that cannot be understood has status 422 there."""
     kind = (
         "Empty" if error.kind == "Empty" else KINDS.get(error.status, "Validation" if error.status < 500 else "Backend")

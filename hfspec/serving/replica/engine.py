@@ -197,7 +197,6 @@ class Engine:
     def _open(self, job: Job, items: Sequence[Item[Any]]) -> None:
         runner: Any = job.begun.call.runner
         job.stream = runner.streamed([item.content for item in items])
-        job.open = len(items)
         self._piece(job, job.stream.opening())
 
     def _budget(self, settings: Settings) -> Budget:

@@ -71,7 +71,6 @@ class Job:
     started: float | None = None
     spent: dict[str, float] = field(default_factory=dict)
     stream: Any = None
-    open: int = 0
 
     @property
     def rows(self) -> list[Row]:
