@@ -330,3 +330,15 @@ def run_serve():
         return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
     return run
+
+
+def test_no_meter_goes_back_when_an_artifact_is_replaced(fleet, artifact):
+    with Served(fleet()) as served:
+        assert served.post(PREDICT, {"inputs": ["good"] * 7}).status_code == 200
+        fleet({"artifact": str(artifact("bert-toxic"))})
+        served.signal(signal.SIGHUP)
+        assert served.said("reloaded")
+        assert eventually(lambda: len(served.replicas()) == 1)
+        assert eventually(lambda: served.meter("hfspec_rows_total") >= 7)
+        assert served.post(PREDICT, {"inputs": ["good"] * 5}).status_code == 200
+        assert eventually(lambda: served.meter("hfspec_rows_total") >= 12)

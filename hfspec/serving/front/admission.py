@@ -14,6 +14,7 @@ BYTES = 1 << 30  # that wait for one model at most
 TOKENS_PER_BYTE = 0.25  # until the model's own is measured
 MEMORY = 0.9  # of a measured value, at each new one
 LONGEST_WAIT = 60.0  # seconds told to a caller at most
+SPAN = 5.0  # seconds over which answers are counted for a rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Admission:
         self._clock = clock
         self._density = TOKENS_PER_BYTE
         self._rate = 0.0  # bytes a second
-        self._last = clock()
+        self._since, self._answered = clock(), 0  # bytes of the requests that were answered since then
 
     @property
     def tokens(self) -> int:
@@ -60,6 +61,8 @@ class Admission:
                 "OverloadedError",
                 headers={"retry-after": str(self.seconds())},
             )
+        if not self.rows:  # the model was idle, which says nothing of its rate
+            self._since, self._answered = self._clock(), 0
         self.rows += load.rows
         self.size += load.size
 
@@ -68,16 +71,17 @@ class Admission:
         self.rows -= load.rows
         self.size -= load.size
 
-    def measured(self, load: Load, tokens: int, seconds: float) -> None:
-        """A request was answered: so many tokens, so many seconds in the model."""
+    def measured(self, load: Load, tokens: int) -> None:
+        """A request was answered, which had so many tokens."""
         if load.size and tokens:
             self._density = MEMORY * self._density + (1 - MEMORY) * tokens / load.size
         now = self._clock()
-        rate = load.size / max(seconds, now - self._last, 1e-4)
-        self._rate = rate if not self._rate else MEMORY * self._rate + (1 - MEMORY) * rate
-        self._last = now
+        if self._answered and now - self._since >= SPAN:  # this answer may be one of a batch, and begins the next span
+            self._rate = self._answered / (now - self._since)
+            self._since, self._answered = now, 0
+        self._answered += load.size
 
     def seconds(self) -> int:
-        """How many seconds what waits will take, by the measured rate."""
-        wait = self.size / self._rate if self._rate else 1.0
-        return math.ceil(min(max(wait, 1.0), LONGEST_WAIT))
+        """How many seconds what waits will take, by the measured rate; one where nothing was measured."""
+        rate = self._rate or self._answered / max(self._clock() - self._since, 1e-3)
+        return math.ceil(min(max(self.size / rate if rate else 1.0, 1.0), LONGEST_WAIT))

@@ -28,6 +28,7 @@ FIRST_WAIT, LONGEST_WAIT = 0.2, 30.0  # seconds before a replica is started agai
 LOOK = 0.25  # seconds between two looks at the beats
 LOADING = 1800.0  # seconds that a replica may take to load
 TRIES = 2
+COUNTED = ("batches", "rows", "tokens", "filled", "made")  # of what a replica says of itself
 
 
 class State(StrEnum):
@@ -108,6 +109,8 @@ class Generation:
             task.cancel()
         self._some.set()
         await asyncio.gather(*(replica.stop(seconds) for replica in self.replicas))
+        for replica in self.replicas:
+            self._count(replica)
         self.replicas = []
 
     def facts(self) -> dict[str, Any]:
@@ -195,11 +198,15 @@ class Generation:
         replica.kill()
         code = replica.process.wait()
         self.replicas.remove(replica)
-        for name in ("batches", "rows", "tokens", "filled", "made"):
-            self.totals.ended[name] = self.totals.ended.get(name, 0) + replica.beat.get(name, 0)
+        self._count(replica)
         if not replica.is_leaving:
             how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
             self.log("error", f"replica {replica.process.pid} ended {how}")
+
+    def _count(self, replica: Replica) -> None:
+        """Keep what a replica that has ended had done, so that no meter goes back."""
+        for name in COUNTED:
+            self.totals.ended[name] = self.totals.ended.get(name, 0) + replica.beat.get(name, 0)
 
     def _give_up(self, number: int, crashes: int) -> None:
         self.reason = f"a replica ended {crashes} times in a row; the server's log says how"
@@ -319,7 +326,7 @@ class Model:
             raise RequestError(504, "the request's time was over before it was answered.", "ExpiredError") from error
         finally:
             self.admission.give_back(asking.load)
-        self.admission.measured(asking.load, used["tokens"], used.get("model", 0.0))
+        self.admission.measured(asking.load, used["tokens"])
         return value, used
 
     async def pieces(self, asking: Asking, form: Form) -> AsyncIterator[Any]:

@@ -57,6 +57,7 @@ class Replica:
         while True:
             self._receive(engine)
             if engine.is_idle and self._stopping.is_set():
+                self.send(wire.BEAT, _beat_facts(engine))  # what was done since the last one
                 return 0
             self._step(engine)
 
