@@ -18,10 +18,10 @@ from hfspec.errors import HfspecError, SourceError, UsageError
 from hfspec.serving.fleet.values import Fleet, ServerSettings
 from hfspec.serving.front.app import App
 from hfspec.serving.front.connection import Connection
+from hfspec.serving.front.generation import Engine, FailedError
 from hfspec.serving.front.logs import Log
 from hfspec.serving.front.metrics import Meters
 from hfspec.serving.front.models import Models
-from hfspec.serving.front.replica import FailedError
 from hfspec.serving.front.traces import Traces
 from hfspec.serving.protocols.table import ENDPOINTS
 
@@ -36,12 +36,13 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-def run(fleet: Fleet, again: Callable[[], Fleet] | None = None) -> int:
+def run(fleet: Fleet, again: Callable[[], Fleet] | None = None, engine: Engine | None = None) -> int:
     """Serve the fleet until told to stop.
 
     Args:
         fleet: What to serve.
         again: Reads the fleet anew, when SIGHUP asks for it.
+        engine: What starts replicas; by default processes of this machine.
 
     Returns:
         The exit code: 0 after SIGTERM or SIGINT.
@@ -55,19 +56,21 @@ def run(fleet: Fleet, again: Callable[[], Fleet] | None = None) -> int:
     _raise_file_limit()
     listener = _listener(fleet.server)
     with contextlib.closing(listener):
-        return uvloop.run(_Serving(fleet, again, listener).run())
+        return uvloop.run(_Serving(fleet, again, listener, engine).run())
 
 
 class _Serving:
-    def __init__(self, fleet: Fleet, again: Callable[[], Fleet] | None, listener: socket.socket) -> None:
-        self._fleet, self._again, self._listener = fleet, again, listener
+    def __init__(
+        self, fleet: Fleet, again: Callable[[], Fleet] | None, listener: socket.socket, engine: Engine | None
+    ) -> None:
+        self._fleet, self._again, self._listener, self._engine = fleet, again, listener, engine
         self._log = Log(fleet.server.logs)
         self._traces = Traces(fleet.server.telemetry) if fleet.server.telemetry else None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
-        models = Models(self._fleet, self._log, self._again)
+        models = Models(self._fleet, self._log, self._again, self._engine)
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)

@@ -19,7 +19,8 @@ import requests
 
 import hfspec
 from hfspec.serving.fleet.loading import load_fleet
-from hfspec.serving.front import model as front_model
+from hfspec.serving.front import processes
+from hfspec.serving.front.generation import State
 from hfspec.serving.front.models import Models
 from tests.runtime.chats import HELLO
 from tests.serving.process import Served, eventually
@@ -85,8 +86,8 @@ def test_a_replica_that_stands_still_is_replaced(fleet, expected):
 
 
 def test_crashes_in_a_row_end_with_a_state_and_not_with_a_loop(fleet, copy_of, artifact, monkeypatch):
-    monkeypatch.setattr(front_model, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(front_model, "CRASHES", 3)
+    monkeypatch.setattr(processes, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(processes, "CRASHES", 3)
     folder = copy_of(artifact("bert-sentiment"))
     lines = []
 
@@ -97,7 +98,7 @@ def test_crashes_in_a_row_end_with_a_state_and_not_with_a_loop(fleet, copy_of, a
         shutil.rmtree(folder)
         os.kill(model.generation.replicas[0].process.pid, signal.SIGKILL)
         async with asyncio.timeout(120):
-            while model.state is not front_model.State.CRASHING:
+            while model.state is not State.CRASHING:
                 await asyncio.sleep(0.05)
         assert not models.is_ready
         assert "3 times in a row" in model.reason
@@ -108,8 +109,8 @@ def test_crashes_in_a_row_end_with_a_state_and_not_with_a_loop(fleet, copy_of, a
 
 
 def test_a_memory_limit_that_no_replica_keeps_is_no_loop_either(fleet, monkeypatch):
-    monkeypatch.setattr(front_model, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(front_model, "CRASHES", 2)
+    monkeypatch.setattr(processes, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(processes, "CRASHES", 2)
     lines = []
 
     async def run():
@@ -117,7 +118,7 @@ def test_a_memory_limit_that_no_replica_keeps_is_no_loop_either(fleet, monkeypat
         await models.start()
         (model,) = models
         async with asyncio.timeout(120):
-            while model.state is not front_model.State.CRASHING:
+            while model.state is not State.CRASHING:
                 await asyncio.sleep(0.05)
         await models.stop(1)
 

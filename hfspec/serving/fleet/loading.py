@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from hfspec.errors import HfspecError, SpecError, UsageError
 from hfspec.integrity.verification import read_manifest
@@ -23,34 +24,38 @@ from hfspec.serving.fleet.places import fleet_places, parent_of, place_of
 from hfspec.serving.fleet.values import Fleet, parse
 
 ARTIFACTS = "the artifacts given"
+Checks: TypeAlias = Callable[[Tree], Iterable[Problem]]
 
 
 @dataclass(frozen=True, slots=True)
 class FleetSource:
     """What a server was told to serve, so that it can be read again.
 
-    ``targets``: one fleet file, or the folders of artifacts. ``overrides``: Hydra's, ``key=value``.
+    ``targets``: one fleet file, or the folders of artifacts. ``overrides``: Hydra's, ``key=value``. ``checks``: further
+    ones that the fleet must pass.
     """
 
     targets: tuple[Path, ...]
     overrides: tuple[str, ...] = ()
+    checks: Checks | None = None
 
     def load(self) -> Fleet:
         """The fleet as it is now; raises as load_fleet and fleet_of."""
         files = [target for target in self.targets if target.suffix in SPEC_SUFFIXES and not target.is_dir()]
         if not files:
-            return fleet_of(self.targets, self.overrides)
+            return fleet_of(self.targets, self.overrides, self.checks)
         if len(self.targets) > 1:
             raise UsageError(f"give one fleet file, or artifacts, not {files[0]} with others; name them in {files[0]}")
-        return load_fleet(files[0], self.overrides)
+        return load_fleet(files[0], self.overrides, self.checks)
 
 
-def load_fleet(path: Path, overrides: Sequence[str] = ()) -> Fleet:
+def load_fleet(path: Path, overrides: Sequence[str] = (), checks: Checks | None = None) -> Fleet:
     """The fleet in a file.
 
     Args:
         path: The fleet file.
         overrides: Hydra's overrides, ``key=value``.
+        checks: Further ones that the fleet must pass.
 
     Returns:
         The fleet, with absolute paths, the digests of all API keys, and the limits and endpoints that the artifacts
@@ -60,15 +65,16 @@ def load_fleet(path: Path, overrides: Sequence[str] = ()) -> Fleet:
         SpecError: With every problem found.
         UsageError: When the file cannot be read.
     """
-    return _fleet(read_tree(path, overrides, FLEET))
+    return _fleet(read_tree(path, overrides, FLEET), checks)
 
 
-def fleet_of(artifacts: Sequence[Path], overrides: Sequence[str] = ()) -> Fleet:
+def fleet_of(artifacts: Sequence[Path], overrides: Sequence[str] = (), checks: Checks | None = None) -> Fleet:
     """The fleet of these artifacts, each under the name in its manifest, on a server with the defaults.
 
     Args:
         artifacts: Their folders.
         overrides: Hydra's overrides over what a fleet file would say of them, such as ``models.minilm.replicas=2``.
+        checks: Further ones that the fleet must pass.
 
     Returns:
         The fleet.
@@ -82,9 +88,9 @@ def fleet_of(artifacts: Sequence[Path], overrides: Sequence[str] = ()) -> Fleet:
 
     document = _document([Path(artifact) for artifact in artifacts])
     if not overrides:
-        return _fleet(Tree(ARTIFACTS, document.value, document.origins))
+        return _fleet(Tree(ARTIFACTS, document.value, document.origins), checks)
     folder = Alone(Path("fleet.yaml"), document, FLEET)
-    return _fleet(compose_in(folder, ARTIFACTS, list(overrides)).tree())
+    return _fleet(compose_in(folder, ARTIFACTS, list(overrides)).tree(), checks)
 
 
 def problems(path: Path, overrides: Sequence[str] = ()) -> tuple[Problem, ...]:
@@ -129,8 +135,9 @@ def _same_name(name: str, first: Path, second: Path) -> str:
     )
 
 
-def _fleet(tree: Tree) -> Fleet:
-    if found := checking.problems(tree, FLEET, world.problems(tree)):
+def _fleet(tree: Tree, checks: Checks | None = None) -> Fleet:
+    further = chain(world.problems(tree), checks(tree) if checks else ())
+    if found := checking.problems(tree, FLEET, further):
         raise SpecError(found)
     document = thaw(tree.value)
     _make_absolute(tree, document)

@@ -27,6 +27,8 @@ Whole: TypeAlias = Annotated[int, Field(ge=0), BeforeValidator(integral)]
 Size: TypeAlias = Annotated[
     int, PlainValidator(size_in_bytes), PlainSerializer(size_text, when_used="json"), WithJsonSchema(SIZE)
 ]
+Replicas: TypeAlias = Annotated[int, Field(ge=1, le=1024), BeforeValidator(integral)]
+Wait: TypeAlias = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 Alias: TypeAlias = Annotated[
     str, Field(pattern=ALIAS_PATTERN, examples=["text-embedding-3-small", "sentence-transformers/all-MiniLM-L6-v2"])
 ]
@@ -61,6 +63,20 @@ class Limits(Frozen):
     )
 
 
+class Autoscaling(Frozen):
+    """Between which bounds a cluster adds and removes replicas of a model, and by what."""
+
+    min_replicas: Replicas = Field(default=1, description="Replicas that there are at least.")
+    max_replicas: Replicas = Field(description="Replicas that there are at most.")
+    requests: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        default=16.0, description="Requests at a time for each replica, on average, that the number is chosen for."
+    )
+    up_seconds: Wait = Field(default=10.0, description="Seconds that more must be wanted before replicas are added.")
+    down_seconds: Wait = Field(
+        default=300.0, description="Seconds that fewer must be wanted before replicas are removed."
+    )
+
+
 class ModelEntry(Frozen):
     """One model of the fleet."""
 
@@ -75,8 +91,16 @@ class ModelEntry(Frozen):
         "addresses.",
         examples=[["text-embedding-3-small"]],
     )
-    replicas: Annotated[int, Field(ge=1, le=1024), BeforeValidator(integral)] = Field(
-        default=1, description="How many processes have the model."
+    replicas: Replicas = Field(default=1, description="How many processes have the model.")
+    autoscaling: Autoscaling | None = Field(
+        default=None,
+        description="Replicas by demand, instead of `replicas`; with `hfspec serve --engine ray` alone.",
+        examples=[{"min_replicas": 1, "max_replicas": 8}],
+    )
+    gpus: Annotated[float, Field(ge=0, le=1024, allow_inf_nan=False)] | None = Field(
+        default=None,
+        description="GPUs of each replica, or the part of one; with `hfspec serve --engine ray` alone.",
+        examples=[1, 0.5],
     )
     device: str | None = Field(
         default=None, pattern=DEVICE_PATTERN, description="The device, as torch names it; by default the artifact's."

@@ -1,44 +1,25 @@
-"""One served model: its replicas, which are replaced when they die, and the requests that are shared out among them."""
+"""One served model: the generation of replicas that answers, and the requests that are passed on to it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hfspec.errors import HfspecError
-from hfspec.integrity.verification import read_manifest
 from hfspec.ir.artifact import Manifest
 from hfspec.serving.fleet.values import FleetModel
 from hfspec.serving.front.admission import Admission, Load
 from hfspec.serving.front.errors import RequestError, unavailable
-from hfspec.serving.front.replica import DiedError, FailedError, Replica
+from hfspec.serving.front.generation import Asked, DiedError, Engine, FailedError, Generation, Log, State, Totals
 from hfspec.serving.replica.job import Form
 from hfspec.tasks import endpoints
 from hfspec.tasks.table import canonical
 
-CRASHES = 10  # in a row, after which a model is left alone
-HEALTHY = 60.0  # seconds after which a replica's earlier crashes no longer count
-FIRST_WAIT, LONGEST_WAIT = 0.2, 30.0  # seconds before a replica is started again, doubled each time
-LOOK = 0.25  # seconds between two looks at the beats
-LOADING = 1800.0  # seconds that a replica may take to load
 TRIES = 2
-COUNTED = ("batches", "rows", "tokens", "filled", "made")  # of what a replica says of itself
-
-
-class State(StrEnum):
-    """What a model is doing."""
-
-    LOADING = "loading"
-    READY = "ready"
-    CRASHING = "crashing"
-    FAILED = "failed"
-    UNLOADED = "unloaded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,177 +37,14 @@ class Asking:
     settings: Mapping[str, Any] | None = None
 
 
-@dataclass(slots=True)
-class Totals:
-    """What the model's replicas have done, those that have ended included."""
-
-    restarts: int = 0
-    ended: dict[str, int] = field(default_factory=dict)
-
-
-class Generation:
-    """The replicas of one artifact. A reload makes another generation beside it."""
-
-    def __init__(self, entry: FleetModel, threads: int, log: Callable[[str, str], None], totals: Totals) -> None:
-        self.entry, self.threads, self.log, self.totals = entry, threads, log, totals
-        self.manifest: Manifest = read_manifest(Path(entry.artifact))
-        self.replicas: list[Replica] = []
-        self.state = State.LOADING
-        self.reason = ""
-        self._tasks: list[asyncio.Task[None]] = []
-        self._some = asyncio.Event()
-        self._all = [asyncio.get_running_loop().create_future() for _ in range(entry.replicas)]
-
-    def start(self) -> None:
-        """Start all replicas, and keep them running."""
-        self._tasks = [asyncio.create_task(self._keep(number)) for number in range(self.entry.replicas)]
-
-    async def ready(self) -> None:
-        """Wait until all replicas have been ready once; raises FailedError."""
-        await asyncio.gather(*self._all)
-
-    def choose(self) -> Replica | None:
-        """The ready replica that has the fewest requests."""
-        able = [replica for replica in self.replicas if replica.is_ready and not replica.is_leaving]
-        return min(able, key=lambda replica: replica.load, default=None)
-
-    async def wait_for_one(self, seconds: float) -> Replica | None:
-        """The same, waited for while replicas are started."""
-        last = time.monotonic() + seconds
-        while (found := self.choose()) is None and self.state in {State.LOADING, State.READY}:
-            self._some.clear()
-            left = last - time.monotonic()
-            if left <= 0:
-                break
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._some.wait(), left)
-        return found
-
-    async def stop(self, seconds: float) -> None:
-        """End all replicas once their work is done, within so many seconds."""
-        self.state = State.UNLOADED
-        for task in self._tasks:
-            task.cancel()
-        self._some.set()
-        await asyncio.gather(*(replica.stop(seconds) for replica in self.replicas))
-        for replica in self.replicas:
-            self._count(replica)
-        self.replicas = []
-
-    def facts(self) -> dict[str, Any]:
-        """What a replica said when it was ready."""
-        return next((replica.facts for replica in self.replicas if replica.facts), {})
-
-    async def _keep(self, number: int) -> None:
-        """Keep one replica running."""
-        crashes = 0
-        while True:
-            replica = await self._started()
-            if await self._loaded(replica, number):
-                await self._watch(replica)
-            elif self.state is State.FAILED:
-                return
-            self._ended(replica)
-            is_healthy = time.monotonic() - replica.started > HEALTHY
-            if replica.is_leaving and is_healthy:  # it was replaced for its memory
-                continue
-            crashes = 1 if is_healthy else crashes + 1
-            if crashes >= CRASHES:
-                self._give_up(number, crashes)
-                return
-            self.totals.restarts += 1
-            await asyncio.sleep(min(FIRST_WAIT * 2 ** (crashes - 1), LONGEST_WAIT))
-
-    async def _started(self) -> Replica:
-        entry = self.entry
-        config = {
-            "artifact": entry.artifact,
-            "model_config": dict(entry.inference) or None,
-            "sources": dict(entry.sources) or None,
-            **{name: getattr(entry, name) for name in ("dtype", "device", "backend", "expect_fingerprint")},
-            "threads": self.threads,
-            "trust_remote_code": entry.trust_remote_code,
-            "keep_memory": True,
-            "bounds": {
-                "audio_max_seconds": entry.limits.audio_seconds,
-                "image_max_pixels": entry.limits.image_pixels,
-            },
-        }
-        replica = await Replica.start(config, {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(self.threads)})
-        self.replicas.append(replica)
-        return replica
-
-    async def _loaded(self, replica: Replica, number: int) -> bool:
-        """Whether it became ready."""
-        try:
-            await asyncio.wait_for(asyncio.shield(replica.ready), LOADING)
-        except FailedError as error:
-            if not self._all[number].done():  # the first time: the artifact is at fault
-                self.state, self.reason = State.FAILED, str(error)
-                self._all[number].set_exception(error)
-                self._all[number].exception()
-            return False
-        except (DiedError, TimeoutError):
-            return False
-        if not self._all[number].done():
-            self._all[number].set_result(None)
-        if self.state is State.LOADING or self.state is State.CRASHING:
-            self.state = State.READY
-        self._some.set()
-        return True
-
-    async def _watch(self, replica: Replica) -> None:
-        """Wait for its end, and end it where it no longer moves, or holds too much memory."""
-        limits = self.entry.limits
-        while not replica.gone.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(replica.gone.wait(), LOOK)
-            silent = time.monotonic() - replica.last_beat
-            if max(silent, replica.beat.get("step", 0.0)) > limits.step_seconds:
-                self.log(
-                    "error", f"replica {replica.process.pid} did not move for {limits.step_seconds:g} s: it is ended"
-                )
-                replica.kill()
-                await replica.gone.wait()
-            elif limits.memory is not None and replica.beat.get("memory", 0) > limits.memory and not replica.is_leaving:
-                self.log(
-                    "warning", f"replica {replica.process.pid} holds more than {limits.memory} bytes: it is replaced"
-                )
-                await replica.stop(self.entry.limits.timeout)
-
-    def _ended(self, replica: Replica) -> None:
-        replica.kill()
-        code = replica.process.wait()
-        self.replicas.remove(replica)
-        self._count(replica)
-        if not replica.is_leaving:
-            how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-            self.log("error", f"replica {replica.process.pid} ended {how}")
-
-    def _count(self, replica: Replica) -> None:
-        """Keep what a replica that has ended had done, so that no meter goes back."""
-        for name in COUNTED:
-            self.totals.ended[name] = self.totals.ended.get(name, 0) + replica.beat.get(name, 0)
-
-    def _give_up(self, number: int, crashes: int) -> None:
-        self.reason = f"a replica ended {crashes} times in a row; the server's log says how"
-        self.log("error", f"{self.reason}: it is not started again")
-        if not any(replica.is_ready for replica in self.replicas):
-            self.state = State.CRASHING
-        if not self._all[number].done():
-            self._all[number].set_exception(FailedError(self.reason))
-            self._all[number].exception()
-        self._some.set()
-
-
 class Model:
     """A model under its names. ``entry``: as the fleet has it now."""
 
-    def __init__(self, entry: FleetModel, threads: int, log: Callable[[str, str], None]) -> None:
+    def __init__(self, entry: FleetModel, threads: int, log: Log, engine: Engine) -> None:
         self.entry, self.threads = entry, threads
         self.admission = Admission(entry.limits)
         self.totals = Totals()
-        self._log = log
+        self._log, self._engine = log, engine
         self._changing = asyncio.Lock()
         self._now: Generation | None = None
         self._later: set[asyncio.Task[None]] = set()
@@ -288,6 +106,9 @@ class Model:
             FailedError: The new one is not as it should be; the old one goes on.
         """
         async with self._changing:
+            if self._now is not None and await self._now.adapt(entry):
+                self.entry, self.admission.limits = entry, entry.limits
+                return
             try:
                 await asyncio.to_thread(_check_signature, entry)
                 new = self._generation(entry)
@@ -354,7 +175,7 @@ class Model:
                 )
         raise unavailable("the model's process ended twice while it answered this request.")
 
-    async def _replica(self, seconds: float) -> Replica:
+    async def _replica(self, seconds: float) -> Asked:
         now = self._now
         found = None if now is None else now.choose() or await now.wait_for_one(seconds)
         if found is None:
@@ -363,7 +184,7 @@ class Model:
         return found
 
     def _generation(self, entry: FleetModel) -> Generation:
-        return Generation(entry, self.threads, self._log, self.totals)
+        return self._engine.generation(entry, self.threads, self._log, self.totals)
 
 
 def _frame(asking: Asking, seconds: float) -> dict[str, Any]:

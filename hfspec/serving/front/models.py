@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterator
 
 from hfspec.serving.fleet.values import Fleet, FleetModel
 from hfspec.serving.front.errors import RequestError
-from hfspec.serving.front.model import Model, State
-from hfspec.serving.front.replica import FailedError
+from hfspec.serving.front.generation import Engine, FailedError, Log, State
+from hfspec.serving.front.model import Model
+from hfspec.serving.front.processes import Local
 
 
 class Models:
-    """``fleet``: as it is now; ``again``: reads it anew."""
+    """``fleet``: as it is now; ``again``: reads it anew; ``engine``: what starts replicas."""
 
-    def __init__(self, fleet: Fleet, log: Callable[[str, str], None], again: Callable[[], Fleet] | None = None) -> None:
+    def __init__(
+        self, fleet: Fleet, log: Log, again: Callable[[], Fleet] | None = None, engine: Engine | None = None
+    ) -> None:
         self.fleet, self.again = fleet, again
+        self._engine = engine or Local()
         self._loading = asyncio.Lock()
         self._log = log
         self._models: dict[str, Model] = {}
-        self._threads = _threads(fleet)
+        self._threads = self._engine.threads(fleet)
         for entry in fleet.models:
             self._add(entry)
 
@@ -77,7 +80,7 @@ class Models:
         if model is not None:
             await model.replace(entry, grace)
         else:
-            model = Model(entry, self._threads(entry), self._log)
+            model = Model(entry, self._threads(entry), self._log, self._engine)
             await model.replace(entry, grace)
             self._models[entry.name] = model
         self._log("info", f"{entry.name} answers from {entry.artifact}")
@@ -104,11 +107,4 @@ class Models:
         await asyncio.gather(*(model.unload(grace) for model in self))
 
     def _add(self, entry: FleetModel) -> None:
-        self._models[entry.name] = Model(entry, self._threads(entry), self._log)
-
-
-def _threads(fleet: Fleet) -> Callable[[FleetModel], int]:
-    """How many threads a replica of an entry has: the cores are shared out among all replicas."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    share = max(1, cores // sum(entry.replicas for entry in fleet.models))
-    return lambda entry: entry.threads or share
+        self._models[entry.name] = Model(entry, self._threads(entry), self._log, self._engine)

@@ -13,7 +13,9 @@ from contextlib import suppress
 from itertools import count
 from typing import Any
 
+from hfspec.serving.fleet.values import FleetModel
 from hfspec.serving.front.errors import of_replica
+from hfspec.serving.front.generation import DiedError, FailedError
 from hfspec.serving.replica import wire
 from hfspec.serving.replica.job import Form
 
@@ -21,12 +23,21 @@ MODULE = "hfspec.serving.replica"
 _NUMBERS = count(1)
 
 
-class DiedError(Exception):
-    """The replica ended before it answered."""
-
-
-class FailedError(Exception):
-    """The replica could not load its artifact; the text says why."""
+def config_of(entry: FleetModel, threads: int) -> dict[str, Any]:
+    """What a replica of an entry is told to load, and how."""
+    return {
+        "artifact": entry.artifact,
+        "model_config": dict(entry.inference) or None,
+        "sources": dict(entry.sources) or None,
+        **{name: getattr(entry, name) for name in ("dtype", "device", "backend", "expect_fingerprint")},
+        "threads": threads,
+        "trust_remote_code": entry.trust_remote_code,
+        "keep_memory": True,
+        "bounds": {
+            "audio_max_seconds": entry.limits.audio_seconds,
+            "image_max_pixels": entry.limits.image_pixels,
+        },
+    }
 
 
 class _Pending:
@@ -65,8 +76,9 @@ class Replica(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
 
     @classmethod
-    async def start(cls, config: Mapping[str, Any], environment: Mapping[str, str]) -> Replica:
+    async def start(cls, config: Mapping[str, Any]) -> Replica:
         """Start a process that loads what the config says; it is not ready yet."""
+        environment = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(config["threads"])}
         ours, theirs = socket.socketpair()
         with theirs:
             process = subprocess.Popen(

@@ -17,7 +17,8 @@ from hfspec.ir.signature import Signature
 from hfspec.serving.front.app import Endpoint
 from hfspec.serving.front.errors import RequestError, unavailable
 from hfspec.serving.front.exchange import Exchange, dumped, to_json
-from hfspec.serving.front.model import Model, State
+from hfspec.serving.front.generation import State
+from hfspec.serving.front.model import Model
 from hfspec.serving.protocols import tensors
 from hfspec.serving.protocols.tensors import Given
 

@@ -27,14 +27,26 @@ READY, FAILED, ANSWER, PIECE, ERROR, BEAT = "ready", "failed", "answer", "piece"
 
 
 def frame(kind: str, *said: Any) -> bytes:
-    """The frame; raises InputError for what is no plain value, such as an integer of more than 64 bits."""
+    """The frame; raises InputError as body does."""
+    content = body(kind, *said)
+    return LENGTH.pack(len(content)) + content
+
+
+def body(*said: Any) -> bytes:
+    """What is said, as bytes; raises InputError for what is no plain value, such as an integer of more than 64 bits."""
     try:
-        body: bytes = msgpack.packb([kind, *said], default=_packed, use_bin_type=True, strict_types=False)
+        packed: bytes = msgpack.packb(said, default=_packed, use_bin_type=True, strict_types=False)
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"the input holds a value that cannot be passed on: {error}.") from error
-    if len(body) > MOST:
+    if len(packed) > MOST:
         raise InputError("the input is larger than 2 GiB; send it in parts.")
-    return LENGTH.pack(len(body)) + body
+    return packed
+
+
+def content(body: bytes) -> list[Any]:
+    """What a body says."""
+    said: list[Any] = msgpack.unpackb(body, ext_hook=_unpacked, raw=False, strict_map_key=False)
+    return said
 
 
 class Frames:
@@ -53,8 +65,8 @@ class Frames:
             if len(self._held) < last:
                 break
             with memoryview(self._held) as view:
-                body = bytes(view[first + LENGTH.size : last])
-            yield msgpack.unpackb(body, ext_hook=_unpacked, raw=False, strict_map_key=False)
+                held = bytes(view[first + LENGTH.size : last])
+            yield content(held)
             first = last
         del self._held[:first]
 

@@ -1,0 +1,258 @@
+"""The replicas of one artifact as actors, as the HTTP process sees them: it asks Ray Serve, which chooses the actor."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ray import serve
+from ray.exceptions import RayActorError, RayError
+from ray.serve.exceptions import DeploymentUnavailableError, RayServeException, ReplicaUnavailableError
+from ray.serve.schema import ApplicationStatus
+
+from hfspec.integrity.verification import read_manifest
+from hfspec.ir.artifact import Manifest
+from hfspec.serving.cluster.deployment import FAILED, ModelActor
+from hfspec.serving.fleet.values import FleetModel
+from hfspec.serving.front.errors import RequestError
+from hfspec.serving.front.generation import DiedError, FailedError, Log, State, Totals
+from hfspec.serving.front.replica import config_of
+from hfspec.serving.replica import wire
+from hfspec.serving.replica.job import Form
+
+DEPLOYMENT = "model"
+LOOK, OFTEN = 1.0, 0.1  # seconds between two looks at the application, and before it is ready
+PATIENCE = 30.0  # seconds after which a line says what is still waited for
+LOST = (RayActorError, ReplicaUnavailableError)  # a replica ended, or its node
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """An application of Ray Serve. ``grace``: seconds that its replicas have to end their work."""
+
+    name: str
+    threads: int
+    grace: float
+
+    def deploy(self, entry: FleetModel, digest: str) -> Any:
+        """Have Ray Serve start or change it; a handle to ask it. One that differs in its number of replicas alone keeps
+        those that there are.
+        """
+        gpus, scaling = entry.gpus or 0, entry.autoscaling
+        config = config_of(entry, self.threads)
+        if gpus and entry.device is None:
+            config["device"] = "cuda"
+        options: dict[str, Any] = {"num_replicas": entry.replicas}
+        if scaling is not None:
+            options = {
+                "autoscaling_config": {
+                    "min_replicas": scaling.min_replicas,
+                    "max_replicas": scaling.max_replicas,
+                    "target_ongoing_requests": scaling.requests,
+                    "upscale_delay_s": scaling.up_seconds,
+                    "downscale_delay_s": scaling.down_seconds,
+                }
+            }
+        deployment = serve.deployment(
+            ModelActor,
+            name=DEPLOYMENT,
+            version=digest,
+            user_config=config,
+            ray_actor_options={"num_cpus": self.threads, "num_gpus": gpus},
+            max_ongoing_requests=entry.limits.queue_rows,
+            health_check_period_s=LOOK,
+            graceful_shutdown_wait_loop_s=0.2,
+            graceful_shutdown_timeout_s=self.grace,
+            max_constructor_retry_count=3,
+            **options,
+        )
+        bound = deployment.bind(entry.limits.step_seconds, entry.limits.memory)
+        target = serve.RunTarget(bound, name=self.name, route_prefix=None)
+        return serve.run_many([target], wait_for_applications_running=False)[0]
+
+    def status(self) -> tuple[ApplicationStatus, str]:
+        """What it is doing, and what Ray Serve says of it."""
+        found = serve.status().applications.get(self.name)
+        if found is None:
+            return ApplicationStatus.NOT_STARTED, ""
+        said = [found.message, *(deployment.message for deployment in found.deployments.values())]
+        return found.status, "\n".join(filter(None, said))
+
+    def delete(self) -> None:
+        """End it, its replicas' work done."""
+        with suppress(RayServeException, TimeoutError):
+            serve.delete(self.name)
+
+
+@dataclass(slots=True)
+class Seen:
+    """A replica as it was last seen. ``number``: its own; ``facts``: what it said when it was ready."""
+
+    number: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    beat: dict[str, Any] = field(default_factory=dict)
+    is_ready: bool = True
+
+
+class Replicas:
+    """The replicas of an entry's artifact."""
+
+    def __init__(self, entry: FleetModel, application: Application, log: Log, totals: Totals) -> None:
+        self.entry, self.application, self.log, self.totals = entry, application, log, totals
+        self.manifest: Manifest = read_manifest(Path(entry.artifact))
+        self.state, self.reason = State.LOADING, ""
+        self._handle: Any = None
+        self._seen: dict[str, Seen] = {}
+        self._first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._looking: asyncio.Task[None] | None = None
+
+    @property
+    def replicas(self) -> list[Seen]:
+        """Those that answered when they were last looked at."""
+        return list(self._seen.values())
+
+    def start(self) -> None:
+        """Have Ray Serve start them, and look at them from then on."""
+        self._looking = asyncio.create_task(self._look())
+
+    async def ready(self) -> None:
+        """Wait until all have been ready once; raises FailedError."""
+        await asyncio.shield(self._first)
+
+    def choose(self) -> Replicas | None:
+        """Itself, while Ray Serve has a replica to choose."""
+        return self if self.state is State.READY else None
+
+    async def wait_for_one(self, seconds: float) -> Replicas | None:
+        """The same, waited for while replicas are started."""
+        last = time.monotonic() + seconds
+        while self.state is State.LOADING and time.monotonic() < last:
+            await asyncio.sleep(OFTEN)
+        return self.choose()
+
+    async def adapt(self, entry: FleetModel) -> bool:
+        """Have more or fewer replicas, where the entry differs in nothing else."""
+        plain = {"replicas": 1, "autoscaling": None}
+        is_same = entry.model_copy(update=plain) == self.entry.model_copy(update=plain)
+        if entry == self.entry or not is_same or read_manifest(Path(entry.artifact)).digest != self.manifest.digest:
+            return False
+        self._handle = await asyncio.to_thread(self.application.deploy, entry, self.manifest.digest)
+        self.entry = entry
+        return True
+
+    async def stop(self, seconds: float) -> None:  # noqa: ARG002 - Ray Serve was told the grace
+        """End all replicas once their work is done."""
+        self.state = State.UNLOADED
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+        await self._hear()
+        await asyncio.to_thread(self.application.delete)
+        for seen in self._seen.values():
+            self.totals.count(seen.beat)
+        self._seen = {}
+
+    def facts(self) -> dict[str, Any]:
+        """What a replica said when it was ready."""
+        return next((seen.facts for seen in self._seen.values()), {})
+
+    async def answer(self, ask: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """The whole answer, and what it took; raises RequestError, DiedError."""
+        asked = wire.body({**ask, "form": Form.WHOLE.value})
+        response = self._handle.answer.remote(asked)
+        try:
+            value, used = _read(await response)
+        except LOST as error:
+            raise DiedError from error
+        except DeploymentUnavailableError as error:
+            raise DiedError from error
+        except asyncio.CancelledError:
+            response.cancel()
+            raise
+        return value, used
+
+    async def pieces(self, ask: Mapping[str, Any], form: Form) -> AsyncIterator[Any]:
+        """The pieces of an answer as they come, then what it took; raises the same."""
+        responses = self._handle.options(stream=True).pieces.remote(wire.body(dict(ask), form.value))
+        try:
+            async for response in responses:
+                yield _read(response)[0]
+        except (*LOST, DeploymentUnavailableError) as error:
+            raise DiedError from error
+        finally:
+            responses.cancel()
+
+    async def _look(self) -> None:
+        """Deploy, and see from time to time how it goes."""
+        begun, is_told = time.monotonic(), False
+        try:
+            self._handle = await asyncio.to_thread(self.application.deploy, self.entry, self.manifest.digest)
+        except (RayError, RayServeException, ValueError) as error:
+            self._fail(f"Ray Serve does not take it: {str(error).strip()}")
+            return
+        while True:
+            try:
+                status, said = await asyncio.to_thread(self.application.status)
+                await self._take(status, said)
+            except (RayError, RayServeException, TimeoutError) as error:
+                self.log("warning", f"the cluster does not say how {self.entry.name} is: {type(error).__name__}")
+            if not self._first.done() and not is_told and time.monotonic() - begun > PATIENCE:
+                self.log("warning", f"{self.entry.name} is still not ready: {said or status.value}")
+                is_told = True
+            await asyncio.sleep(LOOK if self._first.done() else OFTEN)
+
+    async def _take(self, status: ApplicationStatus, said: str) -> None:
+        """Go by what Ray Serve says of the application."""
+        if status is ApplicationStatus.DEPLOY_FAILED:
+            self._fail(_reason(said))
+            return
+        if self._handle is not None and status in {ApplicationStatus.RUNNING, ApplicationStatus.UNHEALTHY}:
+            await self._hear()
+        if status is ApplicationStatus.RUNNING:
+            self.state, self.reason = State.READY, ""
+            if not self._first.done() and self._seen:
+                self._first.set_result(None)
+        elif self._first.done() and not self._seen:
+            self.state, self.reason = State.CRASHING, _reason(said)
+
+    async def _hear(self) -> None:
+        """What each replica says of itself; what those that have ended had done is kept."""
+        if self._handle is None:
+            return
+        heard: dict[str, Seen] = {}
+        with suppress(RayError, RayServeException, TimeoutError):
+            for said in await self._handle.broadcast("said").results_async(timeout_s=10):
+                heard[said["number"]] = Seen(said["number"], said["facts"], said["beat"])
+            for number in self._seen.keys() - heard.keys():
+                self.totals.count(self._seen[number].beat)
+                self.totals.restarts += self.state is State.READY and len(heard) >= len(self._seen)
+            self._seen = heard
+
+    def _fail(self, reason: str) -> None:
+        if not self._first.done():
+            self.state, self.reason = State.FAILED, reason
+            self._first.set_exception(FailedError(reason))
+            self._first.exception()
+
+
+def _read(body: bytes) -> list[Any]:
+    """What an actor answered; raises RequestError."""
+    kind, *said = wire.content(body)
+    if kind == wire.ERROR:
+        raise RequestError(**said[0])
+    return said
+
+
+def _reason(said: str) -> str:
+    """Why replicas do not start: what the artifact's own loading said, or all that Ray Serve says."""
+    _, found, rest = said.partition(FAILED)
+    if found:
+        with suppress(ValueError):
+            return str(json.JSONDecoder().raw_decode(rest)[0])
+    return said.strip() or "Ray Serve does not say why"

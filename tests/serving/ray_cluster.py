@@ -1,0 +1,30 @@
+"""A Ray cluster of several nodes on this machine, in a network of its own: ``python -m tests.serving.ray_cluster NODES``.
+
+It is to be run where loopback is the only network. The first line says where it is; then each line that it reads is done
+and answered by a line: ``kill`` ends the newest node with all that runs on it, ``add`` starts one. It ends with its input.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from ray.cluster_utils import Cluster
+
+NODE = {"num_cpus": 2, "object_store_memory": 80 << 20, "include_dashboard": False, "node_ip_address": "127.0.0.1"}
+
+
+def main(nodes: int) -> None:
+    cluster = Cluster(initialize_head=True, head_node_args=NODE)
+    others = [cluster.add_node(**NODE) for _ in range(nodes - 1)]
+    print(cluster.address, flush=True)
+    for line in sys.stdin:
+        if line.strip() == "kill":
+            cluster.remove_node(others.pop(), allow_graceful=False)
+        else:
+            others.append(cluster.add_node(**NODE))
+        print("done", flush=True)
+    cluster.shutdown()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
