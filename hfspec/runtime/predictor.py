@@ -320,11 +320,7 @@ class Predictor:
 
     def _answers(self, call: Call, rows: Iterator[Row], form: str, window: int) -> Iterator[Any]:
         self._check_process()  # answers may be taken in another process than the one that asked for them
-        begun, first = Begun(call, [], form, self.signature.outputs), 0
-        for results in call.results(rows, window, FIRST):
-            fits = begun.fits([made for made in results if not isinstance(made, RowError)])
-            for number, result in enumerate(results, start=first):
-                refused = isinstance(result, RowError)
-                yield result if refused else begun.answer_of(result, number, fits=fits)
-                self._check_process()
-            first += len(results)
+        begun = Begun(call, [], form, self.signature.outputs)
+        for answer in begun.each(call.results(rows, window, FIRST)):
+            yield answer
+            self._check_process()
