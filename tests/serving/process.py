@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,14 +22,21 @@ READY = re.compile(r"ready at (\S+)")
 class Served:
     """``hfspec serve`` with these arguments, on a free port of this machine alone. To be used with ``with``."""
 
-    def __init__(self, *arguments: object, overrides: Sequence[str] = (), wait: bool = True) -> None:
+    def __init__(
+        self,
+        *arguments: object,
+        overrides: Sequence[str] = (),
+        wait: bool = True,
+        python: Sequence[str] = (sys.executable,),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.lines: list[str] = []
         self.url = ""
         self.artifacts: dict[str, Path] = {}
         port = [] if any("unix_socket" in str(override) for override in overrides) else ["--port", "0"]
-        command = [sys.executable, "-m", "hfspec", "serve", *map(str, arguments), *overrides, *port]
+        command = [*python, "-m", "hfspec", "serve", *map(str, arguments), *overrides, *port]
         self.process = subprocess.Popen(
-            command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+            command, stderr=subprocess.PIPE, text=True, env={**(environment or os.environ), "OMP_NUM_THREADS": "1"}
         )
         self._ready = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -10,7 +10,12 @@ import sys
 
 from ray.cluster_utils import Cluster
 
-NODE = {"num_cpus": 2, "object_store_memory": 80 << 20, "include_dashboard": False, "node_ip_address": "127.0.0.1"}
+NODE = {
+    "num_cpus": 4,
+    "object_store_memory": 80 << 20,
+    "include_dashboard": False,
+    "node_ip_address": "127.0.0.1",
+}
 
 
 def main(nodes: int) -> None:
