@@ -41,12 +41,12 @@ def processes_beside(pid: int, text: str) -> list[int]:
     """The processes in the network of that process whose command line has this text."""
     found: list[int] = []
     try:
-        network = os.readlink(f"/proc/{pid}/ns/net")
+        network = Path(f"/proc/{pid}/ns/net").readlink()
     except OSError:
         return found
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if text.encode() in (folder / "cmdline").read_bytes() and os.readlink(folder / "ns/net") == network:
+            if text.encode() in (folder / "cmdline").read_bytes() and (folder / "ns/net").readlink() == network:
                 found.append(int(folder.name))
     return found
 

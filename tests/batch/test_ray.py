@@ -51,7 +51,10 @@ def test_batches_of_other_types_are_answered_each_by_its_own(compiled: Callable[
     assert [row["kind"] for row in empty.column("error").to_pylist()] == [InputError.__name__] * 2
     found = answers(pa.table({"text": ["good", None]}))
     assert found.schema == empty.schema
-    assert found.column("label").to_pylist()[0] == hfspec.load(compiled("bert-sentiment").path).predict(["good"])["label"][0]
+    assert (
+        found.column("label").to_pylist()[0]
+        == hfspec.load(compiled("bert-sentiment").path).predict(["good"])["label"][0]
+    )
 
 
 def test_what_cannot_be_asked_is_told(compiled: Callable[[str], Artifact]) -> None:

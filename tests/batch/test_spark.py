@@ -54,10 +54,14 @@ def rows(spark: Any) -> Any:
 def test_embeddings_are_typed_and_those_of_predict(spark: Any, rows: Any, compiled: Callable[[str], Artifact]) -> None:
     artifact = compiled("st-dense").path
     found = hfspec.spark.predict(rows, artifact, keep=["id"], params={"normalize_embeddings": True})
-    assert found.schema.simpleString() == "struct<id:int,embedding:array<float>,error:struct<kind:string,message:string>>"
+    assert (
+        found.schema.simpleString() == "struct<id:int,embedding:array<float>,error:struct<kind:string,message:string>>"
+    )
     answers = {row.id: row for row in found.collect()}
     assert sorted(answers) == list(range(len(TEXTS)))
-    expected = hfspec.load(artifact).predict([text for text in TEXTS if text is not None], {"normalize_embeddings": True})
+    expected = hfspec.load(artifact).predict(
+        [text for text in TEXTS if text is not None], {"normalize_embeddings": True}
+    )
     good = [answers[at].embedding for at, text in enumerate(TEXTS) if text is not None]
     np.testing.assert_allclose(np.array(good, np.float32), expected, atol=1e-6)
     assert answers[3].embedding is None

@@ -1,7 +1,8 @@
-"""A Ray cluster of several nodes on this machine, in a network of its own: ``python -m tests.serving.ray_cluster NODES``.
+"""A Ray cluster of several nodes on this machine: ``python -m tests.serving.ray_cluster NODES``.
 
-It is to be run where loopback is the only network. The first line says where it is; then each line that it reads is done
-and answered by a line: ``kill`` ends the newest node with all that runs on it, ``add`` starts one. It ends with its input.
+It is to be run where loopback is the only network. The first line says where it is; then each line that it reads is
+done and answered by a line: ``kill`` ends the newest node with all that runs on it, ``add`` starts one. It ends with its
+input.
 """
 
 from __future__ import annotations

@@ -146,7 +146,11 @@ def test_answers_errors_and_streams_are_those_of_one_machine(served: OnRay, expe
     texts = [f"text {number}" for number in range(30)]
     assert labels(served.post(PREDICT, {"inputs": texts})) == expected(texts)
     refused = served.post(PREDICT, {"inputs": ["good", None]})
-    assert (refused.status_code, refused.json()["error"]["kind"], refused.json()["error"]["row"]) == (400, "InputError", 1)
+    assert (refused.status_code, refused.json()["error"]["kind"], refused.json()["error"]["row"]) == (
+        400,
+        "InputError",
+        1,
+    )
     assert served.post(PREDICT, {"inputs": ["a"], "params": {"no_such": 1}}).status_code == 400
     lines = served.client.post(
         PREDICT, content=b'{"text": "good"}\n{"text": null}\n', headers={"content-type": "application/jsonl"}

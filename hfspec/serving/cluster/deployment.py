@@ -32,7 +32,7 @@ class ModelActor:
         self._number = uuid.uuid4().hex
         self._step_seconds, self._memory = step_seconds, memory
         self._replica: Replica
-        self._watching: asyncio.Task[None]
+        self._watching: asyncio.Task[None] | None = None
 
     async def reconfigure(self, user_config: Mapping[str, Any]) -> None:
         """Load what the config says, once: Ray Serve calls it before any request. Raises RuntimeError."""
@@ -71,8 +71,9 @@ class ModelActor:
 
     async def __del__(self) -> None:
         """Ray Serve ends the replica, whose work is done."""
-        self._watching.cancel()
-        await self._replica.stop(TOLD)
+        if self._watching is not None:
+            self._watching.cancel()
+            await self._replica.stop(TOLD)
 
     async def _watch(self) -> None:
         """End the actor with its process, so that nobody asks it any more; one that stands still is ended."""

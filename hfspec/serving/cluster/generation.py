@@ -29,7 +29,7 @@ from hfspec.serving.replica.job import Form
 DEPLOYMENT = "model"
 LOOK, OFTEN = 1.0, 0.1  # seconds between two looks at the application, and before it is ready
 PATIENCE = 30.0  # seconds after which a line says what is still waited for
-LOST = (RayActorError, ReplicaUnavailableError)  # a replica ended, or its node
+LOST = (RayActorError, ReplicaUnavailableError, DeploymentUnavailableError)  # a replica ended, or its node
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +92,8 @@ class Application:
 
 @dataclass(slots=True)
 class Seen:
-    """A replica as it was last seen. ``number``: its own; ``facts``: what it said when it was ready."""
+    """A replica as it was last seen. ``facts``: what it said when it was ready."""
 
-    number: str
     facts: dict[str, Any] = field(default_factory=dict)
     beat: dict[str, Any] = field(default_factory=dict)
     is_ready: bool = True
@@ -170,8 +169,6 @@ class Replicas:
             value, used = _read(await response)
         except LOST as error:
             raise DiedError from error
-        except DeploymentUnavailableError as error:
-            raise DiedError from error
         except asyncio.CancelledError:
             response.cancel()
             raise
@@ -183,14 +180,14 @@ class Replicas:
         try:
             async for response in responses:
                 yield _read(response)[0]
-        except (*LOST, DeploymentUnavailableError) as error:
+        except LOST as error:
             raise DiedError from error
         finally:
             responses.cancel()
 
     async def _look(self) -> None:
         """Deploy, and see from time to time how it goes."""
-        begun, is_told = time.monotonic(), False
+        begun, is_told, said = time.monotonic(), False, ""
         try:
             self._handle = await asyncio.to_thread(self.application.deploy, self.entry, self.manifest.digest)
         except (RayError, RayServeException, ValueError) as error:
@@ -203,7 +200,7 @@ class Replicas:
             except (RayError, RayServeException, TimeoutError) as error:
                 self.log("warning", f"the cluster does not say how {self.entry.name} is: {type(error).__name__}")
             if not self._first.done() and not is_told and time.monotonic() - begun > PATIENCE:
-                self.log("warning", f"{self.entry.name} is still not ready: {said or status.value}")
+                self.log("warning", f"{self.entry.name} is still not ready: {said or 'it is being deployed'}")
                 is_told = True
             await asyncio.sleep(LOOK if self._first.done() else OFTEN)
 
@@ -225,14 +222,23 @@ class Replicas:
         """What each replica says of itself; what those that have ended had done is kept."""
         if self._handle is None:
             return
-        heard: dict[str, Seen] = {}
         with suppress(RayError, RayServeException, TimeoutError):
-            for said in await self._handle.broadcast("said").results_async(timeout_s=10):
-                heard[said["number"]] = Seen(said["number"], said["facts"], said["beat"])
+            answers = await self._handle.broadcast("said").results_async(timeout_s=PATIENCE, return_exceptions=True)
+            known = [said for said in answers if isinstance(said, dict)]
+            heard = {said["number"]: Seen(said["facts"], said["beat"]) for said in known}
+            if len(known) < len(answers):  # one does not answer: Ray Serve will say whether it has ended
+                self._seen |= heard
+                return
             for number in self._seen.keys() - heard.keys():
                 self.totals.count(self._seen[number].beat)
-                self.totals.restarts += self.state is State.READY and len(heard) >= len(self._seen)
+                self.totals.restarts += len(self._seen) <= self._least
             self._seen = heard
+
+    @property
+    def _least(self) -> int:
+        """How many replicas Ray Serve keeps at least."""
+        scaling = self.entry.autoscaling
+        return self.entry.replicas if scaling is None else scaling.min_replicas
 
     def _fail(self, reason: str) -> None:
         if not self._first.done():
