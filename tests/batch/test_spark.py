@@ -53,7 +53,7 @@ def rows(spark: Any) -> Any:
 
 def test_embeddings_are_typed_and_those_of_predict(spark: Any, rows: Any, compiled: Callable[[str], Artifact]) -> None:
     artifact = compiled("st-dense").path
-    found = hfspec.spark.predict(rows, artifact, keep=["id"], params={"normalize_embeddings": True})
+    found = hfspec.spark.predict(rows, artifact, keep=["id"])
     assert (
         found.schema.simpleString() == "struct<id:int,embedding:array<float>,error:struct<kind:string,message:string>>"
     )

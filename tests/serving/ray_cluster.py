@@ -1,13 +1,15 @@
 """A Ray cluster of several nodes on this machine: ``python -m tests.serving.ray_cluster NODES``.
 
 It is to be run where loopback is the only network. The first line says where it is; then each line that it reads is
-done and answered by a line: ``kill`` ends the newest node with all that runs on it, ``add`` starts one. It ends with its
-input.
+done and answered by a line: ``kill`` ends the newest node with all that runs on it, ``add`` starts one. It ends when
+its input does.
 """
 
 from __future__ import annotations
 
 import sys
+from itertools import count
+from typing import Any
 
 from ray.cluster_utils import Cluster
 
@@ -17,17 +19,24 @@ NODE = {
     "include_dashboard": False,
     "node_ip_address": "127.0.0.1",
 }
+# A node that is told the ports of its agents does not give up where those are slow to start.
+PORTS = ("metrics_agent_port", "metrics_export_port", "runtime_env_agent_port", "dashboard_agent_listen_port")
+_FREE = count(20_000)
+
+
+def node() -> dict[str, Any]:
+    return {**NODE, **{name: next(_FREE) for name in PORTS}}
 
 
 def main(nodes: int) -> None:
-    cluster = Cluster(initialize_head=True, head_node_args=NODE)
-    others = [cluster.add_node(**NODE) for _ in range(nodes - 1)]
+    cluster = Cluster(initialize_head=True, head_node_args=node())
+    others = [cluster.add_node(**node()) for _ in range(nodes - 1)]
     print(cluster.address, flush=True)
     for line in sys.stdin:
         if line.strip() == "kill":
             cluster.remove_node(others.pop(), allow_graceful=False)
         else:
-            others.append(cluster.add_node(**NODE))
+            others.append(cluster.add_node(**node()))
         print("done", flush=True)
     cluster.shutdown()
 

@@ -197,18 +197,27 @@ def test_a_replica_and_a_node_that_are_killed_cost_nobody_an_answer(
     cluster.do("add")
 
 
-def test_the_number_of_replicas_changes_and_those_there_stay(
-    served: OnRay, cluster: Cluster, fleet: Callable[..., Path]
-) -> None:
-    before = set(cluster.replicas())
-    fleet(replicas=3)
+def test_replicas_are_added_by_demand(served: OnRay, fleet: Callable[..., Path], expected: Any) -> None:
+    fleet(autoscaling={"max_replicas": 2, "requests": 0.5, "up_seconds": 0, "down_seconds": 0})
     served.signal(signal.SIGHUP)
     assert served.said("reloaded", LONG)
-    assert eventually(lambda: served.meter("hfspec_replicas_ready") == 4, LONG)
-    fleet(autoscaling={"max_replicas": 2, "down_seconds": 0})
-    served.signal(signal.SIGHUP)
-    assert eventually(lambda: served.meter("hfspec_replicas_ready") < 4, LONG)
-    assert set(cluster.replicas()) & before
+    assert eventually(lambda: served.meter("hfspec_replicas_ready") == 2, LONG)
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            assert labels(served.post(PREDICT, {"inputs": ["good"] * 50})) == expected(["good"]) * 50
+
+    callers = [threading.Thread(target=ask) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    try:
+        assert eventually(lambda: served.meter("hfspec_replicas_ready") == 3, LONG)
+    finally:
+        stop.set()
+        for caller in callers:
+            caller.join(LONG)
+    assert eventually(lambda: served.meter("hfspec_replicas_ready") == 2, LONG)
 
 
 def test_another_artifact_is_switched_to_and_a_bad_one_leaves_the_old(

@@ -40,10 +40,8 @@ class Application:
     threads: int
     grace: float
 
-    def deploy(self, entry: FleetModel, digest: str) -> Any:
-        """Have Ray Serve start or change it; a handle to ask it. One that differs in its number of replicas alone keeps
-        those that there are.
-        """
+    def deploy(self, entry: FleetModel) -> Any:
+        """Have Ray Serve start it; a handle to ask it."""
         gpus, scaling = entry.gpus or 0, entry.autoscaling
         config = config_of(entry, self.threads)
         if gpus and entry.device is None:
@@ -62,7 +60,6 @@ class Application:
         deployment = serve.deployment(
             ModelActor,
             name=DEPLOYMENT,
-            version=digest,
             user_config=config,
             ray_actor_options={"num_cpus": self.threads, "num_gpus": gpus},
             max_ongoing_requests=entry.limits.queue_rows,
@@ -135,16 +132,6 @@ class Replicas:
             await asyncio.sleep(OFTEN)
         return self.choose()
 
-    async def adapt(self, entry: FleetModel) -> bool:
-        """Have more or fewer replicas, where the entry differs in nothing else."""
-        plain = {"replicas": 1, "autoscaling": None}
-        is_same = entry.model_copy(update=plain) == self.entry.model_copy(update=plain)
-        if entry == self.entry or not is_same or read_manifest(Path(entry.artifact)).digest != self.manifest.digest:
-            return False
-        self._handle = await asyncio.to_thread(self.application.deploy, entry, self.manifest.digest)
-        self.entry = entry
-        return True
-
     async def stop(self, seconds: float) -> None:  # noqa: ARG002 - Ray Serve was told the grace
         """End all replicas once their work is done."""
         self.state = State.UNLOADED
@@ -189,7 +176,7 @@ class Replicas:
         """Deploy, and see from time to time how it goes."""
         begun, is_told, said = time.monotonic(), False, ""
         try:
-            self._handle = await asyncio.to_thread(self.application.deploy, self.entry, self.manifest.digest)
+            self._handle = await asyncio.to_thread(self.application.deploy, self.entry)
         except (RayError, RayServeException, ValueError) as error:
             self._fail(f"Ray Serve does not take it: {str(error).strip()}")
             return

@@ -86,9 +86,6 @@ class Generation(Protocol):
     async def wait_for_one(self, seconds: float) -> Asked | None:
         """The same, waited for while replicas are started."""
 
-    async def adapt(self, entry: FleetModel) -> bool:
-        """Whether these replicas do for another entry, given more or fewer of them."""
-
     async def stop(self, seconds: float) -> None:
         """End all replicas once their work is done, within so many seconds."""
 

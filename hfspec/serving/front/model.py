@@ -106,9 +106,6 @@ class Model:
             FailedError: The new one is not as it should be; the old one goes on.
         """
         async with self._changing:
-            if self._now is not None and await self._now.adapt(entry):
-                self.entry, self.admission.limits = entry, entry.limits
-                return
             try:
                 await asyncio.to_thread(_check_signature, entry)
                 new = self._generation(entry)

@@ -75,10 +75,6 @@ class Processes:
                 await asyncio.wait_for(self._some.wait(), left)
         return found
 
-    async def adapt(self, entry: FleetModel) -> bool:  # noqa: ARG002 - others do
-        """Never: all are started anew."""
-        return False
-
     async def stop(self, seconds: float) -> None:
         """End all replicas once their work is done, within so many seconds."""
         self.state = State.UNLOADED
