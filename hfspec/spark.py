@@ -127,7 +127,8 @@ def _shipped(df: Any, artifact: Path, digest: str) -> str:
     if name not in "".join(map(str, context.listArchives)):
         archive = Path(tempfile.mkdtemp(prefix="hfspec-")) / f"{name}.tar"
         with tarfile.open(archive, "w") as stream:
-            stream.add(artifact, ".")
+            for entry in sorted(artifact.iterdir()):
+                stream.add(entry, entry.name)
         context.addArchive(f"{archive}#{name}")
     return name
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 IS_ROOT = os.geteuid() == 0
-PYTHON = os.environ.get("HFSPEC_RAY_PYTHON", sys.executable)  # one that has Ray beside hfspec
+PYTHON = os.environ.get("HFSPEC_RAY_PYTHON", "")  # one that has Ray beside hfspec
 SCRIPT = 'ip link set lo up && exec "$@"'
 # Ray is patient where the machine is busy, and reports to nobody.
 ENVIRONMENT = {
@@ -57,6 +56,8 @@ def environment() -> dict[str, str]:
 
 @cache
 def _missing(module: str) -> str:
+    if not PYTHON:
+        return "HFSPEC_RAY_PYTHON names no Python with Ray"
     for tool in ("unshare", "nsenter", "ip"):
         if shutil.which(tool) is None:
             return f"there is no {tool}, which makes a network of Ray's own"

@@ -5,6 +5,7 @@ MLflow's own function for Spark gives.
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ TEXTS = ["A good film.", "bad", "", None, "one more", "the last of all"]
 def spark() -> Iterator[Any]:
     from pyspark.sql import SparkSession
 
+    patch = pytest.MonkeyPatch()
+    patch.setenv("PYSPARK_PYTHON", sys.executable)  # that of the workers
     settings = {
         "spark.ui.enabled": "false",
         "spark.driver.bindAddress": "127.0.0.1",
@@ -44,6 +47,7 @@ def spark() -> Iterator[Any]:
     session = builder.getOrCreate()
     yield session
     session.stop()
+    patch.undo()
 
 
 @pytest.fixture(scope="module")
