@@ -148,7 +148,7 @@ class RowAnswers:
             data: list[Any] = [dict(zip(self._columns, row, strict=True)) for row in zip(*cells, strict=True)]
             for at in range(part.num_rows):
                 if start + at in faults:
-                    data[at] = [InputError(faults[start + at])]
+                    data[at] = InputError(faults[start + at])
             yield self._answered(part, data)
 
     def _answered(self, part: pa.Table | pa.RecordBatch, data: list[Any]) -> pa.Table:

@@ -52,7 +52,8 @@ def _of(text: str, format: str | None) -> list[InputFile]:  # noqa: A002
         return _below(at, format, PurePosixPath())
     if glob.has_magic(text):
         return _matching(text, format)
-    raise UsageError(f"{text} does not exist")
+    said = "does not exist" if kind == pafs.FileType.NotFound else "is neither a file nor a folder"
+    raise UsageError(f"{text} {said}")
 
 
 def _known(text: str) -> str:

@@ -242,7 +242,7 @@ def test_the_command_and_sigterm(dense: str, parquet: str, tmp_path: Path) -> No
         (["--where", "id ~ 3"], "cannot be read"),
         (["--input-format", "parket"], "parket"),
         (["nowhere.parquet"], "nowhere.parquet does not exist"),
-        ([os.devnull], "no format"),
+        ([os.devnull], "neither a file nor a folder"),
     ],
 )
 def test_a_wrong_call_is_told_and_writes_nothing(

@@ -24,7 +24,7 @@ input:
   map: {{text: body}}
   where: n > 3 and lang = 'en'
   sample: 1%
-output: {{path: out, format: jsonl, keep: id, part_rows: 7}}
+output: {{path: out, format: jsonl, keep: [id], part_rows: 7}}
 model_config: {{batch_tokens: 512}}
 outputs: full
 max_errors: 2.5%

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, Strict
+from pydantic import Field, Strict
 
 from hfspec.batch.formats.table import FORMATS
 from hfspec.batch.job import LIMIT_PATTERN, SHARE_PATTERN, Job, max_errors, share
@@ -17,10 +17,6 @@ from hfspec.ir.spec_keys import Count, Frozen, Mapping, Text
 
 Texts: TypeAlias = Annotated[tuple[Text, ...], Strict(False)]
 _FORMATS = rf"^({'|'.join(FORMATS)}){END}"
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
 
 
 class Input(Frozen):
@@ -55,7 +51,7 @@ class Output(Frozen):
         examples=["build/embeddings"],
     )
     format: Literal["parquet", "jsonl", "csv", "arrow"] = Field(default="parquet", description="The format.")
-    keep: Annotated[Texts, BeforeValidator(_listed)] | None = Field(
+    keep: Texts | None = Field(
         default=None, description="The columns that come out as they came in; all if left out, `[]` for none."
     )
     part_rows: Count = Field(default=100_000, description="Rows of one file at most, where their number is known.")

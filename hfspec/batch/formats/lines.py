@@ -13,6 +13,8 @@ from hfspec.batch.spans import CHUNK_BYTES, CHUNK_ROWS, Chunk, InputFile, Sizes,
 from hfspec.errors import InputError, UsageError
 
 SAMPLE_LINES, SAMPLE_FILES = 1000, 32
+# What Arrow raises for a value that is not of a type.
+WRONG = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError)
 
 
 class Text:
@@ -137,19 +139,30 @@ def typed(rows: Sequence[dict[str, Any] | InputError], schema: pa.Schema) -> Chu
     for field in schema:
         cells = [None if isinstance(row, InputError) else row.get(field.name) for row in rows]
         try:
-            columns.append(pa.array(cells, field.type))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+            columns.append(_exact(cells, field.type))
+        except WRONG:
             columns.append(pa.array(_fitting(cells, field, faults), field.type))
     return Chunk(pa.Table.from_arrays(columns, schema=schema), faults)
+
+
+def _exact(cells: Sequence[Any], kind: Any) -> pa.Array:
+    """The cells as an array; raises ArrowInvalid for a fraction among whole numbers, which Arrow would cut off."""
+    inner = kind.value_type if pa.types.is_list(kind) else kind
+    if pa.types.is_integer(inner):
+        found = pa.array(cells)
+        own = found.type.value_type if pa.types.is_list(found.type) else found.type
+        if pa.types.is_floating(own):
+            return found.cast(kind)
+    return pa.array(cells, kind)
 
 
 def _fitting(cells: Sequence[Any], field: pa.Field, faults: dict[int, str]) -> list[Any]:
     kept: list[Any] = []
     for at, cell in enumerate(cells):
         try:
-            pa.array([cell], field.type)
+            _exact([cell], field.type)
             kept.append(cell)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        except WRONG:
             kept.append(None)
             faults.setdefault(at, f"column {field.name!r}: {str(cell)[:60]!r} is not {field.type}.")
     return kept
@@ -172,5 +185,5 @@ def _type_of(cells: Sequence[Any]) -> Any:
     """The one type of these values; of several, that of the first."""
     try:
         return pa.array(cells).type
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+    except WRONG:
         return pa.array([next(cell for cell in cells if cell is not None)]).type
