@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from hfspec.batch.types import ERROR, Fields, full_fields, standard_fields
-from hfspec.errors import RowError, UsageError
+from hfspec.errors import InputError, RowError, UsageError
 from hfspec.inputs.rows import Columns
 from hfspec.ir.artifact import FULL, Manifest
 from hfspec.runtime.io.answers import to_json
@@ -17,9 +17,12 @@ from hfspec.runtime.predictor import Predictor
 from hfspec.tasks.task import Task
 
 WINDOW = 2048
+FEW = 128  # rows at a time, where an answer has a vector for each token
 
 
-def input_columns(manifest: Manifest, task: Task, given: pa.Schema, named: Mapping[str, str]) -> dict[str, str]:
+def input_columns(
+    manifest: Manifest, task: Task, given: pa.Schema, named: Mapping[str, str], keep: Sequence[str] = ()
+) -> dict[str, str]:
     """Which column of a table each input of the artifact is read from.
 
     Args:
@@ -27,6 +30,7 @@ def input_columns(manifest: Manifest, task: Task, given: pa.Schema, named: Mappi
         task: Its task.
         given: The table's schema.
         named: Input -> column, as ``--map text=body`` says it.
+        keep: Columns that are to come out as they came in.
 
     Returns:
         Input -> column: those named, the inputs that the table has columns of the same name for, and the only column
@@ -36,6 +40,9 @@ def input_columns(manifest: Manifest, task: Task, given: pa.Schema, named: Mappi
         UsageError: For an input or a column that does not exist, a required input without a column, or a column whose
             type the input can never take.
     """
+    unknown = [name for name in keep if name not in given.names]
+    if unknown:
+        raise UsageError(f"--keep: the input has no column {', '.join(unknown)}; it has {_listed(given)}")
     wanted = Columns(task, manifest.signature.inputs, manifest.deployment.prompt_template)
     for name, column in named.items():
         if name not in wanted.by_name:
@@ -72,7 +79,8 @@ class RowAnswers:
     """A predictor's answers to the rows of tables of one schema, as typed columns beside those that are kept.
 
     ``schema``: that of what ``answer`` gives: the columns kept, those of the answer, and ``error`` (kind, message),
-    which is null where the row was answered. An answer's column whose name a kept one has is called ``answer_<name>``.
+    which is null where the row was answered; ``tokens``: how many the
+    model was given so far, padding apart. An answer's column whose name a kept one has is called ``answer_<name>``.
     """
 
     def __init__(
@@ -99,10 +107,8 @@ class RowAnswers:
             ParamsError: For ``params``.
         """
         self._predictor, self._params = predictor, params
-        self._columns = input_columns(predictor.manifest, predictor.task, given, columns or {})
-        unknown = [name for name in keep or () if name not in given.names]
-        if unknown:
-            raise UsageError(f"--keep: the input has no column {', '.join(unknown)}; it has {_listed(given)}")
+        self.tokens = 0
+        self._columns = input_columns(predictor.manifest, predictor.task, given, columns or {}, keep or ())
         self._kept = tuple(given.names if keep is None else keep)
         begun = predictor.begin([], params, outputs, refuses=True)
         self._form, self._fields = begun.form, _fields(predictor, begun, self._columns)
@@ -110,30 +116,52 @@ class RowAnswers:
         names = _free([*(name for name, _ in self._fields), "error"], self._kept)
         types = [*(kind for _, kind in self._fields), ERROR]
         self.schema = pa.schema([*fields, *map(pa.field, names, types)])
+        self._window = FEW if any(_is_large(kind) for _, kind in self._fields) else WINDOW
 
     @property
     def error_column(self) -> str:
         """The name of the column that holds the errors, in the schema."""
         return str(self.schema.names[-1])
 
-    def answer(self, rows: pa.Table | pa.RecordBatch) -> pa.Table:
+    @property
+    def fingerprint(self) -> str | None:
+        """That of the space which the embeddings are of; None for other tasks."""
+        return self._predictor.fingerprint_with(self._params)
+
+    def answer(self, rows: pa.Table | pa.RecordBatch, faults: Mapping[int, str] | None = None) -> pa.Table:
         """The rows with their answers, in their order; a row that cannot be answered has nulls and its error.
 
-        Raises HfspecError for what is wrong with the whole call, such as a process that was forked.
+        Args:
+            rows: A table or batch of the schema given.
+            faults: The number of a row that could not be read -> why; its error says so.
+
+        Raises:
+            HfspecError: For what is wrong with the whole call, such as a process that was forked.
         """
-        answers = [found for start in range(0, rows.num_rows, WINDOW) for found in self._window(rows, start)]
-        kept = [_whole(rows.column(name)) for name in self._kept]
+        return pa.concat_tables([self.schema.empty_table(), *self.windows(rows, faults or {})])
+
+    def windows(self, rows: pa.Table | pa.RecordBatch, faults: Mapping[int, str]) -> Iterator[pa.Table]:
+        """What answer gives, as many rows at a time as are answered together."""
+        for start in range(0, rows.num_rows, self._window):
+            part = rows.slice(start, self._window)
+            cells = [part.column(column).to_pylist() for column in self._columns.values()]
+            data: list[Any] = [dict(zip(self._columns, row, strict=True)) for row in zip(*cells, strict=True)]
+            for at in range(part.num_rows):
+                if start + at in faults:
+                    data[at] = InputError(faults[start + at])
+            yield self._answered(part, data)
+
+    def _answered(self, part: pa.Table | pa.RecordBatch, data: list[Any]) -> pa.Table:
+        begun = self._predictor.begin(data, self._params, self._form, refuses=True)
+        answers = [
+            answer if isinstance(answer, RowError) else self._cells(answer)
+            for answer in begun.each(begun.call.results(begun.rows))
+        ]
+        self.tokens += begun.call.tokens
+        kept = [_whole(part.column(name)) for name in self._kept]
         made = [_column(answers, at, kind) for at, (_, kind) in enumerate(self._fields)]
         errors = [_error(found) if isinstance(found, RowError) else None for found in answers]
         return pa.Table.from_arrays([*kept, *made, pa.array(errors, ERROR)], schema=self.schema)
-
-    def _window(self, rows: pa.Table | pa.RecordBatch, start: int) -> Iterator[RowError | tuple[Any, ...]]:
-        part = rows.slice(start, WINDOW)
-        cells = [part.column(column).to_pylist() for column in self._columns.values()]
-        data = [dict(zip(self._columns, row, strict=True)) for row in zip(*cells, strict=True)]
-        begun = self._predictor.begin(data, self._params, self._form, refuses=True)
-        for answer in begun.each(begun.call.results(begun.rows)):
-            yield answer if isinstance(answer, RowError) else self._cells(answer)
 
     def _cells(self, answer: Any) -> tuple[Any, ...]:
         """The answer's value for each of its columns."""
@@ -217,6 +245,11 @@ def _plain_arrays(cells: Sequence[Any], kind: Any) -> Sequence[Any]:
 
 def _whole(column: Any) -> Any:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _is_large(kind: Any) -> bool:
+    inside = [kind] if pa.types.is_list(kind) else [field.type for field in kind] if pa.types.is_struct(kind) else []
+    return any(pa.types.is_list(each) and pa.types.is_fixed_size_list(each.value_type) for each in inside)
 
 
 def _error(error: RowError) -> dict[str, str]:

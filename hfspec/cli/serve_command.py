@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import closing
 from enum import StrEnum
 from importlib.util import find_spec
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hfspec.cli.arguments import split_overrides
+from hfspec.cli.arguments import quoted, split_overrides
 from hfspec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ def serve(
     if not places:
         raise UsageError("nothing to serve is named; give artifacts or a fleet file before the overrides")
     asked = {"server.host": host, "server.port": port, "server.api_keys.file": api_keys}
-    overrides += [f"{key}={_quoted(value)}" for key, value in asked.items() if value is not None]
+    overrides += [f"{key}={quoted(value)}" for key, value in asked.items() if value is not None]
     is_local = engine is EngineName.LOCAL
     if is_local and address is not None:
         raise UsageError("--address is that of a Ray cluster; give --engine ray as well")
@@ -92,12 +91,3 @@ def _run_on_ray(source: FleetSource, fleet: Fleet, address: str) -> int:
 
     with closing(Cluster(address, fleet.server)) as cluster:
         return run(fleet, source.load, cluster)
-
-
-def _quoted(value: object) -> str:
-    """The value as Hydra's overrides take any text."""
-    if isinstance(value, int):
-        return str(value)
-    # Hydra takes a backslash for itself, but where a quote follows.
-    text = re.sub(r"(\\+)(?='|$)", r"\1\1", str(value)).replace("'", "\\'")
-    return f"'{text}'"

@@ -103,6 +103,12 @@ class Predictor:
         """The fingerprint of the space of the embeddings, with the settings as loaded; None for other tasks."""
         return self._runner.request.fingerprint(self._layers[LOAD])
 
+    def fingerprint_with(self, params: Mapping[str, Any] | None) -> str | None:
+        """The fingerprint of the space of the embeddings that predict gives with these params, which it checks; None
+        for other tasks.
+        """
+        return self._runner.request.fingerprint({**self._layers[LOAD], **(params or {})})
+
     @property
     def device(self) -> str:
         """Where the model runs, as torch names it."""
