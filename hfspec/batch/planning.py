@@ -21,9 +21,9 @@ SAMPLE_ROWS, SAMPLE_PARTS = 512, 4
 
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
-    """What a job would do. ``rows``: those that are read, before the filter, counted where the format tells and else estimated
-    from the sample, as ``exact`` says; ``rows_per_second``: of the sample, on this machine; ``seconds``: of the model's
-    work, the load apart; ``machines``: of this kind that a deadline needs.
+    """What a job would do. ``rows``: those that are read, before the filter, counted where the format tells, else
+    estimated from the sample, as ``exact`` says; ``rows_per_second``: of the sample, on this machine; ``seconds``: of
+    the model's work, the load apart; ``machines``: of this kind that a deadline needs.
     """
 
     files: int
