@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -185,16 +185,7 @@ def answer_schema(
     return RowAnswers(predictor, given, columns=columns, params=params, outputs=outputs, keep=keep).schema
 
 
-def answer_fields(predictor: Predictor, params: Mapping[str, Any] | None = None, outputs: str | None = None) -> Fields:
-    """The columns of an answer, and their types, when rows have all the inputs of the artifact; raises ParamsError,
-    UsageError.
-    """
-    task, manifest = predictor.task, predictor.manifest
-    given = Columns(task, manifest.signature.inputs, manifest.deployment.prompt_template).names
-    return _fields(predictor, predictor.begin([], params, outputs, refuses=True), given)
-
-
-def _fields(predictor: Predictor, begun: Any, given: Collection[str]) -> Fields:
+def _fields(predictor: Predictor, begun: Any, given: Mapping[str, str]) -> Fields:
     settings = begun.call.settings
     outputs = begun.call.runner.declared(begun.outputs, settings)
     if begun.form == FULL:

@@ -1,6 +1,4 @@
-"""An artifact over a Spark DataFrame, in a real Spark with two workers: the rows that predict answers, and those that
-MLflow's own function for Spark gives.
-"""
+"""An artifact over a Spark DataFrame, in a real Spark with two workers: the rows that predict answers."""
 
 from __future__ import annotations
 
@@ -63,9 +61,7 @@ def test_embeddings_are_typed_and_those_of_predict(spark: Any, rows: Any, compil
     )
     answers = {row.id: row for row in found.collect()}
     assert sorted(answers) == list(range(len(TEXTS)))
-    expected = hfspec.load(artifact).predict(
-        [text for text in TEXTS if text is not None], {"normalize_embeddings": True}
-    )
+    expected = hfspec.load(artifact).predict([text for text in TEXTS if text is not None])
     good = [answers[at].embedding for at, text in enumerate(TEXTS) if text is not None]
     np.testing.assert_allclose(np.array(good, np.float32), expected, atol=1e-6)
     assert answers[3].embedding is None
@@ -83,27 +79,6 @@ def test_an_artifact_is_sent_to_the_executors(
     good = [at for at, text in enumerate(TEXTS) if text is not None]
     expected = hfspec.load(compiled("bert-sentiment").path).predict([TEXTS[at] for at in good])
     assert [answers[at] for at in good] == list(expected["label"])
-
-
-@pytest.mark.parametrize("name", ["st-dense", "bert-sentiment", "gpt2"])
-def test_mlflow_gives_the_same_rows_with_our_type(
-    spark: Any, rows: Any, compiled: Callable[[str], Artifact], name: str
-) -> None:
-    mlflow = pytest.importorskip("mlflow")
-    artifact = compiled(name).path
-    kind = hfspec.spark.result_type(artifact)
-    function = mlflow.pyfunc.spark_udf(spark, str(artifact), result_type=kind, env_manager="local")
-    good = rows.where("text is not null")
-    theirs = {row.id: row.answer for row in good.select("id", function("text").alias("answer")).collect()}
-    ours = hfspec.spark.predict(good, artifact, keep=["id"])
-    names = [column for column in ours.columns if column not in {"id", "error"}]
-    for row in ours.collect():
-        mine = row[names[0]] if len(names) == 1 else [row[column] for column in names]
-        other = theirs[row.id] if len(names) == 1 else [theirs[row.id][column] for column in names]
-        if name == "gpt2":
-            assert mine == other
-        else:
-            assert str(mine)[:8] == str(other)[:8]
 
 
 def test_another_artifact_at_the_path_is_refused(
@@ -125,5 +100,3 @@ def test_what_cannot_be_asked_is_told_before_any_row_is_read(rows: Any, compiled
         hfspec.spark.predict(rows, artifact, keep=["id2"])
     with pytest.raises(ParamsError, match="no_such"):
         hfspec.spark.predict(rows, artifact, params={"no_such": 1})
-    with pytest.raises(ParamsError, match="no_such"):
-        hfspec.spark.result_type(artifact, {"no_such": 1})
