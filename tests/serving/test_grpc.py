@@ -16,7 +16,7 @@ import pytest
 import hfspec
 from hfspec.serving.protocols.v2 import messages
 from tests.runtime.images import file_of, picture
-from tests.serving.process import eventually
+from tests.serving.process import STARTS, eventually
 from tests.serving.servers import entries, fleet_of, serving
 
 MESSAGES = messages.read()
@@ -39,7 +39,7 @@ class Caller:
             response_deserializer=MESSAGES[answer].FromString,
         )
 
-    def __call__(self, name, message=None, *, timeout=SECONDS, metadata=(), **fields):
+    def __call__(self, name, message=None, /, *, timeout=SECONDS, metadata=(), **fields):
         message = message if message is not None else MESSAGES[f"{name}Request"](**fields)
         sent = message if isinstance(message, bytes) else message.SerializeToString()
         metadata = [*self.metadata, *metadata]
@@ -237,7 +237,7 @@ def test_a_model_is_unloaded_and_loaded_again(both, user):
     given = MESSAGES["RepositoryModelLoadRequest"](model_name="vit")
     given.parameters["config"].string_param = "{}"
     assert boss.refused("RepositoryModelLoad", given).code() is grpc.StatusCode.INVALID_ARGUMENT
-    boss("RepositoryModelLoad", model_name="vit")
+    boss("RepositoryModelLoad", model_name="vit", timeout=STARTS)
     assert user("ModelInfer", image).outputs
     assert boss.refused("RepositoryModelLoad", model_name="nobody").code() is grpc.StatusCode.NOT_FOUND
 

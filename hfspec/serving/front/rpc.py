@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -124,8 +125,8 @@ class RpcServer:
         if method is None:
             return None
         if method.part is None:
-            return grpc.unary_unary_rpc_method_handler(lambda sent, context: self._one(method, sent, context))
-        return grpc.stream_stream_rpc_method_handler(lambda parts, context: self._stream(method, parts, context))
+            return grpc.unary_unary_rpc_method_handler(partial(self._one, method))
+        return grpc.stream_stream_rpc_method_handler(partial(self._stream, method))
 
     async def _one(self, method: Method, sent: bytes, context: Any) -> bytes:
         answer = await self._answered(method, sent, context)
