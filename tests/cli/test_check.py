@@ -165,7 +165,7 @@ def test_comments_and_order_are_no_change(repository, command) -> None:
     [
         (["check", "--base", "nowhere"], "nowhere is not a commit, tag or branch"),
         (["check", "elsewhere"], "elsewhere does not exist"),
-        (["check", "specs/_base"], "holds no spec"),
+        (["check", "model"], "holds no spec"),
         (["diff", "main..nowhere", "specs"], "nowhere is not a commit, tag or branch"),
         (["diff", "main..main", "specs", "dtype=auto"], "neither overrides nor JSON"),
         (["lock", "specs/one.yaml", "--content"], "go with --check"),

@@ -117,10 +117,9 @@ def test_gitlab_and_the_hooks(shell, checkpoint, tmp_path):
     assert shell(begin + f"git remote add origin {place}\n").returncode == 0
     hooks = [shlex.join([*shlex.split(hook["entry"]), *hook["args"]]) for hook in HOOKS]
     for script in (GITLAB["review"]["script"], GITLAB["build"]["script"], hooks):
-        done = shell("\n".join(script))
+        done = shell("\n".join(["unset MLFLOW_TRACKING_URI", *script]))  # GitHub's steps log to MLflow
         assert done.returncode == 0, done.stderr
     assert "body@check.md" in (tmp_path / "curl.txt").read_text()
-    assert "models:/a/1" in shell("hfspec mlflow pull models:/a/1 -o pulled && echo models:/a/1").stdout
     (place / "specs" / "b.yaml").write_text("nonsense: 1\n")
     for script in (GITLAB["review"]["script"], hooks[:1], hooks[1:]):
         assert shell("\n".join(script)).returncode == 1

@@ -73,7 +73,7 @@ def test_log_and_pull_keep_every_byte(command, tracking, logged_artifact, tmp_pa
     for tags in (version.tags, model.tags, run.data.tags):
         assert tags["hfspec.digest"] == manifest.digest
         assert tags["hfspec.task"] == "text-classification"
-        assert tags["hfspec.licence"] == "no licence declared"
+        assert tags["hfspec.licence"] == "apache-2.0"
     for params in (run.data.params, model.params):
         assert (params["top_k"], params["task"]) == ("1", "text-classification")
         assert params["top_k.origin"].startswith(str(spec))
