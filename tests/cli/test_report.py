@@ -87,7 +87,7 @@ def test_a_page_about_an_artifact_loads_nothing_and_shows_what_matters(films, co
     manifest = hfspec.verify(films[0])
     for part in (manifest.digest, "<script>alert(1)</script>", "good | `b`", "model/model.safetensors", "a fine film"):
         assert part in page.shown
-    for part in ("text-classification", "apache-2.0", "function_to_apply", "hfspec default", "default-src"):
+    for part in ("text-classification", "apache-2.0", "top_k", "hfspec default", "default-src"):
         assert part in (tmp_path / "in" / "report.html").read_text()
 
 
