@@ -85,6 +85,7 @@ def _existing(paths: Sequence[Path], *, gone: bool) -> list[Path]:
 def _problems(file: Path, parts: tuple[bool, bool], *, quiet: bool) -> Iterator[Problem]:
     """Every problem of one file and of its lock; none of them hides those of another file."""
     from hfspec import compiler
+    from hfspec.batch.document.loading import is_batch
     from hfspec.cli.spec_commands import file_problems, file_remarks
     from hfspec.locking.lock_file import lock_path
     from hfspec.serving.fleet.recognition import is_fleet
@@ -92,7 +93,7 @@ def _problems(file: Path, parts: tuple[bool, bool], *, quiet: bool) -> Iterator[
     if found := file_problems(file):
         yield from found
         return
-    if is_fleet(file):
+    if is_fleet(file) or is_batch(file):
         return
     lock = lock_path(file)
     try:
