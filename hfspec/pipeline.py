@@ -26,7 +26,7 @@ from hfspec.integrity.verified_memory import default_memory
 from hfspec.ir.artifact import Artifact
 from hfspec.ir.lock import Locked
 from hfspec.ir.progress import Of
-from hfspec.locking.comparison import changes
+from hfspec.locking.comparison import changes, entries
 from hfspec.locking.lock_file import held_lock, read_lock, write_lock
 from hfspec.locking.pinning import check_held, check_versions, notes
 from hfspec.runtime.host.process import import_libraries
@@ -42,6 +42,7 @@ from hfspec.stages.point import point
 from hfspec.stages.resolve import UNPINNED, resolve
 from hfspec.stages.restore import restore
 from hfspec.stages.validate import validate
+from hfspec.tasks.libraries import LIBRARIES
 
 if TYPE_CHECKING:
     from hfspec.artifact.linking import Link
@@ -199,6 +200,37 @@ def changes_since_lock(file: Path, overrides: Sequence[str], progress: Progress)
     return changes(spec_lock, lock(spec, tree, sources, installed(spec_lock.versions)))
 
 
+def changes_from_lock(
+    file: Path, overrides: Sequence[str], progress: Progress, *, content: bool, environment: bool
+) -> tuple[Change, ...]:
+    """Load, validate, resolve at the lock's commits, digest, lock; then compare with the lock that is there. A branch
+    that has moved since is no change here.
+
+    Args:
+        file: The spec.
+        overrides: Hydra's overrides, ``key=value``.
+        progress: Told of what is downloaded and read.
+        content: Whether the spec, the commits and the bytes are compared.
+        environment: Whether Python and the packages are.
+
+    Returns:
+        Everything that differs, none where the lock holds.
+
+    Raises:
+        SpecError: With every problem of the spec.
+        SourceError: For a source that cannot be read.
+        LockError: Where the spec has no lock.
+    """
+    tree = load(file, overrides)
+    spec = validate(tree)
+    held = held_lock(file)
+    moved = entries("version", "", held.versions, installed(held.versions)) if environment else ()
+    if not content:
+        return tuple(moved)
+    sources = digest(resolve(spec, tree, progress, held.commits), progress)
+    return (*changes(held, lock(spec, tree, sources, held.versions)), *moved)
+
+
 def complete_reference(
     manifest: Manifest, folder: Path, sources: Mapping[str, str | PathLike[str]], link: Link, progress: Progress
 ) -> Artifact:
@@ -240,5 +272,5 @@ def _problems_at_their_keys(tree: Tree) -> Iterator[None]:
 
 def _plan(spec: Spec, tree: Tree, sources: Resolved) -> Plan:
     """The plan. In a process of our own transformers is imported first, without what compiling never needs."""
-    import_libraries()
+    import_libraries(LIBRARIES[spec.library].packages)
     return plan(spec, tree, sources)
