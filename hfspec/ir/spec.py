@@ -17,6 +17,7 @@ from hfspec.ir.spec_keys import (
     Adapter,
     AnyJson,
     Components,
+    FolderSource,
     Frozen,
     Golden,
     LicensePolicy,
@@ -135,10 +136,18 @@ class SentenceTransformersSpec(SpecBase):
     library: Literal["sentence-transformers"] = Field(description="The library that runs the model.")
 
 
-Spec: TypeAlias = TransformersSpec | SentenceTransformersSpec
+class OnnxGenaiSpec(SpecBase):
+    """A model of ONNX Runtime's generate(): text, without torch."""
+
+    library: Literal["onnxruntime-genai"] = Field(description="The library that runs the model.")
+    model: FolderSource = Field(description="The model: exactly one of repo, path, package.")
+
+
+Spec: TypeAlias = TransformersSpec | SentenceTransformersSpec | OnnxGenaiSpec
 VARIANTS: dict[str, type[SpecBase]] = {
     "transformers": TransformersSpec,
     "sentence-transformers": SentenceTransformersSpec,
+    "onnxruntime-genai": OnnxGenaiSpec,
 }
 
 

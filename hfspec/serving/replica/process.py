@@ -94,10 +94,8 @@ class Replica:
         return key in self._left
 
     def _loaded(self, config: dict[str, Any]) -> Engine:
-        from hfspec.runtime.host.process import import_libraries
         from hfspec.runtime.load import load
 
-        import_libraries()
         folder = Path(config["artifact"])
         predictor = load(folder, **{name: config[name] for name in ARGUMENTS if config.get(name) is not None})
         if config.get("examples", True):
