@@ -249,19 +249,19 @@ class Exchange:
 
     async def _while_there(self, work: Awaitable[Any]) -> Any:
         """The result of the work, which ends when the caller leaves; raises LeftError then."""
-        task = asyncio.current_task()
-        assert task is not None
+        task = asyncio.ensure_future(work)
         watch = asyncio.ensure_future(self._watch(task))
         try:
-            return await work
+            return await task
         except asyncio.CancelledError:
-            if watch.done() and not task.uncancel():
+            if watch.done():
                 raise LeftError from None
+            task.cancel()
             raise
         finally:
             watch.cancel()
 
-    async def _watch(self, task: asyncio.Task[Any]) -> None:
+    async def _watch(self, task: asyncio.Future[Any]) -> None:
         """End the task when the caller leaves."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
