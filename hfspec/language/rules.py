@@ -65,11 +65,6 @@ def _task_problems(document: Draft) -> Iterator[Problem]:
     if library is None or library not in LIBRARIES:
         yield from _task_of_no_library(tree, name)
         return
-    path, origin = ("task",), tree.origin(("task",))
-    if table.is_planned(library, name):
-        message = f"The task {name} is not supported yet with the library {library}."
-        yield Problem("not-supported-yet", message, origin, path, expected=one_of(table.names(library)), found=name)
-        return
     nearest = "" if table.libraries(name) else task_names.meant(name, library)
     meant = name if table.libraries(name) else nearest or task_names.meant(name, None)
     elsewhere = table.libraries(meant) if meant and not nearest else ()
@@ -78,8 +73,8 @@ def _task_problems(document: Draft) -> Iterator[Problem]:
     yield Problem(
         "unknown-task",
         f"The library {library} has no task {name!r}.",
-        origin,
-        path,
+        tree.origin(("task",)),
+        ("task",),
         expected=one_of(table.names(library)),
         found=name,
         nearest=nearest,
@@ -89,7 +84,7 @@ def _task_problems(document: Draft) -> Iterator[Problem]:
 
 def _task_of_no_library(tree: Tree, name: str) -> Iterator[Problem]:
     """Where the library itself is wrong or missing: a task that no library has."""
-    if table.libraries(name) or any(table.is_planned(library, name) for library in LIBRARIES):
+    if table.libraries(name):
         return
     names = tuple(dict.fromkeys(names for library in LIBRARIES for names in table.names(library)))
     path = ("task",)

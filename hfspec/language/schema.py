@@ -15,8 +15,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import PydanticJsonSchemaWarning, models_json_schema
 
-from hfspec.ir import spec as models
 from hfspec.ir import spec_keys as keys
+from hfspec.ir.spec import Spec
 from hfspec.language.layered import layered_model, layered_spec
 from hfspec.tasks import table
 from hfspec.tasks.libraries import LIBRARIES
@@ -25,6 +25,7 @@ from hfspec.tasks.task import Task
 SCHEMA_ID = "urn:hfspec:schema:spec:1"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SCALAR = {"type": ["string", "number", "boolean"]}
+DESCRIPTION = "The library that runs the model."
 _HEAD = {
     "$schema": DIALECT,
     "$id": SCHEMA_ID,
@@ -63,15 +64,15 @@ def schema_text() -> str:
 
 
 def _libraries() -> dict[str, Any]:
-    return {"enum": list(models.VARIANTS), "description": "The library that runs the model."}
+    return {"enum": list(LIBRARIES), "description": DESCRIPTION}
 
 
 def _variants() -> Iterator[dict[str, Any]]:
-    for library, model in models.VARIANTS.items():
-        yield _when({"library": {"const": library}}, {"$ref": f"#/$defs/{model.__name__}"})
-    # An unknown or missing library is one mistake; the keys that every variant has are checked all the same.
-    known = {"required": ["library"], "properties": {"library": {"enum": list(models.VARIANTS)}}}
-    yield {"if": {"not": known}, "then": {"$ref": "#/$defs/SpecBase"}}
+    for library in LIBRARIES:
+        yield _when({"library": {"const": library}}, {"$ref": f"#/$defs/{_variant_name(library)}"})
+    # An unknown or missing library is one mistake; the other keys are checked all the same.
+    known = {"required": ["library"], "properties": {"library": {"enum": list(LIBRARIES)}}}
+    yield {"if": {"not": known}, "then": {"$ref": "#/$defs/Spec"}}
 
 
 def _when(properties: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
@@ -79,20 +80,40 @@ def _when(properties: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
 
 
 def _definitions(*, layered: bool) -> dict[str, Any]:
-    wanted: list[Any] = [*models.VARIANTS.values(), models.SpecBase, keys.Param]
+    wanted: list[Any] = [Spec, keys.Param]
     if layered:
         wanted += [layered_spec(), layered_model(keys.Param)]
     definitions = definitions_of(wanted)
     for prefix in ("", "Layered") if layered else ("",):
         signature = definitions[f"{prefix}Signature"]["properties"]
         signature["params"]["additionalProperties"] = _param_schema(prefix)
-    for name in (*(model.__name__ for model in models.VARIANTS.values()), "SpecBase", *["LayeredSpec"] * layered):
+    for name in ("Spec", *["LayeredSpec"] * layered):
         trust = definitions[name]["properties"]["trust_remote_code"]
         trust.update(_false_or_list(trust))
-    definitions["SpecBase"]["properties"]["library"] = {"description": "The library that runs the model."}
-    for library, model in models.VARIANTS.items():
-        definitions[model.__name__]["allOf"] = list(_task_rules(library, definitions))
+    spec = definitions["Spec"]
+    variants = {_variant_name(library): _variant(library, spec) for library in LIBRARIES}
+    spec["properties"]["library"] = {"description": DESCRIPTION}
+    spec["required"].remove("library")  # which the whole document requires
+    definitions = dict(sorted((definitions | variants).items()))
+    for library in LIBRARIES:
+        definitions[_variant_name(library)]["allOf"] = list(_task_rules(library, definitions))
     return definitions
+
+
+def _variant(library: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """The definition of a spec of this library, but for what its tasks require."""
+    return spec | {
+        "title": _variant_name(library),
+        "description": f"A model of the library {library}.",
+        "properties": spec["properties"]
+        | {"library": {"const": library, "description": DESCRIPTION, "type": "string"}},
+        "required": list(spec["required"]),
+    }
+
+
+def _variant_name(library: str) -> str:
+    """The name of a library's specs in the schema's definitions."""
+    return "".join(map(str.capitalize, library.split("-"))) + "Spec"
 
 
 def definitions_of(wanted: Iterable[type[BaseModel]]) -> dict[str, Any]:

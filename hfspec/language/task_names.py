@@ -64,7 +64,7 @@ def meant(text: str, library: str | None) -> str:
     """
     plain = "-".join(text.strip().lower().replace("_", "-").split())
     searched = [library] if library is not None else list(LIBRARIES)
-    names = [name for each in searched for name in (*table.names(each), *table.NOT_YET.get(each, ()))]
+    names = [name for each in searched for name in table.names(each)]
     if plain in names:
         return plain
     if plain in MEANT and (library is None or MEANT[plain] in names):

@@ -10,9 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
-
-from pydantic import Field
+from typing import Any
 
 from hfspec.checkpoint.requirements import requirement_lines, versions
 from hfspec.checkpoint.resolved_spec import name_of, resolved_spec, source_record
@@ -20,7 +18,6 @@ from hfspec.checkpoint.signature import signature
 from hfspec.checkpoint.spec_sources import Sources
 from hfspec.errors import SourceError, SpecError, UsageError
 from hfspec.inputs.row import Row
-from hfspec.ir import spec as variants
 from hfspec.ir.artifact import Deployment, Manifest
 from hfspec.ir.canonical import digest_of
 from hfspec.ir.frozen import FrozenDict, thaw
@@ -65,21 +62,14 @@ TASK = replace(
 )
 
 
-class Spec(variants.SpecBase):
-    """A model that counts words."""
-
-    library: Literal["onnx-words"] = Field(description="The library that runs the model.")
-
-
 def known() -> None:
-    """Put the library in the tables, as its row, its task and its variant of the spec would be in their files."""
+    """Put the library in the tables, as its row and its task would be in their files."""
     for table_, key, value in (
         (libraries.LIBRARIES, NAME, ROW),
         (table.TASKS, (NAME, TASK.name), f"{HERE}:TASK"),
     ):
         (rows,) = gc.get_referents(table_)
         rows[key] = value
-    variants.VARIANTS[NAME] = Spec
     composed.schema().update(composed_schema())  # as `make docs` writes it
 
 
