@@ -71,12 +71,12 @@ def _taken_twice(manifest: Manifest) -> list[str]:
     through a link.
     """
     places = [place for pointer in manifest.pointers for place in _places(pointer)]
-    taken = Counter([*map(folded, places), *{folded(record.path) for record in manifest.files}])
-    return [place for place in places if taken[folded(place)] > 1]
+    counts = Counter([*map(folded, places), *{folded(record.path) for record in manifest.files}])
+    return [place for place in places if counts[folded(place)] > 1]
 
 
 def _places(pointer: Pointer) -> Iterator[str]:
     """Where its weights come to lie; what is written may take the place of what it is made of."""
-    found = [f"model/{file.path}" for file in pointer.files]
-    yield from found
-    yield from (file.path for file in pointer.written if file.path not in found)
+    paths = [f"model/{file.path}" for file in pointer.files]
+    yield from paths
+    yield from (file.path for file in pointer.written if file.path not in paths)

@@ -111,11 +111,11 @@ def open_folder(name: str, folder: Path) -> FolderSource:
         raise NoSuchFolderError(missing_folder(name, folder))
     root = _root(folder)
     try:
-        found = {path: (folder / path).stat() for path in sorted(_walk(name, folder, root))}
+        stats = {path: (folder / path).stat() for path in sorted(_walk(name, folder, root))}
     except OSError as error:
         raise SourceError(f"{error.filename} cannot be read: {error.strerror}; check its permissions.") from error
-    files = tuple(FilePin(path, stat.st_size) for path, stat in found.items())
-    return FolderSource(name, folder, files, {path: _state(stat) for path, stat in found.items()})
+    files = tuple(FilePin(path, stat.st_size) for path, stat in stats.items())
+    return FolderSource(name, folder, files, {path: _state(stat) for path, stat in stats.items()})
 
 
 def _state(stat: os.stat_result) -> State:

@@ -17,7 +17,7 @@ CHUNK = 1 << 20
 
 
 @dataclass
-class Held:
+class DigestCheck:
     """``memory``: what was read before; None trusts sizes. ``states``: what each file was when it was found right, with
     its digest; ``began``: when the first was looked at, in ns.
     """
@@ -41,12 +41,14 @@ class Held:
         """For those who have read the files since: raises VerificationError, naming each that was written to, or is
         another, since it was found right.
         """
-        differing = [file for file, (state, sha256) in self.states.items() if not self._is_same(file, state, sha256)]
-        if differing:
-            lines = "\n".join(f"  {file}" for file in differing)
+        differing_files = [
+            file for file, (state, sha256) in self.states.items() if not self._is_same(file, state, sha256)
+        ]
+        if differing_files:
+            lines = "\n".join(f"  {file}" for file in differing_files)
             raise VerificationError(
                 f"weights were changed while they were read; once nothing writes to them, run this again:\n{lines}",
-                [file.name for file in differing],
+                [file.name for file in differing_files],
             )
 
     def _is_same(self, file: Path, state: State, sha256: str) -> bool:
@@ -77,14 +79,14 @@ def digest(file: FileIO, memory: Memory, progress: Progress | None = None) -> st
         OSError: The file cannot be read.
     """
     before = os.fstat(file.fileno())
-    known = memory.digest(before)
-    if known is not None:
-        return known
-    started, found, told = time.time_ns(), hashlib.sha256(), progress or Silent()
+    stored_digest = memory.digest(before)
+    if stored_digest is not None:
+        return stored_digest
+    start, sha256, reporter = time.time_ns(), hashlib.sha256(), progress or Silent()
     buffer = memoryview(bytearray(CHUNK))
     while count := file.readinto(buffer):
-        found.update(buffer[:count])
-        told.advance(count)
+        sha256.update(buffer[:count])
+        reporter.advance(count)
     if state_of(os.fstat(file.fileno())) == state_of(before):
-        memory.add(before, found.hexdigest(), started)
-    return found.hexdigest()
+        memory.add(before, sha256.hexdigest(), start)
+    return sha256.hexdigest()
