@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from hfspec.cli.arguments import Format, Overrides, SpecFile
+from hfspec.cli.arguments import Format, FormatOption, Overrides, QuietOption, SpecFile
 from hfspec.cli.exit_codes import LOCK
 from hfspec.cli.progress import for_terminal, tell
 from hfspec.errors import LockError, UsageError
@@ -30,8 +30,8 @@ def lock(
     upgrade: Annotated[
         bool, typer.Option("--upgrade", help="Take branches and tags where they are now, not where they were locked.")
     ] = False,
-    format: Annotated[Format, typer.Option(help="text for a person, json for a program.")] = Format.text,  # noqa: A002
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")] = False,
+    format: FormatOption = Format.text,  # noqa: A002
+    quiet: QuietOption = False,
 ) -> None:
     """Pin every source of a spec, to the commit and the digest of each file, in SPEC.lock beside it."""
     from hfspec import compiler

@@ -131,19 +131,49 @@ class SmallFiles:
         self.records = records
 
     def text(self, path: str) -> str:
-        """The file's text; empty when the artifact has no such file. Raises VerificationError."""
+        """Read a small file.
+
+        Args:
+            path: The file's path in the artifact.
+
+        Returns:
+            Its text; empty when the artifact has no such file.
+
+        Raises:
+            VerificationError: It cannot be read.
+        """
         record = self.records.get(path)
         return "" if record is None else self._checked(record).decode("utf-8", errors="replace")
 
     def value(self, path: str) -> Any:
-        """The file's JSON value; None when there is none, or when the file holds something else."""
+        """Read a small file as JSON.
+
+        Args:
+            path: The file's path in the artifact.
+
+        Returns:
+            Its JSON value; None when there is none, or when it holds something else.
+
+        Raises:
+            VerificationError: It cannot be read.
+        """
         try:
             return freeze(json.loads(self.text(path) or "null"))
         except (ValueError, RecursionError):
             return None
 
     def json(self, path: str) -> Mapping[str, Any]:
-        """The file's JSON object; empty when there is none."""
+        """Read a small file as a JSON object.
+
+        Args:
+            path: The file's path in the artifact.
+
+        Returns:
+            Its JSON object; empty when there is none.
+
+        Raises:
+            VerificationError: It cannot be read.
+        """
         value = self.value(path)
         return value if isinstance(value, FrozenDict) else {}
 

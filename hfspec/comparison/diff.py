@@ -96,7 +96,17 @@ def _account(kind: SideKind, side: str) -> FrozenDict:
 
 @contextmanager
 def file_of(side: str) -> Iterator[tuple[Path, Place]]:
-    """The file that a side names, as it is or as it was, and where the reader knows the folders around it to be."""
+    """Open the file that a side names, as it is or as it was.
+
+    Args:
+        side: A side of the comparison: a path, or ``path@revision``.
+
+    Yields:
+        The file, and where the reader knows the folders around it to be.
+
+    Raises:
+        UsageError: There is no such revision, or no such file in it.
+    """
     at = AT_REVISION.fullmatch(side)
     if at is None or Path(side).exists():
         yield Path(side), lambda path: path

@@ -30,7 +30,14 @@ class Past:
     top: Path
 
     def place(self, path: Path) -> Path:
-        """Where in the repository a folder below ``folder`` is; any other is itself."""
+        """Find a folder of the revision in the repository.
+
+        Args:
+            path: A folder.
+
+        Returns:
+            Where in the repository it is, if it lies below ``folder``; else the folder itself.
+        """
         return self.top / path.relative_to(self.folder) if path.is_relative_to(self.folder) else path
 
 

@@ -14,6 +14,20 @@ from hfspec.integrity.verified_memory import Memory, State, is_young, state_of
 from hfspec.ir.progress import Progress, Silent
 
 CHUNK = 1 << 20
+OTHER_CONTENT = "has other content"
+
+
+def size_fault(actual: int, expected: int) -> str:
+    """Compare the size of a file.
+
+    Args:
+        actual: Its bytes.
+        expected: The bytes that it should have.
+
+    Returns:
+        What is wrong; empty where nothing is.
+    """
+    return "" if actual == expected else f"has {actual} bytes instead of {expected}"
 
 
 @dataclass
@@ -27,7 +41,18 @@ class DigestCheck:
     began: int = field(default_factory=time.time_ns)
 
     def holds(self, file: Path, sha256: str) -> bool:
-        """Whether a file has this digest; raises OSError."""
+        """Hold a file against its digest.
+
+        Args:
+            file: The file.
+            sha256: The digest that it should have, in hex.
+
+        Returns:
+            Whether it has it.
+
+        Raises:
+            OSError: It cannot be read.
+        """
         if self.memory is None:
             return True
         with file.open("rb", buffering=0) as stream:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from os import PathLike
 
 from hfspec.errors import SourceError, UsageError, VerificationError
-from hfspec.integrity.digests import DigestCheck
+from hfspec.integrity.digests import OTHER_CONTENT, DigestCheck, size_fault
 from hfspec.integrity.places import remembered
 from hfspec.ir.artifact import FileRecord, Manifest, SourceRecord
 from hfspec.ir.pins import Opened, Reader, SourceName
@@ -170,10 +170,9 @@ def _fault(source: Opened, file: FileRecord, weights: RoleWeights) -> str:
         return MISSING
     try:
         local = source.reader.fetch(file.path)
-        size = local.stat().st_size
-        if size != file.size:
-            return f"has {size} bytes instead of {file.size}"
-        return "" if weights.digests.holds(local, file.sha256) else "has other content"
+        if fault := size_fault(local.stat().st_size, file.size):
+            return fault
+        return "" if weights.digests.holds(local, file.sha256) else OTHER_CONTENT
     except OSError as error:
         return f"cannot be read ({error.strerror})"
 

@@ -48,8 +48,14 @@ def folded(path: str) -> str:
 
 
 def unsafe_pointers(manifest: Manifest) -> list[str]:
-    """What the pointers of a reference artifact say that none does: weights that are none, or in the place of others,
-    paths that lead out, a role without a source, a repository without a name or a commit. It is read and written by.
+    """Find what pointers must not say: weights that are none, or in the place of others, paths that lead out, a role
+    without a source, a repository without a name or a commit. Files are read and written by them.
+
+    Args:
+        manifest: The manifest of a reference artifact.
+
+    Returns:
+        Each that is unsafe.
     """
     sources = {source.role: source for source in manifest.sources}
     faults = [pointer.role for pointer in manifest.pointers if pointer.role not in sources]

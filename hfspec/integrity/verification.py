@@ -12,6 +12,7 @@ from io import FileIO
 from pathlib import Path, PurePosixPath
 
 from hfspec.errors import UsageError, VerificationError
+from hfspec.integrity.digests import OTHER_CONTENT, size_fault
 from hfspec.integrity.left_by_others import LEFT_BY_OTHERS, foreign_fault
 from hfspec.integrity.paths import folded, path_fault, unsafe_pointers
 from hfspec.integrity.verified_memory import NO_SURPRISES, Memory, State, is_young, state_of
@@ -218,13 +219,13 @@ def _opened(path: Path) -> FileIO:
 def _content_fault(file: FileIO, status: os.stat_result, record: FileRecord, memory: Memory) -> str:
     if not stat.S_ISREG(status.st_mode):
         return "is not a plain file"
-    if status.st_size != record.size:
-        return f"has {status.st_size} bytes instead of {record.size}"
+    if fault := size_fault(status.st_size, record.size):
+        return fault
     if memory.knows(status, record.sha256):
         return ""
     start = time.time_ns()
     if _digest(file) != record.sha256:
-        return "has other content"
+        return OTHER_CONTENT
     if state_of(os.fstat(file.fileno())) != state_of(status):
         return "was changed while it was read"
     memory.add(status, record.sha256, start)

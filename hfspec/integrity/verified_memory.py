@@ -66,16 +66,40 @@ class Memory:
 
     @classmethod
     def read(cls, path: Path | None) -> Memory:
+        """Read what was remembered.
+
+        Args:
+            path: The file; None: nothing is remembered.
+
+        Returns:
+            The memory; empty where the file is missing, broken or open to others.
+        """
         return cls(path, read_own(path) if path else {})
 
     def digest(self, status: os.stat_result) -> str | None:
-        """The digest that a file had, None when it is not known."""
+        """Recall the digest of a file.
+
+        Args:
+            status: What the system says of the file.
+
+        Returns:
+            The sha256 in hex; None when it is not known.
+        """
         key, entry = _entry(status, "")
         value = self.entries.get(key)
         is_known = isinstance(value, list) and value[:-1] == entry[:-1]
         return str(value[-1]) if value and is_known else None
 
     def knows(self, status: os.stat_result, sha256: str) -> bool:
+        """Tell whether a file had a digest; one that did is forgotten later than others.
+
+        Args:
+            status: What the system says of the file.
+            sha256: A digest in hex.
+
+        Returns:
+            Whether it is remembered as the file's.
+        """
         key, entry = _entry(status, sha256)
         if self.entries.get(key) != entry:
             return False
@@ -83,7 +107,13 @@ class Memory:
         return True
 
     def add(self, status: os.stat_result, sha256: str, start: int) -> None:
-        """The file as it was both before and after it was read; ``start``: when that began, in ns."""
+        """Remember the digest of a file, unless it is so young that a change may not show.
+
+        Args:
+            status: What the system says of the file, both before and after it was read.
+            sha256: Its digest in hex.
+            start: When reading began, in ns.
+        """
         if not is_young(state_of(status), start):
             key, entry = _entry(status, sha256)
             self.entries.pop(key, None)

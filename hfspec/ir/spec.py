@@ -15,6 +15,7 @@ from hfspec.ir.dtypes import DtypeName
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.patterns import NAME_PATTERN, SIZE_PATTERN
 from hfspec.ir.spec_keys import (
+    LIBRARY,
     Adapter,
     AnyJson,
     Components,
@@ -122,7 +123,7 @@ class Spec(Frozen):
         examples=[{"limits": {"rows": 256, "timeout": 60}, "endpoints": ["openai", "hfspec"]}],
     )
     metadata: Mapping = Field(default=FrozenDict(), description="Free-form, carried along.")
-    library: Text = Field(description="The library that runs the model.")
+    library: Text = Field(description=LIBRARY)
 
 
 def dump(spec: Spec) -> dict[str, Any]:

@@ -80,7 +80,15 @@ def _advice(said: str, kind: DocumentKind) -> tuple[str, str]:
 
 
 def unreadable(text: str, error: Exception) -> Problem:
-    """The problem of an override that Hydra's grammar does not take."""
+    """Say what is wrong with an override that Hydra cannot read.
+
+    Args:
+        text: The override.
+        error: What Hydra's grammar said.
+
+    Returns:
+        The problem.
+    """
     origin = Origin(override=text or "an empty argument")
     key, equals, _ = text.partition("=")
     if not equals and not text.startswith("~"):

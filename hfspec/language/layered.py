@@ -103,7 +103,7 @@ _PARAMS = Annotated[FrozenDict, PlainValidator(_params), WithJsonSchema({"type":
 def layered_spec() -> type[BaseModel]:
     """A layered document: the keys of a spec, and ``defaults``."""
     library = Annotated[str, WithJsonSchema({"enum": list(LIBRARIES)}), PlainValidator(_library)]
-    fields: dict[str, Any] = {"library": (library, Field(default="", description="The library that runs the model."))}
+    fields: dict[str, Any] = {"library": (library, Field(default="", description=keys.LIBRARY))}
     defaults = Annotated[tuple[Entry, ...], Strict(strict=False)]
     base = layered_model(Spec)
     return create_model(

@@ -41,7 +41,14 @@ FREE_FORM = ("input_example", "golden", "metadata")
 
 
 def problems(tree: Tree) -> Iterator[Problem]:
-    """Every rule that the document breaks."""
+    """Check the rules over more than one key.
+
+    Args:
+        tree: The document.
+
+    Returns:
+        Every rule that it breaks.
+    """
     document = draft(tree)
     yield from _task_problems(document)
     yield from _names(document)

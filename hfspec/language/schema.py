@@ -25,7 +25,6 @@ from hfspec.tasks.task import Task
 SCHEMA_ID = "urn:hfspec:schema:spec:1"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SCALAR = {"type": ["string", "number", "boolean"]}
-DESCRIPTION = "The library that runs the model."
 _HEAD = {
     "$schema": DIALECT,
     "$id": SCHEMA_ID,
@@ -64,7 +63,7 @@ def schema_text() -> str:
 
 
 def _libraries() -> dict[str, Any]:
-    return {"enum": list(LIBRARIES), "description": DESCRIPTION}
+    return {"enum": list(LIBRARIES), "description": keys.LIBRARY}
 
 
 def _variants() -> Iterator[dict[str, Any]]:
@@ -92,7 +91,7 @@ def _definitions(*, layered: bool) -> dict[str, Any]:
         trust.update(_false_or_list(trust))
     spec = definitions["Spec"]
     variants = {_variant_name(library): _variant(library, spec) for library in LIBRARIES}
-    spec["properties"]["library"] = {"description": DESCRIPTION}
+    spec["properties"]["library"] = {"description": keys.LIBRARY}
     spec["required"].remove("library")  # which the whole document requires
     definitions = dict(sorted((definitions | variants).items()))
     for library in LIBRARIES:
@@ -106,7 +105,7 @@ def _variant(library: str, spec: dict[str, Any]) -> dict[str, Any]:
         "title": _variant_name(library),
         "description": f"A model of the library {library}.",
         "properties": spec["properties"]
-        | {"library": {"const": library, "description": DESCRIPTION, "type": "string"}},
+        | {"library": {"const": library, "description": keys.LIBRARY, "type": "string"}},
         "required": list(spec["required"]),
     }
 
@@ -117,7 +116,14 @@ def _variant_name(library: str) -> str:
 
 
 def definitions_of(wanted: Iterable[type[BaseModel]]) -> dict[str, Any]:
-    """The definition of each model and of those inside it, by name, sorted."""
+    """Generate the definitions of models.
+
+    Args:
+        wanted: The models.
+
+    Returns:
+        The definition of each model and of those inside it, by name, sorted.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PydanticJsonSchemaWarning)  # a FrozenDict default is left out
         _, generated = models_json_schema([(model, "validation") for model in wanted], by_alias=True)
@@ -206,6 +212,13 @@ def settings_name(task: Task) -> str:
 
 
 def tasks(library: str) -> tuple[Task, ...]:
-    """Every task of a library that works, in the table's order."""
+    """List the tasks of a library.
+
+    Args:
+        library: The library's name.
+
+    Returns:
+        Every task of it that works, in the table's order.
+    """
     found = (table.find(known, name) for known, name in table.TASKS if known == library)
     return tuple(task for task in found if task is not None)

@@ -47,7 +47,14 @@ MEANT = {other: name for name, others in OTHER_NAMES.items() for other in others
 
 
 def task_of(tree: Tree) -> Task | None:
-    """The task the spec names, None when it names none that works."""
+    """Find the task that a spec names.
+
+    Args:
+        tree: The spec.
+
+    Returns:
+        Its task; None when it names none that works.
+    """
     library, name = tree.at(("library",)), tree.at(("task",))
     return table.find(library, name) if isinstance(library, str) and isinstance(name, str) else None
 

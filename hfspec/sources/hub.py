@@ -16,7 +16,7 @@ from hfspec.errors import SourceError, StorageError
 from hfspec.ir.pins import FilePin, Opened, SourceName, WeightHeader
 from hfspec.ir.progress import Progress
 from hfspec.ir.safetensors_header import header_length, parse_header
-from hfspec.sources.folder import read_header
+from hfspec.sources.folder import read_header, unsound
 from hfspec.sources.hub_access import Access, access
 from hfspec.sources.hub_cache import COMMIT, RepoCache, digest_of
 from hfspec.sources.hub_errors import HubRequest
@@ -72,7 +72,7 @@ class HubSource:
             try:
                 self._read_headers[path] = self._header(self._file(path))
             except ValueError as error:
-                raise SourceError(f"{self.request.repo}: {path} is not a sound safetensors file: {error}.") from error
+                raise unsound(self.request.repo, path, error) from error
         return self._read_headers[path]
 
     def fetch(self, path: str) -> Path:

@@ -98,12 +98,26 @@ class Patience:
                 time.sleep(self.wait(failures, delay))
 
     def most_tries(self, error: Exception) -> int:
-        """How often to try what fails with this error."""
+        """How often to try what fails in this way.
+
+        Args:
+            error: The failure.
+
+        Returns:
+            The number of tries.
+        """
         return self.tries_to_connect if "Connect" in type(error).__name__ else self.tries
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether the same request may well succeed a little later."""
+    """Tell whether to try again.
+
+    Args:
+        error: The failure.
+
+    Returns:
+        Whether the same request may well succeed a little later.
+    """
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code in TRANSIENT_STATUS
     return type(error).__name__ not in LASTING

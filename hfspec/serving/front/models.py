@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from hfspec.serving.fleet.values import Fleet, FleetModel
 from hfspec.serving.front.errors import RequestError
@@ -41,7 +41,7 @@ class Models:
         for model in self:
             if name in model.entry.names:
                 return model
-        raise RequestError(404, f"there is no model {name!r}; there are: {', '.join(self._models)}.", "ModelError")
+        raise _unknown(name, self._models)
 
     async def start(self) -> None:
         """Load all models; raises FailedError naming the first that cannot be loaded."""
@@ -90,8 +90,7 @@ class Models:
         fleet = self.fleet if self.again is None else await asyncio.to_thread(self.again)
         entry = fleet.model(name)
         if entry is None:
-            listed = ", ".join(entry.name for entry in fleet.models)
-            raise RequestError(404, f"there is no model {name!r}; there are: {listed}.", "ModelError")
+            raise _unknown(name, (entry.name for entry in fleet.models))
         try:
             async with self._loading:  # two that load a new model at once would each make one
                 await self.load(entry, grace)
@@ -112,3 +111,7 @@ def _threads(fleet: Fleet) -> Callable[[FleetModel], int]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     share = max(1, cores // sum(entry.replicas for entry in fleet.models))
     return lambda entry: entry.threads or share
+
+
+def _unknown(name: str, names: Iterable[str]) -> RequestError:
+    return RequestError(404, f"there is no model {name!r}; there are: {', '.join(names)}.", "ModelError")
