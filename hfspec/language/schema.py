@@ -79,20 +79,24 @@ def _when(properties: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
 
 
 def _definitions(*, layered: bool) -> dict[str, Any]:
-    wanted: list[Any] = [Spec, keys.Param]
+    models = {library: row.part("spec") for library, row in LIBRARIES.items()}
+    wanted: list[Any] = [*{Spec, *models.values()}, keys.Param]
     if layered:
         wanted += [layered_spec(), layered_model(keys.Param)]
     definitions = definitions_of(wanted)
     for prefix in ("", "Layered") if layered else ("",):
         signature = definitions[f"{prefix}Signature"]["properties"]
         signature["params"]["additionalProperties"] = _param_schema(prefix)
-    for name in ("Spec", *["LayeredSpec"] * layered):
+    for name in {"Spec", *(model.__name__ for model in models.values()), *["LayeredSpec"] * layered}:
         trust = definitions[name]["properties"]["trust_remote_code"]
         trust.update(_false_or_list(trust))
-    spec = definitions["Spec"]
-    variants = {_variant_name(library): _variant(library, spec) for library in LIBRARIES}
-    spec["properties"]["library"] = {"description": keys.LIBRARY}
-    spec["required"].remove("library")  # which the whole document requires
+    variants = {
+        _variant_name(library): _variant(library, definitions[models[library].__name__]) for library in LIBRARIES
+    }
+    own = {model.__name__ for model in models.values() if model is not Spec}
+    definitions = {name: definition for name, definition in definitions.items() if name not in own}
+    definitions["Spec"]["properties"]["library"] = {"description": keys.LIBRARY}
+    definitions["Spec"]["required"].remove("library")  # which the whole document requires
     definitions = dict(sorted((definitions | variants).items()))
     for library in LIBRARIES:
         definitions[_variant_name(library)]["allOf"] = list(_task_rules(library, definitions))

@@ -44,6 +44,8 @@ class Library:
     """
     packages: tuple[str, ...]
     """The packages that every predictor of the library needs."""
+    spec: str = "hfspec.ir.spec:Spec"
+    """The model of its specs: a subclass of ``Spec`` where they have keys of their own."""
     has_pipelines: bool = False
     """Whether ``Predictor.pipeline()`` can give one, and its components are objects by themselves."""
     spreads: bool = False
@@ -54,7 +56,7 @@ class Library:
     """Task -> a pattern of further names for it."""
 
     def part(self, name: str) -> Any:
-        """The function that the field ``name`` names, imported."""
+        """The function or class that the field ``name`` names, imported."""
         module, _, attribute = getattr(self, name).partition(":")
         return getattr(import_module(module), attribute)
 

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from pydantic import Field
+
 from hfspec.checkpoint.requirements import requirement_lines, versions
 from hfspec.checkpoint.resolved_spec import name_of, resolved_spec, source_record
 from hfspec.checkpoint.signature import signature
@@ -23,6 +25,7 @@ from hfspec.ir.canonical import digest_of
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.pins import Reader
 from hfspec.ir.plan import CopyFile, Plan
+from hfspec.ir.spec import Spec
 from hfspec.language import composed
 from hfspec.language.schema import composed_schema
 from hfspec.runtime.io.answers import Table
@@ -50,6 +53,7 @@ ROW = Library(
     pipeline=f"{HERE}:pipeline",
     trust=f"{HERE}:faults",
     packages=("numpy",),
+    spec=f"{HERE}:Words",
 )
 TASK = replace(
     text_classification.TASK,
@@ -60,6 +64,12 @@ TASK = replace(
     auto_class="",
     runner=f"{HERE}:WordCount",
 )
+
+
+class Words(Spec):
+    """A model that counts words."""
+
+    lower_case: bool = Field(default=False, description="A key that no other library has.")
 
 
 def known() -> None:
