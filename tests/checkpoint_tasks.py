@@ -24,7 +24,8 @@ def task_of(folder: Path) -> tuple[str, str]:
         kind = CLASSES.get(
             stated.get("model_type"), "dense" if (folder / "modules.json").is_file() else "cross-encoder"
         )
-        return next(key for key, task in tasks.items() if key[0] == ST and task.kind == kind)
+        able = (key for key, task in tasks.items() if key[0] == ST and task.kind == kind)
+        return next(able, (ST, "feature-extraction"))
     heads = {
         *config.get("auto_map", ()),
         *(head for name in config.get("architectures") or () for head in _heads(name)),
