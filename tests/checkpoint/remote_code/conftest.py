@@ -13,10 +13,19 @@ from hfspec.ir.artifact import Artifact
 from tests.checkpoints.reviewed import reviewed
 from tests.compiling import write_spec
 
+TASKS = {
+    "coded-sentiment": ("transformers", "text-classification"),
+    "coded-tokenizer": ("transformers", "text-classification"),
+    "coded-writer": ("transformers", "text-generation"),
+    "coded-features": ("transformers", "feature-extraction"),
+    "coded-embedder": ("sentence-transformers", "feature-extraction"),
+}
+
 
 def spec_over(place: Path, model: Path, **keys: object) -> Path:
     """A spec that lists every Python file of the model, unless ``keys`` say otherwise."""
-    return write_spec(place, model, **{"trust_remote_code": reviewed(model), **keys})
+    library, task = TASKS[model.name]
+    return write_spec(place, model, **{"library": library, "task": task, "trust_remote_code": reviewed(model), **keys})
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 import hfspec
 from hfspec.report.problems import render
-from tests.checkpoint.remote_code.conftest import spec_over
+from tests.checkpoint.remote_code.conftest import TASKS, spec_over
 from tests.checkpoints.reviewed import reviewed
 from tests.compiling import write_spec
 
@@ -40,10 +40,7 @@ def test_the_list_to_paste_is_the_list_that_works(name, files, checkpoint, tmp_p
     assert [step.target for step in plan.steps if step.target.endswith(".py")] == [f"model/{file}" for file in files]
 
 
-CODED = ("coded-sentiment", "coded-tokenizer", "coded-writer", "coded-features", "coded-embedder")
-
-
-@pytest.mark.parametrize("name", CODED)
+@pytest.mark.parametrize("name", TASKS)
 def test_code_is_never_run_by_the_compiler(name, own_copy, tmp_path):
     """Code that writes a file when it is imported, listed as reviewed: only loading may run it."""
     model, canary = own_copy(name), tmp_path / "canary"
