@@ -82,6 +82,7 @@ Generated from the code by `make docs`. Every problem of a spec is reported at o
 | a row that does not fit in memory by itself | `OutOfMemoryError`, with `.row` | 3 | see [running.md](running.md) |
 | bytes that differ from the manifest | `VerificationError`, with `.files` | 4 | compile or fetch the artifact again |
 | a lock that is missing, or no longer fits | `LockError`, with `.changes` | 5 | see [lock.md](lock.md) |
+| more rows of a batch that fail than it allows | `ErrorLimitError` | 7 | see [batch.md](batch.md) |
 | lines of `predict --jsonl` that cannot be answered | a `RowError` each | 6 | see [running.md](running.md) |
 
 All of them are `hfspec.HfspecError`. Whatever is raised, the target of a compile holds what it held before.

@@ -48,6 +48,7 @@ _PUBLIC = {
     "SourceError": "hfspec.errors",
     "StorageError": "hfspec.errors",
     "VerificationError": "hfspec.errors",
+    "ErrorLimitError": "hfspec.errors",
     "LockError": "hfspec.errors",
     "PredictionError": "hfspec.errors",
     "RowError": "hfspec.errors",

@@ -10,6 +10,7 @@
     │   └── StorageError     a disk did not take or give what was asked
     ├── VerificationError    bytes differ from the manifest that vouches for them
     ├── LockError            a lock is missing, unreadable, or does not hold: the spec or the world moved
+    ├── ErrorLimitError      more rows of a batch failed than it may have
     └── PredictionError      a predictor refused
         ├── ParamsError      the params given to predict or the model_config given to load
         └── RowError         one row cannot be answered: carries the row where it is known
@@ -82,6 +83,10 @@ class LockError(HfspecError):
     def __init__(self, message: str, changes: Sequence[Change] = ()) -> None:
         self.changes = tuple(changes)
         super().__init__(message)
+
+
+class ErrorLimitError(HfspecError):
+    """More rows of a batch could not be answered than its ``max_errors`` allows."""
 
 
 class PredictionError(HfspecError):

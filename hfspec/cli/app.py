@@ -16,6 +16,7 @@ import typer
 from hfspec import __version__
 from hfspec.cli import (
     artifact_commands,
+    batch_command,
     compile_commands,
     diff_command,
     lock_commands,
@@ -32,8 +33,8 @@ app = typer.Typer(
     name="hfspec",
     help="Describe the deployment of a Hugging Face model in YAML, compile it, run it.",
     epilog="Exit codes: 0 good, 1 the spec is wrong, 2 usage, 3 the world failed (hub, disk), 4 verification failed, "
-    "5 a lock does not hold, 6 lines of predict --jsonl that cannot be answered. With any command: --debug shows the "
-    "traceback of an error, for a report of a bug.",
+    "5 a lock does not hold, 6 lines of predict --jsonl that cannot be answered, 7 more rows of a batch failed than "
+    "--max-errors allows. With any command: --debug shows the traceback of an error, for a report of a bug.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -52,6 +53,7 @@ COMMANDS = (
     compile_commands,
     artifact_commands,
     serve_command,
+    batch_command,
     sign_command,
     diff_command,
 )
@@ -74,7 +76,7 @@ def options(
 
 def main() -> None:
     """Run the command in sys.argv and exit: 0 good, 1 spec wrong, 2 usage, 3 the world failed, 4 not verified,
-    5 a lock does not hold, 6 lines of predict --jsonl that cannot be answered.
+    5 a lock does not hold, 6 lines of predict --jsonl that cannot be answered, 7 too many rows of a batch failed.
     """
     _print_anything()
     arguments, debug = _arguments(sys.argv[1:])

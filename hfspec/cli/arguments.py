@@ -69,6 +69,22 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return [text for text in arguments if text not in overrides], overrides
 
 
+def quoted(value: object) -> str:
+    """Write a value as Hydra's overrides take it.
+
+    Args:
+        value: A number, or a text of any characters.
+
+    Returns:
+        The value, in quotes where it is a text.
+    """
+    if isinstance(value, int):
+        return str(value)
+    # Hydra takes a backslash for itself, but where a quote follows.
+    text = re.sub(r"(\\+)(?='|$)", r"\1\1", str(value)).replace("'", "\\'")
+    return f"'{text}'"
+
+
 def _is_override(text: str) -> bool:
     if os.path.lexists(text):
         return False

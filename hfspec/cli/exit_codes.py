@@ -1,12 +1,14 @@
 """Errors as exit codes.
 
 0 good, 1 the spec is wrong, 2 usage, 3 the world failed, 4 verification failed, 5 a lock does not hold; 6, which is no
-error here, is a predictor's own: lines that cannot be answered (hfspec/runtime/command.py).
+error here, is a predictor's own: lines that cannot be answered (hfspec/runtime/command.py); 7 too many rows of a batch
+failed.
 """
 
 from __future__ import annotations
 
 from hfspec.errors import (
+    ErrorLimitError,
     HfspecError,
     LockError,
     OutOfMemoryError,
@@ -22,9 +24,9 @@ class NotComparableError(SpecError):
     """A wrong spec given to diff, where 1 says that there are changes."""
 
 
-SPEC_WRONG, USAGE, WORLD, VERIFICATION, LOCK = 1, 2, 3, 4, 5
-# As a shell counts a process that SIGINT or SIGPIPE ended.
-INTERRUPTED, READER_LEFT = 130, 141
+SPEC_WRONG, USAGE, WORLD, VERIFICATION, LOCK, ERROR_LIMIT = 1, 2, 3, 4, 5, 7
+# As a shell counts a process that SIGINT, SIGPIPE or SIGTERM ended.
+INTERRUPTED, READER_LEFT, STOPPED = 130, 141, 143
 _CODES: tuple[tuple[type[HfspecError], int], ...] = (
     (NotComparableError, USAGE),
     (SpecError, SPEC_WRONG),
@@ -34,6 +36,7 @@ _CODES: tuple[tuple[type[HfspecError], int], ...] = (
     (WorldError, WORLD),
     (VerificationError, VERIFICATION),
     (LockError, LOCK),
+    (ErrorLimitError, ERROR_LIMIT),
 )
 
 

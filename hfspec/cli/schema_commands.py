@@ -17,13 +17,14 @@ class Kind(StrEnum):
 
     spec = "spec"
     fleet = "fleet"
+    batch = "batch"
     lock = "lock"
     artifact = "artifact"
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(short_help="Write the JSON Schemas of specs, fleet files, locks and artifacts.")(schema)
+    app.command(short_help="Write the JSON Schemas of specs, fleet and batch files, locks and artifacts.")(schema)
 
 
 def schema(
@@ -34,7 +35,7 @@ def schema(
     of: Annotated[Kind | None, typer.Option(help="Only this one; in a single file, spec unless said.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail when a file differs.")] = False,
 ) -> None:
-    """Write the JSON Schemas of specs, fleet files, locks and artifact.json, for editors and other tools."""
+    """Write the JSON Schemas of specs, fleet and batch files, locks and artifact.json, for editors and other tools."""
     if str(output) == "-":
         print(_text(of or Kind.spec), end="")
         return
@@ -77,5 +78,9 @@ def _text(kind: Kind) -> str:
         return language.schema_text()
     if kind is Kind.fleet:
         return fleet.schema_text()
+    if kind is Kind.batch:
+        from hfspec.batch.document.schema import schema_text
+
+        return schema_text()
     made: dict[str, Any] = lock_schema() if kind is Kind.lock else manifest_schema()
     return json.dumps(made, indent=2, ensure_ascii=False) + "\n"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hfspec.cli.arguments import split_overrides
+from hfspec.cli.arguments import quoted, split_overrides
 from hfspec.errors import UsageError
 
 # The packages of the extra `serve` that the server cannot do without.
@@ -46,7 +45,7 @@ def serve(
     if not places:
         raise UsageError("nothing to serve is named; give artifacts or a fleet file before the overrides")
     asked = {"server.host": host, "server.port": port, "server.api_keys.file": api_keys}
-    overrides += [f"{key}={_quoted(value)}" for key, value in asked.items() if value is not None]
+    overrides += [f"{key}={quoted(value)}" for key, value in asked.items() if value is not None]
     source = FleetSource(tuple(map(Path, places)), tuple(overrides))
     fleet = source.load()
     if any(find_spec(package) is None for package in PACKAGES):
@@ -54,12 +53,3 @@ def serve(
     from hfspec.serving.server import run
 
     raise typer.Exit(run(fleet, source.load))
-
-
-def _quoted(value: object) -> str:
-    """The value as Hydra's overrides take any text."""
-    if isinstance(value, int):
-        return str(value)
-    # Hydra takes a backslash for itself, but where a quote follows.
-    text = re.sub(r"(\\+)(?='|$)", r"\1\1", str(value)).replace("'", "\\'")
-    return f"'{text}'"

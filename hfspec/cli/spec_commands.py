@@ -89,11 +89,12 @@ def validate(
         bool, typer.Option("--strict", help="A revision that is neither a commit nor locked is a problem as well.")
     ] = False,
 ) -> None:
-    """Check specs and fleet files without reading any model: every problem of every file, each with its place.
+    """Check specs, fleet and batch files without reading any model: every problem of every file, each with its place.
 
     Revisions that are not pinned are remarks on stderr.
     """
     from hfspec import compiler
+    from hfspec.batch.document.loading import is_batch
     from hfspec.language.discovery import spec_files
     from hfspec.report.problems import render
     from hfspec.serving.fleet.recognition import is_fleet
@@ -103,7 +104,8 @@ def validate(
         raise UsageError("no spec is named; give a spec or a folder of specs before the overrides")
     files = spec_files([Path(place) for place in places])
     problems = [problem for file in files for problem in _problems(file, overrides)]
-    specs = [file for file in files if not is_fleet(file)]
+    fleets, batches = [[file for file in files if is_kind(file)] for is_kind in (is_fleet, is_batch)]
+    specs = [file for file in files if file not in (*fleets, *batches)]
     remarks = [remark for file in specs for remark in _remarks(file, overrides)] if strict or not problems else []
     problems += remarks if strict else []
     for warning in dict.fromkeys(warning for file in specs for warning in compiler.warnings(file, overrides)):
@@ -114,21 +116,22 @@ def validate(
     if problems:
         raise typer.Exit(SPEC_WRONG)
     if format is ProblemFormat.text:
-        print(_all_good(len(specs), len(files) - len(specs)))
+        print(_all_good(len(specs), len(fleets), len(batches)))
     sys.stdout.flush()  # what stdout refuses is said first, and alone
     for remark in dict.fromkeys(remarks):
         tell(f"remark: {remark}")
 
 
-def _all_good(specs: int, fleets: int) -> str:
-    counts = [(specs, "spec"), (fleets, "fleet file")]
+def _all_good(specs: int, fleets: int, batches: int) -> str:
+    counts = [(specs, "spec"), (fleets, "fleet file"), (batches, "batch file")]
     named = [f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts if count]
-    return f"{' and '.join(named)} {'is' if specs + fleets == 1 else 'are'} good"
+    return f"{' and '.join(named)} {'is' if specs + fleets + batches == 1 else 'are'} good"
 
 
 def _problems(file: Path, overrides: Sequence[str] = ()) -> Sequence[Problem]:
     """Of one file; that it, or a base of it, cannot be read is a problem like another, and hides no other file's."""
     from hfspec import compiler
+    from hfspec.batch.document.loading import is_batch
     from hfspec.language.documents import unreadable
     from hfspec.serving.fleet.recognition import is_fleet
 
@@ -137,6 +140,10 @@ def _problems(file: Path, overrides: Sequence[str] = ()) -> Sequence[Problem]:
             from hfspec.serving.fleet.loading import problems
 
             return problems(file, overrides)
+        if is_batch(file):
+            from hfspec.batch.document.loading import problems as batch_problems
+
+            return batch_problems(file, overrides)
         return compiler.validate(file, overrides)
     except UsageError as error:
         return [unreadable(file, error)]

@@ -1,4 +1,4 @@
-"""Files with hardly any key of a spec: parts that specs are composed of, and fleet files."""
+"""Files with hardly any key of a spec: parts that specs are composed of, fleet files and batch files."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from hfspec.ir.tree import Tree
 
 # The keys of which any makes a file without those of a spec a fleet file.
 FLEET_KEYS = frozenset({"models", "server"})
+# The keys of which two make such a file a batch file.
+BATCH_KEYS = frozenset({"artifact", "input", "output"})
 # The keys without which no file is a spec.
 NEEDED = ("spec_version", "library", "task", "model")
 PATHS = tuple((name,) for name in NEEDED)
@@ -30,6 +32,9 @@ def as_part(tree: Tree, found: Sequence[Problem]) -> Sequence[Problem]:
     if FLEET_KEYS & set(tree.value):
         remedy = "Serve it with `hfspec serve`, or check it with `hfspec validate`."
         return [Problem("missing-key", "The file is a fleet file, not a spec.", tree.origin(()), remedy=remedy)]
+    if len(BATCH_KEYS & set(tree.value)) > 1:
+        remedy = "Run it with `hfspec batch`, or check it with `hfspec validate`."
+        return [Problem("missing-key", "The file is a batch file, not a spec.", tree.origin(()), remedy=remedy)]
     names = ", ".join(f"`{problem.path[0]}`" for problem in missing)
     remedy = (
         "Write them, or begin with `hfspec init`. A part that specs are composed of is not a spec: give the part, or "

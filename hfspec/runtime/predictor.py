@@ -103,6 +103,12 @@ class Predictor:
         """The fingerprint of the space of the embeddings, with the settings as loaded; None for other tasks."""
         return self._runner.request.fingerprint(self._layers[LOAD])
 
+    def fingerprint_with(self, params: Mapping[str, Any] | None) -> str | None:
+        """The fingerprint of the space of the embeddings that predict gives with these params, which it checks; None
+        for other tasks.
+        """
+        return self._runner.request.fingerprint({**self._layers[LOAD], **(params or {})})
+
     @property
     def device(self) -> str:
         """Where the model runs, as torch names it."""
@@ -320,11 +326,7 @@ class Predictor:
 
     def _answers(self, call: Call, rows: Iterator[Row], form: str, window: int) -> Iterator[Any]:
         self._check_process()  # answers may be taken in another process than the one that asked for them
-        begun, first = Begun(call, [], form, self.signature.outputs), 0
-        for results in call.results(rows, window, FIRST):
-            fits = begun.fits([made for made in results if not isinstance(made, RowError)])
-            for number, result in enumerate(results, start=first):
-                refused = isinstance(result, RowError)
-                yield result if refused else begun.answer_of(result, number, fits=fits)
-                self._check_process()
-            first += len(results)
+        begun = Begun(call, [], form, self.signature.outputs)
+        for answer in begun.each(call.results(rows, window, FIRST)):
+            yield answer
+            self._check_process()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hfspec.errors import OutputError
+from hfspec.errors import OutputError, RowError
 from hfspec.inputs.row import Row
 from hfspec.ir.artifact import FULL
 from hfspec.ir.signature import Column, Tensor
@@ -57,6 +57,17 @@ class Begun:
             if self.call.refused is None:
                 raise named from error
             return named
+
+    def each(self, windows: Iterable[Sequence[Any]]) -> Iterator[Any]:
+        """The answer to each row, from the results of each window, the rows numbered from 0 over all of them; raises as
+        answer_of.
+        """
+        first = 0
+        for results in windows:
+            fits = self.fits([made for made in results if not isinstance(made, RowError)])
+            for number, result in enumerate(results, start=first):
+                yield result if isinstance(result, RowError) else self.answer_of(result, number, fits=fits)
+            first += len(results)
 
     def _check(self, results: Sequence[Any]) -> None:
         runner, settings = self.call.runner, self.call.settings

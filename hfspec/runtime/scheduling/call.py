@@ -21,7 +21,7 @@ from hfspec.settings.precedence import Settings
 class Call:
     """``tokenizing``: held while rows are made ready, since a tokenizer keeps how it truncates, so that two calls at
     once would mix theirs. ``refused``: takes the errors of rows that cannot be answered, by their numbers, until their
-    window is done; None: the first such row ends the call.
+    window is done; None: the first such row ends the call. ``tokens``: how many the model was given, padding apart.
     """
 
     def __init__(
@@ -30,6 +30,7 @@ class Call:
         self.runner = runner
         self.settings = settings
         self.refused = refused
+        self.tokens = 0
         self._tokenizing = tokenizing
         self._budget = Budget(runner.budget(settings))
 
@@ -100,6 +101,7 @@ class Call:
     def _joined(self, window: Window) -> list[Any]:
         """One a row, whatever the number of items that a row makes."""
         runner = self.runner
+        self.tokens += sum(item.length for item in window.items)
         parts = batching.run(
             window.items, self._budget, self.launch, runner.ahead, runner.pass_tokens, refused=self.refused
         )

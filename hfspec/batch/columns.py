@@ -1,0 +1,247 @@
+"""Rows of an Arrow table through a predictor: which columns it reads, and the typed columns of its answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from hfspec.batch.types import ERROR, Fields, full_fields, standard_fields
+from hfspec.errors import InputError, RowError, UsageError
+from hfspec.inputs.rows import Columns
+from hfspec.ir.artifact import FULL, Manifest
+from hfspec.runtime.io.answers import to_json
+from hfspec.runtime.predictor import Predictor
+from hfspec.tasks.task import Task
+
+WINDOW = 2048
+FEW = 128  # rows at a time, where an answer has a vector for each token
+
+
+def input_columns(
+    manifest: Manifest, task: Task, given: pa.Schema, named: Mapping[str, str], keep: Sequence[str] = ()
+) -> dict[str, str]:
+    """Which column of a table each input of the artifact is read from.
+
+    Args:
+        manifest: The artifact's.
+        task: Its task.
+        given: The table's schema.
+        named: Input -> column, as ``--map text=body`` says it.
+        keep: Columns that are to come out as they came in.
+
+    Returns:
+        Input -> column: those named, the inputs that the table has columns of the same name for, and the only column
+        for the only required input, whatever its name.
+
+    Raises:
+        UsageError: For an input or a column that does not exist, a required input without a column, or a column whose
+            type the input can never take.
+    """
+    unknown = [name for name in keep if name not in given.names]
+    if unknown:
+        raise UsageError(f"--keep: the input has no column {', '.join(unknown)}; it has {_listed(given)}")
+    wanted = Columns(task, manifest.signature.inputs, manifest.deployment.prompt_template)
+    for name, column in named.items():
+        if name not in wanted.by_name:
+            raise UsageError(f"--map {name}={column}: the artifact reads {', '.join(wanted.names)}, not {name}")
+        if column not in given.names:
+            raise UsageError(f"--map {name}={column}: the input has no column {column}; it has {_listed(given)}")
+    found = {name: named.get(name, name) for name in wanted.names if name in named or name in given.names}
+    if not found and len(given.names) == 1 and len(wanted.required) == 1:
+        found = {wanted.required[0]: given.names[0]}
+    missing = [name for name in wanted.required if name not in found]
+    if missing:
+        raise UsageError(
+            f"the artifact reads {', '.join(missing)}, and the input has the columns {_listed(given)}; say which one it"
+            f" is with --map {missing[0]}=COLUMN"
+        )
+    for name, column in found.items():
+        _check_type(name, wanted.by_name[name].type, given.field(column))
+    return found
+
+
+def _listed(schema: pa.Schema) -> str:
+    return ", ".join(schema.names) or "none"
+
+
+def _check_type(name: str, kind: str, field: pa.Field) -> None:
+    """Raises UsageError where no row of the column can be answered."""
+    found = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    is_text = pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_string_view(found)
+    if kind == "string" and not is_text and not pa.types.is_null(found):
+        raise UsageError(f"the column {field.name} is {field.type}, and the artifact reads {name} as text")
+
+
+class RowAnswers:
+    """A predictor's answers to the rows of tables of one schema, as typed columns beside those that are kept.
+
+    ``schema``: that of what ``answer`` gives: the columns kept, those of the answer, and ``error`` (kind, message),
+    which is null where the row was answered; ``tokens``: how many the
+    model was given so far, padding apart. An answer's column whose name a kept one has is called ``answer_<name>``.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        given: pa.Schema,
+        *,
+        columns: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+        outputs: str | None = None,
+        keep: Sequence[str] | None = None,
+    ) -> None:
+        """
+        Args:
+            predictor: The predictor.
+            given: The schema of the tables.
+            columns: Input -> the table's column that it is read from, where the names differ.
+            params: As predict takes them.
+            outputs: As predict takes it.
+            keep: The columns that come out as they came in; None for all.
+
+        Raises:
+            UsageError: For ``columns``, ``keep`` and ``outputs``.
+            ParamsError: For ``params``.
+        """
+        self._predictor, self._params = predictor, params
+        self.tokens = 0
+        self._columns = input_columns(predictor.manifest, predictor.task, given, columns or {}, keep or ())
+        self._kept = tuple(given.names if keep is None else keep)
+        begun = predictor.begin([], params, outputs, refuses=True)
+        self._form, self._fields = begun.form, _fields(predictor, begun, self._columns)
+        fields = [given.field(name) for name in self._kept]
+        names = _free([*(name for name, _ in self._fields), "error"], self._kept)
+        types = [*(kind for _, kind in self._fields), ERROR]
+        self.schema = pa.schema([*fields, *map(pa.field, names, types)])
+        self._window = FEW if any(_is_large(kind) for _, kind in self._fields) else WINDOW
+
+    @property
+    def error_column(self) -> str:
+        """The name of the column that holds the errors, in the schema."""
+        return str(self.schema.names[-1])
+
+    @property
+    def fingerprint(self) -> str | None:
+        """That of the space which the embeddings are of; None for other tasks."""
+        return self._predictor.fingerprint_with(self._params)
+
+    def answer(self, rows: pa.Table | pa.RecordBatch, faults: Mapping[int, str] | None = None) -> pa.Table:
+        """The rows with their answers, in their order; a row that cannot be answered has nulls and its error.
+
+        Args:
+            rows: A table or batch of the schema given.
+            faults: The number of a row that could not be read -> why; its error says so.
+
+        Raises:
+            HfspecError: For what is wrong with the whole call, such as a process that was forked.
+        """
+        return pa.concat_tables([self.schema.empty_table(), *self.windows(rows, faults or {})])
+
+    def windows(self, rows: pa.Table | pa.RecordBatch, faults: Mapping[int, str]) -> Iterator[pa.Table]:
+        """What answer gives, as many rows at a time as are answered together."""
+        for start in range(0, rows.num_rows, self._window):
+            part = rows.slice(start, self._window)
+            cells = [part.column(column).to_pylist() for column in self._columns.values()]
+            data: list[Any] = [dict(zip(self._columns, row, strict=True)) for row in zip(*cells, strict=True)]
+            for at in range(part.num_rows):
+                if start + at in faults:
+                    data[at] = InputError(faults[start + at])
+            yield self._answered(part, data)
+
+    def _answered(self, part: pa.Table | pa.RecordBatch, data: list[Any]) -> pa.Table:
+        begun = self._predictor.begin(data, self._params, self._form, refuses=True)
+        answers = [
+            answer if isinstance(answer, RowError) else self._cells(answer)
+            for answer in begun.each(begun.call.results(begun.rows))
+        ]
+        self.tokens += begun.call.tokens
+        kept = [_whole(part.column(name)) for name in self._kept]
+        made = [_column(answers, at, kind) for at, (_, kind) in enumerate(self._fields)]
+        errors = [_error(found) if isinstance(found, RowError) else None for found in answers]
+        return pa.Table.from_arrays([*kept, *made, pa.array(errors, ERROR)], schema=self.schema)
+
+    def _cells(self, answer: Any) -> tuple[Any, ...]:
+        """The answer's value for each of its columns."""
+        if len(self._fields) == 1:
+            return (_value(answer, self._fields[0][1]),)
+        return tuple(_value(answer[name], kind) for name, kind in self._fields)
+
+
+def answer_schema(
+    predictor: Predictor,
+    given: pa.Schema,
+    *,
+    columns: Mapping[str, str] | None = None,
+    params: Mapping[str, Any] | None = None,
+    outputs: str | None = None,
+    keep: Sequence[str] | None = None,
+) -> pa.Schema:
+    """The schema that the answers to tables of the schema ``given`` have; the arguments are those of RowAnswers, which
+    raises the same.
+    """
+    return RowAnswers(predictor, given, columns=columns, params=params, outputs=outputs, keep=keep).schema
+
+
+def _fields(predictor: Predictor, begun: Any, given: Mapping[str, str]) -> Fields:
+    settings = begun.call.settings
+    outputs = begun.call.runner.declared(begun.outputs, settings)
+    if begun.form == FULL:
+        return full_fields(predictor.task, outputs, settings)
+    return standard_fields(predictor.task, outputs, settings, given)
+
+
+def _free(names: Sequence[str], taken: Sequence[str]) -> list[str]:
+    """The names, each with as many ``answer_`` in front as it takes to be no other's."""
+    found: list[str] = []
+    for name in names:
+        free = name
+        while free in taken or free in found or (free != name and free in names):
+            free = f"answer_{free}"
+        found.append(free)
+    return found
+
+
+def _value(value: Any, kind: Any) -> Any:
+    """What Arrow makes a cell of this type of: JSON text of what has no one type."""
+    if kind == pa.string() and not isinstance(value, str | None):
+        return json.dumps(to_json(value), ensure_ascii=False, sort_keys=True)
+    return value
+
+
+def _column(answers: Sequence[Any], place: int, kind: Any) -> pa.Array:
+    cells = [None if isinstance(found, RowError) else found[place] for found in answers]
+    if pa.types.is_fixed_size_list(kind):
+        return _vectors(cells, kind)
+    return pa.array(_plain_arrays(cells, kind), kind)
+
+
+def _vectors(cells: Sequence[Any], kind: Any) -> pa.Array:
+    """Numpy arrays of one length as one array, without a Python number for each."""
+    import numpy as np
+
+    empty = np.zeros(kind.list_size, kind.value_type.to_pandas_dtype())
+    flat = np.concatenate([empty if cell is None else cell for cell in cells]) if cells else empty[:0]
+    missing = pa.array([cell is None for cell in cells], pa.bool_()) if any(cell is None for cell in cells) else None
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat, kind.value_type), type=kind, mask=missing)
+
+
+def _plain_arrays(cells: Sequence[Any], kind: Any) -> Sequence[Any]:
+    """Arrays of several dimensions as lists of arrays, which is what Arrow takes."""
+    is_nested = pa.types.is_list(kind) and pa.types.is_nested(kind.value_type)
+    return [list(cell) if is_nested and hasattr(cell, "ndim") else cell for cell in cells]
+
+
+def _whole(column: Any) -> Any:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _is_large(kind: Any) -> bool:
+    inside = [kind] if pa.types.is_list(kind) else [field.type for field in kind] if pa.types.is_struct(kind) else []
+    return any(pa.types.is_list(each) and pa.types.is_fixed_size_list(each.value_type) for each in inside)
+
+
+def _error(error: RowError) -> dict[str, str]:
+    return {"kind": type(error).__name__, "message": error.reason}

@@ -1,0 +1,1 @@
+"""The batch file: a job, in git beside the specs."""

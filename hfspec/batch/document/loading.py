@@ -1,0 +1,128 @@
+"""A batch file and overrides -> a job."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from hfspec.batch.document.values import parse
+from hfspec.batch.filters import parsed
+from hfspec.batch.job import Job
+from hfspec.errors import HfspecError, SpecError, UsageError
+from hfspec.integrity.verification import read_manifest
+from hfspec.ir.frozen import thaw
+from hfspec.ir.problem import KeyPath, Problem
+from hfspec.ir.tree import Tree
+from hfspec.language import checking
+from hfspec.language.kind import DocumentKind
+from hfspec.language.parts import BATCH_KEYS, NEEDED
+from hfspec.language.reading import read_tree
+from hfspec.language.rules import mandatory
+from hfspec.language.yaml12 import MAX_BYTES, read_yaml
+
+
+def _schema() -> dict[str, Any]:
+    from hfspec.batch.document.schema import composed_schema
+
+    return composed_schema()
+
+
+def _rules(tree: Tree) -> Iterator[Problem]:
+    """What it must keep to beyond its shape."""
+    yield from mandatory(tree, tree.value)
+    path: KeyPath = ("input", "where")
+    where = tree.at(path)
+    if isinstance(where, str) and find_spec("pyarrow") is not None:
+        try:
+            parsed(where)
+        except UsageError as error:
+            yield Problem("wrong-value", f"The condition cannot be read: {error}.", tree.origin(path), path)
+    for name, column in dict(tree.at(("input", "map")) or {}).items():
+        if not isinstance(column, str):
+            place: KeyPath = ("input", "map", name)
+            yield Problem("wrong-type", "A column is named by a text.", tree.origin(place), place)
+
+
+def _as_found(tree: Tree, found: Sequence[Problem]) -> Sequence[Problem]:  # noqa: ARG001
+    return found
+
+
+BATCH = DocumentKind(
+    noun="batch file",
+    beginning="Write `artifact:`, `input:` and `output:` (docs/batch.md).",
+    schema=_schema,
+    definition="Batch",
+    rules=_rules,
+    as_whole=_as_found,
+    reference="${output.path}",
+    free=(("params",), ("model_config",), ("input", "map")),
+    resolvers=frozenset({"oc.env", "oc.decode"}),
+)
+
+
+def is_batch(path: Path) -> bool:
+    """Whether a file has ``artifact`` and one of ``input`` and ``output`` at its top level, and none of the keys that a
+    spec needs. False for what cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+        keys = set(read_yaml(data, "", BATCH).value)
+    except (OSError, SpecError):
+        return False
+    return len(keys & BATCH_KEYS) > 1 and not keys & set(NEEDED)
+
+
+def load_batch(path: Path, overrides: Sequence[str] = ()) -> Job:
+    """The job in a batch file.
+
+    Args:
+        path: The file.
+        overrides: Hydra's overrides, ``key=value``.
+
+    Returns:
+        The job, with its paths from the folder of the file.
+
+    Raises:
+        SpecError: With every problem found.
+        UsageError: The file cannot be read.
+    """
+    tree = read_tree(path, overrides, BATCH)
+    if found := checking.problems(tree, BATCH, _artifact(tree)):
+        raise SpecError(found)
+    document = thaw(tree.value)
+    document["artifact"] = _place(tree, ("artifact",))
+    document["output"]["path"] = _place(tree, ("output", "path"))
+    paths = document["input"]["paths"]
+    document["input"]["paths"] = [_place(tree, ("input", "paths", index)) for index in range(len(paths))]
+    return parse(document).job()
+
+
+def problems(path: Path, overrides: Sequence[str] = ()) -> tuple[Problem, ...]:
+    """Everything that is wrong with a batch file; raises UsageError when it cannot be read."""
+    try:
+        load_batch(path, overrides)
+    except SpecError as error:
+        return error.problems
+    return ()
+
+
+def _artifact(tree: Tree) -> Iterator[Problem]:
+    path: KeyPath = ("artifact",)
+    if not isinstance(tree.at(path), str):
+        return
+    try:
+        read_manifest(Path(_place(tree, path)))
+    except HfspecError as error:
+        yield Problem("not-an-artifact", f"{error}.", tree.origin(path), path)
+
+
+def _place(tree: Tree, path: KeyPath) -> str:
+    """A path from the folder of the file that names it, from the current one in an override; a URL as it is."""
+    value, origin = str(tree.at(path)), tree.origin(path)
+    if "://" in value or value == "-" or origin.override:
+        return value
+    return os.path.normpath(Path(origin.file or tree.file).parent / Path(value).expanduser())

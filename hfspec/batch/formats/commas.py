@@ -1,0 +1,146 @@
+"""CSV: every value is text, as the file has it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from hfspec.batch.formats.columnar import unified
+from hfspec.batch.formats.lines import is_compressed
+from hfspec.batch.places import storage
+from hfspec.batch.spans import CHUNK_BYTES, CHUNK_ROWS, Chunk, InputFile, Sizes, Span
+from hfspec.errors import UsageError
+
+BLOCK = 1 << 20
+
+
+class Commas:
+    """A row a record, the names of the columns in the first one; a field in quotes may hold ends of lines. A record
+    with another number of fields than there are names is a row that cannot be answered.
+    """
+
+    def schema(self, files: list[InputFile]) -> pa.Schema:
+        return unified([(file, pa.schema([(name, pa.string()) for name in _header(file)])) for file in files])
+
+    def spans(self, number: int, file: InputFile, sizes: Sizes, where: object) -> Iterator[Span]:  # noqa: ARG002
+        step = file.size if is_compressed(file) else sizes.bytes
+        start = 0
+        for stop in _ends(file, step):
+            yield Span(number, start, stop, stop - start)
+            start = stop
+
+    def chunks(self, file: InputFile, span: Span, schema: pa.Schema) -> Iterator[Chunk]:
+        names = _header(file)
+        group: list[list[str]] = []
+        size = 0
+        for record in _records(file, span):
+            if not record:
+                continue
+            group.append(record)
+            size += sum(map(len, record))
+            if len(group) >= CHUNK_ROWS or size >= CHUNK_BYTES:
+                yield _chunk(group, names, schema)
+                group, size = [], 0
+        if group:
+            yield _chunk(group, names, schema)
+
+
+def _header(file: InputFile) -> list[str]:
+    """The names of the columns; raises UsageError for an empty file, or two columns of one name."""
+    with _text(file, 0) as text:
+        names = next(csv.reader(text), [])
+    if not names or len(set(names)) < len(names):
+        said = "two columns of one name" if names else "no first line with the names of columns"
+        raise UsageError(f"{file.place.shown} has {said}")
+    return names
+
+
+def _text(file: InputFile, start: int) -> io.TextIOWrapper:
+    with storage(file.place.shown):
+        if is_compressed(file):
+            stream = file.place.system.open_input_stream(file.place.path)
+        else:
+            stream = file.place.open()
+            stream.seek(start)
+    return io.TextIOWrapper(
+        stream, encoding="utf-8-sig" if not start else "utf-8", errors="surrogateescape", newline=""
+    )
+
+
+def _records(file: InputFile, span: Span) -> Iterator[list[str]]:
+    """The records of the span. ``stop`` is where a record ends, so that the reader counts what it was given."""
+    whole = is_compressed(file)
+    csv.field_size_limit(1 << 30)
+    with _text(file, span.start) as text, storage(file.place.shown):
+        given = text if whole else _bounded(text, span.stop - span.start)
+        records = csv.reader(given)
+        if span.start == 0:
+            next(records, None)
+        yield from records
+
+
+def _bounded(text: io.TextIOWrapper, size: int) -> Iterator[str]:
+    for line in text:
+        if size <= 0:
+            return
+        size -= len(line.encode("utf-8", "surrogateescape"))
+        yield line
+
+
+def _ends(file: InputFile, step: int) -> Iterator[int]:
+    """Where records end, at least ``step`` bytes apart: an end of line with an even number of quotes before it."""
+    if is_compressed(file):
+        yield file.size
+        return
+    with storage(file.place.shown), file.place.open() as stream:
+        at, last, quotes = 0, 0, 0
+        while block := stream.read(BLOCK):
+            begin = 0
+            while at + len(block) - last >= step:
+                end = _even_end(block, max(begin, last + step - at), begin, quotes)
+                if end < 0:
+                    break
+                quotes += block.count(b'"', begin, end)
+                begin, last = end, at + end
+                yield last
+            quotes += block.count(b'"', begin)
+            at += len(block)
+    if last < file.size:
+        yield file.size
+
+
+def _even_end(block: bytes, first: int, begin: int, quotes: int) -> int:
+    """The end of the first record that ends at or after ``first``; ``quotes``: how many came before ``begin``."""
+    end = block.find(b"\n", first) + 1
+    counted, upto = quotes, begin
+    while end > 0:
+        counted += block.count(b'"', upto, end)
+        if counted % 2 == 0:
+            return end
+        upto, end = end, block.find(b"\n", end) + 1
+    return -1
+
+
+def _chunk(records: list[list[str]], names: list[str], schema: pa.Schema) -> Chunk:
+    faults = {
+        at: f"the record has {len(record)} fields, and there are {len(names)} columns."
+        for at, record in enumerate(records)
+        if len(record) != len(names)
+    }
+    for at, record in enumerate(records):
+        if at not in faults and not all(map(_is_unicode, record)):
+            faults[at] = "the record is not UTF-8."
+    places = {name: place for place, name in enumerate(names)}
+    columns = {
+        name: [None if at in faults else record[places[name]] for at, record in enumerate(records)]
+        for name in schema.names
+        if name in places
+    }
+    return Chunk(pa.table({name: pa.array(cells, pa.string()) for name, cells in columns.items()}), faults)
+
+
+def _is_unicode(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)

@@ -1,0 +1,189 @@
+"""Text and JSON Lines: bytes cut at the ends of lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from hfspec.batch.places import storage
+from hfspec.batch.spans import CHUNK_BYTES, CHUNK_ROWS, Chunk, InputFile, Sizes, Span
+from hfspec.errors import InputError, UsageError
+
+SAMPLE_LINES, SAMPLE_FILES = 1000, 32
+# What Arrow raises for a value that is not of a type.
+WRONG = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError)
+
+
+class Text:
+    """A row a line, in the column ``text``."""
+
+    def schema(self, files: list[InputFile]) -> pa.Schema:  # noqa: ARG002
+        return pa.schema([("text", pa.string())])
+
+    def spans(self, number: int, file: InputFile, sizes: Sizes, where: Any) -> Iterator[Span]:  # noqa: ARG002
+        return ranges(number, file, sizes)
+
+    def chunks(self, file: InputFile, span: Span, schema: pa.Schema) -> Iterator[Chunk]:  # noqa: ARG002
+        for lines in _groups(file, span):
+            yield _rows([_decoded(line) for line in lines])
+
+
+class JsonLines:
+    """A row a line, a JSON object; empty lines are no rows. The types of its columns are those of the first lines of
+    the files, and a row with another type is one that cannot be answered.
+    """
+
+    def schema(self, files: list[InputFile]) -> pa.Schema:
+        found = [_sampled(file) for file in files[:SAMPLE_FILES]]
+        try:
+            whole = pa.unify_schemas(found, promote_options="permissive")
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise UsageError(f"{files[0].place.shown}: the files' columns do not fit together: {error}") from error
+        return pa.schema([field if field.type != pa.null() else pa.field(field.name, pa.string()) for field in whole])
+
+    def spans(self, number: int, file: InputFile, sizes: Sizes, where: Any) -> Iterator[Span]:  # noqa: ARG002
+        return ranges(number, file, sizes)
+
+    def chunks(self, file: InputFile, span: Span, schema: pa.Schema) -> Iterator[Chunk]:
+        for lines in _groups(file, span):
+            yield typed([_parsed(line) for line in lines if line.strip()], schema)
+
+
+def ranges(number: int, file: InputFile, sizes: Sizes) -> Iterator[Span]:
+    """Bytes of the file; a line is of the range in which it begins. A compressed file is one range."""
+    step = file.size if is_compressed(file) else sizes.bytes
+    for start in range(0, file.size, max(step, 1)):
+        stop = min(start + step, file.size)
+        yield Span(number, start, stop, stop - start)
+
+
+def is_compressed(file: InputFile) -> bool:
+    """Whether the file can only be read from its beginning."""
+    return file.place.path.endswith((".gz", ".bz2", ".zst", ".lz4"))
+
+
+def lines_of(file: InputFile, start: int, stop: int) -> Iterator[bytes]:
+    """The lines that begin in these bytes of the file, without their ends."""
+    with storage(file.place.shown):
+        if is_compressed(file):
+            with file.place.system.open_input_stream(file.place.path) as stream:
+                yield from _lines(stream, None)
+            return
+        with file.place.open() as stream:
+            before = max(start - 1, 0)  # a line begins at start where the byte before it ends one
+            stream.seek(before)
+            yield from _lines(stream, stop - before, skip=start > 0)
+
+
+def _lines(stream: Any, most: int | None, *, skip: bool = False) -> Iterator[bytes]:
+    """``most``: no line that begins at or after this offset; ``skip``: leave out what ends first."""
+    rest, at = b"", 0
+    while block := stream.read(CHUNK_BYTES // 8):
+        *whole, rest = (rest + block).split(b"\n")
+        for line in whole:
+            if skip:
+                skip = False
+            elif most is not None and at >= most:
+                return
+            else:
+                yield line.removesuffix(b"\r")
+            at += len(line) + 1
+        if most is not None and at >= most:
+            return
+    if rest and not skip and (most is None or at < most):
+        yield rest.removesuffix(b"\r")
+
+
+def _groups(file: InputFile, span: Span) -> Iterator[list[bytes]]:
+    group: list[bytes] = []
+    size = 0
+    for line in lines_of(file, span.start, span.stop):
+        group.append(line)
+        size += len(line)
+        if len(group) >= CHUNK_ROWS or size >= CHUNK_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _decoded(line: bytes) -> str | InputError:
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        return InputError(f"the line is not UTF-8: {error.reason} at byte {error.start}.")
+
+
+def _rows(texts: Sequence[str | InputError]) -> Chunk:
+    faults = {at: text.reason for at, text in enumerate(texts) if isinstance(text, InputError)}
+    return Chunk(pa.table({"text": [None if at in faults else text for at, text in enumerate(texts)]}), faults)
+
+
+def _parsed(line: bytes) -> dict[str, Any] | InputError:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return InputError(f"the line is not JSON: {error}.")
+    if isinstance(value, dict):
+        return value
+    return InputError(f"the line is not a JSON object, but {type(value).__name__}.")
+
+
+def typed(rows: Sequence[dict[str, Any] | InputError], schema: pa.Schema) -> Chunk:
+    """The rows as columns; one whose value is of another type is null there, and a fault."""
+    faults = {at: row.reason for at, row in enumerate(rows) if isinstance(row, InputError)}
+    columns = []
+    for field in schema:
+        cells = [None if isinstance(row, InputError) else row.get(field.name) for row in rows]
+        try:
+            columns.append(_exact(cells, field.type))
+        except WRONG:
+            columns.append(pa.array(_fitting(cells, field, faults), field.type))
+    return Chunk(pa.Table.from_arrays(columns, schema=schema), faults)
+
+
+def _exact(cells: Sequence[Any], kind: Any) -> pa.Array:
+    """The cells as an array; raises ArrowInvalid for a fraction among whole numbers, which Arrow would cut off."""
+    inner = kind.value_type if pa.types.is_list(kind) else kind
+    if pa.types.is_integer(inner):
+        found = pa.array(cells)
+        own = found.type.value_type if pa.types.is_list(found.type) else found.type
+        if pa.types.is_floating(own):
+            return found.cast(kind)
+    return pa.array(cells, kind)
+
+
+def _fitting(cells: Sequence[Any], field: pa.Field, faults: dict[int, str]) -> list[Any]:
+    kept: list[Any] = []
+    for at, cell in enumerate(cells):
+        try:
+            _exact([cell], field.type)
+            kept.append(cell)
+        except WRONG:
+            kept.append(None)
+            faults.setdefault(at, f"column {field.name!r}: {str(cell)[:60]!r} is not {field.type}.")
+    return kept
+
+
+def _sampled(file: InputFile) -> pa.Schema:
+    """The columns of the first lines that can be read."""
+    rows: list[dict[str, Any]] = []
+    for line in lines_of(file, 0, file.size):
+        row = _parsed(line) if line.strip() else None
+        if isinstance(row, dict):
+            rows.append(row)
+        if len(rows) == SAMPLE_LINES:
+            break
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.schema([pa.field(name, _type_of([row.get(name) for row in rows])) for name in names])
+
+
+def _type_of(cells: Sequence[Any]) -> Any:
+    """The one type of these values; of several, that of the first."""
+    try:
+        return pa.array(cells).type
+    except WRONG:
+        return pa.array([next(cell for cell in cells if cell is not None)]).type

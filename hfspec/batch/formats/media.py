@@ -1,0 +1,26 @@
+"""Sounds and images: a file is a row, with its path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from hfspec.batch.spans import Chunk, InputFile, Sizes, Span
+
+ROWS = 64
+
+
+class Media:
+    """A row a file: ``path`` as it was found and ``bytes``, what is in it. A span is one file."""
+
+    def schema(self, files: list[InputFile]) -> pa.Schema:  # noqa: ARG002
+        return pa.schema([("path", pa.string()), ("bytes", pa.binary())])
+
+    def spans(self, number: int, file: InputFile, sizes: Sizes, where: object) -> Iterator[Span]:  # noqa: ARG002
+        yield Span(number, 0, file.size, file.size, rows=1)
+
+    def chunks(self, file: InputFile, span: Span, schema: pa.Schema) -> Iterator[Chunk]:  # noqa: ARG002
+        with file.place.open() as stream:
+            data = stream.read()
+        yield Chunk(pa.table({"path": [file.place.shown], "bytes": pa.array([data], pa.binary())}))

@@ -1,0 +1,105 @@
+"""What a batch is asked to do, as a value, and the identity by which it is known again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+from hfspec import __version__
+from hfspec.batch.spans import InputFile, Sizes
+from hfspec.errors import UsageError
+from hfspec.ir.frozen import FrozenDict, thaw
+from hfspec.ir.patterns import END
+
+VERSIONS = ("torch", "transformers", "sentence-transformers", "pyarrow")
+LIMIT_PATTERN = rf"^((\d+)|(\d+(\.\d+)?)%){END}"
+SHARE_PATTERN = rf"^(\d+(\.\d+)?)(%?){END}"
+
+
+@dataclass(frozen=True, slots=True)
+class MaxErrors:
+    """How many rows may fail: a number, or a share of those that were tried."""
+
+    text: str
+    count: int | None = None
+    share: float | None = None
+
+    def exceeded(self, errors: int, rows: int, *, at_end: bool) -> bool:
+        """Whether too many rows failed; a share is first looked at after 1,000 rows."""
+        if self.count is not None:
+            return errors > self.count
+        return (at_end or rows >= 1000) and errors > (self.share or 0.0) * rows
+
+
+def max_errors(text: str) -> MaxErrors:
+    """``100`` or ``0.5%``; raises UsageError."""
+    found = re.match(LIMIT_PATTERN, text)
+    if found is None or (found[3] and float(found[3]) > 100):
+        raise UsageError(f"--max-errors {text}: expected a number of rows such as 100, or a share such as 1%")
+    return MaxErrors(text, int(found[2])) if found[2] else MaxErrors(text, share=float(found[3]) / 100)
+
+
+def share(text: str) -> float:
+    """``1%`` or ``0.01``; raises UsageError."""
+    found = re.match(SHARE_PATTERN, text)
+    value = float(found[1]) / (100 if found[3] else 1) if found else 0.0
+    if not 0 < value <= 1:
+        raise UsageError(f"--sample {text}: expected a share of the rows such as 1% or 0.01")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a batch is asked to do. ``keep``: the columns that come out as they came in; None for all. ``sample``: a
+    share of the rows. ``limit``: the most rows.
+    """
+
+    artifact: str
+    inputs: tuple[str, ...]
+    output: str
+    input_format: str | None = None
+    output_format: str = "parquet"
+    columns: Mapping[str, str] = field(default_factory=FrozenDict)
+    keep: tuple[str, ...] | None = None
+    params: Mapping[str, Any] = field(default_factory=FrozenDict)
+    settings: Mapping[str, Any] = field(default_factory=FrozenDict)
+    outputs: str | None = None
+    where: str | None = None
+    limit: int | None = None
+    sample: float | None = None
+    max_errors: MaxErrors | None = None
+    sizes: Sizes = field(default_factory=Sizes)
+    device: str | None = None
+    dtype: str | None = None
+    backend: str | None = None
+
+    def identity(self, artifact: str, files: tuple[InputFile, ...]) -> dict[str, Any]:
+        """Everything that the output depends on, as JSON values; two runs with equal ones write equal bytes.
+
+        Args:
+            artifact: The digest of the artifact's manifest.
+            files: The files of the input.
+        """
+        return {
+            "artifact": artifact,
+            "input": [file.identity() for file in files],
+            "input_format": self.input_format,
+            "output_format": self.output_format,
+            "map": dict(self.columns),
+            "keep": None if self.keep is None else list(self.keep),
+            "params": thaw(FrozenDict(self.params)),
+            "model_config": thaw(FrozenDict(self.settings)),
+            "outputs": self.outputs,
+            "where": self.where,
+            "limit": self.limit,
+            "sample": self.sample,
+            "part_rows": self.sizes.rows,
+            "part_bytes": self.sizes.bytes,
+            "device": self.device,
+            "dtype": self.dtype,
+            "backend": self.backend,
+            "versions": {"hfspec": __version__, **{name: version(name) for name in VERSIONS}},
+        }

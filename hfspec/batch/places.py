@@ -1,0 +1,157 @@
+"""Where rows come from and go to: a folder of this machine, or what pyarrow and fsspec open, such as ``s3://``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any
+
+from pyarrow import fs as pafs
+
+from hfspec.errors import StorageError, UsageError
+
+TEMPORARY = ".tmp-"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A path on a filesystem. ``shown``: as the user wrote it."""
+
+    system: Any
+    path: str
+    shown: str
+
+    @property
+    def is_local(self) -> bool:
+        return isinstance(self.system, pafs.LocalFileSystem)
+
+    def child(self, name: str) -> Place:
+        """The place of this name in the folder."""
+        return Place(self.system, f"{self.path.rstrip('/')}/{name}", f"{self.shown.rstrip('/')}/{name}")
+
+    @cached_property
+    def info(self) -> Any:
+        """What pyarrow knows of it: type, size, time of its last change."""
+        with storage(self.shown):
+            return self.system.get_file_info(self.path)
+
+    def open(self) -> Any:
+        """The file, to be read at any position; raises StorageError."""
+        with storage(self.shown):
+            return self.system.open_input_file(self.path)
+
+
+def place(text: str) -> Place:
+    """The place that a path or URL names; raises UsageError for a URL that nothing here opens."""
+    if "://" not in text:
+        return Place(pafs.LocalFileSystem(), os.path.abspath(text), text)  # noqa: PTH100 - keeps links
+    try:
+        system, path = pafs.FileSystem.from_uri(text)
+    except (ValueError, OSError) as first:
+        try:
+            import fsspec
+
+            found, path = fsspec.core.url_to_fs(text)
+        except (ImportError, ValueError, OSError) as error:
+            raise UsageError(f"{text} cannot be opened: {first}; {error}") from error
+        system = pafs.PyFileSystem(pafs.FSSpecHandler(found))
+    return Place(system, path, text)
+
+
+@contextmanager
+def storage(shown: str) -> Iterator[None]:
+    """What a filesystem refuses, as StorageError that names the place."""
+    try:
+        yield
+    except OSError as error:
+        said = error.strerror or " ".join(str(error).split())
+        raise StorageError(f"{shown}: {said}") from error
+
+
+class Folder:
+    """The folder that a job writes. A file appears in it whole or not at all."""
+
+    def __init__(self, at: Place) -> None:
+        self.at = at
+
+    def names(self, under: str = "") -> list[str]:
+        """The names of all files below, sorted; without the temporary ones."""
+        base = self.at.child(under) if under else self.at
+        with storage(base.shown):
+            found = self.at.system.get_file_info(pafs.FileSelector(base.path, recursive=True, allow_not_found=True))
+        whole = base.path.rstrip("/") + "/"
+        names = [info.path.removeprefix(whole) for info in found if info.type == pafs.FileType.File]
+        return sorted(name for name in names if TEMPORARY not in name)
+
+    def read(self, name: str) -> bytes | None:
+        """The file's bytes; None where there is none."""
+        child = self.at.child(name)
+        with storage(child.shown):
+            if self.at.system.get_file_info(child.path).type != pafs.FileType.File:
+                return None
+            with self.at.system.open_input_stream(child.path) as stream:
+                data: bytes = stream.read()
+                return data
+
+    def put(self, name: str, write: Callable[[IO[bytes]], None]) -> None:
+        """Write a file: on disk first under a name of this process, then in one step in its place.
+
+        Raises StorageError.
+        """
+        child = self.at.child(name)
+        with storage(child.shown):
+            if self.at.is_local:
+                self._put_local(Path(child.path), write)
+            else:
+                self._put_remote(child, write)
+
+    def _put_local(self, path: Path, write: Callable[[IO[bytes]], None]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+        try:
+            with temporary.open("wb") as stream:
+                write(stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        _sync_folder(path.parent)
+
+    def _put_remote(self, child: Place, write: Callable[[IO[bytes]], None]) -> None:
+        with tempfile.TemporaryFile() as stream:
+            write(stream)
+            stream.seek(0)
+            self.at.system.create_dir(child.path.rpartition("/")[0], recursive=True)
+            with self.at.system.open_output_stream(child.path) as out:
+                shutil.copyfileobj(stream, out, 1 << 20)
+
+    def remove(self, names: list[str]) -> None:
+        """Take these files away; raises StorageError."""
+        for name in names:
+            child = self.at.child(name)
+            with storage(child.shown):
+                self.at.system.delete_file(child.path)
+
+    def sweep(self) -> None:
+        """Take away what runs that were killed have left under temporary names."""
+        if self.at.is_local:
+            for path in Path(self.at.path).rglob(f"{TEMPORARY}*"):
+                with suppress(OSError):
+                    path.unlink()
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,106 @@
+"""The rows of the input, part by part: from every format the same columns, filtered and sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+import pyarrow as pa
+
+from hfspec.batch.formats.columnar import unified
+from hfspec.batch.formats.table import FORMATS
+from hfspec.batch.spans import Chunk, InputFile, Part, Reader, Sizes, Span, parts
+from hfspec.errors import UsageError
+
+
+@dataclass(frozen=True)
+class InputRows:
+    """The files of the input as one table. ``where``: an expression of pyarrow's that a row must fit; ``sample``: the
+    share of the rows that is taken, always the same ones of the same input.
+    """
+
+    files: tuple[InputFile, ...]
+    sizes: Sizes = field(default_factory=Sizes)
+    where: Any = None
+    sample: float | None = None
+
+    @cached_property
+    def readers(self) -> dict[str, Reader]:
+        return {name: FORMATS[name].open() for name in dict.fromkeys(file.format for file in self.files)}
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The columns of all files, then those of the folders that they lie in."""
+        found = []
+        for name, reader in self.readers.items():
+            mine = [file for file in self.files if file.format == name]
+            found.append((mine[0], reader.schema(mine)))
+        whole = unified(found)
+        names = dict.fromkeys(name for file in self.files for name in file.partition)
+        for name in names:
+            if name not in whole.names:
+                whole = whole.append(pa.field(name, pa.string()))
+        return whole
+
+    def parts(self) -> tuple[Part, ...]:
+        """The parts that the output will have."""
+        return tuple(parts(self._spans(), self.sizes)) or (Part(0, ()),)
+
+    def _spans(self) -> Iterator[Span]:
+        for number, file in enumerate(self.files):
+            yield from self.readers[file.format].spans(number, file, self.sizes, self.where)
+
+    def read(self, part: Part) -> Iterator[Chunk]:
+        """The rows of a part, in order, a bounded number at a time."""
+        place = 0
+        for span in part.spans:
+            file = self.files[span.file]
+            for chunk in self.readers[file.format].chunks(file, span, self.schema):
+                whole = self._filtered(replace(chunk, table=self._whole(chunk.table, file)))
+                if self.sample is not None:
+                    whole, place = self._sampled(whole, part, place), place + whole.table.num_rows
+                yield whole
+
+    def _whole(self, table: pa.Table, file: InputFile) -> pa.Table:
+        """The chunk with every column of the schema, in its order and of its type."""
+        columns = []
+        for column in self.schema:
+            if column.name in table.column_names:
+                columns.append(table.column(column.name).cast(column.type))
+            else:
+                value = pa.scalar(file.partition.get(column.name), column.type)
+                columns.append(pa.repeat(value, table.num_rows))
+        return pa.Table.from_arrays(columns, schema=self.schema)
+
+    def _filtered(self, chunk: Chunk) -> Chunk:
+        """Rows that could not be read are kept: they are no rows that the filter refuses."""
+        if self.where is None:
+            return chunk
+        marked = chunk.table.append_column("", pa.array(range(chunk.table.num_rows), pa.int64()))
+        try:
+            places = marked.filter(self.where).column("").to_pylist()
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, KeyError) as error:
+            raise UsageError(f"--where: {' '.join(str(error).split())}") from error
+        return _taken(chunk, sorted({*places, *chunk.faults}))
+
+    def _sampled(self, chunk: Chunk, part: Part, place: int) -> Chunk:
+        import numpy as np
+
+        seed = int.from_bytes(sha256(f"{part.number} {place}".encode()).digest()[:8])
+        drawn = np.random.default_rng(seed).random(chunk.table.num_rows) < (self.sample or 0)
+        return _taken(chunk, np.flatnonzero(drawn).tolist())
+
+
+def _taken(chunk: Chunk, places: list[int]) -> Chunk:
+    if len(places) == chunk.table.num_rows:
+        return chunk
+    faults = {new: chunk.faults[old] for new, old in enumerate(places) if old in chunk.faults}
+    return Chunk(chunk.table.take(pa.array(places, pa.int64())), faults)
+
+
+def first_rows(chunk: Chunk, count: int) -> Chunk:
+    """The first ``count`` rows of a chunk."""
+    return _taken(chunk, list(range(min(count, chunk.table.num_rows))))

@@ -1,0 +1,228 @@
+"""batch: rows of files through an artifact, into files."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hfspec.cli.arguments import quoted, split_overrides
+from hfspec.cli.batch_progress import Progress, shown
+from hfspec.cli.exit_codes import STOPPED
+from hfspec.cli.progress import tell
+from hfspec.errors import UsageError
+from hfspec.ir.artifact import SPEC_SUFFIXES
+
+if TYPE_CHECKING:
+    from hfspec.batch.job import Job
+    from hfspec.batch.local import Outcome
+
+PACKAGES = ("pyarrow", "fsspec")
+
+
+class OutputFormat(StrEnum):
+    """How the output is written."""
+
+    parquet = "parquet"
+    jsonl = "jsonl"
+    csv = "csv"
+    arrow = "arrow"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(short_help="Answer the rows of files, into files.")(batch)
+
+
+def batch(
+    targets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ARTIFACT INPUT... | BATCH.yaml [KEY=VALUE]...",
+            help="An artifact and its inputs: files, folders and globs, also s3:// and the like; or a batch file and "
+            "overrides of its keys.",
+        ),
+    ],
+    output: Annotated[str | None, typer.Option("--output", "-o", metavar="DIR", help="The folder of the output.")] = (
+        None
+    ),
+    format: Annotated[OutputFormat | None, typer.Option(help="Of the output; by default parquet.")] = None,  # noqa: A002
+    input_format: Annotated[
+        str | None, typer.Option("--input-format", help="Of all inputs; by default their names' endings say it.")
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="INPUT=COLUMN,...", help="Which column an input of the artifact is read from."),
+    ] = None,
+    keep: Annotated[
+        str | None, typer.Option(help="The columns that come out as they came in: all, none, or a,b; by default all.")
+    ] = None,
+    params: Annotated[str | None, typer.Option(metavar="JSON", help="Params of predict.")] = None,
+    model_config: Annotated[
+        str | None, typer.Option("--model-config", metavar="JSON", help="Settings over those of the spec.")
+    ] = None,
+    outputs: Annotated[str | None, typer.Option(help="standard or full; by default as the spec says.")] = None,
+    where: Annotated[
+        str | None, typer.Option(metavar="CONDITION", help="Only rows that fit, such as \"lang == 'en' and n > 3\".")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many rows, from the first on.")] = None,
+    sample: Annotated[
+        str | None, typer.Option(metavar="SHARE", help="Only a share of the rows, such as 1%, always the same.")
+    ] = None,
+    max_errors: Annotated[
+        str | None,
+        typer.Option("--max-errors", metavar="N|P%", help="Stop with the exit code 7 when more rows fail."),
+    ] = None,
+    part_rows: Annotated[int | None, typer.Option(min=1, help="Rows of one output file at most; 100,000.")] = None,
+    part_bytes: Annotated[
+        int | None, typer.Option(min=1, help="Bytes of input for one output file, where rows are not known; 16 MiB.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="As torch names it.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Cast the weights to this while loading.")] = None,
+    backend: Annotated[str | None, typer.Option(help="What does the model's arithmetic.")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Take away what another job wrote there, and begin anew.")
+    ] = False,
+    progress: Annotated[Progress, typer.Option(help="How far it is, on stderr; auto: a bar on a terminal.")] = (
+        Progress.auto
+    ),
+) -> None:
+    """Answer the rows of files, into files; the same command goes on where a run was stopped or killed.
+
+    A row that cannot be answered has nulls for its answer, and says why in the column `error`.
+    """
+    if any(find_spec(package) is None for package in PACKAGES):
+        raise UsageError("a batch needs more packages: pip install 'hfspec[batch]'")
+    plain = {
+        "output.path": output,
+        "output.format": None if format is None else format.value,
+        "output.part_rows": part_rows,
+        "output.part_bytes": part_bytes,
+        "input.format": input_format,
+        "input.where": where,
+        "input.limit": limit,
+        "input.sample": sample,
+        "outputs": outputs,
+        "max_errors": max_errors,
+        "device": device,
+        "dtype": dtype,
+        "backend": backend,
+    }
+    listed = {
+        "input.map": None if columns is None else _named(columns),
+        "output.keep": None if keep in {None, "all"} else _kept(str(keep)),
+        "params": None if params is None else _mapping(params, "--params"),
+        "model_config": None if model_config is None else _mapping(model_config, "--model-config"),
+    }
+    given = {key: value for key, value in {**plain, **listed}.items() if value is not None}
+    job = _of_file(targets, given, set(listed)) if _is_file(targets[0]) else _of_options(targets, given)
+    from hfspec.batch.local import run
+
+    with _stopping() as stop:
+        outcome = run(job, overwrite=overwrite, stop=stop, tell=shown(progress))
+    _report(outcome, job.output)
+
+
+def _is_file(target: str) -> bool:
+    return Path(target).suffix in SPEC_SUFFIXES and not Path(target).is_dir()
+
+
+def _of_file(targets: Sequence[str], given: Mapping[str, Any], listed: Collection[str]) -> Job:
+    from hfspec.batch.document.loading import load_batch
+
+    places, overrides = split_overrides(targets[1:])
+    if places:
+        raise UsageError(f"{targets[0]} is a batch file, which names its inputs; what is {places[0]}?")
+    if found := [key for key in given if key in listed]:
+        raise UsageError(f"with a batch file, write `{found[0]}.NAME=VALUE`, an override, in place of the option")
+    overrides += [f"{key}={quoted(value)}" for key, value in given.items()]
+    return load_batch(Path(targets[0]), overrides)
+
+
+def _of_options(targets: Sequence[str], given: Mapping[str, Any]) -> Job:
+    from hfspec.batch.document.values import parse
+    from hfspec.batch.job import max_errors, share
+
+    if len(targets) < 2:
+        raise UsageError("give an artifact and at least one input, or a batch file")
+    if "output.path" not in given:
+        raise UsageError("say where the output goes, with -o FOLDER")
+    for key, check in (("input.sample", share), ("max_errors", max_errors)):
+        if key in given:
+            check(given[key])
+    document: dict[str, Any] = {"artifact": targets[0], "input": {"paths": targets[1:]}, "output": {}}
+    for key, value in given.items():
+        parent, _, name = key.rpartition(".")
+        (document[parent] if parent else document)[name] = value
+    try:
+        return parse(document).job()
+    except ValueError as error:
+        raise UsageError(_options(str(error))) from error
+
+
+def _options(said: str) -> str:
+    """What the model says of the options, in a line."""
+    lines = [line.strip() for line in said.splitlines()[1:] if "errors.pydantic.dev" not in line]
+    named = {"input.format": "--input-format", "output.format": "--format"}
+    return "; ".join(
+        f"{named.get(key, f'--{key}')}: {text}" for key, text in zip(lines[::2], lines[1::2], strict=False)
+    )
+
+
+def _report(outcome: Outcome, output: str) -> None:
+    if outcome.manifest is None:
+        tell(f"hfspec: stopped; {outcome.parts} of {outcome.of} parts are whole. The same command goes on from there")
+        raise typer.Exit(STOPPED)
+    errors = outcome.manifest["errors"]
+    by_kind = ", ".join(f"{count} {kind}" for kind, count in sorted(errors.items()))
+    failed = f", {sum(errors.values())} of them with an error ({by_kind})" if errors else ""
+    tell(f"{'was done already: ' if outcome.did_nothing else ''}{outcome.manifest['rows']} rows{failed}")
+    print(output)
+
+
+@contextmanager
+def _stopping() -> Iterator[threading.Event]:
+    """An event that SIGTERM sets."""
+    stop = threading.Event()
+
+    def asked(*_: object) -> None:
+        stop.set()
+        tell("hfspec: SIGTERM; the part at hand is finished first")
+
+    before = signal.signal(signal.SIGTERM, asked)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _named(texts: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for each in (one for text in texts for one in text.split(",")):
+        name, _, column = each.partition("=")
+        if not name or not column or name in found:
+            raise UsageError(f"--map {each}: expected an input and its column, each input once, as text=body")
+        found[name] = column
+    return found
+
+
+def _kept(text: str) -> list[str]:
+    return [] if text == "none" else list(dict.fromkeys(filter(None, text.split(","))))
+
+
+def _mapping(text: str, option: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: this is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise UsageError(f'{option}: expected a JSON object such as {{"name": value}}, found {type(value).__name__}')
+    return value

@@ -1,0 +1,255 @@
+"""`hfspec batch`, as users call it: rows in, typed rows out, once each, whatever happens on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import hfspec
+from hfspec.cli.app import app
+from hfspec.errors import ErrorLimitError, UsageError
+from hfspec.ir.artifact import Artifact
+from tests.compiling import tree_of
+
+pa = pytest.importorskip("pyarrow", reason="the extra `batch` is not installed")
+
+import pyarrow.parquet as pq  # noqa: E402
+
+from hfspec.batch.job import Job, max_errors  # noqa: E402
+from hfspec.batch.local import Outcome, run  # noqa: E402
+from hfspec.batch.spans import Sizes  # noqa: E402
+
+ROWS = 500
+
+
+@pytest.fixture(scope="module")
+def dense(compiled: Callable[[str], Artifact]) -> str:
+    return str(compiled("st-dense").path)
+
+
+@pytest.fixture
+def table() -> Any:
+    texts = [None if number % 97 == 5 else f"row {number % 13} of many" for number in range(ROWS)]
+    return pa.table({"id": range(ROWS), "body": texts})
+
+
+@pytest.fixture
+def parquet(tmp_path: Path, table: Any) -> str:
+    pq.write_table(table, tmp_path / "in.parquet", row_group_size=150)
+    return str(tmp_path / "in.parquet")
+
+
+def asked(artifact: str, inputs: str | list[str], output: Path, **more: Any) -> Job:
+    given = {"columns": {"text": "body"}, "sizes": Sizes(100, 4000), **more}
+    return Job(artifact, (inputs,) if isinstance(inputs, str) else tuple(inputs), str(output), **given)
+
+
+def read(output: Path) -> Any:
+    return pq.read_table(sorted(output.glob("part-*.parquet")))
+
+
+def killed_after(rows: int, job: Job) -> None:
+    """A process that does the job and is killed by SIGKILL once it has answered so many rows."""
+    child = os.fork()
+    if child == 0:
+        try:
+            run(job, tell=lambda told: os.kill(os.getpid(), signal.SIGKILL) if told.rows >= rows else None)
+        finally:
+            os._exit(1)
+    until = time.monotonic() + 200
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < until:
+        time.sleep(0.02)
+    if ended == (0, 0):
+        os.kill(child, signal.SIGKILL)
+        ended = os.waitpid(child, 0)
+        pytest.fail("the job did not come to its end")
+    assert os.WTERMSIG(ended[1]) == signal.SIGKILL
+
+
+def test_parquet_in_parquet_out_as_predict_answers(dense: str, parquet: str, table: Any, tmp_path: Path) -> None:
+    found = run(asked(dense, parquet, tmp_path / "out"))
+    assert found.manifest is not None
+    rows = read(tmp_path / "out")
+    assert rows.select(["id", "body"]).equals(table)
+    model = hfspec.load(dense)
+    whole = [text for text in table.column("body").to_pylist() if text is not None]
+    expected = dict(zip(whole, model.predict(whole), strict=True))
+    for text, vector, error in zip(
+        *(rows.column(name).to_pylist() for name in ("body", "embedding", "error")), strict=True
+    ):
+        assert (text is None) == (vector is None) == (error is not None)
+        if text is not None:
+            np.testing.assert_allclose(vector, expected[text], atol=1e-6)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "_SUCCESS",
+        "_manifest.json",
+        *(f"part-{number:05d}.parquet" for number in range(len(found.manifest["parts"]))),
+    ]
+    assert found.manifest["rows"] == ROWS
+    assert found.manifest["errors"] == {"InputError": 6}
+    assert found.manifest["fingerprint"] == model.fingerprint
+
+
+def test_json_lines_in_and_their_faults(dense: str, table: Any, tmp_path: Path) -> None:
+    lines = [json.dumps(row) for row in table.to_pylist()]
+    lines[3:3] = ["{bad", "[1]", json.dumps({"id": "seven", "body": "x"}), "", json.dumps({"id": 1.5, "body": 3})]
+    (tmp_path / "in.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    run(asked(dense, str(tmp_path / "in.jsonl"), tmp_path / "out"))
+    rows = read(tmp_path / "out")
+    assert rows.num_rows == ROWS + 4  # an empty line is no row
+    faults = [error["message"] for error in rows.column("error").to_pylist()[3:7]]
+    for said, wanted in zip(faults, ["not JSON", "not a JSON object", "'seven' is not int64", "'id'"], strict=True):
+        assert wanted in said
+    kept = pa.concat_tables([rows.slice(0, 3), rows.slice(7)]).select(["id", "body"])
+    assert kept.equals(table)
+    assert rows.column("embedding").to_pylist()[0] is not None
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(dense: str, parquet: str, tmp_path: Path) -> None:
+    quiet, harmed = tmp_path / "quiet", tmp_path / "harmed"
+    run(asked(dense, parquet, quiet))
+    for rows in (1, 150, 350):
+        killed_after(rows, asked(dense, parquet, harmed))
+        assert not (harmed / "_SUCCESS").exists()
+    assert list(harmed.glob("part-*.parquet"))
+    told: list[int] = []
+    found = run(asked(dense, parquet, harmed), tell=lambda each: told.append(each.rows))
+    assert found.manifest is not None
+    assert told[0] > 300  # the parts that were whole were not answered again
+    assert tree_of(harmed) == tree_of(quiet)
+
+
+def test_a_finished_job_is_not_done_again(dense: str, parquet: str, tmp_path: Path) -> None:
+    run(asked(dense, parquet, tmp_path / "out"))
+    before = tree_of(tmp_path / "out")
+    again = run(asked(dense, parquet, tmp_path / "out"), tell=lambda _: pytest.fail("a row was answered again"))
+    assert again.did_nothing
+    assert tree_of(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"keep": ()}, "keep"),
+        ({"settings": {"truncate_dim": 4}}, "model_config"),
+        ({"limit": 3}, "limit: null, now 3"),
+        ({"output_format": "jsonl"}, "output_format"),
+    ],
+)
+def test_another_job_is_refused_unless_asked_to_begin_anew(
+    dense: str, parquet: str, tmp_path: Path, more: dict[str, Any], said: str, finished: bool
+) -> None:
+    stop = threading.Event()
+    run(asked(dense, parquet, tmp_path / "out"), stop=stop, tell=lambda _: None if finished else stop.set())
+    other = asked(dense, parquet, tmp_path / "out", **more)
+    with pytest.raises(UsageError, match=said) as caught:
+        run(other)
+    assert "--overwrite" in str(caught.value)
+    run(other, overwrite=True)
+    assert {path.suffix for path in (tmp_path / "out").glob("part-*")} == {f".{other.output_format}"}
+
+
+def test_a_changed_input_is_refused(dense: str, parquet: str, table: Any, tmp_path: Path) -> None:
+    stop = threading.Event()
+    stopped = run(asked(dense, parquet, tmp_path / "out"), stop=stop, tell=lambda _: stop.set())
+    assert stopped == Outcome(None, 1, 6)
+    pq.write_table(table.slice(1), parquet)
+    with pytest.raises(UsageError, match=r"differs in input: .*in\.parquet"):
+        run(asked(dense, parquet, tmp_path / "out"))
+
+
+def test_a_folder_of_something_else_is_left_alone(dense: str, parquet: str, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine")
+    with pytest.raises(UsageError, match="not empty, and no batch wrote it"):
+        run(asked(dense, parquet, tmp_path / "out"), overwrite=True)
+    assert (tmp_path / "out" / "thesis.txt").read_text() == "mine"
+
+
+def test_a_second_run_at_once_is_refused_and_harms_nothing(dense: str, parquet: str, tmp_path: Path) -> None:
+    refused: list[str] = []
+
+    def other(_: Any) -> None:
+        if not refused:
+            with pytest.raises(UsageError) as caught:
+                run(asked(dense, parquet, tmp_path / "out"), overwrite=True)
+            refused.append(str(caught.value))
+
+    run(asked(dense, parquet, tmp_path / "out"), tell=other)
+    assert "another run is at work on it" in refused[0]
+    assert read(tmp_path / "out").num_rows == ROWS
+
+
+@pytest.mark.parametrize(("most", "fails"), [("5", True), ("6", False), ("0.5%", True), ("50%", False)])
+def test_too_many_errors_end_the_job(dense: str, parquet: str, tmp_path: Path, most: str, fails: bool) -> None:
+    job = asked(dense, parquet, tmp_path / "out", max_errors=max_errors(most))
+    if not fails:
+        assert run(job).manifest is not None
+        return
+    with pytest.raises(ErrorLimitError, match=f"more than --max-errors {most}"):
+        run(job)
+    assert not (tmp_path / "out" / "_SUCCESS").exists()
+    assert run(asked(dense, parquet, tmp_path / "out")).manifest is not None  # a higher limit goes on
+
+
+def test_the_command_and_sigterm(dense: str, parquet: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hfspec", "batch", dense, parquet, "-o", str(tmp_path / "out")]
+    command += ["--map", "text=body", "--part-rows", "20", "--progress", "json", "--keep", "id"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        until = time.monotonic() + 120
+        while not list((tmp_path / "out").glob("part-*.parquet")) and time.monotonic() < until:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=120)[1]
+    finally:
+        process.kill()
+    assert process.returncode in {143, 0}  # 0: it was done before the signal came
+    if process.returncode == 143:
+        assert "The same command goes on from there" in said
+        assert not (tmp_path / "out" / "_SUCCESS").exists()
+    result = CliRunner().invoke(app, command[3:])
+    assert result.exit_code == 0, result.output
+    assert read(tmp_path / "out").column("id").to_pylist() == list(range(ROWS))
+    assert read(tmp_path / "out").schema.names == ["id", "embedding", "error"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--map", "text"], "expected an input and its column"),
+        (["--map", "text=body,text=id"], "each input once"),
+        (["--map", "text=id"], "the column id is int64"),
+        (["--keep", "ids"], "no column ids; it has id, body"),
+        (["--params", "[1]"], "expected a JSON object"),
+        (["--params", "{"], "this is not JSON"),
+        (["--sample", "0"], "--sample 0"),
+        (["--max-errors", "few"], "--max-errors few"),
+        (["--where", "id >"], "ends too early"),
+        (["--where", "id ~ 3"], "cannot be read"),
+        (["--input-format", "parket"], "parket"),
+        (["nowhere.parquet"], "nowhere.parquet does not exist"),
+        ([os.devnull], "neither a file nor a folder"),
+    ],
+)
+def test_a_wrong_call_is_told_and_writes_nothing(
+    dense: str, parquet: str, tmp_path: Path, more: list[str], said: str
+) -> None:
+    named = [] if "--map" in more else ["--map", "text=body"]
+    result = CliRunner().invoke(app, ["batch", dense, parquet, *more, *named, "-o", str(tmp_path / "out")])
+    assert isinstance(result.exception, UsageError), result.output
+    assert said in str(result.exception)
+    assert not list((tmp_path / "out").glob("part-*"))

@@ -1,0 +1,88 @@
+"""The batch file: the job it makes, and every problem of one that is wrong, each with its place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+import hfspec
+from hfspec.batch.document.loading import is_batch, load_batch, problems
+from hfspec.batch.document.schema import batch_schema, schema_text
+from hfspec.cli.app import app
+from hfspec.ir.artifact import Artifact
+
+GOOD = """\
+artifact: {artifact}
+input:
+  paths: [data/*.parquet, s3://bucket/more]
+  map: {{text: body}}
+  where: n > 3 and lang = 'en'
+  sample: 1%
+output: {{path: out, format: jsonl, keep: [id], part_rows: 7}}
+model_config: {{batch_tokens: 512}}
+outputs: full
+max_errors: 2.5%
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path, compiled: Callable[[str], Artifact]) -> Path:
+    made = tmp_path / "batch.yaml"
+    made.write_text(GOOD.format(artifact=compiled("st-dense").path), encoding="utf-8")
+    return made
+
+
+def test_the_job_in_a_file(file: Path) -> None:
+    job = load_batch(file, ["input.limit=5", "output.path=elsewhere"])
+    assert job.inputs == (str(file.parent / "data/*.parquet"), "s3://bucket/more")
+    assert (job.output, job.output_format, job.keep) == ("elsewhere", "jsonl", ("id",))
+    assert (dict(job.columns), job.where, job.limit, job.sample) == ({"text": "body"}, "n > 3 and lang = 'en'", 5, 0.01)
+    assert (job.outputs, dict(job.settings), job.sizes.rows) == ("full", {"batch_tokens": 512}, 7)
+    assert job.max_errors is not None
+    assert job.max_errors.share == 0.025
+    assert is_batch(file)
+
+
+def test_it_is_validated_with_specs_and_is_of_its_schema(file: Path) -> None:
+    result = CliRunner().invoke(app, ["validate", str(file)])
+    assert (result.exit_code, "1 batch file is good" in result.output) == (0, True), result.output
+    jsonschema.validate(yaml.safe_load(file.read_text()), batch_schema())
+    assert json.loads(schema_text()) == json.loads(Path("schemas/batch.schema.json").read_text(encoding="utf-8"))
+    assert "is a batch file, not a spec" in str(hfspec.validate(file)[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("output: {path: out, format: jsonl", "output: {paht: out, format: jsonl"), "paht"),
+        (("format: jsonl", "format: xlsx"), "xlsx"),
+        (("sample: 1%", "sample: a bit"), "a bit"),
+        (("max_errors: 2.5%", "max_errors: -1"), "max_errors"),
+        (("n > 3 and", "n > and"), "The condition cannot be read"),
+        (("map: {text: body}", "map: {text: 3}"), "named by a text"),
+        (("outputs: full", "outputs: fuller"), "fuller"),
+        (("part_rows: 7", "part_rows: 0"), "part_rows"),
+        (("artifact: ", "artifact: nowhere # "), "nowhere"),
+        (("paths: [data/*.parquet, s3://bucket/more]", "paths: []"), "paths"),
+    ],
+)
+def test_what_is_wrong_has_its_place(file: Path, change: tuple[str, str], said: str) -> None:
+    file.write_text(file.read_text(encoding="utf-8").replace(*change), encoding="utf-8")
+    found = problems(file)
+    assert found
+    assert any(said in str(problem) for problem in found), [str(problem) for problem in found]
+    assert all(problem.origin.line for problem in found)
+
+
+def test_overrides_and_options(file: Path) -> None:
+    assert problems(file, ["output.keeps=[a]"])
+    assert problems(file, ["nothing=1"])
+    for more in (["data.csv"], ["--map", "text=x"]):
+        result = CliRunner().invoke(app, ["batch", str(file), *more])
+        assert isinstance(result.exception, hfspec.UsageError)

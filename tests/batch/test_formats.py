@@ -1,0 +1,234 @@
+"""What rows are read from and written to: every format, folders, partitions, filters; and what is wrong with files."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hfspec.errors import StorageError, UsageError
+
+pa = pytest.importorskip("pyarrow", reason="the extra `batch` is not installed")
+
+import pyarrow.parquet as pq  # noqa: E402
+from pyarrow import ipc  # noqa: E402
+
+from hfspec.batch.filters import parsed  # noqa: E402
+from hfspec.batch.finding import find  # noqa: E402
+from hfspec.batch.places import place  # noqa: E402
+from hfspec.batch.rows import InputRows  # noqa: E402
+from hfspec.batch.spans import Sizes  # noqa: E402
+from hfspec.batch.writers import WRITERS  # noqa: E402
+
+TEXTS = ["plain", 'with "quotes", and commas', "two\nlines", "", "Ünïcode 文字", "a" * 300]
+TABLE = pa.table({"id": [str(number) for number in range(60)], "text": [TEXTS[n % len(TEXTS)] for n in range(60)]})
+
+
+def parquet(path: Path, table: Any) -> None:
+    pq.write_table(table, path, row_group_size=17)
+
+
+def arrow(path: Path, table: Any) -> None:
+    with ipc.new_file(path, table.schema) as writer:
+        writer.write_table(table, max_chunksize=11)
+
+
+def lines(path: Path, table: Any) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()), encoding="utf-8")
+
+
+def commas(path: Path, table: Any) -> None:
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(table.column_names)
+        writer.writerows(row.values() for row in table.to_pylist())
+
+
+WRITE: dict[str, Callable[[Path, Any], None]] = {"parquet": parquet, "arrow": arrow, "jsonl": lines, "csv": commas}
+
+
+def whole(rows: InputRows) -> Any:
+    chunks = [chunk for part in rows.parts() for chunk in rows.read(part)]
+    return pa.concat_tables([rows.schema.empty_table(), *(chunk.table for chunk in chunks)])
+
+
+@pytest.mark.parametrize("size", [1, 7, 300, 10**6])
+@pytest.mark.parametrize("kind", WRITE)
+def test_every_row_is_read_once_and_in_order_however_a_file_is_cut(tmp_path: Path, kind: str, size: int) -> None:
+    WRITE[kind](tmp_path / f"in.{kind}", TABLE)
+    rows = InputRows(find([str(tmp_path)]), Sizes(size, size))
+    assert whole(rows).equals(TABLE)
+    assert len(rows.parts()) > 1 or size >= TABLE.num_rows
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", ""])
+def test_lines_end_in_any_way(tmp_path: Path, ending: str) -> None:
+    texts = ["one", "", " three ", "vier"]
+    (tmp_path / "in.txt").write_bytes((ending or "\n").join(texts).encode() + ending.encode())
+    for size in range(1, 20):
+        assert whole(InputRows(find([str(tmp_path / "in.txt")]), Sizes(9, size))).column("text").to_pylist() == texts
+
+
+def test_random_commas_are_cut_where_records_end(tmp_path: Path) -> None:
+    drawn = random.Random(7)
+    for trial in range(20):
+        texts = ["".join(drawn.choices("a\",\n\r'é", k=drawn.randrange(9))) for _ in range(30)]
+        table = pa.table({"id": [str(n) for n in range(30)], "text": texts})
+        commas(tmp_path / f"{trial}.csv", table)
+        rows = InputRows(find([str(tmp_path / f"{trial}.csv")]), Sizes(9, drawn.randrange(1, 90)))
+        assert whole(rows).equals(table)
+
+
+def test_compressed_files_are_one_span(tmp_path: Path) -> None:
+    lines(tmp_path / "in.jsonl", TABLE)
+    (tmp_path / "in.jsonl.gz").write_bytes(gzip.compress((tmp_path / "in.jsonl").read_bytes()))
+    rows = InputRows(find([str(tmp_path / "in.jsonl.gz")]), Sizes(5, 5))
+    assert whole(rows).equals(TABLE)
+    assert len(rows.parts()) == 1
+
+
+def test_folders_globs_partitions_and_hidden_files(tmp_path: Path) -> None:
+    for lang, number in (("en", 1), ("de", 2), ("__HIVE_DEFAULT_PARTITION__", 3)):
+        folder = tmp_path / "data" / f"lang={lang}"
+        folder.mkdir(parents=True)
+        parquet(folder / "part.parquet", pa.table({"text": [f"text {number}"]}))
+        (folder / "_SUCCESS").write_text("")
+        (folder / "notes.md").write_text("no format")
+    (tmp_path / "data" / "_old").mkdir()
+    parquet(tmp_path / "data" / "_old" / "x.parquet", TABLE)
+    rows = InputRows(find([str(tmp_path / "data")]))
+    assert whole(rows).to_pydict() == {"text": ["text 3", "text 2", "text 1"], "lang": [None, "de", "en"]}
+    assert len(find([str(tmp_path / "data" / "*" / "part.parquet")])) == 3
+    assert len(find([str(tmp_path / "data" / "**" / "*.parquet")])) == 3
+    assert len(find([str(tmp_path / "data" / "lang=e?" / "*")])) == 1
+    only = InputRows(find([str(tmp_path / "data")]), where=parsed("lang = 'de'"))
+    assert whole(only).column("text").to_pylist() == ["text 2"]
+    assert sum(len(part.spans) for part in only.parts()) == 1  # the other files are not read
+
+
+def test_files_with_other_columns_are_put_together(tmp_path: Path) -> None:
+    parquet(tmp_path / "a.parquet", pa.table({"text": ["a"], "n": pa.array([1], pa.int32())}))
+    parquet(tmp_path / "b.parquet", pa.table({"n": [2.5], "text": ["b"], "more": ["x"]}))
+    commas(tmp_path / "c.csv", pa.table({"text": ["c"]}))
+    found = whole(InputRows(find([str(tmp_path)])))
+    assert found.to_pydict() == {"text": ["a", "b", "c"], "n": [1.0, 2.5, None], "more": [None, "x", None]}
+    parquet(tmp_path / "d.parquet", pa.table({"text": [["list"]]}))
+    with pytest.raises(UsageError, match=r"d\.parquet: its columns do not fit"):
+        whole(InputRows(find([str(tmp_path)])))
+
+
+@pytest.mark.parametrize(
+    ("condition", "ids"),
+    [
+        ("n >= 57", [57, 58, 59]),
+        ("n < 2 or n = 59", [0, 1, 59]),
+        ("not (n < 58) and text != 'x'", [58, 59]),
+        ("n in (3, 5) and text is not null", [3, 5]),
+        ("`text` == 'two\nlines' and n < 9", [2, 8]),
+        ("n not in (1, 2) and n <= 3", [0, 3]),
+        ("text is null", []),
+    ],
+)
+@pytest.mark.parametrize("kind", ["parquet", "jsonl", "arrow"])
+def test_conditions(tmp_path: Path, kind: str, condition: str, ids: list[int]) -> None:
+    WRITE[kind](tmp_path / f"in.{kind}", TABLE.append_column("n", pa.array(range(60), pa.int64())))
+    rows = InputRows(find([str(tmp_path)]), Sizes(10, 400), parsed(condition))
+    assert whole(rows).column("n").to_pylist() == ids
+
+
+@pytest.mark.parametrize(
+    "text", ["", "n", "n >", "n > x", "n in 3", "(n = 1", "n = 1)", "n is 3", "n = 'a", "= 1", "n ; 1"]
+)
+def test_conditions_that_cannot_be_read(text: str) -> None:
+    with pytest.raises(UsageError, match="--where") as caught:
+        parsed(text)
+    assert "expected conditions such as" in str(caught.value)
+
+
+def test_a_condition_on_a_column_that_is_not_there(tmp_path: Path) -> None:
+    lines(tmp_path / "in.jsonl", TABLE)
+    with pytest.raises(UsageError, match=r"--where: .*missing"):
+        whole(InputRows(find([str(tmp_path)]), where=parsed("missing = 1")))
+
+
+def test_a_sample_is_the_same_each_time_and_about_as_large_as_asked(tmp_path: Path) -> None:
+    parquet(tmp_path / "in.parquet", pa.table({"n": range(5000)}))
+    drawn = [whole(InputRows(find([str(tmp_path)]), Sizes(700, 1), sample=0.1)).column("n").to_pylist() for _ in "ab"]
+    assert drawn[0] == drawn[1]
+    assert 400 < len(drawn[0]) < 600
+    assert drawn[0] == sorted(set(drawn[0]))
+
+
+def test_records_that_cannot_be_read_are_faults(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_bytes(b"id,text\n1,a\n2\n3,c,d\n4,\xff\n5,e\n")
+    rows = InputRows(find([str(tmp_path / "in.csv")]))
+    (chunk,) = rows.read(rows.parts()[0])
+    assert chunk.table.column("id").to_pylist() == ["1", None, None, None, "5"]
+    assert [chunk.faults[at].split(",")[0] for at in (1, 2)] == ["the record has 1 fields", "the record has 3 fields"]
+    assert "not UTF-8" in chunk.faults[3]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("in.parquet", b"nothing", "is no Parquet file"),
+        ("in.arrow", b"nothing", "is no Arrow file"),
+        ("in.csv", b"", "no first line"),
+        ("in.csv", b"a,a\n1,2\n", "two columns of one name"),
+    ],
+)
+def test_files_that_cannot_be_read_are_named(tmp_path: Path, name: str, data: bytes, said: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises((UsageError, StorageError), match=rf"{name}.* {said}|{name} has {said}"):
+        whole(InputRows(find([str(tmp_path / name)])))
+
+
+@pytest.mark.parametrize("given", ["nowhere", "no/*.csv", "nope://x/y", "empty"])
+def test_inputs_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match=given.split("/", maxsplit=1)[0]):
+        find([given])
+
+
+def test_sounds_and_images_are_rows(tmp_path: Path) -> None:
+    for name in ("b.wav", "a.PNG", "c.txt.bak"):
+        (tmp_path / name).write_bytes(name.encode())
+    found = whole(InputRows(find([str(tmp_path)]), Sizes(1, 1)))
+    assert [path.rsplit("/", 1)[1] for path in found.column("path").to_pylist()] == ["a.PNG", "b.wav"]
+    assert found.column("bytes").to_pylist() == [b"a.PNG", b"b.wav"]
+
+
+def test_what_fsspec_opens_is_read(tmp_path: Path) -> None:
+    at = place("memory://bucket/in.jsonl")
+    at.system.create_dir("bucket")
+    with at.system.open_output_stream(at.path) as stream:
+        stream.write(b"".join(json.dumps(row).encode() + b"\n" for row in TABLE.to_pylist()))
+    assert whole(InputRows(find(["memory://bucket"]), Sizes(9, 200))).equals(TABLE)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_what_is_written_is_read_again(tmp_path: Path, kind: str) -> None:
+    table = TABLE.append_column("vector", pa.array([[1.5, 2.0], None] * 30, pa.list_(pa.float32(), 2)))
+    table = table.append_column("error", pa.array([None, {"kind": "InputError", "message": "no"}] * 30))
+    writer, ending = WRITERS[kind]
+    with (tmp_path / f"out{ending}").open("wb") as stream:
+        made = writer(stream, table.schema)
+        made.write(table.slice(0, 31))
+        made.write(table.slice(31))
+        made.close()
+    found = whole(InputRows(find([str(tmp_path / f"out{ending}")])))
+    rows = found.to_pylist()
+    if kind == "csv":
+        rows = [
+            {key: json.loads(value) if value and key in {"vector", "error"} else value for key, value in row.items()}
+            for row in rows
+        ]
+        rows = [{**row, "vector": row["vector"] or None, "error": row["error"] or None} for row in rows]
+    assert rows == table.to_pylist()
