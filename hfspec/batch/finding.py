@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Sequence
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
@@ -18,6 +22,29 @@ from hfspec.errors import UsageError
 from hfspec.ir.frozen import FrozenDict
 
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+
+
+@contextmanager
+def found_files(inputs: Sequence[str], format: str | None = None) -> Iterator[tuple[InputFile, ...]]:  # noqa: A002
+    """The files that the inputs name; ``-``, standard input, is written to a temporary file first, which is known again
+    by its bytes. Raises as find.
+    """
+    if "-" not in inputs:
+        yield find(inputs, format)
+        return
+    if len(inputs) > 1:
+        raise UsageError("- is standard input, which goes alone")
+    kind = format or "jsonl"
+    if kind not in FORMATS or sys.stdin is None:
+        raise UsageError(f"-: {'standard input is closed' if kind in FORMATS else f'{kind} is no format of input'}")
+    with tempfile.NamedTemporaryFile(prefix="hfspec-stdin-") as stream, storage("-"):
+        digest = sha256()
+        while block := sys.stdin.buffer.read(1 << 20):
+            digest.update(block)
+            stream.write(block)
+        stream.flush()
+        at = Place(pafs.LocalFileSystem(), stream.name, "-")
+        yield (InputFile(at, kind, stream.tell(), int(digest.hexdigest()[:15], 16)),)
 
 
 def find(inputs: Sequence[str], format: str | None = None) -> tuple[InputFile, ...]:  # noqa: A002

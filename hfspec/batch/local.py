@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from hfspec.batch.columns import RowAnswers, input_columns
 from hfspec.batch.filters import parsed
-from hfspec.batch.finding import find
+from hfspec.batch.finding import found_files
 from hfspec.batch.job import Job
 from hfspec.batch.journal import Journal, Record
 from hfspec.batch.places import Folder, place
@@ -74,7 +74,14 @@ def run(
         StorageError: A place cannot be read or written. The same job goes on where it was.
         HfspecError: As load.
     """
-    rows = InputRows(find(job.inputs, job.input_format), job.sizes, parsed(job.where), job.sample)
+    with found_files(job.inputs, job.input_format) as files:
+        rows = InputRows(files, job.sizes, parsed(job.where), job.sample)
+        return _done(job, rows, tell, stop or threading.Event(), overwrite=overwrite)
+
+
+def _done(
+    job: Job, rows: InputRows, tell: Callable[[Told], None], stop: threading.Event, *, overwrite: bool
+) -> Outcome:
     journal = Journal(Folder(place(job.output)))
     manifest = read_manifest(Path(job.artifact))
     task = table.find(manifest.deployment.library, manifest.deployment.task)
@@ -90,7 +97,7 @@ def run(
         predictor = loaded(job)
         answers = answers_for(job, predictor, rows)
         parts = journal.begin(identity, rows.parts)
-        return _Run(job, rows, answers, journal, tell).over(parts, identity, stop or threading.Event())
+        return _Run(job, rows, answers, journal, tell).over(parts, identity, stop)
 
 
 def loaded(job: Job) -> Predictor:

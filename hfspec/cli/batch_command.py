@@ -91,6 +91,12 @@ def batch(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Take away what another job wrote there, and begin anew.")
     ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what would be read and written, and how long it would take; no more.")
+    ] = False,
+    deadline: Annotated[
+        float | None, typer.Option(min=0.001, metavar="HOURS", help="With --plan: how many machines this takes.")
+    ] = None,
     progress: Annotated[Progress, typer.Option(help="How far it is, on stderr; auto: a bar on a terminal.")] = (
         Progress.auto
     ),
@@ -124,6 +130,9 @@ def batch(
     }
     given = {key: value for key, value in {**plain, **listed}.items() if value is not None}
     job = _of_file(targets, given, set(listed)) if _is_file(targets[0]) else _of_options(targets, given)
+    if plan or deadline is not None:
+        _plan(job, deadline)
+        return
     from hfspec.batch.local import run
 
     with _stopping() as stop:
@@ -175,6 +184,18 @@ def _options(said: str) -> str:
     return "; ".join(
         f"{named.get(key, f'--{key}')}: {text}" for key, text in zip(lines[::2], lines[1::2], strict=False)
     )
+
+
+def _plan(job: Job, deadline: float | None) -> None:
+    from hfspec.batch.planning import plan
+
+    found = plan(job, None if deadline is None else deadline * 3600)
+    about = "" if found.exact else "about "
+    print(f"reads {found.files} files, {found.size} bytes, {about}{found.rows} rows")
+    print(f"writes {found.parts} parts, about {found.output_size} bytes: {', '.join(found.columns)}")
+    print(f"about {found.seconds} s at {found.rows_per_second} rows/s, measured on a sample on this machine")
+    if found.machines is not None:
+        print(f"{found.machines} machines of this kind for {deadline} hours")
 
 
 def _report(outcome: Outcome, output: str) -> None:

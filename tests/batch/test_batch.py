@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -19,7 +21,7 @@ from typer.testing import CliRunner
 
 import hfspec
 from hfspec.cli.app import app
-from hfspec.errors import ErrorLimitError, UsageError
+from hfspec.errors import ErrorLimitError, StorageError, UsageError
 from hfspec.ir.artifact import Artifact
 from tests.compiling import tree_of
 
@@ -29,6 +31,7 @@ import pyarrow.parquet as pq  # noqa: E402
 
 from hfspec.batch.job import Job, max_errors  # noqa: E402
 from hfspec.batch.local import Outcome, run  # noqa: E402
+from hfspec.batch.planning import plan  # noqa: E402
 from hfspec.batch.spans import Sizes  # noqa: E402
 
 ROWS = 500
@@ -191,6 +194,62 @@ def test_a_second_run_at_once_is_refused_and_harms_nothing(dense: str, parquet: 
     run(asked(dense, parquet, tmp_path / "out"), tell=other)
     assert "another run is at work on it" in refused[0]
     assert read(tmp_path / "out").num_rows == ROWS
+
+
+def test_a_full_disk_is_told_and_the_job_goes_on(dense: str, parquet: str, tmp_path: Path) -> None:
+    quiet, harmed = tmp_path / "quiet", tmp_path / "harmed"
+    run(asked(dense, parquet, quiet))
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))
+    try:
+        with pytest.raises(StorageError, match=r"harmed/part-00000\.parquet: File too large"):
+            run(asked(dense, parquet, harmed))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert sorted(tree_of(harmed)) == ["_journal/job.json", "_journal/lock"]
+    run(asked(dense, parquet, harmed))
+    assert tree_of(harmed) == tree_of(quiet)
+
+
+def test_standard_input_is_known_again_by_its_bytes(
+    dense: str, table: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = "".join(json.dumps(row) + "\n" for row in table.to_pylist())
+    job = asked(dense, "-", tmp_path / "out")
+    for text, again in ((lines, False), (lines, True)):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        assert run(job).did_nothing == again
+    assert read(tmp_path / "out").column("id").to_pylist() == list(range(ROWS))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines[20:].encode())))
+    with pytest.raises(UsageError, match="differs in input: -"):
+        run(job)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+def test_a_plan_counts_and_writes_nothing(dense: str, parquet: str, table: Any, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    source = parquet if kind == "parquet" else str(tmp_path / "in.jsonl")
+    found = plan(asked(dense, source, tmp_path / "out", where="id < 250"), deadline=1e-6)
+    assert found.rows == (300 if kind == "parquet" else pytest.approx(ROWS, rel=0.2))  # two row groups
+    assert (found.exact, found.files) == (kind == "parquet", 1)
+    assert found.columns[-2:] == (
+        "embedding: fixed_size_list<item: float>[24]",
+        "error: struct<kind: string, message: string>",
+    )
+    assert found.seconds > 0
+    assert found.machines is not None
+    assert found.machines > 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("limit", [1, 120, 499, 9000])
+def test_a_limit_takes_the_first_rows(dense: str, parquet: str, tmp_path: Path, limit: int) -> None:
+    found = run(asked(dense, parquet, tmp_path / "out", limit=limit))
+    assert found.manifest is not None
+    assert found.manifest["rows"] == min(limit, ROWS)
+    assert read(tmp_path / "out").column("id").to_pylist() == list(range(min(limit, ROWS)))
 
 
 @pytest.mark.parametrize(("most", "fails"), [("5", True), ("6", False), ("0.5%", True), ("50%", False)])

@@ -1,0 +1,1 @@
+"""What `hfspec batch` costs beside the same rows in a loop."""
