@@ -62,7 +62,7 @@ def found(value: Any) -> str:
 def misspelt(name: str, names: Iterable[Any]) -> str:
     """The end of a message that a name is missing: which of those that are there may be meant for it."""
     near = get_close_matches(name, map(str, names), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r} to be {name!r}?" if near else "."
+    return f"; did you mean {near[0]!r} to be {name!r}?" if near else ""
 
 
 def plain_text(value: str, place: str, row: int) -> str:

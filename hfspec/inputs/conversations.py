@@ -106,7 +106,7 @@ def _row(number: int, item: Any) -> Row:
 
 def _missing(name: str, given: Sequence[Any]) -> str:
     listed = ", ".join(repr(other) for other in given) or "none"
-    return f"{name!r} is missing; given are {listed}{misspelt(name, given)}"
+    return f"{name!r} is missing; given are {listed}{misspelt(name, given)}."
 
 
 def _pandas(value: Any, name: str) -> bool:

@@ -96,7 +96,7 @@ def checked(row: Row, settings: Settings, task: Task, signature: Signature) -> R
     for key, value in values.items():
         _check_key(key, value, known, row.number)
     if main not in values:
-        raise InputError(f"the request has no {main}{misspelt(main, row.values)}", row=row.number)
+        raise InputError(f"the request has no {main}{misspelt(main, row.values) or '.'}", row=row.number)
     own = {STANDS_FOR.get(key, key): _setting(key, values, task, row.number) for key in _in_order(values, task)}
     for name, param in declared.items():
         if STANDS_FOR.get(name, name) in own:

@@ -111,7 +111,7 @@ class Columns:
 
     def _missing(self, name: str, given: Sequence[Any]) -> str:
         listed = ", ".join(repr(other) for other in given) or "none"
-        return f"the column {name!r} is missing; the columns given are {listed}{misspelt(name, given)}"
+        return f"the column {name!r} is missing; the columns given are {listed}{misspelt(name, given)}."
 
 
 def _begin_with_two_texts(columns: Sequence[Column]) -> bool:
