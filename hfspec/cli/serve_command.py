@@ -31,6 +31,10 @@ def serve(
     ],
     host: Annotated[str | None, typer.Option(help="Listen at this address; by default 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="Listen at this port, 0 for a free one; by default 8000.")] = None,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option("--grpc-port", help="Answer gRPC at this port too, 0 for a free one; by default it is off."),
+    ] = None,
     api_keys: Annotated[
         Path | None, typer.Option("--api-keys", metavar="FILE", help="Ask for the API keys in this file.")
     ] = None,
@@ -44,7 +48,12 @@ def serve(
     places, overrides = split_overrides(targets)
     if not places:
         raise UsageError("nothing to serve is named; give artifacts or a fleet file before the overrides")
-    asked = {"server.host": host, "server.port": port, "server.api_keys.file": api_keys}
+    asked = {
+        "server.host": host,
+        "server.port": port,
+        "server.grpc_port": grpc_port,
+        "server.api_keys.file": api_keys,
+    }
     overrides += [f"{key}={quoted(value)}" for key, value in asked.items() if value is not None]
     source = FleetSource(tuple(map(Path, places)), tuple(overrides))
     fleet = source.load()

@@ -79,6 +79,13 @@ def _advice(said: str, kind: DocumentKind) -> tuple[str, str]:
     return re.sub(r"\.? (?:1\. To use it as a list|To override a value use)\b.*", ".", message), remedy
 
 
+def braced(before: str, name: str, after: str, value: str) -> str:
+    """The override, quoted for a shell, of a key of which a part, ``name``, has dots of its own."""
+    for part in reversed(after.strip(".").split(".") if after else ()):
+        value = f"{{{part}: {value}}}"
+    return f"'{before}={{{name}: {value}}}'"
+
+
 def unreadable(text: str, error: Exception) -> Problem:
     """Say what is wrong with an override that Hydra cannot read.
 
@@ -90,12 +97,15 @@ def unreadable(text: str, error: Exception) -> Problem:
         The problem.
     """
     origin = Origin(override=text or "an empty argument")
-    key, equals, _ = text.partition("=")
+    key, equals, value = text.partition("=")
     if not equals and not text.startswith("~"):
         return Problem("override", "An override is written key=value.", origin, found=text)
     if re.search(r"[\[\]]", key):
         right = re.sub(r"\[(-?\d+)\]", r".\1", key)
         remedy = f"A place in a list is written with a dot, as in `{right}=…`."
+        return Problem("override", "The override's key cannot be read.", origin, found=key, remedy=remedy)
+    if named := re.fullmatch(r"([\w.]+)\.([\"'])([^\"'{}]+)\2((?:\.\w+)*)", key):
+        remedy = f"A part that has dots of its own stands in braces: {braced(named[1], named[3], named[4], value)}."
         return Problem("override", "The override's key cannot be read.", origin, found=key, remedy=remedy)
     if re.search(r"[\s\"']", key):
         remedy = "A key is written without spaces and quotes: key=value, with dots between its parts."

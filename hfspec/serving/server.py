@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -24,6 +24,9 @@ from hfspec.serving.front.models import Models
 from hfspec.serving.front.replica import FailedError
 from hfspec.serving.front.traces import Traces
 from hfspec.serving.protocols.table import ENDPOINTS
+
+if TYPE_CHECKING:
+    from hfspec.serving.front.rpc import RpcServer
 
 BACKLOG = 2048
 
@@ -63,10 +66,13 @@ class _Serving:
         self._fleet, self._again, self._listener = fleet, again, listener
         self._log = Log(fleet.server.logs)
         self._traces = Traces(fleet.server.telemetry) if fleet.server.telemetry else None
+        self._rpc: RpcServer | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
+        if self._fleet.server.grpc_port is not None:
+            self._rpc = _rpc_server(self._fleet.server)
         models = Models(self._fleet, self._log, self._again)
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -97,11 +103,17 @@ class _Serving:
         if self._again is not None:
             loop.add_signal_handler(signal.SIGHUP, lambda: self._start(self._reload(models)))
         serving = asyncio.create_task(server.serve(sockets=[self._listener]))
-        self._log("info", f"ready at {_address(self._listener, settings)}")
+        places = [_address(self._listener, settings)]
+        if self._rpc is not None:
+            await self._rpc.start(app)
+            places.append(f"grpc://{self._rpc.address}")
+        self._log("info", f"ready at {' and '.join(places)}")
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         app.is_leaving = True
         self._log("info", "stopping: requests in flight are answered")
         server.should_exit = True
+        if self._rpc is not None:
+            await asyncio.gather(serving, self._rpc.stop(settings.grace))
         await serving
 
     def _start(self, work: Any) -> None:
@@ -120,6 +132,18 @@ class _Serving:
         for reason in failed:
             self._log("error", f"not reloaded, the old one goes on: {reason}")
         self._log("info", "reloaded" if not failed else "reloaded in part")
+
+
+def _rpc_server(settings: ServerSettings) -> RpcServer:
+    """The open address for gRPC; raises UsageError."""
+    try:
+        from hfspec.serving.front.rpc import RpcServer
+        from hfspec.serving.protocols.v2.grpc import METHODS
+    except ImportError as error:
+        raise UsageError(
+            f"server.grpc_port needs more packages ({error.name}): pip install 'hfspec[serve-grpc]'"
+        ) from error
+    return RpcServer(settings, METHODS)
 
 
 def _config(app: App, settings: ServerSettings) -> uvicorn.Config:

@@ -16,7 +16,7 @@ from typing import Any, Self
 import requests
 
 STARTS = 240  # seconds that a server may take to be ready
-READY = re.compile(r"ready at (\S+)")
+READY = re.compile(r"ready at (\S+)(?: and grpc://(\S+))?")
 
 
 class Served:
@@ -24,7 +24,7 @@ class Served:
 
     def __init__(self, *arguments: object, overrides: Sequence[str] = (), wait: bool = True) -> None:
         self.lines: list[str] = []
-        self.url = ""
+        self.url = self.grpc = ""
         self.artifacts: dict[str, Path] = {}
         port = [] if any("unix_socket" in str(override) for override in overrides) else ["--port", "0"]
         command = [sys.executable, "-m", "hfspec", "serve", *map(str, arguments), *overrides, *port]
@@ -94,7 +94,7 @@ class Served:
         for line in self.process.stderr:
             self.lines.append(line.rstrip("\n"))
             if match := READY.search(line):
-                self.url = match.group(1)
+                self.url, self.grpc = match.group(1), match.group(2) or ""
                 self._ready.set()
         self._ready.set()
 

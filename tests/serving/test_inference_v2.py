@@ -52,6 +52,30 @@ def test_health_and_metadata(served):
     ]
 
 
+def test_configuration_and_statistics_as_triton_has_them(served):
+    said = served.get("/v2/models/sentiment/config").json()
+    assert (said["name"], said["max_batch_size"], said["platform"]) == ("sentiment", 0, "hfspec_transformers")
+    assert said["input"][0] == {"name": "text", "data_type": "TYPE_STRING", "dims": [-1], "optional": False}
+    assert [one["data_type"] for one in said["output"]] == ["TYPE_STRING", "TYPE_FP64"]
+
+    def stats():
+        (found,) = served.get("/v2/models/sentiment/versions/1/stats").json()["model_stats"]
+        return found["last_inference"], found["inference_stats"]
+
+    _, before = stats()
+    infer(served, "sentiment", tensor("text", "BYTES", ["good"]))
+    infer(served, "sentiment", tensor("texts", "BYTES", ["good"]), status=400)
+    last, after = stats()
+    assert last > 1.6e12  # milliseconds of the epoch
+    assert after["success"]["count"] == before["success"]["count"] + 1
+    assert after["fail"]["count"] == before["fail"]["count"] + 1
+    parts = ("queue", "compute_input", "compute_infer", "compute_output")
+    assert after["success"]["ns"] == sum(after[part]["ns"] for part in parts) > before["success"]["ns"]
+    assert {one["name"] for one in served.get("/v2/models/stats").json()["model_stats"]} == set(served.artifacts)
+    for path in ("/v2/models/nobody/stats", "/v2/models/nobody/config", "/v2/models/sentiment/versions/2/config"):
+        assert served.get(path).status_code == 404
+
+
 def test_rows_are_answered_as_predict_answers_them(served):
     found = infer(served, "sentiment", tensor("text", "BYTES", ["good", "größer"]), id="a")
     wanted = hfspec.load(served.artifacts["sentiment"]).predict(["good", "größer"])
@@ -241,3 +265,7 @@ def test_tritonclient_reads_it(served, tmp_path):
     assert np.array(said["embeddings_json"]) == pytest.approx(embedder.predict(["good"]), abs=1e-5)
     assert said["image"] == hfspec.load(served.artifacts["vit"]).predict([PICTURE])["label"].tolist()
     assert "nobody" in said["error"]
+    assert said["config"]["output"] == [{"name": "output", "data_type": "TYPE_FP32", "dims": [-1, 32]}]
+    (stats,) = said["statistics"]["model_stats"]
+    assert stats["inference_stats"]["success"]["count"] >= 1
+    assert {one["name"] for one in said["all_statistics"]["model_stats"]} == set(served.artifacts)

@@ -12,7 +12,8 @@ from hfspec.ir.artifact import Deployment, Manifest
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.signature import Column, Signature
 from hfspec.runtime.io.answers import to_json
-from hfspec.serving.protocols import schemas, tensors
+from hfspec.serving.protocols import schemas
+from hfspec.serving.protocols.v2 import tensors
 from tests.detections import BEST, OBJECTS, OUTPUTS, cat, table
 
 

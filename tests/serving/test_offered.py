@@ -8,6 +8,7 @@ from pathlib import Path
 
 import openai
 import pytest
+from huggingface_hub import InferenceClient
 
 from tests.runtime.chats import HELLO
 from tests.serving.servers import entries, fleet_of, serving
@@ -59,6 +60,15 @@ def test_a_protocol_that_a_model_is_not_offered_by_is_not_found(guarded, path, b
     assert refused.status_code == 404
     assert "'assistant' is not offered by the protocol" in refused.text
     assert "openai" in refused.text
+
+
+def test_a_client_that_knows_its_server_by_the_address_alone_asks_the_only_model(guarded):
+    client = InferenceClient(base_url=guarded.url, token=KEY, timeout=60)  # it sends the model's name `dummy`
+    assert client.chat_completion(HELLO, max_tokens=2).model == "assistant"
+    with client_of(guarded) as other:
+        assert other.chat.completions.create(model="tgi", messages=HELLO, max_tokens=2).choices
+        with pytest.raises(openai.NotFoundError):
+            other.chat.completions.create(model="nobody", messages=HELLO)
 
 
 def test_more_rows_than_the_limit_are_refused(guarded):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+
 import jsonschema
 import pytest
 import requests
@@ -110,6 +114,28 @@ def test_tensors_are_of_their_schemas(served, document):
     check(served.post(path, body).json(), answer_schema(document, path), document)
     with pytest.raises(jsonschema.ValidationError):
         check({"inputs": [{**body["inputs"][0], "name": "texts"}]}, body_schema(document, path), document)
+
+
+@pytest.mark.skipif("HFSPEC_CLIENTS_PYTHON" not in os.environ, reason="HFSPEC_CLIENTS_PYTHON names no Python")
+def test_schemathesis_finds_no_fault_of_the_server_and_no_answer_outside_its_schema(served):
+    checks = "not_a_server_error,response_schema_conformance,content_type_conformance"
+    amount = ["--phases", "fuzzing", "--max-examples", "2", "--seed", "1"]
+    command = [os.environ["HFSPEC_CLIENTS_PYTHON"], "-m", "schemathesis.cli", "run", f"{served.url}/openapi.json"]
+    rest = [
+        "--exclude-path-regex",
+        "/versions/",
+        "--generation-database",
+        "none",
+        "--no-color",
+        "--request-timeout",
+        "60",
+    ]
+    run = subprocess.run(
+        [*command, "--checks", checks, *amount, *rest], check=False, capture_output=True, text=True, timeout=240
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    selected, tested = (re.search(rf"{word}: (\d+)", run.stdout) for word in ("Selected", "Tested"))
+    assert int(selected[1]) == int(tested[1]) > 0
 
 
 def test_docs_show_it_without_anything_from_outside(served):

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+from pathlib import Path
+
 import pytest
 
 QUERY = "how tall is the hill"
@@ -58,6 +63,24 @@ def test_cohere_and_jina_get_relevance_scores(served, scores, path):
     whole = served.post(path, {"query": QUERY, "documents": TEXTS}).json()["results"]
     assert len(whole) == len(TEXTS)
     assert "document" not in whole[0]
+
+
+@pytest.mark.skipif("HFSPEC_CLIENTS_PYTHON" not in os.environ, reason="HFSPEC_CLIENTS_PYTHON names no Python")
+def test_coheres_client_reads_both_versions(served, scores):
+    script = Path(__file__).with_name("cohere_calls.py")
+    command = [os.environ["HFSPEC_CLIENTS_PYTHON"], "-W", "ignore", script, served.url, QUERY, json.dumps(TEXTS)]
+    run = subprocess.run(command, check=False, capture_output=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    said, wanted = json.loads(run.stdout), scores(raw=False)
+    assert said["id"]
+    assert [index for index, _ in said["second"]] == ranked(wanted)[:3]
+    assert [index for index, _, _ in said["first"]] == ranked(wanted)
+    for index, score, text in said["first"]:
+        assert (score, text) == (pytest.approx(wanted[index], abs=1e-5), TEXTS[index])
+    assert [score for _, score in said["second"]] == pytest.approx([wanted[place] for place in ranked(wanted)[:3]])
+    assert said["nobody"][0] == 404
+    assert "nobody" in said["nobody"][1]
+    assert said["reranker"][0] == 400
 
 
 def test_texts_that_would_be_cut_may_be_refused(served):

@@ -23,6 +23,7 @@ def main(address, image):
         "model_ready": client.is_model_ready("sentiment"),
         "server": client.get_server_metadata(),
         "model": client.get_model_metadata("embedder"),
+        "config": client.get_model_config("embedder"),
         "index": client.get_model_repository_index(),
     }
     answer = client.infer(
@@ -43,6 +44,8 @@ def main(address, image):
     pixels = triton.InferInput("image", [1], "BYTES")
     pixels.set_data_from_numpy(np.array([Path(image).read_bytes()], dtype=object))
     said["image"] = [label.decode() for label in client.infer("vit", [pixels]).as_numpy("label")]
+    said["statistics"] = client.get_inference_statistics("sentiment")
+    said["all_statistics"] = client.get_inference_statistics()
     try:
         client.infer("nobody", [texts("good")])
     except InferenceServerException as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 from hfspec.ir.problem import KeyPath, Problem, one_of
 from hfspec.ir.tree import Tree
+from hfspec.language.hydra_errors import braced
 from hfspec.language.kind import DocumentKind
 from hfspec.redaction import HIDDEN
 
@@ -55,7 +56,12 @@ def _told_better(tree: Tree, found: Sequence[Problem]) -> Sequence[Problem]:
     """The problems, with that of an override that names no model of the fleet as such: it makes a model of that name,
     which then lacks all that a model has; and with what to do about a number that is taken from the environment.
     """
-    return [_better(tree, problem) for problem in found]
+    unknown = {problem.path[:2] for problem in found if _is_of_an_override(tree, problem)}
+    return [
+        _better(tree, problem)
+        for problem in found
+        if problem.path[:2] not in unknown or _is_of_an_override(tree, problem)
+    ]
 
 
 def _better(tree: Tree, problem: Problem) -> Problem:
@@ -78,8 +84,10 @@ def _unknown_model(tree: Tree, problem: Problem) -> Problem:
     name = str(problem.path[1])
     known = [str(other) for other in tree.at(("models",)) if tree.at(("models", other, "artifact")) is not None]
     remedy = f"To add a model, give `models.{name}.artifact=…` as well."
-    if any(other.startswith(f"{name}.") for other in known):
-        remedy = "A dot ends a name in an override; set what a model with dots in its name has in a fleet file."
+    key, _, value = problem.origin.override.partition("=")
+    if meant := next((other for other in known if key.startswith(f"models.{other}.")), None):
+        right = braced("models", meant, key.removeprefix(f"models.{meant}"), value)
+        remedy = f"A dot ends a name in an override; a name that has one stands in braces: {right}."
     return Problem(
         "unknown-model",
         f"The fleet has no model {name!r}.",

@@ -27,6 +27,7 @@ def problems(tree: Tree) -> Iterator[Problem]:
     server = tree.at(("server",))
     if isinstance(server, Mapping):
         yield from _address(tree, server)
+        yield from _grpc_port(tree, server)
         yield from key_problems(tree, ("server", "api_keys", "keys"))
 
 
@@ -121,6 +122,16 @@ def _address(tree: Tree, server: Mapping[str, Any]) -> Iterator[Problem]:
             " the server may use it."
         )
         yield Problem("open-server", message, tree.origin(path), path, remedy=remedy)
+
+
+def _grpc_port(tree: Tree, server: Mapping[str, Any]) -> Iterator[Problem]:
+    from hfspec.serving.fleet.values import ServerSettings
+
+    port = server.get("grpc_port")
+    if port and port == server.get("port", ServerSettings().port) and server.get("unix_socket") is None:
+        path: KeyPath = ("server", "grpc_port")
+        message = f"HTTP and gRPC cannot share the port {port}."
+        yield Problem("conflict", message, tree.origin(path), path, remedy="Give another `grpc_port`.")
 
 
 def is_loopback(host: str) -> bool:

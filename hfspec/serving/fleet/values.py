@@ -234,6 +234,11 @@ class ServerSettings(Frozen):
     port: Annotated[int, Field(ge=0, le=65_535), BeforeValidator(integral)] = Field(
         default=8000, description="The port; 0 for one that is free."
     )
+    grpc_port: Annotated[int, Field(ge=0, le=65_535), BeforeValidator(integral)] | None = Field(
+        default=None,
+        description="Offer the Open Inference Protocol by gRPC at this port too, 0 for one that is free (extra "
+        "`serve-grpc`).",
+    )
     unix_socket: Text | None = Field(default=None, description="A Unix socket to listen at, instead of host and port.")
     tls: Tls | None = Field(default=None, description="HTTPS instead of HTTP.")
     api_keys: ApiKeys | None = Field(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,20 +78,37 @@ class App:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1003})
             return
-        exchange = Exchange(self, scope, receive, _request_id(scope))
-        self.meters.in_flight.inc()
-        status = 0
-        try:
+        exchange = Exchange(self, scope, receive, request_id(scope))
+        with self.counting(exchange):
             response = await self._response(exchange)
-            status = response.status_code
+            exchange.status = response.status_code
             response.headers["x-request-id"] = exchange.id
             self._allow_origin(exchange, response)
             await response(scope, receive, send)
+
+    @contextmanager
+    def counting(self, exchange: Exchange) -> Iterator[None]:
+        """Count the request, trace it and write its line, however it ends; a caller that has left is no error."""
+        self.meters.in_flight.inc()
+        try:
+            yield
         except LeftError:
-            status = LEFT
+            exchange.status = LEFT
+        except asyncio.CancelledError:
+            exchange.status = exchange.status or LEFT
+            raise
         finally:
             self.meters.in_flight.dec()
-            self._ended(exchange, status)
+            self._ended(exchange)
+
+    def refusal(self, error: Exception, exchange: Exchange) -> RequestError:
+        """What the caller is told of an error; of a fault of ours the log has a line."""
+        if isinstance(error, RequestError):
+            return error
+        if isinstance(error, HfspecError):
+            return RequestError(400, str(error), type(error).__name__)
+        self.log("error", f"unexpected {type(error).__name__}: {error}", request=exchange.id)
+        return RequestError(500, INTERNAL, "InternalError")
 
     async def _response(self, exchange: Exchange) -> Response:
         """The handler's response, or that of the error it raises."""
@@ -104,15 +123,10 @@ class App:
             if endpoint.scope:
                 exchange.caller = keys.caller(self.settings.api_keys, exchange.headers, endpoint.scope, exchange.method)
             return await endpoint.handler(exchange)
-        except RequestError as error:
-            found = error
-        except HfspecError as error:
-            found = RequestError(400, str(error), type(error).__name__)
         except LeftError:
             raise
-        except Exception as error:  # noqa: BLE001 - a fault of ours becomes a response, and a line of the log
-            self.log("error", f"unexpected {type(error).__name__}: {error}", request=exchange.id)
-            found = RequestError(500, INTERNAL, "InternalError")
+        except Exception as error:  # noqa: BLE001 - whatever it is becomes a response
+            found = self.refusal(error, exchange)
         response = form(found, exchange)
         for name, value in found.headers.items():
             response.headers[name] = value
@@ -167,8 +181,8 @@ class App:
             response.headers["access-control-allow-headers"] = ALLOWED_HEADERS
             response.headers["access-control-max-age"] = "600"
 
-    def _ended(self, exchange: Exchange, status: int) -> None:
-        seconds = time.monotonic() - exchange.begun
+    def _ended(self, exchange: Exchange) -> None:
+        status, seconds = exchange.status, time.monotonic() - exchange.begun
         self.meters.count(exchange.model_name, exchange.endpoint, status, seconds)
         if self.traces is not None:
             self.traces.record(exchange, status, seconds)
@@ -182,7 +196,7 @@ class App:
         self.log("info", f"{exchange.method} {exchange.path}", **facts)
 
 
-def _request_id(scope: Scope) -> str:
+def request_id(scope: Scope) -> str:
     """The caller's own, where it is a plain one; else a new one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and REQUEST_ID.match(value):

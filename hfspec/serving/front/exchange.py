@@ -41,7 +41,7 @@ class LeftError(Exception):
 
 class Exchange:
     """``id``: in the answer's headers and in every line of the log; ``names``: the parts of the path that vary;
-    ``model_name``, ``endpoint``, ``used``: for the meters; ``protocol``: the one that the endpoint belongs to.
+    ``model_name``, ``endpoint``, ``used``, ``status``: for the meters; ``protocol``: that of the endpoint.
     """
 
     def __init__(self, app: App, scope: Scope, receive: Receive, request_id: str) -> None:
@@ -53,6 +53,7 @@ class Exchange:
         self.endpoint = ""
         self.protocol = ""
         self.caller = ""
+        self.status = 0
         self.used: dict[str, Any] = {}
         self.sent: bytes = b""
         self._receive = receive

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from hfspec.serving.front.models import Models
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+REFUSED = 400  # a status from which on a request has no answer
 STAGES = ("queue", "tokenise", "model", "write")
 FROM_BEATS = {
     "batches": "Forward passes of the model.",
@@ -46,6 +48,7 @@ class Meters:
             buckets=SECONDS,
             **options,
         )
+        self.last: dict[str, float] = {}  # model -> when its last answer was given, in seconds of the epoch
         self.in_flight = Gauge("hfspec_requests_in_flight", "Requests that are being answered.", **options)
         self.registry.register(_Models(models))
 
@@ -56,13 +59,34 @@ class Meters:
 
     def used(self, model: str, used: dict[str, Any]) -> None:
         """What an answer took, by stage."""
+        self.last[model] = time.time()
         for stage in STAGES:
             if stage in used:
                 self.stages.labels(model, stage).observe(used[stage])
 
+    def stage(self, model: str, stage: str) -> tuple[int, float]:
+        """How many answers of a model had the stage, and the seconds of all of them."""
+        found = {sample.name: sample.value for sample in _samples(self.stages, {"model": model, "stage": stage})}
+        return int(found.get("hfspec_stage_seconds_count", 0)), found.get("hfspec_stage_seconds_sum", 0.0)
+
+    def failed(self, model: str) -> int:
+        """How many requests to a model got no answer."""
+        counts = _samples(self.requests, {"model": model})
+        return sum(
+            int(sample.value)
+            for sample in counts
+            if sample.name.endswith("_total") and int(sample.labels["status"]) >= REFUSED
+        )
+
     def text(self) -> bytes:
         """All of it, in Prometheus's text form."""
         return generate_latest(self.registry)
+
+
+def _samples(meter: Any, labels: Mapping[str, str]) -> list[Any]:
+    """The values of a meter that have these labels."""
+    found = (sample for family in meter.collect() for sample in family.samples)
+    return [sample for sample in found if labels.items() <= sample.labels.items()]
 
 
 class _Models(Collector):

@@ -22,6 +22,8 @@ from hfspec.serving.replica.job import Form
 
 CHAT, COMPLETIONS, EMBEDDINGS = "llm/v1/chat", "llm/v1/completions", "llm/v1/embeddings"
 SPEECH = "automatic-speech-recognition"
+# The model's name of clients that know a server by its address alone: huggingface_hub's, and those made for TGI.
+PLACEHOLDERS = frozenset({"dummy", "tgi"})
 # Whose requests -> the tasks, by their canonical names, whose models answer them.
 ANSWERED_BY: Mapping[str, frozenset[str]] = {
     CHAT: frozenset({CHAT, "conversational", "text-generation"}),
@@ -117,6 +119,8 @@ def asked_model(exchange: Exchange, name: Any, task: str) -> Model:
     """The model that a request names, or the only one, where its task can answer; raises RequestError."""
     if name is not None and not isinstance(name, str):
         raise RequestError(400, "model: expected the name of a model, a text.", "InputError")
+    if name in PLACEHOLDERS and not any(name in model.entry.names for model in exchange.app.models):
+        return exchange.only(ANSWERED_BY[task])
     return exchange.for_tasks(exchange.model(name), ANSWERED_BY[task])
 
 

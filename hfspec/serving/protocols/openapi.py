@@ -43,10 +43,10 @@ BODIES: Mapping[str, Mapping[str, Schema]] = MappingProxyType(
     }
 )
 HTML, TEXT, EVENTS = "text/html", "text/plain", "text/event-stream"
-# Path -> the kinds of its answer, where they are others than JSON.
+# Path, with its method where others differ -> the kinds of its answer, where they are others than JSON.
 KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "/": (HTML,),
+        "GET /": (HTML,),
         "/try": (HTML,),
         "/docs": (HTML,),
         "/page.css": ("text/css",),
@@ -235,7 +235,11 @@ def _whole(endpoint: Endpoint, app: App) -> dict[str, Any]:
     elif endpoint.method == "POST":
         required = not endpoint.path.startswith("/v2/repository")
         found["requestBody"] = {"required": required, "content": {JSON: {"schema": {"type": "object"}}}}
-    return {**found, "responses": _answered({kind: {"schema": {}} for kind in KINDS.get(endpoint.path, (JSON,))})}
+    return {**found, "responses": _answered({kind: {"schema": {}} for kind in _kinds(endpoint)})}
+
+
+def _kinds(endpoint: Endpoint) -> tuple[str, ...]:
+    return KINDS.get(f"{endpoint.method} {endpoint.path}") or KINDS.get(endpoint.path, (JSON,))
 
 
 def _names(endpoint: Endpoint, app: App) -> Schema:
@@ -259,7 +263,7 @@ def _answered(content: Mapping[str, Any]) -> dict[str, Any]:
 def _common(endpoint: Endpoint, operation: Mapping[str, Any], path: str) -> dict[str, Any]:
     """The summary, the parts of the path that vary, and the errors in the protocol's form."""
     error = ERRORS.get(endpoint.protocol, {"type": "object"})
-    kinds = {HTML: {"schema": {}}} if KINDS.get(endpoint.path) == (HTML,) else {JSON: {"schema": error}}
+    kinds = {HTML: {"schema": {}}} if _kinds(endpoint) == (HTML,) else {JSON: {"schema": error}}
     found: dict[str, Any] = {
         "summary": endpoint.summary,
         "tags": [endpoint.protocol],

@@ -20,7 +20,8 @@ from hfspec.serving.front.model import Model
 from hfspec.serving.protocols.tei import flag, refuse_cut, refuse_unknown, tei_error, truncation
 
 TASKS = frozenset({"text-ranking"})
-KEYS = frozenset({"model", "query", "documents", "top_n", "return_documents", "max_chunks_per_doc", "priority"})
+WITHOUT_EFFECT = frozenset({"max_chunks_per_doc", "max_tokens_per_doc", "priority"})  # the model cuts texts
+KEYS = frozenset({"model", "query", "documents", "top_n", "return_documents"}) | WITHOUT_EFFECT
 TEI_KEYS = frozenset({"model", "query", "texts", "raw_scores", "return_text", "truncate", "truncation_direction"})
 
 

@@ -13,7 +13,7 @@ from hfspec.ir.artifact import FORMS, Manifest
 from hfspec.ir.frozen import thaw
 from hfspec.ir.golden import INPUT_EXAMPLE
 from hfspec.ir.signature import NESTED, Column, Param, Tensor
-from hfspec.serving.protocols import tensors
+from hfspec.serving.protocols.v2 import tensors
 from hfspec.tasks.table import find
 from hfspec.tasks.task import Task
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from hfspec.serving.front.app import Endpoint
 from hfspec.serving.page import page
-from hfspec.serving.protocols import health, inference_v2, mlflow, native, openai, openapi, rerank, tei
+from hfspec.serving.protocols import health, mlflow, native, openai, openapi, rerank, root, tei
+from hfspec.serving.protocols.v2 import rest as v2
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *native.ENDPOINTS,
     *openai.ENDPOINTS,
     *rerank.ENDPOINTS,
     *tei.ENDPOINTS,
-    *inference_v2.ENDPOINTS,
+    *root.ENDPOINTS,
+    *v2.ENDPOINTS,
     *mlflow.ENDPOINTS,
     *health.ENDPOINTS,
     *openapi.ENDPOINTS,

@@ -24,7 +24,8 @@ PREDICTING = frozenset({"text-classification", "text-ranking"})
 ALL = EMBEDDING | SPARSE | PREDICTING
 TEXT_KEYS = frozenset({"inputs", "truncate", "truncation_direction", "prompt_name", "normalize", "dimensions"})
 SPARSE_KEYS = frozenset({"inputs", "truncate", "truncation_direction", "prompt_name"})
-PREDICT_KEYS = frozenset({"inputs", "truncate", "truncation_direction", "raw_scores"})
+PREDICT_KEYS = frozenset({"inputs", "truncate", "truncation_direction", "raw_scores", "parameters"})
+LABEL_KEYS = frozenset({"function_to_apply", "top_k"})  # parameters of the Inference API
 SIMILARITY_KEYS = frozenset({"inputs", "parameters"})
 # What TEI calls errors, by their status.
 KINDS = {413: "Validation", 429: "Overloaded", 503: "Unhealthy", 401: "Unauthorized", 403: "Unauthorized"}
@@ -73,7 +74,9 @@ def truncation(body: Mapping[str, Any]) -> bool:
 async def embed(exchange: Exchange) -> Response:
     """The embedding of each text."""
     body = await exchange.json_object()
-    refuse_unknown(body, TEXT_KEYS)
+    refuse_unknown(body, TEXT_KEYS | {"encoding_format"})
+    if body.get("encoding_format") not in (None, "float"):
+        raise RequestError(400, "encoding_format: embeddings are given as float only.", "InputError")
     model = exchange.only(EMBEDDING)
     made = await _embedded(exchange, model, _inputs(body), body)
     return to_json([row["embedding"] for row in made])
@@ -119,13 +122,30 @@ async def predict(exchange: Exchange) -> Response:
     raw = flag(body, "raw_scores")
     model, cuts = exchange.only(PREDICTING), truncation(body)
     rows, single = _sequences(body.get("inputs"))
-    if model.task == "text-ranking":
+    is_ranking = model.task == "text-ranking"
+    labels = _label_parameters(body, frozenset() if is_ranking else LABEL_KEYS)
+    if is_ranking:
         settings: dict[str, Any] = {"activation_fn": "identity" if raw else "sigmoid"}
     else:
-        settings = {"truncation": cuts, **({"function_to_apply": "none"} if raw else {})}
+        function = "none" if raw else labels.get("function_to_apply")
+        settings = {"truncation": cuts, **({"function_to_apply": function} if function else {})}
     made = _whole(await _asked(exchange, model, rows, len(rows), settings), cuts=cuts)
-    labelled = [_labelled(row) for row in made]
-    return to_json(labelled[0] if single else labelled)
+    labelled = [_labelled(row)[: labels.get("top_k")] for row in made]
+    return to_json(labelled[0] if single and body.get("parameters") is None else labelled)
+
+
+def _label_parameters(body: Mapping[str, Any], known: Collection[str]) -> Mapping[str, Any]:
+    """The parameters by which the Inference API asks for labels, whose answers are a list for each text; raises
+    RequestError.
+    """
+    found = body.get("parameters") or {}
+    if not isinstance(found, Mapping):
+        raise RequestError(400, "parameters: expected an object.", "InputError")
+    refuse_unknown(found, known)
+    most = found.get("top_k")
+    if most is not None and (type(most) is not int or most < 1):
+        raise RequestError(400, f"top_k: expected a number of labels, at least 1; found {most!r}.", "InputError")
+    return found
 
 
 def _labelled(row: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -101,17 +101,24 @@ def from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Gi
     values = list(_flat(data))
     if datatype == BYTES:
         if not all(isinstance(value, str) for value in values):
-            raise _fault(name, "BYTES must be texts")
-        return Given(name, datatype, shape, _sized(name, shape, [value.encode("utf-8") for value in values]))
+            raise fault(name, "BYTES must be texts")
+        values = [value.encode("utf-8") for value in values]
+    return from_values(name, datatype, shape, values)
+
+
+def from_values(name: str, datatype: str, shape: tuple[int, ...], values: list[Any]) -> Given:
+    """The tensor of these values, flat, of which BYTES are bytes; raises RequestError."""
+    if datatype == BYTES:
+        return Given(name, datatype, shape, _sized(name, shape, values))
     allowed = bool if datatype == "BOOL" else int | float
     if not all(isinstance(value, allowed) and isinstance(value, bool) == (allowed is bool) for value in values):
-        raise _fault(name, f"{datatype} must be {'true or false' if allowed is bool else 'numbers'}")
+        raise fault(name, f"{datatype} must be {'true or false' if allowed is bool else 'numbers'}")
     try:
         made = np.array(values, NUMBERS[datatype])
     except (OverflowError, ValueError) as error:
-        raise _fault(name, f"its values are not {datatype}") from error
+        raise fault(name, f"its values are not {datatype}") from error
     if made.dtype.kind in "iu" and any(value != kept for value, kept in zip(values, made.tolist(), strict=True)):
-        raise _fault(name, f"its values are not {datatype}")
+        raise fault(name, f"its values are not {datatype}")
     return Given(name, datatype, shape, _sized(name, shape, made))
 
 
@@ -121,7 +128,7 @@ def from_bytes(name: str, datatype: str, shape: tuple[int, ...], data: bytes) ->
         return Given(name, datatype, shape, _sized(name, shape, _texts(name, data)))
     dtype = np.dtype(NUMBERS[datatype])
     if len(data) % dtype.itemsize:
-        raise _fault(name, f"{len(data)} bytes are no whole number of {datatype}")
+        raise fault(name, f"{len(data)} bytes are no whole number of {datatype}")
     return Given(name, datatype, shape, _sized(name, shape, np.frombuffer(data, dtype)))
 
 
@@ -146,11 +153,11 @@ def rows(given: Sequence[Given], described: Sequence[Described]) -> list[dict[st
     columns: dict[str, list[Any]] = {}
     for tensor in given:
         if tensor.name not in known:
-            raise _fault(tensor.name, f"the model's inputs are: {', '.join(known)}")
+            raise fault(tensor.name, f"the model's inputs are: {', '.join(known)}")
         if tensor.name in columns:
-            raise _fault(tensor.name, "it is given twice")
+            raise fault(tensor.name, "it is given twice")
         if len(tensor.shape) != 1 and tensor.shape[1:] != (1,):
-            raise _fault(tensor.name, f"its shape must be [rows] or [rows, 1], not {list(tensor.shape)}")
+            raise fault(tensor.name, f"its shape must be [rows] or [rows, 1], not {list(tensor.shape)}")
         columns[tensor.name] = _cells(tensor, known[tensor.name])
         counts[tensor.name] = tensor.shape[0]
     if len(set(counts.values())) > 1:
@@ -167,7 +174,7 @@ def _cells(tensor: Given, described: Described) -> list[Any]:
     try:
         texts = [value.decode("utf-8") for value in tensor.values]
     except UnicodeDecodeError as error:
-        raise _fault(tensor.name, "its texts must be in UTF-8") from error
+        raise fault(tensor.name, "its texts must be in UTF-8") from error
     return [_structure(text) for text in texts] if described.type in {"any", *NESTED} else texts
 
 
@@ -188,7 +195,7 @@ def content(tensor: Given, described: Sequence[Described]) -> Given:
     try:
         values = [base64.b64decode(value, validate=True) for value in tensor.values]
     except binascii.Error as error:
-        raise _fault(tensor.name, "in JSON it must be base64 text of the files") from error
+        raise fault(tensor.name, "in JSON it must be base64 text of the files") from error
     return Given(tensor.name, tensor.datatype, tensor.shape, values)
 
 
@@ -235,11 +242,11 @@ def _texts(name: str, data: bytes) -> list[bytes]:
     found, first = [], 0
     while first < len(data):
         if first + LENGTH.size > len(data):
-            raise _fault(name, "its bytes end within a length")
+            raise fault(name, "its bytes end within a length")
         (length,) = LENGTH.unpack_from(data, first)
         first += LENGTH.size
         if first + length > len(data):
-            raise _fault(name, "its bytes end within a text")
+            raise fault(name, "its bytes end within a text")
         found.append(data[first : first + length])
         first += length
     return found
@@ -260,9 +267,10 @@ def _flat(data: Any) -> Iterable[Any]:
 
 def _sized(name: str, shape: tuple[int, ...], values: Any) -> Any:
     if math.prod(shape) != len(values):
-        raise _fault(name, f"its shape {list(shape)} has {math.prod(shape)} values, and {len(values)} are given")
+        raise fault(name, f"its shape {list(shape)} has {math.prod(shape)} values, and {len(values)} are given")
     return values
 
 
-def _fault(name: str, why: str) -> RequestError:
+def fault(name: str, why: str) -> RequestError:
+    """The error of an input."""
     return RequestError(400, f"input {name!r}: {why}.", "InputError")
