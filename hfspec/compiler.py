@@ -317,9 +317,7 @@ def verify(
         check_signature(root, verified.manifest, Path(key), Path(signature or signature_path(root)))
     if run:
         from hfspec.runtime.golden.examples import check_examples
-        from hfspec.runtime.host.process import import_libraries
 
-        import_libraries()
         check_examples(root, verified.manifest, sources, trust_remote_code=trust_remote_code)
     verified.check_unchanged()
     return verified.manifest

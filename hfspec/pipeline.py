@@ -42,6 +42,7 @@ from hfspec.stages.point import point
 from hfspec.stages.resolve import UNPINNED, resolve
 from hfspec.stages.restore import restore
 from hfspec.stages.validate import validate
+from hfspec.tasks.libraries import LIBRARIES
 
 if TYPE_CHECKING:
     from hfspec.artifact.linking import Link
@@ -240,5 +241,5 @@ def _problems_at_their_keys(tree: Tree) -> Iterator[None]:
 
 def _plan(spec: Spec, tree: Tree, sources: Resolved) -> Plan:
     """The plan. In a process of our own transformers is imported first, without what compiling never needs."""
-    import_libraries()
+    import_libraries(LIBRARIES[spec.library].packages)
     return plan(spec, tree, sources)

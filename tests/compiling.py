@@ -24,7 +24,7 @@ TASKS = {
 }
 
 
-def write_spec(place: Path, model: Path, **keys: object) -> Path:
+def write_spec(place: Path, model: Path, /, **keys: object) -> Path:
     """A spec file in ``place`` for the checkpoint in ``model``; ``keys`` are added or replace."""
     task = TASKS.get(model.name, "text-classification")
     library = "sentence-transformers" if task == "feature-extraction" else "transformers"

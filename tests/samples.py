@@ -14,7 +14,7 @@ from tests.runtime.texts import MIXED, shuffled
 TEXTS = [*shuffled(MIXED), "the quick brown fox jumps over the lazy dog and " * 4]
 LONG = [*TEXTS, "my name is Sarah and I live in London. " * 20]  # more than the models read at once
 SPOKEN = [text for text in TEXTS if text.strip()]
-TRANSFORMERS, ST = "transformers", "sentence-transformers"
+TRANSFORMERS, ST, GENAI = "transformers", "sentence-transformers", "onnxruntime-genai"
 
 
 @dataclass(frozen=True)
@@ -134,4 +134,7 @@ SAMPLES = {
     (ST, "sentence-similarity"): Sample("minilm-like", of_two("source_sentence", "sentence")),
     (ST, "sparse-embedding"): Sample("splade", texts),
     (ST, "text-ranking"): Sample("ce-msmarco", of_two("query", "document")),
+    (GENAI, "text-generation"): Sample("genai-llama", texts, {"max_new_tokens": 7}),
+    (GENAI, "llm/v1/chat"): Sample("genai-qwen2", requests),
+    (GENAI, "llm/v1/completions"): Sample("genai-llama", prompts),
 }

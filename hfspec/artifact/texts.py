@@ -71,8 +71,8 @@ RUNTIME_FILES = (
     "sources/small.py",
     "sources/transfer.py",
 )
-# Of each library, what loads its models and answers for them.
-LIBRARY_MODULES = ("__init__", "loading", "objects", "trust")
+# What compiles the models of a library; the other modules of its folder load them and answer for them.
+COMPILING = frozenset({"layout", "planning", "examination", "graph", "opsets"})
 RUNTIME_FOLDERS = ("runtime", "integrity", "library_calls", "inputs", "settings", "formats", "tasks")
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip archive can name
 
@@ -113,7 +113,7 @@ def code_archive() -> bytes:
     package = Path(hfspec.__file__).parent
     folders = [path for name in RUNTIME_FOLDERS for path in (package / name).rglob("*.py")]
     paths = {path.relative_to(package.parent).as_posix(): path for path in folders}
-    libraries = [path for name in LIBRARY_MODULES for path in (package / "libraries").rglob(f"{name}.py")]
+    libraries = [path for path in (package / "libraries").rglob("*.py") if path.stem not in COMPILING]
     paths |= {path.relative_to(package.parent).as_posix(): path for path in libraries}
     paths |= {f"{package.name}/{name}": package / name for name in (*RUNTIME_FILES, *_source_files())}
     archive = io.BytesIO()

@@ -119,6 +119,7 @@ FULL_TYPES: Mapping[tuple[str, str], Any | Callable[[Tensor], Any]] = MappingPro
         ("transformers", "summarization"): _GENERATED,
         ("transformers", "translation"): _TRANSLATED,
         ("transformers", "conversational"): _GENERATED,
+        ("onnxruntime-genai", "text-generation"): _GENERATED,
         ("sentence-transformers", "feature-extraction"): _embedding,
         ("sentence-transformers", "sparse-embedding"): pa.struct(
             [

@@ -10,10 +10,10 @@ from unicodedata import normalize
 
 from hfspec.ir.artifact import Manifest, Pointer
 from hfspec.ir.dtypes import DTYPES
+from hfspec.tasks.libraries import LIBRARIES
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 REPO = re.compile(r"(?:[\w.-]+/)?[\w.-]+")
-WEIGHTS = ".safetensors"
 
 
 def path_fault(path: str) -> str:
@@ -60,9 +60,11 @@ def unsafe_pointers(manifest: Manifest) -> list[str]:
     sources = {source.role: source for source in manifest.sources}
     faults = [pointer.role for pointer in manifest.pointers if pointer.role not in sources]
     faults += _taken_twice(manifest)
+    library = LIBRARIES.get(manifest.deployment.library)
+    weights = library.weights if library is not None else ()
     for pointer in manifest.pointers:
         paths = [file.path for file in pointer.files] + [file.path for file in pointer.written]
-        faults += [path for path in paths if path_fault(path) or not path.endswith(WEIGHTS)]
+        faults += [path for path in paths if path_fault(path) or not path.endswith(weights)]
         faults += [str(dtype) for file in pointer.written for dtype in file.tensors.values() if dtype not in DTYPES]
         faults += [pointer.folder] if pointer.folder and path_fault(pointer.folder.removesuffix("/")) else []
         source = sources.get(pointer.role)

@@ -14,6 +14,8 @@ COMMIT_PATTERN = rf"^[0-9a-f]{{40}}{END}"
 MLFLOW_VERSION_PATTERN = rf"^(models:/([^/@\s]+/[0-9]+|m-[^/@\s]+)|runs:/.+){END}"
 SIZE_PATTERN = rf"^[1-9][0-9]*(\.[0-9]+)?(KB|MB|GB|KiB|MiB|GiB){END}"
 DEVICE_PATTERN = rf"^(auto|cpu|mps|cuda(:[0-9]{{1,2}})?){END}"
+# Names between slashes, none of them a dot or two.
+FOLDER_PATTERN = rf"^(?!\.{{1,2}}(/|{END}))[^/\\\n]+(/(?!\.{{1,2}}(/|{END}))[^/\\\n]+)*{END}"
 SHA256_PATTERN = rf"^[0-9a-f]{{64}}{END}"
 
 # What a license_policy calls a source that names no licence.

@@ -21,6 +21,7 @@ from hfspec.ir.backends import BackendName
 from hfspec.ir.frozen import FrozenDict, freeze, thaw
 from hfspec.ir.patterns import (
     DEVICE_PATTERN,
+    FOLDER_PATTERN,
     REVISION_PATTERN,
     SHA256_PATTERN,
 )
@@ -128,6 +129,17 @@ class Source(_Places):
         if self.revision is not None and not self.kind.takes_revision:
             raise ValueError(f"revision goes with {', '.join(REVISED)} only")
         return self
+
+
+class FolderSource(Source):
+    """A source of which one folder is the model."""
+
+    folder: str | None = Field(
+        default=None,
+        pattern=FOLDER_PATTERN,
+        description="The folder of the source that is the model, where the source has several.",
+        examples=["cpu_and_mobile/cpu-int4-rtn-block-32-acc-level-4"],
+    )
 
 
 class ComponentSource(Source):

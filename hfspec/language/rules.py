@@ -116,7 +116,7 @@ def _components(document: Draft) -> Iterator[Problem]:
         if name not in task.replaceable:
             path: KeyPath = ("components", name)
             message = f"The task {task.name} uses no {name.replace('_', ' ')}."
-            expected = one_of(task.replaceable)
+            expected = one_of(task.replaceable) if task.replaceable else ""
             yield Problem("dead-key", message, tree.origin(path), path, expected=expected, remedy="Remove it.")
     parts = [name for name in names if name in task.components]
     if PROCESSOR in names and PROCESSOR in task.replaceable and parts:

@@ -22,7 +22,6 @@ from hfspec.errors import (
     WorldError,
 )
 from hfspec.redaction import redacted
-from hfspec.runtime.host.process import import_libraries
 from hfspec.runtime.io.json_lines import JsonLines, UnansweredLinesError
 from hfspec.runtime.patches.table import ALL, CHOICES
 
@@ -123,7 +122,6 @@ def _lines(folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
     model_config = _mapping(arguments.model_config, "--model-config")
     if not arguments.as_text:
         _check_no_files(folder, arguments.texts)
-    import_libraries()
     from hfspec.runtime.load import load
 
     predictor = load(

@@ -16,6 +16,7 @@ from hfspec.integrity.verified_memory import default_memory
 from hfspec.ir.artifact import Manifest
 from hfspec.ir.dtypes import RUNNABLE
 from hfspec.runtime.host.allocator import keep_freed_memory
+from hfspec.runtime.host.process import import_libraries
 from hfspec.runtime.loading.gathering import gather
 from hfspec.runtime.loading.remote_code import check_consent
 from hfspec.runtime.loading.request import LoadRequest
@@ -92,13 +93,16 @@ def load(
     root = Path(folder).resolve()
     verified = examine(root, remember=default_memory()) if verify else None
     manifest = verified.manifest if verified else read_manifest(root)
+    library = LIBRARIES.get(manifest.deployment.library)
+    if library is not None:
+        import_libraries(library.packages)
     check_trust(root, manifest)
     check_consent(root, manifest, trusted=trust_remote_code)
     task = _task(manifest)
     given = load_layer(model_config, task, manifest.signature)
     form = checked_form(manifest.deployment.outputs if outputs is None else outputs)
     weights = gather(root, manifest, sources or {}, verify=verify)
-    library = LIBRARIES[manifest.deployment.library]
+    library = LIBRARIES[task.library]
     put = library.part("placing")(manifest, device=device, device_map=device_map, threads=threads, backend=backend)
     if keep_memory:
         keep_freed_memory()
@@ -109,6 +113,7 @@ def load(
         _dtype(dtype, manifest),
         put.device,
         device_map=put.device_map,
+        threads=put.threads,
         backend=put.backend,
         patches=choice,
         verified=verified,

@@ -52,6 +52,7 @@ AS_TASKS: Mapping[tuple[str, str], tuple[str, ...]] = MappingProxyType(
     {
         ("transformers", "text-generation"): ("llm/v1/chat", "llm/v1/completions"),
         ("transformers", "conversational"): ("llm/v1/chat",),
+        ("onnxruntime-genai", "text-generation"): ("llm/v1/chat", "llm/v1/completions"),
         ("sentence-transformers", "feature-extraction"): ("llm/v1/embeddings",),
     }
 )

@@ -95,17 +95,29 @@ def _number(name: str, value: Any) -> Any:
 
 def check(base: Any, settings: Settings) -> None:
     """Raises ParamsError when the library finds the settings at odds with each other."""
+    check_answers(settings)
+    refuse_undone(_stated(base, settings))
+    try:
+        config_for(base, settings, new_tokens=1, pad=0).validate()
+    except ValueError as error:
+        raise ParamsError(f"the generation settings do not go together: {error}") from error
+
+
+def check_answers(settings: Settings) -> None:
+    """Raises ParamsError when more answers are asked for than there are."""
     count = answers_per_prompt(settings)
     if count > max(1, int(settings.get("num_beams") or 1)) and not samples(settings):
         raise ParamsError(
             f"num_return_sequences is {count}, but without sampling or as many beams there is only one answer to give;"
             f" set do_sample: true, or num_beams: {count}."
         )
-    refuse_undone(_stated(base, settings))
-    try:
-        config_for(base, settings, new_tokens=1, pad=0).validate()
-    except ValueError as error:
-        raise ParamsError(f"the generation settings do not go together: {error}") from error
+
+
+def seed(settings: Settings) -> int | None:
+    """The seed, under hfspec's name for it or the library's: that of the higher layer."""
+    stated = {name: settings.get(name) for name in ("seed", "random_seed")}
+    names = [name for name, value in stated.items() if value is not None and value >= 0]  # -1 is none
+    return int(settings[max(names, key=settings.rank)]) if names else None
 
 
 def _stated(base: Any, settings: Settings) -> Any:

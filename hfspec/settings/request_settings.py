@@ -15,7 +15,9 @@ def generating(settings: Settings) -> Settings:
     laid = settings
     if settings.get("max_tokens") is not None and settings.rank("max_tokens") >= settings.rank("max_new_tokens"):
         laid = laid.over({"max_new_tokens": settings["max_tokens"]}, settings.origin("max_tokens"))
-    return laid.over({"do_sample": samples(settings), "num_return_sequences": 1})
+    own = generation.seed(settings)
+    seeded = {} if own == settings.get("seed") else {"seed": own}
+    return laid.over({"do_sample": samples(settings), "num_return_sequences": 1, **seeded})
 
 
 def samples(settings: Settings) -> bool:

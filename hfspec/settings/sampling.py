@@ -13,7 +13,7 @@ from hfspec.tasks.task import Task
 def by_chance(task: Task, layers: Mapping[str, Mapping[str, Any]], data: Any, params: Mapping[str, Any] | None) -> bool:
     """Whether the answer to ``data`` is sampled from no seed. ``layers``: the settings below those of the call."""
     settings = Settings({**layers, PREDICT: params or {}})
-    return any(_samples(task, own) and own.get("seed") is None for own in _of_requests(task, settings, data))
+    return any(_samples(task, own) and generation.seed(own) is None for own in _of_requests(task, settings, data))
 
 
 def _of_requests(task: Task, settings: Settings, data: Any) -> Iterator[Settings]:

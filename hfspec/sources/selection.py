@@ -121,6 +121,30 @@ def weight_indexes(names: Collection[str], folders: Iterable[str] = ("",)) -> tu
     return tuple(index for index in indexes if index in names)
 
 
+def within(names: Sequence[str], folder: str | None, where: str) -> Sequence[str]:
+    """The files of one folder of a source, with the card and licences at the source's top.
+
+    Args:
+        names: The paths of the source's files.
+        folder: The folder; None for the whole source.
+        where: The source's place, with which a message begins.
+
+    Returns:
+        The paths.
+
+    Raises:
+        SourceError: When the source has no such folder.
+    """
+    if folder is None:
+        return names
+    inside = [name for name in names if name.startswith(f"{folder}/")]
+    if not inside:
+        folders = sorted({str(PurePosixPath(name).parent) for name in names} - {"."})
+        listed = ", ".join(folders[:20]) or "none"
+        raise SourceError(f"{where} has no folder {folder}; its folders: {listed}.")
+    return [*(name for name in names if CARD_AND_LICENCES.fullmatch(name)), *inside]
+
+
 def select_model(
     names: Collection[str],
     where: str,

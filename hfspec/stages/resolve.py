@@ -16,6 +16,7 @@ from hfspec.ir.spec_keys import Source
 from hfspec.ir.tree import Tree
 from hfspec.sources.folder import NoSuchFolderError
 from hfspec.sources.opening import Layout, open_source
+from hfspec.sources.selection import within
 from hfspec.tasks.libraries import LIBRARIES
 from hfspec.tasks.table import find
 
@@ -78,4 +79,5 @@ def _sources(spec: Spec) -> Iterator[tuple[str, Source]]:
 def _layout(spec: Spec) -> Layout:
     """How the library chooses the model's files."""
     task, select = find(spec.library, spec.task), LIBRARIES[spec.library].part("layout")
-    return lambda names, reader, location: select(names, reader, location, task)
+    folder = getattr(spec.model, "folder", None)
+    return lambda names, reader, location: select(within(names, folder, location), reader, location, task)

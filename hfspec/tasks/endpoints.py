@@ -20,6 +20,9 @@ TASKS: Mapping[str, frozenset[Task] | None] = MappingProxyType(
                 ("transformers", "automatic-speech-recognition"),
                 ("sentence-transformers", "feature-extraction"),
                 ("sentence-transformers", "llm/v1/embeddings"),
+                ("onnxruntime-genai", "text-generation"),
+                ("onnxruntime-genai", "llm/v1/chat"),
+                ("onnxruntime-genai", "llm/v1/completions"),
             ]
         ),
         "rerank": frozenset([("sentence-transformers", "text-ranking")]),

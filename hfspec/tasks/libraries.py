@@ -46,6 +46,8 @@ class Library:
     """The packages that every predictor of the library needs."""
     spec: str = "hfspec.ir.spec:Spec"
     """The model of its specs: a subclass of ``Spec`` where they have keys of their own."""
+    weights: tuple[str, ...] = (".safetensors",)
+    """How the names of weight files end that a reference artifact leaves at their source."""
     has_pipelines: bool = False
     """Whether ``Predictor.pipeline()`` can give one, and its components are objects by themselves."""
     spreads: bool = False
@@ -91,6 +93,19 @@ LIBRARIES: Mapping[str, Library] = MappingProxyType(
                 trust="hfspec.libraries.transformers.trust:faults",
                 packages=_TORCH_PACKAGES,
                 needs_modules=True,
+            ),
+            Library(
+                "onnxruntime-genai",
+                layout="hfspec.libraries.onnxruntime_genai.layout:select",
+                planning="hfspec.libraries.onnxruntime_genai.planning:plan",
+                placing="hfspec.libraries.onnxruntime_genai.loading:place",
+                loading="hfspec.libraries.onnxruntime_genai.loading:load",
+                components="hfspec.libraries.onnxruntime_genai.objects:components",
+                pipeline="hfspec.libraries.onnxruntime_genai.objects:pipeline",
+                trust="hfspec.libraries.onnxruntime_genai.trust:faults",
+                packages=("jinja2", "numpy", "onnxruntime-genai", "tokenizers"),
+                spec="hfspec.libraries.onnxruntime_genai.spec:OnnxruntimeGenaiSpec",
+                weights=(".onnx", ".onnx.data", ".onnx_data", ".data"),
             ),
         )
     }

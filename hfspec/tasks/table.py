@@ -34,6 +34,9 @@ TASKS = MappingProxyType(
         ("sentence-transformers", "sentence-similarity"): "hfspec.tasks.sentence_similarity:TASK",
         ("sentence-transformers", "sparse-embedding"): "hfspec.tasks.sparse_embedding:TASK",
         ("sentence-transformers", "text-ranking"): "hfspec.tasks.text_ranking:TASK",
+        ("onnxruntime-genai", "text-generation"): "hfspec.tasks.genai:TEXT",
+        ("onnxruntime-genai", "llm/v1/chat"): "hfspec.tasks.genai:CHAT",
+        ("onnxruntime-genai", "llm/v1/completions"): "hfspec.tasks.genai:COMPLETIONS",
     }
 )
 ALIASES = MappingProxyType(

@@ -8,6 +8,26 @@ from hfspec.tasks.setting import Setting
 from hfspec.tasks.task import LANGUAGE_HEAD, Task
 from hfspec.tasks.text import BATCH_TOKENS, TRUNCATION
 
+PROMPTS = (
+    Setting(
+        "return_full_text",
+        ("boolean",),
+        "Give the prompt and its continuation; by default true, but false with a prompt template.",
+    ),
+    Setting("include_prompt", ("boolean",), "Keep the prompt, and the line break after it, in the answer."),
+    Setting(
+        "collapse_whitespace", ("boolean",), "Make each run of white space in the answer one space.", default=False
+    ),
+    Setting("add_special_tokens", ("boolean",), "Let the tokenizer add its special tokens to the prompt."),
+    Setting(
+        "handle_long_generation",
+        ("string",),
+        "'hole': drop tokens from the left of a prompt that leaves no room for the answer.",
+        choices=("hole",),
+    ),
+    TRUNCATION,
+    BATCH_TOKENS,
+)
 TASK = Task(
     name="text-generation",
     library="transformers",
@@ -19,26 +39,6 @@ TASK = Task(
     auto_class="AutoModelForCausalLM",
     head=LANGUAGE_HEAD,
     prompt=True,
-    settings=(
-        *generation.SETTINGS,
-        Setting(
-            "return_full_text",
-            ("boolean",),
-            "Give the prompt and its continuation; by default true, but false with a prompt template.",
-        ),
-        Setting("include_prompt", ("boolean",), "Keep the prompt, and the line break after it, in the answer."),
-        Setting(
-            "collapse_whitespace", ("boolean",), "Make each run of white space in the answer one space.", default=False
-        ),
-        Setting("add_special_tokens", ("boolean",), "Let the tokenizer add its special tokens to the prompt."),
-        Setting(
-            "handle_long_generation",
-            ("string",),
-            "'hole': drop tokens from the left of a prompt that leaves no room for the answer.",
-            choices=("hole",),
-        ),
-        TRUNCATION,
-        BATCH_TOKENS,
-    ),
+    settings=(*generation.SETTINGS, *PROMPTS),
     runner="hfspec.runtime.generation.text_generation:TextGeneration",
 )

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from tests.checkpoints import (
     cross_encoders,
     defects,
     embedders,
+    genai_models,
     generators,
     question_answerers,
     seq2seq,
@@ -25,6 +24,9 @@ from tests.checkpoints import (
     token_models,
     vision,
 )
+from tests.checkpoints.writing import quiet
+
+__all__ = ["MAKERS", "make", "quiet"]
 
 MAKERS: dict[str, Callable[[Path], None]] = {
     **classifiers.MAKERS,
@@ -33,6 +35,7 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     **sparse_encoders.MAKERS,
     **generators.MAKERS,
     **chatters.MAKERS,
+    **genai_models.MAKERS,
     **embedders.MAKERS,
     **question_answerers.MAKERS,
     **seq2seq.MAKERS,
@@ -49,17 +52,3 @@ def make(name: str, folder: Path) -> Path:
     with quiet():
         MAKERS[name](folder)
     return folder
-
-
-@contextlib.contextmanager
-def quiet():
-    """No warnings and no bars from the libraries while a checkpoint is written."""
-    from transformers.utils import logging
-
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-    logging.set_verbosity(level)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,20 @@ language: en
 Random weights of a real architecture, for tests.
 """
 LICENSE = "A tiny model for tests, under the Apache License, Version 2.0.\n"
+
+
+@contextlib.contextmanager
+def quiet():
+    """No warnings and no bars from the libraries while a checkpoint is written."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+    logging.set_verbosity(level)
 
 
 def spread(name: str) -> float:

@@ -43,6 +43,11 @@ PUBLISHED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "microsoft/DialoGPT-medium": ("dialogpt", "", OTHER_FORMATS),
     "TinyLlama/TinyLlama-1.1B-Chat-v1.0": ("llama-chat", "", ("eval_results.json",)),
     "microsoft/Phi-3-mini-4k-instruct": ("phi3-chat", "", ("configuration_phi3.py", "modeling_phi3.py")),
+    "microsoft/Phi-3-mini-4k-instruct-onnx": (
+        "genai-phi3-repository",
+        "",
+        ("cuda/cuda-int4-rtn-block-32/model.onnx", "cuda/cuda-int4-rtn-block-32/model.onnx.data"),
+    ),
     "dbmdz/bert-large-cased-finetuned-conll03-english": ("bert-ner", "4c53496", OTHER_FORMATS),
     "distilbert/distilroberta-base": ("roberta-mlm", "fb53ab8", OTHER_FORMATS),
     "distilbert/distilbert-base-cased": ("distilbert-mlm", "6ea8117", OTHER_FORMATS),

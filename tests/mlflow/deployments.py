@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pandas as pd
 
 from hfspec.tasks import table
 from tests.runtime import images, sounds
-from tests.samples import SAMPLES, ST
+from tests.samples import GENAI, SAMPLES, ST
 
 
 @dataclass(frozen=True)
@@ -291,4 +291,9 @@ def plain(library: str, task: str) -> Deployment:
 
 
 _WRITTEN = {(each.library, each.task): each for each in OWN}
+_WRITTEN |= {
+    key: replace(_WRITTEN["transformers", key[1]], library=GENAI, checkpoint=sample.checkpoint)
+    for key, sample in SAMPLES.items()
+    if key[0] == GENAI
+}
 DEPLOYMENTS = tuple(_WRITTEN.get(key) or plain(*key) for key in table.TASKS)

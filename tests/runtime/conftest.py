@@ -15,7 +15,7 @@ from filelock import FileLock
 import hfspec
 from hfspec.tasks import table
 from tests.checkpoint_tasks import task_of
-from tests.samples import TRANSFORMERS
+from tests.samples import ST, TRANSFORMERS
 
 
 @pytest.fixture(autouse=True)
@@ -27,11 +27,12 @@ def _own_cache(shared_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def build(shared_folder: Path) -> Callable[..., Path]:
     """``build(checkpoint_folder, task, **keys)``: the folder of an artifact compiled from a spec with these keys. Tasks
-    that both libraries have are those of sentence-transformers, but for the ones of MLflow's own names.
+    of transformers that sentence-transformers has too are its own, but for the ones of MLflow's names.
     """
 
     def get(source: Path, task: str, **keys: Any) -> Path:
-        library = TRANSFORMERS if task.startswith("llm/") else (table.libraries(task) or (TRANSFORMERS,))[-1]
+        is_sentences = ST in table.libraries(task) and not task.startswith("llm/")
+        library = ST if is_sentences else TRANSFORMERS
         spec = {"spec_version": 1, "library": library, "task": task, "model": {"path": str(source)}, **keys}
         text = json.dumps(spec, sort_keys=True)
         name = f"{source.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -88,7 +88,7 @@ class OpenAIGeneration(CausalGeneration):
         """The chunk that tells the usage."""
 
     def check(self, settings: Settings) -> None:
-        generation.check(self.base, generating(settings))
+        super().check(generating(settings))
 
     def rows(self, data: Any) -> list[Row]:
         return to_requests(data, str(self.task.inputs[0].name))
@@ -102,7 +102,7 @@ class OpenAIGeneration(CausalGeneration):
         if request.streams and (settings.get("num_beams") or 1) > 1:
             raise InputError("an answer found by beam search cannot be streamed; leave stream out.", row=request.row)
         try:
-            generation.check(self.base, settings)
+            super().check(settings)
         except ParamsError as error:
             raise InputError(str(error), row=request.row) from error
         count = int(request.settings["n"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from hfspec.errors import InputError
 from hfspec.formats.generation_config import reads_tokens
@@ -75,9 +75,22 @@ class CausalGeneration(Runner):
     """A tokenizer, a model, and continuations of prompts."""
 
     cpu_tokens = 4096  # most steps compute one token a row, whatever the row's length
+    joins: ClassVar[bool] = True  # whether prompts can be continued in a batch that others join
+    tokenizer: Any
+    limit: int
+    """How many tokens a prompt that is cut is left with, its answer's included."""
+    most: int
+    """How many the model can read."""
+    begins_with = ""
+    """What stands before each prompt that is no conversation."""
 
     def __init__(self, request: LoadRequest) -> None:
         super().__init__(request)
+        self.load(request)
+        self.chat = ChatTemplate(self.tokenizer, self.template)
+
+    def load(self, request: LoadRequest) -> None:
+        """Load the tokenizer and the model."""
         self.tokenizer = load_tokenizer(request)
         model, patches = load_model(request, find_model_class(request))
         self.model, self.base = generation.apart(model)
@@ -86,7 +99,7 @@ class CausalGeneration(Runner):
         with self.turn:
             self.decoder, decoding = four_tokens.decoder(request, self.model, self.base)
         self.loaded = Loaded(model=model, tokenizer=self.tokenizer, patches=together(patches, decoding))
-        self.chat = ChatTemplate(self.tokenizer, self.template)
+        self.begins_with = getattr(self.model.config, "prefix", None) or ""
         self.limit = cut_length(self.model, self.tokenizer)
         self.most = most_tokens(request, self.model)
         takes = inspect.signature(self.model.forward).parameters
@@ -153,11 +166,16 @@ class CausalGeneration(Runner):
 
     def _first_token(self, row: int) -> int:
         """What an empty prompt begins from; raises InputError when the model has no such token."""
-        for owner in (self.base, self.model.config, self.tokenizer):
-            found = getattr(owner, "bos_token_id", None)
-            if isinstance(found, int):
-                return found
+        found = self.first_tokens()
+        if found:
+            return found[0]
         raise InputError("the prompt is empty and the model has no token to begin a text with.", row=row)
+
+    def first_tokens(self) -> list[int]:
+        """The tokens that a text may begin from, the first choice first."""
+        owners = (self.base, self.model.config, self.tokenizer)
+        found = [getattr(owner, "bos_token_id", None) for owner in owners]
+        return [token for token in found if isinstance(token, int)]
 
     def weight(self, prompt: Prompt, settings: Settings) -> int:
         """How many tokens the prompt takes in a batch, those of its answers included."""

@@ -76,20 +76,30 @@ class _Ending:
     """A stopping criterion of the library's form; ``width``: how many tokens the prompts have, padding included."""
 
     def __init__(self, tokenizer: Any, stops: Sequence[str], width: int, streamer: Any) -> None:
-        self.tokenizer, self.stops, self.width, self.streamer = tokenizer, stops, width, streamer
-        self.special = set(tokenizer.all_special_ids)
-        self.marks = _special(tokenizer, stops)
-        self.reach = max((len(stop.encode()) for stop in stops), default=0) + MARGIN
+        self.watch, self.width, self.streamer = Watch(tokenizer, stops), width, streamer
 
     def __call__(self, input_ids: Any, scores: Any, **options: Any) -> Any:  # noqa: ARG002 - the library's form
         import torch
 
         over = self.streamer is not None and self.streamer.abandoned
-        first = max(self.width, input_ids.shape[1] - SPARE * self.reach)
-        ended = [over or self._has_stop(line) for line in input_ids[:, first:].tolist()]
+        first = max(self.width, input_ids.shape[1] - SPARE * self.watch.reach)
+        ended = [over or self.watch.has_stop(line) for line in input_ids[:, first:].tolist()]
         return torch.tensor(ended, dtype=torch.bool, device=input_ids.device)
 
-    def _has_stop(self, ids: list[int]) -> bool:
+
+class Watch:
+    """Whether a stop text has come up at the end of an answer; true where there are any to watch for."""
+
+    def __init__(self, tokenizer: Any, stops: Sequence[str]) -> None:
+        self.tokenizer, self.stops = tokenizer, stops
+        self.special = set(tokenizer.all_special_ids)
+        self.marks = _special(tokenizer, stops)
+        self.reach = max((len(stop.encode()) for stop in stops), default=0) + MARGIN
+
+    def __bool__(self) -> bool:
+        return bool(self.stops)
+
+    def has_stop(self, ids: list[int]) -> bool:
         """Whether a stop text is at the end: only as many tokens are decoded as it can have, one a byte."""
         if not self.stops:
             return False

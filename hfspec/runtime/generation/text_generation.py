@@ -26,7 +26,6 @@ class TextGeneration(CausalGeneration):
 
     def __init__(self, request: LoadRequest) -> None:
         super().__init__(request)
-        self.begins_with = getattr(self.model.config, "prefix", None) or ""
         self.columns = Columns(request.task, request.manifest.signature.inputs, self.template)
 
     def rows(self, data: Any) -> list[Row] | None:

@@ -12,7 +12,7 @@ import gc
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from importlib.util import LazyLoader, find_spec, module_from_spec
@@ -44,11 +44,12 @@ def begin() -> None:
     _BEGUN.set()
 
 
-def import_libraries() -> None:
+def import_libraries(packages: Collection[str]) -> None:
     """In a process of ours import what every model class imports, without what answers never need; have the library
-    speak of errors alone, and the C library keep freed memory. In any other process this does nothing.
+    speak of errors alone, and the C library keep freed memory. In any other process this does nothing, nor for a
+    library that needs other ``packages``.
     """
-    if not _BEGUN.is_set() or MODULES[0] in sys.modules:
+    if not _BEGUN.is_set() or MODULES[0] in sys.modules or MODULES[0].partition(".")[0] not in packages:
         return
     from hfspec.runtime.host.allocator import keep_freed_memory
 

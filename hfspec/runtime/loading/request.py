@@ -34,6 +34,8 @@ class LoadRequest:
     """As torch names it."""
     device_map: Any = field(default=None, compare=False, kw_only=True)
     """How the model is spread over several devices; None where it is on one."""
+    threads: int | None = field(default=None, kw_only=True)
+    """Of the CPU, where the library takes them with the model and not for the whole process."""
     backend: str = field(default=TORCH, kw_only=True)
     """What does the model's arithmetic."""
     patches: str = field(default=ALL, kw_only=True)

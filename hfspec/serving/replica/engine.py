@@ -12,19 +12,21 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hfspec.errors import HfspecError, InputError, OutputError, PredictionError, RowError
 from hfspec.runtime.generation.causal_generation import CausalGeneration
-from hfspec.runtime.generation.running_batch import Step
 from hfspec.runtime.io import finite
 from hfspec.runtime.predictor import Predictor
 from hfspec.runtime.scheduling import batching
 from hfspec.runtime.scheduling.batching import Budget, Item
 from hfspec.runtime.scheduling.partition import partition
 from hfspec.serving.replica.job import Ask, Form, Job, Told
-from hfspec.serving.replica.prompts import Prompts
 from hfspec.settings.precedence import Settings
+
+if TYPE_CHECKING:
+    from hfspec.runtime.generation.running_batch import Step
+    from hfspec.serving.replica.prompts import Prompts
 
 AT_ONCE = 256  # rows of a job that are made ready together
 AHEAD = 16  # full batches of a job that are made ready before any is answered
@@ -78,7 +80,7 @@ class Engine:
         self._items: dict[Any, list[Waiting]] = {}
         self._virtual = 0.0
         runner = predictor.runner
-        self._prompts = Prompts(runner) if isinstance(runner, CausalGeneration) else None
+        self._prompts = _prompts(runner)
         self._budgets: dict[int, Budget] = {}
         self._predictors: dict[str, Predictor] = {}
 
@@ -392,6 +394,15 @@ def _place(waiting: Waiting) -> Any:
     """What the items of one batch have in common."""
     call = waiting.job.begun.call
     return (call.runner.task.name, call.settings.fingerprint(), waiting.item.group)
+
+
+def _prompts(runner: Any) -> Prompts | None:
+    """What continues prompts in one batch, where the runner can; its module needs torch."""
+    if not isinstance(runner, CausalGeneration) or not runner.joins:
+        return None
+    from hfspec.serving.replica.prompts import Prompts
+
+    return Prompts(runner)
 
 
 def _row_error(error: RowError) -> dict[str, Any]:

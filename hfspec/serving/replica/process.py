@@ -95,10 +95,8 @@ class Replica:
 
     def _loaded(self, config: dict[str, Any]) -> Engine:
         from hfspec.runtime.golden.examples import refuse_faults
-        from hfspec.runtime.host.process import import_libraries
         from hfspec.runtime.load import load
 
-        import_libraries()
         folder = Path(config["artifact"])
         predictor = load(folder, **{name: config[name] for name in ARGUMENTS if config.get(name) is not None})
         if config.get("examples", True):

@@ -19,7 +19,7 @@ sys.path.insert(0, sys.argv[0])
 atexit.register(lambda: print("\\n" + json.dumps(sorted(sys.modules))))
 runpy.run_path(sys.argv[0] + "/predictor.py", run_name="__main__")
 """
-OURS = "from hfspec.runtime.host.process import begin, import_libraries; begin(); import_libraries()\n"
+OURS = "from hfspec.runtime.host.process import begin, import_libraries; begin(); import_libraries(('transformers',))\n"
 
 
 def run(program: str, *arguments: object) -> list[str]:
@@ -117,7 +117,7 @@ def test_what_the_environment_says_of_waiting_threads_holds(monkeypatch):
 
 def test_only_a_process_of_ours_is_started_in_a_shorter_way():
     program = (
-        "import sys; from hfspec.runtime.host.process import import_libraries; import_libraries()\n"
+        "import sys; from hfspec.runtime.host.process import import_libraries; import_libraries(('transformers',))\n"
         "print('torch' in sys.modules, 'transformers' in sys.modules)\n"
     )
     assert run(program) == ["False False"]

@@ -11,7 +11,7 @@ import pytest
 import hfspec
 from hfspec.tasks import table
 from tests.runtime.text.test_token_goldens import same
-from tests.samples import SAMPLES, TRANSFORMERS, long_sounds, of_two, spoken
+from tests.samples import GENAI, SAMPLES, TRANSFORMERS, long_sounds, of_two, spoken
 
 SAMPLED = {"do_sample": True, "seed": 11, "temperature": 1.4, "top_k": 0}
 SHORT = {"do_sample": False, "max_new_tokens": 7}
@@ -70,6 +70,7 @@ OWN: dict[tuple[str, str], tuple[dict[str, Any], ...]] = {
     (TRANSFORMERS, "audio-classification"): (SECONDS,),
     (TRANSFORMERS, "image-classification"): ({"budget": "batch_images", "budgets": (1, 4, 100)},),
     (TRANSFORMERS, "conversational"): ({"variants": GREEDY_OR_SAMPLED},),
+    (GENAI, "text-generation"): ({"variants": (*GREEDY_OR_SAMPLED, {**SHORT, "num_beams": 3})},),
 }
 
 

@@ -1,0 +1,1 @@
+"""What is ONNX Runtime's generate() API's own: models as ONNX graphs beside a genai_config.json, run without torch."""
