@@ -201,6 +201,39 @@ def check_lock(
     return pipeline.changes_since_lock(Path(spec), overrides, progress or Silent())
 
 
+def check_held(
+    spec: str | PathLike[str],
+    overrides: Sequence[str] = (),
+    progress: Progress | None = None,
+    *,
+    content: bool = True,
+    environment: bool = True,
+) -> tuple[Change, ...]:
+    """What a spec's lock does not hold for, as ``compile(locked=True)`` would find: unlike ``check_lock`` it takes the
+    lock's commits, wherever a branch has moved since.
+
+    Args:
+        spec: The spec.
+        overrides: Hydra's overrides, ``key=value``.
+        progress: Told of what is downloaded and read.
+        content: Whether the spec, the commits, the bytes and the chat templates are compared.
+        environment: Whether the versions of Python and of the packages are.
+
+    Returns:
+        Every change; none when the lock holds.
+
+    Raises:
+        LockError: When there is no lock.
+        SpecError: With every problem found.
+        SourceError: For a source that cannot be read.
+    """
+    from hfspec import pipeline
+
+    return pipeline.changes_from_lock(
+        Path(spec), overrides, progress or Silent(), content=content, environment=environment
+    )
+
+
 def validate(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> tuple[Problem, ...]:
     """Check a spec without the hub and without a model library; folders that do not exist are problems too.
 

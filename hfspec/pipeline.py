@@ -26,7 +26,7 @@ from hfspec.integrity.verified_memory import default_memory
 from hfspec.ir.artifact import Artifact
 from hfspec.ir.lock import Locked
 from hfspec.ir.progress import Of
-from hfspec.locking.comparison import changes
+from hfspec.locking.comparison import changes, entries
 from hfspec.locking.lock_file import held_lock, read_lock, write_lock
 from hfspec.locking.pinning import check_held, check_versions, notes
 from hfspec.runtime.host.process import import_libraries
@@ -198,6 +198,37 @@ def changes_since_lock(file: Path, overrides: Sequence[str], progress: Progress)
     spec_lock = held_lock(file)
     sources = digest(resolve(spec, tree, progress), progress)
     return changes(spec_lock, lock(spec, tree, sources, installed(spec_lock.versions)))
+
+
+def changes_from_lock(
+    file: Path, overrides: Sequence[str], progress: Progress, *, content: bool, environment: bool
+) -> tuple[Change, ...]:
+    """Load, validate, resolve at the lock's commits, digest, lock; then compare with the lock that is there. A branch
+    that has moved since is no change here.
+
+    Args:
+        file: The spec.
+        overrides: Hydra's overrides, ``key=value``.
+        progress: Told of what is downloaded and read.
+        content: Whether the spec, the commits and the bytes are compared.
+        environment: Whether Python and the packages are.
+
+    Returns:
+        Everything that differs, none where the lock holds.
+
+    Raises:
+        SpecError: With every problem of the spec.
+        SourceError: For a source that cannot be read.
+        LockError: Where the spec has no lock.
+    """
+    tree = load(file, overrides)
+    spec = validate(tree)
+    held = held_lock(file)
+    moved = entries("version", "", held.versions, installed(held.versions)) if environment else ()
+    if not content:
+        return tuple(moved)
+    sources = digest(resolve(spec, tree, progress, held.commits), progress)
+    return (*changes(held, lock(spec, tree, sources, held.versions)), *moved)
 
 
 def complete_reference(

@@ -17,9 +17,13 @@ from hfspec import __version__
 from hfspec.cli import (
     artifact_commands,
     batch_command,
+    check_command,
     compile_commands,
     diff_command,
+    init_command,
     lock_commands,
+    mlflow_commands,
+    report_command,
     schema_commands,
     serve_command,
     sign_command,
@@ -47,15 +51,19 @@ REMEDIES = {
     errno.EROFS: "choose a place that can be written to",
 }
 COMMANDS = (
+    init_command,
     spec_commands,
     schema_commands,
     lock_commands,
+    check_command,
     compile_commands,
     artifact_commands,
     serve_command,
     batch_command,
     sign_command,
     diff_command,
+    report_command,
+    mlflow_commands,
 )
 for module in COMMANDS:
     module.register(app)

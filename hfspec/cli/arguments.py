@@ -98,3 +98,7 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The artifact's fold
 SignatureFile = Annotated[
     Path | None, typer.Option("--signature", metavar="FILE", help="The signature; by default DIR.sig, beside DIR.")
 ]
+OnlyContent = Annotated[
+    bool, typer.Option("--content", help="Of locks only the spec, the commits, the bytes and the templates.")
+]
+OnlyEnvironment = Annotated[bool, typer.Option("--environment", help="Of locks only the Python and the packages.")]

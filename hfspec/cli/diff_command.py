@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from hfspec.comparison.change import Change
 
 CHANGED = 1
+RANGE = re.compile(r"(?P<before>[^/@][^@]*?)(?P<dots>\.{2,3})(?P<after>[^./@][^@]*)?")
 
 
 class DiffFormat(StrEnum):
@@ -37,7 +40,7 @@ def diff(
         typer.Argument(
             metavar="A B [KEY=VALUE]...",
             help="Two specs, two fleet files, two locks, each as FILE@REVISION of git too, or two artifacts; overrides "
-            "for both specs or fleet files, or A alone and what overrides change in it.",
+            "for both specs or fleet files, or A alone and what overrides change in it; or BASE..BRANCH and folders.",
         ),
     ],
     format: Annotated[  # noqa: A002 - the option's name
@@ -52,6 +55,9 @@ def diff(
     from hfspec.report.diff import render
 
     places, overrides = split_overrides(sides)
+    if places and (found_range := RANGE.fullmatch(places[0])) and not Path(places[0]).exists():
+        _diff_folders(found_range, places[1:], overrides, format)
+        return
     if len(places) not in (1, 2) or (len(places) == 1 and not overrides):
         raise UsageError(
             "give two specs, fleet files, locks or artifacts to compare, or one spec or fleet file and overrides"
@@ -66,6 +72,33 @@ def diff(
         print(text)
     if found:
         raise typer.Exit(CHANGED)
+
+
+def _diff_folders(
+    revisions: re.Match[str],
+    paths: Sequence[str],
+    overrides: Sequence[str],
+    format: DiffFormat,  # noqa: A002
+) -> None:
+    """What changed in all specs below the paths between two revisions, ``A..B``, or since both branched, ``A...B``."""
+    from hfspec.comparison.folders import folder_changes
+    from hfspec.redaction import redacted
+    from hfspec.report.check import changes_markdown, changes_text
+
+    if overrides or format is DiffFormat.json:
+        raise UsageError("between revisions there are neither overrides nor JSON; compare two files for these")
+    before, after = revisions["before"], revisions["after"] or None
+    since = len(revisions["dots"]) == 3
+    places = list(paths) or ["specs" if Path("specs").is_dir() else "."]
+    found = folder_changes(places, before, after, compare_files, since_branched=since)
+    if found:
+        print(redacted((changes_text if format is DiffFormat.text else changes_markdown)(found)))
+        raise typer.Exit(CHANGED)
+
+
+def compare_files(a: str, b: str) -> Sequence[Change]:
+    """What changed between two specs, fleet files or locks, each ``FILE`` or ``FILE@REVISION``."""
+    return _changes(a, b, ())
 
 
 def _changes(a: str, b: str | None, overrides: Sequence[str]) -> Sequence[Change]:

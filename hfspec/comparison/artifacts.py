@@ -21,6 +21,7 @@ from hfspec.ir.artifact import PARTS, Deployment, FileRecord, Manifest, adapter_
 from hfspec.ir.canonical import digest_of
 from hfspec.ir.frozen import FrozenDict, freeze, thaw
 from hfspec.ir.golden import GOLDEN, INPUT_EXAMPLE
+from hfspec.settings.precedence import InForce, Settings, fixed_layers
 from hfspec.tasks import table
 
 LARGEST_READ = 64 << 20
@@ -112,6 +113,26 @@ def artifact_labels(folder: Path, manifest: Manifest) -> tuple[str, ...]:
         return ()
     files = SmallFiles(folder, {record.path: record for record in manifest.files})
     return stated_labels(files.json("model/config.json"))
+
+
+def stated_settings(files: SmallFiles, manifest: Manifest) -> dict[str, InForce]:
+    """The settings in force as an artifact states them: nothing is loaded.
+
+    Args:
+        files: The artifact's small files.
+        manifest: Its manifest.
+
+    Returns:
+        Name -> value and the layer it comes from; those that modules of sentence-transformers state are not known.
+
+    Raises:
+        VerificationError: The generation config is not what the manifest says.
+    """
+    task = table.find(manifest.deployment.library, manifest.deployment.task)
+    if task is None:
+        return {}
+    own = {name: value for name, value in _generation(files).items() if task.setting(name)}
+    return Settings(fixed_layers(task, manifest, own, {})).table()
 
 
 def _told_once(manifest: Manifest) -> tuple[FileRecord, ...]:

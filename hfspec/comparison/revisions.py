@@ -58,8 +58,7 @@ def past(spec: Path, revision: str) -> Iterator[Past]:
     """
     file = Path(os.path.abspath(spec))  # noqa: PTH100 - resolve() would follow the spec's own link
     root = search_root(spec)
-    around = next(parent for parent in file.parents if parent.is_dir())
-    top = Path(os.fsdecode(_git(around, "rev-parse", "--show-toplevel").removesuffix(b"\n"))).resolve()
+    top = _top(file.parent)
     if not root.resolve().is_relative_to(top):
         raise UsageError(f"{root}, where {spec} looks for what it extends, lies outside of the git repository {top}")
     commit = _commit(top, revision)
@@ -72,6 +71,48 @@ def past(spec: Path, revision: str) -> Iterator[Past]:
             raise UsageError(f"{spec} is not a file of the git revision {revision}")
         with _placed(folder, revision):
             yield Past(past_file, folder, top)
+
+
+def paths_at(place: Path, revision: str) -> list[Path]:
+    """List the files below a folder at a git revision.
+
+    Args:
+        place: A folder, or a file; it need not exist now.
+        revision: A commit, tag or branch.
+
+    Returns:
+        The files' paths, each beginning with ``place``; none where the revision has no such folder.
+
+    Raises:
+        UsageError: There is no repository or no such revision.
+        WorldError: Git cannot be run.
+    """
+    top = _top(place)
+    absolute = place.resolve()
+    below = absolute.relative_to(top) if absolute.is_relative_to(top) else None
+    if below is None:
+        raise UsageError(f"{place} lies outside of the git repository {top}")
+    where = [] if below == Path() else ["--", below.as_posix()]
+    options = ("ls-tree", "-r", "-z", "--name-only", "--full-tree", _commit(top, revision), *where)
+    names = [os.fsdecode(name) for name in _git(top, "--literal-pathspecs", *options).split(b"\0") if name]
+    return [place / Path(name).relative_to(below) for name in names]
+
+
+def merge_base(place: Path, revision: str, other: str) -> str:
+    """The last commit that two revisions share; the first of them where they share none."""
+    top = _top(place)
+    commits = _commit(top, revision), _commit(top, other)
+    try:
+        return _git(top, "merge-base", *commits).decode().strip()
+    except UsageError:
+        return commits[0]
+
+
+def _top(place: Path) -> Path:
+    """The top folder of the repository around a place."""
+    absolute = Path(os.path.abspath(place))  # noqa: PTH100 - resolve() would follow links out of the tree
+    around = next(folder for folder in (absolute, *absolute.parents) if folder.is_dir())
+    return Path(os.fsdecode(_git(around, "rev-parse", "--show-toplevel").removesuffix(b"\n"))).resolve()
 
 
 def _commit(top: Path, revision: str) -> str:

@@ -48,12 +48,13 @@ def _below(folder: Path) -> list[Path]:
 
 def _walk(folder: Path) -> Iterator[Path]:
     for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if _counts(name) and not Path(parent, name, MANIFEST_NAME).is_file()]
-        specs = (Path(parent, name) for name in files if name.endswith(SPEC_SUFFIXES) and _counts(name))
+        folders[:] = [name for name in folders if counts(name) and not Path(parent, name, MANIFEST_NAME).is_file()]
+        specs = (Path(parent, name) for name in files if name.endswith(SPEC_SUFFIXES) and counts(name))
         yield from (file for file in specs if file.is_file() or not file.exists())  # a dead link is to be told of
 
 
-def _counts(name: str) -> bool:
+def counts(name: str) -> bool:
+    """Whether a file or folder of this name holds specs, and neither parts of them nor anything hidden."""
     return not name.startswith(("_", "."))
 
 

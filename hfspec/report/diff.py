@@ -55,13 +55,13 @@ def _lines(members: list[Change]) -> list[str]:
     shown = []
     for change, line in zip(members, lines, strict=True):
         shown.append(line.rstrip())
-        if _is_text(change):
+        if is_text(change):
             shown += [f"    {part}" for part in line_diff(change)]
     return shown
 
 
 def _arrow(change: Change) -> str:
-    if _is_text(change):
+    if is_text(change):
         return ""
     if change.kind == "changed":
         return f"{_value(change, change.before)} -> {_value(change, change.after)}"
@@ -79,7 +79,7 @@ def _json(changes: Sequence[Change], names: tuple[str, str]) -> str:
 
 
 def _object(change: Change) -> dict[str, Any]:
-    lines = {"lines": line_diff(change)} if _is_text(change) else {}
+    lines = {"lines": line_diff(change)} if is_text(change) else {}
     return {
         "group": change.group,
         "key": change.key,
@@ -100,14 +100,22 @@ def _markdown(changes: Sequence[Change], names: tuple[str, str]) -> str:
         for before, after in [_cells(change)]
     ]
     table = "\n".join(["| what | key | before | after |", "|---|---|---|---|", *rows])
-    return "\n\n".join([title, table, *(_block(change) for change in changes if _is_text(change))])
+    return "\n\n".join([title, table, *(_block(change) for change in changes if is_text(change))])
 
 
 def _cells(change: Change) -> tuple[str, str]:
-    if _is_text(change):
+    if is_text(change):
         return ("" if change.kind == "added" else "see below", "*removed*" if change.kind == "removed" else "see below")
     before = "" if change.kind == "added" else _code(_value(change, change.before))
     return before, "*removed*" if change.kind == "removed" else _code(_value(change, change.after))
+
+
+def told(change: Change) -> tuple[str, str]:
+    """The two values of a change as plain text; empty where a side has none, and a hint for texts of several lines."""
+    if is_text(change):
+        return ("" if change.kind == "added" else "see below"), ("" if change.kind == "removed" else "see below")
+    before = "" if change.kind == "added" else _value(change, change.before)
+    return before, "" if change.kind == "removed" else _value(change, change.after)
 
 
 def _block(change: Change) -> str:
@@ -133,7 +141,7 @@ def line_diff(change: Change) -> list[str]:
     return [plain_text(line) for line in list(found)[2:]]
 
 
-def _is_text(change: Change) -> bool:
+def is_text(change: Change) -> bool:
     """Whether a line diff tells more than the two values: prompts always, other texts when they have several lines."""
     values = [value for value in (change.before, change.after) if value is not None]
     if not all(isinstance(value, str) for value in values):

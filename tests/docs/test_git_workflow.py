@@ -1,9 +1,9 @@
-"""docs/git-workflow.md is true: its CI steps, run as they are printed there, in a repository of git."""
+"""The files of docs/ci do what they say: their steps, run as they are printed there, in a repository of git."""
 
 from __future__ import annotations
 
 import os
-import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +13,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from ruamel.yaml import YAML
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "git-workflow.md"
+ROOT = Path(__file__).parents[2]
+GITHUB, GITLAB = (YAML(typ="safe").load(ROOT / "docs" / "ci" / f"{name}.yaml") for name in ("github", "gitlab"))
+HOOKS = YAML(typ="safe").load(ROOT / ".pre-commit-hooks.yaml")
 SPEC = """spec_version: 1
 library: transformers
 task: text-classification
@@ -23,12 +25,10 @@ model_config: {{top_k: {top_k}}}
 
 
 def steps(job):
-    """The shell of a job's steps, but for what installs hfspec."""
-    for block in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL):
-        found = YAML(typ="safe").load(block)["jobs"].get(job, {})
-        for step in found.get("steps", ()):
-            if "run" in step and "pip install" not in step["run"]:
-                yield step["run"]
+    """The shell of a job's steps of GitHub's, but for what installs hfspec."""
+    for step in GITHUB["jobs"][job]["steps"]:
+        if "run" in step and "pip install" not in step["run"]:
+            yield step["run"]
 
 
 @pytest.fixture
@@ -38,6 +38,10 @@ def shell(tmp_path):
     command = tmp_path / "bin" / "hfspec"
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m hfspec "$@"\n')
     command.chmod(0o755)
+    for name in ("gh", "curl"):  # what they are asked for is noted, and nobody is asked
+        noted = tmp_path / "bin" / name
+        noted.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/{name}.txt\n')
+        noted.chmod(0o755)
     (tmp_path / "repository" / "specs").mkdir(parents=True)
     (tmp_path / "temp").mkdir()
     key = ec.generate_private_key(ec.SECP256R1())
@@ -47,8 +51,13 @@ def shell(tmp_path):
     environment = {
         **os.environ,
         "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(PAGE.parent.parent), os.environ.get("PYTHONPATH")))),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
         "GITHUB_BASE_REF": "main",
+        "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
+        "COMMENT_TOKEN": "x",
+        "PULL_REQUEST": "7",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
         "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
         "RUNNER_TEMP": str(tmp_path / "temp"),
         "SIGNING_KEY": key.private_bytes(serialization.Encoding.PEM, form, no_password).decode().strip(),
@@ -59,7 +68,9 @@ def shell(tmp_path):
     def run(script):
         command = ["bash", "-e", "-c", script]
         place = tmp_path / "repository"
-        return subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, cwd=place, env=environment, capture_output=True, text=True, check=False, timeout=400
+        )
 
     return run
 
@@ -76,19 +87,40 @@ def test_from_an_edit_to_a_signed_artifact(shell, checkpoint, tmp_path):
     write(2)
     assert shell("git switch -qc more-labels\n" + commit).returncode == 0
 
-    validate, locked, means = steps("review")
-    assert shell(validate).returncode == 0
-    assert shell(locked).returncode == 5, "the spec was changed and not locked anew"
+    check, means, comment = steps("review")
+    done = shell(check)
+    assert done.returncode == 5, "the spec was changed and not locked anew"
+    assert "::error file=specs/sentiment.yaml.lock" in done.stdout
     assert shell(lock + commit).returncode == 0
-    assert shell(locked).returncode == 0
+    assert shell(check).returncode == 0
     done = shell(means)
     assert (done.returncode, done.stderr) == (0, "")
     assert "top_k" in (tmp_path / "summary.md").read_text()
+    assert shell(comment).returncode == 0
+    assert (tmp_path / "gh.txt").read_text().startswith("pr comment 7 --edit-last")
 
-    (build,) = steps("build")
-    done = shell(build)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert list((tmp_path / "temp").iterdir()) == []
+    build, sign, log = steps("build")
+    for step in (build, sign, log):
+        done = shell(step)
+        assert done.returncode == 0, done.stderr
+    assert "models:/sentiment/1" in done.stdout
+    assert not (tmp_path / "temp" / "key.pem").exists()
     assert shell("hfspec verify build/sentiment --key ../key.pub").returncode == 0
     (moved,) = steps("moved")
     assert shell(moved).returncode == 0
+
+
+def test_gitlab_and_the_hooks(shell, checkpoint, tmp_path):
+    place = tmp_path / "repository"
+    (place / "specs" / "a.yaml").write_text(SPEC.format(model=checkpoint("bert-sentiment"), top_k=1))
+    begin = "git init -q -b main\nhfspec lock -q specs/a.yaml\ngit add -A\ngit commit -qm x\n"
+    assert shell(begin + f"git remote add origin {place}\n").returncode == 0
+    hooks = [shlex.join([*shlex.split(hook["entry"]), *hook["args"]]) for hook in HOOKS]
+    for script in (GITLAB["review"]["script"], GITLAB["build"]["script"], hooks):
+        done = shell("\n".join(["unset MLFLOW_TRACKING_URI", *script]))  # GitHub's steps log to MLflow
+        assert done.returncode == 0, done.stderr
+    assert "body@check.md" in (tmp_path / "curl.txt").read_text()
+    (place / "specs" / "b.yaml").write_text("nonsense: 1\n")
+    for script in (GITLAB["review"]["script"], hooks[:1], hooks[1:]):
+        assert shell("\n".join(script)).returncode == 1
+    assert {hook["language"] for hook in HOOKS} == {"system"}

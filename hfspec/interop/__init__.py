@@ -1,0 +1,1 @@
+"""Artifacts in other tools' stores and registries."""
