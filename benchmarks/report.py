@@ -39,11 +39,12 @@ def targets(whole: dict[str, Any]) -> str:
     """Each target beside what was measured."""
     lines = ["| work | compared | reach | measured | |", "|---|---|---|---|---|"]
     for result in whole["rows"]:
-        lines += [f"| {result['title']} | {_target(target)} |" for target in result["targets"]]
+        lines += [f"| {result['title']} | {target_row(target)} |" for target in result["targets"]]
     return "\n".join(lines) + "\n"
 
 
-def _target(target: dict[str, Any]) -> str:
+def target_row(target: dict[str, Any]) -> str:
+    """What is compared, what is to be reached, what was measured and whether it was."""
     sign = "at most" if target["most"] else "at least"
     unit = "x" if target["unit"] == "x" else f" {target['unit']}"
     met = "reached" if target["met"] else "missed"
@@ -71,7 +72,7 @@ def section(result: dict[str, Any]) -> str:
     lines += [
         "",
         *(
-            f"- {_target(target).replace(' | ', ': ', 1).replace(' | ', '; measured ', 1).replace(' | ', ', ')}"
+            f"- {target_row(target).replace(' | ', ': ', 1).replace(' | ', '; measured ', 1).replace(' | ', ', ')}"
             for target in result["targets"]
         ),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from types import MappingProxyType
 
 Task = tuple[str, str]
@@ -49,6 +50,7 @@ def fits(endpoint: str, library: str, task: str) -> bool:
     return tasks is None or (library, task) in tasks
 
 
+@cache
 def fitting(library: str, task: str) -> tuple[str, ...]:
     """Every protocol that can ask a task."""
     return tuple(endpoint for endpoint in TASKS if fits(endpoint, library, task))

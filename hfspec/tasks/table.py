@@ -48,6 +48,7 @@ ALIASES = MappingProxyType(
 )
 
 
+@cache
 def canonical(library: str, name: str) -> str:
     """The name without its alias: ``ner`` is ``token-classification``, ``translation_en_to_fr`` is ``translation``."""
     patterns = LIBRARIES[library].task_patterns if library in LIBRARIES else {}

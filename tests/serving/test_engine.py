@@ -84,6 +84,26 @@ def test_a_long_request_is_worked_between_those_of_others(engine_of):
     assert len(engine.told.answers[1][0].rows) == 500
 
 
+def test_a_request_with_settings_of_its_own_is_not_passed_by_those_that_come_after_it(engine_of):
+    engine = engine_of(
+        "bert-sentiment",
+        "text-classification",
+        model_config={"batch_tokens": 64},
+        signature={"params": {"top_k": {"type": "long", "default": 1}}},
+    )
+    engine.submit(Ask(0, ["good"] * 40))
+    engine.step()
+    for key in range(1, 40):
+        engine.submit(Ask(key, "good"))
+    engine.submit(Ask(1000, "good", {"top_k": 2}))
+    for key in range(2000, 2400, 40):  # as many as a step answers, and more
+        for other in range(key, key + 40):
+            engine.submit(Ask(other, "good"))
+        engine.step()
+    assert 1000 in engine.told.answers
+    drained(engine)
+
+
 def test_a_wrong_row_costs_its_own_answer_where_rows_are_told_one_by_one(engine_of):
     engine = engine_of("bert-sentiment", "text-classification")
     engine.submit(Ask(1, ["good", 7, "bad"], form=Form.ROWS))

@@ -7,11 +7,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import httpx2 as httpx
 import pytest
@@ -225,13 +228,16 @@ def test_what_is_too_large_or_too_slow_is_refused(fleet):
     with Served(fleet(server={"limits": limits})) as served:
         assert served.post(PREDICT, {"inputs": ["x" * 200_000]}).status_code == 413
         assert served.get("/live", headers={"x-long": "x" * 5000}).status_code == 431
-        address = ("127.0.0.1", int(served.url.rsplit(":", 1)[1]))
+        with socket.create_connection(address_of(served), timeout=20) as huge:
+            head = f"POST {PREDICT} HTTP/1.1\r\nhost: x\r\ncontent-length: {1 << 30}\r\n\r\n"
+            huge.sendall(head.encode())
+            assert b" 413 " in huge.recv(1000)  # before a byte of the body
         for sent in (
             b"",
             b"POST /x HTTP/1.1\r\nhost: x\r\nx-a: ",
             b"POST " + PREDICT.encode() + b" HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n12",
         ):
-            with socket.create_connection(address, timeout=20) as slow:
+            with socket.create_connection(address_of(served), timeout=20) as slow:
                 slow.sendall(sent)
                 answer = slow.recv(1000)
                 assert answer == b"" or b" 408 " in answer
@@ -240,11 +246,69 @@ def test_what_is_too_large_or_too_slow_is_refused(fleet):
 
 def test_a_thousand_idle_connections_stop_nobody(fleet):
     with Served(fleet(server={"limits": {"connections": 200}})) as served:
-        address = ("127.0.0.1", int(served.url.rsplit(":", 1)[1]))
-        idle = [socket.create_connection(address, timeout=20) for _ in range(1000)]
+        idle = [socket.create_connection(address_of(served), timeout=20) for _ in range(1000)]
         assert served.post(PREDICT, {"inputs": ["good"]}).status_code == 200
         for connection in idle:
             connection.close()
+
+
+IDLE, SPARE = 10_000, 200  # connections, and files beside them
+
+
+@pytest.fixture
+def many_files():
+    """As many open files as idle connections need, here and in the server, which starts with the limits of the test."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < IDLE + SPARE:
+        pytest.skip(f"a process may have {hard} files open here, and {IDLE} connections need more")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, IDLE + SPARE), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_files")
+def test_others_are_served_beside_ten_thousand_idle_connections_and_a_gigabyte(fleet, expected):
+    limits = {"connections": IDLE + SPARE, "body": "1MiB", "slow_client_seconds": 300}
+    with Served(fleet(server={"limits": limits})) as served:
+        idle = [socket.create_connection(address_of(served), timeout=60) for _ in range(IDLE)]
+        assert labels(served.post(PREDICT, {"inputs": ["good"]})) == expected(["good"])
+        before = most_memory(served)
+        sent = threading.Thread(target=send_a_gigabyte, args=[served, answers := []])
+        sent.start()
+        while sent.is_alive():
+            assert labels(served.post(PREDICT, {"inputs": ["good"]})) == expected(["good"])
+        sent.join(120)
+        assert b" 413 " in answers[0]
+        assert most_memory(served) - before < 64 << 20
+        assert all(connection.fileno() >= 0 for connection in idle)
+        idle[-1].sendall(b"GET /live HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert b" 200 " in idle[-1].recv(1000)
+        for connection in idle:
+            connection.close()
+
+
+def address_of(served):
+    return "127.0.0.1", int(served.url.rsplit(":", 1)[1])
+
+
+def most_memory(served):
+    """The most bytes that the server's process has held."""
+    status = Path(f"/proc/{served.process.pid}/status").read_text(encoding="ascii")
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) << 10
+
+
+def send_a_gigabyte(served, answers):
+    """Send a body of unsaid length for as long as the server reads it, and keep its answer."""
+    block = b"100000\r\n" + b"x" * (1 << 20) + b"\r\n"
+    head = f"POST {PREDICT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+    with socket.create_connection(address_of(served), timeout=60) as connection:
+        connection.sendall(head.encode())
+        with suppress(ConnectionError):
+            for _ in range(1024):
+                connection.sendall(block)
+        answers.append(connection.recv(1000))
 
 
 def test_tls_is_spoken_and_pages_of_other_sites_call_where_they_may(fleet, tmp_path):

@@ -51,18 +51,27 @@ class Meters:
         self.last: dict[str, float] = {}  # model -> when its last answer was given, in seconds of the epoch
         self.in_flight = Gauge("hfspec_requests_in_flight", "Requests that are being answered.", **options)
         self.registry.register(_Models(models))
+        self._found: dict[tuple[Any, ...], Any] = {}
 
     def count(self, model: str, endpoint: str, status: int, seconds: float) -> None:
         """A request has ended."""
-        self.requests.labels(model, endpoint, str(status)).inc()
-        self.seconds.labels(model, endpoint).observe(seconds)
+        self._of(self.requests, model, endpoint, status).inc()
+        self._of(self.seconds, model, endpoint).observe(seconds)
 
     def used(self, model: str, used: dict[str, Any]) -> None:
         """What an answer took, by stage."""
         self.last[model] = time.time()
         for stage in STAGES:
             if stage in used:
-                self.stages.labels(model, stage).observe(used[stage])
+                self._of(self.stages, model, stage).observe(used[stage])
+
+    def _of(self, meter: Any, *labels: Any) -> Any:
+        """The meter of these labels, which is slow to find."""
+        key = (meter, *labels)
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = meter.labels(*labels)
+        return found
 
     def stage(self, model: str, stage: str) -> tuple[int, float]:
         """How many answers of a model had the stage, and the seconds of all of them."""

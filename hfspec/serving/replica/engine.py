@@ -46,6 +46,11 @@ class Waiting:
     index: int
     virtual: float
 
+    @property
+    def due(self) -> tuple[float, float]:
+        """By which what waits is ordered; of requests for which the same was done, by when they came."""
+        return (self.virtual, self.job.arrived)
+
 
 @dataclass(slots=True)
 class Counters:
@@ -207,8 +212,8 @@ class Engine:
 
     def _chosen(self) -> list[Waiting]:
         """The items of the next batch: the one that is due first, and those of its group that go well with it."""
-        place, group = min(self._items.items(), key=lambda found: found[1][0].virtual)
-        group.sort(key=lambda waiting: waiting.virtual)
+        place, group = min(self._items.items(), key=lambda found: found[1][0].due)
+        group.sort(key=lambda waiting: waiting.due)
         head, near = group[0], group[:CANDIDATES]
         near.sort(key=lambda waiting: -waiting.item.length)
         runner, budget = self.predictor.runner, self._budget(head.job.begun.call.settings)

@@ -85,7 +85,7 @@ class Prompts:
 
     def _join(self, budget: Callable[[Settings], Budget], now: float) -> list[Step]:
         """Read the prompts that wait longest and go together, as far as there is room."""
-        self._queue.sort(key=lambda found: found[0].virtual)
+        self._queue.sort(key=lambda found: found[0].due)
         head = self._queue[0]
         settings = head[0].job.begun.call.settings
         room = budget(settings).tokens - sum(self._weights.values())

@@ -1,0 +1,142 @@
+"""`hfspec serve` beside other servers, and beside predict in one process, on this machine.
+
+    python -m benchmarks.serving [WORK ...] [--rounds 3] [--requests 500] [--output FILE]
+
+Each round starts each server anew, one after the other, sends all the same requests, and counts the processor time of
+the server and all its children. Medians over the rounds are written to FILE (JSON), beside what it holds of other
+works, and as tables to a file of Markdown next to it, which `make docs` puts into docs/serving-speed.md. The other
+servers are installed once, each into an environment of its own in the cache; one that cannot be is named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks import machine, material
+from benchmarks.serving import report
+from benchmarks.serving.environments import CACHE, MissingError
+from benchmarks.serving.works import WORKS, Options, Work
+
+CHAT = (
+    "{% for message in messages %}{{ message.content }} {% endfor %}"
+    "{% if add_generation_prompt %}{{ eos_token }}{% endif %}"
+)
+SPECS: dict[str, dict[str, Any]] = {
+    "minilm": {
+        "library": "sentence-transformers",
+        "task": "feature-extraction",
+        "model": {"package": material.PACKAGE},
+        "input_example": ["How do I reset my password?"],
+    },
+    "gpt2": {
+        "library": "transformers",
+        "task": "text-generation",
+        "model": {"path": str(CACHE / "checkpoints/gpt2")},
+        "model_config": {"do_sample": False, "return_full_text": False},
+        "signature": {"params": {"max_new_tokens": 32}},
+        "input_example": ["once upon a time"],
+    },
+}
+
+
+def main(arguments: list[str]) -> int:
+    """1 when a server failed; a missed target is no failure."""
+    options = _parsed(arguments)
+    output = Path(options.output)
+    whole = json.loads(output.read_text(encoding="utf-8")) if output.is_file() else {"works": {}}
+    prepared = Options(_artifact("minilm"), _artifact("gpt2"), CACHE / "checkpoints/gpt2", options.requests)
+    whole["machine"] = machine.describe({"main": sys.executable}, ("uvicorn", "starlette"))
+    failed = False
+    for name in options.works or WORKS:
+        found = _measured(WORKS[name](prepared), options.rounds)
+        failed |= bool(found["failures"])
+        whole["works"][name] = found
+        report.write(whole, output)
+        print(report.section(found), flush=True)
+    return 1 if failed else 0
+
+
+def _parsed(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("works", nargs="*", choices=[*WORKS, []], help="all by default")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--requests", type=int, default=500, help="of single texts; others in proportion")
+    parser.add_argument("--output", default="benchmarks/results/serving.json")
+    return parser.parse_args(arguments)
+
+
+def _measured(work: Work, rounds: int) -> dict[str, Any]:
+    """Every round of every contender; one that fails is left out of the rest. An interrupt ends the rounds."""
+    found: dict[str, list[dict[str, float]]] = {}
+    failures: dict[str, str] = {}
+    try:
+        for number in range(rounds):
+            for name, measure in work.measures.items():
+                if name not in failures:
+                    _one_round(number + 1, name, measure, found, failures)
+    except KeyboardInterrupt:
+        print("interrupted: what was measured is kept", flush=True)
+    return {
+        "title": work.title,
+        "rounds": found,
+        "contenders": {
+            name: {figure: median(one[figure] for one in each) for figure in each[0]}
+            for name, each in found.items()
+            if each
+        },
+        "failures": failures,
+        "targets": [
+            {
+                "what": target.words,
+                "reach": target.reach,
+                "most": target.most,
+                "unit": target.unit,
+                "measured": round(value, 4),
+                "met": value <= target.reach if target.most else value >= target.reach,
+            }
+            for target in work.targets
+            if (value := target.value(found)) is not None
+        ],
+    }
+
+
+def _one_round(
+    number: int,
+    name: str,
+    measure: Callable[[], dict[str, float]],
+    found: dict[str, list[dict[str, float]]],
+    failures: dict[str, str],
+) -> None:
+    try:
+        found.setdefault(name, []).append(measure())
+    except (MissingError, RuntimeError, OSError) as error:
+        failures[name] = str(error)
+        found.pop(name, None)
+    said = failures.get(name) or {figure: round(value, 1) for figure, value in found[name][-1].items()}
+    print(f"round {number}, {name}: {said}", flush=True)
+
+
+def _artifact(name: str) -> Path:
+    """The compiled artifact, made once in the cache."""
+    folder = CACHE / "artifacts" / name
+    if not folder.is_dir():
+        if name == "gpt2":
+            material.make_one(str(CACHE / "checkpoints"), "gpt2")
+            (CACHE / "checkpoints/gpt2/chat_template.jinja").write_text(CHAT, encoding="utf-8")
+        spec = CACHE / f"{name}.yaml"
+        spec.write_text(json.dumps({"spec_version": 1, **SPECS[name]}), encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "hfspec", "compile", str(spec), "-o", str(folder)], check=True)
+    return folder
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,277 @@
+"""What is measured of servers, and what is to be reached."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import material
+from benchmarks.serving import contenders, environments, processes
+from benchmarks.serving.client import ask_at_random, ask_in_turn, request
+from benchmarks.serving.contenders import Server
+
+Figures = dict[str, float]
+Rounds = Mapping[str, Sequence[Figures]]
+DIRECT = "`predict` of all in one process"
+CLIENTS, PROMPTING = 32, 16
+BATCH = 16  # texts of a request that has several
+TOKENS, PAUSE = 16, 0.5  # of an answer; mean seconds between two requests of a client
+ALONE, WARMS_UP = 100, 64  # requests
+ONE = {"OMP_NUM_THREADS": str(contenders.THREADS), "OMP_WAIT_POLICY": "PASSIVE"}
+LOGS = environments.CACHE / "logs"
+
+
+@dataclass(frozen=True)
+class Options:
+    """``artifact``: MiniLM's; ``generator``: of a small GPT-2 with a chat template; ``checkpoint``: its checkpoint."""
+
+    artifact: Path
+    generator: Path
+    checkpoint: Path
+    requests: int
+
+
+@dataclass(frozen=True)
+class Target:
+    """``value``: what was measured, from the figures of each round; None where there is nothing to compare."""
+
+    words: str
+    reach: float
+    value: Callable[[Rounds], float | None]
+    most: bool = False
+    unit: str = "x"
+
+
+@dataclass(frozen=True)
+class Work:
+    """``measures``: name -> what measures it once."""
+
+    title: str
+    measures: Mapping[str, Callable[[], Figures]]
+    targets: Sequence[Target]
+
+
+def embeddings(options: Options) -> Work:
+    """Single texts from many clients, and from one."""
+    texts = material.texts(options.requests)
+    servers = contenders.embedders(options.artifact, material.minilm())
+    measures = {server.name: _embeds(server, texts, 1) for server in servers}
+    measures[DIRECT] = lambda: _direct(options.artifact, texts)
+    ours, mlflow, *around, own = [server.name for server in servers]
+    rate, last = "requests/s", "p99 ms"
+    title = f"{CLIENTS} clients, one of {len(texts)} mixed texts a request (all-MiniLM-L6-v2)"
+    targets = [Target(f"requests/s against {name}", 4, ratio(ours, name, rate)) for name in (mlflow, own)]
+    targets += [Target(f"requests/s against {name}", 2, ratio(ours, name, rate)) for name in around]
+    targets += [Target(f"p99 against {name}", 1, ratio(ours, name, last), most=True) for name in (mlflow, *around, own)]
+    lone = above(ours, DIRECT, "lone p50 ms")
+    targets += [
+        *_beside_predict(ours, rate),
+        Target("a lone client's median above that of `predict`", 3, lone, most=True, unit="ms"),
+    ]
+    return Work(title, measures, targets)
+
+
+def batches(options: Options) -> Work:
+    """Many texts a request."""
+    texts = material.texts(2 * options.requests)
+    servers = [contenders.hfspec(options.artifact), contenders.mlflow(options.artifact)]
+    measures = {server.name: _embeds(server, texts, BATCH) for server in servers}
+    measures[DIRECT] = lambda: _direct(options.artifact, texts)
+    ours, _ = [server.name for server in servers]
+    title = f"{CLIENTS} clients, {BATCH} of {len(texts)} mixed texts a request (all-MiniLM-L6-v2)"
+    return Work(title, measures, _beside_predict(ours, "texts/s"))
+
+
+def http(options: Options) -> Work:
+    """HTTP without a model."""
+    body = [" ".join(["word"] * 36)]
+    around = {"ARTIFACT": str(options.artifact), "PYTHONPATH": str(Path(__file__).parents[2])}
+    servers = contenders.nothing(options.artifact)
+    count = 40 * options.requests
+    asked = [request(server.path, server.bytes_of(body)) for server in servers]
+    measures = {
+        server.name: lambda server=server, one=one: _http(server, [one] * count, around)
+        for server, one in zip(servers, asked, strict=True)
+    }
+    bare, ours, _ = measures
+    reach = 6000 / 20_000
+    return Work(
+        f"HTTP alone: {CLIENTS} clients, a POST of {len(servers[0].bytes_of(body))} bytes, one process",
+        measures,
+        [Target("requests/s against bare starlette", reach, ratio(ours, bare, "requests/s"))],
+    )
+
+
+def generation(options: Options) -> Work:
+    """Chat and completions, from clients that arrive at random."""
+    servers = contenders.generators(options.generator, options.checkpoint, TOKENS)
+    prompts = material.texts(2 * PROMPTING, most=60, least=5, seed=11)
+    measures = {}
+    for server in servers:
+        measures[server.name] = _generates(server, prompts, PROMPTING)
+    chat, completions, mlflow, transformers = [server.name for server in servers]
+    for server in servers[2:]:
+        quarter = PROMPTING // 4
+        measures[f"{server.name}, {quarter} clients"] = _generates(server, prompts[: len(prompts) // 4], quarter)
+    first, rate = "first token p95 ms", "tokens/s"
+    slow = [(completions, f"{mlflow}, {PROMPTING // 4} clients"), (chat, f"{transformers}, {PROMPTING // 4} clients")]
+    return Work(
+        f"{PROMPTING} clients that arrive at random, {TOKENS} new tokens (the shape of GPT-2 small)",
+        measures,
+        [
+            Target(f"tokens/s of completions against {mlflow}", 3, ratio(completions, mlflow, rate)),
+            Target(f"tokens/s of chats against {transformers}", 3, ratio(chat, transformers, rate)),
+            *(Target(f"first token p95 against {name}", 1, ratio(mine, name, first), most=True) for mine, name in slow),
+        ],
+    )
+
+
+WORKS: dict[str, Callable[[Options], Work]] = {
+    "http": http,
+    "embeddings": embeddings,
+    "batches": batches,
+    "generation": generation,
+}
+
+
+def ratio(ours: str, theirs: str, figure: str) -> Callable[[Rounds], float | None]:
+    """The median over the rounds of what one has over what the other has."""
+    return lambda rounds: _each(rounds, ours, theirs, figure, lambda mine, other: mine / other)
+
+
+def above(ours: str, theirs: str, figure: str) -> Callable[[Rounds], float | None]:
+    """The median over the rounds of what one has more than the other."""
+    return lambda rounds: _each(rounds, ours, theirs, figure, lambda mine, other: mine - other)
+
+
+def _each(
+    rounds: Rounds, ours: str, theirs: str, figure: str, compared: Callable[[float, float], float]
+) -> float | None:
+    if ours not in rounds or theirs not in rounds:
+        return None
+    return statistics.median(
+        compared(mine[figure], other[figure]) for mine, other in zip(rounds[ours], rounds[theirs], strict=False)
+    )
+
+
+def _beside_predict(ours: str, rate: str) -> list[Target]:
+    def texts(rounds: Rounds) -> float | None:
+        return statistics.median(
+            mine[rate] / direct["texts/s"] for mine, direct in zip(rounds[ours], rounds[DIRECT], strict=False)
+        )
+
+    return [
+        Target("texts/s against `predict` of all in one process", 0.85, texts),
+        Target(
+            "CPU time of a text against `predict` of all in one process",
+            1.25,
+            ratio(ours, DIRECT, "CPU ms a text"),
+            most=True,
+        ),
+    ]
+
+
+def _embeds(server: Server, texts: Sequence[str], size: int) -> Callable[[], Figures]:
+    groups = [list(texts[first : first + size]) for first in range(0, len(texts), size)]
+    asked = [request(server.path, server.bytes_of(group)) for group in groups]
+
+    def measure() -> Figures:
+        with _running(server) as (pid, port):
+            _run(ask_in_turn(port, asked[:WARMS_UP], CLIENTS))
+            lone = _run(ask_in_turn(port, asked[:ALONE], 1)) if size == 1 else []
+            before, begun = processes.processor_seconds(pid), time.perf_counter()
+            waits = _run(ask_in_turn(port, asked, CLIENTS))
+            took, spent = time.perf_counter() - begun, processes.processor_seconds(pid) - before
+        found = {**_rates(waits, took, spent), "CPU ms a text": 1000 * spent / len(texts), "texts/s": len(texts) / took}
+        return {**found, "lone p50 ms": 1000 * statistics.median(lone)} if lone else found
+
+    return measure
+
+
+def _http(server: Server, asked: Sequence[bytes], around: Mapping[str, str]) -> Figures:
+    with _running(server, around) as (pid, port):
+        _run(ask_in_turn(port, asked[:1000], CLIENTS))
+        before, begun = processes.processor_seconds(pid), time.perf_counter()
+        waits = _run(ask_in_turn(port, asked, CLIENTS))
+        took, spent = time.perf_counter() - begun, processes.processor_seconds(pid) - before
+    return _rates(waits, took, spent)
+
+
+def _generates(server: Server, prompts: Sequence[str], clients: int) -> Callable[[], Figures]:
+    asked = [request(server.path, server.bytes_of([prompt]), closes=True) for prompt in prompts]
+
+    def measure() -> Figures:
+        with _running(server) as (pid, port):
+            _run(ask_at_random(port, asked[:2], 2, tokens=TOKENS, pause=0.01))
+            before = processes.processor_seconds(pid)
+            made = _run(ask_at_random(port, asked, clients, tokens=TOKENS, pause=PAUSE))
+            spent = processes.processor_seconds(pid) - before
+        took = max(one.ended for one in made) - min(one.begun for one in made)
+        tokens = sum(one.tokens for one in made)
+        firsts = sorted(one.first for one in made)
+        return {
+            "tokens/s": tokens / took,
+            "first token p50 ms": 1000 * _at(firsts, 0.5),
+            "first token p95 ms": 1000 * _at(firsts, 0.95),
+            "p95 ms": 1000 * _at(sorted(one.ended - one.begun for one in made), 0.95),
+            "CPU ms a token": 1000 * spent / tokens,
+        }
+
+    return measure
+
+
+def _rates(waits: Sequence[float], took: float, spent: float) -> Figures:
+    ordered = sorted(waits)
+    found = {f"p{share} ms": 1000 * _at(ordered, share / 100) for share in (50, 95, 99)}
+    return {"requests/s": len(waits) / took, **found, "CPU ms": 1000 * spent / len(waits)}
+
+
+def _at(ordered: Sequence[float], share: float) -> float:
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
+
+
+def _direct(artifact: Path, texts: Sequence[str]) -> Figures:
+    command = [sys.executable, "-m", "benchmarks.serving.programs.in_process", str(artifact)]
+    done = subprocess.run(
+        command, input=json.dumps(list(texts)), text=True, capture_output=True, check=True, env={**os.environ, **ONE}
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    return {
+        "texts/s": found["texts/s"],
+        "CPU ms a text": found["CPU ms"],
+        "lone p50 ms": statistics.median(found["alone"]),
+    }
+
+
+def _running(server: Server, around: Mapping[str, str] | None = None) -> Any:
+    """The server's process id and port, while it runs."""
+    from contextlib import contextmanager
+
+    @contextmanager
+    def started() -> Any:
+        LOGS.mkdir(parents=True, exist_ok=True)
+        port = processes.free_port()
+        command = [str(port) if word == "PORT" else word for word in server.command()]
+        log = LOGS / f"{''.join(filter(str.isalnum, server.name))}.log"
+        with processes.running(
+            command, port, server.ready, log, {**ONE, **server.environment, **(around or {})}
+        ) as pid:
+            yield pid, port
+
+    return started()
+
+
+def _run(work: Any) -> Any:
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
