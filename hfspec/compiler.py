@@ -95,7 +95,7 @@ def persist(
         UsageError: When the folder cannot be replaced.
     """
     from hfspec import pipeline
-    from hfspec.integrity.finding import check_given
+    from hfspec.integrity.finding import check_roles
     from hfspec.integrity.verification import verify_files
     from hfspec.ir.artifact import Artifact
 
@@ -103,7 +103,7 @@ def persist(
     _check_known(link)
     try:
         manifest = verify_files(target)
-        check_given(manifest, folders)
+        check_roles(manifest, folders)
         if not manifest.pointers:
             return Artifact(target, manifest)
         return pipeline.complete_reference(manifest, target, folders, link, progress or Silent())
@@ -370,11 +370,11 @@ def weights_here(manifest: Manifest, sources: Mapping[str, str | PathLike[str]] 
     Raises:
         VerificationError: When a folder or package has files of their names with other bytes.
     """
+    from hfspec.integrity.digests import DigestCheck
     from hfspec.integrity.finding import count_here
-    from hfspec.integrity.held import Held
     from hfspec.integrity.verified_memory import Memory
 
-    return count_here(manifest, sources or {}, Held(Memory(None)))
+    return count_here(manifest, sources or {}, DigestCheck(Memory(None)))
 
 
 def sign(

@@ -23,7 +23,6 @@ from hfspec.batch.spans import Chunk, Part
 from hfspec.batch.writers import WRITERS
 from hfspec.errors import ErrorLimitError
 from hfspec.integrity.verification import read_manifest
-from hfspec.runtime.host.process import import_libraries
 from hfspec.runtime.load import load
 from hfspec.runtime.predictor import Predictor
 from hfspec.tasks import table
@@ -103,7 +102,6 @@ def _done(
 
 def loaded(job: Job) -> Predictor:
     """The job's predictor; raises as load."""
-    import_libraries()
     return load(job.artifact, model_config=dict(job.settings), device=job.device, dtype=job.dtype, backend=job.backend)
 
 

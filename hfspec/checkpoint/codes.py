@@ -30,6 +30,7 @@ CODES = MappingProxyType(
         "no-tokenizer": "No tokenizer where the task needs one.",
         "no-weights": "No weights that can be used.",
         "not-by-reference": "Weights that cannot stay at their source, since they must be converted or merged first.",
+        "not-supported-yet": "Modules of sentence-transformers, or settings of theirs, that hfspec does not run.",
         "not-a-checkpoint": "A source without a config.json, or whose config names no architecture.",
         "pickled-code": "A pickled checkpoint that holds more than tensors.",
         "quantization": "A precision of embeddings that lacks its ranges, or ranges that do not fit it.",

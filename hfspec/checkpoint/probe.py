@@ -12,6 +12,8 @@ from hfspec.formats.sentence_modules import STATED, TRANSFORMER_CONFIGS, is_save
 from hfspec.ir.problem import Problem
 from hfspec.tasks.task import Task
 
+OWN_TOKENIZER = "use the tokenizer that the model was trained with"
+
 Probe = Callable[[Any], Iterator[Problem]]
 TEXT = "One short text."
 USER = {"role": "user", "content": TEXT}
@@ -28,7 +30,7 @@ def probe(task: Task, model: SourceFiles, folder: str, files: SourceFiles, setti
             yield files.problem(
                 "broken-tokenizer",
                 f"the tokenizer makes no tokens of a plain text: {fault}",
-                remedy="use the tokenizer that the model was trained with",
+                remedy=OWN_TOKENIZER,
             )
             return
         if task.chat and tokenizer.chat_template:

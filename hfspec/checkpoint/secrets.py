@@ -15,6 +15,7 @@ from hfspec.ir.plan import CopyFile, WriteBytes, WriteWeights
 from hfspec.ir.problem import dotted
 from hfspec.redaction import HIDDEN, texts, tokens, without_passwords
 
+SHORTENED = "named a path of the machine that wrote it, of which the last name is kept"
 # Roots under which people and machines keep their own files.
 ROOTS = (
     "home|root|Users|mnt|media|scratch|workspace|workspaces|content|kaggle|dbfs|data|opt|srv|tmp|var|private|nfs|gpfs|"
@@ -96,7 +97,7 @@ def _without_places(text: str, target: str) -> tuple[str, tuple[str, ...]]:
     changes: list[str] = []
     if target.endswith(".json"):
         text, keys = _json_without_places(text)
-        changes += [f"{key} named a path of the machine that wrote it, of which the last name is kept" for key in keys]
+        changes += [f"{key} {SHORTENED}" for key in keys]
     else:
         shortened = IN_TEXT.sub(lambda match: _last(match.group()), text)
         lines = [
@@ -106,7 +107,7 @@ def _without_places(text: str, target: str) -> tuple[str, tuple[str, ...]]:
         ]
         if lines:
             where = f"line{'s' if len(lines) > 1 else ''} {', '.join(map(str, lines))}"
-            changes.append(f"{where} named a path of the machine that wrote it, of which the last name is kept")
+            changes.append(f"{where} {SHORTENED}")
         text = shortened
     without = without_passwords(text)
     if without != text:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hfspec.checkpoint.config import refuse_extents
-from hfspec.checkpoint.probe import Probe
+from hfspec.checkpoint.probe import OWN_TOKENIZER, Probe
 from hfspec.checkpoint.source_files import SourceFiles, unreadable_vocabularies
 from hfspec.errors import SpecError
 from hfspec.formats.languages import Tongues, tongues
@@ -127,7 +127,7 @@ def vocabulary_problems(files: SourceFiles, tokenizer: Tokenizer, rows: int | No
             f" and the model's embedding has {rows} rows",
             expected=f"at most {rows} ids",
             found=str(tokenizer.size),
-            remedy="use the tokenizer that the model was trained with",
+            remedy=OWN_TOKENIZER,
         )
 
 

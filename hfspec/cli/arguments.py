@@ -47,6 +47,8 @@ Sources = Annotated[
         "--source", metavar="ROLE=FOLDER", help="Where the weights are that the artifact refers to, as model=FOLDER."
     ),
 ]
+FormatOption = Annotated[Format, typer.Option("--format", help="text for a person, json for a program.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")]
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec, a YAML file.")]
 Overrides = Annotated[
     list[str] | None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hfspec.cli.arguments import Folder, Format, Link, LinkOption, SignatureFile, Sources
+from hfspec.cli.arguments import Folder, Format, FormatOption, Link, LinkOption, SignatureFile, Sources
 from hfspec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 def inspect(
     folder: Folder,
-    format: Annotated[Format, typer.Option(help="text for a person, json for a program.")] = Format.text,  # noqa: A002
+    format: FormatOption = Format.text,  # noqa: A002
 ) -> None:
     """Show what an artifact says of itself; reads the manifest, and its config.json for the labels."""
     from hfspec.comparison.artifacts import artifact_labels

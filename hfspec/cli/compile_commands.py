@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hfspec.cli.arguments import Format, Link, LinkOption, Locked, Overrides, SpecFile
+from hfspec.cli.arguments import Format, FormatOption, Link, LinkOption, Locked, Overrides, QuietOption, SpecFile
 from hfspec.cli.progress import for_terminal, tell
 from hfspec.errors import UsageError
 from hfspec.ir.artifact import Artifact
@@ -26,7 +26,7 @@ def plan(
     spec: SpecFile,
     overrides: Overrides = None,
     locked: Locked = False,
-    format: Annotated[Format, typer.Option(help="text for a person, json for a program.")] = Format.text,  # noqa: A002
+    format: FormatOption = Format.text,  # noqa: A002
 ) -> None:
     """Show what compile would build; reads headers and small files, never weights, and writes nothing."""
     from hfspec import compiler
@@ -65,7 +65,7 @@ def compile(  # noqa: A001 - the command's name
     ] = True,
     locked: Locked = False,
     link: LinkOption = Link.copy,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Compile a spec into an artifact; the last line printed is the artifact's path."""
     if cfg is not None or info is not None or resolve:

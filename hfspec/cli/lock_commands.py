@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hfspec.cli.arguments import Format, OnlyContent, OnlyEnvironment, Overrides, SpecFile
+from hfspec.cli.arguments import Format, FormatOption, OnlyContent, OnlyEnvironment, Overrides, QuietOption, SpecFile
 from hfspec.cli.exit_codes import LOCK
 from hfspec.cli.progress import for_terminal, tell
 from hfspec.errors import LockError, StorageError, UsageError
@@ -41,8 +41,8 @@ def lock(
             "--requirements", help="Write SPEC.requirements.txt too: what the lock names, with hashes, by pip."
         ),
     ] = False,
-    format: Annotated[Format, typer.Option(help="text for a person, json for a program.")] = Format.text,  # noqa: A002
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")] = False,
+    format: FormatOption = Format.text,  # noqa: A002
+    quiet: QuietOption = False,
 ) -> None:
     """Pin every source of a spec, to the commit and the digest of each file, in SPEC.lock beside it."""
     from hfspec import compiler

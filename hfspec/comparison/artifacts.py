@@ -79,12 +79,14 @@ def artifact_account(folder: Path) -> FrozenDict:
             "metadata": manifest.metadata,
             "input example": files.value(INPUT_EXAMPLE),
             "golden": {str(place): golden for place, golden in enumerate(files.value(GOLDEN) or (), start=1)},
-            "embedding space": _given({"space": manifest.space, "fingerprint": manifest.fingerprint}),
+            "embedding space": _without_none({"space": manifest.space, "fingerprint": manifest.fingerprint}),
             "library versions": {**manifest.versions, **manifest.makers},
             "changed from the source": manifest.cleaned,
             "adapter": adapter_saved(manifest.sources, files.records) or None,
             "save mode": "reference" if manifest.pointers else "full",
-            **_contents(manifest.files, records, [_pointed(file) for each in manifest.pointers for file in each.files]),
+            **_contents(
+                manifest.files, records, [_weight_record(file) for each in manifest.pointers for file in each.files]
+            ),
             **{key: value for key, value in manifest.to_json().items() if key not in STATED},
             "deployment": {
                 key: getattr(deployment, key) for key in Deployment.__slots__ if key not in DEPLOYMENT_STATED
@@ -150,19 +152,49 @@ class SmallFiles:
         self.records = records
 
     def text(self, path: str) -> str:
-        """The file's text; empty when the artifact has no such file. Raises VerificationError."""
+        """Read a small file.
+
+        Args:
+            path: The file's path in the artifact.
+
+        Returns:
+            Its text; empty when the artifact has no such file.
+
+        Raises:
+            VerificationError: It cannot be read.
+        """
         record = self.records.get(path)
         return "" if record is None else self._checked(record).decode("utf-8", errors="replace")
 
     def value(self, path: str) -> Any:
-        """The file's JSON value; None when there is none, or when the file holds something else."""
+        """Read a small file as JSON.
+
+        Args:
+            path: The file's path in the artifact.
+
+        Returns:
+            Its JSON value; None when there is none, or when it holds something else.
+
+        Raises:
+            VerificationError: It cannot be read.
+        """
         try:
             return freeze(json.loads(self.text(path) or "null"))
         except (ValueError, RecursionError):
             return None
 
     def json(self, path: str) -> Mapping[str, Any]:
-        """The file's JSON object; empty when there is none."""
+        """Read a small file as a JSON object.
+
+        Args:
+            path: The file's path in the artifact.
+
+        Returns:
+            Its JSON object; empty when there is none.
+
+        Raises:
+            VerificationError: It cannot be read.
+        """
         value = self.value(path)
         return value if isinstance(value, FrozenDict) else {}
 
@@ -193,39 +225,39 @@ def _origins(manifest: Manifest) -> dict[str, Any]:
         parts.setdefault(f"components/{name}", {})["options"] = options
     for source in manifest.sources:
         values = {key: value for key, value in source.to_json().items() if key not in ("role", "kind", "location")}
-        parts.setdefault(source.role, {}).update({source.kind: source.location, **_given(values)})
+        parts.setdefault(source.role, {}).update({source.kind: source.location, **_without_none(values)})
     components = {role.removeprefix("components/"): part for role, part in parts.items() if role.startswith(PARTS)}
     return {**{role: part for role, part in parts.items() if not role.startswith(PARTS)}, "components": components}
 
 
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: thaw(value) for key, value in values.items() if value is not None}
 
 
 def _chat_templates(files: SmallFiles) -> dict[str, Any]:
     """Every chat template by the file that holds it, ``tokenizer_config.json`` for one that stands in there."""
-    found = {path: files.text(path) for path in files.records if _is_part(path) and path.endswith(".jinja")}
+    templates = {path: files.text(path) for path in files.records if _is_part(path) and path.endswith(".jinja")}
     for path in files.records:
         if _is_part(path) and path.endswith(("tokenizer_config.json", "chat_template.json", "processor_config.json")):
             template = files.json(path).get("chat_template")
             if template:
-                found[path] = template
-    return found
+                templates[path] = template
+    return templates
 
 
 def _generation(files: SmallFiles) -> dict[str, Any]:
-    stated = files.json("model/generation_config.json")
-    return {key: value for key, value in stated.items() if key not in NOT_SETTINGS}
+    config = files.json("model/generation_config.json")
+    return {key: value for key, value in config.items() if key not in NOT_SETTINGS}
 
 
 def _licence(files: SmallFiles) -> dict[str, Any]:
     front = FRONT_MATTER.match(files.text("README.md"))
-    declared = dict(DECLARED.findall(front.group(1))) if front else {}
+    fields = dict(DECLARED.findall(front.group(1))) if front else {}
     record = files.records.get("LICENSE")
-    return {**declared, **({"LICENSE": record.sha256} if record else {})}
+    return {**fields, **({"LICENSE": record.sha256} if record else {})}
 
 
-def _pointed(file: FileRecord) -> FileRecord:
+def _weight_record(file: FileRecord) -> FileRecord:
     """A weight file that the artifact refers to, where a full one has it."""
     return FileRecord(f"model/{file.path}", file.size, file.sha256)
 
@@ -240,8 +272,8 @@ def _contents(
     weights = sorted([*own, *pointed], key=lambda record: record.path)
     runtime = [record for record in records if record.path.startswith(RUNTIME)]
     code = [record for record in records if _is_part(record.path) and record.path.endswith(".py")]
-    told = {record.path for record in (*weights, *runtime, *code)}.union(TOLD_ELSEWHERE)
-    files = {record.path: record.sha256 for record in records if record.path not in told}
+    paths_elsewhere = {record.path for record in (*weights, *runtime, *code)}.union(TOLD_ELSEWHERE)
+    files = {record.path: record.sha256 for record in records if record.path not in paths_elsewhere}
     size = {"total": sum(record.size for record in all_files), "weights": sum(record.size for record in own)}
     return {
         "size": size,

@@ -78,7 +78,15 @@ def changes(before: Mapping[str, Json], after: Mapping[str, Json]) -> tuple[Chan
 
 
 def same(before: Any, after: Any) -> bool:
-    """Whether two JSON values mean the same: 1 is 1.0, and true is not 1."""
+    """Compare two JSON values.
+
+    Args:
+        before: A JSON value.
+        after: Another.
+
+    Returns:
+        Whether they mean the same: 1 is 1.0, and true is not 1.
+    """
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         return before.keys() == after.keys() and all(same(before[key], after[key]) for key in before)
     if isinstance(before, tuple) and isinstance(after, tuple):

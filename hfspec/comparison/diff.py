@@ -74,13 +74,13 @@ def kind_of(side: str) -> SideKind:
 def _spec_accounts(*sides: tuple[str, Sequence[str]]) -> list[FrozenDict]:
     from hfspec.comparison.specs import SpecSide, read_spec, spec_account
 
-    read: list[SpecSide] = []
+    spec_sides: list[SpecSide] = []
     for side, overrides in sides:
         with file_of(side) as (file, place):
-            read.append(read_spec(file, place, overrides))
+            spec_sides.append(read_spec(file, place, overrides))
     # A name that neither spec writes is that of its file, which whoever asks has just chosen.
-    named = any(side.spec.name is not None for side in read)
-    return [spec_account(side, named=named) for side in read]
+    has_name = any(side.spec.name is not None for side in spec_sides)
+    return [spec_account(side, named=has_name) for side in spec_sides]
 
 
 def _account(kind: SideKind, side: str) -> FrozenDict:
@@ -96,12 +96,22 @@ def _account(kind: SideKind, side: str) -> FrozenDict:
 
 @contextmanager
 def file_of(side: str) -> Iterator[tuple[Path, Place]]:
-    """The file that a side names, as it is or as it was, and where the reader knows the folders around it to be."""
+    """Open the file that a side names, as it is or as it was.
+
+    Args:
+        side: A side of the comparison: a path, or ``path@revision``.
+
+    Yields:
+        The file, and where the reader knows the folders around it to be.
+
+    Raises:
+        UsageError: There is no such revision, or no such file in it.
+    """
     at = AT_REVISION.fullmatch(side)
     if at is None or Path(side).exists():
         yield Path(side), lambda path: path
         return
     from hfspec.comparison.revisions import past
 
-    with past(Path(at["file"]), at["revision"]) as found:
-        yield found.file, found.place
+    with past(Path(at["file"]), at["revision"]) as past_spec:
+        yield past_spec.file, past_spec.place

@@ -12,7 +12,14 @@ from hfspec.tasks.table import canonical
 
 
 def account(groups: Mapping[str, Any]) -> FrozenDict:
-    """The groups that say something: what is None or empty is left out."""
+    """Make an account of groups.
+
+    Args:
+        groups: Name -> what the group says.
+
+    Returns:
+        The groups that say something: None and what is empty are left out.
+    """
     return FrozenDict({group: value for group, value in groups.items() if value is not None and value not in ((), {})})
 
 
@@ -31,7 +38,14 @@ def task_name(library: str, name: str) -> str:
 
 
 def signature_parts(signature: Signature) -> dict[str, Any]:
-    """Inputs and outputs by column, with the columns' order, and params by name."""
+    """Take a signature apart, so that its parts can be compared.
+
+    Args:
+        signature: The signature, as JSON.
+
+    Returns:
+        Inputs and outputs by column, with the columns' order, and params by name.
+    """
     return {
         "inputs": _side(signature.inputs),
         "outputs": _side(signature.outputs),

@@ -42,6 +42,6 @@ def differing_keys(before: FrozenDict, folder: Path) -> tuple[str, ...]:
     Returns:
         The keys; where only bytes differ, the groups of them.
     """
-    found = changes(before, artifact_account(folder))
-    stated = [".".join(filter(None, (one.group, one.key))) for one in found if one.group not in FOLLOWING]
-    return tuple(dict.fromkeys(stated or [one.group for one in found]))
+    differences = changes(before, artifact_account(folder))
+    keys = [".".join(filter(None, (one.group, one.key))) for one in differences if one.group not in FOLLOWING]
+    return tuple(dict.fromkeys(keys or [one.group for one in differences]))

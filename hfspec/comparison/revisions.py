@@ -30,7 +30,14 @@ class Past:
     top: Path
 
     def place(self, path: Path) -> Path:
-        """Where in the repository a folder below ``folder`` is; any other is itself."""
+        """Find a folder of the revision in the repository.
+
+        Args:
+            path: A folder.
+
+        Returns:
+            Where in the repository it is, if it lies below ``folder``; else the folder itself.
+        """
         return self.top / path.relative_to(self.folder) if path.is_relative_to(self.folder) else path
 
 
@@ -56,14 +63,14 @@ def past(spec: Path, revision: str) -> Iterator[Past]:
         raise UsageError(f"{root}, where {spec} looks for what it extends, lies outside of the git repository {top}")
     commit = _commit(top, revision)
     below = root.resolve().relative_to(top)
-    with tempfile.TemporaryDirectory(prefix="hfspec-diff-") as made:
-        folder = Path(made).resolve() / top.name
+    with tempfile.TemporaryDirectory(prefix="hfspec-diff-") as temporary:
+        folder = Path(temporary).resolve() / top.name
         _lay_out(top, commit, below, folder)
-        found = folder / below / file.relative_to(root)
-        if not found.is_file():
+        past_file = folder / below / file.relative_to(root)
+        if not past_file.is_file():
             raise UsageError(f"{spec} is not a file of the git revision {revision}")
         with _placed(folder, revision):
-            yield Past(found, folder, top)
+            yield Past(past_file, folder, top)
 
 
 def paths_at(place: Path, revision: str) -> list[Path]:
@@ -122,14 +129,14 @@ def _lay_out(top: Path, commit: str, below: Path, folder: Path) -> None:
     where = [] if below == Path() else ["--", f"{below.as_posix()}/"]
     listing = _git(top, "--literal-pathspecs", "ls-tree", "-r", "-z", "--full-tree", commit, *where)
     entries = [entry.partition(b"\t") for entry in listing.split(b"\0") if entry]
-    wanted: list[tuple[str, str]] = []
+    blobs: list[tuple[str, str]] = []
     for head, _, name in entries:
         mode, _, digest = head.decode().split(" ")
         path = os.fsdecode(name)
         if mode.startswith(PLAIN_FILE) and path.endswith(LAID_OUT) and ".." not in Path(path).parts:
-            wanted.append((path, digest))
-    contents = _contents(top, [digest for _, digest in wanted])
-    for (path, _), content in zip(wanted, contents, strict=True):
+            blobs.append((path, digest))
+    contents = _contents(top, [digest for _, digest in blobs])
+    for (path, _), content in zip(blobs, contents, strict=True):
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
@@ -137,7 +144,7 @@ def _lay_out(top: Path, commit: str, below: Path, folder: Path) -> None:
 
 def _contents(top: Path, digests: list[str]) -> Iterator[bytes]:
     """The blobs of these digests, in order: each comes as a line with its size, its bytes, and a line break."""
-    data = _git(top, "cat-file", "--batch", given="".join(f"{digest}\n" for digest in digests).encode())
+    data = _git(top, "cat-file", "--batch", stdin="".join(f"{digest}\n" for digest in digests).encode())
     start = 0
     for digest in digests:
         end = data.index(b"\n", start)
@@ -150,18 +157,18 @@ def _contents(top: Path, digests: list[str]) -> Iterator[bytes]:
         yield data[end + 1 : start - 1]
 
 
-def _git(folder: Path, *arguments: str, given: bytes = b"") -> bytes:
+def _git(folder: Path, *arguments: str, stdin: bytes = b"") -> bytes:
     environment = {name: value for name, value in os.environ.items() if name not in HOOK_VARIABLES}
     try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], input=given, capture_output=True, env=environment, check=False
+        process = subprocess.run(
+            ["git", "-C", str(folder), *arguments], input=stdin, capture_output=True, env=environment, check=False
         )
     except OSError as error:
         raise WorldError(f"git cannot be run: {error.strerror}; install it, or compare two files") from error
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}"
-        raise UsageError(f"git {arguments[0]} in {folder}: {said}")
-    return done.stdout
+    if process.returncode:
+        message = process.stderr.decode(errors="replace").strip() or f"exit code {process.returncode}"
+        raise UsageError(f"git {arguments[0]} in {folder}: {message}")
+    return process.stdout
 
 
 @contextmanager

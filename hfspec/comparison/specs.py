@@ -101,19 +101,19 @@ def spec_account(side: SpecSide, *, named: bool) -> FrozenDict:
 
 
 def _source(side: SpecSide, source: Source, key: KeyPath) -> dict[str, Any]:
-    found = {name: value for name, value in source.model_dump(mode="json", exclude_none=True).items() if value != {}}
+    values = {name: value for name, value in source.model_dump(mode="json", exclude_none=True).items() if value != {}}
     if source.kind.takes_revision:
-        found.setdefault("revision", DEFAULT_REVISION)
+        values.setdefault("revision", DEFAULT_REVISION)
     if source.kind.is_local:
-        found[source.kind.key] = _location(side, source.location, (*key, source.kind.key))
-    return found
+        values[source.kind.key] = _location(side, source.location, (*key, source.kind.key))
+    return values
 
 
 def _location(side: SpecSide, path: str, key: KeyPath) -> str:
     """The folder that a path means, from the current folder where it lies below that: ``../m`` of ``specs/x.yaml`` and
     ``../../m`` of ``specs/team/y.yaml`` are one.
     """
-    origin, written, here = side.tree.origin(key), Path(path).expanduser(), Path.cwd()
+    origin, own_path, here = side.tree.origin(key), Path(path).expanduser(), Path.cwd()
     base = Path() if origin.override else Path(origin.file or side.tree.file).parent
-    meant = Path(os.path.abspath(side.place(base.resolve()) / written))  # noqa: PTH100 - a checkpoint may be a link
-    return (meant.relative_to(here) if meant.is_relative_to(here) else meant).as_posix()
+    folder = Path(os.path.abspath(side.place(base.resolve()) / own_path))  # noqa: PTH100 - a checkpoint may be a link
+    return (folder.relative_to(here) if folder.is_relative_to(here) else folder).as_posix()

@@ -28,11 +28,12 @@ ELSEWHERE = (
 # How the weights began, which the stored ones replace; each may hold paths of the machine that trained them.
 BEGINNINGS = ("corda_config", "eva_config", "lora_ga_config", "loftq_config")
 TOKENIZED_INIT = "TEXT"
+OF_A_TASK = "which needs the number of a training task with every row"
 # Types that need more at each call, or from elsewhere, than an artifact has.
 NEED_MORE = MappingProxyType(
     {
-        "MULTITASK_PROMPT_TUNING": "which needs the number of a training task with every row",
-        "POLY": "which needs the number of a training task with every row",
+        "MULTITASK_PROMPT_TUNING": OF_A_TASK,
+        "POLY": OF_A_TASK,
         "SHADOW": "which runs a second model beside the base",
         "XLORA": "which mixes further adapters that lie elsewhere",
     }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from hfspec.errors import InputError
@@ -42,7 +43,7 @@ def checked(value: Any, column: Column, row: int) -> Any:
     if column.type == "any" or (column.type != "string" and _is(value, column.type)):
         return value
     if column.type == "string" and isinstance(value, str):
-        return _text(value, column, row)
+        return plain_text(value, _place(column), row)
     remedy = _remedy(value) if column.type == "string" else ""
     raise InputError(f"{_place(column)}: expected {_expected(column)}, found {found(value)}.{remedy}", row=row)
 
@@ -58,12 +59,31 @@ def found(value: Any) -> str:
     return f"{text[:60] + '…' if len(text) > 60 else text} ({type(value).__name__})"
 
 
-def _text(value: str, column: Column, row: int) -> str:
+def misspelt(name: str, names: Iterable[Any]) -> str:
+    """The end of a message that a name is missing: which of those that are there may be meant for it."""
+    near = get_close_matches(name, map(str, names), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r} to be {name!r}?" if near else ""
+
+
+def plain_text(value: str, place: str, row: int) -> str:
+    """A text as Python's own str.
+
+    Args:
+        value: The text.
+        place: What a message calls it.
+        row: Its row.
+
+    Returns:
+        The text.
+
+    Raises:
+        InputError: It is not valid Unicode.
+    """
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
         raise InputError(
-            f"{_place(column)}: the text is not valid Unicode: character {error.start} is half of a surrogate pair.",
+            f"{place}: the text is not valid Unicode: character {error.start} is half of a surrogate pair.",
             row=row,
         ) from error
     return str.__str__(value)

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from hfspec.errors import InputError
-from hfspec.inputs.cells import found
+from hfspec.inputs.cells import found, misspelt
 from hfspec.inputs.row import Row
 from hfspec.inputs.rows import Columns
 
@@ -106,9 +105,8 @@ def _row(number: int, item: Any) -> Row:
 
 
 def _missing(name: str, given: Sequence[Any]) -> str:
-    near = get_close_matches(name, [str(other) for other in given], n=1, cutoff=0.6)
-    hint = f"; did you mean {near[0]!r} to be {name!r}?" if near else ""
-    return f"{name!r} is missing; given are {', '.join(repr(other) for other in given) or 'none'}{hint}."
+    listed = ", ".join(repr(other) for other in given) or "none"
+    return f"{name!r} is missing; given are {listed}{misspelt(name, given)}."
 
 
 def _pandas(value: Any, name: str) -> bool:

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hfspec.errors import InputError, ParamsError
-from hfspec.inputs.cells import found, is_missing
+from hfspec.inputs.cells import found, is_missing, misspelt
 from hfspec.inputs.row import Row
 from hfspec.ir.signature import Signature
 from hfspec.settings.precedence import Settings, param_value
@@ -96,9 +96,7 @@ def checked(row: Row, settings: Settings, task: Task, signature: Signature) -> R
     for key, value in values.items():
         _check_key(key, value, known, row.number)
     if main not in values:
-        near = get_close_matches(main, list(row.values), n=1, cutoff=0.6)
-        hint = f"; did you mean {near[0]!r} to be {main!r}?" if near else "."
-        raise InputError(f"the request has no {main}{hint}", row=row.number)
+        raise InputError(f"the request has no {main}{misspelt(main, row.values) or '.'}", row=row.number)
     own = {STANDS_FOR.get(key, key): _setting(key, values, task, row.number) for key in _in_order(values, task)}
     for name, param in declared.items():
         if STANDS_FOR.get(name, name) in own:
@@ -141,10 +139,38 @@ def _within(param: Any, value: Any, row: int) -> None:
         raise InputError(str(error), row=row) from error
 
 
+def check_flag(key: str, value: Any, row: int) -> None:
+    """Raises InputError naming the row when a key's value is neither true nor false."""
+    if not isinstance(value, bool):
+        raise InputError(f"{key}: expected true or false; found {found(value)}.", row=row)
+
+
+def texts_of(request: Request, key: str, noun: str) -> list[Any]:
+    """The values of a key that holds a text or a list of texts.
+
+    Args:
+        request: The request.
+        key: The key.
+        noun: What a message calls the texts.
+
+    Returns:
+        The values, none of them tokens.
+
+    Raises:
+        InputError: The list is empty, or holds tokens.
+    """
+    value = request.values[key]
+    values = list(value) if isinstance(value, list | tuple) else [value]
+    if not values:
+        raise InputError(f"{key}: the list has no {noun}; give at least one.", row=request.row)
+    if any(isinstance(one, int | list | tuple) for one in values):
+        raise InputError(f"{key}: tokens are not taken, only text or a list of texts.", row=request.row)
+    return values
+
+
 def _check_stream(values: Mapping[str, Any], row: Row) -> None:
     stream, options = values.get("stream", False), values.get("stream_options", {})
-    if not isinstance(stream, bool):
-        raise InputError(f"stream: expected true or false; found {found(stream)}.", row=row.number)
+    check_flag("stream", stream, row.number)
     if not isinstance(options, Mapping):
         raise InputError(f"stream_options: expected a mapping; found {found(options)}.", row=row.number)
     if stream and not row.single:

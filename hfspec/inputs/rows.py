@@ -16,7 +16,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from hfspec.errors import InputError
-from hfspec.inputs.cells import BINARY_WORDS, checked, found, is_binary_mapping, is_missing
+from hfspec.inputs.cells import BINARY_WORDS, checked, found, is_binary_mapping, is_missing, misspelt
 from hfspec.inputs.row import Row
 from hfspec.ir.signature import NESTED, Column, Tensor
 from hfspec.tasks.prompt_template import input_columns
@@ -111,9 +111,7 @@ class Columns:
 
     def _missing(self, name: str, given: Sequence[Any]) -> str:
         listed = ", ".join(repr(other) for other in given) or "none"
-        near = get_close_matches(name, [str(other) for other in given], n=1, cutoff=0.6)
-        hint = f"; did you mean {near[0]!r} to be {name!r}?" if near else ""
-        return f"the column {name!r} is missing; the columns given are {listed}{hint}."
+        return f"the column {name!r} is missing; the columns given are {listed}{misspelt(name, given)}."
 
 
 def _begin_with_two_texts(columns: Sequence[Column]) -> bool:

@@ -167,10 +167,10 @@ def _digest(path: Path) -> str:
 
 def _sha256(file: Any, size: int) -> str:
     """Of the next ``size`` bytes."""
-    digest, left = hashlib.sha256(), size
-    while left and (data := file.read(min(CHUNK, left))):
+    digest, rest = hashlib.sha256(), size
+    while rest and (data := file.read(min(CHUNK, rest))):
         digest.update(data)
-        left -= len(data)
+        rest -= len(data)
     return digest.hexdigest()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from os import PathLike
 
 from hfspec.errors import SourceError, UsageError, VerificationError
-from hfspec.integrity.held import Held
+from hfspec.integrity.digests import OTHER_CONTENT, DigestCheck, size_fault
 from hfspec.integrity.places import remembered
 from hfspec.ir.artifact import FileRecord, Manifest, SourceRecord
 from hfspec.ir.pins import Opened, Reader, SourceName
@@ -20,12 +20,12 @@ Sources = Mapping[str, str | PathLike[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RoleWeights:
     """The weight files of one role, and what holds them against their digests."""
 
     manifest: Manifest
     role: str
-    held: Held
+    digests: DigestCheck
 
     @property
     def source(self) -> SourceRecord:
@@ -36,7 +36,7 @@ class Wanted:
         return tuple(file for pointer in self.manifest.pointers if pointer.role == self.role for file in pointer.files)
 
 
-def check_given(manifest: Manifest, folders: Sources) -> None:
+def check_roles(manifest: Manifest, folders: Sources) -> None:
     """Refuse a folder for weights that the artifact does not look for.
 
     Args:
@@ -54,13 +54,15 @@ def check_given(manifest: Manifest, folders: Sources) -> None:
         raise UsageError(f"sources: the artifact looks for {', '.join(roles)}, not for {', '.join(unknown)}.")
 
 
-def find(manifest: Manifest, folders: Sources, held: Held, progress: Progress | None = None) -> dict[str, Reader]:
+def find(
+    manifest: Manifest, folders: Sources, digests: DigestCheck, progress: Progress | None = None
+) -> dict[str, Reader]:
     """Find the weights that lie outside an artifact; a repository's are downloaded at the recorded commit.
 
     Args:
         manifest: The artifact's manifest.
         folders: Role -> the folder to take instead of any other.
-        held: The digests of files that are known.
+        digests: The digests of files that are known.
         progress: Told of what is downloaded.
 
     Returns:
@@ -72,18 +74,20 @@ def find(manifest: Manifest, folders: Sources, held: Held, progress: Progress | 
         StorageError: The disk refuses a read or a write.
         VerificationError: The files that were found have other bytes.
     """
-    check_given(manifest, folders)
+    check_roles(manifest, folders)
     roles = dict.fromkeys(pointer.role for pointer in manifest.pointers)
-    return {role: _reader(Wanted(manifest, role, held), folders.get(role), progress or Silent()) for role in roles}
+    return {
+        role: _reader(RoleWeights(manifest, role, digests), folders.get(role), progress or Silent()) for role in roles
+    }
 
 
-def count_here(manifest: Manifest, folders: Sources, held: Held) -> int:
+def count_here(manifest: Manifest, folders: Sources, digests: DigestCheck) -> int:
     """Count the weight files that are on this machine with the right bytes. Nothing is downloaded.
 
     Args:
         manifest: The artifact's manifest.
         folders: Role -> the folder to take instead of any other.
-        held: The digests of files that are known.
+        digests: The digests of files that are known.
 
     Returns:
         The number of files.
@@ -92,12 +96,12 @@ def count_here(manifest: Manifest, folders: Sources, held: Held) -> int:
         UsageError: A folder is given for what the artifact does not look for.
         VerificationError: A folder or package has files of these names with other bytes.
     """
-    check_given(manifest, folders)
+    check_roles(manifest, folders)
     roles = dict.fromkeys(pointer.role for pointer in manifest.pointers)
-    return sum(_count(Wanted(manifest, role, held), folders.get(role)) for role in roles)
+    return sum(_count(RoleWeights(manifest, role, digests), folders.get(role)) for role in roles)
 
 
-def _count(weights: Wanted, own_folder: str | PathLike[str] | None) -> int:
+def _count(weights: RoleWeights, own_folder: str | PathLike[str] | None) -> int:
     if SOURCE_KINDS[weights.source.kind].fetches and own_folder is None:
         repository = _repository(weights, Silent(), local_only=True)
         return sum(_is_there(repository, file) for file in weights.files)
@@ -116,60 +120,64 @@ def _is_there(repository: Reader, file: FileRecord) -> bool:
     return True
 
 
-def _reader(weights: Wanted, own_folder: str | PathLike[str] | None, progress: Progress) -> Reader:
+def _reader(weights: RoleWeights, own_folder: str | PathLike[str] | None, progress: Progress) -> Reader:
     if not SOURCE_KINDS[weights.source.kind].fetches or own_folder is not None:
         return _folder(weights, own_folder)
     repository = _repository(weights, progress)
     for file in weights.files:
-        if not weights.held.holds(repository.fetch(file.path), file.sha256):
+        if not weights.digests.holds(repository.fetch(file.path), file.sha256):
             raise SourceError(f"{weights.source.location}: {file.path} changed right after it was verified; run again.")
     return repository
 
 
-def _repository(weights: Wanted, progress: Progress, *, local_only: bool = False) -> Reader:
+def _repository(weights: RoleWeights, progress: Progress, *, local_only: bool = False) -> Reader:
     from hfspec.sources.pinned import pinned_repo
 
     source = weights.source
     return pinned_repo(
-        source.location, source.commit or "", weights.files, progress, holds=weights.held.holds, local_only=local_only
+        source.location,
+        source.commit or "",
+        weights.files,
+        progress,
+        holds=weights.digests.holds,
+        local_only=local_only,
     )
 
 
-def _folder(weights: Wanted, own_folder: str | PathLike[str] | None) -> Reader:
+def _folder(weights: RoleWeights, own_folder: str | PathLike[str] | None) -> Reader:
     """The first place that has the pinned bytes; ``own_folder``, where there is one, is the only place."""
-    looked: list[str] = []
-    differing: list[str] = []
+    attempts: list[str] = []
+    differing_paths: list[str] = []
     for where, open_place in _places(weights, own_folder):
         try:
-            found = open_place()
+            source = open_place()
         except SourceError as error:
-            looked.append(f"{where}: {error}")
+            attempts.append(f"{where}: {error}")
             continue
-        faults = {file.path: fault for file in weights.files if (fault := _fault(found, file, weights))}
+        faults = {file.path: fault for file in weights.files if (fault := _fault(source, file, weights))}
         if not faults:
-            return found.reader
-        looked += [f"{where}: {path} {fault}" for path, fault in sorted(faults.items())]
-        differing += [f"model/{path}" for path, fault in faults.items() if fault != MISSING]
-    raise _not_found(weights, looked, differing)
+            return source.reader
+        attempts += [f"{where}: {path} {fault}" for path, fault in sorted(faults.items())]
+        differing_paths += [f"model/{path}" for path, fault in faults.items() if fault != MISSING]
+    raise _not_found(weights, attempts, differing_paths)
 
 
 MISSING = "is not there"
 
 
-def _fault(found: Opened, file: FileRecord, weights: Wanted) -> str:
-    if file.path not in {other.path for other in found.files}:
+def _fault(source: Opened, file: FileRecord, weights: RoleWeights) -> str:
+    if file.path not in {other.path for other in source.files}:
         return MISSING
     try:
-        local = found.reader.fetch(file.path)
-        size = local.stat().st_size
-        if size != file.size:
-            return f"has {size} bytes instead of {file.size}"
-        return "" if weights.held.holds(local, file.sha256) else "has other content"
+        local = source.reader.fetch(file.path)
+        if fault := size_fault(local.stat().st_size, file.size):
+            return fault
+        return "" if weights.digests.holds(local, file.sha256) else OTHER_CONTENT
     except OSError as error:
         return f"cannot be read ({error.strerror})"
 
 
-def _places(weights: Wanted, own_folder: str | PathLike[str] | None) -> Iterator[tuple[str, Callable[[], Opened]]]:
+def _places(weights: RoleWeights, own_folder: str | PathLike[str] | None) -> Iterator[tuple[str, Callable[[], Opened]]]:
     """What to call each place in an error, and how to open it; in the order in which they are looked at."""
     source = weights.source
     if own_folder is not None:
@@ -180,11 +188,11 @@ def _places(weights: Wanted, own_folder: str | PathLike[str] | None) -> Iterator
             lambda: open_kind(source.kind, SourceName(source.version or source.location)),
         )
     else:
-        seen = remembered(weights.manifest.pointers, weights.role)
-        if seen is not None:
+        last_folder = remembered(weights.manifest.pointers, weights.role)
+        if last_folder is not None:
             yield (
-                f"{seen}, where they were at compile time",
-                lambda: folder.open_source(SourceName(str(seen))),
+                f"{last_folder}, where they were at compile time",
+                lambda: folder.open_source(SourceName(str(last_folder))),
             )
         yield (
             f"{source.location}, from the current folder",
@@ -192,14 +200,16 @@ def _places(weights: Wanted, own_folder: str | PathLike[str] | None) -> Iterator
         )
 
 
-def _not_found(weights: Wanted, looked: list[str], differing: list[str]) -> SourceError | VerificationError:
+def _not_found(
+    weights: RoleWeights, attempts: list[str], differing_paths: list[str]
+) -> SourceError | VerificationError:
     source = weights.source
-    places = "\n".join(f"  {place}" for place in looked)
-    if SOURCE_KINDS[source.kind].is_local and len(looked) == 1:
+    places = "\n".join(f"  {place}" for place in attempts)
+    if SOURCE_KINDS[source.kind].is_local and len(attempts) == 1:
         places += "\n  (nothing is remembered here of where they were at compile time)"
     text = (
         f"the weights of {weights.role} ({source.kind} {source.location}), which this artifact refers to, were not"
         f" found with the bytes that it pins; looked at:\n{places}\nName the folder that has them: sources="
         f'{{"{weights.role}": FOLDER}} where load is called, --source {weights.role}=FOLDER on the command line.'
     )
-    return VerificationError(text, differing) if differing else SourceError(text)
+    return VerificationError(text, differing_paths) if differing_paths else SourceError(text)

@@ -13,7 +13,7 @@ from typing import Any
 
 from hfspec.errors import VerificationError
 from hfspec.formats.sentence_modules import own_settings
-from hfspec.formats.sentence_modules import settings as stated
+from hfspec.formats.sentence_modules import settings as settings_of
 from hfspec.ir.artifact import MANIFEST_NAME, Manifest
 from hfspec.ir.canonical import digest_of
 from hfspec.ir.frozen import thaw
@@ -27,7 +27,7 @@ SHAPING = ("max_active_dims", "normalize_embeddings", "precision", "truncate_dim
 
 
 def of_folder(
-    folder: Path, manifest: Manifest, task: Task, given: Mapping[str, Any], *, dtype: str, space: str | None
+    folder: Path, manifest: Manifest, task: Task, overrides: Mapping[str, Any], *, dtype: str, space: str | None
 ) -> str | None:
     """The fingerprint of the embeddings of an artifact; reads small files alone.
 
@@ -35,7 +35,7 @@ def of_folder(
         folder: The artifact.
         manifest: Its manifest.
         task: The task that the manifest names.
-        given: The model_config given to load.
+        overrides: The model_config given to load.
         dtype: The dtype of the weights as loaded, by torch's name.
         space: The digest of what makes the embeddings; None where the task gives none.
 
@@ -44,9 +44,9 @@ def of_folder(
     """
     if space is None:
         return None
-    known = stated(folder / "model")
-    settings = Settings(fixed_layers(task, manifest, own_settings(known, task), given))
-    return fingerprint(space, dtype, settings, Prompts(known))
+    model_settings = settings_of(folder / "model")
+    settings = Settings(fixed_layers(task, manifest, own_settings(model_settings, task), overrides))
+    return fingerprint(space, dtype, settings, Prompts(model_settings))
 
 
 def fingerprint(space: str, dtype: str, settings: Settings, prompts: Prompts) -> str:
@@ -65,8 +65,10 @@ def fingerprint(space: str, dtype: str, settings: Settings, prompts: Prompts) ->
     if settings.get("precision") in SCALED:
         shaping[RANGES] = settings.get(RANGES)
     # A setting at its plain value is as good as one that is not set.
-    said = {name: thaw(value) for name, value in shaping.items() if value not in (None, False, "float32")}
-    return digest_of({"dtype": dtype, "prompt": _fixed(settings, prompts), "settings": said, "space": space})
+    effective_values = {name: thaw(value) for name, value in shaping.items() if value not in (None, False, "float32")}
+    return digest_of(
+        {"dtype": dtype, "prompt": _fixed(settings, prompts), "settings": effective_values, "space": space}
+    )
 
 
 def check(expected: str | None, actual: str | None) -> None:

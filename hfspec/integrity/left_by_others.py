@@ -12,6 +12,7 @@ from pathlib import Path
 from hfspec.integrity.verified_memory import NO_SURPRISES
 
 LEFT_BY_OTHERS = frozenset({"registered_model_meta"})
+OTHER_TEXT = "is not the text that MLflow leaves"
 LARGEST = 4096
 FORM = re.compile(r"model_name: [^\x00-\x09\x0b-\x1f\x7f]+\nmodel_version: [^\x00-\x1f\x7f]+\n")
 
@@ -31,5 +32,5 @@ def foreign_fault(path: Path) -> str:
                 return "is not a plain file"
             text = file.read(LARGEST + 1).decode()
     except (OSError, UnicodeDecodeError):
-        return "is not the text that MLflow leaves"
-    return "" if len(text) <= LARGEST and FORM.fullmatch(text) else "is not the text that MLflow leaves"
+        return OTHER_TEXT
+    return "" if len(text) <= LARGEST and FORM.fullmatch(text) else OTHER_TEXT

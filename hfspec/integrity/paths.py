@@ -48,8 +48,14 @@ def folded(path: str) -> str:
 
 
 def unsafe_pointers(manifest: Manifest) -> list[str]:
-    """What the pointers of a reference artifact say that none does: weights that are none, or in the place of others,
-    paths that lead out, a role without a source, a repository without a name or a commit. It is read and written by.
+    """Find what pointers must not say: weights that are none, or in the place of others, paths that lead out, a role
+    without a source, a repository without a name or a commit. Files are read and written by them.
+
+    Args:
+        manifest: The manifest of a reference artifact.
+
+    Returns:
+        Each that is unsafe.
     """
     sources = {source.role: source for source in manifest.sources}
     faults = [pointer.role for pointer in manifest.pointers if pointer.role not in sources]
@@ -73,12 +79,12 @@ def _taken_twice(manifest: Manifest) -> list[str]:
     through a link.
     """
     places = [place for pointer in manifest.pointers for place in _places(pointer)]
-    taken = Counter([*map(folded, places), *{folded(record.path) for record in manifest.files}])
-    return [place for place in places if taken[folded(place)] > 1]
+    counts = Counter([*map(folded, places), *{folded(record.path) for record in manifest.files}])
+    return [place for place in places if counts[folded(place)] > 1]
 
 
 def _places(pointer: Pointer) -> Iterator[str]:
     """Where its weights come to lie; what is written may take the place of what it is made of."""
-    found = [f"model/{file.path}" for file in pointer.files]
-    yield from found
-    yield from (file.path for file in pointer.written if file.path not in found)
+    paths = [f"model/{file.path}" for file in pointer.files]
+    yield from paths
+    yield from (file.path for file in pointer.written if file.path not in paths)

@@ -21,13 +21,13 @@ def remember(pointers: Sequence[Pointer], folders: Mapping[str, Path]) -> None:
         pointers: The pointers that name the weights.
         folders: Role -> the folder with its weights.
     """
-    file, held = _file(), _held()
-    pointed = {pointer.role for pointer in pointers}
-    found = {key(pointers, role): str(folder.resolve()) for role, folder in folders.items() if role in pointed}
-    if file and any(held.get(name) != place for name, place in found.items()):
+    file, entries = _file(), _entries()
+    roles = {pointer.role for pointer in pointers}
+    new_entries = {key(pointers, role): str(folder.resolve()) for role, folder in folders.items() if role in roles}
+    if file and any(entries.get(name) != place for name, place in new_entries.items()):
         # The newest stand last, and the oldest go.
-        others = {name: place for name, place in held.items() if name not in found}
-        write_own(file, dict([*others.items(), *found.items()][-MOST:]))
+        others = {name: place for name, place in entries.items() if name not in new_entries}
+        write_own(file, dict([*others.items(), *new_entries.items()][-MOST:]))
 
 
 def remembered(pointers: Sequence[Pointer], role: str) -> Path | None:
@@ -40,7 +40,7 @@ def remembered(pointers: Sequence[Pointer], role: str) -> Path | None:
     Returns:
         The folder; None where none is remembered.
     """
-    place = _held().get(key(pointers, role))
+    place = _entries().get(key(pointers, role))
     return Path(place) if place else None
 
 
@@ -58,7 +58,7 @@ def key(pointers: Sequence[Pointer], role: str) -> str:
     return digest_of(files)
 
 
-def _held() -> dict[str, str]:
+def _entries() -> dict[str, str]:
     file = _file()
     return {str(name): str(place) for name, place in read_own(file).items()} if file else {}
 

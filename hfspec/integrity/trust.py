@@ -62,18 +62,21 @@ def check_trust(root: Path, manifest: Manifest) -> None:
         if place.startswith(("adapter/", *PARTS)) and name.endswith(".json"):
             faults += [(record.path, fault) for fault in _file_faults(name, root / record.path)]
     if faults:
-        listed = "\n".join(f"  {path}: {fault}" for path, fault in faults)
+        lines = "\n".join(f"  {path}: {fault}" for path, fault in faults)
         raise VerificationError(
-            f"{root} is not loaded, since it holds what no artifact of hfspec does:\n{listed}",
+            f"{root} is not loaded, since it holds what no artifact of hfspec does:\n{lines}",
             sorted({path for path, _ in faults}),
         )
 
 
 def _deployment_faults(manifest: Manifest) -> Iterator[tuple[str, str]]:
     for component, options in manifest.deployment.options.items():
-        chosen = sorted(LOADING_OPTIONS & set(options)) if isinstance(options, Mapping) else ["(no mapping)"]
-        if chosen:
-            yield "artifact.json", f"options of the {component} that decide how it is loaded: {', '.join(chosen)}"
+        loading_options = sorted(LOADING_OPTIONS & set(options)) if isinstance(options, Mapping) else ["(no mapping)"]
+        if loading_options:
+            yield (
+                "artifact.json",
+                f"options of the {component} that decide how it is loaded: {', '.join(loading_options)}",
+            )
     yield from (("artifact.json", fault) for fault in _value_faults(manifest.deployment))
     library = LIBRARIES.get(manifest.deployment.library)
     if library is not None:  # a load refuses any other
@@ -97,8 +100,8 @@ def _code_faults(manifest: Manifest) -> Iterator[tuple[str, str]]:
     """Classes of reviewed code that are none, and files of code that no class accounts for."""
     paths = {record.path for record in manifest.files}
     for part, place in manifest.code.items():
-        named = CLASS_PLACE.fullmatch(place) if isinstance(place, str) else None
-        if part not in CLASS_PARTS or named is None or named.group(1) not in paths:
+        match = CLASS_PLACE.fullmatch(place) if isinstance(place, str) else None
+        if part not in CLASS_PARTS or match is None or match.group(1) not in paths:
             yield "artifact.json", f"{place!r} as the code of its {part}, which names no class in a file of it"
     for path in sorted(paths):
         is_reviewed = bool(manifest.code) and path.endswith(".py")

@@ -12,6 +12,7 @@ from io import FileIO
 from pathlib import Path, PurePosixPath
 
 from hfspec.errors import UsageError, VerificationError
+from hfspec.integrity.digests import OTHER_CONTENT, size_fault
 from hfspec.integrity.left_by_others import LEFT_BY_OTHERS, foreign_fault
 from hfspec.integrity.paths import folded, path_fault, unsafe_pointers
 from hfspec.integrity.verified_memory import NO_SURPRISES, Memory, State, is_young, state_of
@@ -60,9 +61,9 @@ def verify_files(folder: Path) -> Manifest:
     Raises:
         VerificationError: The message names every file that differs, is missing, is not expected, or is a link.
     """
-    verified = examine(folder)
-    verified.check_unchanged()
-    return verified.manifest
+    artifact = examine(folder)
+    artifact.check_unchanged()
+    return artifact.manifest
 
 
 def examine(folder: Path, remember: Path | None = None) -> Verified:
@@ -94,9 +95,9 @@ def examine(folder: Path, remember: Path | None = None) -> Verified:
                 faults[record.path] = fault
     memory.write()
     if faults:
-        listed = "\n".join(f"  {path}: {fault}" for path, fault in sorted(faults.items()))
+        lines = "\n".join(f"  {path}: {fault}" for path, fault in sorted(faults.items()))
         raise VerificationError(
-            f"{_where(folder)} is not what was compiled; compile it again or fetch it anew:\n{listed}", sorted(faults)
+            f"{_where(folder)} is not what was compiled; compile it again or fetch it anew:\n{lines}", sorted(faults)
         )
     return Verified(folder, manifest, states, began)
 
@@ -120,12 +121,12 @@ def _read_manifest(folder: Path, states: dict[str, State]) -> Manifest:
     path = folder / MANIFEST_NAME
     try:
         with _opened(path) as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise VerificationError(f"{MANIFEST_NAME} of {_where(folder)} is not a plain file.", [MANIFEST_NAME])
-            if found.st_size > LARGEST_MANIFEST:
+            if status.st_size > LARGEST_MANIFEST:
                 raise VerificationError(f"{MANIFEST_NAME} of {_where(folder)} is far too large.", [MANIFEST_NAME])
-            states[MANIFEST_NAME] = state_of(found)
+            states[MANIFEST_NAME] = state_of(status)
             return Manifest.from_bytes(file.readall())
     except (FileNotFoundError, NotADirectoryError) as error:
         _refuse_other_files(folder)
@@ -155,11 +156,11 @@ def _refuse_other_files(path: Path) -> None:
 def _unsafe(manifest: Manifest) -> list[str]:
     paths = [record.path for record in manifest.files]
     faults = [path for path in paths if path_fault(path)] + unsafe_pointers(manifest)
-    seen: set[str] = set()
+    names: set[str] = set()
     for path in (MANIFEST_NAME, *paths):
-        if folded(path) in seen:
+        if folded(path) in names:
             faults.append(path)
-        seen.add(folded(path))
+        names.add(folded(path))
     return faults
 
 
@@ -167,18 +168,18 @@ def _strangers(folder: Path, manifest: Manifest, states: dict[str, State]) -> It
     """What is there and should not be: unknown files and folders, links, anything that is neither file nor folder.
     ``states`` gets that of each folder.
     """
-    known = {record.path for record in manifest.files} | {MANIFEST_NAME}
-    folders = {parent.as_posix() for path in known for parent in PurePosixPath(path).parents}
+    paths = {record.path for record in manifest.files} | {MANIFEST_NAME}
+    folders = {parent.as_posix() for path in paths for parent in PurePosixPath(path).parents}
     for path, entry in _entries(folder, ".", states):
         if entry.is_symlink():
             yield path, "is a link"
         elif entry.is_dir(follow_symlinks=False):
             if path not in folders:
-                yield path, "is not expected" if path not in known else "is a folder"
-        elif path in LEFT_BY_OTHERS - known:
+                yield path, "is not expected" if path not in paths else "is a folder"
+        elif path in LEFT_BY_OTHERS - paths:
             if fault := foreign_fault(folder / path):
                 yield path, fault
-        elif path not in known:
+        elif path not in paths:
             yield path, "is not expected" if path not in folders else "is not a folder"
         elif not entry.is_file(follow_symlinks=False):
             yield path, "is not a plain file"
@@ -188,10 +189,10 @@ def _entries(folder: Path, path: str, states: dict[str, State]) -> Iterator[tupl
     try:
         states[path] = state_of(folder.stat())
         with os.scandir(folder) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
+            listing = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise VerificationError(f"{folder} cannot be read: {_reason(error)}.", [path]) from error
-    for entry in found:
+    for entry in listing:
         inner = entry.name if path == "." else f"{path}/{entry.name}"
         yield inner, entry
         if entry.is_dir(follow_symlinks=False):
@@ -201,9 +202,9 @@ def _entries(folder: Path, path: str, states: dict[str, State]) -> Iterator[tupl
 def _fault(path: Path, record: FileRecord, memory: Memory, states: dict[str, State]) -> str:
     try:
         with _opened(path) as file:
-            found = os.fstat(file.fileno())
-            states[record.path] = state_of(found)
-            return _content_fault(file, found, record, memory)
+            status = os.fstat(file.fileno())
+            states[record.path] = state_of(status)
+            return _content_fault(file, status, record, memory)
     except (FileNotFoundError, NotADirectoryError):
         return "is missing"
     except OSError as error:
@@ -215,19 +216,19 @@ def _opened(path: Path) -> FileIO:
     return os.fdopen(os.open(path, os.O_RDONLY | NO_SURPRISES), "rb", buffering=0)
 
 
-def _content_fault(file: FileIO, found: os.stat_result, record: FileRecord, memory: Memory) -> str:
-    if not stat.S_ISREG(found.st_mode):
+def _content_fault(file: FileIO, status: os.stat_result, record: FileRecord, memory: Memory) -> str:
+    if not stat.S_ISREG(status.st_mode):
         return "is not a plain file"
-    if found.st_size != record.size:
-        return f"has {found.st_size} bytes instead of {record.size}"
-    if memory.knows(found, record.sha256):
+    if fault := size_fault(status.st_size, record.size):
+        return fault
+    if memory.knows(status, record.sha256):
         return ""
-    started = time.time_ns()
+    start = time.time_ns()
     if _digest(file) != record.sha256:
-        return "has other content"
-    if state_of(os.fstat(file.fileno())) != state_of(found):
+        return OTHER_CONTENT
+    if state_of(os.fstat(file.fileno())) != state_of(status):
         return "was changed while it was read"
-    memory.add(found, record.sha256, started)
+    memory.add(status, record.sha256, start)
     return ""
 
 

@@ -25,9 +25,9 @@ SETTLED_NS = 100_000_000
 NO_SURPRISES = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
-def state_of(found: os.stat_result) -> State:
+def state_of(status: os.stat_result) -> State:
     """What tells a file from another, and from itself once it was written to."""
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def is_young(state: State, moment: int) -> bool:
@@ -62,37 +62,67 @@ class Memory:
 
     path: Path | None
     entries: dict[str, list[int | str]] = field(default_factory=dict)
-    changed: bool = False
+    is_changed: bool = False
 
     @classmethod
     def read(cls, path: Path | None) -> Memory:
+        """Read what was remembered.
+
+        Args:
+            path: The file; None: nothing is remembered.
+
+        Returns:
+            The memory; empty where the file is missing, broken or open to others.
+        """
         return cls(path, read_own(path) if path else {})
 
-    def digest(self, found: os.stat_result) -> str | None:
-        """The digest that a file had, None when it is not known."""
-        key, entry = _entry(found, "")
-        known = self.entries.get(key)
-        is_known = isinstance(known, list) and known[:-1] == entry[:-1]
-        return str(known[-1]) if known and is_known else None
+    def digest(self, status: os.stat_result) -> str | None:
+        """Recall the digest of a file.
 
-    def knows(self, found: os.stat_result, sha256: str) -> bool:
-        key, entry = _entry(found, sha256)
+        Args:
+            status: What the system says of the file.
+
+        Returns:
+            The sha256 in hex; None when it is not known.
+        """
+        key, entry = _entry(status, "")
+        value = self.entries.get(key)
+        is_known = isinstance(value, list) and value[:-1] == entry[:-1]
+        return str(value[-1]) if value and is_known else None
+
+    def knows(self, status: os.stat_result, sha256: str) -> bool:
+        """Tell whether a file had a digest; one that did is forgotten later than others.
+
+        Args:
+            status: What the system says of the file.
+            sha256: A digest in hex.
+
+        Returns:
+            Whether it is remembered as the file's.
+        """
+        key, entry = _entry(status, sha256)
         if self.entries.get(key) != entry:
             return False
         self.entries[key] = self.entries.pop(key)
         return True
 
-    def add(self, found: os.stat_result, sha256: str, started: int) -> None:
-        """The file as it was both before and after it was read; ``started``: when that began, in ns."""
-        if not is_young(state_of(found), started):
-            key, entry = _entry(found, sha256)
+    def add(self, status: os.stat_result, sha256: str, start: int) -> None:
+        """Remember the digest of a file, unless it is so young that a change may not show.
+
+        Args:
+            status: What the system says of the file, both before and after it was read.
+            sha256: Its digest in hex.
+            start: When reading began, in ns.
+        """
+        if not is_young(state_of(status), start):
+            key, entry = _entry(status, sha256)
             self.entries.pop(key, None)
             self.entries[key] = entry
-            self.changed = True
+            self.is_changed = True
 
     def write(self) -> None:
         """Atomically, with what others have remembered meanwhile; the oldest beyond MOST_ENTRIES are forgotten."""
-        if self.path is None or not self.changed:
+        if self.path is None or not self.is_changed:
             return
         entries = {
             **{key: entry for key, entry in read_own(self.path).items() if key not in self.entries},
@@ -102,8 +132,8 @@ class Memory:
         write_own(self.path, newest)
 
 
-def _entry(found: os.stat_result, sha256: str) -> tuple[str, list[int | str]]:
-    device, inode, *rest = state_of(found)
+def _entry(status: os.stat_result, sha256: str) -> tuple[str, list[int | str]]:
+    device, inode, *rest = state_of(status)
     return f"{device}:{inode}", [*rest, sha256]
 
 
@@ -118,8 +148,8 @@ def read_own(path: Path) -> dict[str, Any]:
     """
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | NO_SURPRISES), "rb") as file:
-            found = os.fstat(file.fileno())
-            if not _is_own(found) or not stat.S_ISREG(found.st_mode) or not _is_own(path.parent.stat()):
+            status = os.fstat(file.fileno())
+            if not _is_own(status) or not stat.S_ISREG(status.st_mode) or not _is_own(path.parent.stat()):
                 return {}
             value = json.loads(file.read(LARGEST_MEMORY))
     except (OSError, ValueError, RecursionError):
@@ -127,11 +157,11 @@ def read_own(path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _is_own(found: os.stat_result) -> bool:
+def _is_own(status: os.stat_result) -> bool:
     """Whether nobody else can have written it: who could, could make a changed artifact pass."""
     if not hasattr(os, "geteuid"):
         return True
-    return found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def write_own(path: Path, value: Mapping[str, Any]) -> None:

@@ -30,7 +30,7 @@ from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.patterns import COMMIT_PATTERN, SHA256_PATTERN
 from hfspec.ir.pins import FilePin
 from hfspec.ir.source_kinds import PLACES, SOURCE_KINDS
-from hfspec.ir.spec_keys import Frozen, Sha256, Text
+from hfspec.ir.spec_keys import LIBRARY, Frozen, Sha256, Text
 
 LOCK_VERSION = 1
 
@@ -153,7 +153,7 @@ class Lock(Frozen):
     spec_digest: Sha256 = Field(
         description="sha256 over the spec after composition and overrides, before its revisions became commits."
     )
-    library: Text = Field(description="The library that runs the model.")
+    library: Text = Field(description=LIBRARY)
     task: Text = Field(description="The task by its own name, whatever alias the spec wrote.")
     sources: Annotated[tuple[LockedSource, ...], Strict(False), AfterValidator(_distinct)] = Field(
         json_schema_extra={"minItems": 1}, description="Every source, the model first."

@@ -1,12 +1,13 @@
-"""The spec as a typed, frozen value: one model a variant, told apart by ``library``.
+"""The spec as a typed, frozen value, of whichever library.
 
-The JSON Schema is generated from these models (hfspec.language.schema); both accept and refuse the same documents.
-What needs more than one key to decide, or knowledge of a task, is checked by hfspec.stages.validate.
+The JSON Schema is generated from this model and the tables of libraries and tasks (hfspec.language.schema); both accept
+and refuse the same documents. What needs more than one key to decide, or knowledge of a library or task, is checked by
+hfspec.language.model and hfspec.stages.validate.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, Strict
 
@@ -14,10 +15,10 @@ from hfspec.ir.dtypes import DtypeName
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.patterns import NAME_PATTERN, SIZE_PATTERN
 from hfspec.ir.spec_keys import (
+    LIBRARY,
     Adapter,
     AnyJson,
     Components,
-    FolderSource,
     Frozen,
     Golden,
     LicensePolicy,
@@ -38,8 +39,8 @@ def _version(value: object) -> object:
     return integral(value)
 
 
-class SpecBase(Frozen):
-    """The keys that every variant has."""
+class Spec(Frozen):
+    """The keys of a spec."""
 
     spec_version: Annotated[Literal[1], BeforeValidator(_version)] = Field(
         description="The version of the spec language."
@@ -122,44 +123,7 @@ class SpecBase(Frozen):
         examples=[{"limits": {"rows": 256, "timeout": 60}, "endpoints": ["openai", "hfspec"]}],
     )
     metadata: Mapping = Field(default=FrozenDict(), description="Free-form, carried along.")
-
-
-class TransformersSpec(SpecBase):
-    """A model of the transformers library, for one task."""
-
-    library: Literal["transformers"] = Field(description="The library that runs the model.")
-
-
-class SentenceTransformersSpec(SpecBase):
-    """A model of the sentence-transformers library: embeddings and their kin."""
-
-    library: Literal["sentence-transformers"] = Field(description="The library that runs the model.")
-
-
-class OnnxGenaiSpec(SpecBase):
-    """A model of ONNX Runtime's generate(): text, without torch."""
-
-    library: Literal["onnxruntime-genai"] = Field(description="The library that runs the model.")
-    model: FolderSource = Field(description="The model: exactly one of repo, path, package.")
-
-
-Spec: TypeAlias = TransformersSpec | SentenceTransformersSpec | OnnxGenaiSpec
-VARIANTS: dict[str, type[SpecBase]] = {
-    "transformers": TransformersSpec,
-    "sentence-transformers": SentenceTransformersSpec,
-    "onnxruntime-genai": OnnxGenaiSpec,
-}
-
-
-def parse(document: dict[str, Any]) -> Spec:
-    """The document as a typed spec.
-
-    Raises pydantic.ValidationError, or KeyError when ``library`` names no variant. Cross-key and per-task rules are
-    not checked here.
-    """
-    variant: Any = VARIANTS[document["library"]]
-    spec: Spec = variant.model_validate(document)
-    return spec
+    library: Text = Field(description=LIBRARY)
 
 
 def dump(spec: Spec) -> dict[str, Any]:

@@ -86,6 +86,8 @@ EXACTLY_ONE_PLACE: dict[str, Any] = {
     "oneOf": [_given(key) for key in SOURCE_KINDS],
     **_when_given("revision", REVISED),
 }
+LIBRARY = "The library that runs the model."
+PROTOCOLS = "The protocols that the model is offered by; by default all that fit its task."
 
 
 def _field(kind: SourceKind) -> Any:
@@ -339,7 +341,7 @@ class Serving(Frozen):
     endpoints: Annotated[tuple[Endpoint, ...], Strict(False)] | None = Field(
         default=None,
         min_length=1,
-        description="The protocols that the model is offered by; by default all that fit its task.",
+        description=PROTOCOLS,
         examples=[["openai", "hfspec"]],
     )
 

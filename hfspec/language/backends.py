@@ -14,7 +14,14 @@ PATH: KeyPath = ("runtime", "backend")
 
 
 def problems(draft: Draft) -> Iterator[Problem]:
-    """A task that the backend does not run, a device or a dtype that it does not take."""
+    """Check that the spec's backend runs its task, on its device and in its dtype.
+
+    Args:
+        draft: The spec, as its rules read it.
+
+    Returns:
+        A problem for each.
+    """
     tree, name, dtype = draft.tree, draft.backend, draft.dtype
     backend = BACKENDS.get(name) if name is not None else None
     if name is None or backend is None:
@@ -23,8 +30,38 @@ def problems(draft: Draft) -> Iterator[Problem]:
     yield from _device(tree, name, backend)
     if dtype is not None and dtype not in ("auto", *backend.dtypes):
         expected = " or ".join(("auto", *backend.dtypes))
-        message = f"The backend {name} does not run {dtype} weights."
+        message = of_other_dtype(name, dtype)
         yield Problem("conflict", message, tree.origin(PATH), PATH, expected=f"dtype {expected}", found=dtype)
+
+
+def of_other_dtype(name: str, dtype: object) -> str:
+    """Say that a backend does not run weights of a dtype.
+
+    Args:
+        name: The backend.
+        dtype: The dtype.
+
+    Returns:
+        The message.
+    """
+    return f"The backend {name} does not run {dtype} weights."
+
+
+def on_other_device(tree: Tree, path: KeyPath, name: str, backend: Backend, key: str) -> Problem:
+    """Say that a backend does not run on the device that is asked for.
+
+    Args:
+        tree: The document.
+        path: The key path of the backend.
+        name: The backend's name.
+        backend: Its row.
+        key: The key that asks for another device.
+
+    Returns:
+        The problem.
+    """
+    message = f"The backend {name} runs on {backend.where}."
+    return Problem("conflict", message, tree.origin(path), path, remedy=f"Remove `backend` or `{key}`.")
 
 
 def _task(tree: Tree, task: Task | None, name: str, backend: Backend) -> Iterator[Problem]:
@@ -39,5 +76,4 @@ def _device(tree: Tree, name: str, backend: Backend) -> Iterator[Problem]:
     device, device_map = (tree.at(("runtime", key)) for key in ("device", "device_map"))
     for key, is_taken in {"device": backend.takes(device), "device_map": device_map is None}.items():
         if not is_taken:
-            message = f"The backend {name} runs on {backend.where}."
-            yield Problem("conflict", message, tree.origin(PATH), PATH, remedy=f"Remove `backend` or `{key}`.")
+            yield on_other_device(tree, PATH, name, backend, key)

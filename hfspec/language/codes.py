@@ -35,7 +35,6 @@ CODES = MappingProxyType(
         "missing-value": "`???`, a value that had to be given and was not.",
         "not-finite": "A number that is infinite, or not a number.",
         "not-json": "A value from an override that JSON cannot hold.",
-        "not-supported-yet": "Part of the language whose stage comes with a later version.",
         "override": "An override that cannot be read or applied.",
         "param-limits": "A param whose default or limits contradict each other or the setting.",
         "param-type": "A param whose default or choices are not of its type.",

@@ -11,7 +11,15 @@ from hfspec.language.kind import DocumentKind
 
 
 def faults(value: Any, kind: DocumentKind) -> Iterator[Problem]:
-    """A problem, still without a place, for a document whose defaults are no list, and for each entry that is none."""
+    """Check that ``defaults`` is a list, and every entry one that can be read.
+
+    Args:
+        value: The document, in plain values.
+        kind: What kind of document it is.
+
+    Returns:
+        The problems, still without a place.
+    """
     defaults = value.get("defaults", ()) if isinstance(value, Mapping) else ()
     if not isinstance(defaults, tuple):
         message = "`defaults` must be a list."

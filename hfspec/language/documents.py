@@ -119,7 +119,15 @@ def _bytes(file: Path, kind: DocumentKind) -> bytes:
 
 
 def unreadable(file: Path, error: UsageError) -> Problem:
-    """As a problem of the spec in ``file``: that it, or a base of it, cannot be read."""
+    """Say as a problem of a spec that it, or a base of it, cannot be read.
+
+    Args:
+        file: The spec's file.
+        error: What the system said.
+
+    Returns:
+        The problem.
+    """
     said = str(error).removeprefix(f"{file} ")
     message = f"{error}." if said == str(error) else f"The file {said}."
     return Problem("unreadable", message, Origin(file=str(file)))

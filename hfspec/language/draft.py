@@ -82,7 +82,14 @@ class Draft:
 
 
 def draft(tree: Tree) -> Draft:
-    """The document's values, those left out that are of another type than their keys take."""
+    """Read a document as typed values.
+
+    Args:
+        tree: The document.
+
+    Returns:
+        The values; one that is of another type than its key takes is left out.
+    """
     return Draft(
         tree,
         _text(tree, "library"),

@@ -16,7 +16,14 @@ MEANT = {name: dtype for dtype, names in NAMES.items() for name in names}
 
 
 def meant(written: str) -> str:
-    """The dtype that a name means, in the spec's words; empty when none is meant, as by ``int8``."""
+    """Find the dtype that a name means.
+
+    Args:
+        written: The name as the spec has it.
+
+    Returns:
+        The dtype in the spec's words; empty when none is meant, as by ``int8``.
+    """
     plain = re.sub(r"^(torch|np|numpy|jnp|tf)\.|[\s_.-]", "", written.strip().lower())
     if plain in MEANT:
         return MEANT[plain]

@@ -22,7 +22,14 @@ LONGEST = 80
 
 
 def problems(draft: Draft) -> Iterator[Problem]:
-    """Every rule that the examples break; what their shape breaks is left to the schema."""
+    """Check the examples.
+
+    Args:
+        draft: The spec, as its rules read it.
+
+    Returns:
+        Every rule that the examples break; what their shape breaks is left to the schema.
+    """
     example = draft.tree.at(("input_example",))
     if example is not None:
         yield from _input(draft, ("input_example",), example)

@@ -8,13 +8,22 @@ from typing import Any
 
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.language.kind import SPEC, DocumentKind
-from hfspec.language.yaml12 import MAX_INTEGER
+from hfspec.language.yaml12 import MAX_INTEGER, QUOTE_TEXT
 
 INSTANTIATION = frozenset({"_target_", "_partial_", "_recursive_", "_convert_", "_args_"})
 
 
 def faults(value: Any, kind: DocumentKind = SPEC, path: KeyPath = ()) -> Iterator[Problem]:
-    """A problem, still without a place, for every key that would instantiate something and value that is no JSON."""
+    """Check that nothing would be instantiated, and that every value is one that JSON has.
+
+    Args:
+        value: A value of the document.
+        kind: What kind of document it is.
+        path: Where the value stands.
+
+    Returns:
+        The problems, still without a place.
+    """
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from _key_faults(key, kind, (*path, str(key)))
@@ -23,7 +32,7 @@ def faults(value: Any, kind: DocumentKind = SPEC, path: KeyPath = ()) -> Iterato
         for index, item in enumerate(value):
             yield from faults(item, kind, (*path, index))
     elif message := _value_fault(value):
-        yield Problem("not-json", message, path=path, found=str(value)[:80], remedy="Quote it if it is text.")
+        yield Problem("not-json", message, path=path, found=str(value)[:80], remedy=QUOTE_TEXT)
 
 
 def _key_faults(key: Any, kind: DocumentKind, path: KeyPath) -> Iterator[Problem]:

@@ -87,7 +87,15 @@ def braced(before: str, name: str, after: str, value: str) -> str:
 
 
 def unreadable(text: str, error: Exception) -> Problem:
-    """The problem of an override that Hydra's grammar does not take."""
+    """Say what is wrong with an override that Hydra cannot read.
+
+    Args:
+        text: The override.
+        error: What Hydra's grammar said.
+
+    Returns:
+        The problem.
+    """
     origin = Origin(override=text or "an empty argument")
     key, equals, value = text.partition("=")
     if not equals and not text.startswith("~"):

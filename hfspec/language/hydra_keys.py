@@ -5,11 +5,12 @@ from __future__ import annotations
 from hfspec.ir.problem import KeyPath, Origin, Problem
 from hfspec.language.kind import SPEC, DocumentKind
 
+NO_LOG = "hfspec keeps no log; `--quiet` leaves out its progress, `--debug` shows an error's traceback."
 # The beginning of a key of a spec, without ``hydra.`` -> the remedy; the first that fits.
 REMEDIES = (
     ("verbose", "Give `--debug` for the traceback of an error."),
-    ("job_logging", "hfspec keeps no log; `--quiet` leaves out its progress, `--debug` shows an error's traceback."),
-    ("hydra_logging", "hfspec keeps no log; `--quiet` leaves out its progress, `--debug` shows an error's traceback."),
+    ("job_logging", NO_LOG),
+    ("hydra_logging", NO_LOG),
     ("run", "Give `--output DIR` for the artifact's folder."),
     ("sweep", "Give `-m --output DIR` for the folder that holds the artifact of each combination."),
     ("mode", "Give `-m` (--multirun) to compile every combination."),
@@ -27,7 +28,17 @@ def is_hydras(key: str) -> bool:
 
 
 def problem(key: str, origin: Origin, path: KeyPath, kind: DocumentKind) -> Problem:
-    """That such a key has no effect here, and what has."""
+    """Say that a key of Hydra's own has no effect.
+
+    Args:
+        key: The key, or config group.
+        origin: Where it was written.
+        path: Its key path.
+        kind: What kind of document it stands in.
+
+    Returns:
+        The problem, with what has that effect here.
+    """
     rest = key.removeprefix("hydra").lstrip("./").replace("/", ".")
     known = REMEDIES if kind is SPEC else ()
     remedy = next((remedy for name, remedy in known if f"{rest}.".startswith(f"{name}.")), "Leave it out.")

@@ -51,7 +51,15 @@ def texts(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
 
 
 def faults(value: Any, kind: DocumentKind = SPEC) -> Iterator[Problem]:
-    """A problem, still without a place, for every interpolation that is not allowed."""
+    """Check the interpolations of a document.
+
+    Args:
+        value: The document, in plain values.
+        kind: What kind of document it is.
+
+    Returns:
+        A problem, still without a place, for each that is not allowed.
+    """
     found = list(texts(value))
     for path, text in found:
         if message := _fault(text, kind):
@@ -137,7 +145,15 @@ class Resolution:
         self._budget = MAX_VALUES
 
     def plain(self, node: Any, path: KeyPath = ()) -> Any:
-        """The node's value; ``???``, and a problem, where it cannot be had."""
+        """Take a value out of the resolved document.
+
+        Args:
+            node: A node of omegaconf's.
+            path: Its key path.
+
+        Returns:
+            Its value; ``???``, and a problem, where it cannot be had.
+        """
         self._budget -= 1
         if self._budget < 0 or len(path) > 64:
             self._report(path, "The interpolations refer to each other without end.")

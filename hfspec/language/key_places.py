@@ -36,14 +36,30 @@ def places_of(name: str, task: Task | None, kind: DocumentKind) -> list[KeyPath]
 
 
 def holds_keys(path: KeyPath, kind: DocumentKind) -> bool:
-    """Whether the language has a mapping at this path."""
+    """Tell whether a key path leads to a mapping.
+
+    Args:
+        path: The key path.
+        kind: What kind of document it is in.
+
+    Returns:
+        Whether the language has a mapping there.
+    """
     return any(path[: len(free)] == free for free in kind.free) or any(
         _is_like(path, known) for known in _mappings(kind)
     )
 
 
 def is_key(name: str, kind: DocumentKind) -> bool:
-    """Whether the language has a key of this name at its top level."""
+    """Tell whether a name is a key.
+
+    Args:
+        name: The name.
+        kind: What kind of document is meant.
+
+    Returns:
+        Whether the language has it at its top level.
+    """
     return (name,) in _fixed(kind)
 
 

@@ -12,9 +12,10 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, Field, PlainValidator, Strict, WithJsonSchema, create_model
 
-from hfspec.ir import spec as models
 from hfspec.ir import spec_keys as keys
 from hfspec.ir.frozen import FrozenDict, thaw
+from hfspec.ir.spec import Spec
+from hfspec.tasks.libraries import LIBRARIES
 
 
 def _entry(value: object) -> object:
@@ -100,11 +101,11 @@ _PARAMS = Annotated[FrozenDict, PlainValidator(_params), WithJsonSchema({"type":
 
 @cache
 def layered_spec() -> type[BaseModel]:
-    """A layered document of any variant: the union of the variants' keys, and ``defaults``."""
-    library = Annotated[str, WithJsonSchema({"enum": list(models.VARIANTS)}), PlainValidator(_library)]
-    fields: dict[str, Any] = {"library": (library, Field(default="", description="The library that runs the model."))}
+    """A layered document: the keys of a spec, and ``defaults``."""
+    library = Annotated[str, WithJsonSchema({"enum": list(LIBRARIES)}), PlainValidator(_library)]
+    fields: dict[str, Any] = {"library": (library, Field(default="", description=keys.LIBRARY))}
     defaults = Annotated[tuple[Entry, ...], Strict(strict=False)]
-    base = layered_model(models.SpecBase)
+    base = layered_model(Spec)
     return create_model(
         "LayeredSpec",
         __base__=base,
@@ -115,6 +116,6 @@ def layered_spec() -> type[BaseModel]:
 
 
 def _library(value: object) -> object:
-    if not isinstance(value, str) or value not in models.VARIANTS:
+    if not isinstance(value, str) or value not in LIBRARIES:
         raise ValueError("must name a library")
     return value

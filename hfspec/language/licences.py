@@ -28,7 +28,14 @@ PATTERN = "*?["
 
 
 def problems(draft: Draft) -> Iterator[Problem]:
-    """Every entry that is nearly an identifier; what the policy's shape breaks is left to the schema."""
+    """Find entries of the licence policy that are nearly an identifier.
+
+    Args:
+        draft: The spec, as its rules read it.
+
+    Returns:
+        A problem for each; what the policy's shape breaks is left to the schema.
+    """
     for path, entry in draft.licences:
         yield from _misspelt(draft.tree, path, entry)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hfspec.ir import spec as models
 from hfspec.ir import spec_keys as keys
 from hfspec.ir.spec import Spec
 from hfspec.tasks import table
+from hfspec.tasks.libraries import LIBRARIES
 from hfspec.tasks.task import Task
 
 
@@ -25,9 +25,9 @@ def parse_document(document: dict[str, Any]) -> Spec:
         ValueError: The document is wrong; pydantic's error is one.
     """
     library = document.get("library")
-    if not isinstance(library, str) or library not in models.VARIANTS:
-        raise ValueError(f"library must be one of {', '.join(models.VARIANTS)}")
-    spec = models.parse(document)
+    if not isinstance(library, str) or library not in LIBRARIES:
+        raise ValueError(f"library must be one of {', '.join(LIBRARIES)}")
+    spec: Spec = LIBRARIES[library].part("spec").model_validate(document)
     task = table.find(library, spec.task)
     if task is not None:
         _check_settings(task, spec)

@@ -14,7 +14,15 @@ from hfspec.language.kind import DocumentKind
 
 
 def lifted(tree: Tree, kind: DocumentKind) -> tuple[Tree, list[Problem]]:
-    """The tree with the keys of such files at its top level, where they were meant, and a problem for each file."""
+    """Lift the keys of files that Hydra has put below the name of their folder.
+
+    Args:
+        tree: The document, put together from its files.
+        kind: What kind of document it is.
+
+    Returns:
+        The tree with such keys at its top level, where they were meant, and a problem for each file.
+    """
     strays = {path: origin for path, origin in tree.packages.items() if not key_places.holds_keys(path, kind)}
     found = []
     for package, origin in strays.items():

@@ -24,7 +24,14 @@ WORDS = {
 
 
 def problems(draft: Draft) -> Iterator[Problem]:
-    """Every rule that the spec's params break; what their shape breaks is left to the schema."""
+    """Check the spec's params.
+
+    Args:
+        draft: The spec, as its rules read it.
+
+    Returns:
+        Every rule that they break; what their shape breaks is left to the schema.
+    """
     for name, param in draft.params.items():
         if not param.is_bare and param.has_default and _well_formed(param):
             setting = draft.task.setting(name) if draft.task else None
@@ -45,7 +52,14 @@ def _is_choices(value: Any) -> bool:
 
 
 def type_of(default: Any) -> str:
-    """MLflow's name for the type of a default; empty when it has none."""
+    """Name the type of a default.
+
+    Args:
+        default: The default.
+
+    Returns:
+        MLflow's name for its type; empty when it has none.
+    """
     if isinstance(default, bool):
         return "boolean"
     if isinstance(default, int):

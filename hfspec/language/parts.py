@@ -17,7 +17,15 @@ PATHS = tuple((name,) for name in NEEDED)
 
 
 def as_part(tree: Tree, found: Sequence[Problem]) -> Sequence[Problem]:
-    """The problems, with one in the place of many where hardly any key is there that makes a spec."""
+    """Say of a document with hardly any key of a spec that it is a part of one.
+
+    Args:
+        tree: The document.
+        found: Its problems.
+
+    Returns:
+        The same problems, or one in the place of many.
+    """
     missing = [problem for problem in found if problem.code == "missing-key" and problem.path in PATHS]
     if len(missing) < len(NEEDED):
         return found

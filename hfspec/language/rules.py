@@ -41,7 +41,14 @@ FREE_FORM = ("input_example", "golden", "metadata")
 
 
 def problems(tree: Tree) -> Iterator[Problem]:
-    """Every rule that the document breaks."""
+    """Check the rules over more than one key.
+
+    Args:
+        tree: The document.
+
+    Returns:
+        Every rule that it breaks.
+    """
     document = draft(tree)
     yield from _task_problems(document)
     yield from _names(document)
@@ -65,11 +72,6 @@ def _task_problems(document: Draft) -> Iterator[Problem]:
     if library is None or library not in LIBRARIES:
         yield from _task_of_no_library(tree, name)
         return
-    path, origin = ("task",), tree.origin(("task",))
-    if table.is_planned(library, name):
-        message = f"The task {name} is not supported yet with the library {library}."
-        yield Problem("not-supported-yet", message, origin, path, expected=one_of(table.names(library)), found=name)
-        return
     nearest = "" if table.libraries(name) else task_names.meant(name, library)
     meant = name if table.libraries(name) else nearest or task_names.meant(name, None)
     elsewhere = table.libraries(meant) if meant and not nearest else ()
@@ -78,8 +80,8 @@ def _task_problems(document: Draft) -> Iterator[Problem]:
     yield Problem(
         "unknown-task",
         f"The library {library} has no task {name!r}.",
-        origin,
-        path,
+        tree.origin(("task",)),
+        ("task",),
         expected=one_of(table.names(library)),
         found=name,
         nearest=nearest,
@@ -89,7 +91,7 @@ def _task_problems(document: Draft) -> Iterator[Problem]:
 
 def _task_of_no_library(tree: Tree, name: str) -> Iterator[Problem]:
     """Where the library itself is wrong or missing: a task that no library has."""
-    if table.libraries(name) or any(table.is_planned(library, name) for library in LIBRARIES):
+    if table.libraries(name):
         return
     names = tuple(dict.fromkeys(names for library in LIBRARIES for names in table.names(library)))
     path = ("task",)

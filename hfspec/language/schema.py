@@ -15,8 +15,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import PydanticJsonSchemaWarning, models_json_schema
 
-from hfspec.ir import spec as models
 from hfspec.ir import spec_keys as keys
+from hfspec.ir.spec import Spec
 from hfspec.language.layered import layered_model, layered_spec
 from hfspec.tasks import table
 from hfspec.tasks.libraries import LIBRARIES
@@ -63,15 +63,15 @@ def schema_text() -> str:
 
 
 def _libraries() -> dict[str, Any]:
-    return {"enum": list(models.VARIANTS), "description": "The library that runs the model."}
+    return {"enum": list(LIBRARIES), "description": keys.LIBRARY}
 
 
 def _variants() -> Iterator[dict[str, Any]]:
-    for library, model in models.VARIANTS.items():
-        yield _when({"library": {"const": library}}, {"$ref": f"#/$defs/{model.__name__}"})
-    # An unknown or missing library is one mistake; the keys that every variant has are checked all the same.
-    known = {"required": ["library"], "properties": {"library": {"enum": list(models.VARIANTS)}}}
-    yield {"if": {"not": known}, "then": {"$ref": "#/$defs/SpecBase"}}
+    for library in LIBRARIES:
+        yield _when({"library": {"const": library}}, {"$ref": f"#/$defs/{_variant_name(library)}"})
+    # An unknown or missing library is one mistake; the other keys are checked all the same.
+    known = {"required": ["library"], "properties": {"library": {"enum": list(LIBRARIES)}}}
+    yield {"if": {"not": known}, "then": {"$ref": "#/$defs/Spec"}}
 
 
 def _when(properties: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
@@ -79,24 +79,55 @@ def _when(properties: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
 
 
 def _definitions(*, layered: bool) -> dict[str, Any]:
-    wanted: list[Any] = [*models.VARIANTS.values(), models.SpecBase, keys.Param]
+    models = {library: row.part("spec") for library, row in LIBRARIES.items()}
+    wanted: list[Any] = [*{Spec, *models.values()}, keys.Param]
     if layered:
         wanted += [layered_spec(), layered_model(keys.Param)]
     definitions = definitions_of(wanted)
     for prefix in ("", "Layered") if layered else ("",):
         signature = definitions[f"{prefix}Signature"]["properties"]
         signature["params"]["additionalProperties"] = _param_schema(prefix)
-    for name in (*(model.__name__ for model in models.VARIANTS.values()), "SpecBase", *["LayeredSpec"] * layered):
+    for name in {"Spec", *(model.__name__ for model in models.values()), *["LayeredSpec"] * layered}:
         trust = definitions[name]["properties"]["trust_remote_code"]
         trust.update(_false_or_list(trust))
-    definitions["SpecBase"]["properties"]["library"] = {"description": "The library that runs the model."}
-    for library, model in models.VARIANTS.items():
-        definitions[model.__name__]["allOf"] = list(_task_rules(library, definitions))
+    variants = {
+        _variant_name(library): _variant(library, definitions[models[library].__name__]) for library in LIBRARIES
+    }
+    own = {model.__name__ for model in models.values() if model is not Spec}
+    definitions = {name: definition for name, definition in definitions.items() if name not in own}
+    definitions["Spec"]["properties"]["library"] = {"description": keys.LIBRARY}
+    definitions["Spec"]["required"].remove("library")  # which the whole document requires
+    definitions = dict(sorted((definitions | variants).items()))
+    for library in LIBRARIES:
+        definitions[_variant_name(library)]["allOf"] = list(_task_rules(library, definitions))
     return definitions
 
 
+def _variant(library: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """The definition of a spec of this library, but for what its tasks require."""
+    return spec | {
+        "title": _variant_name(library),
+        "description": f"A model of the library {library}.",
+        "properties": spec["properties"]
+        | {"library": {"const": library, "description": keys.LIBRARY, "type": "string"}},
+        "required": list(spec["required"]),
+    }
+
+
+def _variant_name(library: str) -> str:
+    """The name of a library's specs in the schema's definitions."""
+    return "".join(map(str.capitalize, library.split("-"))) + "Spec"
+
+
 def definitions_of(wanted: Iterable[type[BaseModel]]) -> dict[str, Any]:
-    """The definition of each model and of those inside it, by name, sorted."""
+    """Generate the definitions of models.
+
+    Args:
+        wanted: The models.
+
+    Returns:
+        The definition of each model and of those inside it, by name, sorted.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PydanticJsonSchemaWarning)  # a FrozenDict default is left out
         _, generated = models_json_schema([(model, "validation") for model in wanted], by_alias=True)
@@ -185,6 +216,13 @@ def settings_name(task: Task) -> str:
 
 
 def tasks(library: str) -> tuple[Task, ...]:
-    """Every task of a library that works, in the table's order."""
+    """List the tasks of a library.
+
+    Args:
+        library: The library's name.
+
+    Returns:
+        Every task of it that works, in the table's order.
+    """
     found = (table.find(known, name) for known, name in table.TASKS if known == library)
     return tuple(task for task in found if task is not None)

@@ -10,7 +10,14 @@ from hfspec.redaction import HIDDEN, redacted, texts, tokens, without_passwords
 
 
 def spec_notes(tree: Tree) -> Iterator[str]:
-    """A sentence for each value of the spec that looks like a token, and for each password in an address."""
+    """Find secrets in a spec.
+
+    Args:
+        tree: The spec.
+
+    Returns:
+        A sentence for each value that looks like a token, and for each password in an address.
+    """
     for path, text in texts(tree.value):
         place = redacted(f"{tree.origin(path)}: {dotted(path)}")
         for _, kind, shown in tokens(text):

@@ -17,6 +17,7 @@ from hfspec.language import composed, dtypes, hydra_keys, key_places
 from hfspec.language.kind import DocumentKind
 from hfspec.language.provenance import MISSING
 from hfspec.language.task_names import task_of
+from hfspec.language.yaml12 import QUOTE_TEXT
 from hfspec.tasks import table
 
 ARTICLES = {
@@ -33,7 +34,15 @@ YAML_1_1_BOOLEANS = {"yes": "true", "on": "true", "y": "true", "no": "false", "o
 
 
 def problems(tree: Tree, kind: DocumentKind) -> Iterator[Problem]:
-    """Every way in which the document is not of the language's shape; each once."""
+    """Check a document by its JSON Schema.
+
+    Args:
+        tree: The document.
+        kind: What kind of document it is.
+
+    Returns:
+        Every way in which it is not of the language's shape; each once.
+    """
     seen: set[tuple[str, KeyPath]] = set()
     for error in _validator(kind).iter_errors(thaw(tree.value)):
         for problem in () if error.instance == MISSING or _is_said_better(error) else _translate(error, tree, kind):
@@ -269,7 +278,7 @@ def _plain_word(found: Any, error: Any) -> str:
     if isinstance(found, str) and "boolean" in types and found.lower() in YAML_1_1_BOOLEANS:
         return f"YAML 1.2 reads `{found}` as text; write {YAML_1_1_BOOLEANS[found.lower()]}."
     if error.validator == "type" and type(found) in (int, float) and "string" in types:
-        return "Quote it if it is text."
+        return QUOTE_TEXT
     return ""
 
 

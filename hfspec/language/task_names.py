@@ -47,7 +47,14 @@ MEANT = {other: name for name, others in OTHER_NAMES.items() for other in others
 
 
 def task_of(tree: Tree) -> Task | None:
-    """The task the spec names, None when it names none that works."""
+    """Find the task that a spec names.
+
+    Args:
+        tree: The spec.
+
+    Returns:
+        Its task; None when it names none that works.
+    """
     library, name = tree.at(("library",)), tree.at(("task",))
     return table.find(library, name) if isinstance(library, str) and isinstance(name, str) else None
 
@@ -64,7 +71,7 @@ def meant(text: str, library: str | None) -> str:
     """
     plain = "-".join(text.strip().lower().replace("_", "-").split())
     searched = [library] if library is not None else list(LIBRARIES)
-    names = [name for each in searched for name in (*table.names(each), *table.NOT_YET.get(each, ()))]
+    names = [name for each in searched for name in table.names(each)]
     if plain in names:
         return plain
     if plain in MEANT and (library is None or MEANT[plain] in names):

@@ -20,6 +20,9 @@ from hfspec.language.kind import SPEC, DocumentKind
 MAX_BYTES = 256 * 1024
 MAX_SCALAR = 64 * 1024
 MAX_DEPTH = 64
+QUOTE_TEXT = "Quote it if it is text."
+SAVE_AS_UTF8 = "Save the file as UTF-8."
+TAB, SPACES = "A tab cannot indent YAML.", "Indent with spaces."
 MAX_INTEGER = 2**63
 
 _CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
@@ -83,13 +86,13 @@ def _decode(data: bytes, file: str, kind: DocumentKind) -> str:
         _refuse("too-large", size, Origin(file), f"Keep data out of the {kind.noun}.")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") or (len(data) > 1 and 0 in data[:2]):
         message = f"The file is UTF-16 or UTF-32; a {kind.noun} is UTF-8."
-        _refuse("encoding", message, Origin(file), "Save the file as UTF-8.")
+        _refuse("encoding", message, Origin(file), SAVE_AS_UTF8)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8", "replace")
         place = _place(file, before, len(before))
-        _refuse("encoding", f"The byte 0x{data[error.start]:02x} is not UTF-8.", place, "Save the file as UTF-8.")
+        _refuse("encoding", f"The byte 0x{data[error.start]:02x} is not UTF-8.", place, SAVE_AS_UTF8)
     if found := _CONTROL.search(text):
         message = f"The file holds the control character U+{ord(found.group()):04X}."
         _refuse("control-character", message, _place(file, text, found.start()), "Remove it.")
@@ -151,7 +154,7 @@ def _events(text: str) -> Iterator[Any]:
 
 
 _WORDS_OF_ERRORS = (
-    ("character '\\t'", "A tab cannot indent YAML.", "Indent with spaces."),
+    ("character '\\t'", TAB, SPACES),
     ("mapping values are not allowed", "A `:` has no key before it.", "Quote a value that holds `: `."),
     ("could not find expected ':'", "A key has no `:` after it.", "Write `key: value`."),
     ("while scanning a quoted scalar", "A quoted text is not closed or holds an unknown escape.", "Check its quotes."),
@@ -167,7 +170,7 @@ def _syntax_problem(file: str, error: Any, text: str) -> Problem:
     origin = Origin(file, mark.line + 1, mark.column + 1) if mark else Origin(file)
     said = f"{error.context or ''} {error.problem or ''}".strip()
     if mark and _line(text, mark.line).lstrip(" ").startswith("\t"):
-        return Problem("syntax", "A tab cannot indent YAML.", origin, remedy="Indent with spaces.")
+        return Problem("syntax", TAB, origin, remedy=SPACES)
     for part, message, remedy in _WORDS_OF_ERRORS:
         if part in said:
             return Problem("syntax", message, origin, remedy=remedy)
@@ -323,14 +326,14 @@ class _Builder:
         if _INTEGER.fullmatch(text):
             return self._integer(text)
         if _NOT_FINITE.fullmatch(text) or (_FLOAT.fullmatch(text) and float(text) in (float("inf"), float("-inf"))):
-            self._report("not-finite", f"`{text}` is not a number that JSON can hold.", "Quote it if it is text.")
+            self._report("not-finite", f"`{text}` is not a number that JSON can hold.", QUOTE_TEXT)
             return 0.0
         return float(text) if _FLOAT.fullmatch(text) else self._text(text)
 
     def _integer(self, text: str) -> int:
         value = int(text, 0 if text[:2] in ("0o", "0x") else 10) if len(text) < 64 else MAX_INTEGER
         if not -MAX_INTEGER <= value < MAX_INTEGER:
-            self._report("integer-size", f"`{text[:40]}` does not fit into 64 bits.", "Quote it if it is text.")
+            self._report("integer-size", f"`{text[:40]}` does not fit into 64 bits.", QUOTE_TEXT)
             return 0
         return value
 

@@ -64,7 +64,14 @@ def _text(manifest: Manifest, labels: Sequence[str]) -> str:
 
 
 def label_rows(labels: Sequence[str]) -> list[tuple[str, str]]:
-    """A row with the labels, the first of them where they are many; none without labels."""
+    """Show the labels of a model.
+
+    Args:
+        labels: The model's labels.
+
+    Returns:
+        A row with them, the first where they are many; none without labels.
+    """
     if not labels:
         return []
     more = f", and {len(labels) - SHOWN} others" if len(labels) > SHOWN else ""
@@ -84,13 +91,28 @@ def _files(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
 
 
 def adapter_rows(sources: Sequence[SourceRecord], paths: Iterable[str]) -> list[tuple[str, str]]:
-    """A row on how the adapter is saved; none without one."""
+    """Show the adapter.
+
+    Args:
+        sources: The artifact's sources.
+        paths: The paths of its files.
+
+    Returns:
+        A row on how it is saved; none without one.
+    """
     saved = adapter_saved(sources, paths)
     return [("adapter", saved)] if saved else []
 
 
 def licence(source: SourceRecord) -> str:
-    """What licences the source declares, in words."""
+    """Name the licences of a source.
+
+    Args:
+        source: The source.
+
+    Returns:
+        The licences that it declares, in words.
+    """
     return ", ".join(source.licences) or "no licence declared"
 
 

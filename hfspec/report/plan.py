@@ -31,7 +31,14 @@ def render(plan: Plan, format: str) -> str:  # noqa: A002 - the option's name
 
 
 def to_json(plan: Plan) -> dict[str, Any]:
-    """The plan as plain values; a stable form, documented in docs/artifact.md."""
+    """Show a plan as JSON.
+
+    Args:
+        plan: The plan.
+
+    Returns:
+        Plain values, of a stable form that docs/artifact.md documents.
+    """
     return {
         "name": plan.name,
         "spec_digest": plan.spec_digest,

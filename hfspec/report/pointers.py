@@ -9,7 +9,14 @@ from hfspec.report.sizes import in_bytes
 
 
 def save_mode(pointers: Sequence[Pointer]) -> str:
-    """How the weights are saved, and how many bytes are not carried."""
+    """Show where the weights lie.
+
+    Args:
+        pointers: The artifact's pointers.
+
+    Returns:
+        How the weights are saved, and how many bytes are not carried.
+    """
     if not pointers:
         return "full"
     return f"reference: {in_bytes(sum(pointer.size for pointer in pointers))} of weights stay at their source"

@@ -7,7 +7,14 @@ from hfspec.report.table import aligned
 
 
 def describe(signature: Signature) -> str:
-    """Inputs, outputs and params, as indented lines."""
+    """Show a signature.
+
+    Args:
+        signature: The signature.
+
+    Returns:
+        Inputs, outputs and params, as indented lines.
+    """
     rows = [("inputs", _side(signature.inputs)), ("outputs", _side(signature.outputs))]
     rows += [("param", _param(param)) for param in signature.params]
     return aligned(rows)

@@ -24,7 +24,15 @@ def aligned(rows: Iterable[Sequence[str]], indent: str = "  ") -> str:
 
 
 def section(title: str, body: str) -> str:
-    """A titled block; empty when there is nothing to say."""
+    """Title a block of lines.
+
+    Args:
+        title: Its title.
+        body: Its lines.
+
+    Returns:
+        The block; empty when there is nothing to say.
+    """
     return f"{title}\n{body}\n" if body else ""
 
 

@@ -51,10 +51,11 @@ def load(
 
     What changes in this process for good: torch and transformers are imported; torch's number of threads, with
     ``threads``, and to one in a process that was forked from one that has loaded; how glibc keeps memory, with
-    ``keep_memory``; on a GPU two names in transformers' registries of attention; a file of the user's cache remembers
-    what was verified. While objects are made, transformers replaces functions of its own, as any ``from_pretrained``
-    does, its logger leaves out what this thread says below an error, and the filters of warnings are others around peft
-    and the converter of the backend openvino (docs/serving.md).
+    ``keep_memory``; on a GPU two names in transformers' registries of attention; with reviewed code a finder of it in
+    ``sys.meta_path``, and its modules; a file of the user's cache remembers what was verified. While objects are made,
+    transformers replaces functions of its own, as any ``from_pretrained`` does, its logger leaves out what this thread
+    says below an error, and the filters of warnings are others around peft and the converter of the backend openvino.
+    A reference artifact has a temporary folder of links to its weights (docs/serving.md).
 
     Where anything else needs the processor, whoever starts the process sets ``OMP_WAIT_POLICY=PASSIVE`` before torch is
     imported: torch's threads spin while they wait otherwise. A load cannot set it (docs/serving.md).

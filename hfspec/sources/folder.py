@@ -42,7 +42,7 @@ class FolderSource:
         try:
             return read_header(self.fetch(path))
         except ValueError as error:
-            raise SourceError(f"{self.name}: {path} is not a sound safetensors file: {error}.") from error
+            raise unsound(self.name, path, error) from error
         except OSError as error:
             raise SourceError(f"{self.name}: {path} cannot be read: {error.strerror}.") from error
 
@@ -55,6 +55,20 @@ class FolderSource:
         if not os.access(file, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
             raise SourceError(f"{self.name}: {path} may not be read; check its permissions.")
         return file
+
+
+def unsound(location: str, path: str, error: ValueError) -> SourceError:
+    """Make the error for weights whose header cannot be read.
+
+    Args:
+        location: The source, as messages name it.
+        path: The file in it.
+        error: What is wrong with its header.
+
+    Returns:
+        The error.
+    """
+    return SourceError(f"{location}: {path} is not a sound safetensors file: {error}.")
 
 
 def read_header(file: Path) -> WeightHeader:
@@ -111,11 +125,11 @@ def open_folder(name: str, folder: Path) -> FolderSource:
         raise NoSuchFolderError(missing_folder(name, folder))
     root = _root(folder)
     try:
-        found = {path: (folder / path).stat() for path in sorted(_walk(name, folder, root))}
+        stats = {path: (folder / path).stat() for path in sorted(_walk(name, folder, root))}
     except OSError as error:
         raise SourceError(f"{error.filename} cannot be read: {error.strerror}; check its permissions.") from error
-    files = tuple(FilePin(path, stat.st_size) for path, stat in found.items())
-    return FolderSource(name, folder, files, {path: _state(stat) for path, stat in found.items()})
+    files = tuple(FilePin(path, stat.st_size) for path, stat in stats.items())
+    return FolderSource(name, folder, files, {path: _state(stat) for path, stat in stats.items()})
 
 
 def _state(stat: os.stat_result) -> State:
@@ -158,6 +172,15 @@ def _check_link(name: str, relative: str, path: Path, root: Path) -> None:
 
 
 def missing_folder(name: str, folder: Path) -> str:
+    """Say why a folder cannot be opened.
+
+    Args:
+        name: The folder as the spec calls it.
+        folder: The folder.
+
+    Returns:
+        The message, with the nearest name beside it.
+    """
     if folder.exists():
         return f"{name} is a file, not a folder: name the folder that holds config.json and the weights."
     place = str(folder.absolute())

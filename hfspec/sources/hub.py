@@ -16,10 +16,10 @@ from hfspec.errors import SourceError, StorageError
 from hfspec.ir.pins import FilePin, Opened, SourceName, WeightHeader
 from hfspec.ir.progress import Progress
 from hfspec.ir.safetensors_header import header_length, parse_header
-from hfspec.sources.folder import read_header
+from hfspec.sources.folder import read_header, unsound
 from hfspec.sources.hub_access import Access, access
 from hfspec.sources.hub_cache import COMMIT, RepoCache, digest_of
-from hfspec.sources.hub_errors import Asked
+from hfspec.sources.hub_errors import HubRequest
 from hfspec.sources.patience import IncompleteAnswerError
 from hfspec.sources.small import check_small
 from hfspec.sources.transfer import Remote
@@ -52,8 +52,8 @@ class HubSource:
     _fetched: dict[str, Path] = field(default_factory=dict)
 
     @property
-    def asked(self) -> Asked:
-        return self.access.asked
+    def request(self) -> HubRequest:
+        return self.access.request
 
     @property
     def cache(self) -> RepoCache:
@@ -64,7 +64,7 @@ class HubSource:
         return tuple(file.pin for file in self.listing.values())
 
     def small(self, path: str) -> Path:
-        check_small(self.asked.repo, path, self._file(path).pin.size)
+        check_small(self.request.repo, path, self._file(path).pin.size)
         return self.fetch(path)
 
     def header(self, path: str) -> WeightHeader:
@@ -72,7 +72,7 @@ class HubSource:
             try:
                 self._read_headers[path] = self._header(self._file(path))
             except ValueError as error:
-                raise SourceError(f"{self.asked.repo}: {path} is not a sound safetensors file: {error}.") from error
+                raise unsound(self.request.repo, path, error) from error
         return self._read_headers[path]
 
     def fetch(self, path: str) -> Path:
@@ -96,12 +96,12 @@ class HubSource:
 
     def _file(self, path: str) -> HubFile:
         if path not in self.listing:
-            raise SourceError(f"{self.asked.repo} has no file {path} at commit {self.commit}.")
+            raise SourceError(f"{self.request.repo} has no file {path} at commit {self.commit}.")
         return self.listing[path]
 
     def _remote(self, file: HubFile) -> Remote:
-        url = hf_hub_url(self.asked.repo, file.pin.path, revision=self.commit, endpoint=self.asked.endpoint)
-        return Remote(url, file.pin.size, dict(self.access.headers), self.asked.patience)
+        url = hf_hub_url(self.request.repo, file.pin.path, revision=self.commit, endpoint=self.request.endpoint)
+        return Remote(url, file.pin.size, dict(self.access.headers), self.request.patience)
 
     def _is_sound(self, pointer: Path, file: HubFile) -> bool:
         """Whether the file is there with the right bytes."""
@@ -123,28 +123,28 @@ class HubSource:
         pointer = self.cache.snapshot(self.commit) / file.pin.path
         state = "is damaged in the cache" if pointer.exists() else f"of commit {self.commit} is not in the cache"
         return (
-            f"{self.asked.repo}: {file.pin.path} {state} ({self.cache.folder}), and HF_HUB_OFFLINE forbids to download"
-            " it; unset it where a hub can be reached, or bring the cache along."
+            f"{self.request.repo}: {file.pin.path} {state} ({self.cache.folder}), and HF_HUB_OFFLINE forbids to"
+            " download it; unset it where a hub can be reached, or bring the cache along."
         )
 
     def _transfer(self, file: HubFile, partial: Path) -> Path:
         """The whole file in ``partial``, its digest checked; begun anew once if an older partial file was wrong."""
         is_resumed = partial.exists() and partial.stat().st_size > 0
-        self.progress.start(f"{self.asked.repo}: {file.pin.path}", file.pin.size)
+        self.progress.start(f"{self.request.repo}: {file.pin.path}", file.pin.size)
         try:
             self._remote(file).download(partial, self.progress.advance)
         except (HTTPError, IncompleteAnswerError) as error:
-            raise self.asked.explain(error, file.pin.path) from error
+            raise self.request.explain(error, file.pin.path) from error
         finally:
             self.progress.finish()
-        found = digest_of(partial, file.etag)
-        if found == file.etag:
+        digest = digest_of(partial, file.etag)
+        if digest == file.etag:
             return partial
         partial.unlink()
         if is_resumed:
             return self._transfer(file, partial)
         raise SourceError(
-            f"{self.asked.repo}: {file.pin.path} was refused: the bytes that came have the digest {found} instead of"
+            f"{self.request.repo}: {file.pin.path} was refused: the bytes that came have the digest {digest} instead of"
             f" {file.etag}. They were thrown away; run again, and if it happens again, tell the hub's owners."
         )
 
@@ -153,7 +153,7 @@ class HubSource:
         if pointer.is_file() and pointer.stat().st_size == size:
             return read_header(pointer)
         if self.access.offline:
-            raise SourceError(f"{self.asked.repo}: {file.pin.path} is not in the cache, and HF_HUB_OFFLINE is set.")
+            raise SourceError(f"{self.request.repo}: {file.pin.path} is not in the cache, and HF_HUB_OFFLINE is set.")
         remote = self._remote(file)
         prefix = self._ask(lambda: remote.read(0, min(size, FIRST_READ)), file.pin.path)
         length = header_length(prefix, size)
@@ -165,14 +165,15 @@ class HubSource:
         try:
             return action()
         except (HTTPError, IncompleteAnswerError) as error:
-            raise self.asked.explain(error, path) from error
+            raise self.request.explain(error, path) from error
 
     def _check_header(self, path: str, pointer: Path) -> None:
         """What was planned with a header read by range must be what the verified file has."""
-        planned = self._read_headers.get(path)
-        if planned is not None and planned != read_header(pointer):
+        planned_header = self._read_headers.get(path)
+        if planned_header is not None and planned_header != read_header(pointer):
             raise SourceError(
-                f"{self.asked.repo}: the header of {path} that came first differs from the verified file's; run again."
+                f"{self.request.repo}: the header of {path} that came first differs from the verified file's; run"
+                " again."
             )
 
 
@@ -209,71 +210,71 @@ def open_repo(repo: str, revision: str | None, progress: Progress) -> HubSource:
     Raises:
         SourceError: The repository cannot be reached or read.
     """
-    reached = access(repo, revision or "main", os.environ)
-    asked, cache = reached.asked, reached.cache
-    if reached.offline:
-        commit, listing = _from_cache(asked, cache)
-        return HubSource(reached, commit, listing, progress)
-    commit, listing = _from_hub(asked, HfApi(endpoint=asked.endpoint, token=reached.token, library_name="hfspec"))
+    route = access(repo, revision or "main", os.environ)
+    request, cache = route.request, route.cache
+    if route.offline:
+        commit, listing = _from_cache(request, cache)
+        return HubSource(route, commit, listing, progress)
+    commit, listing = _from_hub(request, HfApi(endpoint=request.endpoint, token=route.token, library_name="hfspec"))
     with suppress(OSError):
-        cache.remember(asked.revision, commit)
-    return HubSource(reached, commit, listing, progress)
+        cache.remember(request.revision, commit)
+    return HubSource(route, commit, listing, progress)
 
 
-def _from_hub(asked: Asked, api: Any) -> tuple[str, dict[str, HubFile]]:
+def _from_hub(request: HubRequest, api: Any) -> tuple[str, dict[str, HubFile]]:
     try:
-        info = asked.patience.keep_trying(lambda: _info(asked, api))
+        info = request.patience.keep_trying(lambda: _info(request, api))
     except (HTTPError, IncompleteAnswerError, HFValidationError) as error:
-        raise asked.explain(error, known=_known_revisions(asked, api, error)) from error
+        raise request.explain(error, revisions=_known_revisions(request, api, error)) from error
     if not COMMIT.fullmatch(info.sha or "") or info.siblings is None:
-        raise SourceError(f"{asked.endpoint} does not answer as a Hugging Face Hub does; check HF_ENDPOINT.")
-    listed = (_listed(asked, sibling) for sibling in info.siblings)
-    return info.sha, dict(sorted(listed, key=lambda entry: entry[0]))
+        raise SourceError(f"{request.endpoint} does not answer as a Hugging Face Hub does; check HF_ENDPOINT.")
+    files = (_hub_file(request, sibling) for sibling in info.siblings)
+    return info.sha, dict(sorted(files, key=lambda entry: entry[0]))
 
 
-def _info(asked: Asked, api: Any) -> Any:
-    timeout = asked.patience.answer_timeout
+def _info(request: HubRequest, api: Any) -> Any:
+    timeout = request.patience.answer_timeout
     try:
-        return api.model_info(asked.repo, revision=asked.revision, files_metadata=True, timeout=timeout)
+        return api.model_info(request.repo, revision=request.revision, files_metadata=True, timeout=timeout)
     except (HTTPError, HFValidationError):
         raise
     except (ValueError, TypeError, KeyError) as error:
         raise IncompleteAnswerError("the list of files is not what a hub gives") from error
 
 
-def _listed(asked: Asked, sibling: Any) -> tuple[str, HubFile]:
+def _hub_file(request: HubRequest, sibling: Any) -> tuple[str, HubFile]:
     path = str(sibling.rfilename)
     if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or "\\" in path:
         raise SourceError(f"The hub lists a file whose path would leave its folder: {path!r}.")
     sha256 = sibling.lfs.sha256 if sibling.lfs else None
     etag = sha256 or sibling.blob_id
     if sibling.size is None or not etag:
-        raise SourceError(f"{asked.endpoint} states no size and digest for {path}, as a Hugging Face Hub does.")
+        raise SourceError(f"{request.endpoint} states no size and digest for {path}, as a Hugging Face Hub does.")
     return path, HubFile(FilePin(path, int(sibling.size), sha256), str(etag))
 
 
-def _known_revisions(asked: Asked, api: Any, error: Exception) -> tuple[str, ...]:
+def _known_revisions(request: HubRequest, api: Any, error: Exception) -> tuple[str, ...]:
     if type(error).__name__ != "RevisionNotFoundError":
         return ()
     with suppress(HTTPError, ValueError, KeyError):
-        refs = api.list_repo_refs(asked.repo)
+        refs = api.list_repo_refs(request.repo)
         return tuple(ref.name for ref in [*refs.branches, *refs.tags])
     return ()
 
 
-def _from_cache(asked: Asked, cache: RepoCache) -> tuple[str, dict[str, HubFile]]:
-    commit = asked.revision if COMMIT.fullmatch(asked.revision) else cache.commit(asked.revision)
+def _from_cache(request: HubRequest, cache: RepoCache) -> tuple[str, dict[str, HubFile]]:
+    commit = request.revision if COMMIT.fullmatch(request.revision) else cache.commit(request.revision)
     folder = cache.snapshot(commit) if commit else None
     if commit is None or folder is None or not folder.is_dir():
         raise SourceError(
-            f"{asked.repo} at revision {asked.revision!r} is not in the cache ({cache.root}), and HF_HUB_OFFLINE"
+            f"{request.repo} at revision {request.revision!r} is not in the cache ({cache.root}), and HF_HUB_OFFLINE"
             " forbids to ask the hub."
         )
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return commit, {path.relative_to(folder).as_posix(): _cached(folder, path) for path in paths}
+    return commit, {path.relative_to(folder).as_posix(): _cached_file(folder, path) for path in paths}
 
 
-def _cached(folder: Path, path: Path) -> HubFile:
+def _cached_file(folder: Path, path: Path) -> HubFile:
     blob = path.resolve().name if path.is_symlink() else ""
     sha256 = blob if len(blob) == 64 else None
     etag = blob if len(blob) in (40, 64) else digest_of(path, "")

@@ -11,7 +11,7 @@ from huggingface_hub.utils import build_hf_headers
 
 from hfspec.errors import SourceError
 from hfspec.sources.hub_cache import RepoCache, cache_root
-from hfspec.sources.hub_errors import Asked
+from hfspec.sources.hub_errors import HubRequest
 from hfspec.sources.patience import Patience
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
@@ -22,7 +22,7 @@ ADDRESS = re.compile(r"https?://[^/\s]+")
 class Access:
     """How one repository is reached. ``headers`` say who asks; none are sent when ``offline``."""
 
-    asked: Asked
+    request: HubRequest
     cache: RepoCache
     token: str | None
     headers: Mapping[str, str]
@@ -47,10 +47,10 @@ def access(repo: str, revision: str, environment: Mapping[str, str]) -> Access:
     if not ADDRESS.match(endpoint):
         raise SourceError(f"HF_ENDPOINT is {endpoint!r}, which is not an address: write it as {DEFAULT_ENDPOINT}.")
     token = get_token()
-    asked = Asked(endpoint, repo, revision, bool(token), Patience.from_environment(environment))
+    request = HubRequest(endpoint, repo, revision, bool(token), Patience.from_environment(environment))
     offline = _is_true(environment.get("HF_HUB_OFFLINE")) or constants.HF_HUB_OFFLINE
     headers = {} if offline else build_hf_headers(token=token)
-    return Access(asked, RepoCache(cache_root(environment), repo), token, headers, offline)
+    return Access(request, RepoCache(cache_root(environment), repo), token, headers, offline)
 
 
 def _is_true(text: str | None) -> bool:

@@ -67,13 +67,36 @@ class RepoCache:
         return self.root / ("models--" + self.repo.replace("/", "--"))
 
     def snapshot(self, commit: str) -> Path:
+        """Where the files of a commit lie.
+
+        Args:
+            commit: The commit.
+
+        Returns:
+            The folder, which need not be there.
+        """
         return self.folder / "snapshots" / commit
 
     def blob(self, etag: str) -> Path:
+        """Where the bytes of a digest lie.
+
+        Args:
+            etag: The sha256 or git's blob id.
+
+        Returns:
+            The file, which need not be there.
+        """
         return self.folder / "blobs" / etag
 
     def lock(self, etag: str) -> AbstractContextManager[object]:
-        """Held by one process at a time, the same lock that the client takes to download this blob."""
+        """Keep other processes from writing a blob: the same lock that the client takes to download it.
+
+        Args:
+            etag: The sha256 or git's blob id.
+
+        Returns:
+            The lock, to be held while the blob is written.
+        """
         from huggingface_hub.utils import WeakFileLock
 
         file = self.root / ".locks" / self.folder.name / f"{etag}.lock"
@@ -82,7 +105,12 @@ class RepoCache:
         return lock
 
     def remember(self, revision: str, commit: str) -> None:
-        """What the branch or tag was found to be, for days without a hub."""
+        """Remember a revision's commit, for days without a hub.
+
+        Args:
+            revision: The branch or tag.
+            commit: What it was found to be.
+        """
         if revision == commit:
             return
         file = self.folder / "refs" / revision
@@ -90,7 +118,14 @@ class RepoCache:
         file.write_text(commit, encoding="ascii")
 
     def commit(self, revision: str) -> str | None:
-        """The commit that the cache knows for a revision: as remembered, or by its first digits."""
+        """Look a revision up.
+
+        Args:
+            revision: A branch, a tag, or a commit's first digits.
+
+        Returns:
+            The commit that the cache knows for it; None when it knows none.
+        """
         file = self.folder / "refs" / revision
         if file.is_file():
             return file.read_text(encoding="ascii").strip()
@@ -100,7 +135,16 @@ class RepoCache:
         return matches[0] if len(matches) == 1 and COMMIT.fullmatch(matches[0]) else None
 
     def place(self, commit: str, path: str, etag: str) -> Path:
-        """The blob, seen from the snapshot: a relative link, or the file itself where links cannot be made."""
+        """Let a snapshot show a blob.
+
+        Args:
+            commit: The commit.
+            path: The path in its snapshot.
+            etag: The digest that names the blob.
+
+        Returns:
+            The path in the snapshot: a relative link, or the file itself where links cannot be made.
+        """
         pointer = self.snapshot(commit) / path
         pointer.parent.mkdir(parents=True, exist_ok=True)
         pointer.unlink(missing_ok=True)

@@ -23,7 +23,7 @@ BAD_TOKEN = "Invalid credentials in Authorization header"  # noqa: S105 -- the h
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class HubRequest:
     """What was asked of which hub, and whether with a token."""
 
     endpoint: str
@@ -32,13 +32,13 @@ class Asked:
     has_token: bool
     patience: Patience
 
-    def explain(self, error: Exception, path: str = "", known: Sequence[str] = ()) -> SourceError:
+    def explain(self, error: Exception, path: str = "", revisions: Sequence[str] = ()) -> SourceError:
         """Explain an error of the hub's client.
 
         Args:
             error: The error.
             path: The file that was asked for.
-            known: The branches and tags that there are.
+            revisions: The branches and tags that there are.
 
         Returns:
             The error to raise instead.
@@ -46,7 +46,7 @@ class Asked:
         if isinstance(error, GatedRepoError):
             return SourceError(self._gated())
         if isinstance(error, RevisionNotFoundError):
-            return SourceError(self._unknown_revision(known))
+            return SourceError(self._unknown_revision(revisions))
         if isinstance(error, EntryNotFoundError):
             return SourceError(f"{self.repo} has no file {path} at revision {self.revision}.")
         if isinstance(error, HFValidationError):
@@ -61,12 +61,12 @@ class Asked:
             return f"{ask}; the token in use has no access yet."
         return f"{ask}, then {LOG_IN}."
 
-    def _unknown_revision(self, known: Sequence[str]) -> str:
+    def _unknown_revision(self, revisions: Sequence[str]) -> str:
         text = f"{self.repo} has no revision {self.revision!r}: it is not a branch, no tag and no commit there."
-        nearest = get_close_matches(self.revision, known, n=1)
+        nearest = get_close_matches(self.revision, revisions, n=1)
         if nearest:
             text += f" Did you mean {nearest[0]!r}?"
-        return f"{text} Branches and tags there: {', '.join(known[:20])}." if known else text
+        return f"{text} Branches and tags there: {', '.join(revisions[:20])}." if revisions else text
 
     def _answered(self, error: HfHubHTTPError) -> str:
         status = error.response.status_code
@@ -98,7 +98,7 @@ class Asked:
         )
 
     def _unreachable(self, error: Exception) -> str:
-        cached = "With HF_HUB_OFFLINE=1, what is already in the cache is used."
+        offline_note = "With HF_HUB_OFFLINE=1, what is already in the cache is used."
         if isinstance(error, IncompleteAnswerError):
             what = f"breaks off its answers about {self.repo} ({error})"
         elif "Timeout" in type(error).__name__:
@@ -107,5 +107,5 @@ class Asked:
             what = f"does not answer when asked for {self.repo} ({str(error) or type(error).__name__})"
         return (
             f"The hub at {self.endpoint} {what}, after {self.patience.most_tries(error)} tries. Check the network and"
-            f" HF_ENDPOINT, and run again: what was downloaded is kept. {cached}"
+            f" HF_ENDPOINT, and run again: what was downloaded is kept. {offline_note}"
         )

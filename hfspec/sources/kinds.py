@@ -23,5 +23,5 @@ def open_kind(kind: str, source: SourceName) -> Opened:
         StorageError: The disk refuses.
     """
     module, _, name = SOURCE_KINDS[kind].opened_by.partition(":")
-    opened: Opened = getattr(import_module(module), name)(source)
-    return opened
+    content: Opened = getattr(import_module(module), name)(source)
+    return content

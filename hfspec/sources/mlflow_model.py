@@ -63,7 +63,7 @@ def open_source(named: SourceName) -> Opened:
     """
     mlflow = _mlflow(named.location)
     version = _version(mlflow, named.location)
-    folder = _downloaded(mlflow, version)
+    folder = _download(mlflow, version)
     source = MlflowSource(_parts(mlflow, named.location, folder))
     return Opened(source, source.files, version=version)
 
@@ -92,36 +92,36 @@ def _version(mlflow: Any, location: str) -> str:
         if version.isdigit():
             client.get_model_version(name, version)
             return location
-        found = [int(one.version) for one in client.search_model_versions(f"name={name!r}")]
+        numbers = [int(one.version) for one in client.search_model_versions(f"name={name!r}")]
     except mlflow.exceptions.MlflowException as error:
         raise SourceError(f"{location}: MLflow at {mlflow.get_tracking_uri()} says: {_line(error)}") from error
-    if version not in {"", "latest"} or not found:
+    if version not in {"", "latest"} or not numbers:
         raise SourceError(
-            f"{location}: MLflow at {mlflow.get_tracking_uri()} has {len(found)} versions of {name!r};"
+            f"{location}: MLflow at {mlflow.get_tracking_uri()} has {len(numbers)} versions of {name!r};"
             " name a version (`models:/name/3`), an alias (`models:/name@champion`) or `latest`."
         )
-    return f"models:/{name}/{max(found)}"
+    return f"models:/{name}/{max(numbers)}"
 
 
-def _downloaded(mlflow: Any, version: str) -> Path:
+def _download(mlflow: Any, version: str) -> Path:
     """The folder of the logged model, on this machine: where it lies, or in the cache."""
-    kept = _cache() / sha256(f"{mlflow.get_tracking_uri()} {version}".encode()).hexdigest()
-    if (kept / MLMODEL).is_file():
-        return kept
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(mkdtemp(prefix=".partial-", dir=kept.parent))
+    folder = _cache() / sha256(f"{mlflow.get_tracking_uri()} {version}".encode()).hexdigest()
+    if (folder / MLMODEL).is_file():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(mkdtemp(prefix=".partial-", dir=folder.parent))
     try:
-        found = Path(mlflow.artifacts.download_artifacts(artifact_uri=version, dst_path=str(partial)))
-        root = next((place.parent for place in sorted(found.rglob(MLMODEL))), None)
+        download = Path(mlflow.artifacts.download_artifacts(artifact_uri=version, dst_path=str(partial)))
+        root = next((place.parent for place in sorted(download.rglob(MLMODEL))), None)
         if root is None:
             raise SourceError(f"{version}: what MLflow has there holds no {MLMODEL}, so it is not a logged model.")
-        if not kept.exists():
-            root.rename(kept)
+        if not folder.exists():
+            root.rename(folder)
     except (mlflow.exceptions.MlflowException, OSError) as error:
         raise SourceError(f"{version}: MLflow at {mlflow.get_tracking_uri()} says: {_line(error)}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return kept
+    return folder
 
 
 def _cache() -> Path:
@@ -139,14 +139,14 @@ def _parts(mlflow: Any, location: str, folder: Path) -> dict[str, FolderSource]:
     flavor = {**flavors.get("python_function", {}), **flavors[name]}  # the second states `data` there only
     if "peft_adaptor" in flavor:
         raise SourceError(
-            f"{location}: MLflow logged a PEFT adapter beside the name of its base{_named(flavor)}, and the adapter's"
-            " folder as `adapter:`."
+            f"{location}: MLflow logged a PEFT adapter beside the name of its base{_base_remedy(flavor)}, and the"
+            " adapter's folder as `adapter:`."
         )
-    opened = [open_folder(location, place) for place in _folders(folder, flavor, FOLDERS[name])]
-    if not opened:
-        raise SourceError(f"{location}: MLflow logged the model's name and not its weights{_named(flavor)}.")
+    sources = [open_folder(location, place) for place in _folders(folder, flavor, FOLDERS[name])]
+    if not sources:
+        raise SourceError(f"{location}: MLflow logged the model's name and not its weights{_base_remedy(flavor)}.")
     parts: dict[str, FolderSource] = {}
-    for source in opened:
+    for source in sources:
         for file in source.files:
             parts.setdefault(file.path, source)
     return parts
@@ -154,13 +154,13 @@ def _parts(mlflow: Any, location: str, folder: Path) -> dict[str, FolderSource]:
 
 def _folders(folder: Path, flavor: Mapping[str, Any], keys: tuple[str, ...]) -> Iterator[Path]:
     """The folders that the flavor names, inside the logged model: the model's, then those of its components."""
-    stated = [folder / str(flavor[key]) for key in keys if isinstance(flavor.get(key), str)]
-    inside = [place for place in stated if place.is_dir() and place.resolve().is_relative_to(folder.resolve())]
-    if inside:
-        yield from (*inside, *sorted(place for place in (folder / COMPONENTS).glob("*") if place.is_dir()))
+    places = [folder / str(flavor[key]) for key in keys if isinstance(flavor.get(key), str)]
+    folders = [place for place in places if place.is_dir() and place.resolve().is_relative_to(folder.resolve())]
+    if folders:
+        yield from (*folders, *sorted(place for place in (folder / COMPONENTS).glob("*") if place.is_dir()))
 
 
-def _named(flavor: Mapping[str, Any]) -> str:
+def _base_remedy(flavor: Mapping[str, Any]) -> str:
     repo, commit = flavor.get("source_model_name"), flavor.get("source_model_revision")
     if not repo:
         return ""

@@ -39,9 +39,9 @@ def open_source(
         SourceError: The source is not there, or lacks the files of its role.
         StorageError: The disk refuses.
     """
-    opened = open_kind(source.kind.key, SourceName(source.location, source.revision, base, progress))
-    reader = opened.reader
-    names = tuple(file.path for file in opened.files)
+    content = open_kind(source.kind.key, SourceName(source.location, source.revision, base, progress))
+    reader = content.reader
+    names = tuple(file.path for file in content.files)
     location = source.location
     if role.startswith(COMPONENTS):
         role_files = selection.select_component(role.removeprefix(COMPONENTS), names, location)
@@ -50,15 +50,15 @@ def open_source(
     else:
         role_files = select(names, reader, location)
     role_files = selection.with_code(role_files, reviewed if role != ADAPTER else ())
-    wanted = set(role_files.needed)
+    paths = set(role_files.needed)
     pin = SourcePin(
         role=role,
         kind=source.kind.key,
         location=location,
         revision=source.revision,
-        commit=opened.commit,
-        version=opened.version,
-        files=tuple(file for file in opened.files if file.path in wanted),
+        commit=content.commit,
+        version=content.version,
+        files=tuple(file for file in content.files if file.path in paths),
         skipped=role_files.skipped,
     )
     return pin, reader

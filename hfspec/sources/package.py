@@ -44,8 +44,8 @@ def open_package(place: str) -> FolderSource:
     """
     package, _, folder = place.partition("/")
     candidates = [Path(location, *package.split(".")[1:], folder) for location in _locations(package)]
-    found = next((path for path in candidates if path.is_dir()), candidates[0])
-    return open_folder(f"package {place}", found)
+    path = next((path for path in candidates if path.is_dir()), candidates[0])
+    return open_folder(f"package {place}", path)
 
 
 def _locations(package: str) -> list[str]:

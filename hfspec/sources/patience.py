@@ -57,18 +57,18 @@ class Patience:
             stall_timeout=_seconds(environment.get("HF_HUB_DOWNLOAD_TIMEOUT"), usual.stall_timeout),
         )
 
-    def wait(self, failures: int, asked: float | None) -> float:
+    def wait(self, failures: int, delay: float | None) -> float:
         """Tell how long to wait before the next try.
 
         Args:
             failures: How many tries have failed.
-            asked: The seconds that the hub asks for; None: it asks for nothing.
+            delay: The seconds that the hub asks for; None: it asks for nothing.
 
         Returns:
             Seconds: what the hub asked for, else exponential with jitter.
         """
-        if asked is not None:
-            return asked
+        if delay is not None:
+            return delay
         longest = min(self.longest_wait, self.first_wait * 2.0 ** (failures - 1))
         return longest * random.uniform(0.5, 1.0)  # noqa: S311 -- spreads clients out, guards nothing
 
@@ -92,24 +92,38 @@ class Patience:
             except (HTTPError, IncompleteAnswerError) as error:
                 now = done()
                 failures, before = (1 if now > before else failures + 1), now
-                asked = asked_to_wait(error)
-                if not is_transient(error) or failures >= self.most_tries(error) or (asked or 0) > self.longest_asked:
+                delay = requested_delay(error)
+                if not is_transient(error) or failures >= self.most_tries(error) or (delay or 0) > self.longest_asked:
                     raise
-                time.sleep(self.wait(failures, asked))
+                time.sleep(self.wait(failures, delay))
 
     def most_tries(self, error: Exception) -> int:
-        """How often to try what fails with this error."""
+        """How often to try what fails in this way.
+
+        Args:
+            error: The failure.
+
+        Returns:
+            The number of tries.
+        """
         return self.tries_to_connect if "Connect" in type(error).__name__ else self.tries
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether the same request may well succeed a little later."""
+    """Tell whether to try again.
+
+    Args:
+        error: The failure.
+
+    Returns:
+        Whether the same request may well succeed a little later.
+    """
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code in TRANSIENT_STATUS
     return type(error).__name__ not in LASTING
 
 
-def asked_to_wait(error: Exception) -> float | None:
+def requested_delay(error: Exception) -> float | None:
     """Read how long the hub asks to wait.
 
     Args:

@@ -36,6 +36,6 @@ def pinned_repo(
     Returns:
         The source.
     """
-    reached = access(repo, commit, os.environ)
+    route = access(repo, commit, os.environ)
     listing = {file.path: HubFile(FilePin(file.path, file.size, file.sha256), file.sha256) for file in files}
-    return HubSource(replace(reached, offline=reached.offline or local_only), commit, listing, progress, holds=holds)
+    return HubSource(replace(route, offline=route.offline or local_only), commit, listing, progress, holds=holds)

@@ -235,11 +235,11 @@ def select_adapter(names: Collection[str], where: str) -> Selection:
         SourceError: When there is no config or no weights; it lists the files that are there.
     """
     weights = [name for name in ADAPTER_WEIGHTS if name in names][:1]
-    missing = [] if ADAPTER_CONFIG in names else [ADAPTER_CONFIG]
-    missing += [] if weights else [f"weights ({' or '.join(ADAPTER_WEIGHTS)})"]
-    if missing:
+    gaps = [] if ADAPTER_CONFIG in names else [ADAPTER_CONFIG]
+    gaps += [] if weights else [f"weights ({' or '.join(ADAPTER_WEIGHTS)})"]
+    if gaps:
         what = "a whole model, which belongs under `model`" if CONFIG in names else "no PEFT adapter that can be used"
-        raise SourceError(f"{where} is {what}: it has no {' and no '.join(missing)}. {_listing(names)}")
+        raise SourceError(f"{where} is {what}: it has no {' and no '.join(gaps)}. {_listing(names)}")
     needed = {ADAPTER_CONFIG, *weights, *(name for name in names if CARD_AND_LICENCES.fullmatch(name))}
     skipped = _skipped(names, needed)
     return Selection(
@@ -299,25 +299,25 @@ def _weights(names: Collection[str], prefix: str, shards: Mapping[str, Collectio
 
 
 def _check(names: Collection[str], needed: set[str], where: str) -> None:
-    missing = []
+    gaps = []
     if ADAPTER_CONFIG in names and not any(PurePosixPath(name).name == CONFIG for name in names):
         raise SourceError(
             f"{where} holds a PEFT adapter and no model: name it under `adapter`, and its base model here."
         )
     if not any(PurePosixPath(name).name == CONFIG for name in needed):
-        missing.append(CONFIG)
+        gaps.append(CONFIG)
     if not any(name.endswith((*WEIGHTS, *(f"{single}{INDEX}" for single in WEIGHTS))) for name in needed):
-        missing.append("weights (model.safetensors, or pytorch_model.bin, or an index with all its shards)")
-    if missing:
+        gaps.append("weights (model.safetensors, or pytorch_model.bin, or an index with all its shards)")
+    if gaps:
         raise SourceError(
-            f"{where} cannot be used as a checkpoint: it has no {' and no '.join(missing)}. {_listing(names)}"
+            f"{where} cannot be used as a checkpoint: it has no {' and no '.join(gaps)}. {_listing(names)}"
         )
 
 
 def _listing(names: Collection[str]) -> str:
-    listed = sorted(names)
-    more = f", and {len(listed) - 20} more" if len(listed) > 20 else ""
-    return f"Found there: {', '.join(listed[:20]) or 'no files'}{more}."
+    paths = sorted(names)
+    more = f", and {len(paths) - 20} more" if len(paths) > 20 else ""
+    return f"Found there: {', '.join(paths[:20]) or 'no files'}{more}."
 
 
 def _skipped(names: Collection[str], needed: set[str]) -> tuple[tuple[str, str], ...]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hfspec.errors import SourceError
-from hfspec.integrity.held import digest
+from hfspec.integrity.digests import digest
 from hfspec.integrity.verified_memory import Memory
 from hfspec.ir.artifact import FileRecord, Pointer
 from hfspec.ir.pins import Reader

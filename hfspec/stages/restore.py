@@ -8,8 +8,8 @@ from pathlib import Path
 
 from hfspec.artifact.persisted import REWRITTEN
 from hfspec.checkpoint.weights.references import Step, is_replaced, steps_of
+from hfspec.integrity.digests import DigestCheck
 from hfspec.integrity.finding import Sources, find
-from hfspec.integrity.held import Held
 from hfspec.integrity.verified_memory import Memory
 from hfspec.ir.artifact import Manifest
 from hfspec.ir.pins import Reader
@@ -35,7 +35,7 @@ def restore(folder: Path, manifest: Manifest, given: Sources, progress: Progress
     ``given``: role -> folder. ``remember``: the file of digests that were taken before. Raises what find raises.
     """
     memory = Memory.read(remember)
-    readers = find(manifest, given, Held(memory), progress)
+    readers = find(manifest, given, DigestCheck(memory), progress)
     memory.write()
     weights = (step for pointer in manifest.pointers for step in steps_of(pointer, readers[pointer.role]))
     return Restored((*_kept(manifest), *weights), {**readers, ARTIFACT: open_folder(f"the artifact {folder}", folder)})

@@ -44,6 +44,8 @@ class Library:
     """
     packages: tuple[str, ...]
     """The packages that every predictor of the library needs."""
+    spec: str = "hfspec.ir.spec:Spec"
+    """The model of its specs: a subclass of ``Spec`` where they have keys of their own."""
     weights: tuple[str, ...] = (".safetensors",)
     """How the names of weight files end that a reference artifact leaves at their source."""
     has_pipelines: bool = False
@@ -56,7 +58,7 @@ class Library:
     """Task -> a pattern of further names for it."""
 
     def part(self, name: str) -> Any:
-        """The function that the field ``name`` names, imported."""
+        """The function or class that the field ``name`` names, imported."""
         module, _, attribute = getattr(self, name).partition(":")
         return getattr(import_module(module), attribute)
 
@@ -102,6 +104,7 @@ LIBRARIES: Mapping[str, Library] = MappingProxyType(
                 pipeline="hfspec.libraries.onnxruntime_genai.objects:pipeline",
                 trust="hfspec.libraries.onnxruntime_genai.trust:faults",
                 packages=("jinja2", "numpy", "onnxruntime-genai", "tokenizers"),
+                spec="hfspec.libraries.onnxruntime_genai.spec:OnnxruntimeGenaiSpec",
                 weights=(".onnx", ".onnx.data", ".onnx_data", ".data"),
             ),
         )

@@ -46,14 +46,6 @@ ALIASES = MappingProxyType(
         ("sentence-transformers", "sentence-embedding"): "feature-extraction",
     }
 )
-# Tasks of the design whose stage does not exist yet: a spec may name them and is told so.
-NOT_YET = MappingProxyType(
-    {
-        "transformers": (),
-        "sentence-transformers": (),
-        "onnxruntime-genai": (),
-    }
-)
 
 
 @cache
@@ -85,8 +77,3 @@ def names(library: str) -> tuple[str, ...]:
 def libraries(name: str) -> tuple[str, ...]:
     """The libraries that have a task of this name or alias."""
     return tuple(library for library in LIBRARIES if find(library, name) is not None)
-
-
-def is_planned(library: str, name: str) -> bool:
-    """Whether the design has the task though hfspec cannot do it yet."""
-    return canonical(library, name) in NOT_YET.get(library, ())

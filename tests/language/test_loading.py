@@ -135,13 +135,6 @@ def test_a_task_of_the_other_library_is_said_to_be_that(tmp_path: Path) -> None:
     assert (problem.code, problem.remedy) == ("unknown-task", "It is a task of the library transformers.")
 
 
-@pytest.mark.parametrize("library", sorted(table.NOT_YET))
-def test_a_task_that_comes_later_is_said_to_come_later(tmp_path: Path, library: str) -> None:
-    for task in table.NOT_YET[library]:
-        if table.find(library, task) is None:
-            assert task_problem(tmp_path, library, task).code == "not-supported-yet"
-
-
 @pytest.mark.parametrize("name", ["absent.yaml", "folder"])
 def test_a_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()

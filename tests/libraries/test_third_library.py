@@ -86,7 +86,14 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def artifact(folder):
-    return compiled(folder)
+    return compiled(folder, lower_case=True)
+
+
+def test_a_key_of_its_own_is_kept(artifact, tmp_path):
+    assert "lower_case: true" in (Path(artifact["path"]) / "spec.yaml").read_text()
+    said = ran("hfspec.plan(sys.argv[1], ['library=transformers'])", str(Path(artifact["path"]).with_name("spec.yaml")))
+    assert said["refused"] == "SpecError"
+    assert "lower_case" in said["message"]
 
 
 def test_its_own_files_are_compiled(artifact):

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -20,12 +20,12 @@ from hfspec.checkpoint.signature import signature
 from hfspec.checkpoint.spec_sources import Sources
 from hfspec.errors import SourceError, SpecError, UsageError
 from hfspec.inputs.row import Row
-from hfspec.ir import spec as variants
 from hfspec.ir.artifact import Deployment, Manifest
 from hfspec.ir.canonical import digest_of
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.pins import Reader
 from hfspec.ir.plan import CopyFile, Plan
+from hfspec.ir.spec import Spec
 from hfspec.language import composed
 from hfspec.language.schema import composed_schema
 from hfspec.runtime.io.answers import Table
@@ -53,6 +53,7 @@ ROW = Library(
     pipeline=f"{HERE}:pipeline",
     trust=f"{HERE}:faults",
     packages=("numpy",),
+    spec=f"{HERE}:Words",
 )
 TASK = replace(
     text_classification.TASK,
@@ -65,21 +66,20 @@ TASK = replace(
 )
 
 
-class Spec(variants.SpecBase):
+class Words(Spec):
     """A model that counts words."""
 
-    library: Literal["onnx-words"] = Field(description="The library that runs the model.")
+    lower_case: bool = Field(default=False, description="A key that no other library has.")
 
 
 def known() -> None:
-    """Put the library in the tables, as its row, its task and its variant of the spec would be in their files."""
+    """Put the library in the tables, as its row and its task would be in their files."""
     for table_, key, value in (
         (libraries.LIBRARIES, NAME, ROW),
         (table.TASKS, (NAME, TASK.name), f"{HERE}:TASK"),
     ):
         (rows,) = gc.get_referents(table_)
         rows[key] = value
-    variants.VARIANTS[NAME] = Spec
     composed.schema().update(composed_schema())  # as `make docs` writes it
 
 

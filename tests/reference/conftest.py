@@ -12,21 +12,17 @@ import pytest
 
 import hfspec
 from hfspec.ir.artifact import Artifact
+from tests.checkpoint_tasks import task_of
 from tests.forks import ForkServer
 from tests.hub.repository import read_folder
 from tests.hub.server import Hub
 
 TEXTS = ["a fine film", "dull"]
 REPO = "references/sentiment"
-KINDS = {
-    "gpt2-sharded": ("transformers", "text-generation"),
-    "st-dense": ("sentence-transformers", "feature-extraction"),
-    "minilm-like": ("sentence-transformers", "feature-extraction"),
-}
 
 
 def write(place: Path, name: str, model: dict[str, str], **keys: object) -> Path:
-    library, task = KINDS.get(name, ("transformers", "text-classification"))
+    library, task = task_of(Path(model.get("path", "")))
     document = {"spec_version": 1, "library": library, "task": task, "name": "mine", "model": model, **keys}
     place.mkdir(parents=True, exist_ok=True)
     spec = place / "spec.yaml"

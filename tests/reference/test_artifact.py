@@ -84,7 +84,7 @@ def test_known_digests_need_no_reading(source, tmp_path):
     hfspec.compile(spec, tmp_path / "reference")
     memory = Memory.read(default_memory())
     (entry,) = (entry for entry in memory.entries.values() if entry[0] == file.stat().st_size)
-    entry[-1], memory.changed = "0" * 64, True
+    entry[-1], memory.is_changed = "0" * 64, True
     memory.write()
     again = hfspec.compile(spec, tmp_path / "again")
     assert again.manifest.pointers[0].files[0].sha256 == "0" * 64

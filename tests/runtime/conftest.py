@@ -14,31 +14,8 @@ from filelock import FileLock
 
 import hfspec
 from hfspec.tasks import table
+from tests.checkpoint_tasks import task_of
 from tests.samples import ST, TRANSFORMERS
-
-TASKS = {
-    "bert-sentiment": "text-classification",
-    "bert-toxic": "text-classification",
-    "bert-regression": "text-classification",
-    "roberta-stsb": "text-classification",
-    "roberta-mnli": "text-classification",
-    "gpt2": "text-generation",
-    "llama-chat": "text-generation",
-    "wav2vec2-ctc": "automatic-speech-recognition",
-    "whisper": "automatic-speech-recognition",
-    "wav2vec2-keywords": "audio-classification",
-    "ast-tagging": "audio-classification",
-    "vit": "image-classification",
-    "minilm-like": "feature-extraction",
-    "st-dense": "feature-extraction",
-    "ce-msmarco": "text-ranking",
-    "ce-modules": "text-ranking",
-    "ce-nli": "text-ranking",
-    "ce-template": "text-ranking",
-    "ce-parts": "text-ranking",
-    "splade": "sparse-embedding",
-    "splade-sum": "sparse-embedding",
-}
 
 
 @pytest.fixture(autouse=True)
@@ -75,8 +52,8 @@ def build(shared_folder: Path) -> Callable[..., Path]:
 def artifact(build: Callable[..., Path], checkpoint: Callable[[str], Path]) -> Callable[..., Path]:
     """``artifact(checkpoint_name, **keys)``: the same from a tiny checkpoint by name, for the task it is made for."""
 
-    def get(name: str, **keys: Any) -> Path:
-        return build(checkpoint(name), TASKS[name], **keys)
+    def get(name: str, task: str = "", **keys: Any) -> Path:
+        return build(checkpoint(name), task or task_of(checkpoint(name))[1], **keys)
 
     return get
 

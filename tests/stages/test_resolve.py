@@ -11,14 +11,14 @@ from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.pins import Pins
 from hfspec.ir.problem import Origin
 from hfspec.ir.progress import Silent
-from hfspec.ir.spec import parse
+from hfspec.ir.spec import Spec
 from hfspec.ir.tree import Tree
 from hfspec.stages.resolve import resolve
 
 
 def resolved(file="specs/x.yaml", origins=None, library="transformers", **keys):
     document = {"spec_version": 1, "library": library, "task": "text-classification", **keys}
-    return resolve(parse(document), Tree(file, FrozenDict(document), origins or {}), Silent())
+    return resolve(Spec.model_validate(document), Tree(file, FrozenDict(document), origins or {}), Silent())
 
 
 def test_a_model_alone(hub):

@@ -19,6 +19,7 @@ from hfspec.ir.plan import CopyFile, WriteBytes, WriteWeights
 from hfspec.ir.problem import Problem, one_of
 from hfspec.tasks.task import Task
 
+AS_LORA = "save it with path_initial_model_for_weight_conversion, which makes a LoRA of it"
 PICKLED_WEIGHTS = "adapter_model.bin"
 # With these the stored tensors are not all there is to the adapter: peft needs the data it was begun with.
 NEED_DATA = ("corda", "loftq", "lora_ga")
@@ -139,7 +140,7 @@ def _dangers(files: SourceFiles, config: Mapping[str, Any]) -> Iterator[Problem]
             "unknown-adapter",
             f"the adapter changes the base's weights by data that it does not bring"
             f" (init_lora_weights: {config['init_lora_weights']})",
-            remedy="save it with path_initial_model_for_weight_conversion, which makes a LoRA of it",
+            remedy=AS_LORA,
         )
 
 

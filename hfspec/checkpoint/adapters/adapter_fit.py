@@ -16,6 +16,7 @@ from hfspec.ir.dtypes import torch_dtype
 from hfspec.ir.pins import TensorInfo
 from hfspec.ir.problem import Problem
 
+OWN_MODEL = "name the model that the adapter was trained on under `model`"
 NAME = "default"
 # Parts of a module's name that peft puts in between, and that no adapter's file has.
 IN_BETWEEN = (f".modules_to_save.{NAME}", f".{NAME}")
@@ -66,7 +67,7 @@ def adapter_problems(adapter: Adapter, adapted: Adapted, vocabulary: int | None)
             "adapter-target",
             f"the model has no module for these tensors of the adapter: {listed(sorted(homeless))}{targets};"
             " peft would leave them out without a word",
-            remedy="name the model that the adapter was trained on under `model`",
+            remedy=OWN_MODEL,
         )
     lacking = sorted(_shown(name) for name in parameters if _is_lacking(name, adapted))
     if lacking:
@@ -196,7 +197,7 @@ def _rank(adapter: Adapter, adapter_shape: tuple[int, ...], model_shape: tuple[i
     differ = [(have, want) for have, want in zip(adapter_shape, model_shape, strict=False) if have != want]
     if len(differ) == 1 and differ[0][1] == rank:
         return f"adapter_config.json says the rank r is {rank}, the tensor's is {differ[0][0]}"
-    return "name the model that the adapter was trained on under `model`"
+    return OWN_MODEL
 
 
 def _refused(error: Exception) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hfspec.checkpoint.adapters.adapter import Adapter
+from hfspec.checkpoint.adapters.adapter import AS_LORA, Adapter
 from hfspec.checkpoint.adapters.merger import holder, of_module
 from hfspec.formats.adapter_config import BEFORE_NAMES, CONFIG
 from hfspec.ir.problem import Problem
@@ -18,7 +18,6 @@ from hfspec.ir.problem import Problem
 # Beginnings that leave the base's weights alone, and all of which the stored tensors replace.
 PLAIN_STARTS = (True, False, None, "gaussian", "orthogonal")
 STARTS = ("init_lora_weights", "init_weights", "psoft_svd", "save_projection")
-REMEDY = "save it with path_initial_model_for_weight_conversion, which makes a LoRA of it"
 MERGED = "merge it where it was trained (merge_and_unload), and name the merged model as `model`"
 BASE = ".base_layer."
 # peft has no class of its own for what it cannot do.
@@ -59,7 +58,7 @@ def load_problems(adapter: Adapter, wrapped: Any) -> Iterator[Problem]:
     for name, layer in _layers(wrapped):
         why = _not_the_same(adapter, name, layer)
         if why:
-            yield _problem(adapter, why, REMEDY if adapter.kind == "LORA" else MERGED)
+            yield _problem(adapter, why, AS_LORA if adapter.kind == "LORA" else MERGED)
             return
 
 

@@ -85,8 +85,9 @@ def _sizes(manifest: Manifest) -> dict[str, float]:
 def _loaded(verified: Verified, *, trust_remote_code: bool) -> tuple[Predictor, float]:
     from hfspec.runtime.host.process import import_libraries
     from hfspec.runtime.load import load
+    from hfspec.tasks.libraries import LIBRARIES
 
-    import_libraries()
+    import_libraries(LIBRARIES[verified.manifest.deployment.library].packages)
     began = time.perf_counter()
     predictor = load(verified.folder, trust_remote_code=trust_remote_code)
     return predictor, time.perf_counter() - began

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hfspec.errors import InputError
-from hfspec.inputs.cells import found, is_missing
+from hfspec.inputs.cells import found, is_missing, plain_text
 from hfspec.inputs.prompt import filled
 
 ROLES_SHOWN = "system, user, assistant, tool"
@@ -23,7 +23,7 @@ Message = dict[str, Any]
 def messages_of(value: Any, row: int) -> list[Message]:
     """The messages of a conversation, a text being one user message; raises InputError naming the row."""
     if isinstance(value, str):
-        return [{"role": "user", "content": _text(value, 0, row)}]
+        return [{"role": "user", "content": plain_text(value, "message 0", row)}]
     if hasattr(value, "tolist") and getattr(value, "ndim", 0) == 1:
         value = value.tolist()
     if not isinstance(value, list | tuple):
@@ -98,7 +98,7 @@ def _message(value: Any, place: int, row: int) -> Message:
 def _content(value: Any, place: int, row: int) -> str:
     """A text, or the texts of the API's list of parts, each on a line of its own."""
     if isinstance(value, str):
-        return _text(value, place, row)
+        return plain_text(value, f"message {place}", row)
     parts = list(value) if isinstance(value, list | tuple) else []
     if not parts or not all(isinstance(part, Mapping) for part in parts):
         raise InputError(f"message {place}: the content must be text, found {found(value)}.", row=row)
@@ -108,18 +108,7 @@ def _content(value: Any, place: int, row: int) -> str:
         raise InputError(
             f"message {place}: the model reads text only, and the content has a part of type {other[0]!r}.", row=row
         )
-    return "\n".join(_text(part["text"], place, row) for part in parts)
-
-
-def _text(value: str, place: int, row: int) -> str:
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"message {place}: the text is not valid Unicode: character {error.start} is half of a surrogate pair.",
-            row=row,
-        ) from error
-    return str.__str__(value)
+    return "\n".join(plain_text(part["text"], f"message {place}", row) for part in parts)
 
 
 def _call(call: Any, place: int, row: int) -> Any:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from hfspec.errors import InputError
-from hfspec.inputs.cells import checked, found
-from hfspec.inputs.openai_requests import Request
+from hfspec.inputs.cells import checked
+from hfspec.inputs.openai_requests import Request, check_flag, texts_of
 from hfspec.inputs.prompt import filled
 from hfspec.ir.signature import Column
 from hfspec.runtime.chat.openai_generation import Ask, OpenAIGeneration, Reply
@@ -22,17 +21,10 @@ class Completions(OpenAIGeneration):
     prefix = "cmpl"
 
     def prompts(self, request: Request) -> list[tuple[str, list[int]]]:
-        given = request.values["prompt"]
-        echo = request.values.get("echo", False)
-        if not isinstance(echo, bool):
-            raise InputError(f"echo: expected true or false; found {found(echo)}.", row=request.row)
-        several = list(given) if isinstance(given, list | tuple) else [given]
-        if not several:
-            raise InputError("prompt: the list has no prompts; give at least one.", row=request.row)
-        if any(isinstance(prompt, int | list | tuple) for prompt in several):
-            raise InputError("prompt: tokens are not taken, only text or a list of texts.", row=request.row)
+        check_flag("echo", request.values.get("echo", False), request.row)
         column = Column("string", "prompt")
-        texts = [filled(self.template, checked(prompt, column, request.row)) for prompt in several]
+        prompts = texts_of(request, "prompt", "prompts")
+        texts = [filled(self.template, checked(prompt, column, request.row)) for prompt in prompts]
         return [(text, mine["input_ids"]) for text, mine in zip(texts, encode(self.tokenizer, texts), strict=True)]
 
     def whole(self, head: Head, reply: Reply, counts: dict[str, int]) -> dict[str, Any]:

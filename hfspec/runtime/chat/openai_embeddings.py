@@ -16,7 +16,7 @@ from typing import Any
 from hfspec.errors import InputError, ParamsError
 from hfspec.inputs.cells import checked as checked_cell
 from hfspec.inputs.cells import found
-from hfspec.inputs.openai_requests import Request, checked, to_requests
+from hfspec.inputs.openai_requests import Request, checked, texts_of, to_requests
 from hfspec.inputs.row import Row
 from hfspec.ir.artifact import FULL
 from hfspec.ir.signature import Column
@@ -152,14 +152,8 @@ def _texts_of(batch: Sequence[Item[Part]]) -> list[Item[Any]]:
 
 def _texts(request: Request) -> list[str]:
     """The texts of a request; raises InputError naming the row."""
-    given = request.values["input"]
-    several = list(given) if isinstance(given, list | tuple) else [given]
-    if not several:
-        raise InputError("input: the list has no texts; give at least one.", row=request.row)
-    if any(isinstance(text, int | list | tuple) for text in several):
-        raise InputError("input: tokens are not taken, only text or a list of texts.", row=request.row)
     column = Column("string", "input")
-    return [checked_cell(text, column, request.row) for text in several]
+    return [checked_cell(text, column, request.row) for text in texts_of(request, "input", "texts")]
 
 
 def _base64(vector: Any) -> str:

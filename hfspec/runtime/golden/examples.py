@@ -37,10 +37,14 @@ def check_examples(
         if reason := probe_fault(predictor):
             raise VerificationError(f"{folder} does not answer a plain input of {predictor.task.name}: {reason}")
         return
-    found = list(faults(predictor, folder))
-    if found:
-        listed = "\n".join(f"  {text}" for fault in found for text in str(fault).splitlines())
-        raise VerificationError(f"{folder} does not answer its own examples as it should:\n{listed}")
+    refuse_faults(predictor, folder)
+
+
+def refuse_faults(predictor: Predictor, folder: Path) -> None:
+    """Answer the examples of the artifact in ``folder``; raises VerificationError naming each that fails."""
+    lines = [f"  {line}" for fault in faults(predictor, folder) for line in str(fault).splitlines()]
+    if lines:
+        raise VerificationError("\n".join([f"{folder} does not answer its own examples as it should:", *lines]))
 
 
 def check_lines(predictor: Predictor, folder: Path, *, golden: bool) -> Iterator[str]:

@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 
 from hfspec.errors import StorageError, VerificationError
-from hfspec.integrity.finding import Sources, check_given, find
-from hfspec.integrity.held import Held
+from hfspec.integrity.digests import DigestCheck
+from hfspec.integrity.finding import Sources, check_roles, find
 from hfspec.integrity.paths import unsafe_pointers
 from hfspec.integrity.verified_memory import Memory, default_memory
 from hfspec.ir.artifact import MANIFEST_NAME, Manifest, Pointer
@@ -26,11 +26,11 @@ class Gathered:
     """A temporary folder of links: what a library reads instead of the artifact's own model/. ``model``: its place.
 
     It is removed with the last reference to this object, at the latest when the process that made it ends; what was
-    loaded from it stays. ``held``: what the weights were when they were found right.
+    loaded from it stays. ``digests``: what the weights were when they were found right.
     """
 
-    def __init__(self, root: Path, manifest: Manifest, readers: Mapping[str, Reader], held: Held) -> None:
-        self._root, self._manifest, self.held = root, manifest, held
+    def __init__(self, root: Path, manifest: Manifest, readers: Mapping[str, Reader], digests: DigestCheck) -> None:
+        self._root, self._manifest, self.digests = root, manifest, digests
         folder = _temporary_folder()
         self._removal = weakref.finalize(self, _remove, folder, os.getpid())
         self.model = folder / MODEL
@@ -59,17 +59,17 @@ def gather(root: Path, manifest: Manifest, given: Sources, *, verify: bool) -> G
     find raises, and VerificationError for paths that lead out of the folder.
     """
     if not manifest.pointers:
-        check_given(manifest, given)
+        check_roles(manifest, given)
         return None
     unsafe = unsafe_pointers(manifest)  # for artifacts that nobody verified
     if unsafe:
         raise VerificationError(f"{MANIFEST_NAME} has weights at unsafe paths: {'; '.join(unsafe)}.", [MANIFEST_NAME])
     memory = Memory.read(default_memory()) if verify else None
-    held = Held(memory)
-    readers = find(manifest, given, held)
+    digests = DigestCheck(memory)
+    readers = find(manifest, given, digests)
     if memory is not None:
         memory.write()
-    return Gathered(root, manifest, readers, held)
+    return Gathered(root, manifest, readers, digests)
 
 
 def _assemble(folder: Path, root: Path, manifest: Manifest, readers: Mapping[str, Reader]) -> None:

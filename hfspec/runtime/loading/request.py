@@ -74,7 +74,7 @@ class LoadRequest:
             if self.verified is not None:
                 self.verified.check_unchanged()
             if self.weights is not None:
-                self.weights.held.check_unchanged()
+                self.weights.digests.check_unchanged()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

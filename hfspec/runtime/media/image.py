@@ -55,7 +55,7 @@ def image(value: Any, row: int, settings: Settings) -> Any:
             with pillow.open(io.BytesIO(content)) as opened:
                 return _upright(opened, row, settings)
     except (*DECODING, pillow.DecompressionBombWarning, pillow.DecompressionBombError) as error:
-        raise InputError(f"the image cannot be decoded: {_reason(error)}.", row=row) from error
+        raise _undecodable(error, row) from error
 
 
 def refuse_size(size: tuple[int, int], row: int, settings: Settings, found: str = "the image has") -> None:
@@ -91,7 +91,11 @@ def _upright(opened: Any, row: int, settings: Settings) -> Any:
         tags = getattr(opened, "tag_v2", None)
         return pixels.rgb(ImageOps.exif_transpose(opened), tags, row)
     except DECODING as error:
-        raise InputError(f"the image cannot be decoded: {_reason(error)}.", row=row) from error
+        raise _undecodable(error, row) from error
+
+
+def _undecodable(error: Exception, row: int) -> InputError:
+    return InputError(f"the image cannot be decoded: {_reason(error)}.", row=row)
 
 
 def _reason(error: Exception) -> str:

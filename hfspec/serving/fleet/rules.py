@@ -12,6 +12,7 @@ from typing import Any
 from hfspec.ir.backends import BACKENDS
 from hfspec.ir.problem import KeyPath, Problem, one_of
 from hfspec.ir.tree import Tree
+from hfspec.language.backends import of_other_dtype, on_other_device
 from hfspec.language.rules import mandatory
 
 LOCAL_NAMES = ("localhost", "localhost.localdomain", "ip6-localhost")
@@ -84,10 +85,9 @@ def _backend(tree: Tree, path: KeyPath, entry: Mapping[str, Any]) -> Iterator[Pr
     if backend is None:
         return
     if not backend.takes(device):
-        message = f"The backend {name} runs on {backend.where}."
-        yield Problem("conflict", message, tree.origin(place), place, remedy="Remove `backend` or `device`.")
+        yield on_other_device(tree, place, str(name), backend, "device")
     if dtype not in (None, "auto", *backend.dtypes):
-        message, expected = f"The backend {name} does not run {dtype} weights.", one_of(backend.dtypes)
+        message, expected = of_other_dtype(str(name), dtype), one_of(backend.dtypes)
         yield Problem("conflict", message, tree.origin(place), place, expected=expected, found=str(dtype))
 
 

@@ -14,7 +14,7 @@ from hfspec.ir.backends import BackendName
 from hfspec.ir.dtypes import DtypeName
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.patterns import DEVICE_PATTERN, END, NAME_PATTERN, SHA256_PATTERN
-from hfspec.ir.spec_keys import Count, Endpoint, Frozen, Mapping, Seconds, Text, integral
+from hfspec.ir.spec_keys import PROTOCOLS, Count, Endpoint, Frozen, Mapping, Seconds, Text, integral
 from hfspec.serving.fleet.sizes import SIZE, size_in_bytes, size_text
 
 FINGERPRINT_PATTERN = rf"^[0-9a-f]{{12,64}}{END}"
@@ -147,7 +147,7 @@ class ModelEntry(Frozen):
     endpoints: Annotated[tuple[Endpoint, ...], Strict(False)] | None = Field(
         default=None,
         min_length=1,
-        description="The protocols that the model is offered by; by default all that fit its task.",
+        description=PROTOCOLS,
         examples=[["openai", "hfspec"]],
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hfspec.errors import HfspecError, ParamsError, UsageError
-from hfspec.integrity.finding import check_given
+from hfspec.integrity.finding import check_roles
 from hfspec.integrity.verification import read_manifest
 from hfspec.ir.artifact import Manifest, code_files
 from hfspec.ir.problem import KeyPath, Problem, one_of
@@ -61,7 +61,7 @@ def _against(tree: Tree, path: KeyPath, entry: Mapping[str, Any], manifest: Mani
     if isinstance(sources, Mapping) and sources:
         place = (*path, "sources")
         try:
-            check_given(manifest, dict.fromkeys(sources, ""))
+            check_roles(manifest, dict.fromkeys(sources, ""))
         except UsageError as error:
             yield Problem("dead-key", _sentence(error), tree.origin(place), place)
     if entry.get("expect_fingerprint") is not None and manifest.fingerprint is None:

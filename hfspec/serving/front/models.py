@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from hfspec.serving.fleet.values import Fleet, FleetModel
 from hfspec.serving.front.errors import RequestError
@@ -44,7 +44,7 @@ class Models:
         for model in self:
             if name in model.entry.names:
                 return model
-        raise RequestError(404, f"there is no model {name!r}; there are: {', '.join(self._models)}.", "ModelError")
+        raise _unknown(name, self._models)
 
     async def start(self) -> None:
         """Load all models; raises FailedError naming the first that cannot be loaded."""
@@ -93,8 +93,7 @@ class Models:
         fleet = self.fleet if self.again is None else await asyncio.to_thread(self.again)
         entry = fleet.model(name)
         if entry is None:
-            listed = ", ".join(entry.name for entry in fleet.models)
-            raise RequestError(404, f"there is no model {name!r}; there are: {listed}.", "ModelError")
+            raise _unknown(name, (entry.name for entry in fleet.models))
         try:
             async with self._loading:  # two that load a new model at once would each make one
                 await self.load(entry, grace)
@@ -108,3 +107,7 @@ class Models:
 
     def _add(self, entry: FleetModel) -> None:
         self._models[entry.name] = Model(entry, self._threads(entry), self._log, self._engine)
+
+
+def _unknown(name: str, names: Iterable[str]) -> RequestError:
+    return RequestError(404, f"there is no model {name!r}; there are: {', '.join(names)}.", "ModelError")

@@ -140,13 +140,17 @@ def _table(sent: bytes, model: Model) -> list[dict[str, Any]]:
     try:
         lines = [line for line in csv.reader(StringIO(sent.decode("utf-8-sig")), strict=True) if line]
     except (csv.Error, UnicodeDecodeError) as error:
-        raise RequestError(400, f"The body is not a table as CSV with a header: {error}.", "InputError") from error
+        raise _no_table(f" with a header: {error}") from error
     if not lines:
-        raise RequestError(400, "The body is not a table as CSV with a header: it is empty.", "InputError")
+        raise _no_table(" with a header: it is empty")
     header, *rows = lines
     if len(set(header)) != len(header):
-        raise RequestError(400, "The body is not a table as CSV: columns have the same name.", "InputError")
+        raise _no_table(": columns have the same name")
     return list(_cells(header, rows, model))
+
+
+def _no_table(fault: str) -> RequestError:
+    return RequestError(400, f"The body is not a table as CSV{fault}.", "InputError")
 
 
 def _cells(header: list[str], rows: list[list[str]], model: Model) -> Iterator[dict[str, Any]]:
@@ -154,13 +158,12 @@ def _cells(header: list[str], rows: list[list[str]], model: Model) -> Iterator[d
     types = {} if isinstance(inputs, Tensor) else {column.name: column.type for column in inputs}
     for number, row in enumerate(rows):
         if len(row) > len(header):
-            said = f"The body is not a table as CSV: row {number} has {len(row)} cells for {len(header)} columns."
-            raise RequestError(400, said, "InputError")
+            raise _no_table(f": row {number} has {len(row)} cells for {len(header)} columns")
         cells = dict(zip(header, [*row, *[""] * (len(header) - len(row))], strict=True))
         try:
             yield {name: CELLS.get(types.get(name, ""), _text)(cell) if cell else None for name, cell in cells.items()}
         except ValueError as error:
-            raise RequestError(400, f"The body is not a table as CSV: row {number}: {error}.", "InputError") from error
+            raise _no_table(f": row {number}: {error}") from error
 
 
 def _text(cell: str) -> Any:

@@ -17,7 +17,7 @@ from hfspec.serving.front.app import Endpoint, ErrorForm
 from hfspec.serving.front.errors import RequestError
 from hfspec.serving.front.exchange import Exchange, to_json
 from hfspec.serving.front.model import Model
-from hfspec.serving.protocols.tei import refuse_unknown, tei_error, truncation
+from hfspec.serving.protocols.tei import flag, refuse_cut, refuse_unknown, tei_error, truncation
 
 TASKS = frozenset({"text-ranking"})
 WITHOUT_EFFECT = frozenset({"max_chunks_per_doc", "max_tokens_per_doc", "priority"})  # the model cuts texts
@@ -36,14 +36,12 @@ async def tei_rerank(exchange: Exchange) -> Response:
     refuse_unknown(body, TEI_KEYS)
     model = _model(exchange, body)
     query, texts = _text(body.get("query"), "query"), _texts(body.get("texts"), "texts")
-    raw, cuts = _flag(body, "raw_scores"), truncation(body)
+    raw, cuts = flag(body, "raw_scores"), truncation(body)
     ranking = await _ranking(exchange, model, query, texts, "identity" if raw else "sigmoid")
-    if not cuts and any(entry["truncated"] for entry in ranking):
-        raise RequestError(
-            413, "a text has more tokens than the model reads; set truncate to have it cut.", "Validation"
-        )
+    if not cuts:
+        refuse_cut(ranking)
     found = [{"index": entry["corpus_id"], "score": entry["score"]} for entry in ranking]
-    if _flag(body, "return_text"):
+    if flag(body, "return_text"):
         found = [{**entry, "text": texts[entry["index"]]} for entry in found]
     return to_json(found)
 
@@ -68,7 +66,7 @@ async def _reranked(exchange: Exchange, version: str) -> Response:
         raise RequestError(400, f"top_n: expected a number of documents, at least 1; found {most!r}.", "InputError")
     ranking = await _ranking(exchange, model, query, documents, "sigmoid")
     results = [{"index": entry["corpus_id"], "relevance_score": entry["score"]} for entry in ranking[:most]]
-    if _flag(body, "return_documents"):
+    if flag(body, "return_documents"):
         results = [{**entry, "document": {"text": documents[entry["index"]]}} for entry in results]
     tokens = sum(entry["tokens"] for entry in ranking)
     meta = {"api_version": {"version": version}, "billed_units": {"search_units": 1}}
@@ -117,14 +115,6 @@ def _texts(value: Any, key: str) -> list[str]:
             400, f"{key}: expected a list of texts, at least one.", "Empty" if value == [] else "InputError"
         )
     return [_text(item, f"{key}[{place}]") for place, item in enumerate(value)]
-
-
-def _flag(body: Mapping[str, Any], key: str) -> bool:
-    """Whether a key is set; raises RequestError."""
-    value = body.get(key)
-    if value is not None and not isinstance(value, bool):
-        raise RequestError(400, f"{key}: expected true or false; found {value!r}.", "InputError")
-    return value is True
 
 
 def _endpoint(path: str, handler: Any, error: ErrorForm, summary: str) -> Endpoint:

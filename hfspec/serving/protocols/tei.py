@@ -5,7 +5,7 @@ https://huggingface.github.io/text-embeddings-inference
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -48,11 +48,24 @@ def refuse_unknown(body: Mapping[str, Any], known: Collection[str]) -> None:
             raise RequestError(400, f"{key[:80]}: there is no such key; the keys are: {listed}.", "InputError")
 
 
+def flag(body: Mapping[str, Any], key: str) -> bool | None:
+    """Whether a key says true or false; None where it is not there; raises RequestError for anything else."""
+    value = body.get(key)
+    if value is not None and not isinstance(value, bool):
+        raise RequestError(400, f"{key}: expected true or false; found {value!r}.", "InputError")
+    return value
+
+
+def refuse_cut(answers: Iterable[Mapping[str, Any]]) -> None:
+    """Raises RequestError where a text was cut."""
+    if any(answer.get("truncated") for answer in answers):
+        message = "a text has more tokens than the model reads; set truncate to have it cut."
+        raise RequestError(413, message, "Validation")
+
+
 def truncation(body: Mapping[str, Any]) -> bool:
     """Whether texts that are too long are cut, which they are unless the request says no; raises RequestError."""
-    value = body.get("truncate")
-    if value is not None and not isinstance(value, bool):
-        raise RequestError(400, f"truncate: expected true or false; found {value!r}.", "InputError")
+    value = flag(body, "truncate")
     if str(body.get("truncation_direction") or "right").lower() != "right":
         raise RequestError(400, "truncation_direction: texts are cut at the right only.", "InputError")
     return value is not False
@@ -73,9 +86,7 @@ async def _embedded(
     exchange: Exchange, model: Model, texts: list[str], body: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """What the model knows of each text, its embedding among it; raises RequestError."""
-    normalize = body.get("normalize")
-    if normalize is not None and not isinstance(normalize, bool):
-        raise RequestError(400, f"normalize: expected true or false; found {normalize!r}.", "InputError")
+    normalize = flag(body, "normalize")
     settings = {"normalize_embeddings": normalize is not False}
     named = {"prompt_name": "prompt_name", "dimensions": "truncate_dim"}
     settings |= {setting: body[key] for key, setting in named.items() if body.get(key) is not None}
@@ -108,9 +119,7 @@ async def predict(exchange: Exchange) -> Response:
     """The labels of a text, or of a pair of texts, with their scores; of several, a list each."""
     body = await exchange.json_object()
     refuse_unknown(body, PREDICT_KEYS)
-    raw = body.get("raw_scores")
-    if raw is not None and not isinstance(raw, bool):
-        raise RequestError(400, f"raw_scores: expected true or false; found {raw!r}.", "InputError")
+    raw = flag(body, "raw_scores")
     model, cuts = exchange.only(PREDICTING), truncation(body)
     rows, single = _sequences(body.get("inputs"))
     is_ranking = model.task == "text-ranking"
@@ -248,10 +257,8 @@ async def _asked(
 
 def _whole(made: list[dict[str, Any]], *, cuts: bool) -> list[dict[str, Any]]:
     """The same; raises RequestError where a text was cut and may not be."""
-    if not cuts and any(row.get("truncated") for row in made):
-        raise RequestError(
-            413, "a text has more tokens than the model reads; set truncate to have it cut.", "Validation"
-        )
+    if not cuts:
+        refuse_cut(made)
     return made
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -57,7 +57,7 @@ def read(form: FormData, *, translates: bool) -> Asked:
         raise _refused("language", "a translation is into English; leave it out")
     kind = str(form.get("response_format", "json"))
     if kind not in FORMATS:
-        raise _refused("response_format", f"expected one of {', '.join(FORMATS)}; found {kind!r}")
+        raise _not_one_of("response_format", FORMATS, kind)
     settings: dict[str, Any] = {name: form[name] for name in ("language", "prompt") if form.get(name)}
     if form.get("temperature"):
         settings["temperature"] = _temperature(str(form["temperature"]))
@@ -105,9 +105,7 @@ def _times(form: FormData, kind: str) -> tuple[str, ...]:
     given = [str(value) for name in sorted(LISTS) for value in form.getlist(name)]
     for value in given:
         if value not in GRANULARITIES:
-            raise _refused(
-                "timestamp_granularities", f"expected one of {', '.join(GRANULARITIES)}; found {value[:40]!r}"
-            )
+            raise _not_one_of("timestamp_granularities", GRANULARITIES, value)
     if given and kind != "verbose_json":
         raise _refused("timestamp_granularities", "needs response_format verbose_json")
     if kind not in TIMED:
@@ -149,6 +147,10 @@ def _clock(seconds: float, mark: str) -> str:
     minutes, rest = divmod(whole, 60_000)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02}:{minutes:02}:{rest // 1000:02}{mark}{rest % 1000:03}"
+
+
+def _not_one_of(key: str, values: Iterable[str], value: str) -> RequestError:
+    return _refused(key, f"expected one of {', '.join(values)}; found {value[:40]!r}")
 
 
 def _refused(key: str, reason: str) -> RequestError:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import hfspec
 from hfspec.errors import OutputError
-from tests.runtime.conftest import TASKS
+from tests.checkpoint_tasks import task_of
 from tests.runtime.sounds import tone
 
 NAMES = ["bert-sentiment", "minilm-like", "ce-msmarco", "splade", "gpt2", "whisper", "wav2vec2-ctc", "vit"]
@@ -42,7 +42,8 @@ def row_of(name):
 @pytest.mark.parametrize("form", ["standard", "full"])
 @pytest.mark.parametrize("name", NAMES)
 def test_an_answer_that_is_no_number_is_refused_with_its_row_and_dtype(own_copy, build, name, form):
-    folder = build(overflowing(own_copy(name)), TASKS[name], dtype="float16")
+    source = overflowing(own_copy(name))
+    folder = build(source, task_of(source)[1], dtype="float16")
     predictor = hfspec.load(folder)
     row = row_of(name)
     for ask in (
@@ -136,8 +137,8 @@ def test_the_trial_of_a_compile_fails(own_copy, tmp_path):
 @pytest.mark.parametrize("name", ["bert-sentiment", "gpt2", "vit", "ce-msmarco", "minilm-like", "whisper"])
 def test_a_compile_without_examples_tries_one_input_of_the_task(own_copy, tmp_path, name):
     source = overflowing(own_copy(name))
-    library = "sentence-transformers" if name in ("ce-msmarco", "minilm-like") else "transformers"
-    spec = {"spec_version": 1, "library": library, "task": TASKS[name], "model": {"path": str(source)}}
+    library, task = task_of(source)
+    spec = {"spec_version": 1, "library": library, "task": task, "model": {"path": str(source)}}
     (tmp_path / "s.yaml").write_text(json.dumps({**spec, "dtype": "float16"}))
     with pytest.raises(hfspec.SpecError, match=r"answers no plain input of .*nan or infinity.*float16"):
         hfspec.compile(tmp_path / "s.yaml", output=tmp_path / "out")

@@ -14,10 +14,24 @@ from hfspec.integrity.verified_memory import Memory, State, is_young, state_of
 from hfspec.ir.progress import Progress, Silent
 
 CHUNK = 1 << 20
+OTHER_CONTENT = "has other content"
+
+
+def size_fault(actual: int, expected: int) -> str:
+    """Compare the size of a file.
+
+    Args:
+        actual: Its bytes.
+        expected: The bytes that it should have.
+
+    Returns:
+        What is wrong; empty where nothing is.
+    """
+    return "" if actual == expected else f"has {actual} bytes instead of {expected}"
 
 
 @dataclass
-class Held:
+class DigestCheck:
     """``memory``: what was read before; None trusts sizes. ``states``: what each file was when it was found right, with
     its digest; ``began``: when the first was looked at, in ns.
     """
@@ -27,7 +41,18 @@ class Held:
     began: int = field(default_factory=time.time_ns)
 
     def holds(self, file: Path, sha256: str) -> bool:
-        """Whether a file has this digest; raises OSError."""
+        """Hold a file against its digest.
+
+        Args:
+            file: The file.
+            sha256: The digest that it should have, in hex.
+
+        Returns:
+            Whether it has it.
+
+        Raises:
+            OSError: It cannot be read.
+        """
         if self.memory is None:
             return True
         with file.open("rb", buffering=0) as stream:
@@ -41,12 +66,14 @@ class Held:
         """For those who have read the files since: raises VerificationError, naming each that was written to, or is
         another, since it was found right.
         """
-        differing = [file for file, (state, sha256) in self.states.items() if not self._is_same(file, state, sha256)]
-        if differing:
-            lines = "\n".join(f"  {file}" for file in differing)
+        differing_files = [
+            file for file, (state, sha256) in self.states.items() if not self._is_same(file, state, sha256)
+        ]
+        if differing_files:
+            lines = "\n".join(f"  {file}" for file in differing_files)
             raise VerificationError(
                 f"weights were changed while they were read; once nothing writes to them, run this again:\n{lines}",
-                [file.name for file in differing],
+                [file.name for file in differing_files],
             )
 
     def _is_same(self, file: Path, state: State, sha256: str) -> bool:
@@ -77,14 +104,14 @@ def digest(file: FileIO, memory: Memory, progress: Progress | None = None) -> st
         OSError: The file cannot be read.
     """
     before = os.fstat(file.fileno())
-    known = memory.digest(before)
-    if known is not None:
-        return known
-    started, found, told = time.time_ns(), hashlib.sha256(), progress or Silent()
+    stored_digest = memory.digest(before)
+    if stored_digest is not None:
+        return stored_digest
+    start, sha256, reporter = time.time_ns(), hashlib.sha256(), progress or Silent()
     buffer = memoryview(bytearray(CHUNK))
     while count := file.readinto(buffer):
-        found.update(buffer[:count])
-        told.advance(count)
+        sha256.update(buffer[:count])
+        reporter.advance(count)
     if state_of(os.fstat(file.fileno())) == state_of(before):
-        memory.add(before, found.hexdigest(), started)
-    return found.hexdigest()
+        memory.add(before, sha256.hexdigest(), start)
+    return sha256.hexdigest()
