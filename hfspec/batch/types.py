@@ -87,6 +87,10 @@ STANDARD_FIELDS: Mapping[tuple[str, str], Fields] = MappingProxyType(
         ),
     }
 )
+# (library, task) -> what one row of its array is, where it is neither an embedding nor scores.
+ARRAY_FIELDS: Mapping[tuple[str, str], Callable[[Tensor], Fields]] = MappingProxyType(
+    {("transformers", "feature-extraction"): lambda outputs: (("features", pa.list_(vector(outputs))),)}
+)
 # (library, task) -> the type of the full output of one row; of an array, made from what the signature says of it.
 FULL_TYPES: Mapping[tuple[str, str], Any | Callable[[Tensor], Any]] = MappingProxyType(
     {
@@ -158,7 +162,8 @@ def standard_fields(
         given: The task's input columns that the rows have; a query with documents has as many scores as these.
     """
     if isinstance(outputs, Tensor):
-        return _array_fields(task, outputs, given)
+        features = ARRAY_FIELDS.get((task.library, task.name))
+        return features(outputs) if features else _array_fields(task, outputs, given)
     if outputs == labels.OUTPUTS and settings.get("top_k", 1) != 1:
         return (("labels", pa.list_(LABELLED)),)
     if (task.library, task.name) in STANDARD_FIELDS:
@@ -181,8 +186,6 @@ def full_fields(task: Task, outputs: tuple[Column, ...] | Tensor, settings: Sett
 
 
 def _array_fields(task: Task, outputs: Tensor, given: Collection[str]) -> Fields:
-    if task.library == "transformers" and not task.embeds:
-        return (("features", pa.list_(vector(outputs))),)
     if task.embeds:
         return (("embedding", vector(outputs)),)
     number = pa.from_numpy_dtype(outputs.dtype)
