@@ -282,7 +282,7 @@ def test_an_address_needs_the_engine(fleet: Any) -> None:
     from hfspec.cli.serve_command import EngineName, serve
 
     with pytest.raises(UsageError, match="give --engine ray as well"):
-        serve([str(fleet())], None, None, None, EngineName.LOCAL, "auto")
+        serve([str(fleet())], engine=EngineName.LOCAL, address="auto")
 
 
 def test_a_cluster_that_is_not_there_is_told(cluster: Cluster, fleet: Any, tmp_path: Path) -> None:
