@@ -198,7 +198,7 @@ def test_a_replica_and_a_node_that_are_killed_cost_nobody_an_answer(
 
 
 def test_replicas_are_added_by_demand(served: OnRay, fleet: Callable[..., Path], expected: Any) -> None:
-    fleet(autoscaling={"max_replicas": 2, "requests": 0.5, "up_seconds": 0})
+    fleet(autoscaling={"max_replicas": 2, "requests": 2, "up_seconds": 0})
     served.signal(signal.SIGHUP)
     assert served.said("reloaded", LONG)
     assert eventually(lambda: served.meter("hfspec_replicas_ready") == 2, LONG)
@@ -208,7 +208,7 @@ def test_replicas_are_added_by_demand(served: OnRay, fleet: Callable[..., Path],
         while not stop.is_set():
             assert labels(served.post(PREDICT, {"inputs": ["good"] * 50})) == expected(["good"]) * 50
 
-    callers = [threading.Thread(target=ask) for _ in range(3)]
+    callers = [threading.Thread(target=ask) for _ in range(8)]
     for caller in callers:
         caller.start()
     try:

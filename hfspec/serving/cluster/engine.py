@@ -17,6 +17,8 @@ from hfspec.serving.cluster.generation import Application, Replicas
 from hfspec.serving.fleet.values import Fleet, FleetModel, ServerSettings
 from hfspec.serving.front.generation import Log, Totals
 
+ADDRESS = re.compile(r"(?:ray://)?(?P<host>[^:/]+):(?P<port>\d+)")
+ANSWERS = 5.0  # seconds in which a cluster's port answers
 QUIET = ("ray", "ray.serve", "ray.data")
 
 
@@ -33,8 +35,9 @@ class Cluster:
 
     def __init__(self, address: str, settings: ServerSettings) -> None:
         try:
+            _reach(address)
             ray.init(address=address, namespace="hfspec", logging_level=logging.WARNING, log_to_driver=False)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             remedy = "start one with `ray start --head`, or name another with --address"
             raise UsageError(f"there is no Ray cluster at {address}: {_first_line(error)}; {remedy}") from error
         for name in QUIET:
@@ -59,6 +62,13 @@ class Cluster:
     def close(self) -> None:
         """Leave the cluster."""
         ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Raises OSError where nothing answers at a host and a port: Ray itself tries for minutes."""
+    found = ADDRESS.fullmatch(address)
+    if found is not None:
+        socket.create_connection((found["host"], int(found["port"])), ANSWERS).close()
 
 
 def _first_line(error: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
@@ -29,6 +30,9 @@ from hfspec.serving.replica.job import Form
 DEPLOYMENT = "model"
 LOOK, OFTEN = 1.0, 0.1  # seconds between two looks at the application, and before it is ready
 PATIENCE = 30.0  # seconds after which a line says what is still waited for
+DEPLOYING = (
+    threading.Lock()
+)  # Ray Serve registers modules for pickling, for the whole process, while it reads a deployment
 LOST = (RayActorError, ReplicaUnavailableError, DeploymentUnavailableError)  # a replica ended, or its node
 
 
@@ -57,21 +61,22 @@ class Application:
                     "downscale_delay_s": scaling.down_seconds,
                 }
             }
-        deployment = serve.deployment(
-            ModelActor,
-            name=DEPLOYMENT,
-            user_config=config,
-            ray_actor_options={"num_cpus": self.threads, "num_gpus": gpus},
-            max_ongoing_requests=entry.limits.queue_rows,
-            health_check_period_s=LOOK,
-            graceful_shutdown_wait_loop_s=0.2,
-            graceful_shutdown_timeout_s=self.grace,
-            max_constructor_retry_count=3,
-            **options,
-        )
-        bound = deployment.bind(entry.limits.step_seconds, entry.limits.memory)
-        target = serve.RunTarget(bound, name=self.name, route_prefix=None)
-        return serve.run_many([target], wait_for_applications_running=False)[0]
+        with DEPLOYING:
+            deployment = serve.deployment(
+                ModelActor,
+                name=DEPLOYMENT,
+                user_config=config,
+                ray_actor_options={"num_cpus": self.threads, "num_gpus": gpus},
+                max_ongoing_requests=entry.limits.queue_rows,
+                health_check_period_s=LOOK,
+                graceful_shutdown_wait_loop_s=0.2,
+                graceful_shutdown_timeout_s=self.grace,
+                max_constructor_retry_count=3,
+                **options,
+            )
+            bound = deployment.bind(entry.limits.step_seconds, entry.limits.memory)
+            target = serve.RunTarget(bound, name=self.name, route_prefix=None)
+            return serve.run_many([target], wait_for_applications_running=False)[0]
 
     def status(self) -> tuple[ApplicationStatus, str]:
         """What it is doing, and what Ray Serve says of it."""
