@@ -103,13 +103,13 @@ after = state()
 changed = {name for name in before if before[name] != after[name]}
 assert not changed, {name: (before[name], after[name]) for name in changed}
 doubled = torch.compile(lambda x: x + x, backend="eager")(torch.ones(2)).tolist()
-print(doubled, "hfspec.runtime.host.process" in sys.modules)
+print(doubled)
 """
 
 
 @pytest.mark.parametrize("name", ["bert-sentiment", "gpt2"])
 def test_a_load_and_a_call_leave_the_process_as_it_was(artifact, name):
-    assert run(LEFT, artifact(name)) == ["[2.0, 2.0] False"]
+    assert run(LEFT, artifact(name)) == ["[2.0, 2.0]"]
 
 
 MEANWHILE = """
