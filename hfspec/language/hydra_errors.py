@@ -15,6 +15,7 @@ from hfspec.errors import HfspecError, SpecError
 from hfspec.ir.problem import Origin, Problem, one_of
 from hfspec.language import key_places
 from hfspec.language.documents import Folder
+from hfspec.language.hydra_keys import braced
 from hfspec.language.kind import DocumentKind
 
 _NOISE = re.compile(r"LexerNoViableAltException: .*|Error parsing override '.*'")
@@ -77,13 +78,6 @@ def _advice(said: str, kind: DocumentKind) -> tuple[str, str]:
         if found := re.search(pattern, said):
             remedy = found.expand(advice).replace("{noun}", kind.noun)
     return re.sub(r"\.? (?:1\. To use it as a list|To override a value use)\b.*", ".", message), remedy
-
-
-def braced(before: str, name: str, after: str, value: str) -> str:
-    """The override, quoted for a shell, of a key of which a part, ``name``, has dots of its own."""
-    for part in reversed(after.strip(".").split(".") if after else ()):
-        value = f"{{{part}: {value}}}"
-    return f"'{before}={{{name}: {value}}}'"
 
 
 def unreadable(text: str, error: Exception) -> Problem:

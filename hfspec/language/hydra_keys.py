@@ -1,4 +1,4 @@
-"""``hydra.verbose`` and the other keys of an application of Hydra's: what hfspec has in their place."""
+"""Keys of an application of Hydra's, with what hfspec has in their place, and keys of which a part has dots."""
 
 from __future__ import annotations
 
@@ -45,3 +45,10 @@ def problem(key: str, origin: Origin, path: KeyPath, kind: DocumentKind) -> Prob
     written = "hydra" if not rest else key
     message = f"`{written}` is a setting of Hydra's own applications; hfspec uses Hydra only to compose {kind.plural}."
     return Problem("dead-key", message, origin, path, remedy=remedy)
+
+
+def braced(before: str, name: str, after: str, value: str) -> str:
+    """The override, quoted for a shell, of a key of which a part, ``name``, has dots of its own."""
+    for part in reversed(after.strip(".").split(".") if after else ()):
+        value = f"{{{part}: {value}}}"
+    return f"'{before}={{{name}: {value}}}'"

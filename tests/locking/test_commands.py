@@ -81,7 +81,7 @@ def test_check_and_upgrade_do_not_go_together(run, write):
 
 
 def test_schema_writes_and_checks_them_all(run, tmp_path):
-    names = ["artifact.schema.json", "fleet.schema.json", "lock.schema.json", "spec.schema.json"]
+    names = ["artifact.schema.json", "batch.schema.json", "fleet.schema.json", "lock.schema.json", "spec.schema.json"]
     assert run("schema").returncode == 0
     made = tmp_path / "cwd" / "schemas"
     assert sorted(path.name for path in made.iterdir()) == names

@@ -10,7 +10,7 @@ from typing import Any
 
 from hfspec.ir.problem import KeyPath, Problem, one_of
 from hfspec.ir.tree import Tree
-from hfspec.language.hydra_errors import braced
+from hfspec.language.hydra_keys import braced
 from hfspec.language.kind import DocumentKind
 from hfspec.redaction import HIDDEN
 
