@@ -20,6 +20,10 @@ def _none(tree: Tree) -> Mapping[KeyPath, str]:  # noqa: ARG001
     return {}
 
 
+def _as_found(tree: Tree, found: Sequence[Problem]) -> Sequence[Problem]:  # noqa: ARG001
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class DocumentKind:
     """What one kind of document is called, holds and has to keep to."""
@@ -34,10 +38,10 @@ class DocumentKind:
     """The definition in that schema that has the keys of the top level."""
     rules: Callable[[Tree], Iterator[Problem]]
     """What it must keep to beyond its shape."""
-    as_whole: Callable[[Tree, Sequence[Problem]], Sequence[Problem]]
-    """Its problems, told otherwise where they have one common reason."""
     reference: str
     """An interpolation that it may hold, as an example."""
+    as_whole: Callable[[Tree, Sequence[Problem]], Sequence[Problem]] = _as_found
+    """Its problems, told otherwise where they have one common reason."""
     free: tuple[KeyPath, ...] = ()
     """Mappings whose keys the language does not choose."""
     has_task: bool = False

@@ -46,17 +46,12 @@ def _rules(tree: Tree) -> Iterator[Problem]:
             yield Problem("wrong-type", "A column is named by a text.", tree.origin(place), place)
 
 
-def _as_found(tree: Tree, found: Sequence[Problem]) -> Sequence[Problem]:  # noqa: ARG001
-    return found
-
-
 BATCH = DocumentKind(
     noun="batch file",
     beginning="Write `artifact:`, `input:` and `output:` (docs/batch.md).",
     schema=_schema,
     definition="Batch",
     rules=_rules,
-    as_whole=_as_found,
     reference="${output.path}",
     free=(("params",), ("model_config",), ("input", "map")),
     resolvers=frozenset({"oc.env", "oc.decode"}),

@@ -99,10 +99,6 @@ def _unknown_model(tree: Tree, problem: Problem) -> Problem:
     )
 
 
-def _as_found(tree: Tree, found: Sequence[Problem]) -> Sequence[Problem]:  # noqa: ARG001
-    return found
-
-
 FLEET = DocumentKind(
     noun="fleet file",
     beginning="Write `models:` with an `artifact:` for each name (docs/fleet.md).",
@@ -120,7 +116,6 @@ KEYS = DocumentKind(
     schema=_keys_schema,
     definition="KeyFile",
     rules=_keys_rules,
-    as_whole=_as_found,
     reference="${oc.env:NAME}",
     secrets=partial(_secrets, ("keys",)),
 )
