@@ -1,7 +1,7 @@
 """The stages in order: each function is one way through them, from top to bottom.
 
-compile:       load, validate, resolve, plan, point, build, emit
-under a lock:  load, validate, resolve, digest, lock, plan; then point, build, emit
+compile:       load, validate, resolve, plan, point, build, export, emit
+under a lock:  load, validate, resolve, digest, lock, plan; then point, build, export, emit
 lock:          load, validate, resolve, digest, plan, lock
 persist:       restore, build, complete
 """
@@ -35,6 +35,7 @@ from hfspec.stages.build import WEIGHTS, build
 from hfspec.stages.complete import complete
 from hfspec.stages.digest import digest
 from hfspec.stages.emit import emit
+from hfspec.stages.export import export
 from hfspec.stages.load import load
 from hfspec.stages.lock import lock
 from hfspec.stages.plan import plan
@@ -118,7 +119,7 @@ def plan_locked_spec(file: Path, overrides: Sequence[str], progress: Progress) -
 
 
 def build_artifact(job: Job, target: Path, link: Link, progress: Progress) -> Artifact:
-    """Point, build, emit.
+    """Point, build, export, emit.
 
     Args:
         job: What is to be built.
@@ -141,7 +142,8 @@ def build_artifact(job: Job, target: Path, link: Link, progress: Progress) -> Ar
     artifact_plan = point(job.plan, readers, progress, default_memory())
     remember(artifact_plan.pointers, folders)
     with staging_folder(target.absolute(), progress) as staging, _problems_at_their_keys(job.tree):
-        files = build(artifact_plan, readers, staging, progress, link)
+        built = build(artifact_plan, readers, staging, progress, link)
+        artifact_plan, files = export(artifact_plan, built, staging, progress)
         before = held_account(target, artifact_plan.spec_digest)
         artifact = emit(artifact_plan, files, readers, staging, target.absolute())
         replaced = differing_keys(before, artifact.path) if before else ()

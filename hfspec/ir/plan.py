@@ -146,7 +146,8 @@ class Plan:
     manifest has them. ``cleaned``: path of the artifact -> what of its source's file was changed, so that no place of
     another machine and no password goes along. ``labels``: those that the model answers with, by their numbers; none
     for other tasks. ``serving``: what the spec says of serving. ``flavor``: by which MLflow makes the library's own
-    object, None where it cannot.
+    object, None where it cannot. ``makers``: the packages that make the model's file -> their versions; ``graph``: what
+    the manifest says of one that is a graph.
     """
 
     name: str
@@ -176,6 +177,8 @@ class Plan:
     labels: tuple[str, ...] = ()
     serving: FrozenDict = field(default_factory=FrozenDict)
     flavor: Flavor | None = None
+    makers: FrozenDict = field(default_factory=FrozenDict)
+    graph: FrozenDict = field(default_factory=FrozenDict)
 
 
 class Work(Protocol):

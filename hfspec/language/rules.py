@@ -13,7 +13,7 @@ from typing import Any
 from hfspec.ir.patterns import NAME_PATTERN
 from hfspec.ir.problem import KeyPath, Problem, one_of
 from hfspec.ir.tree import Tree
-from hfspec.language import backends, examples, licences, params, task_names
+from hfspec.language import backends, examples, licences, params, task_names, weight_formats
 from hfspec.language.composed import component_names
 from hfspec.language.draft import Draft, DraftColumn, draft
 from hfspec.language.provenance import MISSING
@@ -58,6 +58,7 @@ def problems(tree: Tree) -> Iterator[Problem]:
     yield from _outputs(document)
     yield from _runtime(document)
     yield from backends.problems(document)
+    yield from weight_formats.problems(document)
     yield from _serving(document)
     yield from _saving(document)
     yield from params.problems(document)

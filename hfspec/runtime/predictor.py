@@ -35,9 +35,10 @@ from hfspec.settings.precedence import (
     predict_layer,
     protocol_layer,
 )
-from hfspec.tasks import media, table
-from hfspec.tasks.libraries import LIBRARIES, Library
+from hfspec.tasks import media
+from hfspec.tasks.libraries import Library
 from hfspec.tasks.task import Task
+from hfspec.tasks.weight_formats import WEIGHT_FORMATS
 
 
 def checked_form(outputs: str) -> str:
@@ -92,7 +93,7 @@ class Predictor:
 
     @property
     def _library(self) -> Library:
-        return LIBRARIES[self.manifest.deployment.library]
+        return WEIGHT_FORMATS[self.manifest.deployment.format].library(self.task.library, self.task.name)
 
     @property
     def dtype(self) -> str:
@@ -249,7 +250,7 @@ class Predictor:
         own = self.task
         if name == own.name:
             return self
-        task = table.find(own.library, name)
+        task = WEIGHT_FORMATS[self.manifest.deployment.format].task(own.library, name)
         if task is None or name not in AS_TASKS.get((own.library, own.name), ()):
             raise UsageError(f"a model for {own.name} does not answer as {name}.")
         module, attribute = task.runner.split(":")

@@ -57,11 +57,14 @@ def _manifest(plan: Plan, files: Sequence[FileRecord]) -> Manifest:
         signature=plan.signature,
         files=tuple(files),
         versions=plan.versions,
-        made_by=FrozenDict({"hfspec": hfspec.__version__, **({"cleaned": plan.cleaned} if plan.cleaned else {})}),
+        made_by=FrozenDict(
+            {"hfspec": hfspec.__version__, **plan.makers, **({"cleaned": plan.cleaned} if plan.cleaned else {})}
+        ),
         metadata=plan.metadata,
         pointers=plan.pointers,
         code=plan.code,
         serving=plan.serving,
+        graph=plan.graph,
     )
 
 
