@@ -259,7 +259,7 @@ def test_a_graph_beyond_the_tolerance_is_refused(exported, checkpoint, tmp_path,
     exporting = "hfspec.libraries.onnxruntime.exporting._written"
     monkeypatch.setattr(exporting, lambda module, example, path, **_: shutil.copyfile(graph, path) and 20)
     error = refusal(write_spec(tmp_path / "specs", folder, format="onnx", task="text-classification"))
-    assert re.search(r"expected numbers at most 0.0001 apart, found \d", str(error))
+    assert re.search(r"expected numbers at most 0.0001 apart; found \d", str(error))
 
 
 def test_a_model_that_cannot_be_exported_is_refused(spec_for, monkeypatch):

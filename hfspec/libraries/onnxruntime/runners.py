@@ -17,7 +17,7 @@ from hfspec.runtime.sentences.sentence_embedding import SentenceEmbedding
 from hfspec.runtime.sentences.sentence_encoder import Text, prompt_tokens, read_texts
 from hfspec.runtime.sentences.sentence_runner import SentenceRunner
 from hfspec.runtime.sentences.sentence_similarity import SentenceSimilarity
-from hfspec.runtime.text.padding import KnownPadding
+from hfspec.runtime.text.padding import KnownPadding, Padding
 from hfspec.runtime.text.sequence_classifier import SequenceClassifier
 from hfspec.runtime.text.text_classification import TextClassification
 from hfspec.runtime.text.tokens import Tokens
@@ -37,7 +37,7 @@ class GraphRunner(Runner):
         self.tokenizer: Any = tokenizer_of(request, self.model)
         self.loaded = Loaded(model=self.model, tokenizer=self.tokenizer)
         self.device = request.device
-        self.padding = KnownPadding(is_seen=self.model.sees_padding)
+        self.padding: Padding = KnownPadding(is_seen=self.model.sees_padding)
         vars(self).update(self.model.attributes)
 
 

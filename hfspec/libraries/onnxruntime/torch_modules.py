@@ -12,13 +12,19 @@ from hfspec.runtime.runner import Runner
 from hfspec.runtime.text.padding import Padding
 
 # What a runner of a graph has from the one that it was made of, as far as that has it.
-ATTRIBUTES = ("entailment", "fast", "knows_words", "labels", "limit", "most", "question_first", "size", "takes")
-ATTRIBUTES = (*ATTRIBUTES, "takes_use_cache")
+ATTRIBUTES = (
+    *("entailment", "fast", "knows_words", "labels", "limit", "most", "question_first", "size", "takes"),
+    "takes_use_cache",
+)
 # What runners read of a config.
-CONFIG = ("eos_token_id", "hidden_size", "id2label", "is_encoder_decoder", "label2id", "model_type", "num_labels")
-CONFIG = (*CONFIG, "pad_token_id", "problem_type", "vocab_size")
-TOKENIZER = ("all_special_ids", "cls_token_id", "model_input_names", "model_max_length", "pad_token_id")
-TOKENIZER = (*TOKENIZER, "padding_side", "truncation_side", "unk_token_id")
+CONFIG = (
+    *("eos_token_id", "hidden_size", "id2label", "is_encoder_decoder", "label2id", "model_type", "num_labels"),
+    *("pad_token_id", "problem_type", "vocab_size"),
+)
+TOKENIZER = (
+    *("all_special_ids", "cls_token_id", "model_input_names", "model_max_length", "pad_token_id"),
+    *("padding_side", "truncation_side", "unk_token_id"),
+)
 
 Compute = Callable[[dict[str, Any]], Any]
 
@@ -73,15 +79,12 @@ def module(names: Sequence[str], compute: Compute, models: Iterable[Any]) -> Any
     """A module of torch that takes the named tensors in their order."""
     import torch
 
-    class Named(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.held = torch.nn.ModuleList(models)
+    def forward(_: Any, *tensors: Any) -> Any:
+        return compute(dict(zip(names, tensors, strict=True)))
 
-        def forward(self, *tensors: Any) -> Any:
-            return compute(dict(zip(names, tensors, strict=True)))
-
-    return Named().eval()
+    made: Any = type("Named", (torch.nn.Module,), {"forward": forward})()
+    made.held = torch.nn.ModuleList(models)
+    return made.eval()
 
 
 def _logits(runner: Any) -> Source:
