@@ -18,7 +18,7 @@ from hfspec.batch.finding import found_files
 from hfspec.batch.job import Job
 from hfspec.batch.journal import Journal, Record
 from hfspec.batch.places import Folder, place
-from hfspec.batch.rows import InputRows, first_rows
+from hfspec.batch.rows import InputRows, first_rows, gathered
 from hfspec.batch.spans import Chunk, Part
 from hfspec.batch.writers import WRITERS
 from hfspec.errors import ErrorLimitError
@@ -28,6 +28,7 @@ from hfspec.runtime.predictor import Predictor
 from hfspec.tasks import table
 
 WRITE_BYTES, WRITE_ROWS = 16 << 20, 32_768
+GATHERED = 2048  # rows of small files, read to be answered together
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def _done(
     task = table.find(manifest.deployment.library, manifest.deployment.task)
     if task is not None:  # before the model is loaded, which tells the same
         input_columns(manifest, task, rows.schema, job.columns, job.keep or ())
-    identity = job.identity(manifest.digest, rows.files)
+    identity = job.identity(manifest, rows.files)
     with journal.locked():
         if overwrite:
             journal.clear()
@@ -163,7 +164,7 @@ class _Run:
         count = 0
         held: list[pa.Table] = []
         with Behind(write) as behind:
-            for chunk in ahead(self._limited(part, left)):
+            for chunk in ahead(gathered(self._limited(part, left), GATHERED)):
                 for made in self.answers.windows(chunk.table, chunk.faults):
                     held.append(made)
                     count += made.num_rows

@@ -33,11 +33,7 @@ def probe_lines(predictor: Predictor) -> Iterator[str]:
 def probe_fault(predictor: Predictor) -> str:
     """Why no request can be answered; empty where one is, or where that cannot be told."""
     row = _row(predictor)
-    if any(column.name == "max_tokens" for column in predictor.task.inputs):
-        short, params = {**row, "max_tokens": SHORT}, None
-    else:
-        short, params = row, {"max_new_tokens": SHORT} if predictor.task.setting("max_new_tokens") else None
-    if _answers(predictor, short, params):
+    if _answers(predictor, *_short(predictor, row)):
         return ""
     try:
         answered(predictor, [row], None)
@@ -50,6 +46,29 @@ def probe_fault(predictor: Predictor) -> str:
     except Exception:  # noqa: BLE001 - of this machine: the artifact is for another
         return ""
     return ""
+
+
+def model_fault(predictor: Predictor) -> str:
+    """What a plain input of the task meets that is neither an answer nor a refusal: a fault of the model or of the
+    device; empty where there is none.
+    """
+    row = _row(predictor)
+    for asked, params in (_short(predictor, row), (row, None)):
+        try:
+            answered(predictor, [asked], params)
+        except HfspecError:
+            continue
+        except Exception as error:  # noqa: BLE001 - a device that has failed may raise anything
+            return f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return ""
+    return ""
+
+
+def _short(predictor: Predictor, row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The row and the params with which few tokens are generated, where the task generates any."""
+    if any(column.name == "max_tokens" for column in predictor.task.inputs):
+        return {**row, "max_tokens": SHORT}, None
+    return row, {"max_new_tokens": SHORT} if predictor.task.setting("max_new_tokens") else None
 
 
 def _answers(predictor: Predictor, row: Any, params: Mapping[str, Any] | None) -> bool:
