@@ -11,9 +11,9 @@ from hfspec.batch.columns import RowAnswers
 from hfspec.batch.filters import parsed
 from hfspec.batch.finding import found_files
 from hfspec.batch.job import Job
-from hfspec.batch.local import answers_for, loaded
 from hfspec.batch.rows import InputRows, first_rows, gathered
 from hfspec.batch.spans import Part
+from hfspec.batch.work import answers_for, loaded
 from hfspec.integrity.verification import read_manifest
 
 SAMPLE_ROWS, SAMPLE_PARTS = 512, 4
@@ -77,7 +77,7 @@ def _planned(job: Job, rows: InputRows, deadline: float | None) -> BatchPlan:
         exact=exact,
         columns=tuple(f"{field.name}: {field.type}" for field in answers.schema),
         rows_per_second=round(rate, 1),
-        seconds=round(seconds, 1),
+        seconds=seconds,
         output_size=round(found.output_size / max(found.taken, 1) * wanted),
         machines=None if deadline is None else max(1, math.ceil(seconds / deadline)),
     )

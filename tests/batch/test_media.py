@@ -21,8 +21,8 @@ import pyarrow.parquet as pq  # noqa: E402
 
 from hfspec.batch.finding import find  # noqa: E402
 from hfspec.batch.job import Job  # noqa: E402
-from hfspec.batch.local import run  # noqa: E402
 from hfspec.batch.rows import InputRows  # noqa: E402
+from hfspec.batch.run import run  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of a standard deviation inside the library
 

@@ -21,7 +21,7 @@ for package in ("boto3", "moto", "flask_cors"):
 import pyarrow.parquet as pq  # noqa: E402
 
 from hfspec.batch.job import Job  # noqa: E402
-from hfspec.batch.local import run  # noqa: E402
+from hfspec.batch.run import run  # noqa: E402
 from hfspec.batch.spans import Sizes  # noqa: E402
 from tests.batch.test_batch import killed_after  # noqa: E402
 
