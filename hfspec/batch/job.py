@@ -54,7 +54,8 @@ def share(text: str) -> float:
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a batch is asked to do. ``keep``: the columns that come out as they came in; None for all. ``sample``: a
-    share of the rows. ``limit``: the most rows.
+    share of the rows. ``limit``: the most rows. ``autoscaling``: the least and the most workers of a cluster, where
+    ``replicas`` is not their number. ``gpus``: of each worker.
     """
 
     artifact: str
@@ -75,9 +76,16 @@ class Job:
     device: str | None = None
     dtype: str | None = None
     backend: str | None = None
+    engine: str = "local"
+    address: str | None = None
+    replicas: int | None = None
+    autoscaling: tuple[int, int] | None = None
+    gpus: float | None = None
+    threads: int | None = None
 
     def identity(self, artifact: str, files: tuple[InputFile, ...]) -> dict[str, Any]:
-        """Everything that the output depends on, as JSON values; two runs with equal ones write equal bytes.
+        """Everything that the output depends on, as JSON values; two runs with equal ones write equal bytes, and any
+        engine goes on where another was stopped.
 
         Args:
             artifact: The digest of the artifact's manifest.

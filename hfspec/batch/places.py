@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ class Place:
     @property
     def is_local(self) -> bool:
         return isinstance(self.system, pafs.LocalFileSystem)
+
+    def __reduce__(self) -> tuple[type[Place], tuple[Any, str, str]]:
+        return Place, (self.system, self.path, self.shown)
 
     def child(self, name: str) -> Place:
         """The place of this name in the folder."""
@@ -100,7 +104,7 @@ class Folder:
                 return data
 
     def put(self, name: str, write: Callable[[IO[bytes]], None]) -> None:
-        """Write a file: on disk first under a name of this process, then in one step in its place.
+        """Write a file: on disk first under a name that nobody else has, then in one step in its place.
 
         Raises StorageError.
         """
@@ -113,7 +117,7 @@ class Folder:
 
     def _put_local(self, path: Path, write: Callable[[IO[bytes]], None]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+        temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}-{path.name}")
         try:
             with temporary.open("wb") as stream:
                 write(stream)

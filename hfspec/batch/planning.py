@@ -11,9 +11,9 @@ from hfspec.batch.columns import RowAnswers
 from hfspec.batch.filters import parsed
 from hfspec.batch.finding import found_files
 from hfspec.batch.job import Job
-from hfspec.batch.local import answers_for, loaded
 from hfspec.batch.rows import InputRows, first_rows
 from hfspec.batch.spans import Part
+from hfspec.batch.work import answers_for, loaded
 from hfspec.integrity.verification import read_manifest
 
 SAMPLE_ROWS, SAMPLE_PARTS = 512, 4

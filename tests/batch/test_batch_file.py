@@ -70,6 +70,15 @@ def test_it_is_validated_with_specs_and_is_of_its_schema(file: Path) -> None:
         (("part_rows: 7", "part_rows: 0"), "part_rows"),
         (("artifact: ", "artifact: nowhere # "), "nowhere"),
         (("paths: [data/*.parquet, s3://bucket/more]", "paths: []"), "paths"),
+        (("outputs: full", "engine: dask"), "dask"),
+        (("outputs: full", "replicas: 2"), "The key replicas is for a cluster, and the engine is local."),
+        (("outputs: full", "engine: local\ngpus: 1"), "Write `engine: ray`, or remove `gpus`."),
+        (("outputs: full", "engine: ray\nreplicas: 2\nautoscaling: {max_replicas: 3}"), "and bounds for it"),
+        (("outputs: full", "engine: ray\nautoscaling: {min_replicas: 3, max_replicas: 2}"), "at most 2"),
+        (("outputs: full", "engine: ray\nautoscaling: {min_replicas: 3}"), "max_replicas"),
+        (("outputs: full", "engine: ray\ngpus: 1.5"), "a part of one GPU, or whole ones"),
+        (("outputs: full", "engine: ray\ngpus: 1\ndevice: cpu"), "is to have 1 GPUs, and to run on cpu"),
+        (("outputs: full", "threads: 0"), "threads"),
     ],
 )
 def test_what_is_wrong_has_its_place(file: Path, change: tuple[str, str], said: str) -> None:
@@ -78,6 +87,14 @@ def test_what_is_wrong_has_its_place(file: Path, change: tuple[str, str], said: 
     assert found
     assert any(said in str(problem) for problem in found), [str(problem) for problem in found]
     assert all(problem.origin.line for problem in found)
+
+
+def test_an_engine_and_what_it_may_have(file: Path) -> None:
+    job = load_batch(file, ["engine=ray", "address=auto", "autoscaling={max_replicas: 8}", "gpus=0.5", "threads=2"])
+    assert (job.engine, job.address, job.autoscaling, job.gpus, job.threads) == ("ray", "auto", (1, 8), 0.5, 2)
+    assert load_batch(file).engine == "local"
+    result = CliRunner().invoke(app, ["batch", str(file), "--replicas", "2"])
+    assert "replicas is for a cluster" in str(result.exception)
 
 
 def test_overrides_and_options(file: Path) -> None:

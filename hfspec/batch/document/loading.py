@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hfspec.batch.document.values import parse
+from hfspec.batch.engines.table import CLUSTER_KEYS, ENGINES, able
 from hfspec.batch.filters import parsed
 from hfspec.batch.job import Job
 from hfspec.errors import HfspecError, SpecError, UsageError
@@ -16,7 +17,7 @@ from hfspec.integrity.verification import read_manifest
 from hfspec.ir.frozen import thaw
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.tree import Tree
-from hfspec.language import checking
+from hfspec.language import checking, scaling
 from hfspec.language.kind import DocumentKind
 from hfspec.language.parts import BATCH_KEYS, NEEDED
 from hfspec.language.reading import read_tree
@@ -33,6 +34,8 @@ def _schema() -> dict[str, Any]:
 def _rules(tree: Tree) -> Iterator[Problem]:
     """What it must keep to beyond its shape."""
     yield from mandatory(tree, tree.value)
+    yield from scaling.problems(tree, (), tree.value)
+    yield from _engine(tree)
     path: KeyPath = ("input", "where")
     where = tree.at(path)
     if isinstance(where, str) and find_spec("pyarrow") is not None:
@@ -44,6 +47,16 @@ def _rules(tree: Tree) -> Iterator[Problem]:
         if not isinstance(column, str):
             place: KeyPath = ("input", "map", name)
             yield Problem("wrong-type", "A column is named by a text.", tree.origin(place), place)
+
+
+def _engine(tree: Tree) -> Iterator[Problem]:
+    """Keys of a cluster, which another engine leaves alone."""
+    name = tree.value.get("engine", "local")
+    for key in CLUSTER_KEYS if name in ENGINES else ():
+        if tree.value.get(key) is not None and key not in ENGINES[name].keys:
+            message = f"The key {key} is for a cluster, and the engine is {name}."
+            remedy = f"Write `engine: {able(key)}`, or remove `{key}`."
+            yield Problem("dead-key", message, tree.origin((key,)), (key,), remedy=remedy)
 
 
 BATCH = DocumentKind(
