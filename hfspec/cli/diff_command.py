@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hfspec.cli.arguments import split_overrides
+from hfspec.cli.completion import complete_overrides
 from hfspec.cli.exit_codes import NotComparableError
 from hfspec.errors import SpecError, UsageError
 
@@ -42,6 +43,7 @@ def diff(
             help="Two specs, fleet files, batch files or locks, each as FILE@REVISION of git too, or two artifacts; "
             "overrides for both, but locks and artifacts, or A alone and what overrides change in it; or BASE..BRANCH "
             "and folders.",
+            autocompletion=complete_overrides,
         ),
     ],
     format: Annotated[  # noqa: A002 - the option's name
