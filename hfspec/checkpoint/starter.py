@@ -16,6 +16,7 @@ from hfspec.ir.artifact import MANIFEST_NAME
 from hfspec.ir.patterns import COMMIT_PATTERN, MLFLOW_PATTERN
 from hfspec.ir.pins import SourceName
 from hfspec.sources.kinds import open_kind
+from hfspec.sources.mlflow_model import MlflowSource, stated_task
 from hfspec.tasks.table import find
 
 STEP = re.compile(r"checkpoint-(\d+)")
@@ -74,6 +75,13 @@ def _opened(kind: str, location: str, spec: Path) -> Start:
     opened = open_kind(kind, SourceName(repo, revision or None, spec.parent))
     names = [file.path for file in opened.files]
     inferred = infer(names, lambda path: opened.reader.small(path).read_text(encoding="utf-8", errors="replace"))
+    if isinstance(opened.reader, MlflowSource):
+        if opened.reader.is_artifact:
+            raise UsageError(
+                f"{location} is an artifact of hfspec; `hfspec mlflow pull {location} -o DIR` brings it here, with the"
+                " spec that it was compiled from, DIR/spec.yaml"
+            )
+        inferred = _as_logged(inferred, opened.reader.task)
     source = {kind: opened.version or repo, **({"revision": opened.commit} if opened.commit else {})}
     notes = (f"{repo} at its {revision or 'main'}, pinned to the commit that it is at now",) if opened.commit else ()
     return _start(inferred, source, spec, notes)
@@ -135,11 +143,14 @@ def _of_mlflow(folder: Path, spec: Path) -> Start:
     found = _of_folder(model, spec)
     parts = sorted(path for path in (folder / "components").glob("*") if path.is_dir())
     components = {f"components.{part.name}": _path(part, spec) for part in parts if part.name != "pipeline"}
-    task = str(flavor.get("task") or "")
-    inferred = found.inferred
-    if name == "transformers" and find(name, task):
-        inferred = Inferred(task, f"MLmodel has the task {task}", hints=inferred.hints)
-    return Start(inferred, {**found.sources, **components}, found.notes)
+    return Start(_as_logged(found.inferred, stated_task(flavor)), {**found.sources, **components}, found.notes)
+
+
+def _as_logged(inferred: Inferred, task: str) -> Inferred:
+    """The task for which MLflow's flavor logged the model, where the library has it; else what its files say."""
+    if task == inferred.task or not find(inferred.library, task):
+        return inferred
+    return Inferred(task, f"MLmodel has the task {task}", inferred.library, hints=inferred.hints)
 
 
 def _start(
