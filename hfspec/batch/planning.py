@@ -77,7 +77,7 @@ def _planned(job: Job, rows: InputRows, deadline: float | None) -> BatchPlan:
         exact=exact,
         columns=tuple(f"{field.name}: {field.type}" for field in answers.schema),
         rows_per_second=round(rate, 1),
-        seconds=round(seconds, 1),
+        seconds=seconds,
         output_size=round(found.output_size / max(found.taken, 1) * wanted),
         machines=None if deadline is None else max(1, math.ceil(seconds / deadline)),
     )

@@ -193,7 +193,7 @@ def _plan(job: Job, deadline: float | None) -> None:
     about = "" if found.exact else "about "
     print(f"reads {found.files} files, {found.size} bytes, {about}{found.rows} rows")
     print(f"writes {found.parts} parts, about {found.output_size} bytes: {', '.join(found.columns)}")
-    print(f"about {found.seconds} s at {found.rows_per_second} rows/s, measured on a sample on this machine")
+    print(f"about {found.seconds:,.1f} s at {found.rows_per_second} rows/s, measured on a sample on this machine")
     if found.machines is not None:
         print(f"{found.machines} machines of this kind for {deadline} hours")
 

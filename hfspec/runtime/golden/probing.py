@@ -15,6 +15,7 @@ from hfspec.runtime.predictor import Predictor
 
 TEXT = "One short text."
 SHORT = 2  # tokens to generate
+FEW = {"max_new_tokens": SHORT, "min_new_tokens": 0, "min_length": 0}
 MASK = "{mask_token}"
 # What a model raises wherever it runs. Others, as RuntimeError, may be of this machine: no kernel for a dtype, no GPU.
 ANYWHERE = (AttributeError, LookupError, TypeError, ValueError)
@@ -33,11 +34,10 @@ def probe_lines(predictor: Predictor) -> Iterator[str]:
 def probe_fault(predictor: Predictor) -> str:
     """Why no request can be answered; empty where one is, or where that cannot be told."""
     row = _row(predictor)
-    if any(column.name == "max_tokens" for column in predictor.task.inputs):
-        short, params = {**row, "max_tokens": SHORT}, None
-    else:
-        short, params = row, {"max_new_tokens": SHORT} if predictor.task.setting("max_new_tokens") else None
-    if _answers(predictor, short, params):
+    asks = any(column.name == "max_tokens" for column in predictor.task.inputs)
+    short = {**row, "max_tokens": SHORT} if asks else row
+    names = FEW if not asks and predictor.task.setting("max_new_tokens") else ()
+    if _answers(predictor, short, {name: FEW[name] for name in names if predictor.task.setting(name)}):
         return ""
     try:
         answered(predictor, [row], None)
@@ -52,10 +52,10 @@ def probe_fault(predictor: Predictor) -> str:
     return ""
 
 
-def _answers(predictor: Predictor, row: Any, params: Mapping[str, Any] | None) -> bool:
-    """Whether there is an answer of few tokens, which the settings need not allow."""
+def _answers(predictor: Predictor, row: Any, few: Mapping[str, Any]) -> bool:
+    """Whether there is an answer of few tokens, whatever params are declared; the settings need not allow it."""
     with contextlib.suppress(Exception):
-        answered(predictor, [row], params)
+        answered(predictor, [row], None, protocol=few)
         return True
     return False
 
