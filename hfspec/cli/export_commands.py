@@ -20,6 +20,7 @@ export_app = typer.Typer(help="Write an artifact as what other tools deploy.", n
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     export_app.command(short_help="A folder for `docker build`, and a compose file.")(docker)
+    export_app.command(short_help="A ServingRuntime and an InferenceService.")(kserve)
     app.add_typer(export_app, name="export")
 
 
@@ -45,6 +46,49 @@ def docker(
     from hfspec.export.docker import Options
 
     _export("docker", folder, output, Options(base, cuda, requirements, allow_anonymous, trust_remote_code), overwrite)
+
+
+def kserve(
+    folder: Folder,
+    output: Output,
+    image: Annotated[str, typer.Option(metavar="IMAGE", help="The image that `export docker` made.")],
+    storage_uri: Annotated[
+        str,
+        typer.Option("--storage-uri", metavar="URI", help="Where the artifact lies: s3://, gs://, pvc://, oci:// …"),
+    ],
+    namespace: Annotated[str | None, typer.Option(help="Where it is deployed; by default where kubectl does.")] = None,
+    min_replicas: Annotated[int, typer.Option("--min-replicas", help="Replicas that there are at least.")] = 1,
+    max_replicas: Annotated[int, typer.Option("--max-replicas", help="Replicas that there are at most.")] = 4,
+    queue_rows: Annotated[
+        int, typer.Option("--queue-rows", help="Rows that may wait for each replica before there is another.")
+    ] = 16,
+    prometheus: Annotated[
+        str | None, typer.Option(metavar="URL", help="Which Prometheus KEDA asks.", show_default=False)
+    ] = None,
+    gpu: Annotated[
+        bool | None,
+        typer.Option("--gpu/--no-gpu", help="A GPU for each replica; by default where the model needs one."),
+    ] = None,
+    allow_anonymous: Anonymous = False,
+    trust_remote_code: Trust = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a ServingRuntime that is `hfspec serve`, and an InferenceService of the artifact."""
+    from hfspec.export.kserve import PROMETHEUS, Options
+
+    options = Options(
+        image=image,
+        storage_uri=storage_uri,
+        namespace=namespace,
+        min_replicas=min_replicas,
+        max_replicas=max_replicas,
+        queue_rows=queue_rows,
+        prometheus=prometheus or PROMETHEUS,
+        gpu=gpu,
+        allow_anonymous=allow_anonymous,
+        trust_remote_code=trust_remote_code,
+    )
+    _export("kserve", folder, output, options, overwrite)
 
 
 def _export(target: str, folder: Path, output: Path, options: Any, overwrite: bool) -> None:

@@ -84,7 +84,7 @@ def files(facts: Facts, options: Options) -> Files:
     }
 
 
-def notes(options: Options) -> Iterator[str]:
+def notes(_: Facts, options: Options) -> Iterator[str]:
     """What to know of such an image."""
     if options.base is None or "@" not in options.base:
         yield "the base is named by a tag, which can move; `docker buildx imagetools inspect` has the digest for --base"

@@ -36,4 +36,4 @@ def export(target: str, artifact: Path, output: Path, options: Any, *, overwrite
     files = row.part("files")(facts, options)
     record = {"target": target, "artifact": facts.name, "digest": facts.manifest.digest, "hfspec": __version__}
     write(output, files, record, overwrite=overwrite)
-    return tuple(row.part("notes")(options))
+    return tuple(row.part("notes")(facts, options))

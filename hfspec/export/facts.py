@@ -23,7 +23,7 @@ MIB, GIB = 2**20, 2**30
 LIBRARIES_TAKE = GIB  # what Python, torch and the HTTP process take beside the weights, with room
 LARGE = 4 * GIB  # weights of a generator, in 16 bits, beyond which a CPU is too slow to serve it
 HALVES = ("float16", "bfloat16")
-LONGEST_LABEL = 63  # of a name in Kubernetes (RFC 1123)
+LONGEST_LABEL = 40  # of 63 in Kubernetes, which itself and we put words behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +165,9 @@ def facts_of(folder: Path) -> Facts:
 
 
 def label_of(name: str) -> str:
-    """The name as a label of RFC 1123: at most 63 of lower-case letters, digits and hyphens, none at the ends."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower())[:LONGEST_LABEL].strip("-")
+    """The name as a label of RFC 1035: lower-case letters, digits and hyphens, a letter first, no hyphen last."""
+    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return (plain if plain[:1].isalpha() else f"m-{plain}")[:LONGEST_LABEL].strip("-")
 
 
 def size_of(text: str, option: str) -> int:

@@ -34,6 +34,12 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
                 cannot="weights that lie elsewhere",
                 module="hfspec.export.docker",
             ),
+            Target(
+                "kserve",
+                writes="`servingruntime.yaml`, `inferenceservice.yaml`",
+                cannot="weights that lie elsewhere; a GPU for models that run on a CPU here",
+                module="hfspec.export.kserve",
+            ),
         )
     }
 )

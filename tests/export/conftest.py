@@ -13,9 +13,9 @@ from hfspec.export.facts import facts_of
 from hfspec.export.requirements import needed
 from hfspec.ir.artifact import Artifact
 from tests.compiling import artifact, compiled
+from tests.export.manifests import VALIDATORS, Published, published
 
-__all__ = ["artifact", "compiled", "index", "validators"]
-VALIDATORS = "HFSPEC_VALIDATORS_PYTHON"
+__all__ = ["artifact", "compiled", "index", "schemas", "validators"]
 
 
 @pytest.fixture
@@ -24,6 +24,12 @@ def validators() -> Path:
     if VALIDATORS not in os.environ:
         pytest.skip(f"{VALIDATORS} names no Python with the validators; .ci/run makes one")
     return Path(os.environ[VALIDATORS])
+
+
+@pytest.fixture(scope="session", name="published")
+def schemas() -> Published:
+    """What Kubernetes and KServe publish."""
+    return published() or pytest.skip(f"{VALIDATORS} names no Python with the validators; .ci/run makes one")
 
 
 @pytest.fixture(scope="module")
