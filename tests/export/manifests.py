@@ -1,7 +1,7 @@
 """What Kubernetes and KServe publish of their objects, as strict JSON Schemas, out of the packages that carry it.
 
-Kubernetes' own are those of kubernetes-validate; KServe's are made of the classes of its Python package, which its build
-generates from the types of its custom resource definitions. No key may stand that is not known.
+Kubernetes' own are those of kubernetes-validate; KServe's are made of the classes of its Python package, which it
+builds from the types of its custom resource definitions. No key may stand that is not known.
 """
 
 from __future__ import annotations
