@@ -72,7 +72,9 @@ RUNTIME_FILES = (
     "sources/transfer.py",
 )
 # What compiles the models of a library; the other modules of its folder load them and answer for them.
-COMPILING = frozenset({"layout", "planning", "examination", "graph", "opsets", "spec"})
+COMPILING = frozenset(
+    {"layout", "planning", "examination", "graph", "opsets", "spec", "conversion", "building", "agreement"}
+)
 RUNTIME_FOLDERS = ("runtime", "integrity", "library_calls", "inputs", "settings", "formats", "tasks")
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip archive can name
 

@@ -32,7 +32,7 @@ def probe_lines(predictor: Predictor) -> Iterator[str]:
 
 def probe_fault(predictor: Predictor) -> str:
     """Why no request can be answered; empty where one is, or where that cannot be told."""
-    row = _row(predictor)
+    row = plain_row(predictor)
     if any(column.name == "max_tokens" for column in predictor.task.inputs):
         short, params = {**row, "max_tokens": SHORT}, None
     else:
@@ -60,7 +60,7 @@ def _answers(predictor: Predictor, row: Any, params: Mapping[str, Any] | None) -
     return False
 
 
-def _row(predictor: Predictor) -> dict[str, Any]:
+def plain_row(predictor: Predictor) -> dict[str, Any]:
     """A value for each column that a row must have, and for the first of the task's own that it may have."""
     inputs = predictor.signature.inputs
     columns = inputs if isinstance(inputs, tuple) else predictor.task.inputs
