@@ -27,7 +27,7 @@ AT_ODDS: dict[tuple[str, ...], tuple[str, str]] = {
     ),
     ("runtime", "backend"): ("The converted model is run by its own library.", "Remove `backend`."),
 }
-SAYS_NOTHING = {("dtype",): "auto", ("trust_remote_code",): False}
+SAYS_NOTHING: dict[tuple[str, ...], str | bool] = {("dtype",): "auto", ("trust_remote_code",): False}
 
 
 def problems(draft: Draft) -> Iterator[Problem]:
