@@ -81,24 +81,24 @@ def loop(artifact: str, source: str, _: str) -> dict[str, float]:
 
 def batch(artifact: str, source: str, output: str) -> dict[str, float]:
     """The same rows by the local engine of `hfspec batch`."""
-    from hfspec.batch import local
+    from hfspec.batch import run, work
     from hfspec.batch.job import Job
 
     early: list[float] = []
     began: list[float] = []
-    load = local.loaded
+    load = work.loaded
 
     def loaded(job: Job) -> object:
         made = load(job)
         began.append(time.perf_counter())
         return made
 
-    def told(found: local.Told) -> None:
+    def told(found: run.Told) -> None:
         if found.rows >= EARLY and not early:
             early.append(memory())
 
-    local.loaded = loaded
-    found = local.run(Job(artifact, (source,), output), tell=told)
+    work.loaded = loaded
+    found = run.run(Job(artifact, (source,), output), tell=told)
     seconds = time.perf_counter() - began[0]
     return {
         "rows_per_second": found.manifest["rows"] / seconds,

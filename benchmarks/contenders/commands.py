@@ -41,24 +41,19 @@ def write_specs() -> None:
         (SPECS / f"{name}.yaml").write_text(json.dumps(document), encoding="utf-8")
 
 
-def compile_spec(checkpoint: str, overrides: Sequence[str] = ()) -> None:
+def compile_spec(checkpoint: str, options: Sequence[str] = ()) -> None:
     """The command as hfspec/__main__.py runs it: an artifact from a spec, then taken away."""
     from hfspec.cli.app import main
     from hfspec.runtime.host.process import begin, leave
 
     begin()
     target = _target()
-    sys.argv = ["hfspec", "compile", str(SPECS / f"{checkpoint}.yaml"), "-o", str(target), *overrides]
+    sys.argv = ["hfspec", "compile", str(SPECS / f"{checkpoint}.yaml"), "-o", str(target), *options]
     try:
         main()
     except SystemExit as left:
         shutil.rmtree(target, ignore_errors=bool(left.code))
         leave(int(left.code or 0))
-
-
-def compile_work(work: str) -> None:
-    """The same for the spec of a work."""
-    compile_spec(work)
 
 
 def copy_and_hash(checkpoint: str) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from hfspec import __version__
 from hfspec.batch.spans import InputFile, Sizes
 from hfspec.errors import UsageError
+from hfspec.ir.artifact import Manifest
+from hfspec.ir.backends import BACKENDS
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.patterns import END
+from hfspec.tasks.libraries import LIBRARIES
 
-VERSIONS = ("torch", "transformers", "sentence-transformers", "pyarrow")
 LIMIT_PATTERN = rf"^((\d+)|(\d+(\.\d+)?)%){END}"
 SHARE_PATTERN = rf"^(\d+(\.\d+)?)(%?){END}"
 
@@ -54,7 +57,8 @@ def share(text: str) -> float:
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a batch is asked to do. ``keep``: the columns that come out as they came in; None for all. ``sample``: a
-    share of the rows. ``limit``: the most rows.
+    share of the rows. ``limit``: the most rows. ``autoscaling``: the least and the most workers of a cluster, where
+    ``replicas`` is not their number. ``gpus``: of each worker.
     """
 
     artifact: str
@@ -75,16 +79,23 @@ class Job:
     device: str | None = None
     dtype: str | None = None
     backend: str | None = None
+    engine: str = "local"
+    address: str | None = None
+    replicas: int | None = None
+    autoscaling: tuple[int, int] | None = None
+    gpus: float | None = None
+    threads: int | None = None
 
-    def identity(self, artifact: str, files: tuple[InputFile, ...]) -> dict[str, Any]:
-        """Everything that the output depends on, as JSON values; two runs with equal ones write equal bytes.
+    def identity(self, manifest: Manifest, files: tuple[InputFile, ...]) -> dict[str, Any]:
+        """Everything that the output depends on, as JSON values; two runs with equal ones write equal bytes, and any
+        engine goes on where another was stopped.
 
         Args:
-            artifact: The digest of the artifact's manifest.
+            manifest: The artifact's.
             files: The files of the input.
         """
         return {
-            "artifact": artifact,
+            "artifact": manifest.digest,
             "input": [file.identity() for file in files],
             "input_format": self.input_format,
             "output_format": self.output_format,
@@ -101,5 +112,16 @@ class Job:
             "device": self.device,
             "dtype": self.dtype,
             "backend": self.backend,
-            "versions": {"hfspec": __version__, **{name: version(name) for name in VERSIONS}},
+            "versions": {"hfspec": __version__, **_versions(manifest)},
         }
+
+
+def _versions(manifest: Manifest) -> dict[str, str]:
+    """Those installed of the packages that the artifact may be run with, and of what reads and writes the rows."""
+    backends = {row.package for row in BACKENDS.values() if row.package is not None}
+    needed = {"pyarrow", *backends, *LIBRARIES[manifest.deployment.library].packages, *manifest.versions}
+    found = {}
+    for name in sorted(needed - {"python"}):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

@@ -120,6 +120,12 @@ class Journal:
         self.folder.put(f"{JOURNAL}/{name}.json", _writing(canonical(record.to_json())))
         return record
 
+    def check(self, record: Record) -> None:
+        """Raises StorageError where a part is not here: another machine has written it to a disk of its own."""
+        child = self.folder.at.child(record.file)
+        if child.info.size != record.size:
+            raise StorageError(f"{child.shown}: was written on another machine; the output must lie where all read it")
+
     def finish(
         self, identity: Mapping[str, Any], records: Sequence[Record], about: Mapping[str, Any]
     ) -> dict[str, Any]:
@@ -139,6 +145,7 @@ class Journal:
             **about,
             "parts": [record.to_json() for record in sorted(records, key=lambda record: record.part)],
         }
+        self.folder.sweep()
         self.folder.put(MANIFEST, _writing(canonical(manifest)))
         self.folder.put(SUCCESS, _writing(b""))
         self.folder.remove([name for name in self.folder.names() if name.startswith(f"{JOURNAL}/") and name != LOCK])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from importlib.util import find_spec
@@ -16,6 +16,7 @@ import typer
 
 from hfspec.cli.arguments import quoted, split_overrides
 from hfspec.cli.batch_progress import Progress, shown
+from hfspec.cli.completion import complete_overrides
 from hfspec.cli.exit_codes import STOPPED
 from hfspec.cli.progress import tell
 from hfspec.errors import UsageError
@@ -23,7 +24,7 @@ from hfspec.ir.artifact import SPEC_SUFFIXES
 
 if TYPE_CHECKING:
     from hfspec.batch.job import Job
-    from hfspec.batch.local import Outcome
+    from hfspec.batch.run import Outcome
 
 PACKAGES = ("pyarrow", "fsspec")
 
@@ -49,6 +50,7 @@ def batch(
             metavar="ARTIFACT INPUT... | BATCH.yaml [KEY=VALUE]...",
             help="An artifact and its inputs: files, folders and globs, also s3:// and the like; or a batch file and "
             "overrides of its keys.",
+            autocompletion=complete_overrides,
         ),
     ],
     output: Annotated[str | None, typer.Option("--output", "-o", metavar="DIR", help="The folder of the output.")] = (
@@ -88,6 +90,16 @@ def batch(
     device: Annotated[str | None, typer.Option(help="As torch names it.")] = None,
     dtype: Annotated[str | None, typer.Option(help="Cast the weights to this while loading.")] = None,
     backend: Annotated[str | None, typer.Option(help="What does the model's arithmetic.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="Where it is done: local, this process; ray, a running Ray cluster.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="With --engine ray: the cluster's address; by default that of this machine.")
+    ] = None,
+    replicas: Annotated[
+        int | None, typer.Option(min=1, help="Workers of a cluster; by default as many as it has room for.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of each worker.")] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Take away what another job wrote there, and begin anew.")
     ] = False,
@@ -121,6 +133,10 @@ def batch(
         "device": device,
         "dtype": dtype,
         "backend": backend,
+        "engine": engine,
+        "address": address,
+        "replicas": replicas,
+        "threads": threads,
     }
     listed = {
         "input.map": None if columns is None else _named(columns),
@@ -133,7 +149,7 @@ def batch(
     if plan or deadline is not None:
         _plan(job, deadline)
         return
-    from hfspec.batch.local import run
+    from hfspec.batch.run import run
 
     with _stopping() as stop:
         outcome = run(job, overwrite=overwrite, stop=stop, tell=shown(progress))
@@ -158,13 +174,16 @@ def _of_file(targets: Sequence[str], given: Mapping[str, Any], listed: Collectio
 
 def _of_options(targets: Sequence[str], given: Mapping[str, Any]) -> Job:
     from hfspec.batch.document.values import parse
+    from hfspec.batch.engines.table import row_of
     from hfspec.batch.job import max_errors, share
 
     if len(targets) < 2:
         raise UsageError("give an artifact and at least one input, or a batch file")
     if "output.path" not in given:
         raise UsageError("say where the output goes, with -o FOLDER")
-    for key, check in (("input.sample", share), ("max_errors", max_errors)):
+    checks: tuple[tuple[str, Callable[[str], object]], ...]
+    checks = (("input.sample", share), ("max_errors", max_errors), ("engine", row_of))
+    for key, check in checks:
         if key in given:
             check(given[key])
     document: dict[str, Any] = {"artifact": targets[0], "input": {"paths": targets[1:]}, "output": {}}
@@ -193,7 +212,7 @@ def _plan(job: Job, deadline: float | None) -> None:
     about = "" if found.exact else "about "
     print(f"reads {found.files} files, {found.size} bytes, {about}{found.rows} rows")
     print(f"writes {found.parts} parts, about {found.output_size} bytes: {', '.join(found.columns)}")
-    print(f"about {found.seconds} s at {found.rows_per_second} rows/s, measured on a sample on this machine")
+    print(f"about {found.seconds:,.1f} s at {found.rows_per_second} rows/s, measured on a sample on this machine")
     if found.machines is not None:
         print(f"{found.machines} machines of this kind for {deadline} hours")
 

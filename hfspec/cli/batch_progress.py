@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from hfspec.cli.progress import tell
 
 if TYPE_CHECKING:
-    from hfspec.batch.local import Told
+    from hfspec.batch.run import Told
 
 EVERY = 10.0  # seconds between two lines
 

@@ -49,6 +49,7 @@ Mapping: TypeAlias = Annotated[
 Sha256: TypeAlias = Annotated[str, Field(pattern=SHA256_PATTERN)]
 
 Count: TypeAlias = Annotated[int, Field(ge=1), BeforeValidator(integral)]
+Threads: TypeAlias = Annotated[int, Field(ge=1, le=1024), BeforeValidator(integral)]
 Seconds: TypeAlias = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Endpoint: TypeAlias = Literal["openai", "rerank", "tei", "v2", "mlflow", "hfspec"]
 
@@ -340,7 +341,7 @@ class Runtime(Frozen):
         description="Spread a model of transformers over all GPUs and the CPU by this rule of the package accelerate, "
         "instead of `device`.",
     )
-    threads: Annotated[int, Field(ge=1, le=1024), BeforeValidator(integral)] | None = Field(
+    threads: Threads | None = Field(
         default=None, description="How many CPU threads torch uses in the process that loads the artifact."
     )
     backend: BackendName = Field(

@@ -177,9 +177,13 @@ class Predictor:
         """The same answer as plain JSON values; raises the same."""
         return to_json(self._answer(data, params, outputs))
 
-    def predict_plain(self, data: Any, params: Mapping[str, Any] | None = None) -> Any:
-        """The same answer as plain values, a nan as it is, which golden examples are compared with; raises the same."""
-        return plain(self._answer(data, params, None))
+    def predict_plain(
+        self, data: Any, params: Mapping[str, Any] | None = None, *, protocol: Mapping[str, Any] | None = None
+    ) -> Any:
+        """The same answer as plain values, a nan as it is, which golden examples are compared with; raises the same.
+        ``protocol``: as begin takes it.
+        """
+        return plain(self._answer(data, params, None, protocol))
 
     def settings(self, params: Mapping[str, Any] | None = None) -> dict[str, InForce]:
         """Every setting that a call with these params would use, with the layer its value came from."""
@@ -305,14 +309,24 @@ class Predictor:
         rows = self._runner.rows(data)
         return to_rows(data, self._columns) if rows is None else rows
 
-    def _answer(self, data: Any, params: Mapping[str, Any] | None, outputs: str | None) -> Any:
-        return self._answered(data, params, outputs)[2]
+    def _answer(
+        self,
+        data: Any,
+        params: Mapping[str, Any] | None,
+        outputs: str | None,
+        protocol: Mapping[str, Any] | None = None,
+    ) -> Any:
+        return self._answered(data, params, outputs, protocol)[2]
 
     def _answered(
-        self, data: Any, params: Mapping[str, Any] | None, outputs: str | None
+        self,
+        data: Any,
+        params: Mapping[str, Any] | None,
+        outputs: str | None,
+        protocol: Mapping[str, Any] | None = None,
     ) -> tuple[Call, list[Any], Any]:
         """The call, the result of each row, and the answer."""
-        begun = self.begin(data, params, outputs)
+        begun = self.begin(data, params, outputs, protocol=protocol)
         results = [result for window in begun.call.results(begun.rows) for result in window]
         answer = begun.answer(results)
         return begun.call, results, self._stream(answer) if isinstance(answer, Generator) else answer

@@ -1,4 +1,4 @@
-"""An artifact over a Ray dataset, an actor of which is killed midway: ``ray_rows.py ARTIFACT OUTPUT ROWS``."""
+"""An artifact over a Ray dataset, an actor of which is killed midway: ``ray_rows.py ADDRESS ARTIFACT OUTPUT ROWS``."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Counted(hfspec.ray.Predict):
         return super().__call__(batch)
 
 
-def main(artifact: str, output: str, rows: int) -> None:
-    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=80 << 20, log_to_driver=False)
+def main(address: str, artifact: str, output: str, rows: int) -> None:
+    ray.init(address=address, log_to_driver=False)
     texts = [None if at % 7 == 3 else f"text number {at}" for at in range(rows)]
     table = pa.table({"id": list(range(rows)), "text": pa.array(texts, pa.string())})
     data = ray.data.from_arrow(table).repartition(8)
@@ -50,4 +50,4 @@ def main(artifact: str, output: str, rows: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))

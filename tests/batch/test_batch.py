@@ -30,8 +30,8 @@ pa = pytest.importorskip("pyarrow", reason="the extra `batch` is not installed")
 import pyarrow.parquet as pq  # noqa: E402
 
 from hfspec.batch.job import Job, max_errors  # noqa: E402
-from hfspec.batch.local import Outcome, run  # noqa: E402
 from hfspec.batch.planning import plan  # noqa: E402
+from hfspec.batch.run import Outcome, run  # noqa: E402
 from hfspec.batch.spans import Sizes  # noqa: E402
 
 ROWS = 500

@@ -1,10 +1,16 @@
-"""An artifact over a Ray dataset: in a real Ray, an actor of which is killed; and what is said of a wrong batch."""
+"""A batch, and an artifact over a dataset, on a real Ray cluster of three nodes, parts of which are killed."""
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,21 +19,128 @@ import hfspec
 from hfspec.errors import InputError, ParamsError, UsageError
 from hfspec.ir.artifact import Artifact
 from tests import own_network
+from tests.compiling import tree_of
+from tests.ray_cluster import LONG, Cluster
 
 pa = pytest.importorskip("pyarrow", reason="the extra `batch` is not installed")
 pq = pytest.importorskip("pyarrow.parquet")
 
 import hfspec.ray  # noqa: E402
+from hfspec.batch.job import Job  # noqa: E402
+from hfspec.batch.run import run  # noqa: E402
+from hfspec.batch.spans import Sizes  # noqa: E402
 
 ROWS = 40
+MANY = 6000
 ERROR = pa.struct([("kind", pa.string()), ("message", pa.string())])
 
 
-def test_rows_are_answered_once_though_an_actor_is_killed(compiled: Callable[[str], Artifact], tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
     own_network.needs("ray.data")
-    artifact = compiled("st-dense").path
+    with Cluster(nodes=3, cores=1) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def dense(compiled: Callable[[str], Artifact]) -> str:
+    return str(compiled("st-dense").path)
+
+
+@pytest.fixture
+def job(dense: str, tmp_path: Path) -> Job:
+    texts = [None if number % 97 == 5 else f"row {number % 13} of many" for number in range(MANY)]
+    pq.write_table(pa.table({"id": range(MANY), "body": texts}), tmp_path / "in.parquet", row_group_size=500)
+    return Job(dense, (str(tmp_path / "in.parquet"),), "", columns={"text": "body"}, sizes=Sizes(50, 4000))
+
+
+def started(cluster: Cluster, job: Job, output: Path) -> subprocess.Popen[str]:
+    """The command with a batch file for this job, on the cluster."""
+    document = {
+        "artifact": job.artifact,
+        "input": {"paths": list(job.inputs), "map": dict(job.columns)},
+        "output": {"path": str(output), "part_rows": job.sizes.rows, "part_bytes": job.sizes.bytes},
+        "engine": "ray",
+        "replicas": 3,
+    }
+    file = output.with_suffix(".yaml")
+    file.write_text(json.dumps(document), encoding="utf-8")
+    command = cluster.python("-m", "hfspec", "batch", str(file), "--address", cluster.address, "--progress", "json")
+    return subprocess.Popen(command, env=own_network.environment(), text=True, stderr=subprocess.PIPE)
+
+
+def wait_for_parts(output: Path, count: int, process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + LONG
+    while len(list(output.glob("part-*"))) < count:
+        if process.poll() is not None or time.monotonic() > until:
+            process.kill()
+            pytest.fail(f"not so many parts: {process.communicate()[1]}")
+        time.sleep(0.01)
+
+
+def test_the_bytes_are_those_of_one_machine_whatever_is_killed(cluster: Cluster, job: Job, tmp_path: Path) -> None:
+    run(replace(job, output=str(tmp_path / "local")))
+    output = tmp_path / "ray"
+    driver = started(cluster, job, output)
+    wait_for_parts(output, 10, driver)
+    driver.kill()
+    driver.communicate(timeout=LONG)
+    assert not (output / "_SUCCESS").exists()
+    before = len(list(output.glob("part-*")))
+    driver = started(cluster, job, output)
+    wait_for_parts(output, before + 10, driver)
+    actors = cluster.processes("ray::Actor")
+    os.kill(actors[0], signal.SIGKILL)
+    cluster.do("kill")
+    left = cluster.processes("ray::Actor")
+    assert not (output / "_SUCCESS").exists()
+    assert len(set(actors) - set(left)) == 2, "an actor was killed, and another with its node"
+    said = driver.communicate(timeout=LONG)[1]
+    assert driver.returncode == 0, said
+    assert f"{MANY} rows, 62 of them with an error (62 InputError)" in said
+    assert tree_of(output) == tree_of(tmp_path / "local")
+    cluster.do("add")
+
+
+def test_what_is_asked_is_done_as_on_one_machine_and_what_cannot_be_is_told(
+    cluster: Cluster, job: Job, tmp_path: Path
+) -> None:
+    lines = [json.dumps({"id": number, "body": f"text {number}"}) for number in range(200)]
+    lines[7] = "{bad"
+    (tmp_path / "in.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    good = [
+        {"limit": 333, "where": "id > 100"},
+        {"sample": 0.2, "output_format": "jsonl", "keep": ["id"]},
+        {"inputs": [str(tmp_path / "in.jsonl")], "output_format": "csv", "outputs": "full"},
+    ]
+    wrong = [
+        ({"params": {"no_such": 1}}, "ParamsError", "no_such"),
+        ({"settings": {"truncate_dim": 4000}}, "ParamsError", "truncate_dim"),
+        ({"gpus": 1}, "UsageError", "no node of the cluster has 1 CPU and 1 GPU for a worker; at most 1 CPU"),
+        ({"device": "cuda"}, "UsageError", "no node of the cluster has 1 CPU and 1 GPU"),
+        ({"threads": 2}, "UsageError", "no node of the cluster has 2 CPU"),
+    ]
+    whole = {"artifact": job.artifact, "inputs": list(job.inputs), "columns": {"text": "body"}, "sizes": [100, 4000]}
+    jobs = [{**whole, "output": str(tmp_path / str(at)), **more} for at, (more, *_) in enumerate([*wrong, *zip(good)])]
+    (tmp_path / "jobs.json").write_text(json.dumps(jobs), encoding="utf-8")
+    command = cluster.python("-m", "tests.batch.ray_jobs", cluster.address, str(tmp_path / "jobs.json"))
+    done = subprocess.run(
+        command, env=own_network.environment(), capture_output=True, text=True, timeout=LONG, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    for found, (_, kind, said) in zip(told, wrong, strict=False):
+        assert (found["kind"], said in found["said"]) == (kind, True), found
+    assert not (tmp_path / "0").exists(), "nothing is written by a job that cannot be"
+    for given in jobs[len(wrong) :]:
+        local: dict[str, Any] = {**given, "inputs": tuple(given["inputs"]), "sizes": Sizes(*given["sizes"])}
+        run(Job(**{**local, "output": f"{given['output']}-local"}))
+        assert tree_of(Path(given["output"])) == tree_of(Path(f"{given['output']}-local"))
+
+
+def test_rows_are_answered_once_though_an_actor_is_killed(cluster: Cluster, dense: str, tmp_path: Path) -> None:
     script = Path(__file__).with_name("ray_rows.py")
-    command = own_network.alone(own_network.PYTHON, str(script), str(artifact), str(tmp_path), str(ROWS))
+    command = cluster.python(str(script), cluster.address, dense, str(tmp_path), str(ROWS))
     done = subprocess.run(
         command, env=own_network.environment(), capture_output=True, text=True, timeout=300, check=False
     )
@@ -40,7 +153,7 @@ def test_rows_are_answered_once_though_an_actor_is_killed(compiled: Callable[[st
     assert found.column("id").to_pylist() == list(range(ROWS))
     refused = [at for at in range(ROWS) if found.column("error")[at].as_py() is not None]
     assert refused == [at for at in range(ROWS) if at % 7 == 3]
-    expected = hfspec.load(artifact).predict([f"text number {at}" for at in range(ROWS) if at not in refused])
+    expected = hfspec.load(dense).predict([f"text number {at}" for at in range(ROWS) if at not in refused])
     mine = [row for row in found.column("embedding").to_pylist() if row is not None]
     np.testing.assert_allclose(np.array(mine, np.float32), expected, atol=1e-6)
 
@@ -68,3 +181,19 @@ def test_what_cannot_be_asked_is_told(compiled: Callable[[str], Artifact]) -> No
         hfspec.ray.Predict(artifact, columns={"text": "body"}, keep=["name"])(table)
     with pytest.raises(ParamsError, match="no_such"):
         hfspec.ray.Predict(artifact, columns={"text": "body"}, params={"no_such": 1})(table)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"replicas": 2}, "replicas is for a cluster, and the engine is local; give --engine ray"),
+        ({"address": "auto"}, "address is for a cluster"),
+        ({"autoscaling": (1, 2)}, "autoscaling is for a cluster"),
+        ({"gpus": 0.0}, "gpus is for a cluster"),
+        ({"engine": "dask"}, "--engine dask: expected local or ray"),
+    ],
+)
+def test_what_an_engine_does_not_have_is_told(job: Job, tmp_path: Path, more: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        run(replace(job, output=str(tmp_path / "out"), **more))
+    assert not (tmp_path / "out").exists()

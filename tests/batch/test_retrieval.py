@@ -16,7 +16,7 @@ pytest.importorskip("pyarrow", reason="the extra `batch` is not installed")
 pytest.importorskip("faiss", reason="faiss-cpu is not installed")
 
 from hfspec.batch.job import Job
-from hfspec.batch.local import run
+from hfspec.batch.run import run
 
 TEXTS = ["one row", "another, longer row", "and the third of them"]
 

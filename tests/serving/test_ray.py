@@ -8,7 +8,6 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,57 +19,21 @@ from hfspec.errors import SpecError, UsageError
 from hfspec.serving.fleet.loading import FleetSource, load_fleet, problems
 from hfspec.serving.fleet.rules import local_problems
 from tests import own_network
+from tests.ray_cluster import LONG, Cluster
 from tests.serving.process import Served, eventually
 
 PREDICT = "/models/sentiment/predict"
-LONG = 120  # seconds: a new actor imports what it needs
 
 
-class Cluster:
-    """The cluster's process, and where the cluster is."""
-
-    def __init__(self) -> None:
-        command = own_network.alone(own_network.PYTHON, "-m", "tests.serving.ray_cluster", "2")
-        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen(command, env=own_network.environment(), text=True, **pipes)
-        self.address = self._line()
-
-    def do(self, what: str) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{what}\n")
-        self.process.stdin.flush()
-        assert self._line() == "done"
-
-    def close(self) -> None:
-        assert self.process.stdin is not None
-        all_of_it = own_network.processes_beside(self.process.pid, "ray")
-        self.process.stdin.close()
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(30)
-        for pid in [*all_of_it, self.process.pid]:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self.process.wait(30)
-
-    def replicas(self) -> list[int]:
-        """The process ids of the replicas' own processes, on all nodes."""
-        return own_network.processes_beside(self.process.pid, "hfspec.serving.replica")
-
-    def _line(self) -> str:
-        assert self.process.stdout is not None
-        timer = threading.Timer(240, self.process.kill)
-        timer.start()
-        try:
-            return self.process.stdout.readline().strip()
-        finally:
-            timer.cancel()
+def replicas(cluster: Cluster) -> list[int]:
+    """The process ids of the replicas' own processes, on all nodes."""
+    return cluster.processes("hfspec.serving.replica")
 
 
 class OnRay(Served):
     """A server in the cluster's network, asked through its Unix socket."""
 
     def __init__(self, cluster: Cluster, fleet: Path, socket: Path, wait: bool = True) -> None:
-        python = own_network.beside(cluster.process.pid, own_network.PYTHON)
         self.client = httpx.Client(
             transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://server", timeout=LONG
         )
@@ -81,7 +44,7 @@ class OnRay(Served):
             "--address",
             cluster.address,
             overrides=[f"server.unix_socket={socket}"],
-            python=python,
+            python=cluster.python(),
             environment=own_network.environment(),
             wait=wait,
         )
@@ -96,12 +59,8 @@ class OnRay(Served):
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     own_network.needs("ray.serve")
-    found = Cluster()
-    if not found.address:
-        found.close()
-        pytest.fail("the cluster did not start")
-    yield found
-    found.close()
+    with Cluster(nodes=2, cores=4) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -183,10 +142,10 @@ def test_a_replica_and_a_node_that_are_killed_cost_nobody_an_answer(
     for caller in callers:
         caller.start()
     try:
-        os.kill(cluster.replicas()[0], signal.SIGKILL)
-        assert eventually(lambda: len(cluster.replicas()) == 3, LONG)
+        os.kill(replicas(cluster)[0], signal.SIGKILL)
+        assert eventually(lambda: len(replicas(cluster)) == 3, LONG)
         cluster.do("kill")
-        assert eventually(lambda: len(cluster.replicas()) == 3, LONG)
+        assert eventually(lambda: len(replicas(cluster)) == 3, LONG)
         before = len(made)
         assert eventually(lambda: len(made) > before + 20, LONG)
     finally:
@@ -245,7 +204,7 @@ def test_another_artifact_is_switched_to_and_a_bad_one_leaves_the_old(
 def test_it_ends_with_its_replicas(served: OnRay, cluster: Cluster) -> None:
     served.signal(signal.SIGTERM)
     assert served.process.wait(LONG) == 0, "\n".join(served.lines)
-    assert eventually(lambda: not cluster.replicas())
+    assert eventually(lambda: not replicas(cluster))
 
 
 @pytest.mark.parametrize(
@@ -286,10 +245,9 @@ def test_an_address_needs_the_engine(fleet: Any) -> None:
 
 
 def test_a_cluster_that_is_not_there_is_told(cluster: Cluster, fleet: Any, tmp_path: Path) -> None:
-    python = own_network.beside(cluster.process.pid, own_network.PYTHON)
-    arguments = ["-m", "hfspec", "serve", str(fleet()), "--engine", "ray", "--address", "127.0.0.1:1"]
+    command = cluster.python("-m", "hfspec", "serve", str(fleet()), "--engine", "ray", "--address", "127.0.0.1:1")
     done = subprocess.run(
-        [*python, *arguments], env=own_network.environment(), capture_output=True, text=True, timeout=120, check=False
+        command, env=own_network.environment(), capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 2
     assert "there is no Ray cluster at 127.0.0.1:1" in done.stderr

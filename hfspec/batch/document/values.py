@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, Strict
 
+from hfspec.batch.engines.table import ENGINES
 from hfspec.batch.formats.table import FORMATS
 from hfspec.batch.job import LIMIT_PATTERN, SHARE_PATTERN, Job, max_errors, share
 from hfspec.batch.spans import Sizes
@@ -13,10 +14,12 @@ from hfspec.ir.backends import BackendName
 from hfspec.ir.dtypes import DtypeName
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.patterns import DEVICE_PATTERN, END
-from hfspec.ir.spec_keys import Count, Frozen, Mapping, Text
+from hfspec.ir.replica_keys import Bounds, Gpus, Replicas
+from hfspec.ir.spec_keys import Count, Frozen, Mapping, Text, Threads
 
 Texts: TypeAlias = Annotated[tuple[Text, ...], Strict(False)]
 _FORMATS = rf"^({'|'.join(FORMATS)}){END}"
+_ENGINES = rf"^({'|'.join(ENGINES)}){END}"
 
 
 class Input(Frozen):
@@ -82,9 +85,35 @@ class Batch(Frozen):
     device: str | None = Field(default=None, pattern=DEVICE_PATTERN, description="As torch names it.")
     dtype: DtypeName | None = Field(default=None, description="Cast the weights to this while loading.")
     backend: BackendName | None = Field(default=None, description="What does the model's arithmetic.")
+    engine: Annotated[str, Field(pattern=_ENGINES)] = Field(
+        default="local",
+        description="Where the parts of the output are made: in this process, or on a cluster.",
+        examples=["ray"],
+    )
+    address: Text | None = Field(
+        default=None, description="The cluster's address, as its own tools take it; by default that of this machine."
+    )
+    replicas: Replicas | None = Field(
+        default=None, description="How many workers of a cluster have the model; by default as many as it has room for."
+    )
+    autoscaling: Bounds | None = Field(
+        default=None,
+        description="Workers as the cluster finds room for them, instead of `replicas`.",
+        examples=[{"min_replicas": 1, "max_replicas": 8}],
+    )
+    gpus: Gpus | None = Field(
+        default=None,
+        description="GPUs of each worker of a cluster, or the part of one; by default 1 where the device is a GPU.",
+        examples=[1, 0.5],
+    )
+    threads: Threads | None = Field(
+        default=None,
+        description="CPU threads of each worker; by default the artifact's, else 1 on a cluster, torch's choice here.",
+    )
 
     def job(self) -> Job:
         """The job that the file describes; raises UsageError."""
+        bounds = self.autoscaling
         return Job(
             artifact=self.artifact,
             inputs=self.input.paths,
@@ -104,6 +133,12 @@ class Batch(Frozen):
             device=self.device,
             dtype=self.dtype,
             backend=self.backend,
+            engine=self.engine,
+            address=self.address,
+            replicas=self.replicas,
+            autoscaling=None if bounds is None else (bounds.min_replicas, bounds.max_replicas),
+            gpus=self.gpus,
+            threads=self.threads,
         )
 
 

@@ -89,9 +89,17 @@ def tolerance_of(dtype: str) -> float:
     return arithmetic_of(dtype).tolerance
 
 
-def answered(predictor: Predictor, data: Any, params: Mapping[str, Any] | None) -> Any:
-    """The answer as plain values, the pieces of a streamed one in a list; raises what predict raises."""
-    answer = predictor.predict_plain(data, params)
+def answered(
+    predictor: Predictor,
+    data: Any,
+    params: Mapping[str, Any] | None,
+    *,
+    protocol: Mapping[str, Any] | None = None,
+) -> Any:
+    """The answer as plain values, the pieces of a streamed one in a list; raises what predict raises. ``protocol``: as
+    the predictor's begin takes it.
+    """
+    answer = predictor.predict_plain(data, params, protocol=protocol)
     return [plain(piece) for piece in answer] if isinstance(answer, Iterator) else answer
 
 

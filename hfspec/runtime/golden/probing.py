@@ -15,6 +15,7 @@ from hfspec.runtime.predictor import Predictor
 
 TEXT = "One short text."
 SHORT = 2  # tokens to generate
+FEW = {"max_new_tokens": SHORT, "min_new_tokens": 0, "min_length": 0}
 MASK = "{mask_token}"
 # What a model raises wherever it runs. Others, as RuntimeError, may be of this machine: no kernel for a dtype, no GPU.
 ANYWHERE = (AttributeError, LookupError, TypeError, ValueError)
@@ -33,11 +34,7 @@ def probe_lines(predictor: Predictor) -> Iterator[str]:
 def probe_fault(predictor: Predictor) -> str:
     """Why no request can be answered; empty where one is, or where that cannot be told."""
     row = plain_row(predictor)
-    if any(column.name == "max_tokens" for column in predictor.task.inputs):
-        short, params = {**row, "max_tokens": SHORT}, None
-    else:
-        short, params = row, {"max_new_tokens": SHORT} if predictor.task.setting("max_new_tokens") else None
-    if _answers(predictor, short, params):
+    if _answers(predictor, *_short(predictor, row)):
         return ""
     try:
         answered(predictor, [row], None)
@@ -52,10 +49,32 @@ def probe_fault(predictor: Predictor) -> str:
     return ""
 
 
-def _answers(predictor: Predictor, row: Any, params: Mapping[str, Any] | None) -> bool:
-    """Whether there is an answer of few tokens, which the settings need not allow."""
+def model_fault(predictor: Predictor) -> str:
+    """What a plain input of the task meets that is neither an answer nor a refusal: a fault of the model or of the
+    device; empty where there is none.
+    """
+    row, few = _short(predictor, _row(predictor))
+    try:
+        answered(predictor, [row], None, protocol=few)
+    except HfspecError:
+        return ""
+    except Exception as error:  # noqa: BLE001 - a device that has failed may raise anything
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return ""
+
+
+def _short(predictor: Predictor, row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The row and the settings with which few tokens are generated, where the task generates any."""
+    if any(column.name == "max_tokens" for column in predictor.task.inputs):
+        return {**row, "max_tokens": SHORT}, {}
+    names = FEW if predictor.task.setting("max_new_tokens") else ()
+    return row, {name: FEW[name] for name in names if predictor.task.setting(name)}
+
+
+def _answers(predictor: Predictor, row: Any, few: Mapping[str, Any]) -> bool:
+    """Whether there is an answer of few tokens, whatever params are declared; the settings need not allow it."""
     with contextlib.suppress(Exception):
-        answered(predictor, [row], params)
+        answered(predictor, [row], None, protocol=few)
         return True
     return False
 

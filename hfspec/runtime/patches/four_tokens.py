@@ -68,7 +68,9 @@ def _scores(model: Any, base: Any, device: str, loop: Callable[..., Any] | None 
     )
     forced = Forced(size - 1, END)
     tools: dict[str, Any] = {} if loop is None else {"custom_generate": loop}
-    made = model.generate(
+    bare = copy.copy(model)
+    bare.generation_config = type(base)()  # generate() fills what a call leaves out from the model's own: beams, too
+    made = bare.generate(
         **_inputs(device, size, is_left=not model.config.is_encoder_decoder),
         generation_config=config,
         logits_processor=LogitsProcessorList([forced]),

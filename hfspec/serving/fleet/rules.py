@@ -12,6 +12,7 @@ from typing import Any
 from hfspec.ir.backends import BACKENDS
 from hfspec.ir.problem import KeyPath, Problem, one_of
 from hfspec.ir.tree import Tree
+from hfspec.language import scaling
 from hfspec.language.backends import of_other_dtype, on_other_device
 from hfspec.language.rules import mandatory
 
@@ -72,7 +73,7 @@ def _names(tree: Tree) -> Iterator[Problem]:
 
 def _model(tree: Tree, path: KeyPath, entry: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _backend(tree, path, entry)
-    yield from _scaling(tree, path, entry)
+    yield from scaling.problems(tree, path, entry)
     limits = entry.get("limits")
     if isinstance(limits, Mapping):
         yield from _queue(tree, (*path, "limits"), limits)
@@ -89,26 +90,6 @@ def _backend(tree: Tree, path: KeyPath, entry: Mapping[str, Any]) -> Iterator[Pr
     if dtype not in (None, "auto", *backend.dtypes):
         message, expected = of_other_dtype(str(name), dtype), one_of(backend.dtypes)
         yield Problem("conflict", message, tree.origin(place), place, expected=expected, found=str(dtype))
-
-
-def _scaling(tree: Tree, path: KeyPath, entry: Mapping[str, Any]) -> Iterator[Problem]:
-    bounds, gpus, device = entry.get("autoscaling"), entry.get("gpus"), entry.get("device")
-    place = (*path, "autoscaling")
-    if isinstance(bounds, Mapping):
-        if entry.get("replicas") is not None:
-            message = "The model has a number of `replicas` and bounds for it."
-            yield Problem("conflict", message, tree.origin(place), place, remedy="Remove one of them.")
-        least, most = bounds.get("min_replicas", 1), bounds.get("max_replicas")
-        if isinstance(least, int | float) and isinstance(most, int | float) and least > most:
-            message = f"There are to be at least {least} replicas, and at most {most}."
-            yield Problem("conflict", message, tree.origin(place), (*place, "max_replicas"))
-    place = (*path, "gpus")
-    if isinstance(gpus, int | float) and gpus > 1 and gpus != int(gpus):
-        message = "A replica has a part of one GPU, or whole ones."
-        yield Problem("wrong-value", message, tree.origin(place), place, expected="0.5, 1, 2 …", found=str(gpus))
-    if isinstance(gpus, int | float) and gpus > 0 and device in {"cpu", "mps"}:
-        message = f"The model is to have {gpus:g} GPUs, and to run on {device}."
-        yield Problem("conflict", message, tree.origin(place), place, remedy="Remove `gpus` or `device`.")
 
 
 def local_problems(tree: Tree) -> Iterator[Problem]:

@@ -14,7 +14,8 @@ from hfspec.ir.backends import BackendName
 from hfspec.ir.dtypes import DtypeName
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.patterns import DEVICE_PATTERN, END, NAME_PATTERN, SHA256_PATTERN
-from hfspec.ir.spec_keys import PROTOCOLS, Count, Endpoint, Frozen, Mapping, Seconds, Text, integral
+from hfspec.ir.replica_keys import Bounds, Gpus, Replicas
+from hfspec.ir.spec_keys import PROTOCOLS, Count, Endpoint, Frozen, Mapping, Seconds, Text, Threads, integral
 from hfspec.serving.fleet.sizes import SIZE, size_in_bytes, size_text
 
 FINGERPRINT_PATTERN = rf"^[0-9a-f]{{12,64}}{END}"
@@ -27,7 +28,6 @@ Whole: TypeAlias = Annotated[int, Field(ge=0), BeforeValidator(integral)]
 Size: TypeAlias = Annotated[
     int, PlainValidator(size_in_bytes), PlainSerializer(size_text, when_used="json"), WithJsonSchema(SIZE)
 ]
-Replicas: TypeAlias = Annotated[int, Field(ge=1, le=1024), BeforeValidator(integral)]
 Wait: TypeAlias = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 Alias: TypeAlias = Annotated[
     str, Field(pattern=ALIAS_PATTERN, examples=["text-embedding-3-small", "sentence-transformers/all-MiniLM-L6-v2"])
@@ -63,11 +63,9 @@ class Limits(Frozen):
     )
 
 
-class Autoscaling(Frozen):
+class Autoscaling(Bounds):
     """Between which bounds a cluster adds and removes replicas of a model, and by what."""
 
-    min_replicas: Replicas = Field(default=1, description="Replicas that there are at least.")
-    max_replicas: Replicas = Field(description="Replicas that there are at most.")
     requests: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         default=16.0, description="Requests at a time for each replica, on average, that the number is chosen for."
     )
@@ -97,7 +95,7 @@ class ModelEntry(Frozen):
         description="Replicas by demand, instead of `replicas`; with `hfspec serve --engine ray` alone.",
         examples=[{"min_replicas": 1, "max_replicas": 8}],
     )
-    gpus: Annotated[float, Field(ge=0, le=1024, allow_inf_nan=False)] | None = Field(
+    gpus: Gpus | None = Field(
         default=None,
         description="GPUs of each replica, or the part of one; with `hfspec serve --engine ray` alone.",
         examples=[1, 0.5],
@@ -105,7 +103,7 @@ class ModelEntry(Frozen):
     device: str | None = Field(
         default=None, pattern=DEVICE_PATTERN, description="The device, as torch names it; by default the artifact's."
     )
-    threads: Annotated[int, Field(ge=1, le=1024), BeforeValidator(integral)] | None = Field(
+    threads: Threads | None = Field(
         default=None, description="CPU threads of each replica; by default the cores shared out among all replicas."
     )
     backend: BackendName | None = Field(

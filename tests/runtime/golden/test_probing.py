@@ -13,29 +13,39 @@ from tests.checkpoints import vocabulary
 from tests.compiling import refusal, write_spec
 from tests.samples import SAMPLES
 
+MOST_STEPS = 8  # of two tokens for a few rows; a whole answer has up to 256
+
 
 class Asked:
-    """A predictor that keeps what it answers."""
+    """A predictor that keeps how many answers it gave, and how many steps of its model they took."""
 
     def __init__(self, predictor):
-        self.predictor, self.answers = predictor, 0
+        self.predictor, self.answers, self.steps = predictor, 0, 0
+        model = predictor.components().get("model")
+        if hasattr(model, "register_forward_hook"):
+            model.register_forward_hook(self._count)
+
+    def _count(self, *_):
+        self.steps += 1
 
     def __getattr__(self, name):
         return getattr(self.predictor, name)
 
-    def predict_plain(self, data, params=None):
-        answer = self.predictor.predict_plain(data, params)
+    def predict_plain(self, data, params=None, **options):
+        answer = self.predictor.predict_plain(data, params, **options)
         self.answers += 1
         return answer
 
 
 @pytest.mark.parametrize(("library", "task"), table.TASKS)
-def test_the_input_is_one_that_the_task_answers(checkpoint, tmp_path, library, task):
+def test_the_input_is_one_that_the_task_answers(checkpoint, tmp_path, caplog, library, task):
     sample = SAMPLES[library, task]
     keys = {"library": library, "task": task, "model_config": sample.settings}
     spec = write_spec(tmp_path / "s", checkpoint(sample.checkpoint), **keys)
     predictor = Asked(hfspec.load(hfspec.compile(spec, output=tmp_path / "out", run=False).path))
     assert (probe_fault(predictor), predictor.answers) == ("", 1)
+    assert predictor.steps <= MOST_STEPS
+    assert [record.message for record in caplog.records if "the patch" in record.message] == []
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A Ray cluster of several nodes on this machine: ``python -m tests.serving.ray_cluster NODES``.
+"""A Ray cluster of several nodes on this machine: ``python -m tests.ray_nodes NODES CORES``.
 
 It is to be run where loopback is the only network. The first line says where it is; then each line that it reads is
 done and answered by a line: ``kill`` ends the newest node with all that runs on it, ``add`` starts one. It ends when
@@ -13,33 +13,28 @@ from typing import Any
 
 from ray.cluster_utils import Cluster
 
-NODE = {
-    "num_cpus": 4,
-    "object_store_memory": 80 << 20,
-    "include_dashboard": False,
-    "node_ip_address": "127.0.0.1",
-}
+NODE = {"object_store_memory": 80 << 20, "include_dashboard": False, "node_ip_address": "127.0.0.1"}
 # A node that is told the ports of its agents does not give up where those are slow to start.
 PORTS = ("metrics_agent_port", "metrics_export_port", "runtime_env_agent_port", "dashboard_agent_listen_port")
 _FREE = count(20_000)
 
 
-def node() -> dict[str, Any]:
-    return {**NODE, **{name: next(_FREE) for name in PORTS}}
+def node(cores: int) -> dict[str, Any]:
+    return {**NODE, "num_cpus": cores, **{name: next(_FREE) for name in PORTS}}
 
 
-def main(nodes: int) -> None:
-    cluster = Cluster(initialize_head=True, head_node_args=node())
-    others = [cluster.add_node(**node()) for _ in range(nodes - 1)]
+def main(nodes: int, cores: int) -> None:
+    cluster = Cluster(initialize_head=True, head_node_args=node(cores))
+    others = [cluster.add_node(**node(cores)) for _ in range(nodes - 1)]
     print(cluster.address, flush=True)
     for line in sys.stdin:
         if line.strip() == "kill":
             cluster.remove_node(others.pop(), allow_graceful=False)
         else:
-            others.append(cluster.add_node(**node()))
+            others.append(cluster.add_node(**node(cores)))
         print("done", flush=True)
     cluster.shutdown()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))

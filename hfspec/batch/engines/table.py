@@ -1,0 +1,92 @@
+"""The engines of a batch: a row each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hfspec.errors import UsageError
+
+if TYPE_CHECKING:
+    from hfspec.batch.job import Job
+    from hfspec.batch.work import Handed, Made, Seen, Work
+
+
+class Engine(Protocol):
+    """Processes that make the parts of one job. Whoever opened it closes it."""
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a worker says of the answers (``Worker.about``): it has loaded the artifact, and raises what is wrong
+        with the artifact, the params and the settings before anything is written.
+        """
+
+    def make(self, handed: Iterator[Handed], count: int, tell: Callable[[Seen], None]) -> Iterator[Made]:
+        """Have each part made by ``Worker.make``, in any order; a worker that dies costs only time.
+
+        Args:
+            handed: The parts, each taken when there is somebody to make it; it ends early when the job is stopped.
+            count: How many there are at most.
+            tell: Is told what is done of the part at hand, where there is one at a time.
+
+        Returns:
+            Each part that is whole.
+        """
+
+    def close(self) -> None:
+        """End what it started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An engine: what opens it, ``module:NAME`` of a callable that takes the Work; the extra that it needs; and the
+    keys of a job that it alone takes.
+    """
+
+    opens: str
+    extra: str | None = None
+    keys: tuple[str, ...] = ()
+
+    def open(self, work: Work) -> Engine:
+        """The engine, at work on a job; raises UsageError where it is not installed or not there."""
+        module, name = self.opens.split(":")
+        try:
+            make = getattr(import_module(module), name)
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                f"--engine {work.job.engine} needs more packages ({error.name}): pip install 'hfspec[{self.extra}]'"
+            ) from error
+        made: Engine = make(work)
+        return made
+
+    def check(self, job: Job) -> None:
+        """Raises UsageError where the job asks for what this engine does not have."""
+        given = [key for key in CLUSTER_KEYS if key not in self.keys and getattr(job, key) is not None]
+        if given:
+            said = f"{given[0]} is for a cluster, and the engine is {job.engine}"
+            raise UsageError(f"{said}; give --engine {able(given[0])}, or leave it out")
+
+
+_HERE = "hfspec.batch.engines"
+ENGINES: Mapping[str, Row] = MappingProxyType(
+    {
+        "local": Row(f"{_HERE}.local:Local"),
+        "ray": Row(f"{_HERE}.ray:Pool", "ray", ("address", "replicas", "autoscaling", "gpus")),
+    }
+)
+CLUSTER_KEYS = tuple(dict.fromkeys(key for row in ENGINES.values() for key in row.keys))
+
+
+def row_of(name: str) -> Row:
+    """The engine of this name; raises UsageError where there is none."""
+    if name not in ENGINES:
+        raise UsageError(f"--engine {name}: expected {' or '.join(ENGINES)}")
+    return ENGINES[name]
+
+
+def able(key: str) -> str:
+    """The engines that take a key."""
+    return " or ".join(name for name, row in ENGINES.items() if key in row.keys)
