@@ -53,7 +53,7 @@ def model_fault(predictor: Predictor) -> str:
     """What a plain input of the task meets that is neither an answer nor a refusal: a fault of the model or of the
     device; empty where there is none.
     """
-    row, few = _short(predictor, _row(predictor))
+    row, few = _short(predictor, plain_row(predictor))
     try:
         answered(predictor, [row], None, protocol=few)
     except HfspecError:
