@@ -54,6 +54,8 @@ class Library:
     """A function of the spec's ``Sources``, that plan, the records of the files that were written for it and the folder
     around them: the ``Converted`` (``hfspec/ir/plan.py``). Raises SpecError.
     """
+    compiling: tuple[str, ...] = ("layout", "planning")
+    """The modules of its folder that only a compile needs: an artifact carries the others."""
     weights: tuple[str, ...] = (".safetensors",)
     """How the names of weight files end that a reference artifact leaves at their source."""
     has_pipelines: bool = False
@@ -64,6 +66,11 @@ class Library:
     """Whether only modules.json says how token embeddings become one embedding."""
     task_patterns: Mapping[str, re.Pattern[str]] = field(default_factory=lambda: MappingProxyType({}))
     """Task -> a pattern of further names for it."""
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder in ``hfspec/libraries``."""
+        return self.name.replace("-", "_")
 
     def part(self, name: str) -> Any:
         """The function or class that the field ``name`` names, imported."""
@@ -117,6 +124,10 @@ LIBRARIES: Mapping[str, Library] = MappingProxyType(
                 converting="hfspec.libraries.onnxruntime_genai.conversion:convert",
                 packages=("jinja2", "numpy", "onnxruntime-genai", "tokenizers"),
                 spec="hfspec.libraries.onnxruntime_genai.spec:OnnxruntimeGenaiSpec",
+                compiling=(
+                    *("layout", "planning", "examination", "graph", "opsets", "spec"),
+                    *("conversion", "building", "agreement"),
+                ),
                 weights=(".onnx", ".onnx.data", ".onnx_data", ".data"),
             ),
         )
