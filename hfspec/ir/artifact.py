@@ -156,7 +156,8 @@ def adapter_saved(sources: Sequence[SourceRecord], paths: Iterable[str]) -> str:
 class Manifest:
     """The artifact's account of itself. ``files`` lists every file but the manifest, sorted by path. ``versions``:
     package name -> version the artifact was planned for. ``made_by``: how (``{"hfspec": "0.1.0"}``); no times, no
-    absolute paths; ``cleaned`` in it: path -> what was changed in a file of the source, where anything was.
+    absolute paths; ``cleaned`` in it: path -> what was changed in a file of the source, where anything was;
+    ``converted``: of a model that was made of the sources' checkpoint, how, and how far it answers as that does.
     Of an artifact that gives embeddings, ``space``: a digest of what its weights, tokenizer, modules
     and prompts are, and ``fingerprint``: that of the embedding space, the settings that the spec fixes included; None,
     and left out, for other tasks. ``code``: what is a class of reviewed code (``config``, ``model``, or a component's
@@ -213,6 +214,12 @@ class Manifest:
     def cleaned(self) -> Mapping[str, Sequence[str]]:
         """Path -> what was changed in a file of the source; empty where all are the source's own bytes."""
         found: Mapping[str, Sequence[str]] = self.made_by.get("cleaned", {})
+        return found
+
+    @property
+    def converted(self) -> Mapping[str, Any]:
+        """How the model was made of the sources' checkpoint; empty where it is that checkpoint."""
+        found: Mapping[str, Any] = self.made_by.get("converted", {})
         return found
 
     @property

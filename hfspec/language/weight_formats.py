@@ -25,6 +25,9 @@ def problems(document: Draft) -> Iterator[Problem]:
     if row is None or not row.exports:
         return
     yield from _task(document, row)
+    if document.has("convert"):
+        message = f"`convert` makes a model of another library, and `format: {row.name}` a graph for this one."
+        yield Problem("conflict", message, document.tree.origin(AT), AT, remedy="Keep `convert` or `format`.")
     yield from _weights(document, row)
     yield from _runtime(document, row)
 

@@ -49,6 +49,7 @@ def emit(
 
 
 def _manifest(plan: Plan, files: Sequence[FileRecord]) -> Manifest:
+    told = {"cleaned": plan.cleaned, "converted": plan.converted}
     return Manifest(
         name=plan.name,
         spec_digest=plan.spec_digest,
@@ -58,7 +59,7 @@ def _manifest(plan: Plan, files: Sequence[FileRecord]) -> Manifest:
         files=tuple(files),
         versions=plan.versions,
         made_by=FrozenDict(
-            {"hfspec": hfspec.__version__, **plan.makers, **({"cleaned": plan.cleaned} if plan.cleaned else {})}
+            {"hfspec": hfspec.__version__, **plan.makers, **{name: made for name, made in told.items() if made}}
         ),
         metadata=plan.metadata,
         pointers=plan.pointers,

@@ -44,6 +44,10 @@ class WeightFormat:
     """
     parts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """Fields of Library that have another value in this format."""
+    folder: str = ""
+    """In hfspec/libraries/, of what makes and runs it."""
+    compiling: tuple[str, ...] = ()
+    """The modules of its folder that only a compile needs."""
     makers: tuple[str, ...] = ()
     """The packages that make the model's file, whose versions the manifest records."""
     makers_extra: str = ""
@@ -105,6 +109,8 @@ WEIGHT_FORMATS: Mapping[str, WeightFormat] = MappingProxyType(
                         "spreads": False,
                     }
                 ),
+                folder="onnxruntime",
+                compiling=("exporting", "torch_modules"),
                 makers=("onnx", "onnxscript", "torch", "transformers"),
                 makers_extra="onnx-build",
                 dtypes=("float32",),
