@@ -8,7 +8,7 @@ RUN := $(BIN)/python
 BASELINE ?= $(VENV)-transformers4
 OLDEST ?= $(VENV)-oldest
 
-.PHONY: demo test test-oldest oldest-venv check format schema docs bench bench-quick clean help
+.PHONY: demo test test-oldest oldest-venv check format schema docs dist bench bench-quick clean help
 
 help:
 	@echo "make demo    compile specs/minilm.yaml, verify it, run the emitted predictor"
@@ -18,6 +18,7 @@ help:
 	@echo "make format  format and mend what the linter can"
 	@echo "make bench   measure against MLflow, the libraries and loops by hand; writes benchmarks/results/ and the table in benchmarks/NOTES.md"
 	@echo "make bench-quick   the same with less work, into build/bench/results/"
+	@echo "make dist    build the wheel and the sdist into dist/, and try them where the repository is not"
 	@echo "make docs    write the generated parts of docs/, README.md and schemas/"
 
 # torch is installed first and by itself: a looser request would pull in packages for accelerators.
@@ -84,6 +85,11 @@ format: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/hfspec schema
 	$(RUN) docs/generate.py
+
+dist: $(VENV)/.dev
+	rm -rf dist
+	$(RUN) -m build --no-isolation
+	HFSPEC_DIST=dist $(RUN) -m pytest tests/cli/test_distribution.py
 
 clean:
 	rm -rf build $(VENV)

@@ -9,9 +9,11 @@ from typing import Any
 import pyarrow as pa
 
 from hfspec.batch.types import ERROR, Fields, full_fields, standard_fields
-from hfspec.errors import InputError, RowError, UsageError
+from hfspec.errors import HfspecError, InputError, PredictionError, RowError, UsageError
 from hfspec.inputs.rows import Columns
-from hfspec.ir.artifact import FULL, Manifest
+from hfspec.ir.artifact import FULL, STANDARD, Manifest
+from hfspec.redaction import redacted
+from hfspec.runtime.golden.probing import model_fault
 from hfspec.runtime.io.answers import to_json
 from hfspec.runtime.predictor import Predictor
 from hfspec.tasks.task import Task
@@ -34,7 +36,7 @@ def input_columns(
 
     Returns:
         Input -> column: those named, the inputs that the table has columns of the same name for, and the only column
-        for the only required input, whatever its name.
+        for the only required input, whatever its name; for a sound or an image the only column of bytes.
 
     Raises:
         UsageError: For an input or a column that does not exist, a required input without a column, or a column whose
@@ -53,6 +55,9 @@ def input_columns(
     if not found and len(given.names) == 1 and len(wanted.required) == 1:
         found = {wanted.required[0]: given.names[0]}
     missing = [name for name in wanted.required if name not in found]
+    alone = [field.name for field in given if pa.types.is_binary(field.type) and field.name not in found.values()]
+    if len(missing) == 1 and len(alone) == 1 and wanted.by_name[missing[0]].type == "binary":
+        found[missing.pop()] = alone[0]
     if missing:
         raise UsageError(
             f"the artifact reads {', '.join(missing)}, and the input has the columns {_listed(given)}; say which one it"
@@ -108,6 +113,7 @@ class RowAnswers:
         """
         self._predictor, self._params = predictor, params
         self.tokens = 0
+        self._is_odd = False  # whether a row of the window at hand met an error that no predictor raises
         self._columns = input_columns(predictor.manifest, predictor.task, given, columns or {}, keep or ())
         self._kept = tuple(given.names if keep is None else keep)
         begun = predictor.begin([], params, outputs, refuses=True)
@@ -136,6 +142,7 @@ class RowAnswers:
             faults: The number of a row that could not be read -> why; its error says so.
 
         Raises:
+            PredictionError: The model answers nothing, not even a plain input of its task.
             HfspecError: For what is wrong with the whole call, such as a process that was forked.
         """
         return pa.concat_tables([self.schema.empty_table(), *self.windows(rows, faults or {})])
@@ -144,24 +151,64 @@ class RowAnswers:
         """What answer gives, as many rows at a time as are answered together."""
         for start in range(0, rows.num_rows, self._window):
             part = rows.slice(start, self._window)
-            cells = [part.column(column).to_pylist() for column in self._columns.values()]
-            data: list[Any] = [dict(zip(self._columns, row, strict=True)) for row in zip(*cells, strict=True)]
-            for at in range(part.num_rows):
-                if start + at in faults:
-                    data[at] = InputError(faults[start + at])
-            yield self._answered(part, data)
+            here = range(start, start + part.num_rows)
+            self._is_odd = False
+            made = self._answered(part, {at - start: InputError(faults[at]) for at in here if at in faults})
+            if self._is_odd and not made.column(self.error_column).null_count:
+                self._check_model()
+            yield made
 
-    def _answered(self, part: pa.Table | pa.RecordBatch, data: list[Any]) -> pa.Table:
+    def _answered(self, part: pa.Table | pa.RecordBatch, faults: Mapping[int, RowError]) -> pa.Table:
+        """The rows with their answers. A model, a checkpoint's own code or Arrow may raise anything over a row: then
+        rows are answered in halves, until the one at fault is alone and has the error.
+        """
+        try:
+            return self._table(part, self._answers(part, faults))
+        except Exception as error:
+            if isinstance(error, HfspecError) and not isinstance(error, RowError):
+                raise
+            if part.num_rows < 2:
+                self._is_odd = not isinstance(error, RowError)
+                return self._table(part, [error] * part.num_rows)
+        middle = part.num_rows // 2
+        second = {at - middle: fault for at, fault in faults.items() if at >= middle}
+        return pa.concat_tables(
+            [
+                self._answered(part.slice(0, middle), {at: fault for at, fault in faults.items() if at < middle}),
+                self._answered(part.slice(middle), second),
+            ]
+        )
+
+    def _answers(self, part: pa.Table | pa.RecordBatch, faults: Mapping[int, RowError]) -> list[Any]:
+        """The values of each row's answer, or its error."""
+        cells = [part.column(column).to_pylist() for column in self._columns.values()]
+        data: list[Any] = [dict(zip(self._columns, row, strict=True)) for row in zip(*cells, strict=True)]
+        for at, fault in faults.items():
+            data[at] = fault
         begun = self._predictor.begin(data, self._params, self._form, refuses=True)
         answers = [
             answer if isinstance(answer, RowError) else self._cells(answer)
             for answer in begun.each(begun.call.results(begun.rows))
         ]
         self.tokens += begun.call.tokens
+        return answers
+
+    def _table(self, part: pa.Table | pa.RecordBatch, answers: Sequence[Any]) -> pa.Table:
         kept = [_whole(part.column(name)) for name in self._kept]
         made = [_column(answers, at, kind) for at, (_, kind) in enumerate(self._fields)]
-        errors = [_error(found) if isinstance(found, RowError) else None for found in answers]
+        errors = [_error(found) if isinstance(found, Exception) else None for found in answers]
         return pa.Table.from_arrays([*kept, *made, pa.array(errors, ERROR)], schema=self.schema)
+
+    def _check_model(self) -> None:
+        """Raises PredictionError where a plain input of the task is not answered either: the fault is then not one of
+        the rows, such as that of a GPU that has failed.
+        """
+        fault = model_fault(self._predictor)
+        if fault:
+            raise PredictionError(
+                f"the model answers nothing, not even a plain input of its task: {fault}; try the artifact with `hfspec"
+                " predict`, or run the same command again on another device"
+            )
 
     def _cells(self, answer: Any) -> tuple[Any, ...]:
         """The answer's value for each of its columns."""
@@ -183,6 +230,22 @@ def answer_schema(
     raises the same.
     """
     return RowAnswers(predictor, given, columns=columns, params=params, outputs=outputs, keep=keep).schema
+
+
+def answer_type(predictor: Predictor, params: Mapping[str, Any] | None = None) -> Any:
+    """The Arrow type of one row's standard answer: that of its only column, or a struct of its columns.
+
+    Args:
+        predictor: The predictor.
+        params: As predict takes them.
+
+    Raises:
+        ParamsError: For ``params``.
+    """
+    inputs = Columns(predictor.task, predictor.manifest.signature.inputs, predictor.manifest.deployment.prompt_template)
+    begun = predictor.begin([], params, STANDARD, refuses=True)
+    fields = _fields(predictor, begun, dict.fromkeys(inputs.required, ""))
+    return fields[0][1] if len(fields) == 1 else pa.struct(list(fields))
 
 
 def _fields(predictor: Predictor, begun: Any, given: Mapping[str, str]) -> Fields:
@@ -212,7 +275,7 @@ def _value(value: Any, kind: Any) -> Any:
 
 
 def _column(answers: Sequence[Any], place: int, kind: Any) -> pa.Array:
-    cells = [None if isinstance(found, RowError) else found[place] for found in answers]
+    cells = [None if isinstance(found, Exception) else found[place] for found in answers]
     if pa.types.is_fixed_size_list(kind):
         return _vectors(cells, kind)
     return pa.array(_plain_arrays(cells, kind), kind)
@@ -243,5 +306,7 @@ def _is_large(kind: Any) -> bool:
     return any(pa.types.is_list(each) and pa.types.is_fixed_size_list(each.value_type) for each in inside)
 
 
-def _error(error: RowError) -> dict[str, str]:
-    return {"kind": type(error).__name__, "message": error.reason}
+def _error(error: Exception) -> dict[str, str]:
+    said = error.reason if isinstance(error, RowError) else redacted(" ".join(str(error).split()))
+    message = (said or "no reason is given").encode("utf-8", "replace").decode()
+    return {"kind": type(error).__name__, "message": message}

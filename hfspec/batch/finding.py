@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from pyarrow import fs as pafs
 
 from hfspec.batch.formats.table import FORMATS, format_of
-from hfspec.batch.places import Place, place, storage
+from hfspec.batch.places import Place, place, storage, without_query
 from hfspec.batch.spans import InputFile
 from hfspec.errors import UsageError
 from hfspec.ir.frozen import FrozenDict
@@ -74,13 +74,13 @@ def _of(text: str, format: str | None) -> list[InputFile]:  # noqa: A002
     at = place(text)
     kind = at.info.type
     if kind == pafs.FileType.File:
-        return [_file(at, at.info, format or _known(text))]
+        return [_file(at, at.info, format or _known(at.shown))]
     if kind == pafs.FileType.Directory:
         return _below(at, format, PurePosixPath())
-    if glob.has_magic(text):
+    if glob.has_magic(at.shown):
         return _matching(text, format)
     said = "does not exist" if kind == pafs.FileType.NotFound else "is neither a file nor a folder"
-    raise UsageError(f"{text} {said}")
+    raise UsageError(f"{at.shown} {said}")
 
 
 def _known(text: str) -> str:
@@ -111,12 +111,13 @@ def _below(folder: Place, format: str | None, pattern: PurePosixPath) -> list[In
 
 def _matching(text: str, format: str | None) -> list[InputFile]:  # noqa: A002
     """Files that fit a pattern below the last folder without one."""
-    head, _, _ = re.split(r"([*?\[])", text, maxsplit=1)
+    name, query = without_query(text)
+    head, _, _ = re.split(r"([*?\[])", name, maxsplit=1)
     folder, _, _ = head.rpartition("/")
-    at = place(folder or ("/" if text.startswith("/") else "."))
+    at = place(f"{folder}{query}" if folder else ("/" if name.startswith("/") else "."))
     if at.info.type != pafs.FileType.Directory:
-        raise UsageError(f"{text} does not exist")
-    pattern = text[len(folder) + 1 :] if folder else text.lstrip("/")
+        raise UsageError(f"{name} does not exist")
+    pattern = name[len(folder) + 1 :] if folder else name.lstrip("/")
     return _below(at, format, PurePosixPath(pattern))
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from hfspec import __version__
 from hfspec.batch.spans import InputFile, Sizes
 from hfspec.errors import UsageError
+from hfspec.ir.artifact import Manifest
+from hfspec.ir.backends import BACKENDS
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.patterns import END
+from hfspec.tasks.libraries import LIBRARIES
 
-VERSIONS = ("torch", "transformers", "sentence-transformers", "pyarrow")
 LIMIT_PATTERN = rf"^((\d+)|(\d+(\.\d+)?)%){END}"
 SHARE_PATTERN = rf"^(\d+(\.\d+)?)(%?){END}"
 
@@ -83,16 +86,16 @@ class Job:
     gpus: float | None = None
     threads: int | None = None
 
-    def identity(self, artifact: str, files: tuple[InputFile, ...]) -> dict[str, Any]:
+    def identity(self, manifest: Manifest, files: tuple[InputFile, ...]) -> dict[str, Any]:
         """Everything that the output depends on, as JSON values; two runs with equal ones write equal bytes, and any
         engine goes on where another was stopped.
 
         Args:
-            artifact: The digest of the artifact's manifest.
+            manifest: The artifact's.
             files: The files of the input.
         """
         return {
-            "artifact": artifact,
+            "artifact": manifest.digest,
             "input": [file.identity() for file in files],
             "input_format": self.input_format,
             "output_format": self.output_format,
@@ -109,5 +112,16 @@ class Job:
             "device": self.device,
             "dtype": self.dtype,
             "backend": self.backend,
-            "versions": {"hfspec": __version__, **{name: version(name) for name in VERSIONS}},
+            "versions": {"hfspec": __version__, **_versions(manifest)},
         }
+
+
+def _versions(manifest: Manifest) -> dict[str, str]:
+    """Those installed of the packages that the artifact may be run with, and of what reads and writes the rows."""
+    backends = {row.package for row in BACKENDS.values() if row.package is not None}
+    needed = {"pyarrow", *backends, *LIBRARIES[manifest.deployment.library].packages, *manifest.versions}
+    found = {}
+    for name in sorted(needed - {"python"}):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

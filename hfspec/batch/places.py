@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import quote
 
 from pyarrow import fs as pafs
 
@@ -52,20 +54,41 @@ class Place:
 
 
 def place(text: str) -> Place:
-    """The place that a path or URL names; raises UsageError for a URL that nothing here opens."""
+    """The place that a path or URL names; raises UsageError for a URL that nothing here opens. A URL's query, such as
+    ``?endpoint_override=``, is for pyarrow; it is no part of the name.
+    """
     if "://" not in text:
         return Place(pafs.LocalFileSystem(), os.path.abspath(text), text)  # noqa: PTH100 - keeps links
+    name, _ = without_query(text)
     try:
-        system, path = pafs.FileSystem.from_uri(text)
+        system, path = pafs.FileSystem.from_uri(_at_endpoint(text))
     except (ValueError, OSError) as first:
         try:
             import fsspec
 
             found, path = fsspec.core.url_to_fs(text)
         except (ImportError, ValueError, OSError) as error:
-            raise UsageError(f"{text} cannot be opened: {first}; {error}") from error
+            raise UsageError(f"{name} cannot be opened: {first}; {error}") from error
         system = pafs.PyFileSystem(pafs.FSSpecHandler(found))
-    return Place(system, path, text)
+    return Place(system, path, name)
+
+
+def without_query(text: str) -> tuple[str, str]:
+    """A URL, and its query with the question mark; a glob's question mark begins none."""
+    found = re.search(r"\?\w+=", text) if "://" in text else None
+    return (text, "") if found is None else (text[: found.start()], text[found.start() :])
+
+
+def _at_endpoint(text: str) -> str:
+    """The URL with the endpoint that the environment names for S3, which pyarrow's reading of URLs passes over."""
+    named = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if not text.startswith("s3://") or not named or "endpoint_override=" in text:
+        return text
+    scheme, _, host = named.rstrip("/").rpartition("://")
+    given = f"endpoint_override={quote(host, safe='')}&scheme={scheme or 'https'}"
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    more = f"&region={region}" if region and "region=" not in text else ""
+    return f"{text}{'&' if without_query(text)[1] else '?'}{given}{more}"
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from hfspec.batch.columns import RowAnswers
 from hfspec.batch.filters import parsed
 from hfspec.batch.finding import found_files
 from hfspec.batch.job import Job
-from hfspec.batch.rows import InputRows, first_rows
+from hfspec.batch.rows import InputRows, first_rows, gathered
 from hfspec.batch.spans import Part
 from hfspec.batch.work import answers_for, loaded
 from hfspec.integrity.verification import read_manifest
@@ -102,7 +102,7 @@ def _sampled(rows: InputRows, answers: RowAnswers, parts: tuple[Part, ...]) -> _
         found.read += whole
         found.input_size += part.size
         chosen = sum(chunk.table.num_rows for chunk in rows.read(part))
-        chunk = next(iter(rows.read(part)), None)
+        chunk = next(gathered(rows.read(part), SAMPLE_ROWS), None)
         if chunk is None or not chosen:
             continue
         few = first_rows(chunk, SAMPLE_ROWS)

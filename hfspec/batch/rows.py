@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
@@ -12,7 +13,7 @@ import pyarrow as pa
 
 from hfspec.batch.formats.columnar import unified
 from hfspec.batch.formats.table import FORMATS
-from hfspec.batch.spans import Chunk, InputFile, Part, Reader, Sizes, Span, parts
+from hfspec.batch.spans import CHUNK_BYTES, Chunk, InputFile, Part, Reader, Sizes, Span, parts
 from hfspec.errors import UsageError
 
 
@@ -59,21 +60,23 @@ class InputRows:
         for span in part.spans:
             file = self.files[span.file]
             for chunk in self.readers[file.format].chunks(file, span, self.schema):
-                whole = self._filtered(replace(chunk, table=self._whole(chunk.table, file)))
+                whole = self._filtered(self._whole(chunk, file))
                 if self.sample is not None:
                     whole, place = self._sampled(whole, part, place), place + whole.table.num_rows
                 yield whole
 
-    def _whole(self, table: pa.Table, file: InputFile) -> pa.Table:
-        """The chunk with every column of the schema, in its order and of its type."""
-        columns = []
+    def _whole(self, chunk: Chunk, file: InputFile) -> Chunk:
+        """The chunk with every column of the schema, in its order and of its type; a value that the type cannot hold is
+        null there, and its row a fault.
+        """
+        columns, faults = [], dict(chunk.faults)
         for column in self.schema:
-            if column.name in table.column_names:
-                columns.append(table.column(column.name).cast(column.type))
+            if column.name in chunk.table.column_names:
+                columns.append(_cast(chunk.table.column(column.name), column, faults))
             else:
                 value = pa.scalar(file.partition.get(column.name), column.type)
-                columns.append(pa.repeat(value, table.num_rows))
-        return pa.Table.from_arrays(columns, schema=self.schema)
+                columns.append(pa.repeat(value, chunk.table.num_rows))
+        return Chunk(pa.Table.from_arrays(columns, schema=self.schema), faults)
 
     def _filtered(self, chunk: Chunk) -> Chunk:
         """Rows that could not be read are kept: they are no rows that the filter refuses."""
@@ -92,6 +95,44 @@ class InputRows:
         seed = int.from_bytes(sha256(f"{part.number} {place}".encode()).digest()[:8])
         drawn = np.random.default_rng(seed).random(chunk.table.num_rows) < (self.sample or 0)
         return _taken(chunk, np.flatnonzero(drawn).tolist())
+
+
+def _cast(column: pa.ChunkedArray, field: pa.Field, faults: dict[int, str]) -> Any:
+    with suppress(pa.ArrowInvalid):
+        return column.cast(field.type)
+    cells = []
+    for at, cell in enumerate(column):
+        try:
+            cells.append(cell.cast(field.type).as_py())
+        except pa.ArrowInvalid as error:
+            cells.append(None)
+            faults.setdefault(at, f"column {field.name!r}: {' '.join(str(error).split())}.")
+    return pa.array(cells, field.type)
+
+
+def gathered(chunks: Iterable[Chunk], rows: int) -> Iterator[Chunk]:
+    """The same rows in chunks of at least ``rows`` rows or CHUNK_BYTES bytes, but for the last: many small files, as of
+    images, are answered together.
+    """
+    held: list[Chunk] = []
+    count = size = 0
+    for chunk in chunks:
+        held.append(chunk)
+        count, size = count + chunk.table.num_rows, size + chunk.table.nbytes
+        if count >= rows or size >= CHUNK_BYTES:
+            yield _joined(held)
+            held, count, size = [], 0, 0
+    if held:
+        yield _joined(held)
+
+
+def _joined(chunks: list[Chunk]) -> Chunk:
+    faults: dict[int, str] = {}
+    first = 0
+    for chunk in chunks:
+        faults |= {first + at: said for at, said in chunk.faults.items()}
+        first += chunk.table.num_rows
+    return Chunk(pa.concat_tables([chunk.table for chunk in chunks]), faults)
 
 
 def _taken(chunk: Chunk, places: list[int]) -> Chunk:

@@ -86,7 +86,7 @@ def _done(
     task = table.find(manifest.deployment.library, manifest.deployment.task)
     if task is not None:  # before the model is loaded, which tells the same
         input_columns(manifest, task, rows.schema, job.columns, job.keep or ())
-    identity = job.identity(manifest.digest, rows.files)
+    identity = job.identity(manifest, rows.files)
     with journal.locked():
         if overwrite:
             journal.clear()

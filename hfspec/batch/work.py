@@ -15,7 +15,7 @@ import pyarrow as pa
 from hfspec.batch.columns import RowAnswers
 from hfspec.batch.job import Job
 from hfspec.batch.journal import Journal, Record
-from hfspec.batch.rows import InputRows, first_rows
+from hfspec.batch.rows import InputRows, first_rows, gathered
 from hfspec.batch.spans import Chunk, Part
 from hfspec.batch.writers import WRITERS
 from hfspec.errors import UsageError, VerificationError
@@ -23,6 +23,7 @@ from hfspec.runtime.load import load
 from hfspec.runtime.predictor import Predictor
 
 WRITE_BYTES, WRITE_ROWS = 16 << 20, 32_768
+GATHERED = 2048  # rows of small files, read to be answered together
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class Worker:
         count, before = 0, self.answers.tokens
         held: list[pa.Table] = []
         with Behind(write) as behind:
-            for chunk in ahead(self.work.limited(handed)):
+            for chunk in ahead(gathered(self.work.limited(handed), GATHERED)):
                 for made in self.answers.windows(chunk.table, chunk.faults):
                     held.append(made)
                     count += made.num_rows

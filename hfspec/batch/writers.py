@@ -63,7 +63,7 @@ class LinesFile:
         self._stream = stream
 
     def write(self, table: pa.Table) -> None:
-        for row in table.to_pylist():
+        for row in rows_of(table):
             line = json.dumps(to_json(row), ensure_ascii=False, allow_nan=False, default=_text)
             self._stream.write(line.encode() + b"\n")
 
@@ -79,7 +79,7 @@ class CommasFile:
         self._put([[*schema.names]])
 
     def write(self, table: pa.Table) -> None:
-        self._put([[_cell(value) for value in row.values()] for row in table.to_pylist()])
+        self._put([[_cell(value) for value in row.values()] for row in rows_of(table)])
 
     def _put(self, rows: list[list[Any]]) -> None:
         text = io.StringIO(newline="")
@@ -88,6 +88,30 @@ class CommasFile:
 
     def close(self) -> None:
         """Nothing ends such a file."""
+
+
+def rows_of(table: pa.Table) -> list[dict[str, Any]]:
+    """The rows as Python values; a value that Python has none for, such as a date of the year 12000 or bytes in a text
+    that are not UTF-8, as text.
+    """
+    columns = [_values(column) for column in table.columns]
+    return [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    try:
+        return list(column.to_pylist())
+    except (ValueError, OverflowError):
+        return [_told(cell) for cell in column]
+
+
+def _told(cell: pa.Scalar) -> Any:
+    try:
+        return cell.as_py()
+    except UnicodeDecodeError:
+        return cell.as_buffer().to_pybytes().decode("utf-8", "replace") if hasattr(cell, "as_buffer") else None
+    except (ValueError, OverflowError):
+        return str(cell.cast(pa.string()))
 
 
 def _without_sizes(kind: Any) -> Any:

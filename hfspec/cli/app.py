@@ -20,6 +20,7 @@ from hfspec.cli import (
     check_command,
     compile_commands,
     diff_command,
+    export_commands,
     init_command,
     lock_commands,
     mlflow_commands,
@@ -40,7 +41,6 @@ app = typer.Typer(
     "5 a lock does not hold, 6 lines of predict --jsonl that cannot be answered, 7 more rows of a batch failed than "
     "--max-errors allows. With any command: --debug shows the traceback of an error, for a report of a bug.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -64,6 +64,7 @@ COMMANDS = (
     diff_command,
     report_command,
     mlflow_commands,
+    export_commands,
 )
 for module in COMMANDS:
     module.register(app)

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from hfspec.cli.completion import complete_overrides
+
 
 class Format(StrEnum):
     """How a report is written."""
@@ -52,7 +54,11 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress an
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec, a YAML file.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="KEY=VALUE", help="Hydra overrides: any key of the schema, whether or not the file has it."),
+    typer.Argument(
+        metavar="KEY=VALUE",
+        help="Hydra overrides: any key of the schema, whether or not the file has it.",
+        autocompletion=complete_overrides,
+    ),
 ]
 
 

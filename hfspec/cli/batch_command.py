@@ -16,6 +16,7 @@ import typer
 
 from hfspec.cli.arguments import quoted, split_overrides
 from hfspec.cli.batch_progress import Progress, shown
+from hfspec.cli.completion import complete_overrides
 from hfspec.cli.exit_codes import STOPPED
 from hfspec.cli.progress import tell
 from hfspec.errors import UsageError
@@ -49,6 +50,7 @@ def batch(
             metavar="ARTIFACT INPUT... | BATCH.yaml [KEY=VALUE]...",
             help="An artifact and its inputs: files, folders and globs, also s3:// and the like; or a batch file and "
             "overrides of its keys.",
+            autocompletion=complete_overrides,
         ),
     ],
     output: Annotated[str | None, typer.Option("--output", "-o", metavar="DIR", help="The folder of the output.")] = (

@@ -1,4 +1,4 @@
-"""diff: what changed between two specs, fleet files, locks or artifacts."""
+"""diff: what changed between two specs, fleet files, batch files, locks or artifacts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hfspec.cli.arguments import split_overrides
+from hfspec.cli.completion import complete_overrides
 from hfspec.cli.exit_codes import NotComparableError
 from hfspec.errors import SpecError, UsageError
 
@@ -31,7 +32,7 @@ class DiffFormat(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(short_help="Show what changed between two specs, fleet files, locks or artifacts.")(diff)
+    app.command(short_help="Show what changed between two specs, fleet or batch files, locks or artifacts.")(diff)
 
 
 def diff(
@@ -39,8 +40,10 @@ def diff(
         list[str],
         typer.Argument(
             metavar="A B [KEY=VALUE]...",
-            help="Two specs, two fleet files, two locks, each as FILE@REVISION of git too, or two artifacts; overrides "
-            "for both specs or fleet files, or A alone and what overrides change in it; or BASE..BRANCH and folders.",
+            help="Two specs, fleet files, batch files or locks, each as FILE@REVISION of git too, or two artifacts; "
+            "overrides for both, but locks and artifacts, or A alone and what overrides change in it; or BASE..BRANCH "
+            "and folders.",
+            autocompletion=complete_overrides,
         ),
     ],
     format: Annotated[  # noqa: A002 - the option's name
@@ -60,7 +63,8 @@ def diff(
         return
     if len(places) not in (1, 2) or (len(places) == 1 and not overrides):
         raise UsageError(
-            "give two specs, fleet files, locks or artifacts to compare, or one spec or fleet file and overrides"
+            "give two specs, fleet files, batch files, locks or artifacts to compare, or one of the first three kinds"
+            " and overrides"
         )
     a, b = places[0], places[1] if len(places) == 2 else None
     try:
@@ -97,16 +101,22 @@ def _diff_folders(
 
 
 def compare_files(a: str, b: str) -> Sequence[Change]:
-    """What changed between two specs, fleet files or locks, each ``FILE`` or ``FILE@REVISION``."""
+    """What changed between two specs, fleet files, batch files or locks, each ``FILE`` or ``FILE@REVISION``."""
     return _changes(a, b, ())
 
 
 def _changes(a: str, b: str | None, overrides: Sequence[str]) -> Sequence[Change]:
+    from hfspec.batch.document.loading import is_batch_side
     from hfspec.comparison.diff import diff as compare
     from hfspec.serving.fleet.recognition import is_fleet_side
 
-    if not any(is_fleet_side(side) for side in (a, b) if side is not None):
-        return compare(a, b, overrides)
-    from hfspec.serving.fleet.comparison import fleet_diff
+    sides = [side for side in (a, b) if side is not None]
+    if any(map(is_fleet_side, sides)):
+        from hfspec.serving.fleet.comparison import fleet_diff
 
-    return fleet_diff(a, b, overrides)
+        return fleet_diff(a, b, overrides)
+    if any(map(is_batch_side, sides)):
+        from hfspec.batch.document.comparison import batch_diff
+
+        return batch_diff(a, b, overrides)
+    return compare(a, b, overrides)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hfspec.cli.completion import complete_library, complete_task
 from hfspec.cli.progress import tell
 from hfspec.cli.spec_commands import file_problems
 from hfspec.errors import SpecError, UsageError
@@ -29,7 +30,10 @@ def register(app: typer.Typer) -> None:
 
 def init(
     task: Annotated[
-        str | None, typer.Argument(metavar="[TASK]", help="The task; or the file to write, such as specs/x.yaml.")
+        str | None,
+        typer.Argument(
+            metavar="[TASK]", help="The task; or the file to write, such as specs/x.yaml.", autocompletion=complete_task
+        ),
     ] = None,
     checkpoint: Annotated[
         str | None,
@@ -43,8 +47,12 @@ def init(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="SPEC", help="The file to write; by default spec.yaml.")
     ] = None,
-    task_option: Annotated[str | None, typer.Option("--task", metavar="TASK", help="The task.")] = None,
-    library: Annotated[str | None, typer.Option(help="transformers or sentence-transformers.")] = None,
+    task_option: Annotated[
+        str | None, typer.Option("--task", metavar="TASK", help="The task.", autocompletion=complete_task)
+    ] = None,
+    library: Annotated[
+        str | None, typer.Option(help="transformers or sentence-transformers.", autocompletion=complete_library)
+    ] = None,
     model: Annotated[
         str | None, typer.Option("--model", help="As --from, and nothing of it is looked at: the task is what you say.")
     ] = None,

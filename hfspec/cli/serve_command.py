@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hfspec.cli.arguments import quoted, split_overrides
+from hfspec.cli.completion import complete_overrides
 from hfspec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def serve(
             metavar="TARGET... [KEY=VALUE]...",
             help="Artifacts, each served under its name, or one fleet file; then overrides of the fleet's keys, such "
             "as models.minilm.replicas=2 server.port=9000.",
+            autocompletion=complete_overrides,
         ),
     ],
     host: Annotated[str | None, typer.Option(help="Listen at this address; by default 127.0.0.1.")] = None,

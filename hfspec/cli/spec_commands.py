@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from hfspec.cli.arguments import ProblemFormat, split_overrides
+from hfspec.cli.completion import complete_overrides
 from hfspec.cli.exit_codes import SPEC_WRONG
 from hfspec.cli.progress import tell
 from hfspec.errors import LockError, StorageError, UsageError
@@ -27,6 +28,7 @@ def validate(
         typer.Argument(
             metavar="PATH... [KEY=VALUE]...",
             help="Specs and fleet files, or folders of them; overrides for each of them.",
+            autocompletion=complete_overrides,
         ),
     ],
     format: Annotated[  # noqa: A002 - the option's name

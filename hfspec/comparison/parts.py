@@ -7,6 +7,7 @@ from typing import Any
 
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.signature import Column, Param, Signature, Tensor
+from hfspec.ir.tree import Tree
 from hfspec.tasks.libraries import LIBRARIES
 from hfspec.tasks.table import canonical
 
@@ -21,6 +22,27 @@ def account(groups: Mapping[str, Any]) -> FrozenDict:
         The groups that say something: None and what is empty are left out.
     """
     return FrozenDict({group: value for group, value in groups.items() if value is not None and value not in ((), {})})
+
+
+def hide_environment(document: Any, tree: Tree) -> None:
+    """Put the interpolation in the place of each value that it took from the environment.
+
+    Args:
+        document: What a document says, in plain values; it is changed.
+        tree: The document.
+    """
+    for path, text in tree.hidden.items():
+        parent: Any = document
+        for part in path[:-1]:
+            parent = _inside(parent).get(part)
+        if isinstance(parent, dict) or path[-1] in _inside(parent):
+            parent[path[-1]] = text
+
+
+def _inside(value: Any) -> Mapping[Any, Any]:
+    if isinstance(value, Mapping):
+        return value
+    return dict(enumerate(value)) if isinstance(value, list) else {}
 
 
 def task_name(library: str, name: str) -> str:

@@ -63,6 +63,20 @@ def is_key(name: str, kind: DocumentKind) -> bool:
     return (name,) in _fixed(kind)
 
 
+def leaves(kind: DocumentKind) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+    """List the keys that hold a value, and not keys of the language.
+
+    Args:
+        kind: What kind of document is meant.
+
+    Yields:
+        Each one's path, with its definition in the JSON Schema.
+    """
+    found = dict(_keys(kind, _top(kind), ()))
+    parents = {path[:-1] for path in found}
+    yield from ((path, definition) for path, definition in found.items() if path not in parents)
+
+
 def beside(place: KeyPath, path: KeyPath) -> KeyPath:
     """Write a place with the names that people chose in another path.
 

@@ -18,8 +18,7 @@ from hfspec.language.composed import component_names
 from hfspec.language.draft import Draft, DraftColumn, draft
 from hfspec.language.provenance import MISSING
 from hfspec.tasks import table
-from hfspec.tasks.endpoints import TASKS as ENDPOINTS
-from hfspec.tasks.endpoints import fits, fitting
+from hfspec.tasks.endpoints import PROTOCOLS, fits, fitting
 from hfspec.tasks.libraries import LIBRARIES
 from hfspec.tasks.prompt_template import prompt_template
 from hfspec.tasks.task import PROCESSOR, Task
@@ -235,7 +234,7 @@ def _serving(document: Draft) -> Iterator[Problem]:
     tree, task = document.tree, document.task
     endpoints = tree.at(("serving", "endpoints"))
     for index, endpoint in enumerate(endpoints if task is not None and isinstance(endpoints, tuple) else ()):
-        if task is not None and endpoint in ENDPOINTS and not fits(endpoint, task.library, task.name):
+        if task is not None and endpoint in PROTOCOLS and not fits(endpoint, task.library, task.name):
             path: KeyPath = ("serving", "endpoints", index)
             message = f"The protocol {endpoint} cannot ask the task {task.name}."
             expected = one_of(fitting(task.library, task.name))

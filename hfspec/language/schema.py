@@ -91,7 +91,8 @@ def _definitions(*, layered: bool) -> dict[str, Any]:
         trust = definitions[name]["properties"]["trust_remote_code"]
         trust.update(_false_or_list(trust))
     variants = {
-        _variant_name(library): _variant(library, definitions[models[library].__name__]) for library in LIBRARIES
+        _variant_name(library): _variant(library, definitions[models[library].__name__], layered=layered)
+        for library in LIBRARIES
     }
     own = {model.__name__ for model in models.values() if model is not Spec}
     definitions = {name: definition for name, definition in definitions.items() if name not in own}
@@ -103,13 +104,21 @@ def _definitions(*, layered: bool) -> dict[str, Any]:
     return definitions
 
 
-def _variant(library: str, spec: dict[str, Any]) -> dict[str, Any]:
-    """The definition of a spec of this library, but for what its tasks require."""
+def _variant(library: str, spec: dict[str, Any], *, layered: bool) -> dict[str, Any]:
+    """The definition of a spec of this library, but for what its tasks require.
+
+    The schema for editors lists the names of its tasks; a check of a composed spec has a rule that says which one is
+    meant, and hears nothing of it from the schema.
+    """
+    own: dict[str, Any] = {"library": {"const": library, "description": keys.LIBRARY, "type": "string"}}
+    if layered:
+        task, names = spec["properties"]["task"], table.names(library)
+        examples = [name for name in task["examples"] if name in names]
+        own["task"] = task | {"examples": examples} | _named(library, None, list(names))
     return spec | {
         "title": _variant_name(library),
         "description": f"A model of the library {library}.",
-        "properties": spec["properties"]
-        | {"library": {"const": library, "description": keys.LIBRARY, "type": "string"}},
+        "properties": spec["properties"] | own,
         "required": list(spec["required"]),
     }
 
@@ -195,14 +204,16 @@ def _task_rules(library: str, definitions: dict[str, Any]) -> Iterator[dict[str,
         params = {"type": "object", "properties": {"params": {"$ref": f"#/$defs/{name}.params"}}}
         then = {"model_config": {"$ref": f"#/$defs/{name}"}, "signature": params}
         names = [known for known in table.names(library) if table.find(library, known) is task]
-        yield _when({"task": _named(library, task, names)}, {"properties": then})
+        yield _when({"task": _named(library, task.name, names)}, {"properties": then})
 
 
-def _named(library: str, task: Task, names: list[str]) -> dict[str, Any]:
-    pattern = LIBRARIES[library].task_patterns.get(task.name)
-    if pattern is None:
+def _named(library: str, task: str | None, names: list[str]) -> dict[str, Any]:
+    """The names of a task of the library, or of all of them, and the patterns of such names."""
+    known = LIBRARIES[library].task_patterns
+    patterns = [pattern.pattern for name, pattern in known.items() if task in (None, name)]
+    if not patterns:
         return {"enum": names}
-    return {"anyOf": [{"enum": names}, {"type": "string", "pattern": f"^{pattern.pattern}$(?!\\n)"}]}
+    return {"anyOf": [{"enum": names}, *({"type": "string", "pattern": f"^{text}$(?!\\n)"} for text in patterns)]}
 
 
 def _param_of(definition: str, setting: str) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from contextlib import closing
 from dataclasses import replace
 from importlib import import_module
 from threading import Lock
-from types import MappingProxyType
 from typing import Any
 
 from hfspec.errors import RowError, UsageError
@@ -47,15 +46,6 @@ def checked_form(outputs: str) -> str:
     return outputs
 
 
-# Task -> the tasks whose requests its models answer as well.
-AS_TASKS: Mapping[tuple[str, str], tuple[str, ...]] = MappingProxyType(
-    {
-        ("transformers", "text-generation"): ("llm/v1/chat", "llm/v1/completions"),
-        ("transformers", "conversational"): ("llm/v1/chat",),
-        ("onnxruntime-genai", "text-generation"): ("llm/v1/chat", "llm/v1/completions"),
-        ("sentence-transformers", "feature-extraction"): ("llm/v1/embeddings",),
-    }
-)
 RAISE, RETURN = ERRORS = ("raise", "return")
 
 
@@ -246,7 +236,7 @@ class Predictor:
         return Begun(call, rows, form, self.signature.outputs)
 
     def over_task(self, name: str) -> Predictor:
-        """The predictor of another task over the same model, as far as the tasks go together (AS_TASKS).
+        """The predictor of another task over the same model, as far as they go together (``answers_as`` of a task).
 
         Raises UsageError.
         """
@@ -254,7 +244,7 @@ class Predictor:
         if name == own.name:
             return self
         task = table.find(own.library, name)
-        if task is None or name not in AS_TASKS.get((own.library, own.name), ()):
+        if task is None or name not in own.answers_as:
             raise UsageError(f"a model for {own.name} does not answer as {name}.")
         module, attribute = task.runner.split(":")
         runner_class: type[Runner] = getattr(import_module(module), attribute)

@@ -46,6 +46,8 @@ class Library:
     """The packages that every predictor of the library needs."""
     spec: str = "hfspec.ir.spec:Spec"
     """The model of its specs: a subclass of ``Spec`` where they have keys of their own."""
+    compiling: tuple[str, ...] = ("layout", "planning")
+    """The modules of its folder that only a compile needs: an artifact carries the others."""
     weights: tuple[str, ...] = (".safetensors",)
     """How the names of weight files end that a reference artifact leaves at their source."""
     has_pipelines: bool = False
@@ -56,6 +58,11 @@ class Library:
     """Whether only modules.json says how token embeddings become one embedding."""
     task_patterns: Mapping[str, re.Pattern[str]] = field(default_factory=lambda: MappingProxyType({}))
     """Task -> a pattern of further names for it."""
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder in ``hfspec/libraries``."""
+        return self.name.replace("-", "_")
 
     def part(self, name: str) -> Any:
         """The function or class that the field ``name`` names, imported."""
@@ -105,6 +112,7 @@ LIBRARIES: Mapping[str, Library] = MappingProxyType(
                 trust="hfspec.libraries.onnxruntime_genai.trust:faults",
                 packages=("jinja2", "numpy", "onnxruntime-genai", "tokenizers"),
                 spec="hfspec.libraries.onnxruntime_genai.spec:OnnxruntimeGenaiSpec",
+                compiling=("layout", "planning", "examination", "graph", "opsets", "spec"),
                 weights=(".onnx", ".onnx.data", ".onnx_data", ".data"),
             ),
         )

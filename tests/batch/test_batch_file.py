@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import yaml
 from typer.testing import CliRunner
 
 import hfspec
+from hfspec.batch.document.comparison import batch_diff
 from hfspec.batch.document.loading import is_batch, load_batch, problems
 from hfspec.batch.document.schema import batch_schema, schema_text
 from hfspec.cli.app import app
@@ -103,3 +105,59 @@ def test_overrides_and_options(file: Path) -> None:
     for more in (["data.csv"], ["--map", "text=x"]):
         result = CliRunner().invoke(app, ["batch", str(file), *more])
         assert isinstance(result.exception, hfspec.UsageError)
+
+
+def changes(*sides: object) -> list[tuple[str, str, object, object]]:
+    given = [side if side is None or isinstance(side, list) else str(side) for side in sides]
+    return [(each.group, each.key, each.before, each.after) for each in batch_diff(*given)]
+
+
+def test_diff_is_by_meaning(file: Path, compiled: Callable[[str], Artifact], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(file.parent)
+    same = file.parent / "sub" / "other.yaml"
+    same.parent.mkdir()
+    text = GOOD.format(artifact=compiled("st-dense").path)
+    for change in (
+        ("data/", "../data/"),
+        ("path: out", "path: ../out"),
+        ("lang = 'en'", "(lang == 'en')"),
+        ("sample: 1%", "sample: '0.010'"),
+        ("2.5%", "2.50%"),
+        ("part_rows: 7", "part_rows: 7, part_bytes: 16777216"),
+    ):
+        assert change[0] in text
+        text = text.replace(*change)
+    same.write_text(text, encoding="utf-8")
+    assert changes(file, same) == []
+    same.write_text(text.replace("0.010", "5%").replace("2.50%", "'03'").replace("{text: body}", "{text: title}"))
+    assert changes(file, same) == [
+        ("input", "map.text", "body", "title"),
+        ("input", "sample", 0.01, 0.05),
+        ("max_errors", "", "2.5%", "3"),
+    ]
+    assert changes(file, None, ["output.keep=[id,n]", "artifact=a"]) == [
+        ("artifact", "", str(compiled("st-dense").path), "a"),
+        ("output", "keep", ("id",), ("id", "n")),
+    ]
+    with pytest.raises(hfspec.UsageError, match="compare two of a kind"):
+        changes(file, Path(__file__).parents[2] / "specs" / "minilm.yaml")
+
+
+def test_diff_with_a_revision_of_git_and_no_value_of_the_environment(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(file.parent)
+    monkeypatch.setenv("BUCKET", "never-shown")
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for command in (["init", "-q"], ["add", "batch.yaml"], [*identity, "commit", "-qm", "a"]):
+        subprocess.run(["git", *command], check=True, timeout=60)
+    assert changes("batch.yaml@HEAD", "batch.yaml") == []
+    file.write_text(file.read_text().replace("s3://bucket/more", "'s3://${oc.env:BUCKET}/more'"))
+    (change,) = changes("batch.yaml@HEAD", "batch.yaml")
+    assert change[:2] == ("input", "paths")
+    assert change[3] == ("data/*.parquet", "s3://${oc.env:BUCKET}/more")
+    result = CliRunner().invoke(app, ["diff", "batch.yaml@HEAD", "batch.yaml"])
+    assert (result.exit_code, "never-shown" in result.output) == (1, False), result.output
+    file.write_text("artifact: x\ninput: {path: [a]}\noutput: {path: o}\n")
+    result = CliRunner().invoke(app, ["diff", "batch.yaml@HEAD", "batch.yaml"])
+    assert "input.path" in str(result.exception), result.output

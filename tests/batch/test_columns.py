@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 import hfspec
-from hfspec.errors import ParamsError, UsageError
+from hfspec.errors import InputError, ParamsError, PredictionError, UsageError
 from hfspec.ir.artifact import Artifact
 from hfspec.runtime.io.answers import plain
 from tests.compiling import write_spec
@@ -164,3 +164,69 @@ def test_a_spec_may_ask_for_the_full_output(
     model = hfspec.load(hfspec.compile(spec, output=tmp_path / "artifact").path)
     schema = answer_schema(model, pa.schema([("text", pa.string())]))
     assert pa.types.is_struct(schema.field("answer").type)
+
+
+@pytest.fixture
+def fails(predictor: Callable[[str], Any]) -> Iterator[Callable[[Callable[[Any], bool], Exception], Any]]:
+    """``fails(when, error)``: a predictor whose model raises ``error`` over ids of which ``when`` is true."""
+    model = predictor("bert-sentiment")
+    hooks: list[Any] = []
+
+    def make(when: Callable[[Any], bool], error: Exception) -> Any:
+        def raised(_: Any, __: Any, given: dict[str, Any]) -> None:
+            if when(given["input_ids"]):
+                raise error
+
+        hooks.append(model.components()["model"].register_forward_pre_hook(raised, with_kwargs=True))
+        return model
+
+    yield make
+    for hook in hooks:
+        hook.remove()
+
+
+@pytest.mark.parametrize("error", [ValueError("a wrong number"), KeyError("x"), RuntimeError(), InputError("no row")])
+def test_whatever_a_row_raises_is_its_error_and_no_other_s(
+    fails: Callable[..., Any], predictor: Callable[[str], Any], error: Exception
+) -> None:
+    texts = [f"a film {number % 5}" for number in range(40)]
+    expected = predictor("bert-sentiment").predict(texts)
+    poison = predictor("bert-sentiment").components()["tokenizer"]("terrible")["input_ids"][1]
+    model = fails(lambda ids: bool((ids == poison).any()), error)
+    for at in (0, 17, 39):
+        texts[at] = "terrible film"
+    table = pa.table({"text": texts})
+    found = RowAnswers(model, table.schema).answer(table)
+    errors = found.column("error").to_pylist()
+    assert [at for at, each in enumerate(errors) if each is not None] == [0, 17, 39]
+    assert {each["kind"] for each in errors if each is not None} == {type(error).__name__}
+    assert all(each["message"] for each in errors if each is not None)
+    scores = found.column("score").to_pylist()
+    good = [at for at in range(40) if errors[at] is None]
+    np.testing.assert_allclose([scores[at] for at in good], expected["score"][good], atol=1e-6)
+    assert scores[17] is None
+
+
+def test_rows_that_fail_only_together_are_answered(fails: Callable[..., Any]) -> None:
+    model = fails(lambda ids: len(ids) > 3, ValueError("too many"))
+    table = pa.table({"text": [f"row {number}" for number in range(9)]})
+    assert RowAnswers(model, table.schema).answer(table).column("error").null_count == 9
+
+
+def test_a_model_that_answers_nothing_ends_the_job_and_rows_that_all_fail_do_not(fails: Callable[..., Any]) -> None:
+    table = pa.table({"text": ["one", "two"]})
+    model = fails(lambda ids: len(ids) == 2 or ids.shape[1] < 4, ValueError("too short"))
+    found = RowAnswers(model, table.schema).answer(table)
+    assert [each["message"] for each in found.column("error").to_pylist()] == ["too short", "too short"]
+    model = fails(lambda _: True, RuntimeError("the GPU has failed"))
+    with pytest.raises(PredictionError, match="not even a plain input of its task: RuntimeError: the GPU has failed"):
+        RowAnswers(model, table.schema).answer(table)
+
+
+def test_a_text_that_is_not_utf_8_is_the_error_of_its_row(predictor: Callable[[str], Any]) -> None:
+    column = pa.array([b"good", b"\xff\xfe", b"bad"], pa.binary()).view(pa.string())
+    found = RowAnswers(predictor("bert-sentiment"), pa.schema([("text", pa.string())])).answer(
+        pa.table({"text": column})
+    )
+    errors = found.column("error").to_pylist()
+    assert [each and each["kind"] for each in errors] == [None, "UnicodeDecodeError", None]

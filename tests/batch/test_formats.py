@@ -112,6 +112,39 @@ def test_folders_globs_partitions_and_hidden_files(tmp_path: Path) -> None:
     assert sum(len(part.spans) for part in only.parts()) == 1  # the other files are not read
 
 
+def test_json_that_no_column_can_hold_is_a_fault_of_its_row(tmp_path: Path) -> None:
+    rows = ['"\\ud800"', '"good"', '"\\ud800\\udc00"', "3", "1" + "0" * 30, "null"]
+    (tmp_path / "in.jsonl").write_text("".join(f'{{"text": {row}}}\n' for row in rows), encoding="utf-8")
+    (chunk,) = InputRows(find([str(tmp_path)])).read(InputRows(find([str(tmp_path)])).parts()[0])
+    assert chunk.table.column("text").to_pylist() == [None, "good", "\U00010000", None, None, None]
+    assert sorted(chunk.faults) == [0, 3, 4]
+
+
+def test_a_number_that_the_common_type_cannot_hold_is_a_fault_of_its_row(tmp_path: Path) -> None:
+    parquet(tmp_path / "a.parquet", pa.table({"text": ["a", "b"], "n": pa.array([1, 2**60 + 1], pa.int64())}))
+    parquet(tmp_path / "b.parquet", pa.table({"text": ["c"], "n": [0.5]}))
+    rows = InputRows(find([str(tmp_path)]))
+    (first, second) = rows.read(rows.parts()[0])
+    assert (first.table.column("n").to_pylist(), second.table.column("n").to_pylist()) == ([1.0, None], [0.5])
+    assert [*first.faults] == [1]
+    assert "'n'" in first.faults[1]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_values_that_python_has_none_for_are_written_as_text(tmp_path: Path, kind: str) -> None:
+    far = pa.array([2932896 + 4000, 0], pa.int32()).cast(pa.date32())  # days since 1970: the year 10010
+    odd = pa.array([b"a\xff", b"b"], pa.binary()).view(pa.string())
+    writer, ending = WRITERS[kind]
+    with (tmp_path / f"out{ending}").open("wb") as stream:
+        made = writer(stream, pa.schema([("day", far.type), ("text", odd.type)]))
+        made.write(pa.table({"day": far, "text": odd}))
+        made.close()
+    text = (tmp_path / f"out{ending}").read_text(encoding="utf-8")
+    assert "1970-01-01" in text
+    assert "10010-" in text
+    assert "a\ufffd" in text
+
+
 def test_files_with_other_columns_are_put_together(tmp_path: Path) -> None:
     parquet(tmp_path / "a.parquet", pa.table({"text": ["a"], "n": pa.array([1], pa.int32())}))
     parquet(tmp_path / "b.parquet", pa.table({"n": [2.5], "text": ["b"], "more": ["x"]}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from hfspec.batch.document.values import parse
 from hfspec.batch.engines.table import CLUSTER_KEYS, ENGINES, able
 from hfspec.batch.filters import parsed
 from hfspec.batch.job import Job
+from hfspec.comparison.diff import LOCK, file_of
 from hfspec.errors import HfspecError, SpecError, UsageError
 from hfspec.integrity.verification import read_manifest
 from hfspec.ir.frozen import thaw
@@ -84,6 +85,14 @@ def is_batch(path: Path) -> bool:
     return len(keys & BATCH_KEYS) > 1 and not keys & set(NEEDED)
 
 
+def is_batch_side(side: str) -> bool:
+    """Whether a side of a comparison is a batch file, also as ``FILE@REVISION``; raises UsageError as diff does."""
+    if Path(side).is_dir() or LOCK in side or not (Path(side).exists() or "@" in side):
+        return False
+    with file_of(side) as (file, _):
+        return is_batch(file)
+
+
 def load_batch(path: Path, overrides: Sequence[str] = ()) -> Job:
     """The job in a batch file.
 
@@ -102,10 +111,10 @@ def load_batch(path: Path, overrides: Sequence[str] = ()) -> Job:
     if found := checking.problems(tree, BATCH, _artifact(tree)):
         raise SpecError(found)
     document = thaw(tree.value)
-    document["artifact"] = _place(tree, ("artifact",))
-    document["output"]["path"] = _place(tree, ("output", "path"))
+    document["artifact"] = place_of(tree, ("artifact",))
+    document["output"]["path"] = place_of(tree, ("output", "path"))
     paths = document["input"]["paths"]
-    document["input"]["paths"] = [_place(tree, ("input", "paths", index)) for index in range(len(paths))]
+    document["input"]["paths"] = [place_of(tree, ("input", "paths", index)) for index in range(len(paths))]
     return parse(document).job()
 
 
@@ -123,14 +132,16 @@ def _artifact(tree: Tree) -> Iterator[Problem]:
     if not isinstance(tree.at(path), str):
         return
     try:
-        read_manifest(Path(_place(tree, path)))
+        read_manifest(Path(place_of(tree, path)))
     except HfspecError as error:
         yield Problem("not-an-artifact", f"{error}.", tree.origin(path), path)
 
 
-def _place(tree: Tree, path: KeyPath) -> str:
-    """A path from the folder of the file that names it, from the current one in an override; a URL as it is."""
+def place_of(tree: Tree, path: KeyPath, located: Callable[[Path], Path] = lambda folder: folder) -> str:
+    """What a batch file names there: a path from the folder of the file that names it, from the current one in an
+    override; a URL as it is. ``located``: the folder of a file -> where the reader knows that folder to be.
+    """
     value, origin = str(tree.at(path)), tree.origin(path)
     if "://" in value or value == "-" or origin.override:
         return value
-    return os.path.normpath(Path(origin.file or tree.file).parent / Path(value).expanduser())
+    return os.path.normpath(located(Path(origin.file or tree.file).parent) / Path(value).expanduser())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from hfspec.errors import InputError, UsageError
 
 SAMPLE_LINES, SAMPLE_FILES = 1000, 32
 # What Arrow raises for a value that is not of a type.
-WRONG = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError)
+WRONG = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, UnicodeError)
 
 
 class Text:
@@ -182,8 +183,8 @@ def _sampled(file: InputFile) -> pa.Schema:
 
 
 def _type_of(cells: Sequence[Any]) -> Any:
-    """The one type of these values; of several, that of the first."""
-    try:
-        return pa.array(cells).type
-    except WRONG:
-        return pa.array([next(cell for cell in cells if cell is not None)]).type
+    """The one type of these values; of several, that of the first which Arrow has a type for."""
+    for known in (cells, *([cell] for cell in cells if cell is not None)):
+        with suppress(*WRONG):
+            return pa.array(known).type
+    return pa.string()

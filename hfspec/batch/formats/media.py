@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from hfspec.batch.places import storage
 from hfspec.batch.spans import Chunk, InputFile, Sizes, Span
-
-ROWS = 64
 
 
 class Media:
@@ -21,6 +20,12 @@ class Media:
         yield Span(number, 0, file.size, file.size, rows=1)
 
     def chunks(self, file: InputFile, span: Span, schema: pa.Schema) -> Iterator[Chunk]:  # noqa: ARG002
-        with file.place.open() as stream:
-            data = stream.read()
-        yield Chunk(pa.table({"path": [file.place.shown], "bytes": pa.array([data], pa.binary())}))
+        faults: dict[int, str] = {}
+        data = None
+        with storage(file.place.shown):
+            try:
+                with file.place.system.open_input_file(file.place.path) as stream:
+                    data = stream.read()
+            except (FileNotFoundError, PermissionError) as error:  # of this file, and not of the disk that has it
+                faults[0] = f"the file cannot be read: {error.strerror or 'it is gone'}."
+        yield Chunk(pa.table({"path": [file.place.shown], "bytes": pa.array([data], pa.binary())}), faults)

@@ -34,10 +34,7 @@ def probe_lines(predictor: Predictor) -> Iterator[str]:
 def probe_fault(predictor: Predictor) -> str:
     """Why no request can be answered; empty where one is, or where that cannot be told."""
     row = _row(predictor)
-    asks = any(column.name == "max_tokens" for column in predictor.task.inputs)
-    short = {**row, "max_tokens": SHORT} if asks else row
-    names = FEW if not asks and predictor.task.setting("max_new_tokens") else ()
-    if _answers(predictor, short, {name: FEW[name] for name in names if predictor.task.setting(name)}):
+    if _answers(predictor, *_short(predictor, row)):
         return ""
     try:
         answered(predictor, [row], None)
@@ -50,6 +47,28 @@ def probe_fault(predictor: Predictor) -> str:
     except Exception:  # noqa: BLE001 - of this machine: the artifact is for another
         return ""
     return ""
+
+
+def model_fault(predictor: Predictor) -> str:
+    """What a plain input of the task meets that is neither an answer nor a refusal: a fault of the model or of the
+    device; empty where there is none.
+    """
+    row, few = _short(predictor, _row(predictor))
+    try:
+        answered(predictor, [row], None, protocol=few)
+    except HfspecError:
+        return ""
+    except Exception as error:  # noqa: BLE001 - a device that has failed may raise anything
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return ""
+
+
+def _short(predictor: Predictor, row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The row and the settings with which few tokens are generated, where the task generates any."""
+    if any(column.name == "max_tokens" for column in predictor.task.inputs):
+        return {**row, "max_tokens": SHORT}, {}
+    names = FEW if predictor.task.setting("max_new_tokens") else ()
+    return row, {name: FEW[name] for name in names if predictor.task.setting(name)}
 
 
 def _answers(predictor: Predictor, row: Any, few: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from hfspec.comparison.change import Change, changes
 from hfspec.comparison.diff import file_of
-from hfspec.comparison.parts import account
+from hfspec.comparison.parts import account, hide_environment
 from hfspec.errors import SpecError, UsageError
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.tree import Tree
@@ -63,7 +63,7 @@ def _account(side: _Side, both: Collection[str]) -> FrozenDict:
             parent[str(path[-1])] = (
                 meant.relative_to(Path.cwd()) if meant.is_relative_to(Path.cwd()) else meant
             ).as_posix()
-    _hide(document, side.tree)
+    hide_environment(document, side.tree)
     if keys := server.get("api_keys", {}).get("keys"):
         server["api_keys"]["keys"] = {key.pop("name"): key for key in keys}
     return account(document)
@@ -72,14 +72,3 @@ def _account(side: _Side, both: Collection[str]) -> FrozenDict:
 def _model(model: FleetModel, *, brief: bool) -> dict[str, Any]:
     found = model.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=brief)
     return {key: value for key, value in found.items() if key != "name" and value not in ({}, [])}
-
-
-def _hide(document: Any, tree: Tree) -> None:
-    """Put the interpolation in the place of each value that it took from the environment."""
-    for path, text in tree.hidden.items():
-        parent: Any = document
-        for part in path[:-1]:
-            inside: Any = dict(enumerate(parent)) if isinstance(parent, list) else parent or {}
-            parent = inside.get(part)
-        if isinstance(parent, dict):
-            parent[str(path[-1])] = text
