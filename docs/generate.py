@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hfspec.checkpoint.codes import CODES as CHECKPOINT_CODES
+from hfspec.export.targets import TARGETS
 from hfspec.ir.signature import Column, Tensor
 from hfspec.language.codes import CODES as LANGUAGE_CODES
 from hfspec.language.schema import composed_text, spec_schema
@@ -105,6 +106,7 @@ def main(arguments: list[str]) -> int:
     pages |= {ROOT / "benchmarks/NOTES.md": filled("benchmarks/NOTES.md", speed_table())}
     pages |= {ROOT / "docs/serving.md": filled("docs/serving.md", patch_table())}
     pages |= {ROOT / "docs/serving-speed.md": filled("docs/serving-speed.md", serving_table())}
+    pages |= {ROOT / "docs/export.md": filled("docs/export.md", target_table())}
     pages |= {ROOT / "hfspec/language/composed.schema.json": composed_text()}
     stale = [path for path, text in pages.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     if "--check" in arguments:
@@ -155,6 +157,13 @@ def patch_table() -> str:
     for patch in PATCHES.values():
         tested = ", ".join(f"{package} {_versions(*ends)}" for package, ends in patch.tested.items())
         lines.append(f"| `{patch.name}` | {patch.replaces} | {patch.trial} | {patch.where} | {tested} |")
+    return "\n".join(lines) + "\n"
+
+
+def target_table() -> str:
+    """A row for each target of an export, from hfspec/export/targets.py."""
+    lines = ["| target | what it writes | what it cannot express |", "|---|---|---|"]
+    lines += [f"| `{target.name}` | {target.writes} | {target.cannot} |" for target in TARGETS.values()]
     return "\n".join(lines) + "\n"
 
 

@@ -17,6 +17,8 @@ from hfspec.ir.frozen import thaw
 from hfspec.ir.golden import GOLDEN, INPUT_EXAMPLE
 from hfspec.ir.plan import Plan
 from hfspec.ir.source_kinds import SOURCE_KINDS
+from hfspec.tasks.libraries import LIBRARIES, Library
+from hfspec.tasks.weight_formats import WEIGHT_FORMATS, WeightFormat
 
 PREDICTOR = "predictor.py"
 SPEC = "spec.yaml"
@@ -71,8 +73,6 @@ RUNTIME_FILES = (
     "sources/small.py",
     "sources/transfer.py",
 )
-# What compiles the models of a library; the other modules of its folder load them and answer for them.
-COMPILING = frozenset({"layout", "planning", "examination", "graph", "opsets", "spec"})
 RUNTIME_FOLDERS = ("runtime", "integrity", "library_calls", "inputs", "settings", "formats", "tasks")
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip archive can name
 
@@ -113,7 +113,9 @@ def code_archive() -> bytes:
     package = Path(hfspec.__file__).parent
     folders = [path for name in RUNTIME_FOLDERS for path in (package / name).rglob("*.py")]
     paths = {path.relative_to(package.parent).as_posix(): path for path in folders}
-    libraries = [path for path in (package / "libraries").rglob("*.py") if path.stem not in COMPILING]
+    rows: tuple[Library | WeightFormat, ...] = (*LIBRARIES.values(), *WEIGHT_FORMATS.values())
+    compiling = {package / "libraries" / row.folder / f"{stem}.py" for row in rows for stem in row.compiling}
+    libraries = set((package / "libraries").rglob("*.py")) - compiling
     paths |= {path.relative_to(package.parent).as_posix(): path for path in libraries}
     paths |= {f"{package.name}/{name}": package / name for name in (*RUNTIME_FILES, *_source_files())}
     archive = io.BytesIO()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Iterable
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -45,109 +45,25 @@ def vector(tensor: Tensor) -> Any:
     return pa.list_(number, width) if width > 0 else pa.list_(number)
 
 
-LABELS = [("labels", pa.list_(TEXT)), ("scores", pa.list_(NUMBER))]
 LABELLED = pa.struct([("label", TEXT), ("score", NUMBER)])
-_GENERATED = pa.struct(
-    [
-        ("text", TEXT),
-        ("prompt", TEXT),
-        ("prompt_tokens", COUNT),
-        ("completion_tokens", COUNT),
-        ("finish_reason", TEXT),
-    ]
-)
-_TRANSLATED = pa.struct([*_GENERATED, ("src_lang", TEXT), ("tgt_lang", TEXT)])
-_SPAN = [("answer", TEXT), ("score", NUMBER), ("start", COUNT), ("end", COUNT)]
-_ENTITY = [("entity", TEXT), ("entity_group", TEXT), ("score", NUMBER), ("word", TEXT)]
-_ENTITY += [(name, COUNT) for name in ("index", "start", "end")]
-_FILLED = pa.struct([("score", NUMBER), ("token", COUNT), ("token_str", TEXT), ("sequence", TEXT)])
-_EMBEDDED = [("tokens", COUNT), ("truncated", YES), ("fingerprint", TEXT)]
-_SCORED = [("score", NUMBER), ("scores", pa.list_(NUMBER)), ("tokens", COUNT), ("truncated", YES)]
-_RANKED = pa.struct([("corpus_id", COUNT), *_SCORED, ("text", TEXT)])
-_CHUNK = pa.struct([("text", TEXT), ("timestamp", pa.list_(NUMBER))])
-
-
-def _embedding(tensor: Tensor) -> Any:
-    return pa.struct([("embedding", vector(tensor)), *_EMBEDDED])
-
-
-def _features(tensor: Tensor) -> Any:
-    offsets = pa.list_(pa.list_(COUNT))
-    return pa.struct([("features", pa.list_(vector(tensor))), ("tokens", pa.list_(TEXT)), ("offsets", offsets)])
-
-
 Fields: TypeAlias = tuple[tuple[str, Any], ...]
-# (library, task) -> the columns of one row's standard output, where the signature speaks of several lines a row.
-STANDARD_FIELDS: Mapping[tuple[str, str], Fields] = MappingProxyType(
-    {
-        ("transformers", "zero-shot-classification"): (("sequence", TEXT), *LABELS),
-        ("sentence-transformers", "sparse-embedding"): (
-            ("indices", pa.list_(COUNT)),
-            ("values", pa.list_(pa.float32())),
-        ),
-    }
-)
-# (library, task) -> what one row of its array is, where it is neither an embedding nor scores.
-ARRAY_FIELDS: Mapping[tuple[str, str], Callable[[Tensor], Fields]] = MappingProxyType(
-    {("transformers", "feature-extraction"): lambda outputs: (("features", pa.list_(vector(outputs))),)}
-)
-# (library, task) -> the type of the full output of one row; of an array, made from what the signature says of it.
-FULL_TYPES: Mapping[tuple[str, str], Any | Callable[[Tensor], Any]] = MappingProxyType(
-    {
-        ("transformers", "text-classification"): pa.struct([*LABELS, ("tokens", COUNT)]),
-        ("transformers", "audio-classification"): pa.struct([*LABELS, ("seconds", NUMBER), ("truncated", YES)]),
-        ("transformers", "image-classification"): pa.struct([*LABELS, ("width", COUNT), ("height", COUNT)]),
-        ("transformers", "zero-shot-classification"): pa.struct([("sequence", TEXT), *LABELS]),
-        ("transformers", "token-classification"): pa.struct([("entities", pa.list_(pa.struct(_ENTITY)))]),
-        ("transformers", "fill-mask"): pa.struct([("masks", pa.list_(pa.list_(_FILLED))), ("tokens", COUNT)]),
-        ("transformers", "feature-extraction"): _features,
-        ("transformers", "question-answering"): pa.struct(
-            [*_SPAN, ("answers", pa.list_(pa.struct(_SPAN))), ("windows", COUNT)]
-        ),
-        ("transformers", "table-question-answering"): pa.struct(
-            [
-                ("answer", TEXT),
-                ("coordinates", pa.list_(pa.list_(COUNT))),
-                ("cells", pa.list_(TEXT)),
-                ("scores", pa.list_(NUMBER)),
-                ("aggregator", TEXT),
-                ("tokens", COUNT),
-                ("truncated", YES),
-            ]
-        ),
-        ("transformers", "automatic-speech-recognition"): pa.struct(
-            [("text", TEXT), ("chunks", pa.list_(_CHUNK)), ("seconds", NUMBER), ("language", TEXT)]
-        ),
-        ("transformers", "text-generation"): _GENERATED,
-        ("transformers", "text2text-generation"): _GENERATED,
-        ("transformers", "summarization"): _GENERATED,
-        ("transformers", "translation"): _TRANSLATED,
-        ("transformers", "conversational"): _GENERATED,
-        ("onnxruntime-genai", "text-generation"): _GENERATED,
-        ("sentence-transformers", "feature-extraction"): _embedding,
-        ("sentence-transformers", "sparse-embedding"): pa.struct(
-            [
-                ("indices", pa.list_(COUNT)),
-                ("values", pa.list_(pa.float32())),
-                ("dimension", COUNT),
-                ("terms", pa.list_(pa.struct([("token", TEXT), ("weight", NUMBER)]))),
-                *_EMBEDDED,
-            ]
-        ),
-        ("sentence-transformers", "sentence-similarity"): pa.struct(
-            [
-                ("score", NUMBER),
-                ("scores", pa.list_(NUMBER)),
-                ("similarity", TEXT),
-                ("tokens", pa.list_(COUNT)),
-                ("truncated", pa.list_(YES)),
-            ]
-        ),
-        ("sentence-transformers", "text-ranking"): pa.struct(
-            [("labels", pa.list_(TEXT)), *_SCORED, ("ranking", pa.list_(_RANKED))]
-        ),
-    }
-)
+
+
+def fields_of(columns: Iterable[Column], outputs: tuple[Column, ...] | Tensor) -> Fields:
+    """The names and Arrow types of a task's ``row`` or ``full``, whose array without fields is one row of the
+    signature's.
+    """
+    return tuple((str(column.name), _field_type(column, outputs)) for column in columns)
+
+
+def _field_type(column: Column, outputs: tuple[Column, ...] | Tensor) -> Any:
+    if column.type != "array":
+        return type_of(column)
+    if not column.fields:
+        return vector(outputs) if isinstance(outputs, Tensor) else TEXT
+    if column.fields[0].name is None:
+        return pa.list_(_field_type(column.fields[0], outputs))
+    return pa.list_(pa.struct(fields_of(column.fields, outputs)))
 
 
 def standard_fields(
@@ -161,13 +77,12 @@ def standard_fields(
         settings: Those of the call: with some of them a row has several answers.
         given: The task's input columns that the rows have; a query with documents has as many scores as these.
     """
-    if isinstance(outputs, Tensor):
-        features = ARRAY_FIELDS.get((task.library, task.name))
-        return features(outputs) if features else _array_fields(task, outputs, given)
+    if isinstance(outputs, Tensor) and not task.row:
+        return _array_fields(task, outputs, given)
     if outputs == labels.OUTPUTS and settings.get("top_k", 1) != 1:
         return (("labels", pa.list_(LABELLED)),)
-    if (task.library, task.name) in STANDARD_FIELDS:
-        return STANDARD_FIELDS[task.library, task.name]
+    if task.row or isinstance(outputs, Tensor):
+        return fields_of(task.row, outputs)
     several = int(settings.get("num_return_sequences") or 1) > 1
     if len(outputs) == 1 and outputs[0].name is None:
         kind = type_of(outputs[0])
@@ -177,10 +92,9 @@ def standard_fields(
 
 def full_fields(task: Task, outputs: tuple[Column, ...] | Tensor, settings: Settings) -> Fields:
     """The name and type of the one column that the full output has: a struct, JSON text where the task has no type."""
-    found = FULL_TYPES.get((task.library, task.name))
-    kind = found(outputs) if callable(found) and isinstance(outputs, Tensor) else found
-    if kind is None or callable(kind):
+    if not task.full:
         return (("answer", TEXT),)
+    kind = pa.struct(fields_of(task.full, outputs))
     several = int(settings.get("num_return_sequences") or 1) > 1
     return (("answer", pa.list_(kind) if several else kind),)
 
@@ -193,3 +107,18 @@ def _array_fields(task: Task, outputs: Tensor, given: Collection[str]) -> Fields
     if {"documents", "sentences"} & set(given):
         return (("scores", pa.list_(one)),)
     return (("score", number),) if one == number else (("scores", one),)
+
+
+def without_sizes(schema: pa.Schema) -> pa.Schema:
+    """The schema with plain lists for those of fixed size: Parquet and Spark have no others, and pyarrow to version 25
+    writes one that is null to Parquet and cannot read it (apache/arrow#35692).
+    """
+    return pa.schema([field.with_type(_plain(field.type)) for field in schema])
+
+
+def _plain(kind: Any) -> Any:
+    if pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind):
+        return pa.list_(_plain(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_plain(field.type)) for field in kind])
+    return kind

@@ -20,6 +20,7 @@ from hfspec.cli import (
     check_command,
     compile_commands,
     diff_command,
+    export_commands,
     init_command,
     lock_commands,
     mlflow_commands,
@@ -63,6 +64,7 @@ COMMANDS = (
     diff_command,
     report_command,
     mlflow_commands,
+    export_commands,
 )
 for module in COMMANDS:
     module.register(app)

@@ -8,7 +8,6 @@ from contextlib import closing
 from dataclasses import replace
 from importlib import import_module
 from threading import Lock
-from types import MappingProxyType
 from typing import Any
 
 from hfspec.errors import RowError, UsageError
@@ -35,9 +34,10 @@ from hfspec.settings.precedence import (
     predict_layer,
     protocol_layer,
 )
-from hfspec.tasks import media, table
-from hfspec.tasks.libraries import LIBRARIES, Library
+from hfspec.tasks import media
+from hfspec.tasks.libraries import Library
 from hfspec.tasks.task import Task
+from hfspec.tasks.weight_formats import WEIGHT_FORMATS
 
 
 def checked_form(outputs: str) -> str:
@@ -47,15 +47,6 @@ def checked_form(outputs: str) -> str:
     return outputs
 
 
-# Task -> the tasks whose requests its models answer as well.
-AS_TASKS: Mapping[tuple[str, str], tuple[str, ...]] = MappingProxyType(
-    {
-        ("transformers", "text-generation"): ("llm/v1/chat", "llm/v1/completions"),
-        ("transformers", "conversational"): ("llm/v1/chat",),
-        ("onnxruntime-genai", "text-generation"): ("llm/v1/chat", "llm/v1/completions"),
-        ("sentence-transformers", "feature-extraction"): ("llm/v1/embeddings",),
-    }
-)
 RAISE, RETURN = ERRORS = ("raise", "return")
 
 
@@ -92,7 +83,7 @@ class Predictor:
 
     @property
     def _library(self) -> Library:
-        return LIBRARIES[self.manifest.deployment.library]
+        return WEIGHT_FORMATS[self.manifest.deployment.format].library(self.task.library, self.task.name)
 
     @property
     def dtype(self) -> str:
@@ -246,15 +237,15 @@ class Predictor:
         return Begun(call, rows, form, self.signature.outputs)
 
     def over_task(self, name: str) -> Predictor:
-        """The predictor of another task over the same model, as far as the tasks go together (AS_TASKS).
+        """The predictor of another task over the same model, as far as they go together (``answers_as`` of a task).
 
         Raises UsageError.
         """
         own = self.task
         if name == own.name:
             return self
-        task = table.find(own.library, name)
-        if task is None or name not in AS_TASKS.get((own.library, own.name), ()):
+        task = WEIGHT_FORMATS[self.manifest.deployment.format].task(own.library, name)
+        if task is None or name not in own.answers_as:
             raise UsageError(f"a model for {own.name} does not answer as {name}.")
         module, attribute = task.runner.split(":")
         runner_class: type[Runner] = getattr(import_module(module), attribute)

@@ -9,24 +9,14 @@ from hfspec.errors import ParamsError
 from hfspec.formats.generation_config import GIVEN_AWAY, neutral, refuse_undone
 from hfspec.settings.precedence import HFSPEC_DEFAULT, Settings
 from hfspec.tasks import generation
+from hfspec.tasks import setting as setting_roles
 
 NAMES = frozenset(setting.name for setting in generation.SETTINGS) - generation.OUR_OWN
 NUMBERS = frozenset(setting.name for setting in generation.SETTINGS if "number" in setting.types)
 LENGTHS = frozenset({"max_new_tokens", "max_length"})
-SAMPLING = frozenset({"temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff"})
-BEAMS = frozenset({"early_stopping", "length_penalty"})
-# What reads the prompt's tokens or counts them, so that padding in front of a prompt would change the answer; with the
-# value at which each does nothing.
-READS_PROMPT = {
-    "repetition_penalty": 1.0,
-    "encoder_repetition_penalty": 1.0,
-    "no_repeat_ngram_size": 0,
-    "encoder_no_repeat_ngram_size": 0,
-    "min_length": 0,
-    "bad_words_ids": None,
-    "guidance_scale": 1,
-    "stop_strings": None,
-}
+SAMPLING = frozenset(setting.name for setting in generation.SETTINGS if setting.only_with == setting_roles.SAMPLING)
+BEAMS = frozenset(setting.name for setting in generation.SETTINGS if setting.only_with == setting_roles.BEAMS)
+IDLE = {setting.name: setting.idle for setting in generation.SETTINGS if setting.reads_prompt}
 
 
 def apart(model: Any) -> tuple[Any, Any]:
@@ -68,7 +58,7 @@ def is_default_room(settings: Settings) -> bool:
 
 def reads_prompt(settings: Settings) -> bool:
     """Whether a prompt's own length or tokens matter to more than attention."""
-    return any(settings.get(name) not in (None, neutral) for name, neutral in READS_PROMPT.items())
+    return any(settings.get(name) not in (None, idle) for name, idle in IDLE.items())
 
 
 def samples(settings: Settings) -> bool:

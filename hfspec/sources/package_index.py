@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hfspec.errors import SourceError
@@ -30,15 +30,27 @@ def hashed_requirements(versions: Mapping[str, str]) -> str:
         SourceError: Pip is not there, or finds no such packages.
     """
     wanted = [f"{name}=={version}" for name, version in sorted(versions.items()) if name != PYTHON]
-    report = _resolved(wanted)
-    lines = [_line(item) for item in report["install"]]
-    head = (
-        f"# For Python {versions[PYTHON]} on {report['environment']['sys_platform']}.\n" if PYTHON in versions else ""
-    )
-    return head + "".join(f"{line}\n" for line in sorted(lines))
+    return hashed_lines(wanted, f"For Python {versions[PYTHON]} on {sys.platform}." if PYTHON in versions else "")
 
 
-def _resolved(wanted: list[str]) -> dict[str, Any]:
+def hashed_lines(wanted: Sequence[str], head: str = "") -> str:
+    """As ``hashed_requirements``, of what pip calls requirement specifiers: ``numpy==2.4.6``, ``uvicorn>=0.34``.
+
+    Args:
+        wanted: The packages.
+        head: A comment for the first line; none where it is empty.
+
+    Returns:
+        The text of a requirements file, sorted by name.
+
+    Raises:
+        SourceError: Pip is not there, or finds no such packages.
+    """
+    lines = sorted(_line(item) for item in _resolved(wanted)["install"])
+    return "".join(f"{line}\n" for line in ([f"# {head}"] if head else []) + lines)
+
+
+def _resolved(wanted: Sequence[str]) -> dict[str, Any]:
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-"]
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
     try:

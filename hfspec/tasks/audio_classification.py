@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hfspec.ir.signature import Column
-from hfspec.tasks import labels, media
+from hfspec.tasks import answer_fields, labels, media
 from hfspec.tasks.task import Task
 
 TASK = Task(
@@ -18,5 +18,6 @@ TASK = Task(
     components=("feature_extractor",),
     requirements=("av",),
     settings=(labels.TOP_K, labels.FUNCTION_TO_APPLY, *media.AUDIO, media.BATCH_SECONDS),
+    full=(*answer_fields.LABELS, Column("double", "seconds"), answer_fields.TRUNCATED),
     runner="hfspec.runtime.media.audio_classification:AudioClassification",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.signature import Column
-from hfspec.tasks import generation, openai
+from hfspec.tasks import answer_fields, generation, openai
 from hfspec.tasks.task import Task
 from hfspec.tasks.text import BATCH_TOKENS
 
@@ -22,6 +22,9 @@ CONVERSATIONAL = Task(
     chat=True,
     trial_row=ONE_MESSAGE,
     settings=(*generation.SETTINGS, openai.STOP, BATCH_TOKENS),
+    answers_as=("llm/v1/chat",),
+    protocols=frozenset({"openai"}),
+    full=answer_fields.GENERATED,
     runner="hfspec.runtime.chat.conversational:Conversational",
 )
 CHAT = Task(
@@ -44,6 +47,7 @@ CHAT = Task(
     chat=True,
     trial_row=ONE_MESSAGE,
     settings=openai.SETTINGS,
+    protocols=frozenset({"openai"}),
     runner="hfspec.runtime.chat.chat:Chat",
     anew=openai.ANEW,
 )
@@ -64,6 +68,7 @@ COMPLETIONS = Task(
     auto_class="AutoModelForCausalLM",
     prompt=True,
     settings=openai.SETTINGS,
+    protocols=frozenset({"openai"}),
     runner="hfspec.runtime.chat.completions:Completions",
     anew=openai.ANEW,
 )

@@ -24,6 +24,7 @@ SENTENCE_TRANSFORMERS = Task(
     kind="dense",
     embeds=True,
     settings=sentence_embedding.TASK.settings,
+    protocols=frozenset({"openai", "tei"}),
     runner="hfspec.runtime.chat.openai_embeddings:OpenAIEmbeddings",
 )
 TRANSFORMERS = replace(

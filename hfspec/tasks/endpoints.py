@@ -6,51 +6,21 @@ from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
 
-Task = tuple[str, str]
+from hfspec.tasks import table
 
-# Protocol -> the tasks, by library and canonical name, that it can ask; None for all.
-TASKS: Mapping[str, frozenset[Task] | None] = MappingProxyType(
-    {
-        "openai": frozenset(
-            [
-                ("transformers", "text-generation"),
-                ("transformers", "conversational"),
-                ("transformers", "llm/v1/chat"),
-                ("transformers", "llm/v1/completions"),
-                ("transformers", "llm/v1/embeddings"),
-                ("transformers", "automatic-speech-recognition"),
-                ("sentence-transformers", "feature-extraction"),
-                ("sentence-transformers", "llm/v1/embeddings"),
-                ("onnxruntime-genai", "text-generation"),
-                ("onnxruntime-genai", "llm/v1/chat"),
-                ("onnxruntime-genai", "llm/v1/completions"),
-            ]
-        ),
-        "rerank": frozenset([("sentence-transformers", "text-ranking")]),
-        "tei": frozenset(
-            [
-                ("transformers", "text-classification"),
-                ("transformers", "llm/v1/embeddings"),
-                ("sentence-transformers", "feature-extraction"),
-                ("sentence-transformers", "llm/v1/embeddings"),
-                ("sentence-transformers", "sparse-embedding"),
-                ("sentence-transformers", "text-ranking"),
-            ]
-        ),
-        "v2": None,
-        "mlflow": None,
-        "hfspec": None,
-    }
+# Protocol -> whether it can ask every task; of the others the table of tasks says which ask which.
+PROTOCOLS: Mapping[str, bool] = MappingProxyType(
+    {"openai": False, "rerank": False, "tei": False, "v2": True, "mlflow": True, "hfspec": True}
 )
 
 
-def fits(endpoint: str, library: str, task: str) -> bool:
+def fits(protocol: str, library: str, name: str) -> bool:
     """Whether a protocol can ask a task, which is named canonically."""
-    tasks = TASKS[endpoint]
-    return tasks is None or (library, task) in tasks
+    task = table.find(library, name)
+    return PROTOCOLS[protocol] or (task is not None and protocol in task.protocols)
 
 
 @cache
-def fitting(library: str, task: str) -> tuple[str, ...]:
+def fitting(library: str, name: str) -> tuple[str, ...]:
     """Every protocol that can ask a task."""
-    return tuple(endpoint for endpoint in TASKS if fits(endpoint, library, task))
+    return tuple(protocol for protocol in PROTOCOLS if fits(protocol, library, name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.signature import Column
+from hfspec.tasks import answer_fields
 from hfspec.tasks.setting import Setting
 from hfspec.tasks.task import LANGUAGE_HEAD, Task
 from hfspec.tasks.text import BATCH_TOKENS, TRUNCATION
@@ -33,6 +34,17 @@ TASK = Task(
         TRUNCATION,
         # Each token's logits are as many as the vocabulary: a batch of these is 200 MB for 50,000 words.
         BATCH_TOKENS,
+    ),
+    full=(
+        answer_fields.many(
+            answer_fields.objects(
+                "masks",
+                answer_fields.SCORE,
+                *answer_fields.counts("token"),
+                *answer_fields.texts("token_str", "sequence"),
+            )
+        ),
+        *answer_fields.counts("tokens"),
     ),
     runner="hfspec.runtime.text.fill_mask:FillMask",
 )

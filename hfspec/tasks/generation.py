@@ -8,15 +8,23 @@ out.
 
 from __future__ import annotations
 
-from hfspec.tasks.setting import Setting
+from typing import Any
+
+from hfspec.tasks.setting import BEAMS, SAMPLING, Setting
 
 
-def _count(name: str, description: str, minimum: float = 0) -> Setting:
-    return Setting(name, ("integer",), description, minimum=minimum)
+def _count(name: str, description: str, minimum: float = 0, **role: Any) -> Setting:
+    return Setting(name, ("integer",), description, minimum=minimum, **role)
 
 
 def _flag(name: str, description: str) -> Setting:
     return Setting(name, ("boolean",), description)
+
+
+def _share(name: str, description: str, *, above: float | None = None) -> Setting:
+    """A probability that sampling alone reads."""
+    minimum = 0 if above is None else None
+    return Setting(name, ("number",), description, minimum=minimum, above=above, maximum=1, only_with=SAMPLING)
 
 
 def _token(name: str, description: str) -> Setting:
@@ -27,15 +35,16 @@ LENGTH = (
     Setting("max_new_tokens", ("integer",), "How many tokens to generate at most.", minimum=1, default=256),
     _count("max_length", "How long prompt and answer may be together, in tokens.", 1),
     _count("min_new_tokens", "How many tokens to generate at least."),
-    _count("min_length", "How long prompt and answer must be together, in tokens."),
+    _count("min_length", "How long prompt and answer must be together, in tokens.", reads_prompt=True, idle=0),
     Setting(
         "early_stopping",
         ("boolean", "string"),
         "When beam search stops: true, false or 'never'.",
         choices=(True, False, "never"),
+        only_with=BEAMS,
     ),
     Setting("max_time", ("number",), "How many seconds generation may take.", above=0),
-    Setting("stop_strings", ("string", "array"), "Text that ends the answer.", items="string"),
+    Setting("stop_strings", ("string", "array"), "Text that ends the answer.", items="string", reads_prompt=True),
 )
 STRATEGY = (
     _flag("do_sample", "Sample instead of taking the likeliest token."),
@@ -44,30 +53,55 @@ STRATEGY = (
     _flag("use_cache", "Keep past keys and values, for speed."),
 )
 LOGITS = (
-    Setting("temperature", ("number",), "How even sampling makes the odds; 1 leaves them.", above=0),
-    Setting("top_k", ("integer",), "Sample among this many likeliest tokens; 0 for all.", minimum=0),
-    Setting("top_p", ("number",), "Sample among the likeliest tokens of this total probability.", above=0, maximum=1),
-    Setting("min_p", ("number",), "Leave out tokens below this share of the best one's odds.", minimum=0, maximum=1),
-    Setting("typical_p", ("number",), "Sample among the most typical tokens of this mass.", above=0, maximum=1),
-    Setting("epsilon_cutoff", ("number",), "Leave out tokens below this probability.", minimum=0, maximum=1),
-    Setting("eta_cutoff", ("number",), "Leave out tokens by eta sampling.", minimum=0, maximum=1),
-    Setting("repetition_penalty", ("number",), "Divide the odds of tokens already there; 1 for none.", above=0),
-    Setting("length_penalty", ("number",), "How beam search weighs length."),
-    Setting("encoder_repetition_penalty", ("number",), "Penalty for tokens that are not in the prompt.", above=0),
-    _count("no_repeat_ngram_size", "Sequences of this many tokens occur once only; 0 for any."),
-    _count("encoder_no_repeat_ngram_size", "The same, counting those of the encoder's input."),
+    Setting(
+        "temperature", ("number",), "How even sampling makes the odds; 1 leaves them.", above=0, only_with=SAMPLING
+    ),
+    _count("top_k", "Sample among this many likeliest tokens; 0 for all.", only_with=SAMPLING),
+    _share("top_p", "Sample among the likeliest tokens of this total probability.", above=0),
+    _share("min_p", "Leave out tokens below this share of the best one's odds."),
+    _share("typical_p", "Sample among the most typical tokens of this mass.", above=0),
+    _share("epsilon_cutoff", "Leave out tokens below this probability."),
+    _share("eta_cutoff", "Leave out tokens by eta sampling."),
+    Setting(
+        "repetition_penalty",
+        ("number",),
+        "Divide the odds of tokens already there; 1 for none.",
+        above=0,
+        reads_prompt=True,
+        idle=1.0,
+    ),
+    Setting("length_penalty", ("number",), "How beam search weighs length.", only_with=BEAMS),
+    Setting(
+        "encoder_repetition_penalty",
+        ("number",),
+        "Penalty for tokens that are not in the prompt.",
+        above=0,
+        reads_prompt=True,
+        idle=1.0,
+    ),
+    _count(
+        "no_repeat_ngram_size",
+        "Sequences of this many tokens occur once only; 0 for any.",
+        reads_prompt=True,
+        idle=0,
+    ),
+    _count(
+        "encoder_no_repeat_ngram_size", "The same, counting those of the encoder's input.", reads_prompt=True, idle=0
+    ),
     _flag("remove_invalid_values", "Mend nan and inf in the logits."),
     _flag("renormalize_logits", "Normalise the logits after all processors."),
     Setting("suppress_tokens", ("array",), "Token ids never to generate.", items="integer"),
     Setting("begin_suppress_tokens", ("array",), "Token ids never to begin with.", items="integer"),
-    Setting("bad_words_ids", ("array",), "Lists of token ids never to generate.", items="array"),
+    Setting("bad_words_ids", ("array",), "Lists of token ids never to generate.", items="array", reads_prompt=True),
     Setting(
         "exponential_decay_length_penalty",
         ("array",),
         "[start, factor]: favour an end after start tokens.",
         items="number",
     ),
-    Setting("guidance_scale", ("number",), "Classifier-free guidance; 1 for none.", minimum=1),
+    Setting(
+        "guidance_scale", ("number",), "Classifier-free guidance; 1 for none.", minimum=1, reads_prompt=True, idle=1
+    ),
 )
 TOKENS = (
     _token("pad_token_id", "The padding token."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hfspec.ir.signature import Column
-from hfspec.tasks import labels, media
+from hfspec.tasks import answer_fields, labels, media
 from hfspec.tasks.task import Task
 
 TASK = Task(
@@ -18,5 +18,6 @@ TASK = Task(
     components=("image_processor",),
     requirements=("pillow",),
     settings=(labels.TOP_K, labels.FUNCTION_TO_APPLY, *media.IMAGES, media.BATCH_IMAGES),
+    full=(*answer_fields.LABELS, *answer_fields.counts("width", "height")),
     runner="hfspec.runtime.media.image_classification:ImageClassification",
 )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from hfspec.ir.signature import Column
+from hfspec.tasks import answer_fields
 from hfspec.tasks.setting import Setting
 from hfspec.tasks.task import FastTokenizerNeed, Task
 from hfspec.tasks.text import BATCH_TOKENS
 
+SPAN = (*answer_fields.texts("answer"), answer_fields.SCORE, *answer_fields.counts("start", "end"))
 TASK = Task(
     name="question-answering",
     library="transformers",
@@ -65,5 +67,6 @@ TASK = Task(
             remedy="name such a tokenizer under components.tokenizer",
         ),
     ),
+    full=(*SPAN, answer_fields.objects("answers", *SPAN), *answer_fields.counts("windows")),
     runner="hfspec.runtime.questions.question_answering:QuestionAnswering",
 )

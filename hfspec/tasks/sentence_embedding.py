@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hfspec.ir.signature import Column, Tensor
-from hfspec.tasks import prompts
+from hfspec.tasks import answer_fields, prompts
 from hfspec.tasks.setting import Setting
 from hfspec.tasks.task import Task
 from hfspec.tasks.text import BATCH_TOKENS
@@ -49,5 +49,8 @@ TASK = Task(
         QUANTIZATION_RANGES,
         BATCH_TOKENS,
     ),
+    answers_as=("llm/v1/embeddings",),
+    protocols=frozenset({"openai", "tei"}),
+    full=(Column("array", "embedding"), *answer_fields.EMBEDDED),
     runner="hfspec.runtime.sentences.sentence_embedding:SentenceEmbedding",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.signature import Column, Tensor
-from hfspec.tasks import prompts
+from hfspec.tasks import answer_fields, prompts
 from hfspec.tasks.sentence_embedding import TRUNCATE_DIM
 from hfspec.tasks.setting import Setting
 from hfspec.tasks.task import Task
@@ -38,6 +38,13 @@ TASK = Task(
         prompts.PROMPT,
         TRUNCATE_DIM,
         BATCH_TOKENS,
+    ),
+    full=(
+        answer_fields.SCORE,
+        answer_fields.SCORES,
+        *answer_fields.texts("similarity"),
+        answer_fields.many(Column("long", "tokens")),
+        answer_fields.many(answer_fields.TRUNCATED),
     ),
     runner="hfspec.runtime.sentences.sentence_similarity:SentenceSimilarity",
 )

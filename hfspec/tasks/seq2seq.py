@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hfspec.ir.signature import Column
-from hfspec.tasks import generation
+from hfspec.tasks import answer_fields, generation
 from hfspec.tasks.setting import Setting
 from hfspec.tasks.task import Task
 from hfspec.tasks.text import BATCH_TOKENS, TRUNCATION
@@ -68,6 +68,7 @@ SUMMARIZATION = Task(
     auto_class="AutoModelForSeq2SeqLM",
     prompt=True,
     settings=SETTINGS,
+    full=answer_fields.GENERATED,
     runner="hfspec.runtime.generation.seq2seq:Seq2Seq",
 )
 TEXT2TEXT = replace(
@@ -83,6 +84,7 @@ TRANSLATION = replace(
         Column("string", "tgt_lang", required=False),
     ),
     full_words=f"{FULL_WORDS}, src_lang, tgt_lang",
+    full=(*answer_fields.GENERATED, *answer_fields.texts("src_lang", "tgt_lang")),
     settings=(*LANGUAGES, *SETTINGS),
     runner="hfspec.runtime.generation.translation:Translation",
 )

@@ -18,12 +18,17 @@ JSON_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
+SAMPLING, BEAMS = "sampling", "beams"
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """``types`` are JSON Schema's names. ``minimum`` is the least value allowed, ``above`` a value that must be
     exceeded, ``maximum`` the greatest; ``items`` the JSON type of a list's items. ``default`` is hfspec's own, where
     neither the checkpoint nor the spec says; None leaves it to the library. ``models``: a pattern of the names of the
-    model classes that can use it, where not all of the task's can (``Whisper*``).
+    model classes that can use it, where not all of the task's can (``Whisper*``). ``only_with``: SAMPLING or BEAMS,
+    where generation uses it in no other way. ``reads_prompt``: whether it reads the prompt's tokens or counts them, so
+    that padding in front of a prompt would change the answer, unless its value is ``idle``, which does nothing.
     """
 
     name: str
@@ -36,6 +41,9 @@ class Setting:
     items: str = ""
     default: Json = None
     models: str = "*"
+    only_with: str = ""
+    reads_prompt: bool = False
+    idle: Json = None
 
     def fault(self, value: Any) -> str:
         """What is wrong with a value, as words that follow "expected"; empty when it is good."""

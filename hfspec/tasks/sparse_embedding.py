@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hfspec.ir.signature import Column
-from hfspec.tasks import prompts
+from hfspec.tasks import answer_fields, prompts
 from hfspec.tasks.setting import Setting
 from hfspec.tasks.task import LANGUAGE_HEAD, Task
 from hfspec.tasks.text import BATCH_TOKENS
@@ -34,6 +34,14 @@ TASK = Task(
         prompts.PROMPT,
         # Each token's logits are as many as the vocabulary: a batch of these is 120 MB for 30,000 words.
         BATCH_TOKENS,
+    ),
+    protocols=frozenset({"tei"}),
+    row=answer_fields.SPARSE,
+    full=(
+        *answer_fields.SPARSE,
+        *answer_fields.counts("dimension"),
+        answer_fields.objects("terms", *answer_fields.texts("token"), Column("double", "weight")),
+        *answer_fields.EMBEDDED,
     ),
     runner="hfspec.runtime.sentences.sparse_embedding:SparseEmbedding",
 )

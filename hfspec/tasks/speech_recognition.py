@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hfspec.ir.signature import Column
-from hfspec.tasks import generation, media
+from hfspec.tasks import answer_fields, generation, media
 from hfspec.tasks.setting import Setting
 from hfspec.tasks.task import Task
 
@@ -101,5 +101,14 @@ TASK = Task(
     components=("feature_extractor", "tokenizer"),
     requirements=("av",),
     settings=(*TIMES, *WHISPER, *GENERATION, *media.AUDIO, media.BATCH_SECONDS),
+    protocols=frozenset({"openai"}),
+    full=(
+        *answer_fields.texts("text"),
+        answer_fields.objects(
+            "chunks", *answer_fields.texts("text"), answer_fields.many(Column("double", "timestamp"))
+        ),
+        Column("double", "seconds"),
+        *answer_fields.texts("language"),
+    ),
     runner="hfspec.runtime.media.speech_recognition:SpeechRecognition",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.signature import Column
+from hfspec.tasks import answer_fields
 from hfspec.tasks.setting import Setting
 from hfspec.tasks.task import Task
 from hfspec.tasks.text import BATCH_TOKENS
@@ -32,6 +33,15 @@ TASK = Task(
             default=False,
         ),
         BATCH_TOKENS,
+    ),
+    full=(
+        *answer_fields.texts("answer"),
+        answer_fields.many(answer_fields.many(Column("long", "coordinates"))),
+        answer_fields.many(Column("string", "cells")),
+        answer_fields.SCORES,
+        *answer_fields.texts("aggregator"),
+        *answer_fields.counts("tokens"),
+        answer_fields.TRUNCATED,
     ),
     runner="hfspec.runtime.questions.table_question_answering:TableQuestionAnswering",
 )

@@ -43,7 +43,12 @@ class Task:
     ``head`` is what a checkpoint of the task has and a bare encoder lacks, in words. ``fast_tokenizer``: what of the
     task needs a tokenizer.json. ``trial_row``: values for columns of an input that a compile tries, where a plain text
     would not do; of the optional columns among them the first is given. ``runner`` is the runtime's class,
-    ``module:NAME``.
+    ``module:NAME``. ``answers_as``: the tasks of the same library whose requests its models answer as well.
+    ``protocols``: the protocols of a server that can ask it, beside those that can ask every task.
+
+    Files of many rows have a typed column for each answer. ``row``: the fields of one row's standard output, where they
+    are not those of ``outputs``. ``full``: the fields of one row's full output; empty where it may hold anything. In
+    both an array without fields is one row of the array that the signature declares.
     """
 
     name: str
@@ -70,6 +75,10 @@ class Task:
     head: str = ""
     fast_tokenizer: tuple[FastTokenizerNeed, ...] = ()
     trial_row: FrozenDict = field(default_factory=FrozenDict)
+    answers_as: tuple[str, ...] = ()
+    protocols: frozenset[str] = frozenset()
+    row: tuple[Column, ...] = ()
+    full: tuple[Column, ...] = ()
 
     @property
     def auto_classes(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hfspec.ir.signature import Column
-from hfspec.tasks import labels
+from hfspec.tasks import answer_fields, labels
 from hfspec.tasks.task import CLASSIFICATION_HEAD, Task
 from hfspec.tasks.text import BATCH_TOKENS, TRUNCATION
 
@@ -24,5 +24,7 @@ TASK = Task(
         TRUNCATION,
         BATCH_TOKENS,
     ),
+    protocols=frozenset({"tei"}),
+    full=(*answer_fields.LABELS, *answer_fields.counts("tokens")),
     runner="hfspec.runtime.text.text_classification:TextClassification",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hfspec.ir.signature import Column
-from hfspec.tasks import generation
+from hfspec.tasks import answer_fields, generation
 from hfspec.tasks.setting import Setting
 from hfspec.tasks.task import LANGUAGE_HEAD, Task
 from hfspec.tasks.text import BATCH_TOKENS, TRUNCATION
@@ -40,5 +40,8 @@ TASK = Task(
     head=LANGUAGE_HEAD,
     prompt=True,
     settings=(*generation.SETTINGS, *PROMPTS),
+    answers_as=("llm/v1/chat", "llm/v1/completions"),
+    protocols=frozenset({"openai"}),
+    full=answer_fields.GENERATED,
     runner="hfspec.runtime.generation.text_generation:TextGeneration",
 )

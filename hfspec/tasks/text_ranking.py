@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.signature import Column, Tensor
-from hfspec.tasks import prompts
+from hfspec.tasks import answer_fields, prompts
 from hfspec.tasks.setting import Setting
 from hfspec.tasks.task import CLASSIFICATION_HEAD, Task
 from hfspec.tasks.text import BATCH_TOKENS
 
+SCORED = (answer_fields.SCORE, answer_fields.SCORES, *answer_fields.counts("tokens"), answer_fields.TRUNCATED)
 TASK = Task(
     name="text-ranking",
     library="sentence-transformers",
@@ -52,6 +53,12 @@ TASK = Task(
         prompts.PROMPT_NAME,
         prompts.PROMPT,
         BATCH_TOKENS,
+    ),
+    protocols=frozenset({"rerank", "tei"}),
+    full=(
+        answer_fields.many(Column("string", "labels")),
+        *SCORED,
+        answer_fields.objects("ranking", *answer_fields.counts("corpus_id"), *SCORED, *answer_fields.texts("text")),
     ),
     runner="hfspec.runtime.sentences.text_ranking:TextRanking",
 )

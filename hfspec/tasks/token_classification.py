@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hfspec.ir.signature import Column
+from hfspec.tasks import answer_fields
 from hfspec.tasks.setting import Setting
 from hfspec.tasks.task import CLASSIFICATION_HEAD, FastTokenizerNeed, Task
 from hfspec.tasks.text import BATCH_TOKENS, TRUNCATION
@@ -53,6 +54,15 @@ TASK = Task(
             "where tokens are, so that stride cannot put the entities of several windows together",
             setting="stride",
             remedy="set truncation instead, or give shorter texts",
+        ),
+    ),
+    full=(
+        answer_fields.objects(
+            "entities",
+            *answer_fields.texts("entity", "entity_group"),
+            answer_fields.SCORE,
+            *answer_fields.texts("word"),
+            *answer_fields.counts("index", "start", "end"),
         ),
     ),
     runner="hfspec.runtime.text.token_classification:TokenClassification",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hfspec.ir.signature import Column, Tensor
+from hfspec.tasks import answer_fields
 from hfspec.tasks.task import Task
 from hfspec.tasks.text import BATCH_TOKENS, TRUNCATION
 
@@ -17,5 +18,11 @@ TASK = Task(
     auto_class="AutoModel",
     prompt=True,
     settings=(TRUNCATION, BATCH_TOKENS),
+    row=(answer_fields.many(Column("array", "features")),),
+    full=(
+        answer_fields.many(Column("array", "features")),
+        answer_fields.many(Column("string", "tokens")),
+        answer_fields.many(answer_fields.many(Column("long", "offsets"))),
+    ),
     runner="hfspec.runtime.text.token_features:TokenFeatures",
 )

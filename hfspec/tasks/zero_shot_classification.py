@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.signature import Column
+from hfspec.tasks import answer_fields
 from hfspec.tasks.setting import Setting
 from hfspec.tasks.task import CLASSIFICATION_HEAD, Task
 from hfspec.tasks.text import BATCH_TOKENS, TRUNCATION
@@ -46,5 +47,7 @@ TASK = Task(
         TRUNCATION,
         BATCH_TOKENS,
     ),
+    row=(Column("string", "sequence"), *answer_fields.LABELS),
+    full=(Column("string", "sequence"), *answer_fields.LABELS),
     runner="hfspec.runtime.text.zero_shot_classification:ZeroShotClassification",
 )

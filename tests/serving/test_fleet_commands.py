@@ -19,7 +19,7 @@ from hfspec.serving.fleet.comparison import fleet_diff
 from hfspec.serving.fleet.schema import fleet_schema, schema_text
 from hfspec.serving.fleet.values import Fleet, parse
 from hfspec.tasks import table
-from hfspec.tasks.endpoints import TASKS
+from hfspec.tasks.endpoints import PROTOCOLS
 
 ROOT = Path(__file__).parents[2]
 RELEASED = ROOT / "tests/released/artifacts/0.1.0"
@@ -249,11 +249,11 @@ def test_schema_and_models_say_the_same(document: dict[str, Any], good: bool) ->
         assert good
 
 
-def test_the_table_of_protocols_names_tasks_that_there_are() -> None:
-    named = {task for tasks in TASKS.values() for task in tasks or ()}
-    assert named <= set(table.TASKS)
+def test_tasks_name_the_protocols_that_there_are() -> None:
+    named = {protocol for row in table.TASKS for protocol in table.find(*row).protocols}
+    assert named == {protocol for protocol, every in PROTOCOLS.items() if not every}
     endpoints = fleet_schema()["$defs"]["ModelEntry"]["properties"]["endpoints"]["items"]["enum"]
-    assert set(TASKS) == set(endpoints)
+    assert set(PROTOCOLS) == set(endpoints)
 
 
 def test_a_spec_says_how_its_artifact_is_served(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:

@@ -6,10 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 import hfspec
+from hfspec.export import kserve
+from hfspec.export.exporting import export
 from hfspec.language.discovery import spec_files
 from hfspec.tasks import table
+from tests.export.manifests import published
 from tests.hub.server import Hub
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +29,21 @@ def test_compiles_and_answers(spec: Path, hub: Hub, tmp_path: Path) -> None:
     rows = predictor.predict(example, outputs="full")
     assert len(rows) == (len(example) if isinstance(example, list) and not isinstance(example[0], dict) else len(rows))
     assert len(predictor.predict(example)) > 0
+    assert exported(artifact.path, tmp_path / "kserve")
     assert all(source.kind != "repo" or len(source.commit or "") == 40 for source in artifact.manifest.sources)
+
+
+def exported(artifact: Path, folder: Path) -> bool:
+    """Whether the manifests for KServe are what is published, where the schemas are; references have none."""
+    options = kserve.Options("registry.example.org/models:1", "s3://models/one")
+    if hfspec.verify(artifact).pointers:
+        with pytest.raises(hfspec.UsageError, match="hfspec persist"):
+            export("kserve", artifact, folder, options)
+        return True
+    export("kserve", artifact, folder, options)
+    schemas = published()
+    found = [yaml.safe_load(file.read_text()) for file in sorted(folder.glob("*.yaml"))]
+    return len(found) == 2 and (schemas is None or not any(map(schemas.problems, found)))
 
 
 def test_every_spec_is_good_without_a_source() -> None:

@@ -21,9 +21,10 @@ from hfspec.runtime.loading.request import Loaded, LoadRequest
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.settings import generation
 from hfspec.settings.precedence import Settings
-from hfspec.tasks.genai import MOST_ROWS
+from hfspec.tasks.genai import MOST_ROWS, SEARCH
+from hfspec.tasks.setting import SAMPLING
 
-SAMPLING = ("temperature", "top_k", "top_p")
+SAMPLES = tuple(setting.name for setting in SEARCH if setting.only_with == SAMPLING)
 ALWAYS = ("min_length", "repetition_penalty", "length_penalty", "no_repeat_ngram_size", "early_stopping")
 NO_MEMORY = ("allocate memory", "bad_alloc", "out of memory")
 
@@ -201,7 +202,7 @@ def _beams(settings: Settings) -> int:
 def _options(settings: Settings, count: int, seed: int | None) -> dict[str, Any]:
     """The library's search options of a call, but for the sizes."""
     beams, samples = _beams(settings), generation.samples(settings)
-    names = (*ALWAYS, *(SAMPLING if samples else ()))
+    names = (*ALWAYS, *(SAMPLES if samples else ()))
     found = {name: settings[name] for name in names if settings.get(name) is not None}
     if samples and seed is not None:
         found["random_seed"] = seed

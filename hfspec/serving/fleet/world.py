@@ -18,7 +18,7 @@ from hfspec.serving.fleet.places import place_of
 from hfspec.serving.fleet.rules import models_of
 from hfspec.settings.precedence import load_layer
 from hfspec.tasks import table
-from hfspec.tasks.endpoints import TASKS, fits, fitting
+from hfspec.tasks.endpoints import PROTOCOLS, fits, fitting
 
 
 def problems(tree: Tree) -> Iterator[Problem]:
@@ -73,7 +73,7 @@ def _endpoints(tree: Tree, path: KeyPath, entry: Mapping[str, Any], manifest: Ma
     asked, deployment = entry.get("endpoints"), manifest.deployment
     for index, endpoint in enumerate(asked if isinstance(asked, tuple) else ()):
         place = (*path, "endpoints", index)
-        if endpoint in TASKS and not fits(endpoint, deployment.library, deployment.task):
+        if endpoint in PROTOCOLS and not fits(endpoint, deployment.library, deployment.task):
             message = f"The protocol {endpoint} cannot ask the task {deployment.task} of {deployment.library}."
             expected = one_of(fitting(deployment.library, deployment.task))
             yield Problem("endpoint", message, tree.origin(place), place, expected=expected, found=endpoint)

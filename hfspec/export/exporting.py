@@ -1,0 +1,39 @@
+"""The verb of this room: an artifact, a target, a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hfspec import __version__
+from hfspec.export.facts import facts_of
+from hfspec.export.targets import TARGETS
+from hfspec.export.writing import check_place, write
+
+
+def export(target: str, artifact: Path, output: Path, options: Any, *, overwrite: bool = False) -> tuple[str, ...]:
+    """Write an artifact as what another tool deploys.
+
+    Args:
+        target: The name of a row of ``TARGETS``.
+        artifact: The artifact's folder.
+        output: The folder to make.
+        options: The target's own ``Options``.
+        overwrite: Whether an export that lies there is replaced.
+
+    Returns:
+        What to know of it, each a sentence. Whatever is raised, ``output`` is as it was.
+
+    Raises:
+        VerificationError: The artifact's bytes are not those that were compiled.
+        UsageError: For what the target cannot express, options that cannot be, and a place that must stay.
+        SourceError: Pip does not find the packages.
+        StorageError: For what the disk refuses.
+    """
+    row = TARGETS[target]
+    check_place(output, overwrite=overwrite)
+    facts = facts_of(artifact)
+    files = row.part("files")(facts, options)
+    record = {"target": target, "artifact": facts.name, "digest": facts.manifest.digest, "hfspec": __version__}
+    write(output, files, record, overwrite=overwrite)
+    return tuple(row.part("notes")(facts, options))
