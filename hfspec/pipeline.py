@@ -1,7 +1,8 @@
 """The stages in order: each function is one way through them, from top to bottom.
 
-compile:       load, validate, resolve, plan, point, build, emit
-under a lock:  load, validate, resolve, digest, lock, plan; then point, build, emit
+compile:       load, validate, resolve, plan, point, build, export, emit
+converted:     load, validate, resolve, plan, point, build, convert, build, emit
+under a lock:  load, validate, resolve, digest, lock, plan; then as above
 lock:          load, validate, resolve, digest, plan, lock
 persist:       restore, build, complete
 """
@@ -13,11 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from hfspec.artifact.staging import staging_folder
 from hfspec.artifact.target import check_apart
 from hfspec.checkpoint.requirements import installed
+from hfspec.checkpoint.spec_sources import spec_sources
 from hfspec.comparison.replacement import differing_keys, held_account
 from hfspec.errors import SpecError
 from hfspec.integrity.places import remember
@@ -33,8 +36,10 @@ from hfspec.runtime.host.process import import_libraries
 from hfspec.sources.folder import FolderSource
 from hfspec.stages.build import WEIGHTS, build
 from hfspec.stages.complete import complete
+from hfspec.stages.convert import convert
 from hfspec.stages.digest import digest
 from hfspec.stages.emit import emit
+from hfspec.stages.export import export
 from hfspec.stages.load import load
 from hfspec.stages.lock import lock
 from hfspec.stages.plan import plan
@@ -48,7 +53,7 @@ if TYPE_CHECKING:
     from hfspec.artifact.linking import Link
     from hfspec.ir.artifact import Manifest
     from hfspec.ir.lock import Change
-    from hfspec.ir.pins import Resolved
+    from hfspec.ir.pins import Reader, Resolved
     from hfspec.ir.plan import Plan
     from hfspec.ir.progress import Progress
     from hfspec.ir.spec import Spec
@@ -59,6 +64,7 @@ if TYPE_CHECKING:
 class Job:
     """An artifact that is planned and not yet built."""
 
+    spec: Spec
     tree: Tree
     """Where each key of the spec was written."""
     sources: Resolved
@@ -88,7 +94,7 @@ def plan_spec(file: Path, overrides: Sequence[str], progress: Progress) -> Job:
     sources = resolve(spec, tree, progress, spec_lock.commits if spec_lock else UNPINNED)
     artifact_plan = _plan(spec, tree, sources)
     lock_notes = notes(file, spec_lock, sources.pins) if spec_lock else ()
-    return Job(tree, sources, replace(artifact_plan, notes=(*artifact_plan.notes, *lock_notes)))
+    return Job(spec, tree, sources, replace(artifact_plan, notes=(*artifact_plan.notes, *lock_notes)))
 
 
 def plan_locked_spec(file: Path, overrides: Sequence[str], progress: Progress) -> Job:
@@ -114,11 +120,11 @@ def plan_locked_spec(file: Path, overrides: Sequence[str], progress: Progress) -
     check_held(file, overrides, spec_lock, lock(spec, tree, sources, installed(spec_lock.versions)))
     artifact_plan = _plan(spec, tree, sources)
     check_versions(file, overrides, spec_lock, artifact_plan)
-    return Job(tree, sources, artifact_plan)
+    return Job(spec, tree, sources, artifact_plan)
 
 
 def build_artifact(job: Job, target: Path, link: Link, progress: Progress) -> Artifact:
-    """Point, build, emit.
+    """Point, build, export, emit; where the spec has the checkpoint converted: point, build, convert, build, emit.
 
     Args:
         job: What is to be built.
@@ -141,9 +147,11 @@ def build_artifact(job: Job, target: Path, link: Link, progress: Progress) -> Ar
     artifact_plan = point(job.plan, readers, progress, default_memory())
     remember(artifact_plan.pointers, folders)
     with staging_folder(target.absolute(), progress) as staging, _problems_at_their_keys(job.tree):
-        files = build(artifact_plan, readers, staging, progress, link)
-        before = held_account(target, artifact_plan.spec_digest)
-        artifact = emit(artifact_plan, files, readers, staging, target.absolute())
+        with _converted(job, artifact_plan, staging, progress) as (artifact_plan, readers):
+            built = build(artifact_plan, readers, staging, progress, link)
+            final_plan, files = export(artifact_plan, built, staging, progress)
+        before = held_account(target, final_plan.spec_digest)
+        artifact = emit(final_plan, files, readers, staging, target.absolute())
         replaced = differing_keys(before, artifact.path) if before else ()
     return replace(artifact, replaced=replaced)
 
@@ -172,7 +180,7 @@ def lock_spec(file: Path, overrides: Sequence[str], progress: Progress, *, upgra
     commits = before.commits if before and not upgrade else UNPINNED
     sources = digest(resolve(spec, tree, progress, commits), progress)
     artifact_plan = _plan(spec, tree, sources)
-    after = lock(spec, tree, sources, artifact_plan.versions)
+    after = lock(spec, tree, sources, artifact_plan.all_versions)
     moved = changes(before, after) if before else ()
     return Locked(write_lock(file, after), after, moved, is_new=before is None, notes=artifact_plan.notes)
 
@@ -259,6 +267,24 @@ def complete_reference(
         restored = restore(folder, manifest, sources, progress, default_memory())
         files = build(restored, restored.readers, staging, Of(WEIGHTS, progress), link)
         return complete(manifest, files, staging, folder)
+
+
+@contextmanager
+def _converted(
+    job: Job, artifact_plan: Plan, staging: Path, progress: Progress
+) -> Iterator[tuple[Plan, Mapping[str, Reader]]]:
+    """The plan of the artifact and who reads its files. Where the plan is that of files to convert, they are converted
+    in a folder that is gone after the block.
+    """
+    if artifact_plan.conversion is None:
+        yield artifact_plan, job.sources.readers
+        return
+    with TemporaryDirectory(prefix=".conversion-", dir=staging) as folder:
+        files = build(artifact_plan, job.sources.readers, Path(folder), progress)
+        progress.start(f"converting to {artifact_plan.conversion.to}", None)
+        made = convert(spec_sources(job.spec, job.tree, job.sources), artifact_plan, files, Path(folder))
+        progress.finish()
+        yield made.plan, made.readers
 
 
 @contextmanager

@@ -17,6 +17,8 @@ CODES = MappingProxyType(
         "unknown-quantisation": "The checkpoint is quantised in a way that transformers does not know.",
         "cast-of-quantised": "A dtype asked for of a quantised checkpoint, which is kept as it is.",
         "cast-overflows": "A number among the weights that is too large for the dtype asked for.",
+        "conversion-differs": "A converted model that answers too much unlike the checkpoint that it was made of.",
+        "conversion-fails": "A checkpoint of which no model of the library asked for can be made.",
         "example-fails": "The emitted predictor did not answer the spec's input_example, or a golden example's input.",
         "generation-refused": "Generation settings in force with which every request would fail, or be answered wrong.",
         "golden-by-chance": "A golden example whose answer is sampled from no seed.",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hfspec.checkpoint.card import FRONT_MATTER
+from hfspec.formats.vocabulary_files import VOCABULARIES
 from hfspec.tasks.table import find
 
 TRANSFORMERS, SENTENCES = "transformers", "sentence-transformers"
@@ -46,7 +47,12 @@ SENTENCE_MODELS = {
     "CrossEncoder": "text-ranking",
     "SparseEncoder": "sparse-embedding",
 }
+SENTENCE_FILES = frozenset({"modules.json", "config_sentence_transformers.json"})
 CARD_TASK = re.compile(r"^pipeline_tag:[ \t]*[\"']?([\w-]+)", re.MULTILINE)
+NO_TOKENIZER = (
+    "It has no tokenizer, which the task needs: save the model's own beside it, or name its source under"
+    " components.tokenizer."
+)
 Read = Callable[[str], str]
 
 
@@ -74,10 +80,11 @@ def infer(names: Collection[str], read: Read) -> Inferred:
     Returns:
         The library and task, with the reason; the task is empty where nothing says it.
     """
+    sentences = _sentences(names, read) if not SENTENCE_FILES.isdisjoint(names) else None
     if "adapter_config.json" in names:
-        return _adapter(_object(read("adapter_config.json")))
-    if "modules.json" in names or "config_sentence_transformers.json" in names:
-        return _sentences(names, read)
+        return _adapter(_object(read("adapter_config.json")), sentences)
+    if sentences is not None:
+        return sentences
     if "config.json" not in names:
         return Inferred("", "there is no config.json")
     config = _object(read("config.json"))
@@ -92,14 +99,17 @@ def infer(names: Collection[str], read: Read) -> Inferred:
     )
     if task == "text-generation" and _has_chat_template(names, read):
         return Inferred("llm/v1/chat", f"{reason}, and its tokenizer has a chat template")
-    return _with_card(Inferred(task, reason, hints=_hints(config, task)), names, read)
+    hints = (*_hints(config, task), *_lacking(names, task))
+    return _with_card(Inferred(task, reason, hints=hints), names, read)
 
 
-def _adapter(config: Mapping[str, Any]) -> Inferred:
+def _adapter(config: Mapping[str, Any], sentences: Inferred | None) -> Inferred:
+    """What sentence-transformers saves of a model with an adapter says the kind of model beside the adapter."""
     kind = str(config.get("task_type") or "")
     said = f"adapter_config.json has the task_type {kind}" if kind else "adapter_config.json has no task_type"
     base, revision = str(config.get("base_model_name_or_path") or ""), str(config.get("revision") or "")
-    return Inferred(ADAPTED.get(kind, ""), said, base=base, base_revision=revision)
+    found = sentences or Inferred(ADAPTED.get(kind, ""), said)
+    return replace(found, base=base, base_revision=revision)
 
 
 def _sentences(names: Collection[str], read: Read) -> Inferred:
@@ -147,6 +157,13 @@ def _hints(config: Mapping[str, Any], task: str) -> tuple[str, ...]:
     if all(re.fullmatch(r"LABEL_\d+", name) for name in names):
         return ("Its labels have no names (LABEL_0, …): name them in the checkpoint's config.json.",)
     return (f"Its labels: {', '.join(names[:8])}{', …' if len(names) > 8 else ''}.",)
+
+
+def _lacking(names: Collection[str], task: str) -> tuple[str, ...]:
+    """A Trainer that was given no tokenizer saves none."""
+    known = find(TRANSFORMERS, task)
+    needs = known is not None and "tokenizer" in known.components
+    return (NO_TOKENIZER,) if needs and {*VOCABULARIES, "tokenizer_config.json"}.isdisjoint(names) else ()
 
 
 def _object(text: str) -> Mapping[str, Any]:

@@ -6,21 +6,23 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hfspec.checkpoint.inference import Inferred, infer
+from hfspec.checkpoint.inference import NO_TOKENIZER, Inferred, infer
 from hfspec.errors import UsageError
 from hfspec.ir.artifact import MANIFEST_NAME
 from hfspec.ir.patterns import COMMIT_PATTERN, MLFLOW_PATTERN
 from hfspec.ir.pins import SourceName
 from hfspec.sources.kinds import open_kind
+from hfspec.sources.mlflow_model import MlflowSource, stated_task
 from hfspec.tasks.table import find
 
 STEP = re.compile(r"checkpoint-(\d+)")
 LEFT_ALONE = ("optimizer.pt", "scheduler.pt", "training_args.bin", "trainer_state.json", "rng_state.pth")
 SHOWN = 6  # settings of the task in the comment
+CONFIGS = ("config.json", "adapter_config.json", "modules.json")
 FLAVORS = {"transformers": "model_binary", "sentence_transformers": "data"}
 
 
@@ -54,6 +56,8 @@ def start(checkpoint: str, spec: Path) -> Start:
     folder = Path(checkpoint).expanduser()
     if folder.is_dir():
         return _of_folder(folder, spec)
+    if folder.is_file():
+        raise UsageError(f"{checkpoint} is a file; give the folder that it is in")
     if checkpoint.startswith((".", "/", "~")):
         raise UsageError(f"{checkpoint} is not a folder")
     return _opened("repo", checkpoint, spec)
@@ -74,6 +78,13 @@ def _opened(kind: str, location: str, spec: Path) -> Start:
     opened = open_kind(kind, SourceName(repo, revision or None, spec.parent))
     names = [file.path for file in opened.files]
     inferred = infer(names, lambda path: opened.reader.small(path).read_text(encoding="utf-8", errors="replace"))
+    if isinstance(opened.reader, MlflowSource):
+        if opened.reader.is_artifact:
+            raise UsageError(
+                f"{location} is an artifact of hfspec; `hfspec mlflow pull {location} -o DIR` brings it here, with the"
+                " spec that it was compiled from, DIR/spec.yaml"
+            )
+        inferred = _as_logged(inferred, opened.reader.task)
     source = {kind: opened.version or repo, **({"revision": opened.commit} if opened.commit else {})}
     notes = (f"{repo} at its {revision or 'main'}, pinned to the commit that it is at now",) if opened.commit else ()
     return _start(inferred, source, spec, notes)
@@ -87,7 +98,7 @@ def _of_folder(folder: Path, spec: Path) -> Start:
     steps = {int(found[1]): path for path in folder.iterdir() if (found := STEP.fullmatch(path.name)) and path.is_dir()}
     files = {path.name for path in folder.iterdir() if path.is_file()}
     notes: list[str] = []
-    if not files & {"config.json", "adapter_config.json", "modules.json"} and steps:
+    if not files & set(CONFIGS) and steps:
         folder, why = _best(steps)
         files = {path.name for path in folder.iterdir() if path.is_file()}
         notes.append(why)
@@ -96,12 +107,18 @@ def _of_folder(folder: Path, spec: Path) -> Start:
     if alone := sorted(files & set(LEFT_ALONE)):
         notes.append(f"left alone, since only training needs them: {', '.join(alone)}")
     inferred = infer(files, lambda path: (folder / path).read_text(encoding="utf-8", errors="replace"))
-    if not files & {"config.json", "adapter_config.json", "modules.json"}:
+    if not files & set(CONFIGS):
         raise UsageError(
-            f"{folder} holds no checkpoint: neither config.json, adapter_config.json nor modules.json is there; give a"
-            " folder that save_pretrained, a Trainer or MLflow wrote"
+            f"{folder} holds no checkpoint: neither {', '.join(CONFIGS[:-1])} nor {CONFIGS[-1]} is there; give"
+            f" {_below(folder) or 'a folder that save_pretrained, a Trainer or MLflow wrote'}"
         )
     return _start(inferred, _path(folder, spec), spec, tuple(notes), beside=folder)
+
+
+def _below(folder: Path) -> str:
+    """The folders in it that hold a checkpoint, such as ``out/final``."""
+    found = sorted(path.parent for name in CONFIGS for path in folder.glob(f"*/{name}"))
+    return " or ".join(str(path) for path in dict.fromkeys(found))
 
 
 def _best(steps: Mapping[int, Path]) -> tuple[Path, str]:
@@ -135,11 +152,17 @@ def _of_mlflow(folder: Path, spec: Path) -> Start:
     found = _of_folder(model, spec)
     parts = sorted(path for path in (folder / "components").glob("*") if path.is_dir())
     components = {f"components.{part.name}": _path(part, spec) for part in parts if part.name != "pipeline"}
-    task = str(flavor.get("task") or "")
-    inferred = found.inferred
-    if name == "transformers" and find(name, task):
-        inferred = Inferred(task, f"MLmodel has the task {task}", hints=inferred.hints)
-    return Start(inferred, {**found.sources, **components}, found.notes)
+    if "components.tokenizer" in components:
+        hints = tuple(hint for hint in found.inferred.hints if hint != NO_TOKENIZER)
+        found = replace(found, inferred=replace(found.inferred, hints=hints))
+    return Start(_as_logged(found.inferred, stated_task(flavor)), {**found.sources, **components}, found.notes)
+
+
+def _as_logged(inferred: Inferred, task: str) -> Inferred:
+    """The task for which MLflow's flavor logged the model, where the library has it; else what its files say."""
+    if task == inferred.task or not find(inferred.library, task):
+        return inferred
+    return Inferred(task, f"MLmodel has the task {task}", inferred.library, hints=inferred.hints)
 
 
 def _start(
@@ -184,7 +207,7 @@ def _lines(task: str, library: str, begun: Start) -> Iterator[str]:
     if begun.inferred.task == task:
         yield f"# The task, because {begun.inferred.reason}."
     yield f"task: {task}"
-    yield from (f"# {note[0].upper()}{note[1:]}." for note in begun.notes)
+    yield from (f"# {_sentence(note)}." for note in begun.notes)
     components = {key: source for key, source in begun.sources.items() if key.startswith("components.")}
     for key, source in begun.sources.items():
         if key not in components:
@@ -196,6 +219,11 @@ def _lines(task: str, library: str, begun: Start) -> Iterator[str]:
             yield f"  {key.partition('.')[2]}: {json.dumps(source, ensure_ascii=False)}"
     yield from (f"# {hint}" for hint in begun.inferred.hints)
     yield from _settings(library, task)
+
+
+def _sentence(note: str) -> str:
+    """The note with a capital letter, unless it begins with the name of a file or a folder."""
+    return note[0].upper() + note[1:] if note.partition(" ")[0].strip(",:").isalpha() else note
 
 
 def _settings(library: str, task: str) -> Iterator[str]:

@@ -60,6 +60,7 @@ def init(
     """Write a spec to begin with. On a terminal it asks for what is not given; an existing file is left alone, and a
     spec that would be wrong is not kept.
     """
+    from hfspec.checkpoint.inference import NO_TOKENIZER
     from hfspec.checkpoint.starter import spec_text
 
     if task is not None and task.endswith(SPEC_SUFFIXES):
@@ -81,6 +82,8 @@ def init(
     _write(spec, spec_text(_editor_line(spec), chosen, library or _library(chosen, inferred.library), begun))
     if checkpoint is not None and inferred.task:
         tell(f"{inferred.task}: {inferred.reason}")
+    if NO_TOKENIZER in inferred.hints:
+        tell(f"remark: {NO_TOKENIZER}")
     print(spec)
 
 

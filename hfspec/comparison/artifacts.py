@@ -82,6 +82,7 @@ def artifact_account(folder: Path) -> FrozenDict:
             "embedding space": _without_none({"space": manifest.space, "fingerprint": manifest.fingerprint}),
             "library versions": {**manifest.versions, **manifest.makers},
             "changed from the source": manifest.cleaned,
+            "convert": manifest.converted,
             "adapter": adapter_saved(manifest.sources, files.records) or None,
             "save mode": "reference" if manifest.pointers else "full",
             **_contents(

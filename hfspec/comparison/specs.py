@@ -69,7 +69,7 @@ def spec_account(side: SpecSide, *, named: bool) -> FrozenDict:
     Returns:
         The account, group by group.
     """
-    spec, task = side.spec, find(side.spec.library, side.spec.task)
+    spec, task = side.spec, find(side.spec.answering, side.spec.task) or find(side.spec.library, side.spec.task)
     assert task is not None, "validate lets no unknown task through"
     others = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     return account(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 from hfspec.ir.artifact import Deployment, Pointer, SourceRecord
 from hfspec.ir.frozen import FrozenDict, Json
 from hfspec.ir.golden import Golden
-from hfspec.ir.pins import TensorInfo
+from hfspec.ir.pins import Reader, TensorInfo
 from hfspec.ir.signature import Signature
 
 
@@ -122,6 +123,26 @@ class Flavor:
 
 
 @dataclass(frozen=True, slots=True)
+class Conversion:
+    """How a model of another library is to be made of the plan's files."""
+
+    to: str
+    precision: str
+    execution_provider: str
+    versions: FrozenDict
+    """The packages that make it -> their versions."""
+
+    def to_json(self) -> dict[str, Json]:
+        """Plain JSON values."""
+        return {
+            "to": self.to,
+            "precision": self.precision,
+            "execution_provider": self.execution_provider,
+            "made_by": self.versions,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class SettingRow:
     """A setting in force and where it came from (``specs/x.yaml:7:3``, ``command line (dtype=…)``,
     ``generation_config.json``, ``hfspec default``).
@@ -146,7 +167,9 @@ class Plan:
     manifest has them. ``cleaned``: path of the artifact -> what of its source's file was changed, so that no place of
     another machine and no password goes along. ``labels``: those that the model answers with, by their numbers; none
     for other tasks. ``serving``: what the spec says of serving. ``flavor``: by which MLflow makes the library's own
-    object, None where it cannot.
+    object, None where it cannot. ``conversion``: of a plan whose files are those of a checkpoint that is to be
+    converted; ``converted``: of the plan of what that gave, how it was made, as the manifest has it. ``makers``: the
+    packages that make a model's graph -> their versions; ``graph``: what the manifest says of one.
     """
 
     name: str
@@ -176,6 +199,23 @@ class Plan:
     labels: tuple[str, ...] = ()
     serving: FrozenDict = field(default_factory=FrozenDict)
     flavor: Flavor | None = None
+    conversion: Conversion | None = None
+    converted: FrozenDict = field(default_factory=FrozenDict)
+    makers: FrozenDict = field(default_factory=FrozenDict)
+    graph: FrozenDict = field(default_factory=FrozenDict)
+
+    @property
+    def all_versions(self) -> FrozenDict:
+        """The packages that the artifact depends on -> their versions: those that run it, and those that convert it."""
+        return self.versions if self.conversion is None else FrozenDict({**self.conversion.versions, **self.versions})
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What a conversion gave: a plan of its files, and who reads them, by role."""
+
+    plan: Plan
+    readers: Mapping[str, Reader]
 
 
 class Work(Protocol):

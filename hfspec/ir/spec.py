@@ -19,6 +19,7 @@ from hfspec.ir.spec_keys import (
     Adapter,
     AnyJson,
     Components,
+    Convert,
     Frozen,
     Golden,
     LicensePolicy,
@@ -58,6 +59,11 @@ class Spec(Frozen):
     model: Source = Field(description="The checkpoint: exactly one of repo, path, package.")
     components: Components = Field(default=Components(), description="Only what differs from the model's own source.")
     adapter: Adapter | None = Field(default=None, description="A PEFT adapter on top of the model.")
+    convert: Convert | None = Field(
+        default=None,
+        description="Make a model of another library of the checkpoint, which then answers without torch.",
+        examples=[{"to": "onnxruntime-genai", "precision": "int4"}],
+    )
     allow_architecture_mismatch: Text | None = Field(
         default=None,
         description="Why a checkpoint whose `architectures` name another head than the task's is used all the same.",
@@ -79,6 +85,11 @@ class Spec(Frozen):
     )
     dtype: DtypeName = Field(
         default="auto", description="The dtype of the weights: `auto` keeps what is stored, any other casts."
+    )
+    format: Literal["safetensors", "onnx"] = Field(
+        default="safetensors",
+        description="What the model is in the artifact: `safetensors`, computed by torch; `onnx`, a graph that compile "
+        "makes of the weights, computed by ONNX Runtime without torch.",
     )
     save_mode: Literal["full", "reference"] = Field(
         default="full", description="`full`: weights in the artifact; `reference`: a pinned pointer to them."
@@ -124,6 +135,11 @@ class Spec(Frozen):
     )
     metadata: Mapping = Field(default=FrozenDict(), description="Free-form, carried along.")
     library: Text = Field(description=LIBRARY)
+
+    @property
+    def answering(self) -> str:
+        """The library that answers: the one that the model is converted to, else its own."""
+        return self.library if self.convert is None else self.convert.to
 
 
 def dump(spec: Spec) -> dict[str, Any]:

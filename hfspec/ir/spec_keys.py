@@ -188,6 +188,30 @@ class Adapter(Source):
     )
 
 
+class Convert(Frozen):
+    """The model as another library has it, made when the spec is compiled."""
+
+    to: Literal["onnxruntime-genai"] = Field(description="The library that runs the model then.")
+    precision: Literal["int4", "fp16", "fp32"] = Field(
+        description="Of the weights: `fp32` and `fp16` numbers, or `int4` in blocks of 32."
+    )
+    execution_provider: Literal["cpu"] = Field(default="cpu", description="What the model is made to run on.")
+    tolerance: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="The largest part of the checked tokens that may be others than the original's (docs/onnx.md); 0 "
+        "for `fp32` if left out, and without a limit otherwise.",
+    )
+
+    @property
+    def most(self) -> float:
+        """The largest part of the checked tokens that may be others than the original's."""
+        default = 0.0 if self.precision == "fp32" else 1.0
+        return default if self.tolerance is None else self.tolerance
+
+
 class Param(Frozen):
     """A parameter that callers may give to predict."""
 

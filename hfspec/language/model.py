@@ -28,7 +28,7 @@ def parse_document(document: dict[str, Any]) -> Spec:
     if not isinstance(library, str) or library not in LIBRARIES:
         raise ValueError(f"library must be one of {', '.join(LIBRARIES)}")
     spec: Spec = LIBRARIES[library].part("spec").model_validate(document)
-    task = table.find(library, spec.task)
+    task = table.find(spec.answering, spec.task)
     if task is not None:
         _check_settings(task, spec)
     return spec

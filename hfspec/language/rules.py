@@ -13,7 +13,7 @@ from typing import Any
 from hfspec.ir.patterns import NAME_PATTERN
 from hfspec.ir.problem import KeyPath, Problem, one_of
 from hfspec.ir.tree import Tree
-from hfspec.language import backends, examples, licences, params, task_names
+from hfspec.language import backends, conversion, examples, licences, params, task_names, weight_formats
 from hfspec.language.composed import component_names
 from hfspec.language.draft import Draft, DraftColumn, draft
 from hfspec.language.provenance import MISSING
@@ -57,8 +57,10 @@ def problems(tree: Tree) -> Iterator[Problem]:
     yield from _outputs(document)
     yield from _runtime(document)
     yield from backends.problems(document)
+    yield from weight_formats.problems(document)
     yield from _serving(document)
     yield from _saving(document)
+    yield from conversion.problems(document)
     yield from params.problems(document)
     yield from examples.problems(document)
     yield from licences.problems(document)
@@ -115,6 +117,8 @@ def _components(document: Draft) -> Iterator[Problem]:
         if name not in task.replaceable:
             path: KeyPath = ("components", name)
             message = f"The task {task.name} uses no {name.replace('_', ' ')}."
+            if document.has("convert"):
+                message = "The converted model has the parts of its own checkpoint."
             expected = one_of(task.replaceable) if task.replaceable else ""
             yield Problem("dead-key", message, tree.origin(path), path, expected=expected, remedy="Remove it.")
     parts = [name for name in names if name in task.components]
@@ -214,9 +218,9 @@ def _runtime(document: Draft) -> Iterator[Problem]:
     if document.has("runtime", "device"):
         message = "`device` puts the model on one device, and `device_map` spreads it over several."
         yield Problem("conflict", message, tree.origin(path), path, remedy="Keep `device` or `device_map`.")
-    library = LIBRARIES.get(document.library or "")
+    library = LIBRARIES.get(document.task.library if document.task else document.library or "")
     if library is not None and not library.spreads:
-        message = f"{library.name} puts a model on one device."
+        message = f"The library {library.name} puts a model on one device."
         yield Problem("dead-key", message, tree.origin(path), path, remedy="Write `device:` instead.")
 
 

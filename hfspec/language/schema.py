@@ -19,7 +19,7 @@ from hfspec.ir import spec_keys as keys
 from hfspec.ir.spec import Spec
 from hfspec.language.layered import layered_model, layered_spec
 from hfspec.tasks import table
-from hfspec.tasks.libraries import LIBRARIES
+from hfspec.tasks.libraries import CONVERTED, CONVERTIBLE, LIBRARIES
 from hfspec.tasks.task import Task
 
 SCHEMA_ID = "urn:hfspec:schema:spec:1"
@@ -201,10 +201,23 @@ def _task_rules(library: str, definitions: dict[str, Any]) -> Iterator[dict[str,
             "properties": {setting.name: _param_of(name, setting.name) for setting in task.settings},
             "additionalProperties": False,
         }
-        params = {"type": "object", "properties": {"params": {"$ref": f"#/$defs/{name}.params"}}}
-        then = {"model_config": {"$ref": f"#/$defs/{name}"}, "signature": params}
         names = [known for known in table.names(library) if table.find(library, known) is task]
-        yield _when({"task": _named(library, task.name, names)}, {"properties": then})
+        yield _when({"task": _named(library, task.name, names)}, _with_settings(task))
+
+
+def _with_settings(task: Task) -> dict[str, Any]:
+    """What a spec of the task requires: its settings, or those of the library that the model is converted to."""
+    own: dict[str, Any] = {"properties": _settings_of(task)}
+    converted = table.find(CONVERTED, task.name) if task.library == CONVERTIBLE else None
+    if converted is None:
+        return own
+    return {**_when({"convert": {"type": "object"}}, {"properties": _settings_of(converted)}), "else": own}
+
+
+def _settings_of(task: Task) -> dict[str, Any]:
+    name = settings_name(task)
+    params = {"type": "object", "properties": {"params": {"$ref": f"#/$defs/{name}.params"}}}
+    return {"model_config": {"$ref": f"#/$defs/{name}"}, "signature": params}
 
 
 def _named(library: str, task: str | None, names: list[str]) -> dict[str, Any]:

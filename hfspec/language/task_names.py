@@ -53,10 +53,12 @@ def task_of(tree: Tree) -> Task | None:
         tree: The spec.
 
     Returns:
-        Its task; None when it names none that works.
+        Its task, of the library that answers; None when it names none that works.
     """
-    library, name = tree.at(("library",)), tree.at(("task",))
-    return table.find(library, name) if isinstance(library, str) and isinstance(name, str) else None
+    name = tree.at(("task",))
+    libraries = (tree.at(("convert", "to")), tree.at(("library",)))
+    found = (table.find(one, name) for one in libraries if isinstance(one, str) and isinstance(name, str))
+    return next(filter(None, found), None)
 
 
 def meant(text: str, library: str | None) -> str:

@@ -23,7 +23,7 @@ def check_held(spec: Path, overrides: Sequence[str], held: Lock, found: Lock) ->
 
 def check_versions(spec: Path, overrides: Sequence[str], held: Lock, plan: Plan) -> None:
     """That a plan is for the packages that were locked, neither more nor fewer; raises LockError."""
-    moved = tuple(entries("version", "", held.versions, plan.versions))
+    moved = tuple(entries("version", "", held.versions, plan.all_versions))
     if moved:
         raise _refused(spec, overrides, moved)
 

@@ -47,6 +47,7 @@ def _text(manifest: Manifest, labels: Sequence[str]) -> str:
         *((f"runtime.{key}", str(value)) for key, value in sorted(deployment.runtime.items())),
         ("save mode", save_mode(manifest.pointers)),
         *adapter_rows(manifest.sources, [record.path for record in manifest.files]),
+        *_converted_rows(manifest),
         ("made by", ", ".join(f"{name} {version}" for name, version in sorted(manifest.makers.items()))),
     )
     config = ((key, json.dumps(thaw(value), ensure_ascii=False)) for key, value in deployment.model_config.items())
@@ -61,6 +62,15 @@ def _text(manifest: Manifest, labels: Sequence[str]) -> str:
         section("planned for", aligned(sorted((str(k), str(v)) for k, v in manifest.versions.items()))),
     )
     return "\n".join(filter(None, sections)).rstrip()
+
+
+def _converted_rows(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    made = manifest.converted
+    if made:
+        makers = ", ".join(f"{name} {version}" for name, version in sorted(made["made_by"].items()))
+        agreement = made["agreement"]
+        yield "converted", f"to {made['to']}, {made['precision']}, {made['execution_provider']}, by {makers}"
+        yield "agreement", f"{agreement['same']} of {agreement['tokens']} of the checkpoint's greedy tokens"
 
 
 def label_rows(labels: Sequence[str]) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from hfspec.ir.artifact import SourceRecord, adapter_saved
@@ -59,6 +60,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "pointers": [pointer.to_json() for pointer in plan.pointers],
         "golden": [golden.to_json() for golden in plan.golden],
         "adapter": adapter_saved(plan.sources, [step.target for step in plan.steps]),
+        "conversion": thaw(plan.conversion.to_json()) if plan.conversion else None,
     }
 
 
@@ -73,6 +75,7 @@ def _text(plan: Plan) -> str:
         ("save mode", save_mode(plan.pointers)),
         *adapter_rows(plan.sources, [step.target for step in plan.steps]),
         ("memory", f"{in_bytes(plan.memory_bytes)} for the weights"),
+        *_conversion_rows(plan),
         ("run at compile", _run(plan)),
     )
     settings = aligned((row.key, json.dumps(thaw(row.value), ensure_ascii=False), row.origin) for row in plan.settings)
@@ -82,12 +85,24 @@ def _text(plan: Plan) -> str:
         section("classes", aligned(classes)),
         section("signature", describe(plan.signature)),
         section("settings (value, where it came from)", settings),
-        section("files", aligned((step.target, in_bytes(step.size), _origin(step)) for step in plan.steps)),
+        section(
+            "files to convert" if plan.conversion else "files",
+            aligned((step.target, in_bytes(step.size), _origin(step)) for step in plan.steps),
+        ),
         section("weights referred to", aligned(pointer_rows(plan.pointers))),
         section("requirements", aligned((line,) for line in plan.requirements)),
         section("notes", aligned((note,) for note in plan.notes)),
     )
     return "\n".join(filter(None, sections)).rstrip()
+
+
+def _conversion_rows(plan: Plan) -> Iterator[tuple[str, str]]:
+    conversion = plan.conversion
+    if conversion is not None:
+        makers = ", ".join(f"{name} {version}" for name, version in conversion.versions.items())
+        yield "convert to", f"{conversion.to}, {conversion.precision}, {conversion.execution_provider}"
+        yield "converted by", makers
+        yield "", "the sizes above are the checkpoint's, before it is converted"
 
 
 def _run(plan: Plan) -> str:

@@ -16,6 +16,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 from hfspec.errors import SourceError
+from hfspec.ir.artifact import MANIFEST_NAME
 from hfspec.ir.pins import FilePin, Opened, SourceName, WeightHeader
 from hfspec.sources.folder import FolderSource, open_folder
 
@@ -30,9 +31,15 @@ COMPONENTS = "components"
 
 @dataclass(frozen=True, slots=True)
 class MlflowSource:
-    """The folders of a logged model as one checkpoint; a Reader. ``parts``: the folder that each file is in."""
+    """The folders of a logged model as one checkpoint; a Reader.
+
+    ``parts``: the folder that each file is in. ``task``: the one that the model was logged for, empty where MLmodel
+    states none. ``is_artifact``: whether it is an artifact of hfspec, which its own library's flavor loads too.
+    """
 
     parts: Mapping[str, FolderSource]
+    task: str = ""
+    is_artifact: bool = False
 
     @property
     def files(self) -> tuple[FilePin, ...]:
@@ -64,7 +71,9 @@ def open_source(named: SourceName) -> Opened:
     mlflow = _mlflow(named.location)
     version = _version(mlflow, named.location)
     folder = _download(mlflow, version)
-    source = MlflowSource(_parts(mlflow, named.location, folder))
+    flavor = _flavor(mlflow, named.location, folder)
+    is_artifact = (folder / MANIFEST_NAME).is_file()
+    source = MlflowSource(_parts(flavor, named.location, folder), stated_task(flavor), is_artifact)
     return Opened(source, source.files, version=version)
 
 
@@ -128,7 +137,12 @@ def _cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hfspec" / "mlflow"
 
 
-def _parts(mlflow: Any, location: str, folder: Path) -> dict[str, FolderSource]:
+def stated_task(flavor: Mapping[str, Any]) -> str:
+    """The task in the words of MLmodel: of a chat, a completion or an embedding it is not the pipeline's."""
+    return str(flavor.get("inference_task") or flavor.get("task") or "")
+
+
+def _flavor(mlflow: Any, location: str, folder: Path) -> Mapping[str, Any]:
     flavors = mlflow.models.Model.load(str(folder)).flavors
     name = next((name for name in FOLDERS if name in flavors), None)
     if name is None:
@@ -136,13 +150,17 @@ def _parts(mlflow: Any, location: str, folder: Path) -> dict[str, FolderSource]:
             f"{location}: MLflow logged it with {', '.join(sorted(flavors))}; hfspec compiles what the flavors"
             f" {' and '.join(FOLDERS)} logged."
         )
-    flavor = {**flavors.get("python_function", {}), **flavors[name]}  # the second states `data` there only
+    # sentence_transformers states `data` under python_function only.
+    return {"name": name, **flavors.get("python_function", {}), **flavors[name]}
+
+
+def _parts(flavor: Mapping[str, Any], location: str, folder: Path) -> dict[str, FolderSource]:
     if "peft_adaptor" in flavor:
         raise SourceError(
             f"{location}: MLflow logged a PEFT adapter beside the name of its base{_base_remedy(flavor)}, and the"
             " adapter's folder as `adapter:`."
         )
-    sources = [open_folder(location, place) for place in _folders(folder, flavor, FOLDERS[name])]
+    sources = [open_folder(location, place) for place in _folders(folder, flavor, FOLDERS[flavor["name"]])]
     if not sources:
         raise SourceError(f"{location}: MLflow logged the model's name and not its weights{_base_remedy(flavor)}.")
     parts: dict[str, FolderSource] = {}

@@ -20,7 +20,8 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
         resolved: Its sources, pinned, each with a reader.
 
     Returns:
-        Every decision about the artifact, as the spec's library plans it.
+        Every decision about the artifact, as the library that answers plans it; of a checkpoint that is to be
+        converted, those that can be made before.
 
     Raises:
         SpecError: With every problem of the checkpoint.
@@ -28,5 +29,6 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
     """
     sources = spec_sources(spec, tree, resolved)
     refuse_unreadable((sources.model, *sources.components.values(), *filter(None, [sources.adapter])))
-    made: Plan = LIBRARIES[spec.library].part("planning")(sources)
+    is_converted = spec.answering != spec.library
+    made: Plan = LIBRARIES[spec.answering].part("announcing" if is_converted else "planning")(sources)
     return made

@@ -46,6 +46,14 @@ class Library:
     """The packages that every predictor of the library needs."""
     spec: str = "hfspec.ir.spec:Spec"
     """The model of its specs: a subclass of ``Spec`` where they have keys of their own."""
+    announcing: str = ""
+    """A function of the ``Sources`` of a spec that has its checkpoint converted to this library: the ``Plan`` of the
+    files to convert, with a ``Conversion``. Raises SpecError with every problem. Empty: nothing is converted to it.
+    """
+    converting: str = ""
+    """A function of the spec's ``Sources``, that plan, the records of the files that were written for it and the folder
+    around them: the ``Converted`` (``hfspec/ir/plan.py``). Raises SpecError.
+    """
     compiling: tuple[str, ...] = ("layout", "planning")
     """The modules of its folder that only a compile needs: an artifact carries the others."""
     weights: tuple[str, ...] = (".safetensors",)
@@ -70,6 +78,8 @@ class Library:
         return getattr(import_module(module), attribute)
 
 
+# The library whose checkpoints `convert` takes, and the one that they can be converted to.
+CONVERTIBLE, CONVERTED = "transformers", "onnxruntime-genai"
 _TORCH_PACKAGES = ("numpy", "pandas", "safetensors", "tokenizers", "torch", "transformers")
 LIBRARIES: Mapping[str, Library] = MappingProxyType(
     {
@@ -110,9 +120,14 @@ LIBRARIES: Mapping[str, Library] = MappingProxyType(
                 components="hfspec.libraries.onnxruntime_genai.objects:components",
                 pipeline="hfspec.libraries.onnxruntime_genai.objects:pipeline",
                 trust="hfspec.libraries.onnxruntime_genai.trust:faults",
+                announcing="hfspec.libraries.onnxruntime_genai.conversion:announce",
+                converting="hfspec.libraries.onnxruntime_genai.conversion:convert",
                 packages=("jinja2", "numpy", "onnxruntime-genai", "tokenizers"),
                 spec="hfspec.libraries.onnxruntime_genai.spec:OnnxruntimeGenaiSpec",
-                compiling=("layout", "planning", "examination", "graph", "opsets", "spec"),
+                compiling=(
+                    *("layout", "planning", "examination", "graph", "opsets", "spec"),
+                    *("conversion", "building", "agreement"),
+                ),
                 weights=(".onnx", ".onnx.data", ".onnx_data", ".data"),
             ),
         )

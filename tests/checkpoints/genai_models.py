@@ -112,4 +112,14 @@ def phi3_repository(folder: Path) -> None:
     (folder / "LICENSE").write_text(LICENSE, encoding="utf-8")
 
 
-MAKERS = {"genai-llama": llama, "genai-qwen2": qwen2, "genai-phi3-repository": phi3_repository}
+def qwen2_to_convert(folder: Path) -> None:
+    """A checkpoint of transformers, of a size that the builder takes."""
+    checkpoint("qwen2", folder)
+
+
+MAKERS = {
+    "genai-llama": llama,
+    "genai-qwen2": qwen2,
+    "genai-phi3-repository": phi3_repository,
+    "qwen2-to-convert": qwen2_to_convert,
+}

@@ -79,6 +79,35 @@ def test_a_folder_of_the_trainer(command, checkpoint, tmp_path) -> None:
     } == set()
 
 
+def test_a_trainer_that_had_no_tokenizer(command, own_copy) -> None:
+    """The spec says so, where plan refuses it."""
+    folder = own_copy("bert-sentiment")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    _, err = command("--from", folder)
+    assert "components.tokenizer" in err
+    assert "# It has no tokenizer" in Path("spec.yaml").read_text()
+    assert hfspec.validate("spec.yaml") == ()
+    with pytest.raises(hfspec.SpecError, match="no tokenizer"):
+        hfspec.plan("spec.yaml")
+
+
+def test_an_adapter_of_a_sentence_transformer(command, checkpoint, tmp_path) -> None:
+    """As sentence-transformers itself saves it: its modules beside the adapter, whose config states no task."""
+    from peft import LoraConfig
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(checkpoint("minilm-like")), device="cpu")
+    model.add_adapter(LoraConfig(target_modules=["query", "value"]))
+    model.save_pretrained("adapter")
+    command("--from", "adapter")
+    spec = hfspec.load_spec("spec.yaml")
+    assert (spec.library, spec.task) == ("sentence-transformers", "feature-extraction")
+    assert (spec.adapter.path, (tmp_path / spec.model.path).resolve()) == ("./adapter", checkpoint("minilm-like"))
+    assert hfspec.plan("spec.yaml")
+    assert "\n# adapter_config.json names " in Path("spec.yaml").read_text()
+
+
 def test_an_adapter_brings_its_base(command, checkpoint, tmp_path) -> None:
     base = checkpoint("bert-sentiment")
     adapter = make_adapter("sentiment-lora", base, tmp_path / "adapter")
@@ -161,6 +190,8 @@ def test_checkpoints_that_say_too_little_and_folders_that_are_none(command, tmp_
         "./bare": "names no architecture, so that its task is not known",
         "./artifact": "is an artifact of hfspec",
         "./nowhere": "is not a folder",
+        "./bare/config.json": "is a file; give the folder",
+        ".": "give bare$",
     }
     for place, message in refused.items():
         with pytest.raises(hfspec.UsageError, match=message):

@@ -43,6 +43,7 @@ PUBLISHED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "microsoft/DialoGPT-medium": ("dialogpt", "", OTHER_FORMATS),
     "TinyLlama/TinyLlama-1.1B-Chat-v1.0": ("llama-chat", "", ("eval_results.json",)),
     "microsoft/Phi-3-mini-4k-instruct": ("phi3-chat", "", ("configuration_phi3.py", "modeling_phi3.py")),
+    "Qwen/Qwen2.5-0.5B-Instruct": ("qwen2-to-convert", "", ()),
     "microsoft/Phi-3-mini-4k-instruct-onnx": (
         "genai-phi3-repository",
         "",

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import hfspec
+from hfspec.cli.app import app
 from hfspec.errors import SourceError
 
 TEXTS = ["a fine film", "a dull one, and far too long"]
@@ -43,6 +44,11 @@ def registry(tmp_path_factory: pytest.TempPathFactory, checkpoint: Callable[[str
             mlflow.sentence_transformers.log_model(
                 embedder, name="embedder", pip_requirements=["transformers"], registered_model_name="embedder"
             )
+            chatter = transformers.pipeline("text-generation", str(checkpoint("llama-chat")))
+            for name, task in (("prompts", "text-generation"), ("chat", "llm/v1/chat")):
+                mlflow.transformers.log_model(
+                    chatter, name=name, task=task, pip_requirements=["transformers"], registered_model_name=name
+                )
             mlflow.pyfunc.log_model(
                 name="function",
                 python_model=_Echo(),
@@ -50,6 +56,8 @@ def registry(tmp_path_factory: pytest.TempPathFactory, checkpoint: Callable[[str
                 registered_model_name="function",
             )
         mlflow.MlflowClient().set_registered_model_alias("sentiment", "champion", "1")
+        compiled = hfspec.compile(spec(folder, "models:/sentiment/1"), folder / "compiled")
+        app(["mlflow", "log", str(compiled.path), "--register", "compiled"], standalone_mode=False)
         yield {"run": run.info.run_id, "logged": logged, "folder": folder}
     mlflow.set_tracking_uri(before)
 
@@ -75,6 +83,41 @@ def computed(folder: Path) -> list[float]:
     with torch.inference_mode():
         logits = model(**tokenizer(TEXTS, padding=True, return_tensors="pt")).logits
     return logits.softmax(-1).max(-1).values.tolist()
+
+
+INIT = [
+    ("models:/sentiment/1", "models:/sentiment/1", "transformers", "text-classification"),
+    ("models:/sentiment@champion", "models:/sentiment/1", "transformers", "text-classification"),
+    ("models:/prompts/1", "models:/prompts/1", "transformers", "text-generation"),
+    ("models:/chat/latest", "models:/chat/1", "transformers", "llm/v1/chat"),
+    ("models:/embedder/1", "models:/embedder/1", "sentence-transformers", "feature-extraction"),
+]
+
+
+@pytest.mark.parametrize(("place", "pinned", "library", "task"), INIT, ids=[row[0] for row in INIT])
+def test_init_begins_a_spec_from_the_registry(place, pinned, library, task, registry, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    app(["init", "--from", place, "-o", "new.yaml"], standalone_mode=False)
+    begun = hfspec.load_spec("new.yaml")
+    assert (begun.library, begun.task, begun.model.mlflow) == (library, task, pinned)
+    assert hfspec.validate("new.yaml") == ()
+    assert hfspec.plan("new.yaml").deployment.task == task
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "said"),
+    [
+        ("models:/function/1", SourceError, "logged it with python_function"),
+        ("models:/nobody/1", SourceError, "nobody"),
+        ("models:/sentiment/9", SourceError, "says"),
+        ("models:/compiled/1", hfspec.UsageError, "hfspec mlflow pull models:/compiled/1 -o DIR"),
+    ],
+)
+def test_init_refuses_what_a_spec_cannot_begin_from(place, error, said, registry, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=said):
+        app(["init", "--from", place, "-o", "new.yaml"], standalone_mode=False)
+    assert not (tmp_path / "new.yaml").exists()
 
 
 @pytest.mark.parametrize("place", ["models:/sentiment/2", "models:/sentiment@champion", "models:/sentiment/latest"])

@@ -8,20 +8,20 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from hfspec.checkpoint.card import card, card_files, licence
-from hfspec.checkpoint.golden import golden_examples, undetermined
+from hfspec.checkpoint.golden import undetermined
 from hfspec.checkpoint.licences import licence_problems
+from hfspec.checkpoint.planned import deployed, planned
 from hfspec.checkpoint.requirements import requirement_lines, versions
-from hfspec.checkpoint.resolved_spec import name_of, resolved_spec, source_record
-from hfspec.checkpoint.secrets import Cleaned, cleaned, without_secrets
+from hfspec.checkpoint.resolved_spec import name_of
+from hfspec.checkpoint.secrets import Cleaned, cleaned
 from hfspec.checkpoint.settings import SettingLayers, setting_rows
 from hfspec.checkpoint.signature import signature
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.spec_sources import Sources
 from hfspec.checkpoint.targets import target_problems
 from hfspec.errors import SpecError
-from hfspec.ir.artifact import Deployment, FileRecord, Pointer
-from hfspec.ir.canonical import digest_of
-from hfspec.ir.frozen import FrozenDict, thaw
+from hfspec.ir.artifact import FileRecord, Pointer
+from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.plan import CopyFile, Plan, WriteBytes
 from hfspec.ir.problem import Problem
 from hfspec.ir.spec import Spec
@@ -130,50 +130,27 @@ def _dead_keys(files: SourceFiles, spec: Spec, model: Model) -> Iterator[Problem
 
 
 def _plan(sources: Sources, decisions: _Decisions) -> Plan:
-    spec, tree, model = sources.spec, sources.tree, decisions.model
-    name = name_of(spec, tree)
-    document = resolved_spec(spec, name, sources.resolved)
-    found = versions(*LIBRARIES[spec.library].packages)
-    return Plan(
-        name=name,
-        spec_document=document,
-        spec_digest=digest_of(thaw(document)),
-        sources=tuple(map(source_record, sources.all)),
-        deployment=_deployment(spec, sources.task, decisions),
-        signature=signature(spec, sources.task, None),
-        steps=decisions.clean.steps,
+    spec, model, task = sources.spec, decisions.model, sources.task
+    found = versions(*LIBRARIES[task.library].packages)
+    return planned(
+        sources,
+        deployed(
+            sources,
+            task,
+            model_class=model.config.architecture,
+            dtype=model.dtype,
+            defaults=decisions.layers.defaults,
+        ),
+        decisions.clean,
+        tuple(_notes(sources, decisions)),
+        signature=signature(spec, task, None),
         parameters=model.graph.elements,
         weight_bytes=model.weight_bytes,
         memory_bytes=model.weight_bytes,
-        settings=setting_rows(tree, spec, decisions.layers, model.dtype),
+        settings=setting_rows(sources.tree, spec, decisions.layers, model.dtype),
         requirements=requirement_lines(found),
         versions=found,
-        metadata=without_secrets(spec.metadata),
-        input_example=spec.input_example,
-        golden=golden_examples(spec),
-        run=spec.input_example is not None or bool(spec.golden),
-        check_golden=bool(spec.golden),
-        notes=tuple(filter(None, _notes(sources, decisions))),
         pointers=decisions.pointers,
-        cleaned=decisions.clean.changed,
-        serving=spec.serving.stated(),
-    )
-
-
-def _deployment(spec: Spec, task: Task, decisions: _Decisions) -> Deployment:
-    return Deployment(
-        library=spec.library,
-        task=task.name,
-        task_as_written=spec.task,
-        model_class=decisions.model.config.architecture,
-        dtype=decisions.model.dtype,
-        outputs=spec.outputs,
-        prompt_template=spec.prompt_template,
-        model_config=spec.inference,
-        defaults=decisions.layers.defaults,
-        components=FrozenDict(),
-        options=FrozenDict(),
-        runtime=FrozenDict(spec.runtime.model_dump(exclude_defaults=True)),
     )
 
 

@@ -12,13 +12,14 @@ from hfspec.checkpoint.checkpoint import Checkpoint
 from hfspec.checkpoint.examination import examine
 from hfspec.checkpoint.generation import generation_notes, generation_problems
 from hfspec.checkpoint.generation_config import generation_config
-from hfspec.checkpoint.golden import golden_examples, undetermined
+from hfspec.checkpoint.golden import undetermined
 from hfspec.checkpoint.label_names import answers_labels
 from hfspec.checkpoint.licences import licence_problems
 from hfspec.checkpoint.native_flavor import native_flavor, native_steps
+from hfspec.checkpoint.planned import deployed, planned
 from hfspec.checkpoint.requirements import requirement_lines, versions
-from hfspec.checkpoint.resolved_spec import name_of, resolved_spec, source_record
-from hfspec.checkpoint.secrets import Cleaned, cleaned, without_secrets
+from hfspec.checkpoint.resolved_spec import name_of
+from hfspec.checkpoint.secrets import Cleaned, cleaned
 from hfspec.checkpoint.sentences.embedding import answer_array, embedding_notes, embedding_problems
 from hfspec.checkpoint.settings import SettingLayers, dead_settings, narrowed, setting_layers, setting_rows
 from hfspec.checkpoint.signature import signature
@@ -29,18 +30,17 @@ from hfspec.checkpoint.weights.quantised import packages
 from hfspec.checkpoint.weights.references import carried, pointers, reference_problems
 from hfspec.checkpoint.weights.saving import parameters
 from hfspec.checkpoint.weights.weight_files import listed
+from hfspec.checkpoint.weights.weight_formats import format_notes, format_problems, makers
 from hfspec.errors import SpecError
 from hfspec.formats.label_names import stated_labels
 from hfspec.ir.artifact import Deployment
-from hfspec.ir.canonical import digest_of
-from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.plan import Flavor, Plan
 from hfspec.ir.problem import Problem
 from hfspec.ir.signature import Signature
 from hfspec.ir.spec import Spec
 from hfspec.language.secrets import spec_notes
-from hfspec.tasks.libraries import LIBRARIES
 from hfspec.tasks.task import Task
+from hfspec.tasks.weight_formats import WEIGHT_FORMATS
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,7 @@ def _problems(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -
     yield from embedding_problems(model, spec, task, checkpoint.dimension)
     yield from target_problems(model, decisions.clean.steps)
     yield from backend_problems(tree, spec, config, checkpoint.dtype)
+    yield from format_problems(tree, spec, checkpoint)
     settings = {**layers.defaults, **layers.generation}
     yield from undetermined(tree, spec, task, decisions.signature, settings)
 
@@ -128,22 +129,17 @@ def _problems(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -
 def _plan(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -> Plan:
     spec, model, steps = sources.spec, sources.model, decisions.clean.steps
     is_reference = _is_reference(spec)
-    name = name_of(spec, sources.tree)
-    document = resolved_spec(spec, name, sources.resolved)
     spreading = ("accelerate",) if spec.runtime.device_map else ()
+    weight_format = WEIGHT_FORMATS[spec.format]
+    needed = (*decisions.task.requirements, *checkpoint.needs, *spreading, *backend_package(spec))
     libraries = versions(
-        *LIBRARIES[spec.library].packages,
-        *decisions.task.requirements,
-        *checkpoint.needs,
-        *spreading,
-        *backend_package(spec),
+        *weight_format.library(spec.library, sources.task.name).packages, *(() if weight_format.exports else needed)
     )
-    return Plan(
-        name=name,
-        spec_document=document,
-        spec_digest=digest_of(thaw(document)),
-        sources=tuple(map(source_record, sources.all)),
-        deployment=_deployment(spec, checkpoint, decisions),
+    return planned(
+        sources,
+        _deployment(sources, checkpoint, decisions),
+        decisions.clean,
+        tuple(_notes(sources, checkpoint, decisions)),
         signature=decisions.signature,
         steps=carried(model, checkpoint.groups, steps) if is_reference else steps,
         parameters=sum(parameters(group) for group in checkpoint.groups),
@@ -152,42 +148,29 @@ def _plan(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -> Pl
         settings=setting_rows(sources.tree, spec, decisions.layers, checkpoint.dtype),
         requirements=requirement_lines(libraries, packages(checkpoint.config)[1]),
         versions=libraries,
-        metadata=without_secrets(spec.metadata),
-        input_example=spec.input_example,
-        golden=golden_examples(spec),
-        run=spec.input_example is not None or bool(spec.golden),
-        check_golden=bool(spec.golden),
-        notes=tuple(filter(None, _notes(sources, checkpoint, decisions))),
         pointers=pointers(model, checkpoint.groups, steps) if is_reference else (),
         merging=checkpoint.merging,
         code=checkpoint.code.classes,
-        cleaned=decisions.clean.changed,
         labels=stated_labels(checkpoint.config) if answers_labels(decisions.task) else (),
-        serving=spec.serving.stated(),
         flavor=decisions.flavor,
+        makers=makers(spec),
     )
 
 
-def _deployment(spec: Spec, checkpoint: Checkpoint, decisions: _Decisions) -> Deployment:
-    options = {name: component.options for name, component in spec.components.given() if component.options}
-    return Deployment(
-        library=spec.library,
-        task=decisions.task.name,
-        task_as_written=spec.task,
+def _deployment(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -> Deployment:
+    return deployed(
+        sources,
+        decisions.task,
         model_class=checkpoint.model_class.name,
         dtype=checkpoint.dtype,
-        outputs=spec.outputs,
-        prompt_template=spec.prompt_template,
-        model_config=spec.inference,
         defaults=decisions.layers.defaults,
         components=checkpoint.components,
-        options=FrozenDict(options),
-        runtime=FrozenDict(spec.runtime.model_dump(exclude_defaults=True)),
     )
 
 
 def _notes(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -> Iterator[str]:
     yield from checkpoint.notes
+    yield from format_notes(sources.spec)
     yield from generation_notes(
         sources.model, checkpoint.folder, decisions.task, _generation_config(sources, checkpoint)
     )

@@ -33,7 +33,7 @@ def probe_lines(predictor: Predictor) -> Iterator[str]:
 
 def probe_fault(predictor: Predictor) -> str:
     """Why no request can be answered; empty where one is, or where that cannot be told."""
-    row = _row(predictor)
+    row = plain_row(predictor)
     if _answers(predictor, *_short(predictor, row)):
         return ""
     try:
@@ -53,7 +53,7 @@ def model_fault(predictor: Predictor) -> str:
     """What a plain input of the task meets that is neither an answer nor a refusal: a fault of the model or of the
     device; empty where there is none.
     """
-    row, few = _short(predictor, _row(predictor))
+    row, few = _short(predictor, plain_row(predictor))
     try:
         answered(predictor, [row], None, protocol=few)
     except HfspecError:
@@ -79,7 +79,7 @@ def _answers(predictor: Predictor, row: Any, few: Mapping[str, Any]) -> bool:
     return False
 
 
-def _row(predictor: Predictor) -> dict[str, Any]:
+def plain_row(predictor: Predictor) -> dict[str, Any]:
     """A value for each column that a row must have, and for the first of the task's own that it may have."""
     inputs = predictor.signature.inputs
     columns = inputs if isinstance(inputs, tuple) else predictor.task.inputs

@@ -1,0 +1,38 @@
+"""A program: makes a model of ONNX Runtime's generate() of a checkpoint, by the library's own model builder.
+
+It runs in a process of its own and imports nothing of hfspec: the builder puts names such as ``builders`` on the import
+path, prints what it does, and holds all weights in memory.
+
+Usage: python -P building.py SOURCE TARGET PRECISION PROVIDER CACHE
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+# No code of the checkpoint's is run, and nobody is asked for what it lacks.
+OPTIONS = ["hf_remote=false", "hf_token=false"]
+
+
+def build(source: str, target: str, precision: str, provider: str, cache: str) -> None:
+    """Make the model in a folder; raises what the builder raises."""
+    from onnxruntime_genai.models.builder import create_model, parse_extra_options
+
+    arguments = ("", source, target, precision, provider, cache)
+    create_model(*arguments, **parse_extra_options(*arguments, OPTIONS))
+
+
+def main(arguments: list[str]) -> int:
+    """Build; where that fails, the last line on standard error says why, as JSON."""
+    try:
+        build(*arguments)
+    except Exception as error:  # noqa: BLE001 - the builder raises whatever its parts do; who started this tells it on
+        said = {"kind": type(error).__name__, "message": str(error)}
+        print(f"\n{json.dumps(said)}", file=sys.stderr)  # noqa: T201 - it is how the two processes speak
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
