@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,13 @@ pa = pytest.importorskip("pyarrow", reason="the extra `batch` is not installed")
 
 import pyarrow.parquet as pq  # noqa: E402
 
+from hfspec.batch.engines.local import Local  # noqa: E402
+from hfspec.batch.engines.table import Row  # noqa: E402
 from hfspec.batch.job import Job, max_errors  # noqa: E402
 from hfspec.batch.planning import plan  # noqa: E402
 from hfspec.batch.run import Outcome, run  # noqa: E402
 from hfspec.batch.spans import Sizes  # noqa: E402
+from hfspec.batch.work import Handed, Made, Seen  # noqa: E402
 
 ROWS = 500
 
@@ -250,6 +253,23 @@ def test_a_limit_takes_the_first_rows(dense: str, parquet: str, tmp_path: Path, 
     assert found.manifest is not None
     assert found.manifest["rows"] == min(limit, ROWS)
     assert read(tmp_path / "out").column("id").to_pylist() == list(range(min(limit, ROWS)))
+
+
+class Backwards(Local):
+    """An engine whose parts are whole in another order than that in which they were handed out."""
+
+    def make(self, handed: Iterator[Handed], count: int, tell: Callable[[Seen], None]) -> Iterator[Made]:
+        yield from super().make(iter(list(handed)[::-1]), count, tell)
+
+
+@pytest.mark.parametrize("more", [{"limit": 120}, {"limit": 9000}, {"limit": 30, "where": "id > 99"}, {"sample": 0.3}])
+def test_an_engine_may_make_the_parts_in_any_order(
+    dense: str, parquet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
+) -> None:
+    run(asked(dense, parquet, tmp_path / "local", **more))
+    monkeypatch.setattr("hfspec.batch.run.row_of", lambda _: Row(f"{__name__}:Backwards"))
+    run(asked(dense, parquet, tmp_path / "backwards", **more))
+    assert tree_of(tmp_path / "backwards") == tree_of(tmp_path / "local")
 
 
 @pytest.mark.parametrize(("most", "fails"), [("5", True), ("6", False), ("0.5%", True), ("50%", False)])
