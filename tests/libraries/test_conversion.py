@@ -11,6 +11,7 @@ import pytest
 import transformers
 
 import hfspec
+from hfspec.comparison.diff import diff
 from hfspec.libraries.onnxruntime_genai import building, conversion
 from tests.checkpoints import genai_models
 from tests.compiling import change_json, refusal, write_spec
@@ -109,13 +110,17 @@ def test_two_compiles_give_the_same_bytes(compiled, source, in_process, tmp_path
     assert again.digest == compiled.digest
 
 
-def test_int4_says_how_far_it_agrees_and_is_refused_beyond_the_tolerance(source, in_process, tmp_path):
+def test_int4_says_how_far_it_agrees_and_is_refused_beyond_the_tolerance(compiled, source, in_process, tmp_path):
     spec = write_spec(tmp_path / "a", source, **KEYS, convert={**FP32, "precision": "int4"})
     made = hfspec.compile(spec, output=tmp_path / "out", run=False)
     agreement = made.manifest.converted["agreement"]
     assert agreement["tokens"] == 2 * NEW
     assert any("products of 4-bit weights" in note for note in made.notes)
     assert 0 < agreement["same"] < agreement["tokens"]
+    told_apart = {(one.group, one.key): one.after for one in diff(str(compiled.path), str(made.path))}
+    assert told_apart["convert", "precision"] == "int4"
+    assert told_apart["convert", "agreement.same"] == agreement["same"]
+    assert ("weights", "sha256") in told_apart
     again = genai_models.build(source, tmp_path / "again", "int4")
     for name in ("model.onnx", "model.onnx.data", "genai_config.json"):
         assert (again / name).read_bytes() == (made.path / "model" / name).read_bytes()
