@@ -172,7 +172,7 @@ def test_other_checkpoints_are_converted_as_they_are(source, in_process, tmp_pat
 
 
 def test_a_model_that_the_builder_makes_otherwise_is_refused(source, in_process, tmp_path):
-    """config.json ties two matrices that the checkpoint has both of; transformers does not tie them, the builder does."""
+    """config.json ties two matrices, and the checkpoint has both: transformers does not tie them, the builder does."""
     model = Path(shutil.copytree(source, tmp_path / "model"))
     change_json(model / "config.json", tie_word_embeddings=True)
     said = str(refusal(write_spec(tmp_path / "s", model, **KEYS, convert=FP32)))
