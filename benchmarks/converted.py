@@ -1,6 +1,6 @@
 """A chat-sized decoder of random weights: the transformers artifact against those that `convert` makes of it.
 
-    python benchmarks/converted.py [--rounds N] [--new N] [--folder DIR] [--precisions int4,fp32]
+    python benchmarks/converted.py [--rounds N] [--new N] [--threads N] [--folder DIR] [--precisions int4,fp32]
 
 A Phi-3-shaped checkpoint of about 100 million parameters is made in a temporary folder and compiled as it is and
 converted. Each artifact is loaded in a process of its own, and the processes answer the same 16 prompts in turn,
@@ -72,11 +72,11 @@ def compiled(place: Path, name: str, source: Path, new: int, convert: dict[str, 
     return made.path
 
 
-def worker(folder: str) -> None:
+def worker(folder: str, threads: int | None) -> None:
     """Answer once for each line that comes, and say how long it took."""
     import hfspec
 
-    predictor = hfspec.load(folder)
+    predictor = hfspec.load(folder, threads=threads)
     for _ in sys.stdin:
         wall, processor = time.perf_counter(), time.process_time()
         rows = predictor.predict(PROMPTS, outputs="full")
@@ -86,9 +86,9 @@ def worker(folder: str) -> None:
         print(json.dumps({**spent, "tokens": tokens, "peak": peak}), flush=True)
 
 
-def measured(folders: dict[str, Path], rounds: int) -> dict[str, list[dict[str, float]]]:
+def measured(folders: dict[str, Path], rounds: int, threads: int | None) -> dict[str, list[dict[str, float]]]:
     """The rounds of each artifact, in turn; the first of each is left out."""
-    command = [sys.executable, "-m", "benchmarks.converted", "--worker"]
+    command = [sys.executable, "-m", "benchmarks.converted", *([f"--threads={threads}"] if threads else []), "--worker"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
     workers = {name: subprocess.Popen([*command, str(folder)], **pipes) for name, folder in folders.items()}
     found: dict[str, list[dict[str, float]]] = {name: [] for name in folders}
@@ -110,11 +110,12 @@ def main() -> None:
     parser.add_argument("--worker")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--new", type=int, default=32)
+    parser.add_argument("--threads", type=int)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--precisions", default="int4,fp32")
     given = parser.parse_args()
     if given.worker:
-        worker(given.worker)
+        worker(given.worker, given.threads)
         return
     with tempfile.TemporaryDirectory(dir=given.folder) as temporary:
         place = Path(temporary)
@@ -128,7 +129,7 @@ def main() -> None:
             name: sum(file.stat().st_size for file in (folder / "model").rglob("*") if file.is_file())
             for name, folder in folders.items()
         }
-        found = measured(folders, given.rounds)
+        found = measured(folders, given.rounds, given.threads)
     print(json.dumps(describe({"main": sys.executable}, ("onnxruntime-genai", "onnxruntime")), indent=1))
     for name, rounds in found.items():
         wall, processor = (statistics.median(one[key] for one in rounds) for key in ("wall", "processor"))

@@ -1,6 +1,6 @@
 """The stages in order: each function is one way through them, from top to bottom.
 
-compile:       load, validate, resolve, plan, point, build, emit
+compile:       load, validate, resolve, plan, point, build, export, emit
 converted:     load, validate, resolve, plan, point, build, convert, build, emit
 under a lock:  load, validate, resolve, digest, lock, plan; then as above
 lock:          load, validate, resolve, digest, plan, lock
@@ -39,6 +39,7 @@ from hfspec.stages.complete import complete
 from hfspec.stages.convert import convert
 from hfspec.stages.digest import digest
 from hfspec.stages.emit import emit
+from hfspec.stages.export import export
 from hfspec.stages.load import load
 from hfspec.stages.lock import lock
 from hfspec.stages.plan import plan
@@ -123,7 +124,7 @@ def plan_locked_spec(file: Path, overrides: Sequence[str], progress: Progress) -
 
 
 def build_artifact(job: Job, target: Path, link: Link, progress: Progress) -> Artifact:
-    """Point, build, emit; where the spec has the checkpoint converted: point, build, convert, build, emit.
+    """Point, build, export, emit; where the spec has the checkpoint converted: point, build, convert, build, emit.
 
     Args:
         job: What is to be built.
@@ -147,9 +148,10 @@ def build_artifact(job: Job, target: Path, link: Link, progress: Progress) -> Ar
     remember(artifact_plan.pointers, folders)
     with staging_folder(target.absolute(), progress) as staging, _problems_at_their_keys(job.tree):
         with _converted(job, artifact_plan, staging, progress) as (artifact_plan, readers):
-            files = build(artifact_plan, readers, staging, progress, link)
-        before = held_account(target, artifact_plan.spec_digest)
-        artifact = emit(artifact_plan, files, readers, staging, target.absolute())
+            built = build(artifact_plan, readers, staging, progress, link)
+            final_plan, files = export(artifact_plan, built, staging, progress)
+        before = held_account(target, final_plan.spec_digest)
+        artifact = emit(final_plan, files, readers, staging, target.absolute())
         replaced = differing_keys(before, artifact.path) if before else ()
     return replace(artifact, replaced=replaced)
 

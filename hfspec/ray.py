@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from hfspec.batch.columns import RowAnswers
+from hfspec.batch.types import without_sizes
 from hfspec.errors import UsageError
 from hfspec.runtime.load import load
 
@@ -54,7 +55,7 @@ class Predict:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """The rows with the columns of their answers, and ``error`` (kind, message), which is null where the row was
-        answered.
+        answered. Lists are plain ones, which can be written to Parquet and read again where one is null.
 
         Args:
             batch: Rows as an Arrow table.
@@ -70,4 +71,5 @@ class Predict:
             raise UsageError(f'the batch is a {type(batch).__name__}; give map_batches batch_format="pyarrow"')
         if self._answers is None or not self._answers[0].equals(batch.schema):
             self._answers = batch.schema, RowAnswers(self._predictor, batch.schema, **self._asked)
-        return self._answers[1].answer(batch)
+        answers = self._answers[1]
+        return answers.answer(batch).cast(without_sizes(answers.schema))

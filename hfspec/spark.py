@@ -12,7 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from hfspec.batch.columns import RowAnswers
+from hfspec.batch.columns import RowAnswers, answer_type
+from hfspec.batch.types import without_sizes
 from hfspec.errors import UsageError, VerificationError
 from hfspec.runtime.load import load
 from hfspec.runtime.predictor import Predictor
@@ -59,8 +60,32 @@ def predict(
     answers = RowAnswers(predictor, df.limit(0).toArrow().schema, **asked)
     place = _shipped(df, Path(artifact), predictor.manifest.digest) if ship else str(Path(artifact).absolute())
     work = _Work(place, predictor.manifest.digest, options, asked, is_shipped=ship)
-    schema = df.sparkSession.createDataFrame(_spark_schema(answers.schema).empty_table()).schema
+    schema = df.sparkSession.createDataFrame(without_sizes(answers.schema).empty_table()).schema
     return df.mapInArrow(work, schema)
+
+
+def result_type(
+    artifact: str | Path, params: Mapping[str, Any] | None = None, *, load_options: Mapping[str, Any] | None = None
+) -> Any:
+    """The ``result_type`` with which MLflow's ``spark_udf`` gives the whole answer of this artifact. With another it
+    keeps what fits, silently: one number of an embedding with ``double``.
+
+    Args:
+        artifact: The artifact's folder.
+        params: Those that ``spark_udf`` is given, which may change the columns of an answer.
+        load_options: Arguments of ``hfspec.load``, such as ``trust_remote_code``.
+
+    Returns:
+        A type of Spark: that of the answer's only column, or a struct of its columns.
+
+    Raises:
+        ParamsError: For ``params``.
+        HfspecError: The artifact cannot be loaded.
+    """
+    from pyspark.sql.pandas.types import from_arrow_type
+
+    kind = answer_type(load(artifact, **dict(load_options or {})), params)
+    return from_arrow_type(without_sizes(pa.schema([("answer", kind)])).field(0).type)
 
 
 @dataclass(frozen=True)
@@ -78,7 +103,7 @@ class _Work:
         for batch in batches:
             if answers is None:
                 answers = RowAnswers(self._predictor(), batch.schema, **self.asked)
-                schema = _spark_schema(answers.schema)
+                schema = without_sizes(answers.schema)
             yield from answers.answer(batch).cast(schema).to_batches()
 
     def _predictor(self) -> Predictor:
@@ -111,16 +136,3 @@ def _shipped(df: Any, artifact: Path, digest: str) -> str:
                 stream.add(entry, entry.name)
         context.addArchive(f"{archive}#{name}")
     return name
-
-
-def _spark_schema(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([field.with_type(_spark_type(field.type)) for field in schema])
-
-
-def _spark_type(kind: Any) -> Any:
-    """The type as Spark has it, which knows no lists of fixed size."""
-    if pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind):
-        return pa.list_(_spark_type(kind.value_type))
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_spark_type(field.type)) for field in kind])
-    return kind

@@ -13,7 +13,7 @@ import pytest
 
 from tests import own_network
 
-LONG = 120  # seconds: a new actor imports what it needs
+LONG = 240  # seconds: a new actor imports what it needs, where others do too
 
 
 class Cluster:

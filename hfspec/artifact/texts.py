@@ -17,7 +17,8 @@ from hfspec.ir.frozen import thaw
 from hfspec.ir.golden import GOLDEN, INPUT_EXAMPLE
 from hfspec.ir.plan import Plan
 from hfspec.ir.source_kinds import SOURCE_KINDS
-from hfspec.tasks.libraries import LIBRARIES
+from hfspec.tasks.libraries import LIBRARIES, Library
+from hfspec.tasks.weight_formats import WEIGHT_FORMATS, WeightFormat
 
 PREDICTOR = "predictor.py"
 SPEC = "spec.yaml"
@@ -112,9 +113,8 @@ def code_archive() -> bytes:
     package = Path(hfspec.__file__).parent
     folders = [path for name in RUNTIME_FOLDERS for path in (package / name).rglob("*.py")]
     paths = {path.relative_to(package.parent).as_posix(): path for path in folders}
-    compiling = {
-        package / "libraries" / row.folder / f"{stem}.py" for row in LIBRARIES.values() for stem in row.compiling
-    }
+    rows: tuple[Library | WeightFormat, ...] = (*LIBRARIES.values(), *WEIGHT_FORMATS.values())
+    compiling = {package / "libraries" / row.folder / f"{stem}.py" for row in rows for stem in row.compiling}
     libraries = set((package / "libraries").rglob("*.py")) - compiling
     paths |= {path.relative_to(package.parent).as_posix(): path for path in libraries}
     paths |= {f"{package.name}/{name}": package / name for name in (*RUNTIME_FILES, *_source_files())}

@@ -107,3 +107,18 @@ def _array_fields(task: Task, outputs: Tensor, given: Collection[str]) -> Fields
     if {"documents", "sentences"} & set(given):
         return (("scores", pa.list_(one)),)
     return (("score", number),) if one == number else (("scores", one),)
+
+
+def without_sizes(schema: pa.Schema) -> pa.Schema:
+    """The schema with plain lists for those of fixed size: Parquet and Spark have no others, and pyarrow to version 25
+    writes one that is null to Parquet and cannot read it (apache/arrow#35692).
+    """
+    return pa.schema([field.with_type(_plain(field.type)) for field in schema])
+
+
+def _plain(kind: Any) -> Any:
+    if pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind):
+        return pa.list_(_plain(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_plain(field.type)) for field in kind])
+    return kind

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import ipc
 
+from hfspec.batch.types import without_sizes
 from hfspec.runtime.io.answers import to_json
 
 
@@ -27,12 +28,10 @@ class Writer(Protocol):
 
 
 class ParquetFile:
-    """A row group for each table. Lists of fixed size are plain lists there: Parquet has no others, and pyarrow to
-    version 25 writes one that is null and cannot read it (apache/arrow#35692).
-    """
+    """A row group for each table. Lists of fixed size are plain lists there."""
 
     def __init__(self, stream: IO[bytes], schema: pa.Schema) -> None:
-        self._schema = pa.schema([field.with_type(_without_sizes(field.type)) for field in schema])
+        self._schema = without_sizes(schema)
         self._writer = pq.ParquetWriter(stream, self._schema, compression="zstd")
 
     def write(self, table: pa.Table) -> None:
@@ -112,14 +111,6 @@ def _told(cell: pa.Scalar) -> Any:
         return cell.as_buffer().to_pybytes().decode("utf-8", "replace") if hasattr(cell, "as_buffer") else None
     except (ValueError, OverflowError):
         return str(cell.cast(pa.string()))
-
-
-def _without_sizes(kind: Any) -> Any:
-    if pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind):
-        return pa.list_(_without_sizes(kind.value_type))
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_without_sizes(field.type)) for field in kind])
-    return kind
 
 
 def _cell(value: Any) -> Any:

@@ -16,6 +16,7 @@ from hfspec.formats.sentence_modules import STATED
 from hfspec.ir.plan import CopyFile, Flavor, WriteBytes
 from hfspec.sources.selection import COMPONENTS
 from hfspec.tasks.libraries import LIBRARIES
+from hfspec.tasks.weight_formats import WEIGHT_FORMATS
 
 # Tasks whose pipeline MLflow names by another task.
 PIPELINE_TASKS = {"llm/v1/chat": "text-generation", "llm/v1/completions": "text-generation"}
@@ -26,10 +27,11 @@ POOLING = "sentence_transformers.models.Pooling"
 
 def native_flavor(sources: Sources, checkpoint: Checkpoint) -> Flavor | None:
     """The flavor whose object answers from the files of the artifact alone: none where the library has no such object,
-    nor for adapters beside the model, reviewed code, and components that the flavor cannot give it.
+    nor for a model that is a graph, adapters beside the model, reviewed code, and components that the flavor cannot
+    give it.
     """
     beside = checkpoint.adapter is not None and checkpoint.merging is None
-    if beside or checkpoint.code.classes:
+    if beside or checkpoint.code.classes or WEIGHT_FORMATS[sources.spec.format].exports:
         return None
     if sources.task.kind == "dense":
         return _sentence_flavor(sources, checkpoint)

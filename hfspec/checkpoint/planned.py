@@ -90,4 +90,5 @@ def deployed(
         components=components or FrozenDict(),
         options=FrozenDict(options),
         runtime=FrozenDict(spec.runtime.model_dump(exclude_defaults=True)),
+        format=spec.format,
     )

@@ -178,6 +178,8 @@ def _own_keys(tree: Tree, spec: Spec, dtype: str) -> Iterator[SettingRow]:
         yield SettingRow("dtype", dtype, dtype_source)
     else:
         yield SettingRow("dtype", spec.dtype, _origin(tree, ("dtype",)))
+    if "format" in spec.model_fields_set:
+        yield SettingRow("format", spec.format, _origin(tree, ("format",)))
     for key in ("outputs", "max_shard_size", "prompt_template"):
         value = getattr(spec, key)
         if value is not None:

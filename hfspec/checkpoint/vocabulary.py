@@ -36,7 +36,8 @@ PACKAGES = {
 class Tokenizer:
     """The tokenizer of a deployment. ``size``: one more than the greatest id it can give, 0 where that is not known.
     ``packages``: what it needs beside the library. ``chats``: whether it has a chat template. ``tongues``: what it says
-    of languages. ``problems``: what it fails at, asked to do what the task does.
+    of languages. ``problems``: what it fails at, asked to do what the task does. ``is_fast``: whether the package
+    tokenizers alone can do its work.
     """
 
     class_name: str
@@ -45,6 +46,7 @@ class Tokenizer:
     chats: bool = False
     tongues: Tongues = field(default_factory=Tongues)
     problems: tuple[Problem, ...] = ()
+    is_fast: bool = False
 
 
 def read_tokenizer(files: SourceFiles, folder: str, options: FrozenDict, probe: Probe) -> Tokenizer:
@@ -83,6 +85,7 @@ def read_tokenizer(files: SourceFiles, folder: str, options: FrozenDict, probe: 
         bool(tokenizer.chat_template),
         tongues(tokenizer),
         tuple(probe(tokenizer)),
+        is_fast=bool(tokenizer.is_fast),
     )
 
 

@@ -21,6 +21,9 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     export_app.command(short_help="A folder for `docker build`, and a compose file.")(docker)
     export_app.command(short_help="A ServingRuntime and an InferenceService.")(kserve)
+    export_app.command(short_help="A folder and the command for vLLM.")(vllm)
+    export_app.command(short_help="A folder and the command for Text Embeddings Inference.")(tei)
+    export_app.command(short_help="A model repository for Triton.")(triton)
     app.add_typer(export_app, name="export")
 
 
@@ -89,6 +92,41 @@ def kserve(
         trust_remote_code=trust_remote_code,
     )
     _export("kserve", folder, output, options, overwrite)
+
+
+def vllm(folder: Folder, output: Output, overwrite: Overwrite = False) -> None:
+    """Write a folder that vLLM serves: the model, its chat template, its adapter, and the command with its settings.
+
+    What vLLM cannot express is listed, and nothing is written.
+    """
+    from hfspec.export.vllm import Options
+
+    _export("vllm", folder, output, Options(), overwrite)
+
+
+def tei(folder: Folder, output: Output, overwrite: Overwrite = False) -> None:
+    """Write a folder that Text Embeddings Inference serves: the model, and the command with its settings.
+
+    What it cannot express is listed, and nothing is written.
+    """
+    from hfspec.export.tei import Options
+
+    _export("tei", folder, output, Options(), overwrite)
+
+
+def triton(
+    folder: Folder,
+    output: Output,
+    max_batch_size: Annotated[int, typer.Option("--max-batch-size", help="Rows of one batch at most.")] = 64,
+    gpu: Annotated[
+        bool | None, typer.Option("--gpu/--no-gpu", help="A GPU for the model; by default where it needs one.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a model repository for Triton: the python backend around the artifact's predictor."""
+    from hfspec.export.triton import Options
+
+    _export("triton", folder, output, Options(max_batch_size, gpu), overwrite)
 
 
 def _export(target: str, folder: Path, output: Path, options: Any, overwrite: bool) -> None:

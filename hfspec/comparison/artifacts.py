@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hfspec.checkpoint.card import FRONT_MATTER
@@ -23,11 +23,12 @@ from hfspec.ir.frozen import FrozenDict, freeze, thaw
 from hfspec.ir.golden import GOLDEN, INPUT_EXAMPLE
 from hfspec.settings.precedence import InForce, Settings, fixed_layers
 from hfspec.tasks import table
+from hfspec.tasks.libraries import GENERATION, LIBRARIES
 
 LARGEST_READ = 64 << 20
 RUNTIME = "code/"
 DECLARED = re.compile(r"^(license(?:_name|_link)?):[ \t]*[\"']?([^\r\n\"'#]+?)[\"']?[ \t]*\r?$", re.MULTILINE)
-WEIGHTS = (".safetensors", ".bin")
+WEIGHTS = (".bin", *sorted({ending for library in LIBRARIES.values() for ending in library.weights}))
 TOLD_ELSEWHERE = ("LICENSE", INPUT_EXAMPLE, GOLDEN)
 # What the account states in words of its own; any other key of the manifest is stated as it stands.
 STATED = frozenset(
@@ -70,7 +71,7 @@ def artifact_account(folder: Path) -> FrozenDict:
             "chat template": _chat_templates(files),
             "labels": files.json("model/config.json").get("id2label"),
             "model_config": deployment.model_config,
-            "generation defaults": _generation(files),
+            "generation defaults": _generation(files, deployment.library),
             "defaults of hfspec": deployment.defaults,
             "signature": signature_parts(manifest.signature),
             "dtype": deployment.dtype,
@@ -132,7 +133,7 @@ def stated_settings(files: SmallFiles, manifest: Manifest) -> dict[str, InForce]
     task = table.find(manifest.deployment.library, manifest.deployment.task)
     if task is None:
         return {}
-    own = {name: value for name, value in _generation(files).items() if task.setting(name)}
+    own = {name: value for name, value in _generation(files, task.library).items() if task.setting(name)}
     return Settings(fixed_layers(task, manifest, own, {})).table()
 
 
@@ -246,9 +247,14 @@ def _chat_templates(files: SmallFiles) -> dict[str, Any]:
     return templates
 
 
-def _generation(files: SmallFiles) -> dict[str, Any]:
-    config = files.json("model/generation_config.json")
-    return {key: value for key, value in config.items() if key not in NOT_SETTINGS}
+def _generation(files: SmallFiles, library: str) -> dict[str, Any]:
+    """The settings of generation that the model's own files state."""
+    name, key = LIBRARIES[library].generation if library in LIBRARIES else GENERATION
+    path = next((path for path in sorted(files.records) if _is_part(path) and PurePosixPath(path).name == name), "")
+    config = files.json(path)
+    stated = config.get(key) if key else config
+    found = stated if isinstance(stated, Mapping) else {}
+    return {key: value for key, value in found.items() if key not in NOT_SETTINGS}
 
 
 def _licence(files: SmallFiles) -> dict[str, Any]:

@@ -17,6 +17,7 @@ GROUPS = (
     "model",
     "adapter",
     "components",
+    "convert",
     "prompt template",
     "chat template",
     "labels",

@@ -40,6 +40,30 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
                 cannot="weights that lie elsewhere; a GPU for models that run on a CPU here",
                 module="hfspec.export.kserve",
             ),
+            Target(
+                "vllm",
+                writes="the model's folder with its tokenizer, chat template and adapter, and `serve.sh`, the command "
+                "with its options",
+                cannot="tasks other than text generation and chat, prompt templates, adapters other than plain LoRA, "
+                "truncation, settings that vLLM has no default for (beams, stop texts, seeds …), float64, reviewed "
+                "code",
+                module="hfspec.export.vllm",
+            ),
+            Target(
+                "tei",
+                writes="the model's folder with its tokenizer, and `serve.sh`, the command with its options",
+                cannot="tasks other than embeddings, sparse embeddings, ranking and text classification, model types "
+                "that TEI does not load, adapters, prompt templates, settings that callers alone may give (`top_k`, "
+                "`truncate_dim` …), embeddings that are not normalised, bfloat16, reviewed code",
+                module="hfspec.export.tei",
+            ),
+            Target(
+                "triton",
+                writes="a model repository: `config.pbtxt` by the signature, `model.py` for the python backend, the "
+                "artifact, a warm-up from the input example",
+                cannot="several answers a row, reviewed code",
+                module="hfspec.export.triton",
+            ),
         )
     }
 )

@@ -74,6 +74,7 @@ def embedding_space(
         {
             **({"adapter": _adapter(adapter)} if adapter.is_dir() else {}),
             **({"code": code} if code else {}),
+            **({"graph": _graph(model)} if manifest.graph else {}),
             "config": _plain(_json(transformer / "config.json")),
             "modules": [[module.kind, _settings(module)] for module in modules],
             "prompts": Prompts(sentence_modules.settings(model)).by_name,
@@ -86,6 +87,11 @@ def embedding_space(
             },
         }
     )
+
+
+def _graph(model: Path) -> dict[str, str]:
+    """Of a model that is a graph: its files, and what was recorded beside it."""
+    return {path.name: _digest(path) for path in sorted((*model.glob("*.onnx*"), model / "graph.json"))}
 
 
 def _adapter(folder: Path) -> dict[str, Any]:

@@ -28,8 +28,8 @@ from hfspec.ir.artifact import FORMS, PARTS, Deployment, Manifest
 from hfspec.ir.dtypes import BY_TORCH_NAME
 from hfspec.ir.weight_index import leads_out
 from hfspec.sources.small import LARGEST
-from hfspec.tasks.libraries import LIBRARIES
 from hfspec.tasks.prompt_template import prompt_template
+from hfspec.tasks.weight_formats import WEIGHT_FORMATS, library_of
 
 ACTIVATION = "activation_function"
 OTHER_WEIGHTS = "transformers_weights"
@@ -78,7 +78,7 @@ def _deployment_faults(manifest: Manifest) -> Iterator[tuple[str, str]]:
                 f"options of the {component} that decide how it is loaded: {', '.join(loading_options)}",
             )
     yield from (("artifact.json", fault) for fault in _value_faults(manifest.deployment))
-    library = LIBRARIES.get(manifest.deployment.library)
+    library = library_of(manifest.deployment)
     if library is not None:  # a load refuses any other
         yield from library.part("trust")(manifest)
 
@@ -87,6 +87,8 @@ def _value_faults(deployment: Deployment) -> Iterator[str]:
     """Values of the right type that mean nothing."""
     if deployment.dtype not in BY_TORCH_NAME:
         yield f"{deployment.dtype!r} as the dtype of its weights, which is not one"
+    if deployment.format not in WEIGHT_FORMATS:
+        yield f"{deployment.format!r} as the format of its weights, which is one of {', '.join(WEIGHT_FORMATS)}"
     if deployment.outputs not in FORMS:
         yield f"{deployment.outputs!r} as the form of its answers, which is one of {' and '.join(FORMS)}"
     try:

@@ -121,6 +121,7 @@ class Deployment:
     what neither the checkpoint nor the spec says. ``dtype`` is the resolved dtype of the weights as saved (``float32``,
     never ``auto``). ``options``: component name -> constructor options that the spec overrides.
     ``runtime``: device, device_map, threads and backend to load with, as far as the spec says; left out when empty.
+    ``format``: of the model's weights, a row of hfspec/tasks/weight_formats.py; left out when it is safetensors.
     """
 
     library: str
@@ -135,11 +136,13 @@ class Deployment:
     components: FrozenDict
     options: FrozenDict
     runtime: FrozenDict = field(default_factory=FrozenDict)
+    format: str = "safetensors"
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         stated = {key: thaw(getattr(self, key)) for key in type(self).__slots__}
-        return {key: value for key, value in stated.items() if value or key != "runtime"}
+        usual = {"runtime": {}, "format": "safetensors"}
+        return {key: value for key, value in stated.items() if key not in usual or value != usual[key]}
 
 
 def adapter_saved(sources: Sequence[SourceRecord], paths: Iterable[str]) -> str:
@@ -160,6 +163,8 @@ class Manifest:
     and left out, for other tasks. ``code``: what is a class of reviewed code (``config``, ``model``, or a component's
     name) -> the file of the artifact and the class in it (``model/modeling_x.py:XModel``); left out when empty.
     ``serving``: limits and endpoints to serve the model with, as far as the spec says; left out when empty.
+    ``graph``: of a model that is a graph, how it was made and how far its answers are from those of the weights that it
+    was made of; left out when empty.
     """
 
     name: str
@@ -176,6 +181,7 @@ class Manifest:
     pointers: tuple[Pointer, ...] = ()
     code: FrozenDict = field(default_factory=FrozenDict)
     serving: FrozenDict = field(default_factory=FrozenDict)
+    graph: FrozenDict = field(default_factory=FrozenDict)
     recorded_digest: str | None = field(default=None, init=False, repr=False, compare=False)
     """The digest in the file that this was read from, which an older hfspec may have taken over another form; None of a
     manifest that was made here, and of a changed copy."""
@@ -183,7 +189,7 @@ class Manifest:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, without the digest."""
         optional = {"space": self.space, "fingerprint": self.fingerprint}
-        optional |= {"code": thaw(self.code) or None, "serving": thaw(self.serving) or None}
+        optional |= {name: thaw(getattr(self, name)) or None for name in ("code", "graph", "serving")}
         return {
             **{name: value for name, value in optional.items() if value is not None},
             **({"pointers": [pointer.to_json() for pointer in self.pointers]} if self.pointers else {}),
@@ -253,6 +259,7 @@ class Manifest:
             pointers=tuple(Pointer.from_json(pointer) for pointer in value.get("pointers", ())),
             code=freeze(value.get("code", {})),
             serving=freeze(value.get("serving", {})),
+            graph=freeze(value.get("graph", {})),
             spec_digest=value["spec_digest"],
             sources=records_of(SourceRecord, value["sources"]),
             deployment=Deployment(**{key: freeze(item) for key, item in value["deployment"].items()}),

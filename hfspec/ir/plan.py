@@ -168,7 +168,8 @@ class Plan:
     another machine and no password goes along. ``labels``: those that the model answers with, by their numbers; none
     for other tasks. ``serving``: what the spec says of serving. ``flavor``: by which MLflow makes the library's own
     object, None where it cannot. ``conversion``: of a plan whose files are those of a checkpoint that is to be
-    converted; ``converted``: of the plan of what that gave, how it was made, as the manifest has it.
+    converted; ``converted``: of the plan of what that gave, how it was made, as the manifest has it. ``makers``: the
+    packages that make a model's graph -> their versions; ``graph``: what the manifest says of one.
     """
 
     name: str
@@ -200,6 +201,8 @@ class Plan:
     flavor: Flavor | None = None
     conversion: Conversion | None = None
     converted: FrozenDict = field(default_factory=FrozenDict)
+    makers: FrozenDict = field(default_factory=FrozenDict)
+    graph: FrozenDict = field(default_factory=FrozenDict)
 
     @property
     def all_versions(self) -> FrozenDict:

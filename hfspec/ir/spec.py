@@ -86,6 +86,11 @@ class Spec(Frozen):
     dtype: DtypeName = Field(
         default="auto", description="The dtype of the weights: `auto` keeps what is stored, any other casts."
     )
+    format: Literal["safetensors", "onnx"] = Field(
+        default="safetensors",
+        description="What the model is in the artifact: `safetensors`, computed by torch; `onnx`, a graph that compile "
+        "makes of the weights, computed by ONNX Runtime without torch.",
+    )
     save_mode: Literal["full", "reference"] = Field(
         default="full", description="`full`: weights in the artifact; `reference`: a pinned pointer to them."
     )

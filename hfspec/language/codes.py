@@ -23,6 +23,7 @@ CODES = MappingProxyType(
         "endpoint": "A protocol that cannot ask the model's task.",
         "example-input": "An input of input_example or golden that the task does not take.",
         "forbidden-key": "`_target_` or another key by which Hydra would instantiate something.",
+        "format": "A format that the task, the checkpoint or the exporter cannot make.",
         "golden-output": "An output of a golden example that no answer equals.",
         "golden-params": "Params of a golden example that predict would refuse.",
         "golden-tolerance": "A tolerance that every answer would pass.",

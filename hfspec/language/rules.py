@@ -13,7 +13,7 @@ from typing import Any
 from hfspec.ir.patterns import NAME_PATTERN
 from hfspec.ir.problem import KeyPath, Problem, one_of
 from hfspec.ir.tree import Tree
-from hfspec.language import backends, conversion, examples, licences, params, task_names
+from hfspec.language import backends, conversion, examples, licences, params, task_names, weight_formats
 from hfspec.language.composed import component_names
 from hfspec.language.draft import Draft, DraftColumn, draft
 from hfspec.language.provenance import MISSING
@@ -57,6 +57,7 @@ def problems(tree: Tree) -> Iterator[Problem]:
     yield from _outputs(document)
     yield from _runtime(document)
     yield from backends.problems(document)
+    yield from weight_formats.problems(document)
     yield from _serving(document)
     yield from _saving(document)
     yield from conversion.problems(document)

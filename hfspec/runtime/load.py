@@ -24,9 +24,8 @@ from hfspec.runtime.patches.states import checked_choice
 from hfspec.runtime.patches.table import ALL
 from hfspec.runtime.predictor import Predictor, checked_form
 from hfspec.settings.precedence import load_layer
-from hfspec.tasks import table
-from hfspec.tasks.libraries import LIBRARIES
 from hfspec.tasks.task import Task
+from hfspec.tasks.weight_formats import SAFETENSORS, WEIGHT_FORMATS, library_of
 
 
 def load(
@@ -93,7 +92,7 @@ def load(
     root = Path(folder).resolve()
     verified = examine(root, remember=default_memory()) if verify else None
     manifest = verified.manifest if verified else read_manifest(root)
-    library = LIBRARIES.get(manifest.deployment.library)
+    library = library_of(manifest.deployment)
     if library is not None:
         import_libraries(library.packages)
     check_trust(root, manifest)
@@ -102,7 +101,7 @@ def load(
     given = load_layer(model_config, task, manifest.signature)
     form = checked_form(manifest.deployment.outputs if outputs is None else outputs)
     weights = gather(root, manifest, sources or {}, verify=verify)
-    library = LIBRARIES[task.library]
+    library = WEIGHT_FORMATS[manifest.deployment.format].library(task.library, task.name)
     put = library.part("placing")(manifest, device=device, device_map=device_map, threads=threads, backend=backend)
     if keep_memory:
         keep_freed_memory()
@@ -127,10 +126,14 @@ def load(
 
 def _task(manifest: Manifest) -> Task:
     deployment = manifest.deployment
-    found = table.find(deployment.library, deployment.task)
+    row = WEIGHT_FORMATS.get(deployment.format)
+    found = None if row is None else row.task(deployment.library, deployment.task)
     if found is None:
+        place = (
+            deployment.library if deployment.format == SAFETENSORS else f"{deployment.library} in {deployment.format}"
+        )
         raise UsageError(
-            f"this hfspec does not know the task {deployment.task!r} of {deployment.library}; the artifact was made by"
+            f"this hfspec does not know the task {deployment.task!r} of {place}; the artifact was made by"
             f" hfspec {manifest.made_by.get('hfspec', '(unknown)')}."
         )
     return found

@@ -34,9 +34,10 @@ from hfspec.settings.precedence import (
     predict_layer,
     protocol_layer,
 )
-from hfspec.tasks import media, table
-from hfspec.tasks.libraries import LIBRARIES, Library
+from hfspec.tasks import media
+from hfspec.tasks.libraries import Library
 from hfspec.tasks.task import Task
+from hfspec.tasks.weight_formats import WEIGHT_FORMATS
 
 
 def checked_form(outputs: str) -> str:
@@ -82,7 +83,7 @@ class Predictor:
 
     @property
     def _library(self) -> Library:
-        return LIBRARIES[self.manifest.deployment.library]
+        return WEIGHT_FORMATS[self.manifest.deployment.format].library(self.task.library, self.task.name)
 
     @property
     def dtype(self) -> str:
@@ -243,7 +244,7 @@ class Predictor:
         own = self.task
         if name == own.name:
             return self
-        task = table.find(own.library, name)
+        task = WEIGHT_FORMATS[self.manifest.deployment.format].task(own.library, name)
         if task is None or name not in own.answers_as:
             raise UsageError(f"a model for {own.name} does not answer as {name}.")
         module, attribute = task.runner.split(":")

@@ -58,11 +58,14 @@ def _manifest(plan: Plan, files: Sequence[FileRecord]) -> Manifest:
         signature=plan.signature,
         files=tuple(files),
         versions=plan.versions,
-        made_by=FrozenDict({"hfspec": hfspec.__version__, **{name: made for name, made in told.items() if made}}),
+        made_by=FrozenDict(
+            {"hfspec": hfspec.__version__, **plan.makers, **{name: made for name, made in told.items() if made}}
+        ),
         metadata=plan.metadata,
         pointers=plan.pointers,
         code=plan.code,
         serving=plan.serving,
+        graph=plan.graph,
     )
 
 

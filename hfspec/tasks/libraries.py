@@ -13,6 +13,8 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
+GENERATION = ("generation_config.json", "")
+
 
 @dataclass(frozen=True, slots=True)
 class Library:
@@ -58,6 +60,8 @@ class Library:
     """The modules of its folder that only a compile needs: an artifact carries the others."""
     weights: tuple[str, ...] = (".safetensors",)
     """How the names of weight files end that a reference artifact leaves at their source."""
+    generation: tuple[str, str] = GENERATION
+    """The file of a model that states settings of generation, and the key in it; empty where the file is of them."""
     has_pipelines: bool = False
     """Whether ``Predictor.pipeline()`` can give one, and its components are objects by themselves."""
     spreads: bool = False
@@ -129,6 +133,7 @@ LIBRARIES: Mapping[str, Library] = MappingProxyType(
                     *("conversion", "building", "agreement"),
                 ),
                 weights=(".onnx", ".onnx.data", ".onnx_data", ".data"),
+                generation=("genai_config.json", "search"),
             ),
         )
     }

@@ -11,7 +11,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +24,22 @@ from typer.testing import CliRunner
 import hfspec
 from hfspec.cli.app import app
 from hfspec.errors import ErrorLimitError, StorageError, UsageError
+from hfspec.integrity.verification import read_manifest
 from hfspec.ir.artifact import Artifact
+from hfspec.tasks.libraries import LIBRARIES
 from tests.compiling import tree_of
 
 pa = pytest.importorskip("pyarrow", reason="the extra `batch` is not installed")
 
 import pyarrow.parquet as pq  # noqa: E402
 
+from hfspec.batch.engines.local import Local  # noqa: E402
+from hfspec.batch.engines.table import Row  # noqa: E402
 from hfspec.batch.job import Job, max_errors  # noqa: E402
 from hfspec.batch.planning import plan  # noqa: E402
 from hfspec.batch.run import Outcome, run  # noqa: E402
 from hfspec.batch.spans import Sizes  # noqa: E402
+from hfspec.batch.work import Handed, Made, Seen  # noqa: E402
 
 ROWS = 500
 
@@ -165,6 +172,16 @@ def test_another_job_is_refused_unless_asked_to_begin_anew(
     assert {path.suffix for path in (tmp_path / "out").glob("part-*")} == {f".{other.output_format}"}
 
 
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_job_has_the_versions_of_what_its_library_needs(dense: str, tmp_path: Path, library: str) -> None:
+    manifest = read_manifest(Path(dense))
+    manifest = replace(manifest, deployment=replace(manifest.deployment, library=library))
+    versions = asked(dense, "in.parquet", tmp_path).identity(manifest, ())["versions"]
+    needed = {"hfspec", "pyarrow", *LIBRARIES[library].packages}
+    assert needed <= {*versions}
+    assert all(versions[name] == metadata.version(name) for name in needed)
+
+
 def test_a_changed_input_is_refused(dense: str, parquet: str, table: Any, tmp_path: Path) -> None:
     stop = threading.Event()
     stopped = run(asked(dense, parquet, tmp_path / "out"), stop=stop, tell=lambda _: stop.set())
@@ -250,6 +267,23 @@ def test_a_limit_takes_the_first_rows(dense: str, parquet: str, tmp_path: Path, 
     assert found.manifest is not None
     assert found.manifest["rows"] == min(limit, ROWS)
     assert read(tmp_path / "out").column("id").to_pylist() == list(range(min(limit, ROWS)))
+
+
+class Backwards(Local):
+    """An engine whose parts are whole in another order than that in which they were handed out."""
+
+    def make(self, handed: Iterator[Handed], count: int, tell: Callable[[Seen], None]) -> Iterator[Made]:
+        yield from super().make(iter(list(handed)[::-1]), count, tell)
+
+
+@pytest.mark.parametrize("more", [{"limit": 120}, {"limit": 9000}, {"limit": 30, "where": "id > 99"}, {"sample": 0.3}])
+def test_an_engine_may_make_the_parts_in_any_order(
+    dense: str, parquet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
+) -> None:
+    run(asked(dense, parquet, tmp_path / "local", **more))
+    monkeypatch.setattr("hfspec.batch.run.row_of", lambda _: Row(f"{__name__}:Backwards"))
+    run(asked(dense, parquet, tmp_path / "backwards", **more))
+    assert tree_of(tmp_path / "backwards") == tree_of(tmp_path / "local")
 
 
 @pytest.mark.parametrize(("most", "fails"), [("5", True), ("6", False), ("0.5%", True), ("50%", False)])

@@ -11,8 +11,10 @@ import pytest
 import transformers
 
 import hfspec
+from hfspec.comparison.diff import diff
 from hfspec.libraries.onnxruntime_genai import building, conversion
 from tests.checkpoints import genai_models
+from tests.checkpoints.adapters import adapt
 from tests.compiling import change_json, refusal, write_spec
 from tests.libraries.blocking import told
 
@@ -109,13 +111,17 @@ def test_two_compiles_give_the_same_bytes(compiled, source, in_process, tmp_path
     assert again.digest == compiled.digest
 
 
-def test_int4_says_how_far_it_agrees_and_is_refused_beyond_the_tolerance(source, in_process, tmp_path):
+def test_int4_says_how_far_it_agrees_and_is_refused_beyond_the_tolerance(compiled, source, in_process, tmp_path):
     spec = write_spec(tmp_path / "a", source, **KEYS, convert={**FP32, "precision": "int4"})
     made = hfspec.compile(spec, output=tmp_path / "out", run=False)
     agreement = made.manifest.converted["agreement"]
     assert agreement["tokens"] == 2 * NEW
     assert any("products of 4-bit weights" in note for note in made.notes)
     assert 0 < agreement["same"] < agreement["tokens"]
+    told_apart = {(one.group, one.key): one.after for one in diff(str(compiled.path), str(made.path))}
+    assert told_apart["convert", "precision"] == "int4"
+    assert told_apart["convert", "agreement.same"] == agreement["same"]
+    assert ("weights", "sha256") in told_apart
     again = genai_models.build(source, tmp_path / "again", "int4")
     for name in ("model.onnx", "model.onnx.data", "genai_config.json"):
         assert (again / name).read_bytes() == (made.path / "model" / name).read_bytes()
@@ -133,6 +139,69 @@ def test_fp16_is_a_model_of_half_the_size(compiled, source, in_process, tmp_path
     assert made.manifest.converted["agreement"]["same"] >= 2 * NEW - 2
     half, whole = (sum(one.size for one in each.manifest.files if ".onnx" in one.path) for each in (made, compiled))
     assert half < 0.7 * whole
+
+
+def half(source, folder):
+    """Its weights in bfloat16."""
+    shutil.copytree(source, folder)
+    with genai_models.quiet():
+        transformers.AutoModelForCausalLM.from_pretrained(source, dtype="bfloat16").save_pretrained(folder)
+    return genai_models.greedy(folder, PROMPTS, NEW, dtype="float32")
+
+
+def tied(source, folder):
+    """One matrix for what is read and what is written, and a second token that ends answers."""
+    shutil.copytree(source, folder)
+    with genai_models.quiet():
+        model = transformers.AutoModelForCausalLM.from_pretrained(source)
+        model.config.tie_word_embeddings = True
+        model.lm_head.weight = model.model.embed_tokens.weight
+        model.generation_config.eos_token_id = [1, 7]
+        model.generation_config.do_sample = False
+        model.save_pretrained(folder)
+    return genai_models.greedy(folder, PROMPTS, NEW, ends=[1, 7])
+
+
+@pytest.mark.parametrize("made", [half, tied])
+def test_other_checkpoints_are_converted_as_they_are(source, in_process, tmp_path, made):
+    expected = made(source, tmp_path / "model")
+    spec = write_spec(tmp_path / "s", tmp_path / "model", **KEYS, convert=FP32)
+    predictor = hfspec.load(hfspec.compile(spec, output=tmp_path / "out", run=False).path)
+    rows = predictor.predict(PROMPTS, outputs="full")
+    assert [(row["text"], row["completion_tokens"]) for row in rows] == expected
+
+
+def test_a_model_that_the_builder_makes_otherwise_is_refused(source, in_process, tmp_path):
+    """config.json ties two matrices, and the checkpoint has both: transformers does not tie them, the builder does."""
+    model = Path(shutil.copytree(source, tmp_path / "model"))
+    change_json(model / "config.json", tie_word_embeddings=True)
+    said = str(refusal(write_spec(tmp_path / "s", model, **KEYS, convert=FP32)))
+    assert "likeliest token is another than the checkpoint's at" in said
+    assert "expected at most 0.0% of them" in said
+
+
+def test_an_adapter_is_merged_before(source, in_process, tmp_path):
+    from peft import LoraConfig, PeftModel
+
+    config = LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "down_proj"])
+    adapter = adapt(source, tmp_path / "adapter", "LlamaForCausalLM", config)
+    with genai_models.quiet():
+        model = transformers.AutoModelForCausalLM.from_pretrained(source)
+        PeftModel.from_pretrained(model, adapter).merge_and_unload().save_pretrained(tmp_path / "merged")
+        transformers.AutoTokenizer.from_pretrained(source).save_pretrained(tmp_path / "merged")
+    keys = {**KEYS, "adapter": {"path": str(adapter), "merge": True}}
+    made = hfspec.compile(write_spec(tmp_path / "s", source, **keys, convert=FP32), output=tmp_path / "out", run=False)
+    assert [one.role for one in made.manifest.sources] == ["model", "adapter"]
+    expected = [text for text, _ in genai_models.greedy(tmp_path / "merged", PROMPTS, NEW)]
+    assert hfspec.load(made.path).predict(PROMPTS) == expected
+    assert expected != [text for text, _ in genai_models.greedy(source, PROMPTS, NEW)]
+
+
+def test_what_the_builder_cannot_build_is_told_in_its_words(checkpoint, in_process, tmp_path):
+    """A Phi-3 whose positions were stretched without a rule for it."""
+    said = str(refusal(write_spec(tmp_path, checkpoint("phi3-chat"), task="text-generation", convert=FP32)))
+    assert "the model builder of onnxruntime-genai makes no model of the checkpoint: " in said
+    assert "spec.yaml:5:1: convert" in said
 
 
 def test_a_plan_shows_it_and_takes_no_weights(source, tmp_path):

@@ -63,9 +63,17 @@ def stamped(folder):
     (folder / "model.onnx").write_bytes(content[: place + 1] + bytes([99]) + content[place + 2 :])
 
 
+def taught(folder):
+    """The tokenizer with a word of a number that the model has none for."""
+    document = json.loads((folder / "tokenizer.json").read_text())
+    document["added_tokens"].append({**document["added_tokens"][-1], "id": 5000, "content": "<|new|>"})
+    (folder / "tokenizer.json").write_text(json.dumps(document))
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
+        (taught, "and the model knows 400 tokens"),
         (cut("model.onnx", 5000), "model.onnx is cut short: a field at byte"),
         (cut("model.onnx", 0), "model.onnx is empty"),
         (written("model.onnx", "<html>not found</html>" * 50), "model.onnx is no ONNX graph"),

@@ -10,6 +10,7 @@ import onnxruntime_genai
 import pytest
 
 import hfspec
+from hfspec.comparison.diff import diff
 from hfspec.runtime.generation.penalties import Penalties
 from hfspec.tasks import genai, table
 from tests.checkpoints import genai_models
@@ -241,6 +242,41 @@ def test_a_reference_artifact_leaves_graph_and_data_at_their_source(checkpoint, 
     assert hfspec.load(made.path, sources={"model": source}).predict(PROMPTS) == expected
     hfspec.persist(made.path, sources={"model": source})
     assert hfspec.load(made.path).predict(PROMPTS) == expected
+
+
+def test_an_answer_that_is_not_the_golden_one_is_refused(checkpoint, reference, tmp_path):
+    keys = {"library": LIBRARY, "task": "text-generation", "model_config": {"max_new_tokens": 4}}
+    golden = [{"input": PROMPTS[:1], "output": ["something else"]}]
+    with pytest.raises(hfspec.SpecError, match="golden example 0 differs from its output at one place") as caught:
+        hfspec.compile(write_spec(tmp_path, checkpoint("genai-llama"), **keys, golden=golden), output=tmp_path / "out")
+    assert "golden[0].output[0]" in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_lock_holds_the_graphs_bytes(checkpoint, tmp_path):
+    source = Path(shutil.copytree(checkpoint("genai-llama"), tmp_path / "model"))
+    spec = write_spec(tmp_path / "s", source, library=LIBRARY, task="text-generation")
+    locked = hfspec.lock(spec).lock
+    assert set(locked.versions) == {"jinja2", "numpy", LIBRARY, "tokenizers", "python"}
+    assert hfspec.compile(spec, output=tmp_path / "out", locked=True, run=False).manifest.name == "spec"
+    content = bytearray((source / "model.onnx.data").read_bytes())
+    content[-1] ^= 1
+    (source / "model.onnx.data").write_bytes(content)
+    with pytest.raises(hfspec.LockError, match=r"model\.onnx\.data"):
+        hfspec.compile(spec, output=tmp_path / "out", locked=True, run=False)
+
+
+def test_a_diff_tells_weights_and_search_options_apart(checkpoint, tmp_path):
+    keys = {"library": LIBRARY, "task": "text-generation"}
+    source = Path(shutil.copytree(checkpoint("genai-llama"), tmp_path / "model"))
+    first = hfspec.compile(write_spec(tmp_path / "s", source, **keys), output=tmp_path / "a", run=False).path
+    config = json.loads((source / "genai_config.json").read_text())
+    config["search"]["top_k"] = 9
+    (source / "genai_config.json").write_text(json.dumps(config))
+    second = hfspec.compile(tmp_path / "s" / "spec.yaml", output=tmp_path / "b", run=False).path
+    found = {(one.group, one.key): (one.before, one.after) for one in diff(str(first), str(second))}
+    assert found.pop(("generation defaults", "top_k")) == (50, 9)
+    assert {group for group, _ in found} == {"files", "size"}
 
 
 def test_every_task_is_there():

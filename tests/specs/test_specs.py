@@ -11,6 +11,8 @@ import yaml
 import hfspec
 from hfspec.export import kserve
 from hfspec.export.exporting import export
+from hfspec.export.facts import Facts, facts_of
+from hfspec.export.targets import TARGETS
 from hfspec.language.discovery import spec_files
 from hfspec.tasks import table
 from tests.export.manifests import published
@@ -33,14 +35,28 @@ def test_compiles_and_answers(spec: Path, hub: Hub, tmp_path: Path) -> None:
     assert all(source.kind != "repo" or len(source.commit or "") == 40 for source in artifact.manifest.sources)
 
 
+def refusal(target: str, facts: Facts) -> str:
+    """Why a target has no files of an artifact; empty where it has."""
+    try:
+        assert TARGETS[target].part("files")(facts, TARGETS[target].part("Options")())
+    except hfspec.UsageError as error:
+        return str(error)
+    return ""
+
+
 def exported(artifact: Path, folder: Path) -> bool:
-    """Whether the manifests for KServe are what is published, where the schemas are; references have none."""
+    """Whether the manifests for KServe are what is published, where the schemas are, and every other engine gets its
+    files or an account of what it cannot express. References have no exports.
+    """
     options = kserve.Options("registry.example.org/models:1", "s3://models/one")
     if hfspec.verify(artifact).pointers:
         with pytest.raises(hfspec.UsageError, match="hfspec persist"):
             export("kserve", artifact, folder, options)
         return True
     export("kserve", artifact, folder, options)
+    facts = facts_of(artifact)
+    refused = {target: refusal(target, facts) for target in ("vllm", "tei", "triton")}
+    assert all(said.startswith(f"{target} cannot express") for target, said in refused.items() if said)
     schemas = published()
     found = [yaml.safe_load(file.read_text()) for file in sorted(folder.glob("*.yaml"))]
     return len(found) == 2 and (schemas is None or not any(map(schemas.problems, found)))

@@ -82,7 +82,7 @@ class Pool:
             most = {name: max((node.get(name, 0) for node in _nodes()), default=0) for name in self._needs}
             raise UsageError(f"no node of the cluster has {_said(self._needs)} for a worker; at most {_said(most)}")
         while not self._about:
-            self._grow(1)
+            self._grow(self._bounds[0] if self._bounds else 1)
             self._look()
         return self._about
 

@@ -85,9 +85,10 @@ def _sizes(manifest: Manifest) -> dict[str, float]:
 def _loaded(verified: Verified, *, trust_remote_code: bool) -> tuple[Predictor, float]:
     from hfspec.runtime.host.process import import_libraries
     from hfspec.runtime.load import load
-    from hfspec.tasks.libraries import LIBRARIES
+    from hfspec.tasks.weight_formats import library_of
 
-    import_libraries(LIBRARIES[verified.manifest.deployment.library].packages)
+    library = library_of(verified.manifest.deployment)
+    import_libraries(library.packages if library else ())
     began = time.perf_counter()
     predictor = load(verified.folder, trust_remote_code=trust_remote_code)
     return predictor, time.perf_counter() - began

@@ -30,6 +30,7 @@ from hfspec.checkpoint.weights.quantised import packages
 from hfspec.checkpoint.weights.references import carried, pointers, reference_problems
 from hfspec.checkpoint.weights.saving import parameters
 from hfspec.checkpoint.weights.weight_files import listed
+from hfspec.checkpoint.weights.weight_formats import format_notes, format_problems, makers
 from hfspec.errors import SpecError
 from hfspec.formats.label_names import stated_labels
 from hfspec.ir.artifact import Deployment
@@ -38,8 +39,8 @@ from hfspec.ir.problem import Problem
 from hfspec.ir.signature import Signature
 from hfspec.ir.spec import Spec
 from hfspec.language.secrets import spec_notes
-from hfspec.tasks.libraries import LIBRARIES
 from hfspec.tasks.task import Task
+from hfspec.tasks.weight_formats import WEIGHT_FORMATS
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ def _problems(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -
     yield from embedding_problems(model, spec, task, checkpoint.dimension)
     yield from target_problems(model, decisions.clean.steps)
     yield from backend_problems(tree, spec, config, checkpoint.dtype)
+    yield from format_problems(tree, spec, checkpoint)
     settings = {**layers.defaults, **layers.generation}
     yield from undetermined(tree, spec, task, decisions.signature, settings)
 
@@ -128,12 +130,10 @@ def _plan(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -> Pl
     spec, model, steps = sources.spec, sources.model, decisions.clean.steps
     is_reference = _is_reference(spec)
     spreading = ("accelerate",) if spec.runtime.device_map else ()
+    weight_format = WEIGHT_FORMATS[spec.format]
+    needed = (*decisions.task.requirements, *checkpoint.needs, *spreading, *backend_package(spec))
     libraries = versions(
-        *LIBRARIES[spec.library].packages,
-        *decisions.task.requirements,
-        *checkpoint.needs,
-        *spreading,
-        *backend_package(spec),
+        *weight_format.library(spec.library, sources.task.name).packages, *(() if weight_format.exports else needed)
     )
     return planned(
         sources,
@@ -153,6 +153,7 @@ def _plan(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -> Pl
         code=checkpoint.code.classes,
         labels=stated_labels(checkpoint.config) if answers_labels(decisions.task) else (),
         flavor=decisions.flavor,
+        makers=makers(spec),
     )
 
 
@@ -169,6 +170,7 @@ def _deployment(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions)
 
 def _notes(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -> Iterator[str]:
     yield from checkpoint.notes
+    yield from format_notes(sources.spec)
     yield from generation_notes(
         sources.model, checkpoint.folder, decisions.task, _generation_config(sources, checkpoint)
     )

@@ -20,6 +20,7 @@ from hfspec.inputs.openai_requests import Request, checked, texts_of, to_request
 from hfspec.inputs.row import Row
 from hfspec.ir.artifact import FULL
 from hfspec.ir.signature import Column
+from hfspec.runtime.io.finite import Computed
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.scheduling.batching import Item
@@ -104,10 +105,10 @@ class OpenAIEmbeddings(SentenceEmbedding):
                     row=part.request.row,
                 )
 
-    def run(self, batch: Sequence[Item[Any]], settings: Settings) -> Arriving:  # noqa: ARG002 - each has its own
+    def run(self, batch: Sequence[Item[Any]], settings: Settings) -> Arriving | Computed:  # noqa: ARG002 - each has its own
         return super().run(_texts_of(batch), batch[0].content.settings)
 
-    def read(self, made: Arriving, batch: Sequence[Item[Any]], settings: Settings) -> list[Any]:  # noqa: ARG002 - as above
+    def read(self, made: Arriving | Computed, batch: Sequence[Item[Any]], settings: Settings) -> list[Any]:  # noqa: ARG002 - as above
         embedded = super().read(made, _texts_of(batch), batch[0].content.settings)
         return [Vector(item.content, mine) for item, mine in zip(batch, embedded, strict=True)]
 

@@ -9,6 +9,7 @@ from typing import Any
 from hfspec.formats.label_names import label_names
 from hfspec.ir.artifact import FULL
 from hfspec.runtime.io.answers import Table
+from hfspec.runtime.io.functions import sigmoid, softmax
 from hfspec.runtime.runner import Runner
 from hfspec.settings.precedence import Settings
 
@@ -26,8 +27,10 @@ def labelled(logits: Any, config: Any, function: str | None, about: Sequence[Map
     """The result of each row of ``logits``, (rows, labels) of float32 on the host, with what ``about`` says of it.
     ``function``: sigmoid, softmax, none, or None for what the checkpoint's config says.
     """
+    import numpy as np
+
     names = label_names(config)
-    lines = _scores(logits, config, function).tolist()
+    lines = _scores(np.asarray(logits), config, function).tolist()
     return [_ranked(line, names, mine) for line, mine in zip(lines, about, strict=True)]
 
 
@@ -72,7 +75,7 @@ def _scores(logits: Any, config: Any, function: str | None) -> Any:
         function = "softmax" if several and kind != "multi_label_classification" else "sigmoid"
     if function == "none":
         return logits
-    return logits.softmax(-1) if function == "softmax" else logits.sigmoid()
+    return softmax(logits) if function == "softmax" else sigmoid(logits)
 
 
 def _ranked(scores: Sequence[float], names: Mapping[int, str], about: Mapping[str, Any]) -> Labelled:

@@ -10,6 +10,8 @@ from hfspec.errors import ParamsError
 from hfspec.inputs.row import Row
 from hfspec.integrity.fingerprint import fingerprint
 from hfspec.ir.signature import Column, Tensor
+from hfspec.runtime.io.finite import Computed
+from hfspec.runtime.io.functions import unit
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.sentence_encoder import Text
@@ -45,14 +47,14 @@ class SentenceEmbedding(SentenceRunner):
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Text]]:
         return self.items([(row.number, row.values["text"]) for row in rows], settings)
 
-    def run(self, batch: Sequence[Item[Text]], settings: Settings) -> Arriving:
+    def run(self, batch: Sequence[Item[Text]], settings: Settings) -> Arriving | Computed:
         return self.vectors(batch, settings)
 
-    def read(self, made: Arriving, batch: Sequence[Item[Text]], settings: Settings) -> list[Embedded]:
-        vectors = made.here()
-        if settings.get("normalize_embeddings"):
-            vectors = vectors / vectors.norm(dim=1, keepdim=True).clamp(min=1e-12)
-        rows = quantization.quantized(vectors.numpy(), settings)
+    def read(self, made: Arriving | Computed, batch: Sequence[Item[Text]], settings: Settings) -> list[Embedded]:
+        import numpy as np
+
+        vectors = np.asarray(made.here())
+        rows = quantization.quantized(unit(vectors) if settings.get("normalize_embeddings") else vectors, settings)
         return [Embedded(row, item.content.tokens, item.content.cut) for row, item in zip(rows, batch, strict=True)]
 
     def standard(self, results: Sequence[Embedded], settings: Settings) -> Any:

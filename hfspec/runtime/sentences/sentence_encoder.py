@@ -45,7 +45,7 @@ class Encoder(Protocol):
         """
 
     def encode(self, batch: Sequence[Text], prompt: str) -> Any:
-        """A tensor (texts, size) of float32, on whichever device made it."""
+        """(texts, size) of float32: a tensor, on whichever device made it, or a numpy array."""
 
 
 def encoder(request: LoadRequest) -> Encoder:
@@ -115,7 +115,7 @@ class NativeEncoder:
 
         inputs = padded([text.inputs for text in batch], self.pad, "right", self.device)
         mask = inputs.get("attention_mask", torch.ones_like(inputs["input_ids"]))
-        left_out = self._prompt_tokens(prompt)
+        left_out = 0 if self.include_prompt else prompt_tokens(self.tokenizer, prompt)
         with torch.inference_mode():
             vectors = self.model(**inputs, return_dict=True).last_hidden_state
             pooled = pool(vectors, mask, self.modes, left_out)
@@ -134,14 +134,15 @@ class NativeEncoder:
 
         return torch.ones((1, len(self.modes) * self.model.config.hidden_size), device=self.device)
 
-    def _prompt_tokens(self, prompt: str) -> int:
-        """How many tokens at the front of each row pooling leaves out: the prompt's, with the tokenizer's first special
-        tokens, without its last.
-        """
-        if self.include_prompt or not prompt:
-            return 0
-        ids = self.tokenizer(prompt, truncation=True, verbose=False)["input_ids"]
-        return len(ids) - (bool(ids) and ids[-1] in self.tokenizer.all_special_ids)
+
+def prompt_tokens(tokenizer: Any, prompt: str) -> int:
+    """How many tokens at the front of each row a prompt makes: its own, with the tokenizer's first special tokens,
+    without its last. A pooling that leaves the prompt out leaves these out.
+    """
+    if not prompt:
+        return 0
+    ids = tokenizer(prompt, truncation=True, verbose=False)["input_ids"]
+    return len(ids) - (bool(ids) and ids[-1] in tokenizer.all_special_ids)
 
 
 class LibraryEncoder:

@@ -8,11 +8,12 @@ from typing import Any
 from hfspec.errors import ParamsError
 from hfspec.formats.sentence_modules import own_settings
 from hfspec.formats.sentence_modules import settings as stated
+from hfspec.runtime.io.finite import Computed
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.runner import Runner
 from hfspec.runtime.scheduling.batching import Item
-from hfspec.runtime.sentences.sentence_encoder import Text, encoder
+from hfspec.runtime.sentences.sentence_encoder import Encoder, Text, encoder
 from hfspec.settings.precedence import LOAD, PREDICT, Settings
 from hfspec.settings.prompts import Prompts
 
@@ -22,11 +23,15 @@ class SentenceRunner(Runner):
 
     def __init__(self, request: LoadRequest) -> None:
         super().__init__(request)
-        self.encoder = encoder(request)
+        self.encoder = self.load_encoder(request)
         self.loaded = self.encoder.loaded
         self.is_code = "model" in request.code  # whether padding would be seen, nobody knows
         self.stated = stated(request.model_folder)
         self.prompts = Prompts(self.stated)
+
+    def load_encoder(self, request: LoadRequest) -> Encoder:
+        """What turns the texts of this artifact into vectors."""
+        return encoder(request)
 
     def own_settings(self) -> dict[str, Any]:
         return own_settings(self.stated, self.task)
@@ -46,7 +51,7 @@ class SentenceRunner(Runner):
             for (number, _), text in zip(texts, made, strict=True)
         ]
 
-    def vectors(self, batch: Sequence[Item[Text]], settings: Settings) -> Arriving:
+    def vectors(self, batch: Sequence[Item[Text]], settings: Settings) -> Arriving | Computed:
         """(texts, dimensions) of float32, of the dimensions that are kept, on its way to the host."""
         made = self.encoder.encode([item.content for item in batch], self.prompts.text(settings))
         return Arriving(made[:, : settings.get("truncate_dim") or made.shape[1]])

@@ -9,6 +9,8 @@ from typing import Any
 from hfspec.inputs import pairs
 from hfspec.inputs.row import Row
 from hfspec.ir.artifact import FULL
+from hfspec.runtime.io.finite import Computed
+from hfspec.runtime.io.functions import unit
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.sentence_encoder import Text
@@ -18,7 +20,7 @@ from hfspec.settings.precedence import Settings
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A text of a row with its vector, a tensor (dimensions,); ``listed``: the row has a list of sentences."""
+    """A text of a row with its vector, a numpy array (dimensions,); ``listed``: the row has a list of sentences."""
 
     vector: Any
     tokens: int
@@ -47,24 +49,30 @@ class SentenceSimilarity(SentenceRunner):
         items = self.items(texts, settings)
         return [Item(item.row, item.length, (item.content, given[item.row].listed)) for item in items]
 
-    def run(self, batch: Sequence[Item[tuple[Text, bool]]], settings: Settings) -> Arriving:
+    def run(self, batch: Sequence[Item[tuple[Text, bool]]], settings: Settings) -> Arriving | Computed:
         return self.vectors([Item(item.row, item.length, item.content[0]) for item in batch], settings)
 
-    def read(self, made: Arriving, batch: Sequence[Item[tuple[Text, bool]]], settings: Settings) -> list[Side]:  # noqa: ARG002
+    def read(
+        self,
+        made: Arriving | Computed,
+        batch: Sequence[Item[tuple[Text, bool]]],
+        settings: Settings,  # noqa: ARG002
+    ) -> list[Side]:
+        import numpy as np
+
         return [
             Side(vector, item.content[0].tokens, item.content[0].cut, item.content[1])
-            for vector, item in zip(made.here(), batch, strict=True)
+            for vector, item in zip(np.asarray(made.here()), batch, strict=True)
         ]
 
     def joined(self, parts: Sequence[Side], settings: Settings) -> Compared:
-        import torch
+        import numpy as np
 
         first, *others = parts
         if not others:
-            return Compared(torch.empty(0).numpy(), tuple(parts), first.listed)
-        beside = torch.stack([other.vector for other in others])
-        scores = SIMILARITIES[_function(settings)](first.vector.expand_as(beside), beside)
-        return Compared(scores.numpy(), tuple(parts), first.listed)
+            return Compared(np.empty(0, np.float32), tuple(parts), first.listed)
+        beside = np.stack([other.vector for other in others])
+        return Compared(SIMILARITIES[_function(settings)](first.vector, beside), tuple(parts), first.listed)
 
     def standard(self, results: Sequence[Compared], settings: Settings) -> Any:  # noqa: ARG002
         """(pairs,), float32; of texts with sentences one array for each row, of one such row that array itself."""
@@ -97,17 +105,16 @@ def _function(settings: Settings) -> str:
     return str(settings.get("similarity_fn_name") or "cosine")
 
 
-def _cosine(one: Any, other: Any) -> Any:
-    import torch
+def _length(vectors: Any) -> Any:
+    import numpy as np
 
-    unit = torch.nn.functional.normalize
-    return (unit(one, p=2, dim=-1) * unit(other, p=2, dim=-1)).sum(dim=-1)
+    return np.linalg.norm(vectors, axis=-1)
 
 
-# Over tensors (pairs, dimensions); distances are negative, so that more is always more alike.
+# Of a vector to each of others (vectors, dimensions); distances are negative, so that more is always more alike.
 SIMILARITIES: Mapping[str, Callable[[Any, Any], Any]] = {
-    "cosine": _cosine,
-    "dot": lambda one, other: (one * other).sum(dim=-1),
-    "euclidean": lambda one, other: -(one - other).norm(dim=-1),
-    "manhattan": lambda one, other: -(one - other).abs().sum(dim=-1),
+    "cosine": lambda one, others: (unit(one) * unit(others)).sum(axis=-1),
+    "dot": lambda one, others: (one * others).sum(axis=-1),
+    "euclidean": lambda one, others: -_length(one - others),
+    "manhattan": lambda one, others: -abs(one - others).sum(axis=-1),
 }

@@ -24,6 +24,7 @@ from hfspec.inputs.pairs import OneAndOthers
 from hfspec.inputs.row import Row
 from hfspec.ir.artifact import FULL
 from hfspec.library_calls.activations import torch_activation
+from hfspec.runtime.io.finite import Computed
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.scheduling.batching import Item
@@ -143,10 +144,10 @@ class TextRanking(SequenceClassifier):
         whole = self.tokenizer(firsts, seconds, padding=False, verbose=False)["input_ids"]
         return [(mine, len(ids) > limit) for mine, ids in zip(tokens, whole, strict=True)]
 
-    def run(self, batch: Sequence[Item[Pair]], settings: Settings) -> Arriving:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Pair]], settings: Settings) -> Arriving | Computed:  # noqa: ARG002
         return self.logits([item.content.tokens for item in batch])
 
-    def read(self, made: Arriving, batch: Sequence[Item[Pair]], settings: Settings) -> list[Scored]:
+    def read(self, made: Arriving | Computed, batch: Sequence[Item[Pair]], settings: Settings) -> list[Scored]:
         scores = self._function(settings)(made.here())
         if settings.get("apply_softmax") and self.labels > 1:
             scores = scores.softmax(dim=1)

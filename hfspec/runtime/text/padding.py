@@ -52,3 +52,10 @@ class Padding:
         with torch.inference_mode():
             answer = self.model(**padded(sequences, self.fill, "right", str(self.model.device)))[0]
         return answer.float().cpu()
+
+
+class KnownPadding(Padding):
+    """The padding of a model of which it is known already whether it is seen."""
+
+    def __init__(self, *, is_seen: bool) -> None:
+        vars(self)["is_seen"] = is_seen

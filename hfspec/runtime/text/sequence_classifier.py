@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Hashable, Sequence
 
+from hfspec.runtime.io.finite import Computed
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading.model import find_model_class, load_one_pass_model
 from hfspec.runtime.loading.positions import cut_length, most_tokens
@@ -46,7 +47,7 @@ class SequenceClassifier(Runner):
         ]
         return list(zip(self.padding.groups(sequences), ends, strict=True))
 
-    def logits(self, rows: Sequence[Tokens]) -> Arriving:
+    def logits(self, rows: Sequence[Tokens]) -> Arriving | Computed:
         """(rows, labels) of float32, on its way to the host."""
         import torch
 

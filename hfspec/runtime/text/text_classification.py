@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hfspec.inputs.row import Row
+from hfspec.runtime.io.finite import Computed
 from hfspec.runtime.io.labels import Labelled, Labeller, labelled
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.scheduling.batching import Item
@@ -37,9 +38,9 @@ class TextClassification(Labeller, SequenceClassifier):
         cut = {"truncation": True, "max_length": self.limit} if settings.get("truncation") else {}
         return encode(self.tokenizer, texts, pairs, **cut)
 
-    def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> Arriving:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> Arriving | Computed:  # noqa: ARG002
         return self.logits([item.content for item in batch])
 
-    def read(self, made: Arriving, batch: Sequence[Item[Tokens]], settings: Settings) -> list[Labelled]:
+    def read(self, made: Arriving | Computed, batch: Sequence[Item[Tokens]], settings: Settings) -> list[Labelled]:
         about = [{"tokens": item.length} for item in batch]
         return labelled(made.here(), self.model.config, settings.get("function_to_apply"), about)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hfspec.runtime.io.transfer import sent
@@ -23,16 +23,28 @@ def padded(rows: Sequence[Mapping[str, list[int]]], pad: Mapping[str, int], side
     """Token lists as tensors (rows, longest row), filled up on one side; a name without a pad value gets zeros."""
     import torch
 
-    width = max(len(row["input_ids"]) for row in rows)
-    result = {}
-    for name in rows[0]:
-        fill = pad.get(name, 0)
-        lines = [row[name] for row in rows]
-        full = [
-            [fill] * (width - len(line)) + line if side == "left" else line + [fill] * (width - len(line))
-            for line in lines
-        ]
-        result[name] = sent(torch.tensor(full, dtype=torch.long), device)
+    result = {name: sent(torch.tensor(_lines(rows, name, pad, side), dtype=torch.long), device) for name in rows[0]}
     if MASK in result:
+        width = _width(rows)
         masks.mark(result[MASK], is_whole=all(len(row[MASK]) == width and 0 not in row[MASK] for row in rows))
     return result
+
+
+def filled(
+    rows: Sequence[Mapping[str, list[int]]], pad: Mapping[str, int], side: str, names: Iterable[str]
+) -> dict[str, Any]:
+    """The same as numpy arrays, of those ``names``."""
+    import numpy as np
+
+    return {name: np.array(_lines(rows, name, pad, side), dtype=np.int64) for name in names}
+
+
+def _lines(rows: Sequence[Mapping[str, list[int]]], name: str, pad: Mapping[str, int], side: str) -> list[list[int]]:
+    width, fill = _width(rows), pad.get(name, 0)
+    gaps = [[fill] * (width - len(row[name])) for row in rows]
+    pairs = list(zip(gaps, (row[name] for row in rows), strict=True))
+    return [gap + line for gap, line in pairs] if side == "left" else [line + gap for gap, line in pairs]
+
+
+def _width(rows: Sequence[Mapping[str, list[int]]]) -> int:
+    return max(len(row["input_ids"]) for row in rows)

@@ -13,6 +13,7 @@ from hfspec.errors import InputError, ParamsError
 from hfspec.formats.label_names import label_numbers
 from hfspec.inputs.row import Row
 from hfspec.runtime.io.answers import Table
+from hfspec.runtime.io.finite import Computed
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.scheduling.batching import Item
@@ -102,10 +103,10 @@ class ZeroShotClassification(SequenceClassifier):
         )
         return cut
 
-    def run(self, batch: Sequence[Item[Hypothesis]], settings: Settings) -> Arriving:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Hypothesis]], settings: Settings) -> Arriving | Computed:  # noqa: ARG002
         return self.logits([item.content.tokens for item in batch])
 
-    def read(self, made: Arriving, batch: Sequence[Item[Hypothesis]], settings: Settings) -> list[Judged]:  # noqa: ARG002
+    def read(self, made: Arriving | Computed, batch: Sequence[Item[Hypothesis]], settings: Settings) -> list[Judged]:  # noqa: ARG002
         lines = made.here().tolist()
         return [Judged(item.content, line) for item, line in zip(batch, lines, strict=True)]
 

@@ -1,0 +1,66 @@
+"""Whether a checkpoint can be made a model of the format that the spec asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hfspec.checkpoint.checkpoint import Checkpoint
+from hfspec.checkpoint.requirements import installed
+from hfspec.errors import UsageError
+from hfspec.ir.frozen import FrozenDict
+from hfspec.ir.problem import Problem
+from hfspec.ir.spec import Spec
+from hfspec.ir.tree import Tree
+from hfspec.tasks.weight_formats import WEIGHT_FORMATS
+
+
+def makers(spec: Spec) -> FrozenDict:
+    """The packages that make the model's file -> their versions here.
+
+    Raises UsageError when one is not installed.
+    """
+    row = WEIGHT_FORMATS[spec.format]
+    found = {name: version for name, version in installed(row.makers).items() if name != "python"}
+    if missing := [name for name, version in found.items() if version == "not installed"]:
+        raise UsageError(
+            f"format: {row.name} needs {' and '.join(missing)} to make the model's file, which is not installed here;"
+            f" pip install 'hfspec[{row.makers_extra}]'."
+        )
+    return FrozenDict(found)
+
+
+def format_problems(tree: Tree, spec: Spec, checkpoint: Checkpoint) -> Iterator[Problem]:
+    """Weights that the format has no arithmetic for, quantised ones, and tokenizers that need transformers."""
+    row = WEIGHT_FORMATS[spec.format]
+    if not row.exports:
+        return
+    origin = tree.origin(("format",))
+    if checkpoint.dtype not in row.dtypes:
+        yield Problem(
+            "format",
+            f"The weights are stored in {checkpoint.dtype}, and {row.name} is made of {' or '.join(row.dtypes)}.",
+            origin,
+            ("format",),
+            expected=" or ".join(row.dtypes),
+            found=checkpoint.dtype,
+            remedy=f"Write `dtype: {row.dtypes[0]}`, which casts them, or leave out `format`.",
+        )
+    if checkpoint.tokenizer is not None and not checkpoint.tokenizer.is_fast:
+        message = (
+            f"{checkpoint.tokenizer.class_name} works by transformers alone, which a model in {row.name} is without."
+        )
+        remedy = "Use a checkpoint with a tokenizer.json, or leave out `format`."
+        yield Problem("format", message, origin, ("format",), expected="a tokenizer.json", remedy=remedy)
+    if checkpoint.fit is None:
+        message = f"The checkpoint is quantised already, and {row.name} is made of plain weights."
+        yield Problem("format", message, origin, ("format",), remedy="Use the checkpoint before it was quantised.")
+
+
+def format_notes(spec: Spec) -> Iterator[str]:
+    """What becomes of the weights."""
+    row = WEIGHT_FORMATS[spec.format]
+    if row.exports:
+        yield (
+            f"The model becomes {row.name}: compile makes a graph of the weights, holds its answers against torch's and"
+            " keeps the graph alone; whoever runs the artifact needs no torch."
+        )

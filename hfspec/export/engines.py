@@ -1,0 +1,139 @@
+"""What the exports for other engines share: their options, and an account of what an engine cannot express."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from hfspec.errors import UsageError
+from hfspec.export.facts import Facts
+
+TEXT, WHOLE, JSON = "text", "whole number", "JSON"
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A server's command. ``options``: its long name -> what it takes: TEXT, WHOLE, JSON, the words that it knows, or
+    None for a flag. ``version`` and ``source``: where they were read; those that no export uses are left out.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    version: str
+    source: str
+    options: Mapping[str, str | tuple[str, ...] | None]
+
+
+ENGINES: Mapping[str, Engine] = MappingProxyType(
+    {
+        engine.name: engine
+        for engine in (
+            Engine(
+                "vllm",
+                ("vllm", "serve", "./model"),
+                "0.8.5",
+                "https://docs.vllm.ai/en/v0.8.5/serving/engine_args.html and serving/openai_compatible_server.html",
+                MappingProxyType(
+                    {
+                        "--served-model-name": TEXT,
+                        "--tokenizer": TEXT,
+                        "--dtype": ("auto", "half", "float16", "bfloat16", "float", "float32"),
+                        "--chat-template": TEXT,
+                        "--generation-config": TEXT,
+                        "--override-generation-config": JSON,
+                        "--enable-lora": None,
+                        "--lora-modules": TEXT,
+                        "--max-lora-rank": ("8", "16", "32", "64", "128", "256"),
+                    }
+                ),
+            ),
+            Engine(
+                "tei",
+                ("text-embeddings-router",),
+                "1.9.3",
+                "https://github.com/huggingface/text-embeddings-inference/blob/v1.9.3/docs/source/en/cli_arguments.md",
+                MappingProxyType(
+                    {
+                        "--model-id": TEXT,
+                        "--served-model-name": TEXT,
+                        "--dtype": ("float16", "float32"),
+                        "--pooling": ("cls", "mean", "splade", "last-token"),
+                        "--auto-truncate": ("true", "false"),
+                        "--default-prompt": TEXT,
+                        "--max-client-batch-size": WHOLE,
+                    }
+                ),
+            ),
+        )
+    }
+)
+
+
+def script(engine: Engine, facts: Facts, options: Sequence[tuple[str, str | None]]) -> str:
+    """A shell script that starts the server beside its files, with these options and those that it is given.
+
+    Raises ValueError for an option that the engine does not have, or a value that it does not take.
+    """
+    for name, value in options:
+        if name not in engine.options:
+            raise ValueError(f"{engine.name} {engine.version} has no option {name}")
+        known = engine.options[name]
+        fits = (value is None) == (known is None) and (value in known if isinstance(known, tuple) else True)
+        if not fits or (known == WHOLE and not str(value).isdigit()):
+            raise ValueError(f"{engine.name} {engine.version}: {name} does not take {value}")
+    parts = [name if value is None else f"{name} {shlex.quote(value)}" for name, value in options]
+    command = " \\\n    ".join([f"exec {' '.join(engine.command)}", *parts, '"$@"'])
+    head = f"# {facts.name}, artifact {facts.manifest.digest[:12]}, by {engine.name} (options of {engine.version})."
+    return f'#!/bin/sh\n{head}\ncd "$(dirname "$0")" || exit 1\n{command}\n'
+
+
+def refuse(engine: str, facts: Facts, reasons: Iterable[str]) -> None:
+    """Raises UsageError with every reason why the engine would answer otherwise than the artifact does."""
+    found = list(reasons)
+    if found:
+        listed = "\n".join(f"  {reason}" for reason in found)
+        raise UsageError(
+            f"{engine} cannot express {facts.name}; `hfspec serve` and `export docker` keep to the spec:\n{listed}"
+        )
+
+
+def shared_reasons(facts: Facts) -> Iterator[str]:
+    """What no other engine does as the artifact does."""
+    deployment = facts.manifest.deployment
+    if deployment.library == "onnxruntime-genai":
+        yield "library: onnxruntime-genai; the engine reads weights of torch"
+    if deployment.prompt_template is not None:
+        yield "prompt_template: the engine takes prompts as they are; put it into the callers, or a chat template"
+    if facts.manifest.code:
+        yield f"reviewed code: {', '.join(sorted(facts.manifest.code))}; the engine has its own classes"
+    for name, options in sorted(deployment.options.items()):
+        yield f"options of components.{name} ({', '.join(sorted(options))}): the engine takes the files' own"
+    if deployment.outputs != "standard":
+        yield f"outputs: {deployment.outputs}; the engine answers in its own form"
+
+
+def unexpressed(
+    facts: Facts, expressed: Mapping[str, tuple[object, ...]], remedies: Mapping[str, str]
+) -> Iterator[str]:
+    """Settings in force that the engine does not have. ``expressed``: name -> the values that it answers by anyway;
+    none for one that it takes whatever it is. ``remedies``: name -> what to do about it.
+    """
+    for name, setting in sorted(facts.settings.items()):
+        allowed = expressed.get(name, (None, False))
+        if allowed and not any(setting.value == value and type(setting.value) is type(value) for value in allowed):
+            remedy = remedies.get(name, "the engine has no such default for its callers")
+            yield f"settings: {name} is {setting.value!r} ({setting.origin}); {remedy}"
+
+
+def model_files(facts: Facts) -> dict[str, Path]:
+    """The model's folder, with the tokenizer that the spec chose: a tokenizer of its own replaces the model's."""
+    found = {f"model/{path}": file for path, file in facts.under("model/").items()}
+    if any(source.role == "components/tokenizer" for source in facts.manifest.sources):
+        own = facts.under("components/tokenizer/")
+        found |= {f"model/{path}": file for path, file in own.items()}
+        if "chat_template.jinja" not in own:
+            found.pop("model/chat_template.jinja", None)
+    return found

@@ -1,0 +1,118 @@
+"""How a graph is loaded: by onnxruntime, with what was recorded of the model when the graph was made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from hfspec.errors import StorageError, UsageError
+from hfspec.ir.artifact import Manifest
+from hfspec.runtime.loading.placement import Placement
+from hfspec.runtime.loading.request import LoadRequest
+from hfspec.runtime.runner import Runner
+from hfspec.runtime.text.token_batch import filled
+
+CPU, BACKEND = "cpu", "onnxruntime"
+GRAPH, FACTS = "model.onnx", "graph.json"
+FATAL = 4  # of onnxruntime's levels of what it says: what it raises is said once
+NO_MEMORY = ("allocate memory", "bad_alloc", "out of memory")
+
+
+def place(
+    manifest: Manifest, *, device: str | None, device_map: Any, threads: int | None, backend: str | None
+) -> Placement:
+    """The CPU, with the caller's number of threads before the spec's; raises UsageError for what cannot be."""
+    said = manifest.deployment.runtime
+    if device_map is not None or backend not in (None, "auto", BACKEND):
+        name = "backend" if device_map is None else "device_map"
+        raise UsageError(f"{name} is for models that torch computes; a graph takes device and threads.")
+    device = said.get("device") if device is None else device
+    if device not in (None, "auto", CPU):
+        raise UsageError(f"a graph is computed on the CPU, not on {device!r}; load with device='cpu'.")
+    threads = said.get("threads") if threads is None else threads
+    if threads is not None and (type(threads) is not int or threads < 1):
+        raise UsageError(f"threads must be a number, at least 1, not {threads!r}.")
+    return Placement(CPU, threads=threads, backend=BACKEND)
+
+
+def load(request: LoadRequest) -> Runner:
+    """The task's runner, with its graph loaded; raises UsageError for another dtype than the graph has."""
+    stored = request.manifest.deployment.dtype
+    if request.dtype != stored:
+        raise UsageError(f"dtype: a graph computes in its own, here {stored}; load without dtype={request.dtype!r}.")
+    module, name = request.task.runner.split(":")
+    runner: Runner = getattr(import_module(module), name)(request)
+    return runner
+
+
+class Graph:
+    """A graph in memory.
+
+    ``config``: what the runners read of the model's config; ``attributes``: of the runner that answered by torch;
+    ``tokenizer``: what was recorded of the tokenizer; ``pad``: model input -> the value that fills a batch;
+    ``sees_padding``: whether padding would change an answer. Raises StorageError where the files make none.
+    """
+
+    def __init__(self, folder: Path, threads: int | None) -> None:
+        facts = _facts(folder / FACTS)
+        try:
+            self.config = _config(facts["config"])
+            self.attributes: Mapping[str, Any] = facts["attributes"]
+            self.tokenizer: Mapping[str, Any] = facts["tokenizer"]
+            self.pad: Mapping[str, int] = facts["pad"]
+            self.sees_padding = bool(facts["sees_padding"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise StorageError(f"{FACTS} is not what hfspec writes beside a graph; compile again.") from error
+        self.session = session(folder / GRAPH, threads)
+        self.inputs = tuple(value.name for value in self.session.get_inputs())
+
+    def __call__(self, rows: Sequence[Mapping[str, list[int]]], **arrays: Any) -> list[Any]:
+        """What the graph computes of rows of tokens, filled up on the right. ``arrays``: inputs that no tokens are."""
+        given = filled(rows, self.pad, "right", [name for name in self.inputs if name not in arrays])
+        return self.run({**given, **arrays})
+
+    def run(self, inputs: Mapping[str, Any]) -> list[Any]:
+        """What the graph computes of its inputs. Raises MemoryError where there is not enough."""
+        try:
+            return list(self.session.run(None, dict(inputs)))
+        except Exception as error:  # the library raises errors of its own, all below Exception
+            if any(said in str(error) for said in NO_MEMORY):
+                raise MemoryError(str(error)) from error
+            raise
+
+
+def session(path: Path, threads: int | None = None) -> Any:
+    """A graph's session on the CPU; raises StorageError where onnxruntime cannot read it."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = FATAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others need the processor too
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the library raises errors of its own, all below Exception
+        lines = str(error).replace(str(path), path.name).strip().splitlines()
+        said = lines[0] if lines else type(error).__name__
+        raise StorageError(
+            f"onnxruntime cannot load the graph {path.name}: {said}; compile the artifact again."
+        ) from error
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise StorageError(f"{path.name}, which stands beside a graph, cannot be read: {error}.") from error
+    return found
+
+
+def _config(stated: Mapping[str, Any]) -> SimpleNamespace:
+    """As runners read a config of transformers: labels by their numbers."""
+    labels = {int(number): name for number, name in (stated.get("id2label") or {}).items()}
+    return SimpleNamespace(**{**stated, "id2label": labels})

@@ -1,0 +1,20 @@
+"""The objects behind the predictor of a graph, for those who use them by themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hfspec.errors import UsageError
+from hfspec.runtime.loading.shared_tokenizer import library_tokenizer
+from hfspec.runtime.runner import Runner
+
+
+def components(runner: Runner) -> dict[str, Any]:
+    """The session of onnxruntime, and the tokenizer of the package tokenizers."""
+    loaded = runner.loaded
+    return {"model": loaded.model.session, "tokenizer": library_tokenizer(loaded.tokenizer).backend_tokenizer}
+
+
+def pipeline(runner: Runner) -> Any:  # noqa: ARG001 - as it is called
+    """Raises UsageError: onnxruntime has none."""
+    raise UsageError("a graph has no pipeline; use predict(), or components()['model'], which is its session.")

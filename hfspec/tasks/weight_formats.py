@@ -1,0 +1,144 @@
+"""The formats that an artifact's model may have, a row each: what makes it, what loads it, which tasks it can answer.
+
+A row's parts stand in the place of the library's own (hfspec/tasks/libraries.py); what it leaves empty stays the
+library's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any
+
+from hfspec.ir.artifact import Deployment
+from hfspec.tasks import table
+from hfspec.tasks.libraries import LIBRARIES, Library
+from hfspec.tasks.task import Task
+
+SAFETENSORS, ONNX = "safetensors", "onnx"
+_TABLES = ("pandas",)  # of tasks whose standard answer is a data frame
+
+
+@dataclass(frozen=True, slots=True)
+class GraphTask:
+    """How a task is answered in a format. ``runner``: the class, ``module:NAME``; ``computes``: what the model's file
+    computes, by its name in the exporter; ``packages``: those that only the task's answers need.
+    """
+
+    runner: str
+    computes: str
+    packages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFormat:
+    """A format of a model in an artifact."""
+
+    name: str
+    """The value of the spec's key ``format``."""
+    exporting: str = ""
+    """A function of the plan, the files that were built and the folder they are in: both as they are once the model is
+    made in this format; empty where weights stay as they are. Raises SpecError.
+    """
+    parts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    """Fields of Library that have another value in this format."""
+    folder: str = ""
+    """In hfspec/libraries/, of what makes and runs it."""
+    compiling: tuple[str, ...] = ()
+    """The modules of its folder that only a compile needs."""
+    makers: tuple[str, ...] = ()
+    """The packages that make the model's file, whose versions the manifest records."""
+    makers_extra: str = ""
+    """The extra that installs them."""
+    dtypes: tuple[str, ...] = ()
+    """Of the weights; empty: all that the library loads."""
+    tasks: Mapping[tuple[str, str], GraphTask] | None = None
+    """Library and task -> how it is answered; None: every task, by its own runner."""
+
+    @property
+    def exports(self) -> bool:
+        """Whether the model's file is made when the artifact is compiled."""
+        return bool(self.exporting)
+
+    def offers(self, library: str) -> tuple[str, ...]:
+        """The tasks of a library that this format has, sorted."""
+        if self.tasks is None:
+            return table.names(library)
+        return tuple(sorted(task for name, task in self.tasks if name == library))
+
+    def library(self, name: str, task: str) -> Library:
+        """The library as this format has it, for a task."""
+        made = replace(LIBRARIES[name], **self.parts)
+        row = (self.tasks or {}).get((name, task))
+        return made if row is None else replace(made, packages=(*made.packages, *row.packages))
+
+    def task(self, library: str, name: str) -> Task | None:
+        """The task with the runner that answers it in this format; None where there is none."""
+        found = table.find(library, name)
+        if found is None or self.tasks is None:
+            return found
+        row = self.tasks.get((library, found.name))
+        return None if row is None else replace(found, runner=row.runner, requirements=())
+
+    def export(self, *arguments: Any) -> Any:
+        """What the row's ``exporting`` gives."""
+        module, _, name = self.exporting.partition(":")
+        return getattr(import_module(module), name)(*arguments)
+
+
+_RUNNERS = "hfspec.libraries.onnxruntime.runners"
+WEIGHT_FORMATS: Mapping[str, WeightFormat] = MappingProxyType(
+    {
+        row.name: row
+        for row in (
+            WeightFormat(SAFETENSORS),
+            WeightFormat(
+                ONNX,
+                exporting="hfspec.libraries.onnxruntime.exporting:export",
+                parts=MappingProxyType(
+                    {
+                        "placing": "hfspec.libraries.onnxruntime.loading:place",
+                        "loading": "hfspec.libraries.onnxruntime.loading:load",
+                        "components": "hfspec.libraries.onnxruntime.objects:components",
+                        "pipeline": "hfspec.libraries.onnxruntime.objects:pipeline",
+                        "trust": "hfspec.libraries.onnxruntime.trust:faults",
+                        "packages": ("numpy", "onnxruntime", "tokenizers"),
+                        "has_pipelines": False,
+                        "spreads": False,
+                    }
+                ),
+                folder="onnxruntime",
+                compiling=("exporting", "torch_modules"),
+                makers=("onnx", "onnxscript", "torch", "transformers"),
+                makers_extra="onnx-build",
+                dtypes=("float32",),
+                tasks=MappingProxyType(
+                    {
+                        ("sentence-transformers", "feature-extraction"): GraphTask(
+                            f"{_RUNNERS}:GraphSentenceEmbedding", "sentence vectors"
+                        ),
+                        ("sentence-transformers", "llm/v1/embeddings"): GraphTask(
+                            f"{_RUNNERS}:GraphOpenAIEmbeddings", "sentence vectors"
+                        ),
+                        ("sentence-transformers", "sentence-similarity"): GraphTask(
+                            f"{_RUNNERS}:GraphSentenceSimilarity", "sentence vectors"
+                        ),
+                        ("transformers", "text-classification"): GraphTask(
+                            f"{_RUNNERS}:GraphTextClassification", "logits", _TABLES
+                        ),
+                    }
+                ),
+            ),
+        )
+    }
+)
+
+
+def library_of(deployment: Deployment) -> Library | None:
+    """The library that runs a deployment, as its format has it; None where this hfspec does not know one of the two."""
+    row = WEIGHT_FORMATS.get(deployment.format)
+    if row is None or deployment.library not in LIBRARIES:
+        return None
+    return row.library(deployment.library, table.canonical(deployment.library, deployment.task))

@@ -1,0 +1,5 @@
+"""Artifacts compiled from tiny checkpoints."""
+
+from tests.compiling import compiled, spec_for
+
+__all__ = ["compiled", "spec_for"]
