@@ -217,12 +217,14 @@ def test_a_plan_shows_it_and_takes_no_weights(source, tmp_path):
 
 
 def test_a_lock_holds_the_builders_versions(source, tmp_path):
-    locked = hfspec.lock(write_spec(tmp_path, source, **KEYS, convert=FP32)).lock
+    spec = write_spec(tmp_path, source, **KEYS, convert=FP32)
+    locked = hfspec.lock(spec).lock
+    assert hfspec.plan(spec, locked=True).conversion is not None
     assert {"onnx-ir", "torch", "transformers", "tokenizers", "python"} <= set(locked.versions)
 
 
-def _architecture(folder):
-    change_json(folder / "config.json", architectures=["GPT2LMHeadModel"], model_type="gpt2")
+def _beams(folder):
+    change_json(folder / "generation_config.json", num_beams=40)
 
 
 def _quantised(folder):
@@ -232,6 +234,7 @@ def _quantised(folder):
 @pytest.mark.parametrize(
     ("change", "keys", "expected"),
     [
+        (_beams, {}, "generation_config.json: onnxruntime-genai cannot take its num_beams"),
         (_quantised, {}, "the checkpoint is quantised already"),
         (lambda folder: (folder / "tokenizer.json").write_text("{}"), {}, "tokenizer"),
         (lambda folder: (folder / "model.safetensors").unlink(), {}, "weights"),
