@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from hfspec.batch.columns import RowAnswers
+from hfspec.batch.columns import RowAnswers, answer_type
 from hfspec.batch.types import without_sizes
 from hfspec.errors import UsageError, VerificationError
 from hfspec.runtime.load import load
@@ -62,6 +62,30 @@ def predict(
     work = _Work(place, predictor.manifest.digest, options, asked, is_shipped=ship)
     schema = df.sparkSession.createDataFrame(without_sizes(answers.schema).empty_table()).schema
     return df.mapInArrow(work, schema)
+
+
+def result_type(
+    artifact: str | Path, params: Mapping[str, Any] | None = None, *, load_options: Mapping[str, Any] | None = None
+) -> Any:
+    """The ``result_type`` with which MLflow's ``spark_udf`` gives the whole answer of this artifact. With another it
+    keeps what fits, silently: one number of an embedding with ``double``.
+
+    Args:
+        artifact: The artifact's folder.
+        params: Those that ``spark_udf`` is given, which may change the columns of an answer.
+        load_options: Arguments of ``hfspec.load``, such as ``trust_remote_code``.
+
+    Returns:
+        A type of Spark: that of the answer's only column, or a struct of its columns.
+
+    Raises:
+        ParamsError: For ``params``.
+        HfspecError: The artifact cannot be loaded.
+    """
+    from pyspark.sql.pandas.types import from_arrow_type
+
+    kind = answer_type(load(artifact, **dict(load_options or {})), params)
+    return from_arrow_type(without_sizes(pa.schema([("answer", kind)])).field(0).type)
 
 
 @dataclass(frozen=True)

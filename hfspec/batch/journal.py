@@ -149,6 +149,8 @@ class Journal:
         self.folder.put(MANIFEST, _writing(canonical(manifest)))
         self.folder.put(SUCCESS, _writing(b""))
         self.folder.remove([name for name in self.folder.names() if name.startswith(f"{JOURNAL}/") and name != LOCK])
+        if not self.folder.at.is_local:  # there it goes with the lock
+            self.folder.remove_folder(JOURNAL)
         return manifest
 
     def clear(self) -> None:

@@ -20,6 +20,7 @@ from pyarrow import fs as pafs
 from hfspec.errors import StorageError, UsageError
 
 TEMPORARY = ".tmp-"
+WITHOUT_FOLDERS = ("s3", "gcs", "abfs")  # as pyarrow names them: a file needs none around it
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,8 @@ class Folder:
         with tempfile.TemporaryFile() as stream:
             write(stream)
             stream.seek(0)
-            self.at.system.create_dir(child.path.rpartition("/")[0], recursive=True)
+            if self.at.system.type_name not in WITHOUT_FOLDERS:
+                self.at.system.create_dir(child.path.rpartition("/")[0], recursive=True)
             with self.at.system.open_output_stream(child.path) as out:
                 shutil.copyfileobj(stream, out, 1 << 20)
 
@@ -167,6 +169,13 @@ class Folder:
             child = self.at.child(name)
             with storage(child.shown):
                 self.at.system.delete_file(child.path)
+
+    def remove_folder(self, name: str) -> None:
+        """Take away an empty folder, or what an object store has in its place; raises StorageError."""
+        child = self.at.child(name)
+        with storage(child.shown):
+            if self.at.system.get_file_info(child.path).type == pafs.FileType.Directory:
+                self.at.system.delete_dir(child.path)
 
     def sweep(self) -> None:
         """Take away what runs that were killed have left under temporary names."""

@@ -30,8 +30,8 @@ from hfspec.cli import (
     sign_command,
     spec_commands,
 )
-from hfspec.cli.exit_codes import INTERRUPTED, READER_LEFT, WORLD, exit_code
-from hfspec.errors import HfspecError, SpecError
+from hfspec.cli.exit_codes import INTERRUPTED, READER_LEFT, WORLD, exit_code, message
+from hfspec.errors import HfspecError
 from hfspec.redaction import redacted
 
 app = typer.Typer(
@@ -95,7 +95,7 @@ def main() -> None:
         if sys.stdout is not None:
             sys.stdout.flush()  # here, where what it cannot write still has a message and an exit code
     except HfspecError as error:
-        _leave(_message(error), exit_code(error))
+        _leave(message(error), exit_code(error))
     except BrokenPipeError:
         _leave("", READER_LEFT)
     except OSError as error:
@@ -163,11 +163,3 @@ def _said(error: OSError) -> str:
     """Of what no stage has put into words; without a file's name it is a standard stream."""
     remedy = REMEDIES.get(error.errno or 0, "")
     return f"{error.strerror or error}: {error.filename or 'standard output'}{f'; {remedy}' if remedy else ''}"
-
-
-def _message(error: HfspecError) -> str:
-    if isinstance(error, SpecError):
-        from hfspec.report.problems import render
-
-        return render(error.problems, "text")
-    return f"hfspec: {error}"

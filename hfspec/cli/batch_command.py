@@ -91,10 +91,18 @@ def batch(
     dtype: Annotated[str | None, typer.Option(help="Cast the weights to this while loading.")] = None,
     backend: Annotated[str | None, typer.Option(help="What does the model's arithmetic.")] = None,
     engine: Annotated[
-        str | None, typer.Option(help="Where it is done: local, this process; ray, a running Ray cluster.")
+        str | None,
+        typer.Option(
+            help="Where it is done: local, this process; ray, a running Ray cluster; spark, Spark's executors."
+        ),
     ] = None,
     address: Annotated[
-        str | None, typer.Option(help="With --engine ray: the cluster's address; by default that of this machine.")
+        str | None,
+        typer.Option(
+            "--address",
+            "--master",
+            help="With --engine ray or spark: the cluster's address, or Spark's master; by default this machine's.",
+        ),
     ] = None,
     replicas: Annotated[
         int | None, typer.Option(min=1, help="Workers of a cluster; by default as many as it has room for.")

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hfspec.cli.arguments import Format, FormatOption, Link, LinkOption, Locked, Overrides, QuietOption, SpecFile
+from hfspec.cli.multirun import targets
 from hfspec.cli.progress import for_terminal, tell
 from hfspec.errors import UsageError
-from hfspec.ir.artifact import Artifact
+from hfspec.ir.frozen import FrozenDict
+from hfspec.redaction import redacted
+
+if TYPE_CHECKING:
+    from hfspec.cli.sweeping import Made
 
 MOST_KEYS = 12
 
@@ -46,7 +52,8 @@ def compile(  # noqa: A001 - the command's name
         typer.Option(
             "--multirun",
             "-m",
-            help="Hydra's multirun: an artifact for each combination, in DIR/<values> or build/<name>--<values>.",
+            help="Hydra's multirun: an artifact for each combination, in DIR/<values> or build/<name>--<values>; "
+            "hydra/launcher=joblib compiles them in parallel.",
         ),
     ] = False,
     cfg: Annotated[
@@ -72,42 +79,44 @@ def compile(  # noqa: A001 - the command's name
         print(_explain(spec, overrides or [], cfg, info, resolve=resolve, multirun=multirun))
         return
     from hfspec import compiler
+    from hfspec.cli import sweeping
 
-    warnings = compiler.warnings(spec, overrides or ())
+    launcher, own = sweeping.split_launcher(overrides or []) if multirun else ([], overrides or [])
+    warnings = compiler.warnings(spec, own)
     for warning in warnings:
         tell(f"warning: {warning}")
-    for target, combination in _targets(spec, overrides or [], output, multirun=multirun):
+    options = FrozenDict({"run": run, "check_golden": check_golden, "locked": locked, "link": link.value})
+    told = partial(_show, known=warnings, quiet=quiet)
+    if not multirun:
         artifact = compiler.compile(
-            spec,
-            output=target,
-            overrides=combination,
-            run=run,
-            check_golden=check_golden,
-            locked=locked,
-            link=link.value,
-            progress=for_terminal(quiet=quiet),
+            spec, output=output, overrides=own, progress=for_terminal(quiet=quiet), **dict(options)
         )
-        for note in () if quiet else artifact.notes:
-            if note not in warnings:
-                tell(f"note: {note}")
-        _tell_replaced(artifact)
-        if not (run and check_golden):
-            _say_unchecked(artifact)
-        print(artifact.path, flush=True)
+        told(sweeping.made(artifact, options))
+        return
+    sweep = sweeping.Sweep(spec, targets(spec, own, output), options)
+    found = list(sweeping.compile_all(sweep, launcher, partial(for_terminal, quiet=quiet), told))
+    failed = [made for made in found if made.fault]
+    if failed or not quiet:
+        sweeping.tell_table(found)
+    if failed:
+        raise typer.Exit(failed[0].code)
 
 
-def _tell_replaced(artifact: Artifact) -> None:
-    if artifact.replaced:
-        shown, left = artifact.replaced[:MOST_KEYS], len(artifact.replaced) - MOST_KEYS
+def _show(made: Made, known: Sequence[str], *, quiet: bool) -> None:
+    """What became of a compile: its artifact's path on stdout, everything else on stderr."""
+    if made.fault:
+        tell(redacted(made.fault))
+        return
+    for note in () if quiet else made.notes:
+        if note not in known:
+            tell(f"note: {note}")
+    if made.replaced:
+        shown, left = made.replaced[:MOST_KEYS], len(made.replaced) - MOST_KEYS
         more = f" and {left} more" if left > 0 else ""
         tell(f"hfspec: replaced an artifact of another spec, which differs in {', '.join(shown)}{more}")
-
-
-def _say_unchecked(artifact: Artifact) -> None:
-    from hfspec.ir.golden import GOLDEN
-
-    if any(record.path == GOLDEN for record in artifact.manifest.files):
+    if made.unchecked:
         tell("hfspec: the golden examples were not checked")
+    print(made.place, flush=True)
 
 
 def _explain(
@@ -129,13 +138,3 @@ def _explain(
     if info:
         parts.append(composition.defaults_text(spec, overrides))
     return "\n".join(part.rstrip("\n") for part in parts)
-
-
-def _targets(
-    spec: Path, overrides: list[str], output: Path | None, *, multirun: bool
-) -> Sequence[tuple[Path | None, list[str]]]:
-    if not multirun:
-        return [(output, overrides)]
-    from hfspec.cli import multirun as sweep
-
-    return sweep.targets(spec, overrides, output)

@@ -1,4 +1,4 @@
-"""Errors as exit codes.
+"""Errors as exit codes and messages.
 
 0 good, 1 the spec is wrong, 2 usage, 3 the world failed, 4 verification failed, 5 a lock does not hold; 6, which is no
 error here, is a predictor's own: lines that cannot be answered (hfspec/runtime/command.py); 7 too many rows of a batch
@@ -50,3 +50,19 @@ def exit_code(error: HfspecError) -> int:
         The exit code.
     """
     return next(code for kind, code in _CODES if isinstance(error, kind))
+
+
+def message(error: HfspecError) -> str:
+    """Put an error into words for stderr.
+
+    Args:
+        error: The error.
+
+    Returns:
+        The text; of a spec that is wrong, every problem with its place.
+    """
+    if isinstance(error, SpecError):
+        from hfspec.report.problems import render
+
+        return render(error.problems, "text")
+    return f"hfspec: {error}"

@@ -14,7 +14,7 @@ from hfspec.errors import SpecError, UsageError
 MAX_NAME_BYTES = 150
 
 
-def targets(spec: Path, overrides: Sequence[str], output: Path | None) -> list[tuple[Path, list[str]]]:
+def targets(spec: Path, overrides: Sequence[str], output: Path | None) -> tuple[tuple[Path, tuple[str, ...]], ...]:
     """Choose where each combination of a sweep goes.
 
     Args:
@@ -42,7 +42,7 @@ def targets(spec: Path, overrides: Sequence[str], output: Path | None) -> list[t
         (output / (name or "default")) if output else place.with_name(f"{place.name}--{name}" if name else place.name)
         for place, name in zip(defaults, own, strict=True)
     ]
-    return list(zip(places, combinations, strict=True))
+    return tuple(zip(places, map(tuple, combinations), strict=True))
 
 
 def _default_targets(spec: Path, combinations: list[list[str]]) -> list[Path]:

@@ -14,7 +14,7 @@ REMEDIES = (
     ("run", "Give `--output DIR` for the artifact's folder."),
     ("sweep", "Give `-m --output DIR` for the folder that holds the artifact of each combination."),
     ("mode", "Give `-m` (--multirun) to compile every combination."),
-    ("launcher", "`-m` compiles one combination after another."),
+    ("launcher", "It goes with `hfspec compile -m`, which compiles the combinations with that launcher."),
     ("job.name", "Write `name=…` for the deployment's name."),
     ("searchpath", "Configs are looked up from the nearest folder named specs above the spec, else from its own."),
     ("output_subdir", "Leave it out: hfspec writes nothing but the artifact."),

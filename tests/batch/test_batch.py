@@ -12,6 +12,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,9 @@ from typer.testing import CliRunner
 import hfspec
 from hfspec.cli.app import app
 from hfspec.errors import ErrorLimitError, StorageError, UsageError
+from hfspec.integrity.verification import read_manifest
 from hfspec.ir.artifact import Artifact
+from hfspec.tasks.libraries import LIBRARIES
 from tests.compiling import tree_of
 
 pa = pytest.importorskip("pyarrow", reason="the extra `batch` is not installed")
@@ -166,6 +170,16 @@ def test_another_job_is_refused_unless_asked_to_begin_anew(
     assert "--overwrite" in str(caught.value)
     run(other, overwrite=True)
     assert {path.suffix for path in (tmp_path / "out").glob("part-*")} == {f".{other.output_format}"}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_job_has_the_versions_of_what_its_library_needs(dense: str, tmp_path: Path, library: str) -> None:
+    manifest = read_manifest(Path(dense))
+    manifest = replace(manifest, deployment=replace(manifest.deployment, library=library))
+    versions = asked(dense, "in.parquet", tmp_path).identity(manifest, ())["versions"]
+    needed = {"hfspec", "pyarrow", *LIBRARIES[library].packages}
+    assert needed <= {*versions}
+    assert all(versions[name] == metadata.version(name) for name in needed)
 
 
 def test_a_changed_input_is_refused(dense: str, parquet: str, table: Any, tmp_path: Path) -> None:

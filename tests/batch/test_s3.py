@@ -96,6 +96,8 @@ def test_killed_it_goes_on_to_the_same_parts_as_on_disk(
     assert sorted(there) == sorted([*parts, "_SUCCESS", "_manifest.json"])
     assert {name: there[name] for name in parts} == {name: here[name] for name in parts}
     assert json.loads(there["_manifest.json"])["rows"] == ROWS
+    keys = [each["Key"] for each in s3.list_objects_v2(Bucket="rows", Prefix="killed/")["Contents"]]
+    assert not [key for key in keys if "_journal" in key]
     assert run(job).did_nothing
 
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +25,14 @@ pyspark = pytest.importorskip("pyspark", reason="the extra `spark` is not instal
 if shutil.which("java") is None:
     pytest.skip("there is no Java, which Spark runs in", allow_module_level=True)
 
+import pyarrow as pa  # noqa: E402
+import pyarrow.parquet as pq  # noqa: E402
+
 import hfspec.spark  # noqa: E402
+from hfspec.batch.job import Job  # noqa: E402
+from hfspec.batch.run import run  # noqa: E402
+from hfspec.batch.spans import Sizes  # noqa: E402
+from tests.compiling import tree_of  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 TEXTS = ["A good film.", "bad", "", None, "one more", "the last of all"]
@@ -81,6 +94,95 @@ def test_an_artifact_is_sent_to_the_executors(
     assert [answers[at] for at in good] == list(expected["label"])
 
 
+@pytest.mark.parametrize("name", ["st-dense", "bert-sentiment", "gpt2"])
+def test_mlflow_gives_the_same_rows_with_our_type(
+    spark: Any, rows: Any, compiled: Callable[[str], Artifact], name: str
+) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    artifact = compiled(name).path
+    kind = hfspec.spark.result_type(artifact)
+    function = mlflow.pyfunc.spark_udf(spark, str(artifact), result_type=kind, env_manager="local")
+    good = rows.where("text is not null and text != ''")
+    theirs = {row.id: row.answer for row in good.select("id", function("text").alias("answer")).collect()}
+    columns = {"prompt": "text"} if name == "gpt2" else None
+    found = hfspec.spark.predict(good, artifact, columns=columns, keep=["id"])
+    ours = {row.id: row for row in found.drop("error").collect()}
+    assert len(ours) == len(theirs) == 4
+    for number, mine in ours.items():
+        values = [value for column, value in mine.asDict().items() if column != "id"]
+        others = [theirs[number]] if len(values) == 1 else list(theirs[number])
+        for value, other in zip(values, others, strict=True):
+            assert value == (other if isinstance(value, str) else pytest.approx(other, abs=1e-6))
+
+
+def workers() -> set[int]:
+    """The processes of Spark's that run Python, but for the one that starts them."""
+    found: dict[int, int] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if b"pyspark.daemon" in (entry.parent / "cmdline").read_bytes():
+                found[int(entry.parent.name)] = int(entry.read_text().rpartition(")")[2].split()[1])
+    return {process for process, parent in found.items() if parent in found}
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory, compiled: Callable[[str], Artifact]) -> Job:
+    folder = tmp_path_factory.mktemp("job")
+    texts = [None if number % 97 == 5 else f"row {number % 13} of many" for number in range(600)]
+    table = pa.table({"id": range(600), "body": texts})
+    pq.write_table(table, folder / "in.parquet", row_group_size=60)
+    artifact = str(compiled("st-dense").path)
+    given = {"columns": {"text": "body"}, "sizes": Sizes(60, 4000), "threads": 1}
+    run(Job(artifact, (str(folder / "in.parquet"),), str(folder / "local"), **given))
+    return Job(artifact, (str(folder / "in.parquet"),), str(folder / "local"), engine="spark", **given)
+
+
+def test_a_batch_has_the_bytes_of_one_machine_though_its_workers_are_killed(
+    spark: Any, job: Job, tmp_path: Path
+) -> None:
+    killed: list[int] = []
+
+    def tell(_: Any) -> None:
+        if len(killed) < 2:
+            for process in workers():
+                os.kill(process, signal.SIGKILL)
+                killed.append(process)
+
+    found = run(replace(job, output=str(tmp_path / "out")), tell=tell)
+    assert len(killed) > 1
+    assert found.manifest is not None
+    assert (found.manifest["rows"], found.of) == (600, 10)
+    assert tree_of(tmp_path / "out") == tree_of(Path(job.output))
+    assert run(replace(job, output=str(tmp_path / "out"))).did_nothing
+
+
+def test_a_batch_that_was_stopped_goes_on_by_another_engine(spark: Any, job: Job, tmp_path: Path) -> None:
+    stop = threading.Event()
+    stopped = run(replace(job, output=str(tmp_path / "out")), stop=stop, tell=lambda _: stop.set())
+    assert stopped.manifest is None
+    assert 0 < stopped.parts < 10
+    run(replace(job, engine="local", output=str(tmp_path / "out")))
+    assert tree_of(tmp_path / "out") == tree_of(Path(job.output))
+
+
+@pytest.mark.parametrize(
+    ("more", "error", "said"),
+    [
+        ({"params": {"no_such": 1}}, ParamsError, "no_such"),
+        ({"gpus": 1.0}, UsageError, "gpus is for a cluster, and the engine is spark; give --engine ray"),
+        ({"inputs": ("-",)}, UsageError, "standard input"),
+        ({"keep": ("ids",)}, UsageError, "no column ids"),
+    ],
+)
+def test_a_batch_that_cannot_be_is_told(
+    spark: Any, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], error: Any, said: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"body": "x"}')))
+    with pytest.raises(error, match=said):
+        run(replace(job, output=str(tmp_path / "out"), **more))
+    assert not list((tmp_path / "out").glob("part-*"))
+
+
 def test_another_artifact_at_the_path_is_refused(
     rows: Any, compiled: Callable[[str], Artifact], tmp_path: Path
 ) -> None:
@@ -100,3 +202,5 @@ def test_what_cannot_be_asked_is_told_before_any_row_is_read(rows: Any, compiled
         hfspec.spark.predict(rows, artifact, keep=["id2"])
     with pytest.raises(ParamsError, match="no_such"):
         hfspec.spark.predict(rows, artifact, params={"no_such": 1})
+    with pytest.raises(ParamsError, match="no_such"):
+        hfspec.spark.result_type(artifact, {"no_such": 1})

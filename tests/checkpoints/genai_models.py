@@ -55,13 +55,15 @@ def build(source: Path, folder: Path, precision: str = "fp32") -> Path:
     return folder
 
 
-def greedy(folder: Path, prompts: list[str], new: int, ends: list[int] | None = None) -> list[tuple[str, int]]:
+def greedy(
+    folder: Path, prompts: list[str], new: int, ends: list[int] | None = None, dtype: str = "auto"
+) -> list[tuple[str, int]]:
     """The text that transformers adds to each prompt alone, and of how many tokens it is."""
     import transformers
 
     with quiet():
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-        model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+        model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
         return [_made(model, tokenizer, tokenizer(prompt)["input_ids"], new, ends) for prompt in prompts]
 
 

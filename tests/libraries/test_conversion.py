@@ -14,6 +14,7 @@ import hfspec
 from hfspec.comparison.diff import diff
 from hfspec.libraries.onnxruntime_genai import building, conversion
 from tests.checkpoints import genai_models
+from tests.checkpoints.adapters import adapt
 from tests.compiling import change_json, refusal, write_spec
 from tests.libraries.blocking import told
 
@@ -140,6 +141,69 @@ def test_fp16_is_a_model_of_half_the_size(compiled, source, in_process, tmp_path
     assert half < 0.7 * whole
 
 
+def half(source, folder):
+    """Its weights in bfloat16."""
+    shutil.copytree(source, folder)
+    with genai_models.quiet():
+        transformers.AutoModelForCausalLM.from_pretrained(source, dtype="bfloat16").save_pretrained(folder)
+    return genai_models.greedy(folder, PROMPTS, NEW, dtype="float32")
+
+
+def tied(source, folder):
+    """One matrix for what is read and what is written, and a second token that ends answers."""
+    shutil.copytree(source, folder)
+    with genai_models.quiet():
+        model = transformers.AutoModelForCausalLM.from_pretrained(source)
+        model.config.tie_word_embeddings = True
+        model.lm_head.weight = model.model.embed_tokens.weight
+        model.generation_config.eos_token_id = [1, 7]
+        model.generation_config.do_sample = False
+        model.save_pretrained(folder)
+    return genai_models.greedy(folder, PROMPTS, NEW, ends=[1, 7])
+
+
+@pytest.mark.parametrize("made", [half, tied])
+def test_other_checkpoints_are_converted_as_they_are(source, in_process, tmp_path, made):
+    expected = made(source, tmp_path / "model")
+    spec = write_spec(tmp_path / "s", tmp_path / "model", **KEYS, convert=FP32)
+    predictor = hfspec.load(hfspec.compile(spec, output=tmp_path / "out", run=False).path)
+    rows = predictor.predict(PROMPTS, outputs="full")
+    assert [(row["text"], row["completion_tokens"]) for row in rows] == expected
+
+
+def test_a_model_that_the_builder_makes_otherwise_is_refused(source, in_process, tmp_path):
+    """config.json ties two matrices, and the checkpoint has both: transformers does not tie them, the builder does."""
+    model = Path(shutil.copytree(source, tmp_path / "model"))
+    change_json(model / "config.json", tie_word_embeddings=True)
+    said = str(refusal(write_spec(tmp_path / "s", model, **KEYS, convert=FP32)))
+    assert "likeliest token is another than the checkpoint's at" in said
+    assert "expected at most 0.0% of them" in said
+
+
+def test_an_adapter_is_merged_before(source, in_process, tmp_path):
+    from peft import LoraConfig, PeftModel
+
+    config = LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "down_proj"])
+    adapter = adapt(source, tmp_path / "adapter", "LlamaForCausalLM", config)
+    with genai_models.quiet():
+        model = transformers.AutoModelForCausalLM.from_pretrained(source)
+        PeftModel.from_pretrained(model, adapter).merge_and_unload().save_pretrained(tmp_path / "merged")
+        transformers.AutoTokenizer.from_pretrained(source).save_pretrained(tmp_path / "merged")
+    keys = {**KEYS, "adapter": {"path": str(adapter), "merge": True}}
+    made = hfspec.compile(write_spec(tmp_path / "s", source, **keys, convert=FP32), output=tmp_path / "out", run=False)
+    assert [one.role for one in made.manifest.sources] == ["model", "adapter"]
+    expected = [text for text, _ in genai_models.greedy(tmp_path / "merged", PROMPTS, NEW)]
+    assert hfspec.load(made.path).predict(PROMPTS) == expected
+    assert expected != [text for text, _ in genai_models.greedy(source, PROMPTS, NEW)]
+
+
+def test_what_the_builder_cannot_build_is_told_in_its_words(checkpoint, in_process, tmp_path):
+    """A Phi-3 whose positions were stretched without a rule for it."""
+    said = str(refusal(write_spec(tmp_path, checkpoint("phi3-chat"), task="text-generation", convert=FP32)))
+    assert "the model builder of onnxruntime-genai makes no model of the checkpoint: " in said
+    assert "spec.yaml:5:1: convert" in said
+
+
 def test_a_plan_shows_it_and_takes_no_weights(source, tmp_path):
     from hfspec.report.plan import render
 
@@ -153,12 +217,14 @@ def test_a_plan_shows_it_and_takes_no_weights(source, tmp_path):
 
 
 def test_a_lock_holds_the_builders_versions(source, tmp_path):
-    locked = hfspec.lock(write_spec(tmp_path, source, **KEYS, convert=FP32)).lock
+    spec = write_spec(tmp_path, source, **KEYS, convert=FP32)
+    locked = hfspec.lock(spec).lock
+    assert hfspec.plan(spec, locked=True).conversion is not None
     assert {"onnx-ir", "torch", "transformers", "tokenizers", "python"} <= set(locked.versions)
 
 
-def _architecture(folder):
-    change_json(folder / "config.json", architectures=["GPT2LMHeadModel"], model_type="gpt2")
+def _beams(folder):
+    change_json(folder / "generation_config.json", num_beams=40)
 
 
 def _quantised(folder):
@@ -168,6 +234,7 @@ def _quantised(folder):
 @pytest.mark.parametrize(
     ("change", "keys", "expected"),
     [
+        (_beams, {}, "generation_config.json: onnxruntime-genai cannot take its num_beams"),
         (_quantised, {}, "the checkpoint is quantised already"),
         (lambda folder: (folder / "tokenizer.json").write_text("{}"), {}, "tokenizer"),
         (lambda folder: (folder / "model.safetensors").unlink(), {}, "weights"),

@@ -160,7 +160,7 @@ def test_replicas_are_added_by_demand(served: OnRay, fleet: Callable[..., Path],
     fleet(autoscaling={"max_replicas": 2, "requests": 2, "up_seconds": 0})
     served.signal(signal.SIGHUP)
     assert served.said("reloaded", LONG)
-    assert eventually(lambda: served.meter("hfspec_replicas_ready") == 2, LONG)
+    assert eventually(lambda: served.meter("hfspec_replicas_ready") == 2, LONG), "\n".join(served.lines)
     stop = threading.Event()
 
     def ask() -> None:
@@ -171,7 +171,7 @@ def test_replicas_are_added_by_demand(served: OnRay, fleet: Callable[..., Path],
     for caller in callers:
         caller.start()
     try:
-        assert eventually(lambda: served.meter("hfspec_replicas_ready") == 3, LONG)
+        assert eventually(lambda: served.meter("hfspec_replicas_ready") == 3, LONG), "\n".join(served.lines)
     finally:
         stop.set()
         for caller in callers:

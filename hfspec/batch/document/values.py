@@ -88,7 +88,7 @@ class Batch(Frozen):
     engine: Annotated[str, Field(pattern=_ENGINES)] = Field(
         default="local",
         description="Where the parts of the output are made: in this process, or on a cluster.",
-        examples=["ray"],
+        examples=["ray", "spark"],
     )
     address: Text | None = Field(
         default=None, description="The cluster's address, as its own tools take it; by default that of this machine."

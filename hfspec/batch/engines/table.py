@@ -75,6 +75,7 @@ ENGINES: Mapping[str, Row] = MappingProxyType(
     {
         "local": Row(f"{_HERE}.local:Local"),
         "ray": Row(f"{_HERE}.ray:Pool", "ray", ("address", "replicas", "autoscaling", "gpus")),
+        "spark": Row(f"{_HERE}.spark:Tasks", "spark", ("address", "replicas")),
     }
 )
 CLUSTER_KEYS = tuple(dict.fromkeys(key for row in ENGINES.values() for key in row.keys))

@@ -6,7 +6,7 @@ after all tokens before it. So one difference is counted once, however much the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +63,7 @@ def agreement(plan: Plan, task: Task, converted: Path, original: Path) -> Agreem
         HfspecError: The converted model cannot be loaded or run.
     """
     predictor = _predictor(plan, task, converted)
-    prompts = list(_prompts(predictor, plan))
+    prompts = _prompts(predictor, plan)
     tokenizer, model = _original(original)
     other = next((one.text for one in prompts if not _reads(tokenizer, one)), "")
     pairs = [(line, _likeliest(predictor, one.ids, line)) for one in prompts for line in [_continued(model, one)]]
@@ -92,19 +92,21 @@ def _predictor(plan: Plan, task: Task, folder: Path) -> Predictor:
     return Predictor(load(request), {}, plan.deployment.outputs)
 
 
-def _prompts(predictor: Predictor, plan: Plan) -> Iterator[Prompt]:
+def _prompts(predictor: Predictor, plan: Plan) -> tuple[Prompt, ...]:
     """Each prompt of the examples once; an example that cannot be asked is told of where it is tried."""
     examples: list[tuple[Any, Mapping[str, Any]]] = [(thaw(one.input), thaw(one.params)) for one in plan.golden]
     if plan.input_example is not None:
         examples.insert(0, (thaw(plan.input_example), {}))
-    found: dict[tuple[int, ...], Prompt] = {}
-    for data, params in examples or [([plain_row(predictor)], {})]:
-        with suppress(PredictionError):
-            begun = predictor.begin(data, params)
-            for item in begun.call.prepare(begun.rows):
-                prompt: Prompt = getattr(item.content, "prompt", item.content)
-                found.setdefault(tuple(prompt.ids), prompt)
-    yield from found.values()
+    found = tuple(prompt for data, params in examples for prompt in _asked(predictor, data, params))
+    found = found or _asked(predictor, [plain_row(predictor)], {})
+    return tuple({tuple(prompt.ids): prompt for prompt in found}.values())
+
+
+def _asked(predictor: Predictor, data: Any, params: Mapping[str, Any]) -> tuple[Prompt, ...]:
+    with suppress(PredictionError):
+        begun = predictor.begin(data, params)
+        return tuple(getattr(item.content, "prompt", item.content) for item in begun.call.prepare(begun.rows))
+    return ()
 
 
 def _original(folder: Path) -> tuple[Any, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -123,6 +124,7 @@ def convert(sources: Sources, plan: Plan, files: Sequence[FileRecord], folder: P
     except (HfspecError, RuntimeError) as error:
         raise _refusal(sources, f"the model that the builder made does not run: {error}") from error
     _check(sources, asked, found)
+    shutil.rmtree(folder / "model")  # as large as the model, and of no more use
     return Converted(
         replace(
             made,
@@ -183,8 +185,25 @@ def _problems(sources: Sources, checkpoint: Checkpoint, task: Task, layers: Sett
             at=PATH,
             remedy="convert the checkpoint that it was made of",
         )
+    yield from _setting_problems(sources, checkpoint, task)
     settings = {**layers.defaults, **layers.generation}
     yield from undetermined(tree, spec, task, signature(spec, task, None), settings)
+
+
+def _setting_problems(sources: Sources, checkpoint: Checkpoint, task: Task) -> Iterator[Problem]:
+    """Settings of the checkpoint's that the library cannot take."""
+    stated = generation_config(sources.model, checkpoint.folder, sources.task, sources.spec)
+    for name, value in sorted(stated.items()):
+        setting = task.setting(name)
+        if setting is not None and value is not None and (fault := setting.fault(value)):
+            yield sources.model.problem(
+                "conversion-fails",
+                f"{GENERATION_CONFIG}: {task.library} cannot take its {name}",
+                at=PATH,
+                expected=fault,
+                found=repr(value),
+                remedy="mend the file at its source, or remove `convert`",
+            )
 
 
 def architectures() -> tuple[str, ...]:

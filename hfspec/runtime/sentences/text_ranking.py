@@ -10,7 +10,7 @@ from typing import Any
 
 from hfspec.errors import InputError, StorageError, UsageError
 from hfspec.formats.label_names import label_names
-from hfspec.formats.pair_template import PairTemplate
+from hfspec.formats.pair_template import PairTemplate, cannot_carry
 from hfspec.formats.sentence_modules import (
     is_saved_cross_encoder,
     own_settings,
@@ -83,8 +83,7 @@ class TextRanking(SequenceClassifier):
         made = PairTemplate(self.tokenizer, self.model.config.model_type, modalities)
         if fault := made.fault():
             raise UsageError(
-                f"the tokenizer's chat template cannot carry a query and a document ({fault}), and"
-                " sentence-transformers puts pairs through it; name a tokenizer whose chat template renders the roles"
+                f"{cannot_carry(fault)}; name a tokenizer whose chat template renders the roles"
                 " query and document, or that has none."
             )
         return made

@@ -18,7 +18,7 @@ from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.text.sequence_classifier import SequenceClassifier
-from hfspec.runtime.text.tokens import Tokens, encode
+from hfspec.runtime.text.tokens import OR_CUT, Tokens, encode
 from hfspec.settings.precedence import Settings
 
 
@@ -88,7 +88,7 @@ class ZeroShotClassification(SequenceClassifier):
         if not settings.get("truncation"):
             raise InputError(
                 f"the text and the hypothesis {sentence!r} have {length} tokens together and the model reads at most"
-                f" {self.most}; shorten the text, or set truncation: true to have it cut.",
+                f" {self.most}; shorten the text, {OR_CUT}.",
                 row=row.number,
             )
         text_tokens = len(self.tokenizer(row.values["sequences"], add_special_tokens=False, verbose=False)["input_ids"])

@@ -1,0 +1,145 @@
+"""The engine on Spark: a part is a task, in a Python worker that loads the artifact once.
+
+Parts and their records are written by the workers, into the same files as on one machine. Spark starts a task again
+whose worker or executor died.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+from hfspec.batch.work import Handed, Made, Seen, Work, Worker
+from hfspec.errors import HfspecError, UsageError, WorldError
+from hfspec.integrity.verification import read_manifest
+
+FAILURES = (Py4JError, PySparkException)
+TRIES = 4  # of a task, beside those of Spark itself, which has one where it runs in this process
+QUIET = {"spark.log.level": "ERROR", "spark.ui.showConsoleProgress": "false"}
+HERE = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1", "spark.ui.enabled": "false"}
+_WORKERS: dict[str, Worker] = {}  # that of the job at hand, in a Python worker of Spark's
+
+
+@dataclass(frozen=True)
+class Refused:
+    """What a worker raised, on its way to the driver."""
+
+    error: HfspecError
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a Python worker does with a part; None: with the artifact alone. ``work``: a broadcast of the job's Work."""
+
+    work: Any
+    key: str
+
+    def __call__(self, handed: Handed | None) -> Any:
+        try:
+            worker = self._worker()
+            return worker.about if handed is None else worker.make(handed)
+        except HfspecError as error:
+            return Refused(error)
+
+    def _worker(self) -> Worker:
+        if self.key not in _WORKERS:
+            _WORKERS.clear()
+            _WORKERS[self.key] = self.work.value.begin()
+        return _WORKERS[self.key]
+
+
+class Tasks:
+    """The tasks of a job, in the session that is there, or in one of its own."""
+
+    def __init__(self, work: Work) -> None:
+        job, shared = work.job, work.shared()
+        active = SparkSession.getActiveSession()
+        self._session = active or _started(job.address)
+        self._is_mine = active is None
+        self._context = self._session.sparkContext
+        own = read_manifest(Path(shared.job.artifact)).deployment.runtime.get("threads")
+        threads = job.threads or own or int(self._context.getConf().get("spark.task.cpus", "1"))
+        self._key = uuid.uuid4().hex
+        self._work = self._context.broadcast(replace(shared, job=replace(shared.job, threads=threads)))
+        self._slots = job.replicas or self._context.defaultParallelism
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """As the first worker says it."""
+        found: dict[str, Any] = self._done(None)
+        return found
+
+    def make(self, handed: Iterator[Handed], count: int, tell: Callable[[Seen], None]) -> Iterator[Made]:  # noqa: ARG002
+        """Each part, as it is made."""
+        running: set[Future[Any]] = set()
+        with ThreadPoolExecutor(self._slots) as threads:
+            try:
+                while True:
+                    while len(running) < self._slots and (each := next(handed, None)) is not None:
+                        running.add(threads.submit(self._done, each))
+                    if not running:
+                        return
+                    ready, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in ready:
+                        yield future.result()
+            finally:
+                if running:
+                    self._context.cancelJobGroup(self._key)
+
+    def close(self) -> None:
+        """Leave Spark, and end it where this job has started it."""
+        self._work.unpersist()
+        if self._is_mine:
+            self._session.stop()
+
+    def _done(self, handed: Handed | None) -> Any:
+        """What a task made. Raises the HfspecError that the worker did, WorldError where it fails again and again."""
+        self._context.setJobGroup(self._key, "hfspec batch")
+        for left in reversed(range(TRIES)):
+            try:
+                (found,) = self._context.parallelize([handed], 1).map(Task(self._work, self._key)).collect()
+            except FAILURES as error:
+                if left == 0:
+                    what = "loading the artifact" if handed is None else f"part {handed.part.number}"
+                    said = _first_line(error)
+                    raise WorldError(f"Spark's workers died of {what}: {said}; the same command goes on") from error
+            else:
+                if isinstance(found, Refused):
+                    raise found.error
+                return found
+        raise AssertionError("unreachable")
+
+
+def _started(master: str | None) -> SparkSession:
+    """A session of our own; raises UsageError where there is none to be had."""
+    builder = SparkSession.builder.appName("hfspec batch")
+    is_here = master is None or master.startswith("local")
+    if master is not None:
+        builder = builder.master(master)
+    for key, value in {**QUIET, **(HERE if is_here else {})}.items():
+        builder = builder.config(key, value)
+    if is_here:
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    try:
+        return builder.getOrCreate()
+    except FAILURES as error:
+        said = f"Spark does not start{f' at {master}' if master else ''}: {_first_line(error)}"
+        raise UsageError(
+            f"{said}; it needs Java 17 or later, and a master such as local[4] or spark://host:7077"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = next((line for line in lines if "Exception:" in line), lines[0] if lines else type(error).__name__)
+    return told.removeprefix(": ").rstrip(".")
