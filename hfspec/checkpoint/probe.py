@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from hfspec.checkpoint.source_files import SourceFiles
-from hfspec.formats.pair_template import PairTemplate
+from hfspec.formats.pair_template import PairTemplate, cannot_carry
 from hfspec.formats.sentence_modules import STATED, TRANSFORMER_CONFIGS, is_saved_cross_encoder, pair_modalities
 from hfspec.ir.problem import Problem
 from hfspec.tasks.task import Task
@@ -67,8 +67,7 @@ def _pair_problems(
     if fault := PairTemplate(tokenizer, str(config.get("model_type", "")), modalities).fault():
         yield files.problem(
             "broken-chat-template",
-            f"the tokenizer's chat template cannot carry a query and a document ({fault}), and sentence-transformers"
-            " puts pairs through it",
+            cannot_carry(fault),
             expected="a chat template that renders the roles query and document, or none",
             remedy="name a tokenizer with such a template, or without one, under components.tokenizer",
         )

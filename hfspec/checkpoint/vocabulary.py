@@ -107,12 +107,17 @@ def unread_tokenizer(files: SourceFiles, folder: str, class_name: str) -> Tokeni
     return Tokenizer(class_name, 0, chats=chats)
 
 
+def no_template(task: Task) -> str:
+    """The sentence about a tokenizer that has no chat template where the task needs one."""
+    return f"the tokenizer has no chat template, and {task.name} puts conversations to the model by one"
+
+
 def chat_problems(files: SourceFiles, tokenizer: Tokenizer, task: Task) -> Iterator[Problem]:
     """A conversation can be put to a model only by the template that it was trained with."""
     if task.chat and not tokenizer.chats:
         yield files.problem(
             "no-chat-template",
-            f"the tokenizer has no chat template, and {task.name} puts conversations to the model by one",
+            no_template(task),
             at=("task",),
             found=task.name,
             expected="a tokenizer with a chat_template, in tokenizer_config.json or chat_template.jinja",

@@ -19,6 +19,14 @@ ROLES = ("query", "document")
 FILLERS = ("0", "1 2 3 4")  # two texts with no token in common
 
 
+def cannot_carry(fault: str) -> str:
+    """Say that pairs cannot be put through a chat template, and why."""
+    return (
+        f"the tokenizer's chat template cannot carry a query and a document ({fault}), and sentence-transformers puts"
+        " pairs through it"
+    )
+
+
 class PairTemplate:
     """``tokenizer``: one with a chat template. ``model_type``: that of the model's config. ``modalities``: what the
     checkpoint states of its inputs (``modality_config``), None where it states nothing.

@@ -50,6 +50,11 @@ def texts(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
             yield from texts(item, (*path, index))
 
 
+def unset_variable(name: str) -> str:
+    """The sentence about an environment variable that a document names and nobody has set."""
+    return f"The environment variable `{name}` is not set."
+
+
 def faults(value: Any, kind: DocumentKind = SPEC) -> Iterator[Problem]:
     """Check the interpolations of a document.
 
@@ -184,7 +189,7 @@ class Resolution:
             self._report(path, f"The interpolation has no value: {said}.", found=text)
         elif unset:
             remedy = f"Set it, or write a default: `${{oc.env:{unset[0]},default}}`."
-            self._report(path, f"The environment variable `{unset[0]}` is not set.", found=text, remedy=remedy)
+            self._report(path, unset_variable(unset[0]), found=text, remedy=remedy)
         else:
             remedy = "`oc.decode` takes a text that is a number, true, false, null, a list or a mapping."
             self._report(path, "The interpolation has no value.", found=text, remedy=remedy)

@@ -9,6 +9,9 @@ from hfspec.tasks.task import Task
 from hfspec.tasks.text import BATCH_TOKENS
 
 ONE_MESSAGE = FrozenDict({"messages": [{"role": "user", "content": "One short text."}]})
+CHOICE_WORDS = (
+    "list of dicts, one a choice: request, index, text, prompt, prompt_tokens, completion_tokens, finish_reason"
+)
 CONVERSATIONAL = Task(
     name="conversational",
     library="transformers",
@@ -16,7 +19,7 @@ CONVERSATIONAL = Task(
     inputs=(Column("any", "messages"),),
     outputs=(Column("string"),),
     output_words="list[str], one a conversation: the assistant's text",
-    full_words="list of dicts: text, prompt, prompt_tokens, completion_tokens, finish_reason",
+    full_words=generation.FULL_WORDS,
     auto_class="AutoModelForCausalLM",
     prompt=True,
     chat=True,
@@ -40,8 +43,7 @@ CHAT = Task(
     outputs=(Column("any"),),
     output_words="a chat.completion object for one request, a list of them for a list; with stream: true an iterator of"
     " chat.completion.chunk objects",
-    full_words="list of dicts, one a choice: request, index, text, prompt, prompt_tokens, completion_tokens,"
-    " finish_reason",
+    full_words=CHOICE_WORDS,
     auto_class="AutoModelForCausalLM",
     prompt=True,
     chat=True,
@@ -63,8 +65,7 @@ COMPLETIONS = Task(
     outputs=(Column("any"),),
     output_words="a text_completion object for one request, a list of them for a list; with stream: true an iterator of"
     " such objects, a piece each",
-    full_words="list of dicts, one a choice: request, index, text, prompt, prompt_tokens, completion_tokens,"
-    " finish_reason",
+    full_words=CHOICE_WORDS,
     auto_class="AutoModelForCausalLM",
     prompt=True,
     settings=openai.SETTINGS,

@@ -30,11 +30,11 @@ _TAKEN = (
 )
 SEARCH = (
     *(setting for setting in generation.SETTINGS if setting.name in _TAKEN),
-    Setting("num_beams", ("integer",), "How many beams to search; 1 for none.", minimum=1, maximum=MOST_ROWS),
+    Setting("num_beams", ("integer",), generation.BEAMS_WORDS, minimum=1, maximum=MOST_ROWS),
     Setting(
         "num_return_sequences",
         ("integer",),
-        "How many answers to give for each prompt.",
+        generation.ANSWERS_WORDS,
         minimum=1,
         maximum=MOST_ROWS,
     ),

@@ -46,10 +46,12 @@ LENGTH = (
     Setting("max_time", ("number",), "How many seconds generation may take.", above=0),
     Setting("stop_strings", ("string", "array"), "Text that ends the answer.", items="string", reads_prompt=True),
 )
+FULL_WORDS = "list of dicts: text, prompt, prompt_tokens, completion_tokens, finish_reason"
+BEAMS_WORDS, ANSWERS_WORDS = "How many beams to search; 1 for none.", "How many answers to give for each prompt."
 STRATEGY = (
     _flag("do_sample", "Sample instead of taking the likeliest token."),
-    _count("num_beams", "How many beams to search; 1 for none.", 1),
-    Setting("num_return_sequences", ("integer",), "How many answers to give for each prompt.", minimum=1),
+    _count("num_beams", BEAMS_WORDS, 1),
+    Setting("num_return_sequences", ("integer",), ANSWERS_WORDS, minimum=1),
     _flag("use_cache", "Keep past keys and values, for speed."),
 )
 LOGITS = (

@@ -55,7 +55,7 @@ LANGUAGES = (
 )
 OUTPUTS = (Column("string"),)
 OUTPUT_WORDS = "list[str], one a text (num_return_sequences of them, in order)"
-FULL_WORDS = "list of dicts: text, prompt, prompt_tokens, completion_tokens, finish_reason"
+FULL_WORDS = generation.FULL_WORDS
 
 SUMMARIZATION = Task(
     name="summarization",

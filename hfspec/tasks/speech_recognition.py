@@ -65,7 +65,7 @@ _WHISPER = (
 # Of the library's generation settings those that make sense for speech; sampling is asked for by temperature.
 _GENERATION = (
     Setting("max_new_tokens", ("integer",), "How many tokens a segment may have.", minimum=1, default=NEW_TOKENS),
-    Setting("num_beams", ("integer",), "How many beams to search; 1 for none.", minimum=1, default=BEAMS),
+    Setting("num_beams", ("integer",), generation.BEAMS_WORDS, minimum=1, default=BEAMS),
     *(
         setting
         for setting in generation.SETTINGS

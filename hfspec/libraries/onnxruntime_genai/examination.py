@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from hfspec.checkpoint.source_files import SourceFiles
+from hfspec.checkpoint.vocabulary import no_template
 from hfspec.errors import SpecError, StorageError
 from hfspec.ir.problem import Problem
 from hfspec.libraries.onnxruntime_genai.config import CONFIG, GenaiConfig, faults, setting_faults
@@ -228,7 +229,7 @@ def _chat_problems(files: SourceFiles, tokenizer: Tokenizer, task: Task) -> Iter
     if tokenizer.chat_template is None:
         yield files.problem(
             "no-chat-template",
-            f"the tokenizer has no chat template, and {task.name} puts conversations to the model by one",
+            no_template(task),
             at=("task",),
             found=task.name,
             expected="a chat_template, in tokenizer_config.json or chat_template.jinja",

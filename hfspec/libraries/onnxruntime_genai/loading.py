@@ -10,7 +10,7 @@ from typing import Any
 from hfspec.errors import StorageError, UsageError
 from hfspec.ir.artifact import Manifest
 from hfspec.libraries.onnxruntime_genai.config import CONFIG, GenaiConfig, faults, setting_faults
-from hfspec.runtime.loading.placement import Placement
+from hfspec.runtime.loading.placement import Placement, check_threads
 from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.runner import Runner
 from hfspec.tasks.task import Task
@@ -37,8 +37,7 @@ def place(
         name = "backend" if device_map is None else "device_map"
         raise UsageError(f"{name} is for models that torch computes; a model of {library} takes device and threads.")
     threads = said.get("threads") if threads is None else threads
-    if threads is not None and (type(threads) is not int or threads < 1):
-        raise UsageError(f"threads must be a number, at least 1, not {threads!r}.")
+    check_threads(threads)
     device = CPU if device in (None, "auto") else str(device)
     if device not in PROVIDERS:
         raise UsageError(f"device must be one of {', '.join(PROVIDERS)} for {library}, not {device!r}.")

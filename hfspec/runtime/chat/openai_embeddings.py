@@ -25,6 +25,7 @@ from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.sentence_embedding import Embedded, SentenceEmbedding
+from hfspec.runtime.text.tokens import OR_CUT
 from hfspec.settings.precedence import Settings
 
 FORMATS = ("float", "base64")
@@ -100,7 +101,7 @@ class OpenAIEmbeddings(SentenceEmbedding):
             if part.content.cut:
                 raise InputError(
                     f"input {part.index} has more than the {part.content.tokens} tokens that the model reads; shorten"
-                    " it, or set truncation: true to have it cut.",
+                    f" it, {OR_CUT}.",
                     row=part.request.row,
                 )
 

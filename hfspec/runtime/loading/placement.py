@@ -39,8 +39,7 @@ def placement(
         device, device_map = said.get("device"), said.get("device_map")
     _check_map(device_map, manifest)
     threads = said.get("threads") if threads is None else threads
-    if threads is not None and (type(threads) is not int or threads < 1):
-        raise UsageError(f"threads must be a number, at least 1, not {threads!r}.")
+    check_threads(threads)
     name = str(said.get("backend", AUTO)) if backend is None else backend
     check(name, manifest.deployment.library, manifest.deployment.task)
     if name not in (AUTO, TORCH):
@@ -99,3 +98,9 @@ def _device(asked: str | None) -> str:
         raise UsageError(f"device {asked!r} cannot be used here: {reason}") from error
     found = torch.device(asked)
     return "cpu" if found.type == "cpu" else str(found)  # there is one, whatever its number
+
+
+def check_threads(threads: object) -> None:
+    """Raises UsageError for a number of threads that is none."""
+    if threads is not None and (type(threads) is not int or threads < 1):
+        raise UsageError(f"threads must be a number, at least 1, not {threads!r}.")

@@ -9,6 +9,7 @@ from hfspec.errors import InputError
 from hfspec.inputs.row import Row
 
 Tokens = dict[str, list[int]]
+OR_CUT = "or set truncation: true to have it cut"  # what may be done about a text that is too long
 
 
 def encode(tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None = None, **options: Any) -> list[Tokens]:
@@ -25,7 +26,6 @@ def refuse_overlong(rows: Sequence[Row], tokens: Sequence[Tokens], limit: int) -
         length = len(mine["input_ids"])
         if length > limit:
             raise InputError(
-                f"the text has {length} tokens and the model reads at most {limit};"
-                " shorten it, or set truncation: true to have it cut.",
+                f"the text has {length} tokens and the model reads at most {limit}; shorten it, {OR_CUT}.",
                 row=row.number,
             )

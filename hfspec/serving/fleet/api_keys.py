@@ -15,10 +15,11 @@ from hfspec.ir.frozen import thaw
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.tree import Tree
 from hfspec.language import checking
+from hfspec.language.interpolation import unset_variable
 from hfspec.language.yaml12 import MAX_BYTES, read_yaml
 from hfspec.redaction import HIDDEN
 from hfspec.serving.fleet.kinds import KEYS
-from hfspec.serving.fleet.places import place_of
+from hfspec.serving.fleet.places import missing_file, place_of
 from hfspec.serving.fleet.values import ApiKey
 
 SETTINGS: KeyPath = ("server", "api_keys")
@@ -65,8 +66,7 @@ def _documents(tree: Tree, problems: list[Problem]) -> Iterator[tuple[KeyPath, T
     if isinstance(name, str):
         text = os.environ.get(name)
         if text is None:
-            message = f"The environment variable `{name}` is not set."
-            problems.append(Problem("api-keys", message, tree.origin(variable), variable))
+            problems.append(Problem("api-keys", unset_variable(name), tree.origin(variable), variable))
         else:
             shown = f"the environment variable {name}"
             yield from _document(tree, variable, text.encode(errors="surrogateescape"), shown, problems)
@@ -74,7 +74,7 @@ def _documents(tree: Tree, problems: list[Problem]) -> Iterator[tuple[KeyPath, T
 
 def _unreadable(tree: Tree, path: KeyPath, place: Path, error: OSError) -> Problem:
     if isinstance(error, FileNotFoundError):
-        return Problem("no-such-file", f"The file {tree.at(path)} does not exist.", tree.origin(path), path)
+        return missing_file(tree, path)
     message = f"The file {place} cannot be read: {error.strerror or error}."
     return Problem("api-keys", message, tree.origin(path), path)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hfspec.ir.problem import KeyPath
+from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.tree import Tree
 from hfspec.language.provenance import MISSING
 
@@ -47,3 +47,16 @@ def parent_of(document: dict[str, Any], path: KeyPath) -> dict[str, Any] | None:
     for part in path[:-1]:
         found = found.get(part) if isinstance(found, dict) else None
     return found if isinstance(found, dict) and path[-1] in found else None
+
+
+def missing_file(tree: Tree, path: KeyPath) -> Problem:
+    """Say that there is no file where a key names one.
+
+    Args:
+        tree: The document.
+        path: The key.
+
+    Returns:
+        The problem, at the key.
+    """
+    return Problem("no-such-file", f"The file {tree.at(path)} does not exist.", tree.origin(path), path)

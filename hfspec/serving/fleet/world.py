@@ -14,7 +14,7 @@ from hfspec.ir.artifact import Manifest, code_files
 from hfspec.ir.problem import KeyPath, Problem, one_of
 from hfspec.ir.tree import Tree
 from hfspec.serving.fleet.api_keys import keys_elsewhere
-from hfspec.serving.fleet.places import place_of
+from hfspec.serving.fleet.places import missing_file, place_of
 from hfspec.serving.fleet.rules import models_of
 from hfspec.settings.precedence import load_layer
 from hfspec.tasks import table
@@ -111,9 +111,10 @@ def _signature(tree: Tree, path: KeyPath, folder: Path) -> Iterator[Problem]:
 
 def _missing_file(tree: Tree, path: KeyPath) -> Iterator[Problem]:
     place = place_of(tree, path)
-    if place is not None and not place.is_file():
-        message = f"The file {tree.at(path)} does not exist." if not place.exists() else f"{place} is not a file."
-        yield Problem("no-such-file", message, tree.origin(path), path)
+    if place is not None and not place.exists():
+        yield missing_file(tree, path)
+    elif place is not None and not place.is_file():
+        yield Problem("no-such-file", f"{place} is not a file.", tree.origin(path), path)
 
 
 def _tls(tree: Tree) -> Iterator[Problem]:

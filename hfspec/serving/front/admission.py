@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hfspec.serving.fleet.values import Limits
-from hfspec.serving.front.errors import RequestError
+from hfspec.serving.front.errors import RequestError, too_many_rows
 
 BYTES = 1 << 30  # that wait for one model at most
 TOKENS_PER_BYTE = 0.25  # until the model's own is measured
@@ -44,11 +44,7 @@ class Admission:
         """Let the request in; raises RequestError: 413 where it is too large by itself, 429 while there is no room."""
         limits = self.limits
         if load.rows > limits.rows:
-            raise RequestError(
-                413,
-                f"the request has {load.rows} rows; the model takes at most {limits.rows} at once.",
-                "TooLargeError",
-            )
+            raise too_many_rows(load.rows, limits.rows)
         fits = (
             self.rows + load.rows <= limits.queue_rows
             and self.tokens + load.size * self._density <= limits.queue_tokens

@@ -55,3 +55,8 @@ def of_replica(kind: str, message: str, row: int | None) -> RequestError:
 def unavailable(message: str, seconds: float = 1.0) -> RequestError:
     """The model cannot answer now, and may in so many seconds."""
     return RequestError(503, message, "UnavailableError", headers={"retry-after": str(max(1, round(seconds)))})
+
+
+def too_many_rows(rows: int, most: int) -> RequestError:
+    """A request with more rows than the model takes at once."""
+    return RequestError(413, f"the request has {rows} rows; the model takes at most {most} at once.", "TooLargeError")

@@ -15,7 +15,7 @@ from hfspec.serving.fleet.values import FleetModel
 from hfspec.serving.front.admission import Admission, Load
 from hfspec.serving.front.errors import RequestError, unavailable
 from hfspec.serving.front.generation import Asked, DiedError, Engine, FailedError, Generation, Log, State, Totals
-from hfspec.serving.replica.job import Form
+from hfspec.serving.replica.job import EXPIRED, Form
 from hfspec.tasks import endpoints
 from hfspec.tasks.table import canonical
 
@@ -141,7 +141,7 @@ class Model:
             async with asyncio.timeout(seconds + 1):  # the replica tells of it first, if it can
                 value, used = await self._tried(asking, begun + seconds)
         except TimeoutError as error:
-            raise RequestError(504, "the request's time was over before it was answered.", "ExpiredError") from error
+            raise RequestError(504, EXPIRED, "ExpiredError") from error
         finally:
             self.admission.give_back(asking.load)
         self.admission.measured(asking.load, used["tokens"])

@@ -140,7 +140,7 @@ def _label_parameters(body: Mapping[str, Any], known: Collection[str]) -> Mappin
     """
     found = body.get("parameters") or {}
     if not isinstance(found, Mapping):
-        raise RequestError(400, "parameters: expected an object.", "InputError")
+        raise _no_parameters()
     refuse_unknown(found, known)
     most = found.get("top_k")
     if most is not None and (type(most) is not int or most < 1):
@@ -187,7 +187,7 @@ async def similarity(exchange: Exchange) -> Response:
     if not isinstance(inputs, Mapping) or not isinstance(inputs.get("source_sentence"), str):
         raise RequestError(400, "inputs: expected an object with source_sentence and sentences.", "InputError")
     if not isinstance(parameters, Mapping):
-        raise RequestError(400, "parameters: expected an object.", "InputError")
+        raise _no_parameters()
     refuse_unknown(parameters, TEXT_KEYS - {"inputs", "normalize", "dimensions"})
     texts = [inputs["source_sentence"], *_inputs({"inputs": inputs.get("sentences")})]
     made = await _embedded(exchange, model, texts, parameters)
@@ -273,3 +273,7 @@ ENDPOINTS = (
     _endpoint("POST", "/similarity", similarity, "How close sentences are to another"),
     _endpoint("GET", "/info", info, "What the model is"),
 )
+
+
+def _no_parameters() -> RequestError:
+    return RequestError(400, "parameters: expected an object.", "InputError")

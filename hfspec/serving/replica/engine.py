@@ -21,7 +21,7 @@ from hfspec.runtime.predictor import Predictor
 from hfspec.runtime.scheduling import batching
 from hfspec.runtime.scheduling.batching import Budget, Item
 from hfspec.runtime.scheduling.partition import partition
-from hfspec.serving.replica.job import Ask, Form, Job, Told
+from hfspec.serving.replica.job import EXPIRED, Ask, Form, Job, Told
 from hfspec.settings.precedence import Settings
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class Engine:
         now = self.clock()
         for job in list(self._jobs.values()):
             if job.ask.deadline is not None and now > job.ask.deadline:
-                self._end(job, ExpiredError("the request's time was over before it was answered."))
+                self._end(job, ExpiredError(EXPIRED))
 
     def _prepare(self, job: Job) -> None:
         """Make the job's next rows ready, where few of those that are ready wait."""

@@ -10,6 +10,8 @@ from hfspec.errors import RowError
 from hfspec.inputs.row import Row
 from hfspec.runtime.scheduling.begun import Begun
 
+EXPIRED = "the request's time was over before it was answered."
+
 
 class Form(StrEnum):
     """What a caller waits for: one answer to all rows, an answer a row in their order, or the pieces of a stream."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hfspec.ir.artifact import FULL, STANDARD
-from hfspec.serving.front.errors import RequestError
+from hfspec.serving.front.errors import RequestError, too_many_rows
 from hfspec.serving.front.exchange import Exchange
 from hfspec.serving.front.model import Model
 from hfspec.serving.protocols.v2 import tensors
@@ -104,8 +104,7 @@ def _heads(listed: Any, most: int) -> list[Head]:
     found = [_head(place, one) for place, one in enumerate(listed)]
     for head in found:
         if head.shape[0] > most:
-            said = f"the request has {head.shape[0]} rows; the model takes at most {most} at once."
-            raise RequestError(413, said, "TooLargeError")
+            raise too_many_rows(head.shape[0], most)
     return found
 
 
