@@ -282,8 +282,10 @@ def _converted(
     with TemporaryDirectory(prefix=".conversion-", dir=staging) as folder:
         files = build(artifact_plan, job.sources.readers, Path(folder), progress)
         progress.start(f"converting to {artifact_plan.conversion.to}", None)
-        made = convert(spec_sources(job.spec, job.tree, job.sources), artifact_plan, files, Path(folder))
-        progress.finish()
+        try:
+            made = convert(spec_sources(job.spec, job.tree, job.sources), artifact_plan, files, Path(folder))
+        finally:
+            progress.finish()
         yield made.plan, made.readers
 
 

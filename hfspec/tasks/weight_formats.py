@@ -125,6 +125,23 @@ WEIGHT_FORMATS: Mapping[str, WeightFormat] = MappingProxyType(
                         ("sentence-transformers", "sentence-similarity"): GraphTask(
                             f"{_RUNNERS}:GraphSentenceSimilarity", "sentence vectors"
                         ),
+                        ("transformers", "zero-shot-classification"): GraphTask(
+                            f"{_RUNNERS}:GraphZeroShotClassification", "logits", _TABLES
+                        ),
+                        ("transformers", "token-classification"): GraphTask(
+                            f"{_RUNNERS}:GraphTokenClassification", "token logits"
+                        ),
+                        ("transformers", "question-answering"): GraphTask(
+                            f"{_RUNNERS}:GraphQuestionAnswering", "spans"
+                        ),
+                        ("transformers", "feature-extraction"): GraphTask(f"{_RUNNERS}:GraphTokenFeatures", "states"),
+                        ("transformers", "llm/v1/embeddings"): GraphTask(
+                            f"{_RUNNERS}:GraphOpenAIEmbeddings", "sentence vectors"
+                        ),
+                        ("sentence-transformers", "sparse-embedding"): GraphTask(
+                            f"{_RUNNERS}:GraphSparseEmbedding", "sparse weights"
+                        ),
+                        ("sentence-transformers", "text-ranking"): GraphTask(f"{_RUNNERS}:GraphTextRanking", "scores"),
                         ("transformers", "text-classification"): GraphTask(
                             f"{_RUNNERS}:GraphTextClassification", "logits", _TABLES
                         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 import resource
 import signal
 import subprocess
@@ -39,7 +40,7 @@ from hfspec.batch.job import Job, max_errors  # noqa: E402
 from hfspec.batch.planning import plan  # noqa: E402
 from hfspec.batch.run import Outcome, run  # noqa: E402
 from hfspec.batch.spans import Sizes  # noqa: E402
-from hfspec.batch.work import Handed, Made, Seen  # noqa: E402
+from hfspec.batch.work import Handed, Made, Seen, Work  # noqa: E402
 
 ROWS = 500
 
@@ -270,7 +271,10 @@ def test_a_limit_takes_the_first_rows(dense: str, parquet: str, tmp_path: Path, 
 
 
 class Backwards(Local):
-    """An engine whose parts are whole in another order than that in which they were handed out."""
+    """An engine whose work travels, and whose parts are whole in another order than they were handed out in."""
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(pickle.loads(pickle.dumps(work.shared())))
 
     def make(self, handed: Iterator[Handed], count: int, tell: Callable[[Seen], None]) -> Iterator[Made]:
         yield from super().make(iter(list(handed)[::-1]), count, tell)
@@ -284,6 +288,20 @@ def test_an_engine_may_make_the_parts_in_any_order(
     monkeypatch.setattr("hfspec.batch.run.row_of", lambda _: Row(f"{__name__}:Backwards"))
     run(asked(dense, parquet, tmp_path / "backwards", **more))
     assert tree_of(tmp_path / "backwards") == tree_of(tmp_path / "local")
+
+
+def test_an_engine_elsewhere_reads_no_standard_input_and_is_installed(
+    dense: str, parquet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "hfspec.batch.engines.ray", raising=False)
+    with pytest.raises(UsageError, match=r"--engine ray needs more packages \(ray\): pip install 'hfspec\[ray\]'"):
+        run(asked(dense, parquet, tmp_path / "out", engine="ray"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'{"body": "x"}')))
+    monkeypatch.setattr("hfspec.batch.run.row_of", lambda _: Row(f"{__name__}:Backwards"))
+    with pytest.raises(UsageError, match="- is standard input, which is read by this machine alone"):
+        run(asked(dense, "-", tmp_path / "out"))
+    assert not list(tmp_path.glob("out/part-*"))
 
 
 @pytest.mark.parametrize(("most", "fails"), [("5", True), ("6", False), ("0.5%", True), ("50%", False)])

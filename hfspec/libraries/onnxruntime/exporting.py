@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from hfspec.artifact.writing import write_bytes
-from hfspec.errors import HfspecError, SpecError
+from hfspec.errors import HfspecError
 from hfspec.integrity.embedding_space import embedding_space
 from hfspec.ir.artifact import FileRecord, Manifest
 from hfspec.ir.frozen import FrozenDict, freeze
 from hfspec.ir.plan import Plan
-from hfspec.ir.problem import Problem
 from hfspec.libraries.onnxruntime.loading import FACTS, GRAPH, session
 from hfspec.libraries.onnxruntime.tokenizer import TOKENIZER
-from hfspec.libraries.onnxruntime.torch_modules import COMPUTES, Source, module
+from hfspec.libraries.onnxruntime.torch_modules import COMPUTES, Source, module, refusal
 from hfspec.library_calls.quiet import quiet
 from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.patches.table import NONE
@@ -43,7 +42,6 @@ SENTENCES = (
     "The quick brown fox jumps over the lazy dog, and then it rests. " * 3,
 )
 LONG = "one two three four five six seven eight nine ten " * 30
-AT = ("format",)
 
 
 def export(plan: Plan, files: Sequence[FileRecord], staging: Path) -> tuple[Plan, tuple[FileRecord, ...]]:
@@ -221,9 +219,8 @@ def _difference(
         for one, other in zip(wanted, found, strict=True):
             largest = max(largest, _apart(np, one, other, lengths))
     if not largest <= TOLERANCE:
-        raise _problem(
+        raise refusal(
             "The graph's answers are not those that torch computes of the same weights.",
-            "use `format: safetensors` for this model, or report the architecture",
             expected=f"numbers at most {TOLERANCE:g} apart",
             found=f"{largest:.2g}",
         )
@@ -282,10 +279,6 @@ def _records(staging: Path) -> Iterator[FileRecord]:
         yield FileRecord(f"{MODEL}{path.name}", path.stat().st_size, digest)
 
 
-def _problem(message: str, remedy: str, expected: str = "", found: str = "") -> SpecError:
-    return SpecError([Problem("format", message, path=AT, expected=expected, found=found, remedy=f"{remedy}.")])
-
-
 @contextmanager
 def _refusals() -> Iterator[None]:
     """What torch raises over a model that it cannot export, as a problem of the spec."""
@@ -296,6 +289,4 @@ def _refusals() -> Iterator[None]:
     except Exception as error:  # the exporter raises errors of many kinds
         lines = [line for line in str(error).strip().splitlines() if line.strip()]
         said = lines[0][:300] if lines else type(error).__name__
-        raise _problem(
-            f"torch.onnx cannot export this model: {said}.", "use `format: safetensors` for this model"
-        ) from error
+        raise refusal(f"torch.onnx cannot export this model: {said}.") from error

@@ -9,18 +9,25 @@ from hfspec.libraries.onnxruntime.loading import Graph
 from hfspec.libraries.onnxruntime.tokenizer import GraphTokenizer
 from hfspec.runtime.chat.openai_embeddings import OpenAIEmbeddings
 from hfspec.runtime.io.finite import Computed
+from hfspec.runtime.io.functions import softmax
 from hfspec.runtime.loading.request import Loaded, LoadRequest
 from hfspec.runtime.loading.shared_tokenizer import SharedTokenizer
+from hfspec.runtime.questions.question_answering import QuestionAnswering, Reading, Sides
 from hfspec.runtime.runner import Runner
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.sentences.sentence_embedding import SentenceEmbedding
 from hfspec.runtime.sentences.sentence_encoder import Text, prompt_tokens, read_texts
 from hfspec.runtime.sentences.sentence_runner import SentenceRunner
 from hfspec.runtime.sentences.sentence_similarity import SentenceSimilarity
+from hfspec.runtime.sentences.sparse_embedding import SparseEmbedding
+from hfspec.runtime.sentences.text_ranking import TextRanking
 from hfspec.runtime.text.padding import KnownPadding, Padding
 from hfspec.runtime.text.sequence_classifier import SequenceClassifier
 from hfspec.runtime.text.text_classification import TextClassification
+from hfspec.runtime.text.token_classification import TokenClassification, Window
+from hfspec.runtime.text.token_features import TokenFeatures
 from hfspec.runtime.text.tokens import Tokens
+from hfspec.runtime.text.zero_shot_classification import ZeroShotClassification
 from hfspec.settings.precedence import Settings
 
 POOLING_MASK = "pooling_mask"
@@ -55,6 +62,73 @@ class GraphSequences(GraphRunner, SequenceClassifier):
 
 class GraphTextClassification(GraphSequences, TextClassification):
     """Labels and scores for texts and pairs of texts."""
+
+
+class GraphZeroShotClassification(GraphSequences, ZeroShotClassification):
+    """Labels that each row brings along."""
+
+
+class GraphTextRanking(GraphSequences, TextRanking):
+    """Scores for pairs of texts."""
+
+    def __init__(self, request: LoadRequest) -> None:
+        super().__init__(request)
+        self.pair_template = None
+        self.settle(request)
+
+
+class GraphTokenClassification(GraphRunner, TokenClassification):
+    """Labels for tokens."""
+
+    def run(self, batch: Sequence[Item[Window]], settings: Settings) -> Computed | None:  # noqa: ARG002
+        if not any(item.length for item in batch):
+            return None
+        (logits,) = self.model([item.content.tokens for item in batch])
+        return Computed(softmax(logits), [item.length for item in batch])
+
+
+class GraphTokenFeatures(GraphRunner, TokenFeatures):
+    """The last hidden state of each token."""
+
+    def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> Computed | None:  # noqa: ARG002
+        if not any(item.length for item in batch):
+            return None
+        (states,) = self.model([item.content for item in batch])
+        return Computed(states, [item.length for item in batch])
+
+
+class GraphQuestionAnswering(GraphRunner, QuestionAnswering):
+    """The span of a context that answers a question."""
+
+    def run(self, batch: Sequence[Item[Reading]], settings: Settings) -> Sides:  # noqa: ARG002
+        starts, ends = self.model([item.content.window.inputs for item in batch])
+        lengths = [item.length for item in batch]
+        return Computed(starts, lengths, masked=True), Computed(ends, lengths, masked=True)
+
+
+class GraphSparseEmbedding(GraphRunner, SparseEmbedding):
+    """Sparse embeddings, the pooling in the graph."""
+
+    def __init__(self, request: LoadRequest) -> None:
+        super().__init__(request)
+        self.settle(request)
+
+    def run(self, batch: Sequence[Item[Text]], settings: Settings) -> Computed:
+        (weights,) = self.model([item.content.inputs for item in batch])
+        top = settings.get("max_active_dims")
+        return Computed(weights if top is None else _heaviest(weights, top))
+
+
+def _heaviest(weights: Any, count: int) -> Any:
+    """(rows, vocabulary) with all but the ``count`` heaviest weights of each row set to 0."""
+    import numpy as np
+
+    if count >= weights.shape[1]:
+        return weights
+    places = np.argpartition(-weights, count - 1, axis=1)[:, :count]
+    kept = np.zeros_like(weights)
+    np.put_along_axis(kept, places, np.take_along_axis(weights, places, axis=1), axis=1)
+    return kept
 
 
 class GraphEncoder:

@@ -6,14 +6,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hfspec.errors import SpecError
+from hfspec.ir.problem import Problem, one_of
 from hfspec.libraries.onnxruntime.runners import POOLING_MASK
 from hfspec.runtime.loading.positions import cut_length
 from hfspec.runtime.runner import Runner
+from hfspec.runtime.sentences.sentence_encoder import NativeEncoder
+from hfspec.runtime.sentences.text_ranking import FUNCTIONS
 from hfspec.runtime.text.padding import Padding
 
 # What a runner of a graph has from the one that it was made of, as far as that has it.
 ATTRIBUTES = (
-    *("entailment", "fast", "knows_words", "labels", "limit", "most", "question_first", "size", "takes"),
+    *("activation", "entailment", "fast", "knows_words", "labels", "limit", "most", "question_first", "size", "takes"),
     "takes_use_cache",
 )
 # What runners read of a config.
@@ -69,7 +73,8 @@ class Source:
     @property
     def most(self) -> int:
         """The tokens of the longest text that is read."""
-        return int(min(self.owner.most, cut_length(self.owner.model, self.owner.tokenizer)))
+        cut = cut_length(self.owner.model, self.owner.tokenizer)
+        return int(min(cut, getattr(self.owner, "most", cut)))
 
 
 NULL = ("eos_token_id", "label2id", "pad_token_id", "problem_type")
@@ -92,10 +97,49 @@ def _logits(runner: Any) -> Source:
     return Source(runner, lambda inputs: runner.model(**inputs, **options).logits.float())
 
 
+def _scores(runner: Any) -> Source:
+    """Raises SpecError for a cross-encoder that only torch or transformers can do all of."""
+    if runner.pair_template is not None:
+        raise refusal("The tokenizer puts pairs through a chat template, which transformers renders.")
+    if runner.activation not in FUNCTIONS:
+        message = f"The checkpoint makes scores by {runner.activation}, which torch computes."
+        raise refusal(message, expected=one_of(FUNCTIONS), found=runner.activation)
+    return _logits(runner)
+
+
+def _token_logits(runner: Any) -> Source:
+    return Source(runner, lambda inputs: runner.model(**inputs).logits.float())
+
+
+def _states(runner: Any) -> Source:
+    return Source(runner, lambda inputs: runner.model(**inputs, **runner.options)[0].float())
+
+
+def _spans(runner: Any) -> Source:
+    options = {"use_cache": False} if "use_cache" in runner.takes else {}
+
+    def compute(inputs: dict[str, Any]) -> Any:
+        made = runner.model(**inputs, **options)
+        return made.start_logits.float(), made.end_logits.float()
+
+    return Source(runner, compute)
+
+
+def _sparse_weights(runner: Any) -> Source:
+    from hfspec.runtime.sentences.sentence_layers import splade
+
+    def compute(inputs: dict[str, Any]) -> Any:
+        return splade(runner.model(**inputs).logits, inputs["attention_mask"], runner.pooling).float()
+
+    return Source(runner, compute)
+
+
 def _sentence_vectors(runner: Any) -> Source:
     from hfspec.runtime.sentences.sentence_layers import pool
 
     encoder = runner.encoder
+    if not isinstance(encoder, NativeEncoder):
+        raise refusal("The checkpoint has modules that only sentence-transformers computes.")
 
     def compute(inputs: dict[str, Any]) -> Any:
         mask = inputs.pop(POOLING_MASK, None)
@@ -110,5 +154,16 @@ def _sentence_vectors(runner: Any) -> Source:
 
 COMPUTES: Mapping[str, Callable[[Runner], Source]] = {
     "logits": _logits,
+    "scores": _scores,
     "sentence vectors": _sentence_vectors,
+    "spans": _spans,
+    "sparse weights": _sparse_weights,
+    "states": _states,
+    "token logits": _token_logits,
 }
+
+
+def refusal(message: str, *, expected: str = "", found: str = "") -> SpecError:
+    """Why a model is not made a graph."""
+    remedy = "Leave out `format`, so that torch computes this model."
+    return SpecError([Problem("format", message, path=("format",), expected=expected, found=found, remedy=remedy)])

@@ -9,6 +9,7 @@ from typing import Any
 
 from hfspec.errors import InputError, ParamsError, UsageError
 from hfspec.inputs.row import Row
+from hfspec.runtime.io.finite import Computed
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading.model import find_model_class, load_one_pass_model
 from hfspec.runtime.loading.positions import cut_length, most_tokens
@@ -21,6 +22,8 @@ from hfspec.runtime.runner import Runner
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.text.token_batch import pad_id, padded
 from hfspec.settings.precedence import Settings
+
+Sides = tuple[Arriving | Computed, Arriving | Computed]
 
 WINDOW, SHARE = 384, 128  # the library's own defaults, where the model can read as much
 
@@ -110,7 +113,7 @@ class QuestionAnswering(Runner):
             for question, encoding in zip(questions, encoded.encodings, strict=True)
         ]
 
-    def run(self, batch: Sequence[Item[Reading]], settings: Settings) -> tuple[Arriving, Arriving]:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Reading]], settings: Settings) -> Sides:  # noqa: ARG002
         """The logits of an answer's start and of its end, (rows, tokens) each."""
         import torch
 
@@ -122,8 +125,10 @@ class QuestionAnswering(Runner):
             starts, ends = output.start_logits.float(), output.end_logits.float()
             return Arriving(starts, lengths, masked=True), Arriving(ends, lengths, masked=True)
 
-    def read(self, made: tuple[Arriving, Arriving], batch: Sequence[Item[Reading]], settings: Settings) -> list[Found]:
-        starts, ends = (side.here().numpy() for side in made)
+    def read(self, made: Sides, batch: Sequence[Item[Reading]], settings: Settings) -> list[Found]:
+        import numpy as np
+
+        starts, ends = (np.asarray(side.here()) for side in made)
         align = settings["align_to_words"]
         # Candidates beyond those asked for: of several in the same words, one remains.
         count = settings["top_k"] * 2 + 10 if align else settings["top_k"]

@@ -12,6 +12,7 @@ from hfspec.formats.sentence_modules import own_settings, read_sparse
 from hfspec.formats.sentence_modules import settings as stated
 from hfspec.inputs.row import Row
 from hfspec.integrity.fingerprint import fingerprint
+from hfspec.runtime.io.finite import Computed
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading.model import find_model_class, load_one_pass_model
 from hfspec.runtime.loading.positions import cut_length
@@ -57,6 +58,10 @@ class SparseEmbedding(Runner):
         self.pad = {"input_ids": pad_id(self.model, self.tokenizer)}
         self.padding = Padding(self.model, self.tokenizer, self.pad, cut_length(self.model, self.tokenizer))
         self.pooling = checkpoint.modules[0].config
+        self.settle(request)
+
+    def settle(self, request: LoadRequest) -> None:
+        """Keep what the checkpoint states for its callers."""
         self.stated = stated(request.model_folder)
         self.prompts = Prompts(self.stated)
 
@@ -74,7 +79,7 @@ class SparseEmbedding(Runner):
             Item(row.number, text.tokens, text, group) for row, text, group in zip(rows, texts, groups, strict=True)
         ]
 
-    def run(self, batch: Sequence[Item[Text]], settings: Settings) -> Arriving:
+    def run(self, batch: Sequence[Item[Text]], settings: Settings) -> Arriving | Computed:
         import torch
 
         inputs = padded([item.content.inputs for item in batch], self.pad, "right", self.device)
@@ -86,12 +91,20 @@ class SparseEmbedding(Runner):
                 weights = _heaviest(weights, top)
             return Arriving(weights.float())
 
-    def read(self, made: Arriving, batch: Sequence[Item[Text]], settings: Settings) -> list[Weighted]:  # noqa: ARG002
-        return [self._row(line, item.content) for line, item in zip(made.here(), batch, strict=True)]
+    def read(
+        self,
+        made: Arriving | Computed,
+        batch: Sequence[Item[Text]],
+        settings: Settings,  # noqa: ARG002
+    ) -> list[Weighted]:
+        import numpy as np
+
+        lines = np.asarray(made.here())
+        return [self._row(line, item.content) for line, item in zip(lines, batch, strict=True)]
 
     def _row(self, weights: Any, text: Text) -> Weighted:
-        indices = weights.nonzero()[:, 0]
-        return Weighted(indices.numpy(), weights[indices].numpy(), text.tokens, text.cut)
+        (indices,) = weights.nonzero()
+        return Weighted(indices, weights[indices], text.tokens, text.cut)
 
     def standard(self, results: Sequence[Weighted], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
         return [{"indices": row.indices, "values": row.values} for row in results]

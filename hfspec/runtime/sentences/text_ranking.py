@@ -25,6 +25,7 @@ from hfspec.inputs.row import Row
 from hfspec.ir.artifact import FULL
 from hfspec.library_calls.activations import torch_activation
 from hfspec.runtime.io.finite import Computed
+from hfspec.runtime.io.functions import sigmoid, softmax
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.scheduling.batching import Item
@@ -66,15 +67,20 @@ class TextRanking(SequenceClassifier):
             raise StorageError("model/ is not a cross-encoder that hfspec knows: a sequence classifier alone.")
         fit_tokenizer(self.tokenizer, request, checkpoint, self.model)
         self.limit = int(min(self.tokenizer.model_max_length, self.most))
-        found = stated(request.model_folder)
-        is_saved = is_saved_cross_encoder(found, has_modules=(request.model_folder / "modules.json").is_file())
-        self.stated = found if is_saved else {}
-        self.prompts = Prompts(self.stated, roles=False)
+        is_saved = self.settle(request)
         self.pair_template = self._pair_template(
             pair_modalities(transformer_settings(request.model_folder), is_saved=is_saved)
         )
         self.labels = int(self.model.config.num_labels)
         self.activation = _activation(request.model_folder, self.stated, self.labels)
+
+    def settle(self, request: LoadRequest) -> bool:
+        """Keep what the checkpoint states for its callers; returns whether a CrossEncoder has saved it."""
+        found = stated(request.model_folder)
+        is_saved = is_saved_cross_encoder(found, has_modules=(request.model_folder / "modules.json").is_file())
+        self.stated = found if is_saved else {}
+        self.prompts = Prompts(self.stated, roles=False)
+        return is_saved
 
     def _pair_template(self, modalities: Mapping[str, Any] | None) -> PairTemplate | None:
         """Raises UsageError when the chat template that pairs go through cannot carry them."""
@@ -148,17 +154,15 @@ class TextRanking(SequenceClassifier):
         return self.logits([item.content.tokens for item in batch])
 
     def read(self, made: Arriving | Computed, batch: Sequence[Item[Pair]], settings: Settings) -> list[Scored]:
-        scores = self._function(settings)(made.here())
+        import numpy as np
+
+        scores = scored_by(str(settings.get("activation_fn") or self.activation))(np.asarray(made.here()))
         if settings.get("apply_softmax") and self.labels > 1:
-            scores = scores.softmax(dim=1)
+            scores = softmax(scores)
         return [
             Scored(line, item.length, item.content.cut, item.content.document, item.content.listed)
-            for line, item in zip(scores.numpy(), batch, strict=True)
+            for line, item in zip(scores, batch, strict=True)
         ]
-
-    def _function(self, settings: Settings) -> Callable[[Any], Any]:
-        name = settings.get("activation_fn")
-        return self.activation if name is None else FUNCTIONS[name]
 
     def joined(self, parts: Sequence[Scored], settings: Settings) -> list[Scored]:  # noqa: ARG002
         return list(parts)
@@ -215,20 +219,37 @@ def _ranking(row: Sequence[Scored], settings: Settings) -> dict[str, Any]:
     return {"ranking": entries[: settings.get("top_k")]}
 
 
+def _tanh(logits: Any) -> Any:
+    import numpy as np
+
+    return np.tanh(logits)
+
+
 def _identity(logits: Any) -> Any:
     return logits
 
 
 FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
     "identity": _identity,
-    "sigmoid": lambda logits: logits.sigmoid(),
-    "tanh": lambda logits: logits.tanh(),
+    "sigmoid": sigmoid,
+    "tanh": _tanh,
 }
 
 
-def _activation(model: Path, stated: Mapping[str, Any], labels: int) -> Callable[[Any], Any]:
+def scored_by(name: str) -> Callable[[Any], Any]:
+    """The function of FUNCTIONS, or of torch.nn, over an array of numpy. Raises StorageError for what is neither."""
+    if name in FUNCTIONS:
+        return FUNCTIONS[name]
+    import torch
+
+    activation = torch_activation(name)
+    return lambda logits: activation(torch.from_numpy(logits)).numpy()
+
+
+def _activation(model: Path, stated: Mapping[str, Any], labels: int) -> str:
     """What the checkpoint says turns logits into scores, in any of the three places where versions of the library have
-    written it. A function that is not torch's own is left out, as the library leaves it out.
+    written it: a name in FUNCTIONS, or a path in torch.nn. A function that is not torch's own is left out, as the
+    library leaves it out.
     """
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     own = config.get("sentence_transformers") or {}
@@ -237,8 +258,10 @@ def _activation(model: Path, stated: Mapping[str, Any], labels: int) -> Callable
         own.get("activation_fn") or (None if "activation_fn" in own else config.get(OLDEST)),
     ):
         if isinstance(path, str) and path.startswith("torch."):
-            return torch_activation(path)
-    return FUNCTIONS["sigmoid" if labels == 1 else "identity"]
+            scored_by(path)  # which refuses one that there is not
+            own_name = path.rpartition(".")[2].lower()
+            return own_name if own_name in FUNCTIONS else path
+    return "sigmoid" if labels == 1 else "identity"
 
 
 OLDEST = "sbert_ce_default_activation_function"

@@ -9,6 +9,7 @@ from typing import Any
 from hfspec.errors import ParamsError
 from hfspec.formats.label_names import label_names
 from hfspec.inputs.row import Row
+from hfspec.runtime.io.finite import Computed
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading.model import find_model_class, load_one_pass_model
 from hfspec.runtime.loading.positions import cut_length, most_tokens
@@ -106,7 +107,7 @@ class TokenClassification(Runner):
         word_ids = encoded.word_ids(place) if self.knows_words else None
         return Window(row.values["text"], tokens, list(encoded["special_tokens_mask"][place]), offsets, word_ids)
 
-    def run(self, batch: Sequence[Item[Window]], settings: Settings) -> Arriving | None:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Window]], settings: Settings) -> Arriving | Computed | None:  # noqa: ARG002
         """Scores (rows, tokens, labels); None where no row has tokens: an empty text, to a tokenizer without special
         tokens.
         """
@@ -119,10 +120,14 @@ class TokenClassification(Runner):
             scores = self.model(**inputs).logits.float().softmax(-1)
             return Arriving(scores, [item.length for item in batch])
 
-    def read(self, made: Arriving | None, batch: Sequence[Item[Window]], settings: Settings) -> list[list[Entity]]:
+    def read(
+        self, made: Arriving | Computed | None, batch: Sequence[Item[Window]], settings: Settings
+    ) -> list[list[Entity]]:
+        import numpy as np
+
         if made is None:
             return [[] for _ in batch]
-        scores = made.here().numpy()
+        scores = np.asarray(made.here())
         return [self._entities(item.content, rows, settings) for item, rows in zip(batch, scores, strict=True)]
 
     def _entities(self, window: Window, scores: Any, settings: Settings) -> list[Entity]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from hfspec.inputs.row import Row
 from hfspec.ir.artifact import FULL
+from hfspec.runtime.io.finite import Computed
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading.model import find_model_class, load_one_pass_model
 from hfspec.runtime.loading.positions import cut_length, most_tokens
@@ -75,7 +76,7 @@ class TokenFeatures(Runner):
             for row, mine, group in zip(rows, tokens, self.padding.groups(tokens), strict=True)
         ]
 
-    def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> Arriving | None:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> Arriving | Computed | None:  # noqa: ARG002
         """States (rows, tokens, hidden); None where no row has tokens."""
         import torch
 
@@ -87,10 +88,17 @@ class TokenFeatures(Runner):
             states = self.model(**inputs, **self.options)[0].float()
             return Arriving(states, [item.length for item in batch])
 
-    def read(self, made: Arriving | None, batch: Sequence[Item[Tokens]], settings: Settings) -> list[Features]:  # noqa: ARG002
+    def read(
+        self,
+        made: Arriving | Computed | None,
+        batch: Sequence[Item[Tokens]],
+        settings: Settings,  # noqa: ARG002
+    ) -> list[Features]:
+        import numpy as np
+
         if made is None:
             return [self._features(item.content, self._no_states()) for item in batch]
-        states = made.here().numpy()
+        states = np.asarray(made.here())
         return [self._features(item.content, row) for item, row in zip(batch, states, strict=True)]
 
     def _no_states(self) -> Any:

@@ -14,6 +14,7 @@ from hfspec.formats.label_names import label_numbers
 from hfspec.inputs.row import Row
 from hfspec.runtime.io.answers import Table
 from hfspec.runtime.io.finite import Computed
+from hfspec.runtime.io.functions import softmax
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.scheduling.batching import Item
@@ -111,14 +112,14 @@ class ZeroShotClassification(SequenceClassifier):
         return [Judged(item.content, line) for item, line in zip(batch, lines, strict=True)]
 
     def joined(self, parts: Sequence[Judged], settings: Settings) -> Ranked:
-        import torch
+        import numpy as np
 
-        logits = torch.tensor([part.logits for part in parts])
+        logits = np.array([part.logits for part in parts], np.float32)
         if settings["multi_label"] or len(parts) == 1:
             against = -1 if self.entailment == 0 else 0
-            scores = logits[:, [against, self.entailment]].softmax(-1)[:, 1].tolist()
+            scores = softmax(logits[:, [against, self.entailment]])[:, 1].tolist()
         else:
-            scores = logits[:, self.entailment].softmax(-1).tolist()
+            scores = softmax(logits[:, self.entailment]).tolist()
         order = sorted(range(len(parts)), key=lambda place: -scores[place])
         names = tuple(parts[place].hypothesis.label for place in order)
         return Ranked(parts[0].hypothesis.text, names, tuple(scores[place] for place in order))
