@@ -21,6 +21,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     export_app.command(short_help="A folder for `docker build`, and a compose file.")(docker)
     export_app.command(short_help="A ServingRuntime and an InferenceService.")(kserve)
+    export_app.command(short_help="A RayService of a fleet file.")(rayserve)
     export_app.command(short_help="A folder and the command for vLLM.")(vllm)
     export_app.command(short_help="A folder and the command for Text Embeddings Inference.")(tei)
     export_app.command(short_help="A model repository for Triton.")(triton)
@@ -92,6 +93,29 @@ def kserve(
         trust_remote_code=trust_remote_code,
     )
     _export("kserve", folder, output, options, overwrite)
+
+
+def rayserve(
+    fleet: Annotated[Path, typer.Argument(metavar="FLEET", help="A fleet file, or an artifact's folder.")],
+    output: Output,
+    image: Annotated[str, typer.Option(metavar="IMAGE", help="One with Ray, hfspec and the artifacts.")],
+    models: Annotated[
+        str, typer.Option(metavar="FOLDER", help="Where the image has the artifacts, each under its model's name.")
+    ] = "/opt/hfspec/models",
+    ray_version: Annotated[
+        str | None, typer.Option("--ray-version", metavar="VERSION", help="The image's Ray.", show_default=False)
+    ] = None,
+    namespace: Annotated[str | None, typer.Option(help="Where it is deployed; by default where kubectl does.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a RayService whose application is the fleet, answered by Ray Serve's own HTTP proxies."""
+    from hfspec.export.exporting import export_fleet
+    from hfspec.export.rayserve import RAY, Options
+
+    options = Options(image, models, ray_version or RAY, namespace)
+    for note in export_fleet(fleet, output, options, overwrite=overwrite):
+        tell(f"note: {note}")
+    print(output)
 
 
 def vllm(folder: Folder, output: Output, overwrite: Overwrite = False) -> None:

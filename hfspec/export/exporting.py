@@ -10,6 +10,8 @@ from hfspec.export.facts import facts_of
 from hfspec.export.targets import TARGETS
 from hfspec.export.writing import check_place, write
 
+FLEET_TARGET = "rayserve"
+
 
 def export(target: str, artifact: Path, output: Path, options: Any, *, overwrite: bool = False) -> tuple[str, ...]:
     """Write an artifact as what another tool deploys.
@@ -37,3 +39,35 @@ def export(target: str, artifact: Path, output: Path, options: Any, *, overwrite
     record = {"target": target, "artifact": facts.name, "digest": facts.manifest.digest, "hfspec": __version__}
     write(output, files, record, overwrite=overwrite)
     return tuple(row.part("notes")(facts, options))
+
+
+def export_fleet(fleet: Path, output: Path, options: Any, *, overwrite: bool = False) -> tuple[str, ...]:
+    """Write a fleet, or an artifact, as what a Ray cluster on Kubernetes deploys.
+
+    Args:
+        fleet: The fleet file, or the artifact's folder.
+        output: The folder to make.
+        options: Those of ``hfspec.export.rayserve``.
+        overwrite: Whether an export that lies there is replaced.
+
+    Returns:
+        What to know of it, each a sentence. Whatever is raised, ``output`` is as it was.
+
+    Raises:
+        SpecError: With every problem of the fleet file.
+        VerificationError: An artifact's bytes are not those that were compiled.
+        UsageError: For what Ray Serve cannot express, options that cannot be, and a place that must stay.
+        StorageError: For what the disk refuses.
+    """
+    from hfspec.serving.fleet.loading import FleetSource
+
+    row = TARGETS[FLEET_TARGET]
+    check_place(output, overwrite=overwrite)
+    served = FleetSource((fleet,)).load()
+    facts = {entry.name: facts_of(Path(entry.artifact)) for entry in served.models}
+    name = fleet.absolute().stem if fleet.is_file() else served.models[0].name
+    files = row.part("files")(served, facts, name, options)
+    digests = {model: each.manifest.digest for model, each in facts.items()}
+    record = {"target": row.name, "fleet": name, "digests": digests, "hfspec": __version__}
+    write(output, files, record, overwrite=overwrite)
+    return tuple(row.part("notes")(served, name))

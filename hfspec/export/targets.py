@@ -41,6 +41,12 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
                 module="hfspec.export.kserve",
             ),
             Target(
+                "rayserve",
+                writes="of a fleet file: `rayservice.yaml`, `configmap.yaml`",
+                cannot="weights that lie elsewhere; of the server `tls`, `unix_socket`, `grpc_port`; `signature_key`",
+                module="hfspec.export.rayserve",
+            ),
+            Target(
                 "vllm",
                 writes="the model's folder with its tokenizer, chat template and adapter, and `serve.sh`, the command "
                 "with its options",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,8 +17,11 @@ from hfspec.ir.artifact import Artifact
 from tests.compiling import tree_of
 
 pa = pytest.importorskip("pyarrow", reason="the extra `batch` is not installed")
+if folder := os.environ.get("HFSPEC_TEST_PACKAGES"):
+    sys.path.append(folder)
 for package in ("boto3", "moto", "flask_cors"):
-    pytest.importorskip(package, reason="moto[s3] with flask and flask-cors, an S3 server for tests, is not installed")
+    reason = "moto, an S3 server for tests, is not installed, nor is it in the folder that HFSPEC_TEST_PACKAGES names"
+    pytest.importorskip(package, reason=reason)
 
 import pyarrow.parquet as pq  # noqa: E402
 

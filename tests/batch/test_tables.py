@@ -52,11 +52,11 @@ def assert_answered(rows: list[dict[str, Any]], expected: Any) -> None:
 def test_a_dataset_of_the_hub_s_library(
     example: ModuleType, artifact: Path, expected: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    if folder := os.environ.get("HFSPEC_DATASETS"):
+    if folder := os.environ.get("HFSPEC_TEST_PACKAGES"):
         monkeypatch.syspath_prepend(folder)
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
     datasets = pytest.importorskip(
-        "datasets", reason="datasets is not installed, nor does HFSPEC_DATASETS name its folder"
+        "datasets", reason="datasets is not installed, nor does HFSPEC_TEST_PACKAGES name its folder"
     )
     found = example.over_dataset(artifact, datasets.Dataset.from_dict({"text": TEXTS, "id": range(len(TEXTS))}))
     assert found.features["score"].dtype == "float64"

@@ -81,6 +81,14 @@ def test_workflows_and_forms_are_yaml_and_call_what_is_there(file: Path) -> None
         assert set(matrix.split(", ")) <= targets
 
 
+def test_the_changelog_has_what_was_released_below_what_was_not() -> None:
+    sections = re.findall(r"(?m)^## (\S+)", (ROOT / "CHANGELOG.md").read_text())
+    assert sections[0] == "Unreleased"
+    assert hfspec.__version__ in sections[1:]
+    versions = [tuple(map(int, section.split("."))) for section in sections[1:]]
+    assert versions == sorted(versions, reverse=True)
+
+
 def test_the_release_reads_the_version_that_there_is() -> None:
     """By the pattern that the workflow has."""
     steps = YAML(typ="safe").load((ROOT / ".github" / "workflows" / "release.yaml").read_text())["jobs"]["build"][

@@ -39,6 +39,12 @@ def test_similarities(minilm: Path) -> None:
     assert rows[2][3] > rows[2][1]
 
 
+def test_serving(minilm: Path) -> None:
+    printed = run(sys.executable, "examples/serving.py", minilm)
+    assert "/invocations: 2 sentences, 384 numbers each" in printed
+    assert "the same to 5 digits: True" in printed
+
+
 def test_quickstart() -> None:
     printed = run(sys.executable, "examples/quickstart.py")
     assert "(2, 384)" in printed

@@ -18,6 +18,7 @@ import jsonschema
 
 VALIDATORS = "HFSPEC_VALIDATORS_PYTHON"
 KUBERNETES = "1.34"
+TEXT = {"type": "string"}
 QUANTITIES = {"V1beta1MetricQuantity", "ResourceQuantity", "IntOrString"}
 PLAIN = {"str": "string", "int": "integer", "bool": "boolean", "float": "number", "object": "object"}
 
@@ -91,3 +92,29 @@ def published() -> Published | None:
     if python is None:
         return None
     return Published(next((Path(python).parent.parent / "lib").glob("python*/site-packages")))
+
+
+def ray_service(published: Published) -> dict[str, Any]:
+    """The schema of a RayService, of KubeRay 1.7 (ray-operator/config/crd/bases/ray.io_rayservices.yaml): the fields of
+    its own that exports use, with Kubernetes' own pods in them. No other may stand there.
+    """
+    text, whole, params = TEXT, {"type": "integer"}, {"type": "object", "additionalProperties": TEXT}
+    pod = {"$ref": "#/$defs/io.k8s.api.core.v1.PodTemplateSpec"}
+    head = _strict({"rayStartParams": params, "template": pod}, "template")
+    counts = {"replicas": whole, "minReplicas": whole, "maxReplicas": whole}
+    worker = {"groupName": text, **counts, "rayStartParams": params, "template": pod}
+    group = _strict(worker, "groupName", "maxReplicas", "minReplicas", "template")
+    cluster = {
+        "rayVersion": text,
+        "enableInTreeAutoscaling": {"type": "boolean"},
+        "headGroupSpec": head,
+        "workerGroupSpecs": {"type": "array", "items": group},
+    }
+    spec = _strict({"serveConfigV2": text, "rayClusterConfig": _strict(cluster, "headGroupSpec")}, "rayClusterConfig")
+    meta = {"$ref": "#/$defs/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
+    kind = {"apiVersion": {"const": "ray.io/v1"}, "kind": {"const": "RayService"}}
+    return {**_strict({**kind, "metadata": meta, "spec": spec}, "spec"), "$defs": published.definitions}
+
+
+def _strict(properties: dict[str, Any], *required: str) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": False, "properties": properties, "required": list(required)}

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ray import serve
 from ray.exceptions import RayActorError, RayError
@@ -36,6 +36,51 @@ DEPLOYING = (
 LOST = (RayActorError, ReplicaUnavailableError, DeploymentUnavailableError)  # a replica ended, or its node
 
 
+def bound_model(entry: FleetModel, threads: int, grace: float, name: str) -> Any:
+    """The deployment of an entry's replicas, as Ray Serve starts it by this name."""
+    gpus, scaling = entry.gpus or 0, entry.autoscaling
+    config = config_of(entry, threads)
+    if gpus and entry.device is None:
+        config["device"] = "cuda"
+    options: dict[str, Any] = {"num_replicas": entry.replicas}
+    if scaling is not None:
+        options = {
+            "autoscaling_config": {
+                "min_replicas": scaling.min_replicas,
+                "max_replicas": scaling.max_replicas,
+                "target_ongoing_requests": scaling.requests,
+                "upscale_delay_s": scaling.up_seconds,
+                "downscale_delay_s": scaling.down_seconds,
+            }
+        }
+    deployment = serve.deployment(
+        ModelActor,
+        name=name,
+        user_config=config,
+        ray_actor_options={"num_cpus": threads, "num_gpus": gpus},
+        max_ongoing_requests=entry.limits.queue_rows,
+        health_check_period_s=LOOK,
+        graceful_shutdown_wait_loop_s=0.2,
+        graceful_shutdown_timeout_s=grace,
+        max_constructor_retry_count=3,
+        **options,
+    )
+    return deployment.bind(entry.limits.step_seconds, entry.limits.memory)
+
+
+class Deployed(Protocol):
+    """What Ray Serve starts for an entry."""
+
+    def deploy(self, entry: FleetModel) -> Any:
+        """Have it started; a handle to ask it."""
+
+    def status(self) -> tuple[ApplicationStatus, str]:
+        """What it is doing, and what Ray Serve says of it."""
+
+    def delete(self) -> None:
+        """End it, its replicas' work done."""
+
+
 @dataclass(frozen=True, slots=True)
 class Application:
     """An application of Ray Serve. ``grace``: seconds that its replicas have to end their work."""
@@ -46,35 +91,8 @@ class Application:
 
     def deploy(self, entry: FleetModel) -> Any:
         """Have Ray Serve start it; a handle to ask it."""
-        gpus, scaling = entry.gpus or 0, entry.autoscaling
-        config = config_of(entry, self.threads)
-        if gpus and entry.device is None:
-            config["device"] = "cuda"
-        options: dict[str, Any] = {"num_replicas": entry.replicas}
-        if scaling is not None:
-            options = {
-                "autoscaling_config": {
-                    "min_replicas": scaling.min_replicas,
-                    "max_replicas": scaling.max_replicas,
-                    "target_ongoing_requests": scaling.requests,
-                    "upscale_delay_s": scaling.up_seconds,
-                    "downscale_delay_s": scaling.down_seconds,
-                }
-            }
         with DEPLOYING:
-            deployment = serve.deployment(
-                ModelActor,
-                name=DEPLOYMENT,
-                user_config=config,
-                ray_actor_options={"num_cpus": self.threads, "num_gpus": gpus},
-                max_ongoing_requests=entry.limits.queue_rows,
-                health_check_period_s=LOOK,
-                graceful_shutdown_wait_loop_s=0.2,
-                graceful_shutdown_timeout_s=self.grace,
-                max_constructor_retry_count=3,
-                **options,
-            )
-            bound = deployment.bind(entry.limits.step_seconds, entry.limits.memory)
+            bound = bound_model(entry, self.threads, self.grace, DEPLOYMENT)
             target = serve.RunTarget(bound, name=self.name, route_prefix=None)
             return serve.run_many([target], wait_for_applications_running=False)[0]
 
@@ -104,7 +122,7 @@ class Seen:
 class Replicas:
     """The replicas of an entry's artifact."""
 
-    def __init__(self, entry: FleetModel, application: Application, log: Log, totals: Totals) -> None:
+    def __init__(self, entry: FleetModel, application: Deployed, log: Log, totals: Totals) -> None:
         self.entry, self.application, self.log, self.totals = entry, application, log, totals
         self.manifest: Manifest = read_manifest(Path(entry.artifact))
         self.state, self.reason = State.LOADING, ""
