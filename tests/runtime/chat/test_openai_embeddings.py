@@ -89,6 +89,15 @@ def test_dimensions_cuts_and_scales_again_what_was_of_length_one(embed, checkpoi
     assert np.abs(vectors(made) - cut / np.linalg.norm(cut, axis=1, keepdims=True)).max() < 1e-5
 
 
+@pytest.mark.parametrize("task", ["llm/v1/embeddings", "feature-extraction"])
+def test_a_width_set_at_load_is_that_of_every_answer(build, checkpoint, task):
+    folder = build(checkpoint("st-dense"), task, library="sentence-transformers")
+    predictor = hfspec.load(folder, model_config={"truncate_dim": 5}).over_task("llm/v1/embeddings")
+    made = predictor.predict({"input": TWO})
+    truth = reference(checkpoint("st-dense")).encode(TWO, truncate_dim=5)
+    assert np.abs(vectors(made) - truth / np.linalg.norm(truth, axis=1, keepdims=True)).max() < 1e-5
+
+
 def test_each_request_has_its_own_dimensions(embed):
     predictor = embed()
     made = predictor.predict([{"input": TWO, "dimensions": size} for size in (4, 8)] + [{"input": TWO[0]}])
