@@ -38,8 +38,8 @@ class SentenceEmbedding(SentenceRunner):
             raise ParamsError(f"{fault}.")
 
     def declared(self, outputs: tuple[Column, ...] | Tensor, settings: Settings) -> tuple[Column, ...] | Tensor:
-        """Who asks for another width or precision than the spec does is answered with those; an answer that is no array,
-        as the OpenAI API's, stays what it is.
+        """Who asks for another width or precision than the spec does is answered with those. An answer that is no
+        array, as the OpenAI API's, stays what it is.
         """
         if not isinstance(outputs, Tensor) or not {settings.origin("truncate_dim"), settings.origin("precision")} & {
             LOAD,
