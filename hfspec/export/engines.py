@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from hfspec.errors import UsageError
 from hfspec.export.facts import Facts
+from hfspec.tasks.weight_formats import SAFETENSORS, library_of
 
 TEXT, WHOLE, JSON = "text", "whole number", "JSON"
 
@@ -103,8 +104,10 @@ def refuse(engine: str, facts: Facts, reasons: Iterable[str]) -> None:
 def shared_reasons(facts: Facts) -> Iterator[str]:
     """What no other engine does as the artifact does."""
     deployment = facts.manifest.deployment
-    if deployment.library == "onnxruntime-genai":
-        yield "library: onnxruntime-genai; the engine reads weights of torch"
+    library = library_of(deployment)
+    if library is None or "torch" not in library.packages:
+        key = f"library: {deployment.library}" if deployment.format == SAFETENSORS else f"format: {deployment.format}"
+        yield f"{key}; the engine reads weights of torch"
     if deployment.prompt_template is not None:
         yield "prompt_template: the engine takes prompts as they are; put it into the callers, or a chat template"
     if facts.manifest.code:

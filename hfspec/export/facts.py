@@ -18,6 +18,7 @@ from hfspec.settings.precedence import InForce
 from hfspec.tasks import table
 from hfspec.tasks.libraries import LIBRARIES
 from hfspec.tasks.task import Task
+from hfspec.tasks.weight_formats import library_of
 
 MIB, GIB = 2**20, 2**30
 LIBRARIES_TAKE = GIB  # what Python, torch and the HTTP process take beside the weights, with room
@@ -88,8 +89,9 @@ class Facts:
         """Why it cannot run on a GPU; empty where it can."""
         runtime = self.manifest.deployment.runtime
         device, backend = str(runtime.get("device", "auto")), str(runtime.get("backend", "auto"))
-        if "torch" not in LIBRARIES[self.manifest.deployment.library].packages:
-            return f"models of {self.manifest.deployment.library} run on a CPU here"
+        library = library_of(self.manifest.deployment)
+        if library is None or "torch" not in library.packages:
+            return f"models of {self.manifest.deployment.library} without torch run on a CPU here"
         if device not in {"auto", "None"} and not device.startswith("cuda"):
             return f"the spec's runtime.device is {device}"
         if backend in BACKENDS and not BACKENDS[backend].takes("cuda"):
@@ -152,7 +154,7 @@ def facts_of(folder: Path) -> Facts:
     if task is None:
         raise UsageError(f"{folder} has the task {manifest.deployment.task}, which this hfspec does not know")
     files = SmallFiles(root, {record.path: record for record in manifest.files})
-    endings = (*LIBRARIES[manifest.deployment.library].weights, ".safetensors", ".bin")
+    endings = (*LIBRARIES[manifest.deployment.library].weights, ".safetensors", ".bin", ".onnx", ".onnx.data")
     return Facts(
         folder=root,
         manifest=manifest,

@@ -88,11 +88,13 @@ def _reasons(facts: Facts) -> Iterator[str]:
 
 def _models(facts: Facts) -> frozenset[str]:
     """The types of models by which TEI does the task; none for a task that it does not do."""
-    library, task = facts.task.library, facts.task.name
-    if library == "sentence-transformers":
-        of_tasks = {"sparse-embedding": SPLADE, "text-ranking": CLASSIFY, **dict.fromkeys(EMBEDDINGS, EMBED)}
-        return of_tasks.get(task, frozenset())
-    return CLASSIFY if task == "text-classification" else frozenset()
+    of_tasks = {
+        ("transformers", "text-classification"): CLASSIFY,
+        ("sentence-transformers", "sparse-embedding"): SPLADE,
+        ("sentence-transformers", "text-ranking"): CLASSIFY,
+        **{("sentence-transformers", name): EMBED for name in EMBEDDINGS},
+    }
+    return of_tasks.get((facts.task.library, facts.task.name), frozenset())
 
 
 def _anyway(facts: Facts) -> Mapping[str, tuple[object, ...]]:
@@ -157,9 +159,9 @@ def _options(facts: Facts) -> Iterator[tuple[str, str | None]]:
 
 
 def _truncates(facts: Facts) -> bool:
-    """Models of sentence-transformers always cut what is too long; others where the spec says so."""
+    """Tasks without a setting for it always cut what is too long; others where the spec says so."""
     chosen = facts.settings.get("truncation")
-    return facts.task.library == "sentence-transformers" or bool(chosen is not None and chosen.value)
+    return facts.task.setting("truncation") is None or bool(chosen is not None and chosen.value)
 
 
 def _prompt(facts: Facts) -> str:
