@@ -37,8 +37,10 @@ def wheel() -> bytes:
     """
     info = f"{hfspec.__name__}-{hfspec.__version__}.dist-info"
     members = {**dict(_modules()), f"{info}/WHEEL": WHEEL.encode()}
-    for name in ("METADATA", "entry_points.txt"):
-        members[f"{info}/{name}"] = (installed().read_text(name) or "").encode()
+    package = installed()
+    # From a clone's folder Python finds what setuptools left there, which has another name for the same file.
+    members[f"{info}/METADATA"] = (package.read_text("METADATA") or package.read_text("PKG-INFO") or "").encode()
+    members[f"{info}/entry_points.txt"] = (package.read_text("entry_points.txt") or "").encode()
     lines = [f"{name},sha256={_digest(content)},{len(content)}" for name, content in sorted(members.items())]
     members[f"{info}/RECORD"] = ("\n".join([*lines, f"{info}/RECORD,,"]) + "\n").encode()
     archive = io.BytesIO()

@@ -80,7 +80,7 @@ def test_threads_may_load_while_others_import(artifact, names):
 
 LEFT = """
 import gc, json, logging, os, sys, warnings
-import torch, transformers
+import pandas, torch, transformers
 import hfspec
 warnings.filterwarnings("error", message="never said")
 transformers.utils.logging.set_verbosity_info()

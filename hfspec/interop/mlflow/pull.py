@@ -6,6 +6,7 @@ import re
 import shutil
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 from hfspec.errors import StorageError, UsageError, WorldError
 from hfspec.integrity.verification import verify_files
@@ -52,14 +53,13 @@ def pull(uri: str, output: Path, tracking_uri: str | None = None) -> Artifact:
     return Artifact(output, manifest)
 
 
-def _downloaded(mlflow: object, uri: str, partial: Path, tracking_uri: str | None) -> Path:
+def _downloaded(mlflow: Any, uri: str, partial: Path, tracking_uri: str | None) -> Path:
     from mlflow.artifacts import download_artifacts
 
     server = address(mlflow, tracking_uri)
     with asked(server):
-        download_artifacts(
-            artifact_uri=uri, dst_path=str(partial), tracking_uri=tracking_uri, registry_uri=tracking_uri
-        )
+        registry = tracking_uri or mlflow.get_registry_uri()
+        download_artifacts(artifact_uri=uri, dst_path=str(partial), tracking_uri=server, registry_uri=registry)
     manifests = sorted(partial.rglob(MANIFEST_NAME), key=lambda place: len(place.parts))
     if manifests:
         return manifests[0].parent
