@@ -22,7 +22,8 @@ from hfspec.errors import UsageError, VerificationError
 from hfspec.runtime.load import load
 from hfspec.runtime.predictor import Predictor
 
-WRITE_BYTES, WRITE_ROWS = 16 << 20, 32_768
+# Small, since nothing is computed any more while the last of them are written.
+WRITE_BYTES, WRITE_ROWS = 4 << 20, 32_768
 GATHERED = 2048  # rows of small files, read to be answered together
 
 
