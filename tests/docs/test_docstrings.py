@@ -21,7 +21,7 @@ CLEAN = (
 )
 OPEN = frozenset(
     {
-        *("checkpoint/weights/weight_formats.py", "ir/lock.py", "ir/plan.py", "ir/spec_keys.py"),
+        *("checkpoint/steps.py", "checkpoint/weights/weight_formats.py", "ir/lock.py", "ir/plan.py", "ir/spec_keys.py"),
         *("language/weight_formats.py", "locking/comparison.py", "report/artifact.py", "report/sections.py"),
         *("sources/selection.py", "tasks/weight_formats.py"),
     }
