@@ -104,8 +104,8 @@ class CommasFile:
 
 
 def rows_of(table: pa.Table) -> list[dict[str, Any]]:
-    """The rows as Python values; a value that Python has none for, such as a date of the year 12000 or bytes in a text
-    that are not UTF-8, as text.
+    """The rows as Python values; a value that Python cannot hold, such as a date of the year 12000 or bytes in a text
+    that are not UTF-8, becomes text.
     """
     columns = [_values(column) for column in table.columns]
     return [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
@@ -115,10 +115,10 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
     try:
         return list(column.to_pylist())
     except (ValueError, OverflowError):
-        return [_told(cell) for cell in column]
+        return [_python_value(cell) for cell in column]
 
 
-def _told(cell: pa.Scalar) -> Any:
+def _python_value(cell: pa.Scalar) -> Any:
     try:
         return cell.as_py()
     except UnicodeDecodeError:
@@ -136,7 +136,7 @@ def _cell(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    """What JSON has no form for: bytes as base64, times and decimals as text."""
+    """A value that JSON has no form for, as text: bytes as base64, times and decimals as Python shows them."""
     if isinstance(value, bytes):
         import base64
 
@@ -144,7 +144,7 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-# Format -> what writes it, and the ending of its files' names.
+# Format -> its writer, and the ending of its files' names.
 WRITERS: Mapping[str, tuple[Callable[[IO[bytes], pa.Schema], Writer], str]] = MappingProxyType(
     {
         "parquet": (ParquetFile, ".parquet"),

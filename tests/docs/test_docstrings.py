@@ -14,8 +14,8 @@ CLEAN = (
     *(
         f"{room}/**/*.py"
         for room in (
-            *("artifact", "checkpoint", "cli", "comparison", "formats", "inputs", "integrity", "interop", "ir"),
-            *("language", "locking", "report", "settings", "sources", "stages", "tasks"),
+            *("artifact", "batch", "checkpoint", "cli", "comparison", "export", "formats", "inputs", "integrity"),
+            *("interop", "ir", "language", "locking", "report", "serving", "settings", "sources", "stages", "tasks"),
         )
     ),
 )
@@ -24,6 +24,8 @@ OPEN = frozenset(
         *("checkpoint/steps.py", "checkpoint/weights/weight_formats.py", "ir/lock.py", "ir/plan.py", "ir/spec_keys.py"),
         *("language/weight_formats.py", "locking/comparison.py", "report/artifact.py", "report/sections.py"),
         *("sources/selection.py", "tasks/weight_formats.py"),
+        *("serving/fleet/values.py", "serving/front/generation.py", "serving/front/metrics.py"),
+        *("serving/front/replica.py", "serving/replica/engine.py", "serving/replica/process.py", "serving/server.py"),
     }
 )
 BEGINNINGS = ("What ", "Of ", "Whose ", "The same of ")
