@@ -25,12 +25,16 @@ NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
 @contextmanager
-def found_files(inputs: Sequence[str], format: str | None = None) -> Iterator[tuple[InputFile, ...]]:  # noqa: A002
-    """The files that the inputs name; ``-``, standard input, is written to a temporary file first, whose identity is
-    the digest of its bytes. Raises as find.
+def found_files(
+    inputs: Sequence[str],
+    format: str | None = None,  # noqa: A002
+    output: str | None = None,
+) -> Iterator[tuple[InputFile, ...]]:
+    """The files that the inputs name, but for those in the folder of the output; ``-``, standard input, is written to a
+    temporary file first, whose identity is the digest of its bytes. Raises as find.
     """
     if "-" not in inputs:
-        yield find(inputs, format)
+        yield _outside(find(inputs, format), output)
         return
     if len(inputs) > 1:
         raise UsageError("- is standard input, which goes alone")
@@ -45,6 +49,28 @@ def found_files(inputs: Sequence[str], format: str | None = None) -> Iterator[tu
         stream.flush()
         at = Place(pafs.LocalFileSystem(), stream.name, "-")
         yield (InputFile(at, kind, stream.tell(), int(digest.hexdigest()[:15], 16)),)
+
+
+def _outside(files: tuple[InputFile, ...], output: str | None) -> tuple[InputFile, ...]:
+    """The files that do not lie in the output, which may itself lie in a folder of the input: what a job has written
+    would else be read by the run that goes on with it. Raises UsageError where none is left.
+    """
+    if output is None:
+        return files
+    folder = place(output)
+    whole = folder.path.rstrip("/") + "/"
+    outside = tuple(
+        file for file in files if file.place.system != folder.system or not file.place.path.startswith(whole)
+    )
+    if not outside:
+        raise UsageError(f"{folder.shown}: all files of the input lie in this folder; choose another --output")
+    return outside
+
+
+def check_format(name: str) -> None:
+    """Raises UsageError where there is no format of this name."""
+    if name not in FORMATS:
+        raise UsageError(f"--input-format {name}: expected one of {', '.join(FORMATS)}")
 
 
 def find(inputs: Sequence[str], format: str | None = None) -> tuple[InputFile, ...]:  # noqa: A002
@@ -62,8 +88,8 @@ def find(inputs: Sequence[str], format: str | None = None) -> tuple[InputFile, .
         UsageError: An input that does not exist, has no files, or is of no known format.
         StorageError: The filesystem refuses.
     """
-    if format is not None and format not in FORMATS:
-        raise UsageError(f"--input-format {format}: expected one of {', '.join(FORMATS)}")
+    if format is not None:
+        check_format(format)
     files = [file for text in inputs for file in _of(text, format)]
     if not files:
         raise UsageError(f"{', '.join(inputs)}: there is no file to read")
@@ -103,9 +129,8 @@ def _below(folder: Place, format: str | None, pattern: PurePosixPath) -> list[In
         if fits and not hidden and kind is not None:
             files.append(_file(folder.child(name), names[name], kind, name))
     if not files:
-        raise UsageError(
-            f"{folder.shown}/{pattern or ''}: there is no file that a format of these has: {', '.join(FORMATS)}"
-        )
+        where = f"{folder.shown}/{pattern}" if pattern.parts else folder.shown
+        raise UsageError(f"{where}: there is no file that a format of these has: {', '.join(FORMATS)}")
     return files
 
 

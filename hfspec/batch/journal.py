@@ -111,7 +111,10 @@ class Journal:
         digest = Digesting()
 
         def whole(stream: IO[bytes]) -> None:
-            results.append(write(digest.over(stream)))
+            try:
+                results.append(write(digest.over(stream)))
+            finally:
+                digest.close()
 
         self.folder.put(f"{name}{ending}", whole)
         rows, errors = results[0]
@@ -171,8 +174,10 @@ class Journal:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UsageError(f"{self.folder.at.shown}: a file is in its way; the output is a folder") from error
         except OSError as error:
-            raise StorageError(f"{self.folder.at.shown}: {error.strerror}") from error
+            raise StorageError(f"{self.folder.at.shown}: {error.strerror}; choose another --output") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
@@ -199,7 +204,8 @@ class Digesting:
         return self
 
     def write(self, data: Any) -> int:
-        assert self._stream is not None
+        if self._stream is None:  # pyarrow ends a file whose writing failed, when it is collected
+            return memoryview(data).nbytes
         self.sha256.update(data)
         count = memoryview(data).nbytes
         self.size += count
@@ -222,7 +228,8 @@ class Digesting:
         return False
 
     def close(self) -> None:
-        """The folder closes the file."""
+        """Nothing more is written; the folder closes the file."""
+        self._stream = None
 
 
 def _writing(data: bytes) -> Callable[[IO[bytes]], None]:

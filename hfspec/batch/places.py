@@ -93,13 +93,13 @@ def _at_endpoint(text: str) -> str:
 
 
 @contextmanager
-def storage(name: str) -> Iterator[None]:
-    """Turn a filesystem's OSError into a StorageError that names the place."""
+def storage(name: str, hint: str = "") -> Iterator[None]:
+    """Turn a filesystem's OSError into a StorageError that names the place; ``hint`` is said after the cause."""
     try:
         yield
     except OSError as error:
         message = error.strerror or " ".join(str(error).split())
-        raise StorageError(f"{name}: {message}") from error
+        raise StorageError(f"{name}: {message}{hint}") from error
 
 
 class Folder:
@@ -160,8 +160,16 @@ class Folder:
             stream.seek(0)
             if self.at.system.type_name not in WITHOUT_FOLDERS:
                 self.at.system.create_dir(child.path.rpartition("/")[0], recursive=True)
-            with self.at.system.open_output_stream(child.path) as out:
+            out = self.at.system.open_output_stream(child.path)
+            try:
                 shutil.copyfileobj(stream, out, 1 << 20)
+                out.close()
+            except BaseException:  # to close it completes what there is of the upload, and nothing else ends it
+                with suppress(OSError):
+                    out.close()
+                with suppress(OSError):
+                    self.at.system.delete_file(child.path)
+                raise
 
     def remove(self, names: list[str]) -> None:
         """Remove these files; raises StorageError."""

@@ -52,11 +52,12 @@ def plan(job: Job, deadline: float | None = None) -> BatchPlan:
         HfspecError: As run.
     """
     read_manifest(Path(job.artifact))
-    with found_files(job.inputs, job.input_format) as files:
+    with found_files(job.inputs, job.input_format, job.output) as files:
         return _planned(job, InputRows(files, job.sizes, parsed(job.where), job.sample), deadline)
 
 
 def _planned(job: Job, rows: InputRows, deadline: float | None) -> BatchPlan:
+    rows.check_filter()
     answers = answers_for(job, loaded(job), rows)
     parts = rows.parts()
     step = max(1, len(parts) // SAMPLE_PARTS)

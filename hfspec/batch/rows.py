@@ -44,6 +44,9 @@ class InputRows:
         for name in names:
             if name not in whole.names:
                 whole = whole.append(pa.field(name, pa.string()))
+        for file in self.files:
+            for name in file.partition:
+                _of_folder(file, whole.field(name))
         return whole
 
     def parts(self) -> tuple[Part, ...]:
@@ -74,8 +77,7 @@ class InputRows:
             if column.name in chunk.table.column_names:
                 columns.append(_cast(chunk.table.column(column.name), column, faults))
             else:
-                value = pa.scalar(file.partition.get(column.name), column.type)
-                columns.append(pa.repeat(value, chunk.table.num_rows))
+                columns.append(pa.repeat(_of_folder(file, column), chunk.table.num_rows))
         return Chunk(pa.Table.from_arrays(columns, schema=self.schema), faults)
 
     def _filtered(self, chunk: Chunk) -> Chunk:
@@ -83,11 +85,21 @@ class InputRows:
         if self.where is None:
             return chunk
         marked = chunk.table.append_column("", pa.array(range(chunk.table.num_rows), pa.int64()))
-        try:
-            places = marked.filter(self.where).column("").to_pylist()
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, KeyError) as error:
-            raise UsageError(f"--where: {' '.join(str(error).split())}") from error
+        places = self._fitting(marked).column("").to_pylist()
         return _taken(chunk, sorted({*places, *chunk.faults}))
+
+    def _fitting(self, table: pa.Table) -> pa.Table:
+        try:
+            return table.filter(self.where)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, KeyError) as error:
+            said = " ".join(str(error).split()).split(" in ")[0]
+            columns = ", ".join(f"{field.name} ({field.type})" for field in self.schema)
+            raise UsageError(f"--where: {said}; the input has the columns {columns}") from error
+
+    def check_filter(self) -> None:
+        """Raises UsageError where the filter does not go with the columns."""
+        if self.where is not None:
+            self._fitting(self.schema.empty_table())
 
     def _sampled(self, chunk: Chunk, part: Part, place: int) -> Chunk:
         import numpy as np
@@ -95,6 +107,18 @@ class InputRows:
         seed = int.from_bytes(sha256(f"{part.number} {place}".encode()).digest()[:8])
         mask = np.random.default_rng(seed).random(chunk.table.num_rows) < (self.sample or 0)
         return _taken(chunk, np.flatnonzero(mask).tolist())
+
+
+def _of_folder(file: InputFile, field: pa.Field) -> pa.Scalar:
+    """The value that the folders above a file have for a column; raises UsageError where it is of another type."""
+    value = file.partition.get(field.name)
+    try:
+        return pa.scalar(None, field.type) if value is None else pa.scalar(value, pa.string()).cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise UsageError(
+            f"{file.place.shown}: its folder says {field.name}={value}, and the column {field.name} of other files is"
+            f" {field.type}; name one of them anew"
+        ) from error
 
 
 def _cast(column: pa.ChunkedArray, field: pa.Field, faults: dict[int, str]) -> Any:

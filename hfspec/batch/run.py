@@ -73,7 +73,7 @@ def run(
         HfspecError: As load.
     """
     row_of(job.engine).check(job)
-    with found_files(job.inputs, job.input_format) as files:
+    with found_files(job.inputs, job.input_format, job.output) as files:
         rows = InputRows(files, job.sizes, parsed(job.where), job.sample)
         return _done(job, rows, tell, stop or threading.Event(), overwrite=overwrite)
 
@@ -83,6 +83,7 @@ def _done(
 ) -> Outcome:
     journal = Journal(Folder(place(job.output)))
     manifest = read_manifest(Path(job.artifact))
+    rows.check_filter()
     task = table.find(manifest.deployment.library, manifest.deployment.task)
     if task is not None:  # a wrong column is told before the model loads
         input_columns(manifest, task, rows.schema, job.columns, job.keep or ())

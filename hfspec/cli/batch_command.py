@@ -183,6 +183,7 @@ def _of_file(targets: Sequence[str], given: Mapping[str, Any], listed: Collectio
 def _of_options(targets: Sequence[str], given: Mapping[str, Any]) -> Job:
     from hfspec.batch.document.values import parse
     from hfspec.batch.engines.table import row_of
+    from hfspec.batch.finding import check_format
     from hfspec.batch.job import max_errors, share
 
     if len(targets) < 2:
@@ -190,7 +191,12 @@ def _of_options(targets: Sequence[str], given: Mapping[str, Any]) -> Job:
     if "output.path" not in given:
         raise UsageError("say where the output goes, with -o FOLDER")
     checks: tuple[tuple[str, Callable[[str], object]], ...]
-    checks = (("input.sample", share), ("max_errors", max_errors), ("engine", row_of))
+    checks = (
+        ("input.sample", share),
+        ("input.format", check_format),
+        ("max_errors", max_errors),
+        ("engine", row_of),
+    )
     for key, check in checks:
         if key in given:
             check(given[key])
@@ -209,7 +215,8 @@ def _options(said: str) -> str:
     lines = [line.strip() for line in said.splitlines()[1:] if "errors.pydantic.dev" not in line]
     named = {"input.format": "--input-format", "output.format": "--format"}
     return "; ".join(
-        f"{named.get(key, f'--{key}')}: {text}" for key, text in zip(lines[::2], lines[1::2], strict=False)
+        f"{named.get(key, f'--{key}')}: {text.split(' [type=')[0]}"
+        for key, text in zip(lines[::2], lines[1::2], strict=False)
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -129,6 +130,25 @@ def test_rows_are_written_while_later_ones_are_answered(dense: str, tmp_path: Pa
         "error.kind": True,
         "error.message": True,
     }
+
+
+def test_a_part_that_cannot_be_written_leaves_no_traceback(
+    dense: str, parquet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unraised: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", unraised.append)
+
+    def tell(_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(StorageError, match=r"part-00000\.parquet: No space left on device"):
+        run(asked(dense, parquet, tmp_path / "out"), tell=tell)
+    gc.collect()
+    assert not unraised
+    (tmp_path / "file").write_text("mine")
+    for output in ("file", "file/out"):
+        with pytest.raises(UsageError, match="a file is in its way; the output is a folder"):
+            run(asked(dense, parquet, tmp_path / output))
 
 
 def test_json_lines_in_and_their_faults(dense: str, table: Any, tmp_path: Path) -> None:

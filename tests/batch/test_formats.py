@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import json
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq  # noqa: E402
 from pyarrow import ipc  # noqa: E402
 
 from hfspec.batch.filters import parsed  # noqa: E402
-from hfspec.batch.finding import find  # noqa: E402
+from hfspec.batch.finding import find, found_files  # noqa: E402
 from hfspec.batch.places import place  # noqa: E402
 from hfspec.batch.rows import InputRows  # noqa: E402
 from hfspec.batch.spans import Sizes  # noqa: E402
@@ -207,19 +208,83 @@ def test_records_that_cannot_be_read_are_faults(tmp_path: Path) -> None:
     assert "not UTF-8" in chunk.faults[3]
 
 
+FORMATS_OF_LINES, CODES = ("csv", "jsonl", "txt"), ("utf-16", "utf-16-be", "utf-32")
+
+
 @pytest.mark.parametrize(
     ("name", "data", "said"),
     [
         ("in.parquet", b"nothing", "is no Parquet file"),
         ("in.arrow", b"nothing", "is no Arrow file"),
         ("in.csv", b"", "no first line"),
-        ("in.csv", b"a,a\n1,2\n", "two columns of one name"),
+        ("in.csv", b"a,a\n1,2\n", "two columns of the name 'a'"),
+        ("in.jsonl", b"", "has no line that is a JSON object; .* leave an empty file out"),
+        ("in.jsonl", b'[{"text": "a"},\n{"text": "b"}]', "as jq -c"),
+        ("in.jsonl.gz", b'{"text": "a"}', "not compressed as its ending says"),
+        ("in.csv.gz", gzip.compress(b"text\n" + bytes(range(48, 58)) * 999)[:-12], "compress it anew"),
+        ("in.csv", b"text;id\ngood;1\n", r"separated by commas, not by ';'"),
+        ("in.csv", b"text\tid\ngood\t1\n", r"separated by commas, not by '\\t'"),
+        ("in.csv", "préf,id\na,1\n".encode("latin-1"), "not UTF-8; convert it first"),
+        *(
+            (f"in.{kind}", "text\nbad\n".encode(code), "UTF-16 or UTF-32")
+            for kind in FORMATS_OF_LINES
+            for code in CODES
+        ),
+        ("in.jsonl", '{"text": "a"}\n{"text": "b"}\n'.encode("utf-16"), "iconv -f UTF-16 -t UTF-8"),
     ],
 )
 def test_files_that_cannot_be_read_are_named(tmp_path: Path, name: str, data: bytes, said: str) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises((UsageError, StorageError), match=rf"{name}.* {said}|{name} has {said}"):
         whole(InputRows(find([str(tmp_path / name)])))
+
+
+def test_columns_that_are_there_twice_and_folders_of_another_type(tmp_path: Path) -> None:
+    twice = pa.table([pa.array(["good"]), pa.array([1])], names=["text", "text"])
+    parquet(tmp_path / "twice.parquet", twice)
+    with pytest.raises(UsageError, match=r"twice\.parquet has two columns of the name 'text'; name one"):
+        whole(InputRows(find([str(tmp_path / "twice.parquet")])))
+    for folder, table in (("n=1", pa.table({"text": ["a"]})), ("n=2", pa.table({"text": ["b"], "n": [5]}))):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        parquet(tmp_path / "in" / folder / "rows.parquet", table)
+    assert whole(InputRows(find([str(tmp_path / "in")]))).to_pydict() == {"text": ["a", "b"], "n": [1, 5]}
+    (tmp_path / "in/n=1").rename(tmp_path / "in/n=one")
+    with pytest.raises(UsageError, match="its folder says n=one, and the column n of other files is int64"):
+        whole(InputRows(find([str(tmp_path / "in")])))
+
+
+@pytest.mark.parametrize("condition", ["nn = 1", "n > 'a'"])
+def test_a_filter_that_does_not_go_with_the_columns_is_told_before_any_row(tmp_path: Path, condition: str) -> None:
+    parquet(tmp_path / "in.parquet", pa.table({"n": [1]}))
+    with pytest.raises(UsageError, match=r"the input has the columns n \(int64\)"):
+        InputRows(find([str(tmp_path / "in.parquet")]), where=parsed(condition)).check_filter()
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("in.txt", b"good\r\nbad\r\n"),
+        ("in.jsonl", b'{"text": "good"}\n{"text": "bad"}\n'),
+        ("in.csv", b"text\ngood\nbad"),
+    ],
+)
+def test_a_byte_order_mark_is_no_text(tmp_path: Path, name: str, data: bytes) -> None:
+    (tmp_path / name).write_bytes(codecs.BOM_UTF8 + data)
+    for size in (1, 7, 1000):
+        found = whole(InputRows(find([str(tmp_path / name)]), Sizes(9, size)))
+        assert found.to_pydict() == {"text": ["good", "bad"]}
+
+
+def test_files_of_the_output_are_no_input(tmp_path: Path) -> None:
+    for name in ("a.txt", "out/part-00000.txt", "outer/b.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    out = str(tmp_path / "out")
+    for given in (tmp_path, f"{tmp_path}/**/*.txt"):
+        with found_files([str(given)], output=out) as files:
+            assert [file.place.path.removeprefix(f"{tmp_path}/") for file in files] == ["a.txt", "outer/b.txt"]
+    with pytest.raises(UsageError, match="all files of the input lie in this folder"), found_files([out], output=out):
+        pass
 
 
 @pytest.mark.parametrize("given", ["nowhere", "no/*.csv", "nope://x/y", "empty"])

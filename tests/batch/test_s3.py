@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ for package in ("boto3", "moto", "flask_cors"):
 import pyarrow.parquet as pq  # noqa: E402
 
 from hfspec.batch.job import Job  # noqa: E402
+from hfspec.batch.places import Folder, place  # noqa: E402
 from hfspec.batch.run import run  # noqa: E402
 from hfspec.batch.spans import Sizes  # noqa: E402
 from tests.batch.test_batch import killed_after  # noqa: E402
@@ -104,6 +106,25 @@ def test_killed_it_goes_on_to_the_same_parts_as_on_disk(
     keys = [each["Key"] for each in s3.list_objects_v2(Bucket="rows", Prefix="killed/")["Contents"]]
     assert not [key for key in keys if "_journal" in key]
     assert run(job).did_nothing
+
+
+def test_an_upload_that_was_broken_off_is_no_part(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Folder(place("s3://rows/broken"))
+    upload = s3.create_multipart_upload(Bucket="rows", Key="broken/part-00001.parquet")["UploadId"]
+    s3.upload_part(Bucket="rows", Key="broken/part-00001.parquet", UploadId=upload, PartNumber=1, Body=b"half")
+
+    def interrupted(_: Any, out: Any, size: int) -> None:
+        out.write(b"h" * size)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfileobj", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            folder.put("part-00000.parquet", lambda stream: stream.write(b"whole"))
+    assert folder.names() == []
+    for name in ("part-00000.parquet", "part-00001.parquet"):
+        folder.put(name, lambda stream: stream.write(b"whole"))
+    assert set(objects(s3, "broken").values()) == {b"whole"}
 
 
 def test_globs_json_lines_and_a_disk(compiled: Callable[[str], Artifact], s3: Any, local: Path, tmp_path: Path) -> None:

@@ -61,14 +61,20 @@ class Arrow:
 
 
 def unified(schemas: list[tuple[InputFile, pa.Schema]]) -> pa.Schema:
-    """One schema that the rows of all files fit into; raises UsageError naming the file that does not fit."""
+    """One schema that the rows of all files fit into; raises UsageError naming the file that does not fit, or has
+    two columns of one name.
+    """
+    for file, schema in schemas:
+        if twice := [name for name in schema.names if schema.names.count(name) > 1]:
+            raise UsageError(f"{file.place.shown} has two columns of the name {twice[0]!r}; name one of them anew")
     whole = schemas[0][1]
     for file, schema in schemas[1:]:
         try:
             whole = pa.unify_schemas([whole, schema], promote_options="permissive")
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise UsageError(
-                f"{file.place.shown}: its columns do not fit those of the files before: {error}"
+                f"{file.place.shown}: its columns do not fit those of the files before: {error}; give them one type, or"
+                " give such files a batch of their own"
             ) from error
     return whole.remove_metadata()
 
@@ -78,7 +84,7 @@ def _parquet(file: InputFile) -> Any:
         try:
             return pq.ParquetFile(file.place.open(), pre_buffer=False, buffer_size=1 << 20)
         except pa.ArrowInvalid as error:
-            raise StorageError(f"{file.place.shown} is no Parquet file: {' '.join(str(error).split())}") from error
+            raise _damaged(file, "Parquet", error) from error
 
 
 def _arrow(file: InputFile) -> Any:
@@ -86,7 +92,12 @@ def _arrow(file: InputFile) -> Any:
         try:
             return ipc.open_file(file.place.open())
         except pa.ArrowInvalid as error:
-            raise StorageError(f"{file.place.shown} is no Arrow file: {' '.join(str(error).split())}") from error
+            raise _damaged(file, "Arrow", error) from error
+
+
+def _damaged(file: InputFile, kind: str, error: Exception) -> StorageError:
+    said = " ".join(str(error).split()).rstrip(".")
+    return StorageError(f"{file.place.shown} is no {kind} file: {said}; write it anew, or leave it out")
 
 
 def _fitting(file: InputFile, where: Any) -> list[int]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 
 import pyarrow as pa
 
 from hfspec.batch.formats.columnar import unified
-from hfspec.batch.formats.lines import is_compressed
+from hfspec.batch.formats.lines import check_encoding, hint_for, is_compressed
 from hfspec.batch.places import storage
 from hfspec.batch.spans import CHUNK_BYTES, CHUNK_ROWS, Chunk, InputFile, Sizes, Span
 from hfspec.errors import UsageError
 
 BLOCK = 1 << 20
+MARK = "\ufeff"
 
 
 class Commas:
@@ -49,45 +51,51 @@ class Commas:
 
 
 def _header(file: InputFile) -> list[str]:
-    """The names of the columns; raises UsageError for an empty file, or two columns of one name."""
-    with _text(file, 0) as text:
-        names = next(csv.reader(text), [])
-    if not names or len(set(names)) < len(names):
-        problem = "two columns of one name" if names else "no first line with the names of columns"
-        raise UsageError(f"{file.place.shown} has {problem}")
+    """The names of the columns; raises UsageError for an empty file, and one that is not UTF-8 or has no commas."""
+    csv.field_size_limit(1 << 30)
+    with closing(_lines(file, 0, None)) as lines:
+        names = next(csv.reader(lines), [])
+    check_encoding(file, "".join(names).encode("utf-8", "surrogateescape"))
+    if problem := _problem(names):
+        raise UsageError(f"{file.place.shown} {problem}")
     return names
 
 
-def _text(file: InputFile, start: int) -> io.TextIOWrapper:
-    with storage(file.place.shown):
-        if is_compressed(file):
-            stream = file.place.system.open_input_stream(file.place.path)
-        else:
-            stream = file.place.open()
-            stream.seek(start)
-    return io.TextIOWrapper(
-        stream, encoding="utf-8-sig" if not start else "utf-8", errors="surrogateescape", newline=""
-    )
+def _problem(names: list[str]) -> str:
+    """What is wrong with the names of the columns, with its remedy."""
+    if not names:
+        return "has no first line with the names of columns; leave it out, or add the line"
+    if not all(map(_is_unicode, names)):
+        return "has names of columns that are not UTF-8; convert it first, as with iconv -f LATIN1 -t UTF-8"
+    if len(names) == 1 and (mark := next((mark for mark in ";\t|" if mark in names[0]), None)):
+        return f"has the single column {names[0]!r}; its fields are to be separated by commas, not by {mark!r}"
+    return ""
+
+
+def _lines(file: InputFile, start: int, stop: int | None) -> Generator[str, None, None]:
+    """The lines of the file with their ends, from the byte ``start`` to the byte ``stop``, where a line ends; without a
+    byte order mark.
+    """
+    with storage(file.place.shown, hint_for(file)):
+        whole = is_compressed(file)
+        with file.place.system.open_input_stream(file.place.path) if whole else file.place.open() as stream:
+            if not whole:
+                stream.seek(start)
+            at = start
+            for line in io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline=""):
+                if stop is not None and not whole and at >= stop:
+                    return
+                yield line if at else line.removeprefix(MARK)
+                at += len(line.encode("utf-8", "surrogateescape"))
 
 
 def _records(file: InputFile, span: Span) -> Iterator[list[str]]:
     """The records of the span. ``span.stop`` is the end of a record, so that counting bytes ends there."""
-    whole = is_compressed(file)
     csv.field_size_limit(1 << 30)
-    with _text(file, span.start) as text, storage(file.place.shown):
-        lines = text if whole else _bounded(text, span.stop - span.start)
-        records = csv.reader(lines)
-        if span.start == 0:
-            next(records, None)
-        yield from records
-
-
-def _bounded(text: io.TextIOWrapper, size: int) -> Iterator[str]:
-    for line in text:
-        if size <= 0:
-            return
-        size -= len(line.encode("utf-8", "surrogateescape"))
-        yield line
+    records = csv.reader(_lines(file, span.start, span.stop))
+    if span.start == 0:
+        next(records, None)
+    yield from records
 
 
 def _ends(file: InputFile, step: int) -> Iterator[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -14,6 +15,7 @@ from hfspec.batch.spans import CHUNK_BYTES, CHUNK_ROWS, Chunk, InputFile, Sizes,
 from hfspec.errors import InputError, UsageError
 
 SAMPLE_LINES, SAMPLE_FILES = 1000, 32
+OTHER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 # Arrow raises these for a value that is not of a type.
 WRONG = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, UnicodeError)
 
@@ -21,7 +23,9 @@ WRONG = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, Overfl
 class Text:
     """A row a line, in the column ``text``."""
 
-    def schema(self, files: list[InputFile]) -> pa.Schema:  # noqa: ARG002
+    def schema(self, files: list[InputFile]) -> pa.Schema:
+        for file in files[:SAMPLE_FILES]:
+            next(lines_of(file, 0, 1), None)
         return pa.schema([("text", pa.string())])
 
     def spans(self, number: int, file: InputFile, sizes: Sizes, where: Any) -> Iterator[Span]:  # noqa: ARG002
@@ -43,6 +47,11 @@ class JsonLines:
             whole = pa.unify_schemas(schemas, promote_options="permissive")
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise UsageError(f"{files[0].place.shown}: the files' columns do not fit together: {error}") from error
+        if not whole.names:
+            raise UsageError(
+                f"{files[0].place.shown} has no line that is a JSON object; a JSON array is to have a line for each"
+                " row, as jq -c '.[]' writes it; leave an empty file out"
+            )
         return pa.schema([field if field.type != pa.null() else pa.field(field.name, pa.string()) for field in whole])
 
     def spans(self, number: int, file: InputFile, sizes: Sizes, where: Any) -> Iterator[Span]:  # noqa: ARG002
@@ -66,9 +75,37 @@ def is_compressed(file: InputFile) -> bool:
     return file.place.path.endswith((".gz", ".bz2", ".zst", ".lz4"))
 
 
+def hint_for(file: InputFile) -> str:
+    """What may be the matter with a file that cannot be read."""
+    said = "; it is damaged, or not compressed as its ending says: compress it anew, or leave it out"
+    return said if is_compressed(file) else ""
+
+
 def lines_of(file: InputFile, start: int, stop: int) -> Iterator[bytes]:
-    """The lines that begin in these bytes of the file, without their ends."""
-    with storage(file.place.shown):
+    """The lines that begin in these bytes of the file, without their ends and without a byte order mark.
+
+    Raises UsageError where the file is of another encoding.
+    """
+    found = _lines_of(file, start, stop)
+    if start == 0 and (first := next(found, None)) is not None:
+        check_encoding(file, first)
+        yield first.removeprefix(codecs.BOM_UTF8)
+    yield from found
+
+
+def check_encoding(file: InputFile, start: bytes) -> None:
+    """Raises UsageError where a file that begins with these bytes is of an encoding of which each line would be read
+    as another text.
+    """
+    if start.startswith(OTHER_MARKS) or b"\0" in start[:4]:
+        raise UsageError(
+            f"{file.place.shown} is not UTF-8, but UTF-16 or UTF-32 as it seems; convert it first:"
+            " iconv -f UTF-16 -t UTF-8"
+        )
+
+
+def _lines_of(file: InputFile, start: int, stop: int) -> Iterator[bytes]:
+    with storage(file.place.shown, hint_for(file)):
         if is_compressed(file):
             with file.place.system.open_input_stream(file.place.path) as stream:
                 yield from _lines(stream, None)
