@@ -56,10 +56,10 @@ def predict(
     """
     options = dict(load_options or {})
     predictor = load(artifact, **options)
-    asked: dict[str, Any] = {"columns": columns, "params": params, "outputs": outputs, "keep": keep}
-    answers = RowAnswers(predictor, df.limit(0).toArrow().schema, **asked)
+    arguments: dict[str, Any] = {"columns": columns, "params": params, "outputs": outputs, "keep": keep}
+    answers = RowAnswers(predictor, df.limit(0).toArrow().schema, **arguments)
     place = _shipped(df, Path(artifact), predictor.manifest.digest) if ship else str(Path(artifact).absolute())
-    work = _Work(place, predictor.manifest.digest, options, asked, is_shipped=ship)
+    work = _Work(place, predictor.manifest.digest, options, arguments, is_shipped=ship)
     schema = df.sparkSession.createDataFrame(without_sizes(answers.schema).empty_table()).schema
     return df.mapInArrow(work, schema)
 
