@@ -15,7 +15,7 @@ from hfspec.runtime.load import load
 
 
 class Predict:
-    """What ``map_batches`` makes an actor of: it loads the artifact once, and answers batches.
+    """The class that ``map_batches`` makes an actor of: it loads the artifact once, and answers batches.
 
     ::
 

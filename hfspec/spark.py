@@ -90,7 +90,7 @@ def result_type(
 
 @dataclass(frozen=True)
 class _Work:
-    """What a Python worker does with the batches of a partition. It travels to it."""
+    """The work of a Python worker on the batches of a partition. It travels to the worker."""
 
     place: str
     digest: str
