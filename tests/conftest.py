@@ -12,6 +12,7 @@ import pytest
 from filelock import FileLock
 
 from tests.hub.server import Hub
+from tests.interpreters import interpreters
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -27,15 +28,23 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-@pytest.fixture(autouse=True)
-def _no_probe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compiles without an example try no input in a process of its own, which takes seconds, unless the test is about
-    that.
-    """
-    if request.node.get_closest_marker("probes") is None:
-        from hfspec.artifact.trial import Trial
+@pytest.fixture(scope="session", autouse=True)
+def _few_imports() -> Iterator[None]:
+    """Compiles try their predictor in a fork, and, without an example, try no input unless the test is about that."""
+    from hfspec.artifact.trial import Trial
 
-        monkeypatch.setattr("hfspec.stages.emit.probe", lambda *_: Trial())
+    with interpreters(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hfspec.stages.emit.probe", lambda *_: Trial())
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _probes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiles without an example try an input in this test."""
+    if request.node.get_closest_marker("probes") is not None:
+        from hfspec.artifact.trial import probe
+
+        monkeypatch.setattr("hfspec.stages.emit.probe", probe)
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests import interpreters
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,7 +18,7 @@ def run(*command: object) -> str:
     """What the command prints; offline, from the project's folder, with this environment's commands first."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PATH": path}
-    done = subprocess.run(
+    done = interpreters.run(
         [str(word) for word in command], cwd=ROOT, env=environment, text=True, capture_output=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
