@@ -89,6 +89,7 @@ class WeightFormat:
 
 
 _RUNNERS = "hfspec.libraries.onnxruntime.runners"
+_MEDIA_RUNNERS = "hfspec.libraries.onnxruntime.media_runners"
 WEIGHT_FORMATS: Mapping[str, WeightFormat] = MappingProxyType(
     {
         row.name: row
@@ -110,7 +111,7 @@ WEIGHT_FORMATS: Mapping[str, WeightFormat] = MappingProxyType(
                     }
                 ),
                 folder="onnxruntime",
-                compiling=("exporting", "torch_modules"),
+                compiling=("examples", "exporting", "media_sources", "refusal", "torch_modules"),
                 makers=("onnx", "onnxscript", "torch", "transformers"),
                 makers_extra="onnx-build",
                 dtypes=("float32",),
@@ -142,6 +143,12 @@ WEIGHT_FORMATS: Mapping[str, WeightFormat] = MappingProxyType(
                             f"{_RUNNERS}:GraphSparseEmbedding", "sparse weights"
                         ),
                         ("sentence-transformers", "text-ranking"): GraphTask(f"{_RUNNERS}:GraphTextRanking", "scores"),
+                        ("transformers", "image-classification"): GraphTask(
+                            f"{_MEDIA_RUNNERS}:GraphImageClassification", "image logits", (*_TABLES, "pillow")
+                        ),
+                        ("transformers", "audio-classification"): GraphTask(
+                            f"{_MEDIA_RUNNERS}:GraphAudioClassification", "sound logits", ("av", *_TABLES)
+                        ),
                         ("transformers", "text-classification"): GraphTask(
                             f"{_RUNNERS}:GraphTextClassification", "logits", _TABLES
                         ),

@@ -1,4 +1,4 @@
-"""What MLflow is told of an artifact: params, metrics, tags and files, before any server is asked."""
+"""The params, metrics, tags and files that MLflow gets of an artifact, made before any server is asked."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ THE_SPEC = "spec"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What is logged of one artifact beside its own files. ``files``: path among the run's files -> content."""
+    """The entries that are logged of one artifact beside its own files. ``files``: path among the run's files ->
+    content.
+    """
 
     params: Mapping[str, str]
     metrics: Mapping[str, float]
@@ -97,7 +99,8 @@ def _loaded(verified: Verified, *, trust_remote_code: bool) -> tuple[Predictor, 
 def _golden(verified: Verified, predictor: Predictor) -> dict[str, float]:
     """How far the answers to the golden examples lie from those expected, none of them further than it may."""
     from hfspec.runtime.golden.difference import differences
-    from hfspec.runtime.golden.examples import answered, faults, read_golden
+    from hfspec.runtime.golden.examples import faults, read_golden
+    from hfspec.runtime.golden.plain_answer import plain_answer
 
     folder = verified.folder
     if found := list(faults(predictor, folder)):
@@ -112,7 +115,7 @@ def _golden(verified: Verified, predictor: Predictor) -> dict[str, float]:
         difference.size or 0.0
         for one in golden
         for difference in differences(
-            one["output"], answered(predictor, one["input"], one["params"]), 0.0, predictor.task.anew
+            one["output"], plain_answer(predictor, one["input"], one["params"]), 0.0, predictor.task.anew
         )
     ]
     return {"golden.examples": float(len(golden)), "golden.max_deviation": max(sizes, default=0.0)}
@@ -149,7 +152,7 @@ def _short(value: Any) -> str:
 
 
 def _tags(manifest: Manifest) -> dict[str, str]:
-    """What identifies the artifact; no tag is empty."""
+    """The tags that identify the artifact; none is empty."""
     model = next(source for source in manifest.sources if source.role == "model")
     licences = sorted({licence for source in manifest.sources for licence in source.licences})
     tags = {

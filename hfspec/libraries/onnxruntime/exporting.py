@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,14 +19,15 @@ from hfspec.integrity.embedding_space import embedding_space
 from hfspec.ir.artifact import FileRecord, Manifest
 from hfspec.ir.frozen import FrozenDict, freeze
 from hfspec.ir.plan import Plan
+from hfspec.libraries.onnxruntime.examples import Examples, Inputs
 from hfspec.libraries.onnxruntime.loading import FACTS, GRAPH, session
-from hfspec.libraries.onnxruntime.tokenizer import TOKENIZER
-from hfspec.libraries.onnxruntime.torch_modules import COMPUTES, Source, module, refusal
+from hfspec.libraries.onnxruntime.media_sources import MediaSource
+from hfspec.libraries.onnxruntime.refusal import refusal
+from hfspec.libraries.onnxruntime.torch_modules import COMPUTES, Source, module
 from hfspec.library_calls.quiet import quiet
 from hfspec.runtime.loading.request import LoadRequest
+from hfspec.runtime.patches.masks import MASK
 from hfspec.runtime.patches.table import NONE
-from hfspec.runtime.text.token_batch import filled
-from hfspec.runtime.text.tokens import Tokens, encode
 from hfspec.tasks import table
 from hfspec.tasks.libraries import LIBRARIES
 from hfspec.tasks.weight_formats import WEIGHT_FORMATS
@@ -35,13 +36,6 @@ MODEL = "model/"
 WEIGHTS = (".safetensors", ".safetensors.index.json")
 TOLERANCE = 1e-4  # of an answer's numbers, or of the largest of them where that is above 1
 LARGE = 1 << 30  # bytes of weights, above which they lie beside the graph: protobuf takes 2 GB
-# Texts of several lengths, told to read together and alone.
-SENTENCES = (
-    "yes",
-    "a short text of a few words",
-    "The quick brown fox jumps over the lazy dog, and then it rests. " * 3,
-)
-LONG = "one two three four five six seven eight nine ten " * 30
 
 
 def export(plan: Plan, files: Sequence[FileRecord], staging: Path) -> tuple[Plan, tuple[FileRecord, ...]]:
@@ -61,17 +55,16 @@ def export(plan: Plan, files: Sequence[FileRecord], staging: Path) -> tuple[Plan
     manifest = _manifest(plan, files)
     with _refusals():
         source = _source(plan, manifest, staging)
-        names, rows = _inputs(source)
-        torch_module = module(names, source.compute, [source.owner.model])
-        example = filled(rows[1:3], source.pad, "right", names)
-        opset = _written(torch_module, example, staging / MODEL / GRAPH, is_large=plan.weight_bytes > LARGE)
-        difference = _difference(torch_module, names, rows, source, staging)
+        examples = source.examples()
+        torch_module = module(examples.names, source.compute, [source.owner.model])
+        opset = _written(torch_module, examples, staging / MODEL / GRAPH, is_large=plan.weight_bytes > LARGE)
+        difference = _difference(torch_module, examples.batches, staging)
     space = embedding_space(staging, manifest) if _embeds(plan) else None
-    kept = [record for record in files if not _is_replaced(record.path)]
     for record in files:
         if record.path.endswith(WEIGHTS):
             (staging / record.path).unlink()
-    made = [*_beside(source, staging), *_records(staging)]
+    made = {record.path: record for record in (*_beside(source, staging), *_records(staging))}
+    kept = [record for record in files if not record.path.endswith(WEIGHTS) and record.path not in made]
     account = {
         "exporter": "torch.onnx, dynamo",
         "opset": opset,
@@ -80,11 +73,11 @@ def export(plan: Plan, files: Sequence[FileRecord], staging: Path) -> tuple[Plan
         **({} if space is None else {"weights_space": space}),
     }
     note = (
-        f"{MODEL}{GRAPH} computes what torch computes of the weights; over texts of several lengths its numbers"
+        f"{MODEL}{GRAPH} computes what torch computes of the weights; over {examples.words} its numbers"
         f" differ by {difference:g} at most, and {TOLERANCE:g} is allowed."
     )
     changed = replace(plan, graph=freeze(account), notes=(*plan.notes, note))
-    return changed, tuple(sorted([*kept, *made], key=lambda record: record.path))
+    return changed, tuple(sorted([*kept, *made.values()], key=lambda record: record.path))
 
 
 def _manifest(plan: Plan, files: Sequence[FileRecord]) -> Manifest:
@@ -107,7 +100,7 @@ def _embeds(plan: Plan) -> bool:
     return task is not None and task.embeds
 
 
-def _source(plan: Plan, manifest: Manifest, staging: Path) -> Source:
+def _source(plan: Plan, manifest: Manifest, staging: Path) -> Source | MediaSource:
     deployment = plan.deployment
     task = table.find(deployment.library, deployment.task)
     tasks = WEIGHT_FORMATS[deployment.format].tasks
@@ -118,46 +111,16 @@ def _source(plan: Plan, manifest: Manifest, staging: Path) -> Source:
     return COMPUTES[tasks[task.library, task.name].computes](runner)
 
 
-def _inputs(source: Source) -> tuple[list[str], list[Tokens]]:
-    """The names of the graph's inputs, and rows of tokens of several lengths."""
-    import inspect
-
-    takes = inspect.signature(source.owner.model.forward).parameters
-    most = source.most
-    texts = [*SENTENCES, LONG]
-    made = encode(source.owner.tokenizer, texts, truncation=True, max_length=most)
-    rows = [{name: ids for name, ids in row.items() if name in takes} for row in made]
-    for row in rows:
-        length = len(row["input_ids"])
-        row.update({name: [1] * length for name in source.inputs})
-        if "token_type_ids" in row:
-            row["token_type_ids"] = (
-                [0] * (length // 2) + [1] * (length - length // 2) if _has_two_types(source) else [0] * length
-            )
-    return list(rows[0]), rows
-
-
-def _has_two_types(source: Source) -> bool:
-    return int(getattr(source.owner.model.config, "type_vocab_size", 0) or 0) > 1
-
-
-def _batches(rows: Sequence[Tokens]) -> Iterator[Sequence[Tokens]]:
-    """Each row alone, all of them together, and the shorter ones."""
-    for row in rows:
-        yield [row]
-    yield rows
-    yield rows[:2]
-
-
-def _written(torch_module: Any, example: Mapping[str, Any], path: Path, *, is_large: bool) -> int:
+def _written(torch_module: Any, examples: Examples, path: Path, *, is_large: bool) -> int:
     """The graph in a file, without what torch notes of this machine; returns its opset."""
     import torch
 
-    tensors = tuple(map(torch.from_numpy, example.values()))
-    shapes = tuple({0: "rows", 1: "tokens"} for _ in example)
+    tensors = tuple(map(torch.from_numpy, examples.example.values()))
+    shapes = tuple(dict(examples.axes) for _ in tensors)
+    names = list(examples.names)
     with quiet(), _unheard("torch.onnx", "onnxscript", "onnx_ir"), torch.no_grad():
         program = torch.onnx.export(
-            torch_module, tensors, dynamo=True, input_names=list(example), dynamic_shapes=(shapes,), verbose=False
+            torch_module, tensors, dynamo=True, input_names=names, dynamic_shapes=(shapes,), verbose=False
         )
     _cleaned(program.model)
     program.save(str(path), external_data=is_large)
@@ -196,28 +159,22 @@ def _cleaned(model: Any) -> None:
         value.metadata_props.clear()
 
 
-def _difference(
-    torch_module: Any, names: Sequence[str], rows: Sequence[Tokens], source: Source, staging: Path
-) -> float:
+def _difference(torch_module: Any, batches: Sequence[Inputs], staging: Path) -> float:
     """The largest difference between the graph's numbers and torch's, rounded up to two digits.
 
     Raises SpecError where it is beyond the tolerance.
     """
-    import numpy as np
     import torch
 
     made = session(staging / MODEL / GRAPH)
     taken = {value.name for value in made.get_inputs()}
     largest = 0.0
-    for batch in _batches(rows):
-        inputs = filled(batch, source.pad, "right", names)
+    for inputs in batches:
         with torch.no_grad():
-            answer = torch_module(*(torch.from_numpy(inputs[name]) for name in names))
+            answer = torch_module(*map(torch.from_numpy, inputs.values()))
         wanted = [side.numpy() for side in (answer if isinstance(answer, tuple) else (answer,))]
         found = made.run(None, {name: array for name, array in inputs.items() if name in taken})
-        lengths = [len(row["input_ids"]) for row in batch]
-        for one, other in zip(wanted, found, strict=True):
-            largest = max(largest, _apart(np, one, other, lengths))
+        largest = max(largest, *(_apart(one, other, inputs) for one, other in zip(wanted, found, strict=True)))
     if not largest <= TOLERANCE:
         raise refusal(
             "The graph's answers are not those that torch computes of the same weights.",
@@ -227,43 +184,29 @@ def _difference(
     return float(f"{largest:.1e}")
 
 
-def _apart(np: Any, one: Any, other: Any, lengths: Sequence[int]) -> float:
+def _apart(one: Any, other: Any, inputs: Inputs) -> float:
     """The largest difference, over the largest number where that is above 1; of answers a token without padding."""
+    import numpy as np
+
     if one.shape != other.shape:
         return float("inf")
-    per_token = one.ndim > 1 and one.shape[1] == max(lengths) and len(set(lengths)) > 1
+    lengths = [int(line.sum()) for line in inputs.get(MASK, ())]
+    per_token = one.ndim > 1 and len(set(lengths)) > 1 and one.shape[1] == max(lengths)
     parts = [(one[place, :length], other[place, :length]) for place, length in enumerate(lengths)]
     found = 0.0
     for mine, theirs in parts if per_token else [(one, other)]:
-        if not np.array_equal(np.isfinite(mine), np.isfinite(theirs)):
-            return float("inf")
         counted = np.isfinite(mine)
+        if not np.array_equal(counted, np.isfinite(theirs)):
+            return float("inf")
         scale = max(1.0, float(np.abs(mine[counted]).max(initial=0)))
         found = max(found, float(np.abs(mine[counted] - theirs[counted]).max(initial=0)) / scale)
     return found
 
 
-def _is_replaced(path: str) -> bool:
-    return path.endswith(WEIGHTS) or path == f"{MODEL}{TOKENIZER}"
-
-
-def _beside(source: Source, staging: Path) -> Iterator[FileRecord]:
-    """The tokenizer as it was in use, and what the graph's runner is told."""
-    tokenizer = source.owner.tokenizer.backend_tokenizer
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    facts = {
-        "attributes": source.attributes(),
-        "config": source.config(),
-        "pad": dict(source.pad),
-        "sees_padding": source.sees_padding(),
-        "tokenizer": source.tokenizer(),
-    }
-    contents: Mapping[str, bytes] = {
-        TOKENIZER: tokenizer.to_str(pretty=True).encode(),
-        FACTS: (json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode(),
-    }
-    for name, content in contents.items():
+def _beside(source: Source | MediaSource, staging: Path) -> Iterator[FileRecord]:
+    """The tokenizer as it was in use, where there is one, and what the graph's runner is told."""
+    facts = json.dumps(source.facts(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    for name, content in {**source.files(), FACTS: facts.encode()}.items():
         path = f"{MODEL}{name}"
         (staging / path).unlink(missing_ok=True)
         yield write_bytes(path, content, staging / path)

@@ -53,8 +53,9 @@ class Graph:
     """A graph in memory.
 
     ``config``: what the runners read of the model's config; ``attributes``: of the runner that answered by torch;
-    ``tokenizer``: what was recorded of the tokenizer; ``pad``: model input -> the value that fills a batch;
-    ``sees_padding``: whether padding would change an answer. Raises StorageError where the files make none.
+    ``tokenizer``, ``features``: what was recorded of the tokenizer, and of the processor of images or sounds; ``pad``:
+    model input -> the value that fills a batch; ``sees_padding``: whether padding would change an answer. Raises
+    StorageError where the files make none.
     """
 
     def __init__(self, folder: Path, threads: int | None) -> None:
@@ -63,6 +64,7 @@ class Graph:
             self.config = _config(facts["config"])
             self.attributes: Mapping[str, Any] = facts["attributes"]
             self.tokenizer: Mapping[str, Any] = facts["tokenizer"]
+            self.features: Mapping[str, Any] = facts.get("features", {})
             self.pad: Mapping[str, int] = facts["pad"]
             self.sees_padding = bool(facts["sees_padding"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
