@@ -28,6 +28,20 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+# A minute or more each, alone: begun first, so that no worker is left with one of them at the end.
+LONGEST = [
+    *("serving/test_ray", "specs/test_specs", "batch/test_spark_elsewhere", "serving/test_faults", "batch/test_ray"),
+    *("examples/test_examples", "runtime/media/test_speech_recognition", "runtime/test_host", "faults/test_table"),
+    *("export/test_rayserve", "libraries/test_onnx_tasks", "interop/test_mlflow", "artifact/test_staging"),
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; the others keep their order."""
+    order = {Path(__file__).parent / f"{name}.py": number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _few_imports() -> Iterator[None]:
     """Compiles try their predictor in a fork, and, without an example, try no input unless the test is about that."""

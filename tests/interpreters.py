@@ -79,6 +79,16 @@ def run(
     return done
 
 
+def put_command(folder: Path) -> Path:
+    """The command ``hfspec`` in a new ``folder`` for the path of a shell, which has ROOT in PYTHONPATH."""
+    folder.mkdir()
+    command = folder / "hfspec"
+    module = f"-m {__name__} -m" if _ready() else "-m"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} hfspec "$@"\n')
+    command.chmod(0o755)
+    return folder
+
+
 def _read(file: BinaryIO, text: bool) -> str | bytes:
     file.seek(0)
     return io.TextIOWrapper(file).read() if text else file.read()
