@@ -12,8 +12,7 @@ from hfspec.artifact.trial import Trial, probe, trial
 from hfspec.artifact.writing import write_bytes
 from hfspec.errors import SpecError
 from hfspec.integrity.marking import marked
-from hfspec.ir.artifact import MANIFEST_NAME, Artifact, FileRecord, Manifest
-from hfspec.ir.frozen import FrozenDict
+from hfspec.ir.artifact import MANIFEST_NAME, Artifact, FileRecord
 from hfspec.ir.golden import Fault, apart, line
 from hfspec.ir.pins import Reader
 from hfspec.ir.plan import Plan
@@ -40,33 +39,13 @@ def emit(
     """
     contents = generated(plan, files)
     texts = [write_bytes(path, content, staging / path) for path, content in sorted(contents.items())]
-    manifest = marked(_manifest(plan, sorted([*files, *texts], key=lambda record: record.path)), staging)
+    records = sorted([*files, *texts], key=lambda record: record.path)
+    manifest = marked(plan.manifest(records, hfspec.__version__), staging)
     write_bytes(MANIFEST_NAME, manifest.to_bytes(), staging / MANIFEST_NAME)
     outcome = _tried(plan, readers, staging)
     settle(staging)
     put_in_place(staging, target)
     return Artifact(target, manifest, notes=(*plan.notes, *filter(None, (outcome.note,))))
-
-
-def _manifest(plan: Plan, files: Sequence[FileRecord]) -> Manifest:
-    changes = {"cleaned": plan.cleaned, "converted": plan.converted}
-    return Manifest(
-        name=plan.name,
-        spec_digest=plan.spec_digest,
-        sources=plan.sources,
-        deployment=plan.deployment,
-        signature=plan.signature,
-        files=tuple(files),
-        versions=plan.versions,
-        made_by=FrozenDict(
-            {"hfspec": hfspec.__version__, **plan.makers, **{name: value for name, value in changes.items() if value}}
-        ),
-        metadata=plan.metadata,
-        pointers=plan.pointers,
-        code=plan.code,
-        serving=plan.serving,
-        graph=plan.graph,
-    )
 
 
 def _tried(plan: Plan, readers: Mapping[str, Reader], staging: Path) -> Trial:
