@@ -30,7 +30,7 @@ class MaskedHead:
 
     def logits(self, inputs: Mapping[str, Any], places: Places) -> Any:
         """Scores (places, vocabulary). Places are numbers: a mask would have to wait for a GPU to count it."""
-        return self._kept(inputs, places) if self._sees_tokens_alone else self._whole(inputs, places)
+        return self._at_places(inputs, places) if self._sees_tokens_alone else self._whole(inputs, places)
 
     @cached_property
     def _sees_tokens_alone(self) -> bool:
@@ -44,7 +44,7 @@ class MaskedHead:
         places = torch.tensor([0, 0], device=ids.device), torch.tensor([1, 4], device=ids.device)
         expected = self._whole(inputs, places)
         try:
-            scores = self._kept(inputs, places)
+            scores = self._at_places(inputs, places)
         except (IndexError, RuntimeError, ValueError):
             return False
         if scores.shape != expected.shape:
@@ -54,7 +54,7 @@ class MaskedHead:
     def _whole(self, inputs: Mapping[str, Any], places: Places) -> Any:
         return self._model(**inputs).logits[places]
 
-    def _kept(self, inputs: Mapping[str, Any], places: Places) -> Any:
+    def _at_places(self, inputs: Mapping[str, Any], places: Places) -> Any:
         token = _KEPT.set((inputs["input_ids"].shape, places))
         try:
             return self._model(**inputs).logits
