@@ -16,7 +16,7 @@ Places: TypeAlias = tuple[Any, Any]  # tensors of rows and of columns, as many a
 
 # The shape (rows, tokens), and where of it hidden vectors are kept; a context of its own for each thread's call.
 _KEPT: ContextVar[tuple[Any, Places] | None] = ContextVar("kept", default=None)
-TOLERANCE = 1e-2  # of the largest score; another layer's answers would be off by far more
+TOLERANCE = 1e-2  # relative to the largest score; another layer's answers would be off by far more
 
 
 class MaskedHead:
