@@ -1,8 +1,8 @@
 """A masked-language model's scores at the masks alone.
 
 The head over the vocabulary costs about as much a token as half of a small encoder, and its answers for a batch take
-more memory than the batch; the task asks for those at the masks alone. Most models compute them last, in one
-layer that sees each token alone, but no config says so: the model is tried.
+more memory than the batch; the task asks for those at the masks alone. Most models compute them last, in one layer that
+sees each token alone, but no config says so: the model is tried.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 Places: TypeAlias = tuple[Any, Any]  # tensors of rows and of columns, as many as there are places
 
-# The shape (rows, tokens), and where of it hidden vectors are kept; a context of its own for each thread's call.
+# The shape (rows, tokens), and the places whose hidden vectors the head gets; each thread's call has its own.
 _KEPT: ContextVar[tuple[Any, Places] | None] = ContextVar("kept", default=None)
 TOLERANCE = 1e-2  # relative to the largest score; another layer's answers would be off by far more
 
