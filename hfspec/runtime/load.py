@@ -82,7 +82,7 @@ def load(
         The predictor.
 
     Raises:
-        VerificationError: A file differs from the manifest, or the embedding space is another.
+        VerificationError: A file is not what the manifest says, or the embedding space is another.
         StorageError: A file cannot be read.
         SourceError: The weights of a reference artifact are not found.
         UsageError: An argument cannot be, or this machine cannot run the artifact.
@@ -98,11 +98,11 @@ def load(
     check_trust(root, manifest)
     check_consent(root, manifest, trusted=trust_remote_code)
     task = _task(manifest)
-    given = load_layer(model_config, task, manifest.signature)
+    assert library is not None, "a known task has a known library"
+    layer = load_layer(model_config, task, manifest.signature)
     form = checked_form(manifest.deployment.outputs if outputs is None else outputs)
     weights = gather(root, manifest, sources or {}, verify=verify)
-    library = WEIGHT_FORMATS[manifest.deployment.format].library(task.library, task.name)
-    put = library.part("placing")(manifest, device=device, device_map=device_map, threads=threads, backend=backend)
+    place = library.part("placing")(manifest, device=device, device_map=device_map, threads=threads, backend=backend)
     if keep_memory:
         keep_freed_memory()
     request = LoadRequest(
@@ -110,18 +110,18 @@ def load(
         manifest,
         task,
         _dtype(dtype, manifest),
-        put.device,
-        device_map=put.device_map,
-        threads=put.threads,
-        backend=put.backend,
+        place.device,
+        device_map=place.device_map,
+        threads=place.threads,
+        backend=place.backend,
         patches=choice,
         verified=verified,
         weights=weights,
     )
     with request.unchanged():
         if expect_fingerprint is not None:
-            fingerprint.check(expect_fingerprint, request.fingerprint(given))
-        return Predictor(library.part("loading")(request), given, form)
+            fingerprint.check(expect_fingerprint, request.fingerprint(layer))
+        return Predictor(library.part("loading")(request), layer, form)
 
 
 def _task(manifest: Manifest) -> Task:

@@ -27,8 +27,6 @@ OPEN = frozenset(
         "libraries/onnxruntime_genai/graph.py",
         *("language/weight_formats.py", "locking/comparison.py", "report/artifact.py", "report/sections.py"),
         *("sources/selection.py", "tasks/weight_formats.py"),
-        *("serving/fleet/values.py", "serving/front/generation.py", "serving/front/metrics.py"),
-        *("serving/front/replica.py", "serving/replica/engine.py", "serving/replica/process.py", "serving/server.py"),
     }
 )
 BEGINNINGS = ("What ", "Of ", "Whose ", "The same of ")
