@@ -24,8 +24,7 @@ CLEAN = (
 OPEN = frozenset(
     {
         *("checkpoint/steps.py", "checkpoint/weights/weight_formats.py", "ir/lock.py", "ir/plan.py", "ir/spec_keys.py"),
-        *("libraries/onnxruntime_genai/graph.py", "libraries/transformers/planning.py"),
-        *("runtime/generation/prefix_cache.py", "runtime/generation/running_batch.py", "runtime/host/process.py"),
+        "libraries/onnxruntime_genai/graph.py",
         *("language/weight_formats.py", "locking/comparison.py", "report/artifact.py", "report/sections.py"),
         *("sources/selection.py", "tasks/weight_formats.py"),
     }

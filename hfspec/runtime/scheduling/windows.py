@@ -1,6 +1,6 @@
 """Rows in windows: those that are prepared, sorted by length and answered together.
 
-A window bounds what is in memory, whatever the number of rows. The first windows of a stream are small, so that its
+A window bounds the rows in memory, whatever their number. The first windows of a stream are small, so that its
 first answers come at once, and each is larger than the one before until they are full.
 """
 
