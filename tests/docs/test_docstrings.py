@@ -51,6 +51,12 @@ def test_docstrings_begin_with_what_they_describe(pattern):
     assert {file: faults for file, text in files.items() if file not in OPEN and (faults := clauses(text))} == {}
 
 
+def test_docstrings_of_the_benchmarks_do_too():
+    files = {file.name: file.read_text() for file in (PACKAGE.parent / "benchmarks").rglob("*.py")}
+    assert files
+    assert {file: faults for file, text in files.items() if (faults := clauses(text))} == {}
+
+
 def test_docstrings_of_modules_classes_functions_and_fields_are_read():
     text = '"""What it is."""\nclass Box:\n    """Of wood."""\n    size: int\n    """Whose size."""\n'
     assert clauses(text) == ["1: What it is.", "3: Of wood.", "5: Whose size."]
