@@ -309,9 +309,8 @@ class Streamed(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             if scope["http_version"] == "1.0":  # has no way to say where an answer of unknown length ends
-                await Response(b"".join([part async for part in self.body_iterator]), self.status_code, self.headers)(
-                    scope, receive, send
-                )
+                whole = b"".join([part async for part in self.body_iterator if isinstance(part, bytes)])
+                await Response(whole, self.status_code, self.headers)(scope, receive, send)
                 return
             await super().__call__(scope, receive, send)
         except (OSError, ClientDisconnect) as error:
