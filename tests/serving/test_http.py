@@ -100,6 +100,7 @@ def test_a_slash_at_the_end_of_an_address_makes_no_difference(served, truth):
         ("/v2/nothing", "v2"),
         ("/v2/models/sentiment/versions/1/nothing", "v2"),
         ("/nothing", "hfspec"),
+        ("//nothing", "hfspec"),
         ("/models/sentiment/nothing", "hfspec"),
     ],
 )

@@ -175,18 +175,16 @@ class App:
 
     def _form(self, path: str) -> ErrorForm:
         """The form of errors of the endpoint whose path begins as this one does for longest."""
-        parts = path.split("/")
+        parts = _segments(path)
 
         def nearness(endpoint: Endpoint) -> tuple[int, int]:
-            own = endpoint.path.split("/")
-            pairs = zip(own, parts, strict=False)
-            shared = next(
-                (place for place, (one, other) in enumerate(pairs) if one != other), min(len(own), len(parts))
-            )
+            own = _segments(endpoint.path)
+            pairs = list(zip(own, parts, strict=False))
+            shared = next((place for place, (one, other) in enumerate(pairs) if one != other), len(pairs))
             return (shared, -len(own))
 
         nearest = max(self.endpoints, key=nearness)
-        return nearest.error if nearness(nearest)[0] > 1 else plain_error
+        return nearest.error if nearness(nearest)[0] else plain_error
 
     def _check_headers(self, exchange: Exchange) -> None:
         scope = exchange.scope
@@ -220,6 +218,10 @@ class App:
         if self.settings.logs.bodies:
             facts["body"] = exchange.sent[:10_000].decode("utf-8", "replace")
         self.log("info", f"{exchange.method} {exchange.path}", **facts)
+
+
+def _segments(path: str) -> list[str]:
+    return [part for part in path.split("/") if part]
 
 
 def request_id(scope: Scope) -> str:
