@@ -43,8 +43,17 @@ def windows(
     prepare: Callable[[Sequence[Row]], list[Item[Any]]],
     belongs: Callable[[Row, Row], bool] | None = None,
 ) -> Iterator[Window]:
-    """Every row in one window, in order; takes no row from ``rows`` before the caller asks for its window. ``belongs``:
-    whether a row must be prepared together with the row before it; to know, this takes one row more than the window's.
+    """Prepare rows window by window.
+
+    Args:
+        rows: The rows; none is taken before the caller asks for its window.
+        size: The size of windows.
+        prepare: Makes the items of rows.
+        belongs: Whether a row must be prepared together with the row before it; to know, this takes one row more than
+            the window's.
+
+    Returns:
+        Every row in one window, in order.
     """
     source = _Source(rows, belongs)
     most = min(size.first, size.rows)
