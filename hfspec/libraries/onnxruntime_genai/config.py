@@ -1,4 +1,4 @@
-"""What a genai_config.json says: the model's kind and sizes, its graph, its tokens, its search options."""
+"""A genai_config.json: the model's kind and sizes, its graph, its tokens, its search options."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_LENGTH = "max_length"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with a genai_config.json: at which key, what belongs there, what is there instead."""
+    """A fault of a genai_config.json: the key, the expected value, and the value there instead."""
 
     key: str
     expected: str
@@ -37,13 +37,13 @@ class GenaiConfig:
     context_length: int
     vocab_size: int
     filename: str
-    """Of the graph, beside the config."""
+    """The file of the graph, beside the config."""
     layers: int
     bos: int | None
     eos: tuple[int, ...]
     pad: int | None
     inputs: FrozenDict
-    """What the library gives the graph -> the name of the graph's input; of caches with ``%d`` for the layer."""
+    """The library's name of an input -> the graph's name; caches have ``%d`` for the layer."""
     outputs: FrozenDict
     providers: tuple[str, ...]
     """Execution providers other than the CPU, the first choice first."""
@@ -51,7 +51,7 @@ class GenaiConfig:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> GenaiConfig:
-        """The config of a document in which ``faults`` finds nothing."""
+        """The config of a document without ``faults``."""
         model = document["model"]
         decoder = model["decoder"]
         options = decoder.get("session_options", {}).get("provider_options", [])
@@ -72,7 +72,7 @@ class GenaiConfig:
 
     def stated(self, task: Task) -> dict[str, Any]:
         """The search options that are settings of the task. A ``max_length`` of the whole context, which the library's
-        builder writes for every model, says how much the model can hold and not how long an answer shall be.
+        builder writes for every model, is the model's capacity and not the length of an answer.
         """
         whole = {name for name in (MAX_LENGTH,) if self.search.get(name) == self.context_length}
         return {
@@ -83,40 +83,40 @@ class GenaiConfig:
 
 
 def faults(document: Any) -> Iterator[Fault]:
-    """Everything in a genai_config.json with which no model for text can be run, or code would be loaded."""
+    """Every fault of a genai_config.json with which no model for text can run, or with which code would run."""
     model = document.get("model") if isinstance(document, Mapping) else None
     decoder = model.get("decoder") if isinstance(model, Mapping) else None
     if not isinstance(model, Mapping) or not isinstance(decoder, Mapping):
         key = "model.decoder" if isinstance(model, Mapping) else "model"
-        yield Fault(key, "a mapping", _found(decoder if isinstance(model, Mapping) else model))
+        yield Fault(key, "a mapping", _shown(decoder if isinstance(model, Mapping) else model))
         return
     yield from _model_faults(model)
     yield from _decoder_faults(decoder)
     search = document.get("search", {})
     if not isinstance(search, Mapping):
-        yield Fault("search", "a mapping of search options", _found(search))
+        yield Fault("search", "a mapping of search options", _shown(search))
 
 
 def setting_faults(search: Mapping[str, Any], task: Task) -> Iterator[Fault]:
-    """Search options of a value that the task's settings do not have."""
+    """The faults of search options whose values the task's settings do not allow."""
     for name, value in search.items():
         setting = task.setting(name)
         if setting is not None and value is not None and (fault := setting.fault(value)):
-            yield Fault(f"search.{name}", fault, _found(value))
+            yield Fault(f"search.{name}", fault, _shown(value))
 
 
 def _model_faults(model: Mapping[str, Any]) -> Iterator[Fault]:
     kind = model.get("type")
     if not isinstance(kind, str) or not kind.isidentifier():
-        yield Fault("model.type", "the name of an architecture", _found(kind))
+        yield Fault("model.type", "the name of an architecture", _shown(kind))
     for name in ("context_length", "vocab_size"):
         if not _is_count(model.get(name), 1):
-            yield Fault(f"model.{name}", "a number of tokens, at least 1", _found(model.get(name)))
+            yield Fault(f"model.{name}", "a number of tokens, at least 1", _shown(model.get(name)))
     size = model["vocab_size"] if _is_count(model.get("vocab_size"), 1) else 1 << 31
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
-        for token in _listed(model.get(name)):
+        for token in _as_list(model.get(name)):
             if not _is_count(token, 0) or token >= size:
-                yield Fault(f"model.{name}", f"a token's number, below {size}", _found(token))
+                yield Fault(f"model.{name}", f"a token's number, below {size}", _shown(token))
     for part in OTHER_PARTS:
         if part in model:
             yield Fault(f"model.{part}", "nothing: only models for text, of one graph, can be run", "another graph")
@@ -125,42 +125,42 @@ def _model_faults(model: Mapping[str, Any]) -> Iterator[Fault]:
 def _decoder_faults(decoder: Mapping[str, Any]) -> Iterator[Fault]:
     name = decoder.get("filename")
     if not isinstance(name, str) or not name or leads_out(name):
-        yield Fault("model.decoder.filename", "the name of the graph's file, beside the config", _found(name))
+        yield Fault("model.decoder.filename", "the name of the graph's file, beside the config", _shown(name))
     if not _is_count(decoder.get("num_hidden_layers"), 1):
-        yield Fault("model.decoder.num_hidden_layers", "a number, at least 1", _found(decoder.get("num_hidden_layers")))
+        yield Fault("model.decoder.num_hidden_layers", "a number, at least 1", _shown(decoder.get("num_hidden_layers")))
     if "pipeline" in decoder:
         yield Fault("model.decoder.pipeline", "nothing: only models of one graph can be run", "several graphs")
     for part in ("inputs", "outputs"):
         names = decoder.get(part, {})
         if not isinstance(names, Mapping) or not all(isinstance(name, str) for name in names.values()):
-            yield Fault(f"model.decoder.{part}", "a mapping of texts", _found(names))
+            yield Fault(f"model.decoder.{part}", "a mapping of texts", _shown(names))
     yield from _session_faults(decoder.get("session_options", {}))
 
 
 def _session_faults(options: Any) -> Iterator[Fault]:
     place = "model.decoder.session_options"
     if not isinstance(options, Mapping):
-        yield Fault(place, "a mapping", _found(options))
+        yield Fault(place, "a mapping", _shown(options))
         return
     for name in CODE:
         if options.get(name):
-            yield Fault(f"{place}.{name}", "nothing: it is code, which is never run", _found(options[name]))
-    given = options.get("provider_options", [])
-    if not isinstance(given, list) or not all(isinstance(entry, Mapping) for entry in given):
-        yield Fault(f"{place}.provider_options", "a list of mappings", _found(given))
+            yield Fault(f"{place}.{name}", "nothing: it is code, which is never run", _shown(options[name]))
+    entries = options.get("provider_options", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
+        yield Fault(f"{place}.provider_options", "a list of mappings", _shown(entries))
 
 
 def _is_count(value: Any, least: int) -> bool:
     return type(value) is int and value >= least
 
 
-def _listed(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _numbers(value: Any) -> tuple[int, ...]:
-    return tuple(_listed(value))
+    return tuple(_as_list(value))
 
 
-def _found(value: Any) -> str:
+def _shown(value: Any) -> str:
     return "nothing" if value is None else repr(value)[:80]

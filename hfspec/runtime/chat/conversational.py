@@ -1,4 +1,4 @@
-"""What the assistant says next, one text a conversation."""
+"""The assistant's next message, one text a conversation."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from hfspec.settings.precedence import Settings
 
 
 class Conversational(CausalGeneration):
-    """Equal to what the library's text-generation pipeline adds to one conversation alone, but for its defaults: what
-    neither the checkpoint nor the spec says is not sampled.
+    """A runner that answers one conversation alone as the transformers text-generation pipeline does, but for its
+    defaults: it samples only where the checkpoint or the spec says so.
     """
 
     def rows(self, data: Any) -> list[Row] | None:
         return conversations.to_conversations(data)
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Prompt]]:
-        return [self.item(row.number, self._prompt(row, settings), settings) for row in rows]
-
-    def _prompt(self, row: Row, settings: Settings) -> Prompt:
-        text, ids = self.chat.render(messages_of(row.values["messages"], row.number), row.number)
-        return replace(self.prompt(row.number, text, ids, settings), chat=True)
+        items = []
+        for row in rows:
+            text, ids = self.chat.render(messages_of(row.values["messages"], row.number), row.number)
+            prompt = replace(self.prompt(row.number, text, ids, settings), chat=True)
+            items.append(self.item(row.number, prompt, settings))
+        return items
 
     def run(self, batch: Sequence[Item[Prompt]], settings: Settings) -> list[tuple[Continuation, ...]]:
         return self.continued([item.content for item in batch], settings)
 
     def standard(self, results: Sequence[tuple[Continuation, ...]], settings: Settings) -> list[str]:  # noqa: ARG002
-        return [made.text for several in results for made in several]
+        return [answer.text for several in results for answer in several]
 
     def full(self, results: Sequence[tuple[Continuation, ...]], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
-        return [account(made, made.text) for several in results for made in several]
+        return [account(answer, answer.text) for several in results for answer in several]

@@ -1,8 +1,8 @@
 """A masked-language model's scores at the masks alone.
 
 The head over the vocabulary costs about as much a token as half of a small encoder, and its answers for a batch take
-more memory than the batch; of all of them only those at the masks are asked for. Most models compute them last, in one
-layer that sees each token alone, but no config says so: the model is tried.
+more memory than the batch; the task asks for those at the masks alone. Most models compute them last, in one layer that
+sees each token alone, but no config says so: the model is tried.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any, TypeAlias
 
 Places: TypeAlias = tuple[Any, Any]  # tensors of rows and of columns, as many as there are places
 
-# The shape (rows, tokens), and where of it hidden vectors are kept; a context of its own for each thread's call.
+# The shape (rows, tokens), and the places whose hidden vectors the head gets; each thread's call has its own.
 _KEPT: ContextVar[tuple[Any, Places] | None] = ContextVar("kept", default=None)
-TOLERANCE = 1e-2  # of the largest score; another layer's answers would be off by far more
+TOLERANCE = 1e-2  # relative to the largest score; another layer's answers would be off by far more
 
 
 class MaskedHead:
@@ -29,8 +29,8 @@ class MaskedHead:
             layer.register_forward_pre_hook(_keep)
 
     def logits(self, inputs: Mapping[str, Any], places: Places) -> Any:
-        """Scores (places, vocabulary). Places by number and not by a mask: a GPU would be waited for to count it."""
-        return self._kept(inputs, places) if self._sees_tokens_alone else self._whole(inputs, places)
+        """Scores (places, vocabulary). Places are numbers: a mask would have to wait for a GPU to count it."""
+        return self._at_places(inputs, places) if self._sees_tokens_alone else self._whole(inputs, places)
 
     @cached_property
     def _sees_tokens_alone(self) -> bool:
@@ -44,17 +44,17 @@ class MaskedHead:
         places = torch.tensor([0, 0], device=ids.device), torch.tensor([1, 4], device=ids.device)
         expected = self._whole(inputs, places)
         try:
-            found = self._kept(inputs, places)
+            scores = self._at_places(inputs, places)
         except (IndexError, RuntimeError, ValueError):
             return False
-        if found.shape != expected.shape:
+        if scores.shape != expected.shape:
             return False
-        return bool((found - expected).abs().max() <= TOLERANCE * expected.abs().max())
+        return bool((scores - expected).abs().max() <= TOLERANCE * expected.abs().max())
 
     def _whole(self, inputs: Mapping[str, Any], places: Places) -> Any:
         return self._model(**inputs).logits[places]
 
-    def _kept(self, inputs: Mapping[str, Any], places: Places) -> Any:
+    def _at_places(self, inputs: Mapping[str, Any], places: Places) -> Any:
         token = _KEPT.set((inputs["input_ids"].shape, places))
         try:
             return self._model(**inputs).logits
@@ -63,10 +63,10 @@ class MaskedHead:
 
 
 def _keep(_: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    kept = _KEPT.get()
-    if kept is None:
+    choice = _KEPT.get()
+    if choice is None:
         return None
-    shape, places = kept
+    shape, places = choice
     if arguments[0].shape[:2] != shape:
         raise IndexError(f"hidden vectors of shape {tuple(arguments[0].shape)}, not (rows, tokens, hidden)")
     return (arguments[0][places], *arguments[1:])

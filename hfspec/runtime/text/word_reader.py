@@ -19,8 +19,8 @@ def knows_words(backend: Any) -> bool:
 class WordReader:
     """Reads a text's tokens in order and says which of them go on with the word before.
 
-    A word is what the tokenizer says, and never goes over white space. Where the tokenizer does not say, words are what
-    white space parts. White space is what Unicode calls so: line breaks, tabs, no-break and ideographic spaces too.
+    A word is the tokenizer's, and never goes over white space. Where the tokenizer does not say, white space parts the
+    words. White space is that of Unicode: line breaks, tabs, no-break and ideographic spaces too.
     """
 
     def __init__(self, text: str) -> None:
@@ -37,12 +37,12 @@ class WordReader:
         # A character of several bytes can have a token for each byte, all of them at that character's place.
         is_same_character = start < self._end
         if word_id is None:
-            found = is_same_character or (start > 0 and not _has_space(self._text[start - 1 : start + 1]))
+            goes_on = is_same_character or (start > 0 and not _has_space(self._text[start - 1 : start + 1]))
         else:
-            found = word_id == self._word_id and (is_same_character or not self._is_parted(start, content))
-        self._is_empty = not content.strip() and (self._is_empty or not found)
+            goes_on = word_id == self._word_id and (is_same_character or not self._is_parted(start, content))
+        self._is_empty = not content.strip() and (self._is_empty or not goes_on)
         self._end, self._word_id = max(end, self._end), word_id
-        return found
+        return goes_on
 
     def _is_parted(self, start: int, content: str) -> bool:
         """Whether white space lies between a token and what its word holds already."""
