@@ -12,7 +12,7 @@ EITHER = 32 + zlib.MAX_WBITS  # gzip's head or zlib's
 
 
 def unpacking(encoding: str) -> Unpacking | None:
-    """What makes a body of this encoding plain, None for one that is; raises RequestError."""
+    """The function that makes a body of this encoding plain, None for one that is; raises RequestError."""
     if encoding in PLAIN:
         return None
     if encoding not in TAKEN:
