@@ -1,4 +1,4 @@
-"""What a server serves and how, as typed, frozen values.
+"""A fleet file as typed, frozen values.
 
 The JSON Schema of fleet files is generated from these models (hfspec.serving.fleet.schema). Rules over more than one
 key are in hfspec.serving.fleet.rules.
@@ -16,7 +16,7 @@ from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.patterns import DEVICE_PATTERN, END, NAME_PATTERN, SHA256_PATTERN
 from hfspec.ir.replica_keys import Bounds, Gpus, Replicas
 from hfspec.ir.spec_keys import PROTOCOLS, Count, Endpoint, Frozen, Mapping, Seconds, Text, Threads, integral
-from hfspec.serving.fleet.sizes import SIZE, size_in_bytes, size_text
+from hfspec.serving.fleet.sizes import SIZE, SIZE_OR_NONE, size_in_bytes, size_or_none, size_text
 
 FINGERPRINT_PATTERN = rf"^[0-9a-f]{{12,64}}{END}"
 ALIAS_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._:/-]{{0,190}}{END}"
@@ -28,6 +28,9 @@ Whole: TypeAlias = Annotated[int, Field(ge=0), BeforeValidator(integral)]
 Size: TypeAlias = Annotated[
     int, PlainValidator(size_in_bytes), PlainSerializer(size_text, when_used="json"), WithJsonSchema(SIZE)
 ]
+SizeOrNone: TypeAlias = Annotated[
+    int, PlainValidator(size_or_none), PlainSerializer(size_text, when_used="json"), WithJsonSchema(SIZE_OR_NONE)
+]
 Wait: TypeAlias = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 Alias: TypeAlias = Annotated[
     str, Field(pattern=ALIAS_PATTERN, examples=["text-embedding-3-small", "sentence-transformers/all-MiniLM-L6-v2"])
@@ -36,7 +39,7 @@ Scope: TypeAlias = Literal["predict", "admin"]
 
 
 class Limits(Frozen):
-    """What one model takes at most. What is beyond is refused before memory is spent on it."""
+    """The most that one model takes. More is refused before memory is spent on it."""
 
     rows: Count = Field(default=10_000, description="Rows of one request; more are answered with 413.")
     queue_rows: Count = Field(
@@ -60,6 +63,12 @@ class Limits(Frozen):
         default=None,
         description="Memory of one replica, beyond which it is replaced once its work is done; unbounded if left out.",
         examples=["4GiB"],
+    )
+    prefix_cache: SizeOrNone = Field(
+        default=64 << 20,
+        description="Memory of one replica of a generator in which it keeps what the model made of the beginnings of "
+        "prompts, for prompts that begin alike; 0 to keep nothing.",
+        examples=["1GiB"],
     )
 
 
@@ -220,7 +229,7 @@ class Cors(Frozen):
 
 
 class ServerLimits(Frozen):
-    """What the server takes at most, whatever the model."""
+    """The most that the server takes, whatever the model."""
 
     body: Size = Field(default=64 << 20, description="Size of a request's body; more is answered with 413.")
     header: Size = Field(default=32 << 10, description="Size of a request's headers; more is answered with 431.")
@@ -231,7 +240,7 @@ class ServerLimits(Frozen):
 
 
 class Logs(Frozen):
-    """What is written to stderr."""
+    """The log on stderr."""
 
     format: Literal["text", "json"] = Field(default="text", description="Lines for a person, or JSON for a program.")
     level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="The least level written.")
@@ -293,7 +302,7 @@ def _named(value: object) -> object:
 
 
 class Fleet(Frozen):
-    """What one server serves. In a file ``models`` is a mapping from names to entries."""
+    """The models of one server, and the server. In a file ``models`` is a mapping from names to entries."""
 
     models: Annotated[tuple[FleetModel, ...], Strict(False), BeforeValidator(_named)] = Field(
         min_length=1, description="The models by name."
