@@ -82,7 +82,7 @@ def load(
         The predictor.
 
     Raises:
-        VerificationError: A file is not what the manifest says, or the embedding space is another.
+        VerificationError: A file differs from the manifest, or the embedding space is another.
         StorageError: A file cannot be read.
         SourceError: The weights of a reference artifact are not found.
         UsageError: An argument cannot be, or this machine cannot run the artifact.
@@ -98,10 +98,10 @@ def load(
     check_trust(root, manifest)
     check_consent(root, manifest, trusted=trust_remote_code)
     task = _task(manifest)
+    assert library is not None, "a known task has a known library"
     layer = load_layer(model_config, task, manifest.signature)
     form = checked_form(manifest.deployment.outputs if outputs is None else outputs)
     weights = gather(root, manifest, sources or {}, verify=verify)
-    library = WEIGHT_FORMATS[manifest.deployment.format].library(task.library, task.name)
     place = library.part("placing")(manifest, device=device, device_map=device_map, threads=threads, backend=backend)
     if keep_memory:
         keep_freed_memory()

@@ -13,11 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import hfspec
 from hfspec.artifact.writing import write_bytes
 from hfspec.errors import HfspecError
 from hfspec.integrity.embedding_space import embedding_space
 from hfspec.ir.artifact import FileRecord, Manifest
-from hfspec.ir.frozen import FrozenDict, freeze
+from hfspec.ir.frozen import freeze
 from hfspec.ir.plan import Plan
 from hfspec.libraries.onnxruntime.examples import Examples, Inputs
 from hfspec.libraries.onnxruntime.loading import FACTS, GRAPH, session
@@ -52,7 +53,7 @@ def export(plan: Plan, files: Sequence[FileRecord], staging: Path) -> tuple[Plan
     Raises:
         SpecError: The model cannot be exported, or the graph's answers are not torch's.
     """
-    manifest = _manifest(plan, files)
+    manifest = plan.manifest(files, hfspec.__version__)  # as torch would load it
     with _refusals():
         source = _source(plan, manifest, staging)
         examples = source.examples()
@@ -78,21 +79,6 @@ def export(plan: Plan, files: Sequence[FileRecord], staging: Path) -> tuple[Plan
     )
     changed = replace(plan, graph=freeze(account), notes=(*plan.notes, note))
     return changed, tuple(sorted([*kept, *made.values()], key=lambda record: record.path))
-
-
-def _manifest(plan: Plan, files: Sequence[FileRecord]) -> Manifest:
-    """Of the artifact as torch would load it."""
-    return Manifest(
-        name=plan.name,
-        spec_digest=plan.spec_digest,
-        sources=plan.sources,
-        deployment=plan.deployment,
-        signature=plan.signature,
-        files=tuple(files),
-        versions=plan.versions,
-        made_by=FrozenDict(),
-        metadata=FrozenDict(),
-    )
 
 
 def _embeds(plan: Plan) -> bool:
