@@ -44,7 +44,7 @@ class OpenVINO:
         self._model = openvino.Core().compile_model(str(path), "CPU", settings)
 
     def run(self, _: Any, inputs: Mapping[str, Any]) -> list[Any]:
-        """What the graph computes."""
+        """The values that the graph computes, in the order of its outputs."""
         return [np.array(value) for value in self._model(dict(inputs)).values()]
 
 
