@@ -24,6 +24,7 @@ from hfspec.ir.spec_keys import (
     Golden,
     LicensePolicy,
     Mapping,
+    Quantization,
     ReviewedFile,
     Runtime,
     Serving,
@@ -90,6 +91,11 @@ class Spec(Frozen):
         default="safetensors",
         description="What the model is in the artifact: `safetensors`, computed by torch; `onnx`, a graph that compile "
         "makes of the weights, computed by ONNX Runtime without torch.",
+    )
+    quantization: Quantization | None = Field(
+        default=None,
+        description="Fewer bits for the weights of a model in `onnx`.",
+        examples=[{"method": "dynamic-int8", "tolerance": 0.05}],
     )
     save_mode: Literal["full", "reference"] = Field(
         default="full", description="`full`: weights in the artifact; `reference`: a pinned pointer to them."

@@ -212,6 +212,21 @@ class Convert(Frozen):
         return default if self.tolerance is None else self.tolerance
 
 
+class Quantization(Frozen):
+    """Weights in fewer bits than the graph of a model computes in."""
+
+    method: Literal["dynamic-int8"] = Field(
+        description="`dynamic-int8`: matrices in 8 bits, and what they are multiplied with as it comes (docs/onnx.md)."
+    )
+    tolerance: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="How far an answer's numbers may lie from those of float32, over the largest of them where that is "
+        "above 1; compile measures it, and refuses more. Without a limit if left out.",
+    )
+
+
 class Param(Frozen):
     """A parameter that callers may give to predict."""
 

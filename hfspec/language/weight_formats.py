@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hfspec.ir.problem import KeyPath, Problem, one_of
 from hfspec.language.draft import Draft
 from hfspec.tasks.libraries import LIBRARIES
-from hfspec.tasks.weight_formats import WEIGHT_FORMATS, WeightFormat
+from hfspec.tasks.weight_formats import ONNX, WEIGHT_FORMATS, WeightFormat
 
 AT: KeyPath = ("format",)
 
@@ -23,6 +23,11 @@ def problems(document: Draft) -> Iterator[Problem]:
     """
     row = WEIGHT_FORMATS.get(str(document.tree.at(AT)))
     if row is None or not row.exports:
+        if document.has("quantization"):
+            path: KeyPath = ("quantization",)
+            message = "Weights are quantised as those of a graph, and this model stays as it is stored."
+            remedy = f"Write `format: {ONNX}`, or leave out `quantization`."
+            yield Problem("conflict", message, document.tree.origin(path), path, remedy=remedy)
         return
     yield from _task(document, row)
     if document.has("convert"):

@@ -64,3 +64,9 @@ def format_notes(spec: Spec) -> Iterator[str]:
             f"The model becomes {row.name}: compile makes a graph of the weights, holds its answers against torch's and"
             " keeps the graph alone; whoever runs the artifact needs no torch."
         )
+    if spec.quantization is not None:
+        most = spec.quantization.tolerance
+        yield (
+            f"The graph's matrices are quantised by {spec.quantization.method}; its numbers may lie"
+            f" {'at any distance' if most is None else f'{most:g}'} from those of float32."
+        )

@@ -154,6 +154,7 @@ def _plan(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -> Pl
         labels=stated_labels(checkpoint.config) if answers_labels(decisions.task) else (),
         flavor=decisions.flavor,
         makers=makers(spec),
+        quantization=spec.quantization,
     )
 
 
