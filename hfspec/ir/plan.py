@@ -170,7 +170,8 @@ class Plan:
     for other tasks. ``serving``: what the spec says of serving. ``flavor``: by which MLflow makes the library's own
     object, None where it cannot. ``conversion``: of a plan whose files are those of a checkpoint that is to be
     converted; ``converted``: of the plan of what that gave, how it was made, as the manifest has it. ``makers``: the
-    packages that make a model's graph -> their versions; ``quantization``: what is asked of it; ``graph``: what the manifest says of one.
+    packages that make a model's graph -> their versions; ``quantization``: what is asked of it; ``graph``: what the
+    manifest says of one.
     """
 
     name: str

@@ -110,7 +110,7 @@ WEIGHT_FORMATS: Mapping[str, WeightFormat] = MappingProxyType(
                     }
                 ),
                 folder="onnxruntime",
-                compiling=("exporting", "torch_modules"),
+                compiling=("exporting", "measuring", "quantization", "torch_modules", "unheard"),
                 makers=("onnx", "onnxscript", "torch", "transformers"),
                 makers_extra="onnx-build",
                 dtypes=("float32",),

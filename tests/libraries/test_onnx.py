@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import hfspec
-from hfspec.ir.artifact import Artifact
 from tests.compiling import change_json, change_tensors, refusal, write_spec
 
 CLOSE = 1e-4
@@ -34,21 +33,6 @@ print(json.dumps({"answer": answer, "modules": sorted({name.split(".")[0] for na
 
 # MLflow warns of its own type hints.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::ResourceWarning")
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory, checkpoint):
-    """``exported(name)``: the artifact of a tiny checkpoint as a graph, made once. Never write into it."""
-    done: dict[str, Artifact] = {}
-
-    def get(name: str) -> Artifact:
-        if name not in done:
-            place = tmp_path_factory.mktemp(name)
-            spec = write_spec(place, checkpoint(name), format="onnx")
-            done[name] = hfspec.compile(spec, output=place / "artifact")
-        return done[name]
-
-    return get
 
 
 @pytest.fixture(scope="module")

@@ -2,76 +2,138 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import hfspec
-from hfspec.ir.artifact import Artifact
-from tests.compiling import refusal, write_spec
+from hfspec.report import artifact as artifact_report
+from hfspec.report import plan as plan_report
+from tests.compiling import write_spec
 
 TEXTS = ["hello world", "the capital of Spain is Madrid " * 60, "a b c", "one two three four five six"]
+DYNAMIC = {"method": "dynamic-int8", "tolerance": 0.2}
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::ResourceWarning")
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory, checkpoint) -> tuple[Artifact, Artifact]:
-    """The artifacts of one checkpoint with the weights as they are, and quantised."""
-    place = tmp_path_factory.mktemp("quantized")
-    plain = write_spec(place / "plain", checkpoint("st-dense"), format="onnx")
-    asked = {"method": "dynamic-int8", "tolerance": 0.2}
-    small = write_spec(place / "small", checkpoint("st-dense"), format="onnx", quantization=asked)
-    return hfspec.compile(plain, output=place / "a"), hfspec.compile(small, output=place / "b")
+def quantized(exported, checkpoint, tmp_path_factory):
+    """``quantized(name, asked, **keys)``: the artifact of a checkpoint whose graph is exported once for all."""
+
+    def get(name, asked, **keys):
+        graph = exported(name).path / "model/model.onnx"
+        spec = write_spec(tmp_path_factory.mktemp("q"), checkpoint(name), format="onnx", quantization=asked, **keys)
+        with pytest.MonkeyPatch.context() as patch:
+            written = "hfspec.libraries.onnxruntime.exporting._written"
+            patch.setattr(written, lambda module, example, path, **_: shutil.copyfile(graph, path) and 20)
+            return hfspec.compile(spec, output=spec.parent / "artifact", run=False)
+
+    return get
 
 
-def graph(artifact: Artifact) -> Path:
+@pytest.fixture(scope="module")
+def embedder(quantized):
+    return quantized("minilm-like", DYNAMIC, golden=[{"input": TEXTS, "output": [[0.5]]}], input_example=["a b"])
+
+
+@pytest.fixture(scope="module")
+def classifier(quantized):
+    return quantized("bert-sentiment", {"method": "dynamic-int8"}, input_example=["hello world", "a b c"])
+
+
+def graph(artifact) -> Path:
     return artifact.path / "model/model.onnx"
 
 
-def test_answers_are_near_and_the_manifest_says_how_near(pair):
-    plain, small = pair
-    one, other = (hfspec.load(artifact.path) for artifact in pair)
-    difference = np.abs(one.predict(TEXTS) - other.predict(TEXTS)).max()
-    said = small.manifest.graph["quantization"]
-    assert 0 < difference <= 0.2
-    assert (said["method"], said["tolerance"]) == ("dynamic-int8", 0.2)
-    assert 0 < said["difference"] <= 0.2
-    assert small.manifest.graph["difference"] <= 1e-4
-    assert "quantization" not in plain.manifest.graph
+def test_embeddings_are_near_those_of_the_library_as_the_manifest_says(embedder, checkpoint):
+    from sentence_transformers import SentenceTransformer
+
+    wanted = SentenceTransformer(str(checkpoint("minilm-like")), device="cpu").encode(TEXTS)
+    made = hfspec.load(embedder.path).predict(TEXTS)
+    said = embedder.manifest.graph["quantization"]
+    assert np.abs(made - wanted).max() == pytest.approx(said["difference"], rel=0.1, abs=1e-4)
+    assert np.sum(made * wanted, axis=1).min() == pytest.approx(said["least_cosine"], abs=1e-3)
+    assert 0 < said["difference"] <= said["tolerance"] == 0.2
+    assert said["method"] == "dynamic-int8"
+    assert dict(said["measured_on"]) == {"golden": 1, "input_example": 1}
+    assert embedder.manifest.graph["difference"] <= 1e-4
 
 
-def test_its_matrices_are_of_bytes(pair):
+def test_labels_are_counted(classifier, checkpoint):
+    from transformers import pipeline
+
+    rows = ["hello world", "a b c"]
+    wanted = pipeline("text-classification", str(checkpoint("bert-sentiment")), device="cpu")(rows)
+    same = [a == b["label"] for a, b in zip(hfspec.load(classifier.path).predict(rows)["label"], wanted, strict=True)]
+    said = classifier.manifest.graph["quantization"]
+    assert said["same_answers"] == sum(same) / len(same)
+    assert said["tolerance"] is None
+    assert "least_cosine" not in said
+
+
+def test_its_file_is_smaller_and_its_matrices_are_of_bytes(embedder, exported):
     import onnx
 
-    kinds = [{node.op_type for node in onnx.load(graph(artifact)).graph.node} for artifact in pair]
-    assert not any("Integer" in name for name in kinds[0])
-    assert any("Integer" in name for name in kinds[1])
+    kinds = {node.op_type for node in onnx.load(graph(embedder)).graph.node}
+    assert "MatMulInteger" in kinds
+    said = embedder.manifest.graph["quantization"]
+    assert said["bytes"] == graph(embedder).stat().st_size
+    assert said["bytes_before"] == graph(exported("minilm-like")).stat().st_size
+    assert said["bytes"] < 0.7 * said["bytes_before"]
 
 
-def test_it_is_a_space_of_its_own(pair):
-    plain, small = (hfspec.load(artifact.path).fingerprint for artifact in pair)
-    assert plain != small
+def test_it_is_a_space_of_its_own(embedder, exported):
+    plain = exported("minilm-like").manifest
+    assert embedder.manifest.space != plain.space
+    assert embedder.manifest.fingerprint != plain.fingerprint
+    assert embedder.manifest.graph["weights_space"] == plain.graph["weights_space"]
 
 
-def test_the_same_spec_gives_the_same_bytes(pair, checkpoint, tmp_path):
-    asked = {"method": "dynamic-int8", "tolerance": 0.2}
-    spec = write_spec(tmp_path / "s", checkpoint("st-dense"), format="onnx", quantization=asked)
-    again = hfspec.compile(spec, output=tmp_path / "out")
-    assert graph(again).read_bytes() == graph(pair[1]).read_bytes()
+def test_the_same_spec_gives_the_same_bytes(classifier, quantized):
+    again = quantized("bert-sentiment", {"method": "dynamic-int8"}, input_example=["hello world", "a b c"])
+    assert graph(again).read_bytes() == graph(classifier).read_bytes()
 
 
-def test_a_plan_says_it(checkpoint, tmp_path):
-    asked = {"method": "dynamic-int8", "tolerance": 0.2}
-    found = hfspec.plan(write_spec(tmp_path / "s", checkpoint("st-dense"), format="onnx", quantization=asked))
-    assert any("dynamic-int8" in note and "0.2" in note for note in found.notes)
+def test_data_beside_a_large_graph_goes_along(quantized, exported, classifier):
+    import onnx
+
+    def beside(source, path):
+        onnx.save_model(
+            onnx.load(source), path, save_as_external_data=True, location="model.onnx.data", size_threshold=1024
+        )
+        return True
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.libraries.test_quantization.shutil.copyfile", beside)
+        made = quantized("bert-sentiment", {"method": "dynamic-int8"})
+    assert "model/model.onnx.data" in [record.path for record in made.manifest.files]
+    hfspec.verify(made.path)
+    rows = ["hello world", "a b c"]
+    scores = [hfspec.load(one.path).predict(rows)["score"] for one in (made, classifier)]
+    np.testing.assert_allclose(*scores, atol=1e-6)
 
 
-def test_one_that_is_too_far_is_refused(checkpoint, tmp_path):
-    asked = {"method": "dynamic-int8", "tolerance": 0}
-    error = refusal(write_spec(tmp_path / "s", checkpoint("st-dense"), format="onnx", quantization=asked))
-    (problem,) = error.problems
+def test_plan_report_and_compile_say_it(embedder, spec_for):
+    plan = hfspec.plan(spec_for("minilm-like", format="onnx", quantization=DYNAMIC))
+    assert "dynamic-int8, 0.2 at most" in plan_report.render(plan, "text")
+    assert json.loads(plan_report.render(plan, "json"))["quantization"] == DYNAMIC
+    difference = f"{embedder.manifest.graph['quantization']['difference']:g}"
+    assert f"dynamic-int8, {difference} from" in artifact_report.render(embedder.manifest, "text")
+    assert any("dynamic-int8" in note and difference in note for note in embedder.notes)
+
+
+@pytest.mark.parametrize("examples", [{}, {"input_example": ["hello world"]}])
+def test_one_that_is_too_far_is_refused_with_the_numbers(quantized, examples):
+    with pytest.raises(hfspec.SpecError) as caught:
+        quantized("bert-sentiment", {"method": "dynamic-int8", "tolerance": 0}, **examples)
+    (problem,) = caught.value.problems
     assert problem.path == ("quantization", "tolerance")
+    assert problem.expected == "numbers at most 0 apart"
+    assert float(problem.found.split()[0]) > 0
+    assert "same answers" in problem.found
     assert "Raise `tolerance`" in problem.remedy
 
 
@@ -87,6 +149,6 @@ def test_one_that_is_too_far_is_refused(checkpoint, tmp_path):
         ({"format": "onnx", "quantization": {"method": "dynamic-int8", "bits": 4}}, "bits"),
     ],
 )
-def test_what_cannot_be_asked_is_refused(checkpoint, tmp_path, keys, words):
-    problems = hfspec.validate(write_spec(tmp_path / "s", checkpoint("st-dense"), **keys))
+def test_what_cannot_be_asked_is_refused(spec_for, keys, words):
+    problems = hfspec.validate(spec_for("st-dense", **keys))
     assert any(words in str(problem) for problem in problems), problems

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from hfspec.artifact.writing import write_bytes
-from hfspec.errors import HfspecError, SpecError
+from hfspec.errors import HfspecError
 from hfspec.integrity.embedding_space import embedding_space
-from hfspec.ir.artifact import FileRecord, Manifest
+from hfspec.ir.artifact import Deployment, FileRecord, Manifest
 from hfspec.ir.frozen import FrozenDict, freeze
 from hfspec.ir.plan import Plan
-from hfspec.ir.problem import Problem
-from hfspec.ir.spec_keys import Quantization
 from hfspec.libraries.onnxruntime.loading import FACTS, GRAPH, session
+from hfspec.libraries.onnxruntime.measuring import Distance
+from hfspec.libraries.onnxruntime.quantization import Batch, quantize, told
 from hfspec.libraries.onnxruntime.tokenizer import TOKENIZER
 from hfspec.libraries.onnxruntime.torch_modules import COMPUTES, Source, module, refusal
+from hfspec.libraries.onnxruntime.unheard import unheard
 from hfspec.library_calls.quiet import quiet
 from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.patches.table import NONE
@@ -61,24 +60,23 @@ def export(plan: Plan, files: Sequence[FileRecord], staging: Path) -> tuple[Plan
         SpecError: The model cannot be exported, or the graph's answers are not torch's.
     """
     manifest = _manifest(plan, files)
+    computes = _computes(plan.deployment)
     with _refusals():
-        source = _source(plan, manifest, staging)
+        source = _source(manifest, staging, computes)
         names, rows = _inputs(source)
         torch_module = module(names, source.compute, [source.owner.model])
         example = filled(rows[1:3], source.pad, "right", names)
         opset = _written(torch_module, example, staging / MODEL / GRAPH, is_large=plan.weight_bytes > LARGE)
-        difference = _difference(torch_module, names, rows, source, staging)
-        _check_graph(difference)
-        quantized = _quantized(plan.quantization, staging / MODEL / GRAPH, is_large=plan.weight_bytes > LARGE)
-        if quantized:
-            quantized["difference"] = _difference(torch_module, names, rows, source, staging)
-            _check_quantized(plan.quantization, quantized["difference"])
+        batches = [filled(batch, source.pad, "right", names) for batch in _batches(rows)]
+        difference, compared = _compared(torch_module, batches, session(staging / MODEL / GRAPH), computes)
+    _check(difference)
     space = embedding_space(staging, manifest) if _embeds(plan) else None
     kept = [record for record in files if not _is_replaced(record.path)]
     for record in files:
         if record.path.endswith(WEIGHTS):
             (staging / record.path).unlink()
-    made = [*_beside(source, staging), *_records(staging)]
+    beside = tuple(_beside(source, staging))
+    quantized = _quantized(plan, manifest, staging, compared)
     account = {
         "exporter": "torch.onnx, dynamo",
         "opset": opset,
@@ -91,11 +89,20 @@ def export(plan: Plan, files: Sequence[FileRecord], staging: Path) -> tuple[Plan
         f"{MODEL}{GRAPH} computes what torch computes of the weights; over texts of several lengths its numbers"
         f" differ by {difference:g} at most, and {TOLERANCE:g} is allowed."
     )
-    said = (
-        f"Quantised by {quantized['method']}, they differ by {quantized['difference']:g} at most." if quantized else ""
-    )
-    changed = replace(plan, graph=freeze(account), notes=(*plan.notes, " ".join(filter(None, (note, said)))))
-    return changed, tuple(sorted([*kept, *made], key=lambda record: record.path))
+    notes = (*plan.notes, note, *([told(quantized)] if quantized else []))
+    changed = replace(plan, graph=freeze(account), notes=notes)
+    return changed, tuple(sorted([*kept, *beside, *_records(staging)], key=lambda record: record.path))
+
+
+def _quantized(plan: Plan, manifest: Manifest, staging: Path, usual: Sequence[Batch]) -> dict[str, Any]:
+    """What the manifest says of a graph that was quantised; empty where nobody asks for it."""
+    if plan.quantization is None:
+        return {}
+    deployment = plan.deployment
+    task = WEIGHT_FORMATS[deployment.format].task(deployment.library, deployment.task)
+    assert task is not None, "validate lets no unknown task through"
+    request = LoadRequest(staging, manifest, task, deployment.dtype, "cpu", patches=NONE)
+    return quantize(plan, request, _computes(deployment), usual)
 
 
 def _manifest(plan: Plan, files: Sequence[FileRecord]) -> Manifest:
@@ -118,15 +125,21 @@ def _embeds(plan: Plan) -> bool:
     return task is not None and task.embeds
 
 
-def _source(plan: Plan, manifest: Manifest, staging: Path) -> Source:
-    deployment = plan.deployment
+def _computes(deployment: Deployment) -> str:
+    """What the task's graph computes."""
     task = table.find(deployment.library, deployment.task)
     tasks = WEIGHT_FORMATS[deployment.format].tasks
     assert task is not None, "validate lets no unknown task through"
     assert tasks is not None, "a format that exports says which tasks it has"
+    return tasks[task.library, task.name].computes
+
+
+def _source(manifest: Manifest, staging: Path, computes: str) -> Source:
+    deployment = manifest.deployment
+    task = table.find(deployment.library, deployment.task)
+    assert task is not None, "validate lets no unknown task through"
     request = LoadRequest(staging, manifest, task, deployment.dtype, "cpu", patches=NONE)
-    runner = LIBRARIES[task.library].part("loading")(request)
-    return COMPUTES[tasks[task.library, task.name].computes](runner)
+    return COMPUTES[computes](LIBRARIES[task.library].part("loading")(request))
 
 
 def _inputs(source: Source) -> tuple[list[str], list[Tokens]]:
@@ -166,29 +179,13 @@ def _written(torch_module: Any, example: Mapping[str, Any], path: Path, *, is_la
 
     tensors = tuple(map(torch.from_numpy, example.values()))
     shapes = tuple({0: "rows", 1: "tokens"} for _ in example)
-    with quiet(), _unheard("torch.onnx", "onnxscript", "onnx_ir"), torch.no_grad():
+    with quiet(), unheard("torch.onnx", "onnxscript", "onnx_ir"), torch.no_grad():
         program = torch.onnx.export(
             torch_module, tensors, dynamo=True, input_names=list(example), dynamic_shapes=(shapes,), verbose=False
         )
     _cleaned(program.model)
     program.save(str(path), external_data=is_large)
     return int(program.model.opset_imports[""])
-
-
-@contextmanager
-def _unheard(*names: str) -> Iterator[None]:
-    """The exporter tells those who write models how it went, by warnings and by loggers of these names."""
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
 
 
 def _cleaned(model: Any) -> None:
@@ -207,94 +204,30 @@ def _cleaned(model: Any) -> None:
         value.metadata_props.clear()
 
 
-def _difference(
-    torch_module: Any, names: Sequence[str], rows: Sequence[Tokens], source: Source, staging: Path
-) -> float:
-    """The largest difference between the graph's numbers and torch's, in two digits."""
-    import numpy as np
+def _compared(
+    torch_module: Any, batches: Sequence[Batch], graph: Any, computes: str
+) -> tuple[float, tuple[Batch, ...]]:
+    """The largest difference between the graph's numbers and torch's, and the batches as the graph takes them."""
     import torch
 
-    made = session(staging / MODEL / GRAPH)
-    taken = {value.name for value in made.get_inputs()}
-    largest = 0.0
-    for batch in _batches(rows):
-        inputs = filled(batch, source.pad, "right", names)
+    taken = {value.name for value in graph.get_inputs()}
+    given = tuple({name: inputs[name] for name in inputs if name in taken} for inputs in batches)
+    distance = Distance(computes)
+    for inputs, batch in zip(batches, given, strict=True):
         with torch.no_grad():
-            answer = torch_module(*(torch.from_numpy(inputs[name]) for name in names))
+            answer = torch_module(*map(torch.from_numpy, inputs.values()))
         wanted = [side.numpy() for side in (answer if isinstance(answer, tuple) else (answer,))]
-        found = made.run(None, {name: array for name, array in inputs.items() if name in taken})
-        lengths = [len(row["input_ids"]) for row in batch]
-        for one, other in zip(wanted, found, strict=True):
-            largest = max(largest, _apart(np, one, other, lengths))
-    return float(f"{largest:.1e}")
+        distance.add(inputs, wanted, graph.run(None, batch))
+    return distance.difference, given
 
 
-def _check_graph(difference: float) -> None:
+def _check(difference: float) -> None:
     if not difference <= TOLERANCE:
         raise refusal(
             "The graph's answers are not those that torch computes of the same weights.",
             expected=f"numbers at most {TOLERANCE:g} apart",
             found=f"{difference:.2g}",
         )
-
-
-def _quantized(asked: Quantization | None, graph: Path, *, is_large: bool) -> dict[str, Any]:
-    """The graph quantised in its place, as the manifest tells it; empty where nobody asks for it.
-
-    Weights of 7 bits: processors without VNNI add up two products of 8 bits in 16, which would overflow, and give other
-    answers (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html).
-    """
-    if asked is None:
-        return {}
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    made = graph.with_name(f"quantized-{graph.name}")
-    with quiet(), _unheard("root"):
-        quantize_dynamic(
-            graph,
-            made,
-            weight_type=QuantType.QInt8,
-            per_channel=True,
-            reduce_range=True,
-            use_external_data_format=is_large,
-        )
-    for old in graph.parent.glob(f"{graph.name}*"):
-        old.unlink()
-    made.rename(graph)
-    return {"method": asked.method, "tolerance": asked.tolerance}
-
-
-def _check_quantized(asked: Quantization | None, difference: float) -> None:
-    most = None if asked is None else asked.tolerance
-    if most is not None and not difference <= most:
-        raise SpecError(
-            [
-                Problem(
-                    "format",
-                    "The quantised graph's answers are too far from those of float32.",
-                    path=("quantization", "tolerance"),
-                    expected=f"numbers at most {most:g} apart",
-                    found=f"{difference:.2g}",
-                    remedy="Raise `tolerance`, or leave out `quantization`.",
-                )
-            ]
-        )
-
-
-def _apart(np: Any, one: Any, other: Any, lengths: Sequence[int]) -> float:
-    """The largest difference, over the largest number where that is above 1; of answers a token without padding."""
-    if one.shape != other.shape:
-        return float("inf")
-    per_token = one.ndim > 1 and one.shape[1] == max(lengths) and len(set(lengths)) > 1
-    parts = [(one[place, :length], other[place, :length]) for place, length in enumerate(lengths)]
-    found = 0.0
-    for mine, theirs in parts if per_token else [(one, other)]:
-        if not np.array_equal(np.isfinite(mine), np.isfinite(theirs)):
-            return float("inf")
-        counted = np.isfinite(mine)
-        scale = max(1.0, float(np.abs(mine[counted]).max(initial=0)))
-        found = max(found, float(np.abs(mine[counted] - theirs[counted]).max(initial=0)) / scale)
-    return found
 
 
 def _is_replaced(path: str) -> bool:
