@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 from hfspec.ir.artifact import Deployment, Pointer, SourceRecord
+from hfspec.ir.calibration import Calibration
 from hfspec.ir.frozen import FrozenDict, Json
 from hfspec.ir.golden import Golden
 from hfspec.ir.pins import Reader, TensorInfo
@@ -170,8 +171,8 @@ class Plan:
     for other tasks. ``serving``: what the spec says of serving. ``flavor``: by which MLflow makes the library's own
     object, None where it cannot. ``conversion``: of a plan whose files are those of a checkpoint that is to be
     converted; ``converted``: of the plan of what that gave, how it was made, as the manifest has it. ``makers``: the
-    packages that make a model's graph -> their versions; ``quantization``: what is asked of it; ``graph``: what the
-    manifest says of one.
+    packages that make a model's graph -> their versions; ``graph_file``: where the source has one already;
+    ``quantization``: what is asked of it, ``calibration``: by which examples; ``graph``: what the manifest says of one.
     """
 
     name: str
@@ -204,7 +205,9 @@ class Plan:
     conversion: Conversion | None = None
     converted: FrozenDict = field(default_factory=FrozenDict)
     makers: FrozenDict = field(default_factory=FrozenDict)
+    graph_file: str | None = None
     quantization: Quantization | None = None
+    calibration: Calibration | None = None
     graph: FrozenDict = field(default_factory=FrozenDict)
 
     @property

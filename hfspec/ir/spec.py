@@ -24,12 +24,12 @@ from hfspec.ir.spec_keys import (
     Golden,
     LicensePolicy,
     Mapping,
+    ModelSource,
     Quantization,
     ReviewedFile,
     Runtime,
     Serving,
     Signature,
-    Source,
     Text,
     integral,
 )
@@ -57,7 +57,7 @@ class Spec(Frozen):
         description="The task, by the name the field uses; aliases such as `sentiment-analysis` and `ner` work.",
         examples=["text-classification", "text-generation", "feature-extraction"],
     )
-    model: Source = Field(description="The checkpoint: exactly one of repo, path, package.")
+    model: ModelSource = Field(description="The checkpoint: exactly one of repo, path, package.")
     components: Components = Field(default=Components(), description="Only what differs from the model's own source.")
     adapter: Adapter | None = Field(default=None, description="A PEFT adapter on top of the model.")
     convert: Convert | None = Field(

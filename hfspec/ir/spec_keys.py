@@ -132,7 +132,18 @@ class Source(_Places):
         return self
 
 
-class FolderSource(Source):
+class ModelSource(Source):
+    """A source of a model."""
+
+    file: str | None = Field(
+        default=None,
+        pattern=FOLDER_PATTERN,
+        description="With `format: onnx`: the source's own graph, which is taken as it is (docs/onnx.md).",
+        examples=["onnx/model.onnx"],
+    )
+
+
+class FolderSource(ModelSource):
     """A source of which one folder is the model."""
 
     folder: str | None = Field(
@@ -215,8 +226,16 @@ class Convert(Frozen):
 class Quantization(Frozen):
     """Weights in fewer bits than the graph of a model computes in."""
 
-    method: Literal["dynamic-int8"] = Field(
-        description="`dynamic-int8`: matrices in 8 bits, and what they are multiplied with as it comes (docs/onnx.md)."
+    method: Literal["dynamic-int8", "static-int8", "stored"] = Field(
+        description="Matrices in 8 bits. `dynamic-int8`: what they are multiplied with as it comes; `static-int8`: by "
+        "the range that it has over the examples in `calibration`; `stored`: as the graph in `model.file` is "
+        "(docs/onnx.md)."
+    )
+    calibration: Text | None = Field(
+        default=None,
+        description="A file of examples, by its path from the spec's folder: an input in each line, as JSON, or a "
+        "golden example. `static-int8` needs it; the answers to it are measured.",
+        examples=["calibration.jsonl"],
     )
     tolerance: float | None = Field(
         default=None,

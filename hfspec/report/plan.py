@@ -62,7 +62,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "golden": [golden.to_json() for golden in plan.golden],
         "adapter": adapter_saved(plan.sources, [step.target for step in plan.steps]),
         "conversion": thaw(plan.conversion.to_json()) if plan.conversion else None,
-        "quantization": plan.quantization.model_dump() if plan.quantization else None,
+        "quantization": plan.quantization.model_dump(exclude_none=True) if plan.quantization else None,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import hfspec
 from hfspec.report import artifact as artifact_report
 from hfspec.report import plan as plan_report
-from tests.compiling import write_spec
+from tests.compiling import plan_refusal, write_spec
 
 TEXTS = ["hello world", "the capital of Spain is Madrid " * 60, "a b c", "one two three four five six"]
 DYNAMIC = {"method": "dynamic-int8", "tolerance": 0.2}
@@ -44,6 +45,22 @@ def classifier(quantized):
     return quantized("bert-sentiment", {"method": "dynamic-int8"}, input_example=["hello world", "a b c"])
 
 
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory):
+    """Files of calibration examples, by name."""
+    place = tmp_path_factory.mktemp("calibration")
+    golden = {"input": TEXTS[:3], "output": [[0.5]], "tolerance": 0.1}
+    lines = [json.dumps(value) for value in ("hello", ["a b c", "one two"], golden)]
+    (place / "lines.jsonl").write_text("\n\n".join(lines), encoding="utf-8")
+    (place / "golden.json").write_text(json.dumps([golden]), encoding="utf-8")
+    return place
+
+
+@pytest.fixture(scope="module")
+def static(quantized, examples):
+    return quantized("minilm-like", {"method": "static-int8", "calibration": str(examples / "lines.jsonl")})
+
+
 def graph(artifact) -> Path:
     return artifact.path / "model/model.onnx"
 
@@ -72,6 +89,67 @@ def test_labels_are_counted(classifier, checkpoint):
     assert said["same_answers"] == sum(same) / len(same)
     assert said["tolerance"] is None
     assert "least_cosine" not in said
+
+
+def test_ranges_of_static_ones_are_those_of_the_file(static, examples, checkpoint):
+    from sentence_transformers import SentenceTransformer
+
+    wanted = SentenceTransformer(str(checkpoint("minilm-like")), device="cpu").encode(TEXTS[:3])
+    made = hfspec.load(static.path).predict(TEXTS[:3])
+    said = static.manifest.graph["quantization"]
+    assert np.abs(made - wanted).max() <= said["difference"] + 1e-4
+    assert said["difference"] < 0.2
+    assert dict(said["measured_on"]) == {"calibration": 3}
+    assert said["calibration_sha256"] == hashlib.sha256((examples / "lines.jsonl").read_bytes()).hexdigest()
+    assert said["bytes"] < 0.7 * said["bytes_before"]
+    assert str(examples) not in (static.path / "spec.yaml").read_text(encoding="utf-8")
+    assert "lines.jsonl" in (static.path / "spec.yaml").read_text(encoding="utf-8")
+
+
+def test_other_examples_are_other_ranges_and_the_same_ones_the_same_bytes(quantized, static, examples):
+    made = [
+        quantized("minilm-like", {"method": "static-int8", "calibration": str(examples / name)})
+        for name in ("lines.jsonl", "golden.json")
+    ]
+    assert graph(made[0]).read_bytes() == graph(static).read_bytes() != graph(made[1]).read_bytes()
+    assert made[0].manifest.fingerprint == static.manifest.fingerprint != made[1].manifest.fingerprint
+
+
+def test_a_lock_holds_the_examples(checkpoint, tmp_path):
+    (tmp_path / "c.jsonl").write_text('"hello"\n', encoding="utf-8")
+    asked = {"method": "static-int8", "calibration": "c.jsonl"}
+    spec = write_spec(tmp_path, checkpoint("minilm-like"), format="onnx", quantization=asked)
+    assert hfspec.lock(spec).lock.calibration == hashlib.sha256(b'"hello"\n').hexdigest()
+    (tmp_path / "c.jsonl").write_text('"good day"\n', encoding="utf-8")
+    with pytest.raises(hfspec.LockError, match="calibration"):
+        hfspec.plan(spec, locked=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("missing.jsonl", None, "cannot be read"),
+        ("empty.jsonl", b"\n \n", "no example"),
+        ("broken.jsonl", b'"a"\n{"text": \n', "line 2: not JSON"),
+        ("latin.jsonl", b'"caf\xe9"', "UTF-8"),
+        ("object.json", b'{"text": "a"}', "no list"),
+    ],
+)
+def test_a_file_without_examples_is_refused(spec_for, tmp_path, name, content, words):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    asked = {"method": "static-int8", "calibration": str(tmp_path / name)}
+    error = plan_refusal(spec_for("minilm-like", format="onnx", quantization=asked))
+    (problem,) = error.problems
+    assert (problem.code, problem.path) == ("calibration", ("quantization", "calibration"))
+    assert words in problem.message
+
+
+def test_an_example_that_cannot_be_answered_is_refused(quantized, tmp_path):
+    (tmp_path / "c.jsonl").write_text('"good"\n{"number": 7}\n', encoding="utf-8")
+    asked = {"method": "dynamic-int8", "calibration": str(tmp_path / "c.jsonl")}
+    with pytest.raises(hfspec.SpecError, match=r"c\.jsonl, line 2: "):
+        quantized("minilm-like", asked)
 
 
 def test_its_file_is_smaller_and_its_matrices_are_of_bytes(embedder, exported):
@@ -144,6 +222,8 @@ def test_one_that_is_too_far_is_refused_with_the_numbers(quantized, examples):
         ({"format": "safetensors", "quantization": {"method": "dynamic-int8"}}, "Write `format: onnx`"),
         ({"format": "onnx", "quantization": {"method": "int3"}}, "dynamic-int8"),
         ({"format": "onnx", "quantization": {}}, "method"),
+        ({"format": "onnx", "quantization": {"method": "static-int8"}}, "calibration"),
+        ({"format": "onnx", "quantization": {"method": "static-int8", "calibration": 3}}, "calibration"),
         ({"format": "onnx", "quantization": {"method": "dynamic-int8", "tolerance": -1}}, "tolerance"),
         ({"format": "onnx", "quantization": {"method": "dynamic-int8", "tolerance": "nan"}}, "tolerance"),
         ({"format": "onnx", "quantization": {"method": "dynamic-int8", "bits": 4}}, "bits"),

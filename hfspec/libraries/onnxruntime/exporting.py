@@ -12,17 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from hfspec.artifact.writing import write_bytes
-from hfspec.errors import HfspecError
+from hfspec.errors import HfspecError, SpecError
 from hfspec.integrity.embedding_space import embedding_space
 from hfspec.ir.artifact import Deployment, FileRecord, Manifest
 from hfspec.ir.frozen import FrozenDict, freeze
 from hfspec.ir.plan import Plan
-from hfspec.libraries.onnxruntime.loading import FACTS, GRAPH, session
+from hfspec.ir.problem import KeyPath, Problem
+from hfspec.libraries.onnxruntime.loading import FACTS, GRAPH, Graph
 from hfspec.libraries.onnxruntime.measuring import Distance
+from hfspec.libraries.onnxruntime.own_graph import answering, is_quantised
 from hfspec.libraries.onnxruntime.quantization import Batch, quantize, told
+from hfspec.libraries.onnxruntime.runners import POOLING_MASK
 from hfspec.libraries.onnxruntime.tokenizer import TOKENIZER
 from hfspec.libraries.onnxruntime.torch_modules import COMPUTES, Source, module, refusal
 from hfspec.libraries.onnxruntime.unheard import unheard
+from hfspec.libraries.onnxruntime_genai.graph import read_graph
 from hfspec.library_calls.quiet import quiet
 from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.patches.table import NONE
@@ -65,38 +69,54 @@ def export(plan: Plan, files: Sequence[FileRecord], staging: Path) -> tuple[Plan
         source = _source(manifest, staging, computes)
         names, rows = _inputs(source)
         torch_module = module(names, source.compute, [source.owner.model])
-        example = filled(rows[1:3], source.pad, "right", names)
-        opset = _written(torch_module, example, staging / MODEL / GRAPH, is_large=plan.weight_bytes > LARGE)
-        batches = [filled(batch, source.pad, "right", names) for batch in _batches(rows)]
-        difference, compared = _compared(torch_module, batches, session(staging / MODEL / GRAPH), computes)
-    _check(difference)
+        if plan.graph_file is None:
+            example = filled(rows[1:3], source.pad, "right", names)
+            _written(torch_module, example, staging / MODEL / GRAPH, is_large=plan.weight_bytes > LARGE)
     space = embedding_space(staging, manifest) if _embeds(plan) else None
     kept = [record for record in files if not _is_replaced(record.path)]
     for record in files:
         if record.path.endswith(WEIGHTS):
             (staging / record.path).unlink()
-    beside = tuple(_beside(source, staging))
+    told_of = _answering(plan, staging, computes)
+    beside = tuple(_beside(source, staging, told_of))
+    batches = [filled(batch, source.pad, "right", names) for batch in _batches(rows)]
+    difference, compared = _compared(torch_module, batches, Graph(staging / MODEL, None), computes)
+    read = read_graph(staging / MODEL / GRAPH)
+    allowed = _check(plan, difference, is_quantised=is_quantised(read))
     quantized = _quantized(plan, manifest, staging, compared)
     account = {
-        "exporter": "torch.onnx, dynamo",
-        "opset": opset,
+        "exporter": plan.graph_file or "torch.onnx, dynamo",
+        "opset": read.opsets.get("", 0),
         "difference": difference,
-        "tolerance": TOLERANCE,
+        "tolerance": allowed,
         **({"quantization": quantized} if quantized else {}),
         **({} if space is None else {"weights_space": space}),
     }
     note = (
         f"{MODEL}{GRAPH} computes what torch computes of the weights; over texts of several lengths its numbers"
-        f" differ by {difference:g} at most, and {TOLERANCE:g} is allowed."
+        f" differ by {difference:g} at most, and {'any distance' if allowed is None else f'{allowed:g}'} is allowed."
     )
     notes = (*plan.notes, note, *([told(quantized)] if quantized else []))
     changed = replace(plan, graph=freeze(account), notes=notes)
-    return changed, tuple(sorted([*kept, *beside, *_records(staging)], key=lambda record: record.path))
+    made = _records(staging) if plan.graph_file is None else ()
+    return changed, tuple(sorted([*kept, *beside, *made], key=lambda record: record.path))
+
+
+def _answering(plan: Plan, staging: Path, computes: str) -> dict[str, Any]:
+    """What the runner is told of a graph that was made elsewhere; raises SpecError where it cannot answer."""
+    if plan.graph_file is None:
+        return {}
+    try:
+        return answering(staging / MODEL / GRAPH, computes)
+    except ValueError as error:
+        remedy = "Remove `file`, so that compile makes a graph with the modules in it."
+        path: KeyPath = ("model", "file")
+        raise SpecError([Problem("format", f"{plan.graph_file}: {error}.", path=path, remedy=remedy)]) from error
 
 
 def _quantized(plan: Plan, manifest: Manifest, staging: Path, usual: Sequence[Batch]) -> dict[str, Any]:
     """What the manifest says of a graph that was quantised; empty where nobody asks for it."""
-    if plan.quantization is None:
+    if plan.quantization is None or plan.graph_file is not None:
         return {}
     deployment = plan.deployment
     task = WEIGHT_FORMATS[deployment.format].task(deployment.library, deployment.task)
@@ -173,8 +193,8 @@ def _batches(rows: Sequence[Tokens]) -> Iterator[Sequence[Tokens]]:
     yield rows[:2]
 
 
-def _written(torch_module: Any, example: Mapping[str, Any], path: Path, *, is_large: bool) -> int:
-    """The graph in a file, without what torch notes of this machine; returns its opset."""
+def _written(torch_module: Any, example: Mapping[str, Any], path: Path, *, is_large: bool) -> None:
+    """The graph in a file, without what torch notes of this machine."""
     import torch
 
     tensors = tuple(map(torch.from_numpy, example.values()))
@@ -185,7 +205,6 @@ def _written(torch_module: Any, example: Mapping[str, Any], path: Path, *, is_la
         )
     _cleaned(program.model)
     program.save(str(path), external_data=is_large)
-    return int(program.model.opset_imports[""])
 
 
 def _cleaned(model: Any) -> None:
@@ -205,36 +224,46 @@ def _cleaned(model: Any) -> None:
 
 
 def _compared(
-    torch_module: Any, batches: Sequence[Batch], graph: Any, computes: str
+    torch_module: Any, batches: Sequence[Batch], graph: Graph, computes: str
 ) -> tuple[float, tuple[Batch, ...]]:
     """The largest difference between the graph's numbers and torch's, and the batches as the graph takes them."""
     import torch
 
-    taken = {value.name for value in graph.get_inputs()}
-    given = tuple({name: inputs[name] for name in inputs if name in taken} for inputs in batches)
+    given = tuple({name: inputs[name] for name in inputs if name in graph.inputs} for inputs in batches)
     distance = Distance(computes)
     for inputs, batch in zip(batches, given, strict=True):
         with torch.no_grad():
             answer = torch_module(*map(torch.from_numpy, inputs.values()))
         wanted = [side.numpy() for side in (answer if isinstance(answer, tuple) else (answer,))]
-        distance.add(inputs, wanted, graph.run(None, batch))
+        found = graph.run(batch)
+        if graph.pooling is not None:
+            found = [graph.pooled(found[0], inputs.get(POOLING_MASK, inputs["attention_mask"]))]
+        distance.add(inputs, wanted, found)
     return distance.difference, given
 
 
-def _check(difference: float) -> None:
-    if not difference <= TOLERANCE:
-        raise refusal(
-            "The graph's answers are not those that torch computes of the same weights.",
-            expected=f"numbers at most {TOLERANCE:g} apart",
-            found=f"{difference:.2g}",
-        )
+def _check(plan: Plan, difference: float, *, is_quantised: bool) -> float | None:
+    """The difference that is allowed; raises SpecError beyond it."""
+    stored = plan.quantization if plan.graph_file is not None else None
+    allowed = TOLERANCE if stored is None else stored.tolerance
+    if allowed is None or difference <= allowed:
+        return allowed
+    expected, found = f"numbers at most {allowed:g} apart", f"{difference:.2g}"
+    message = "The graph's answers are not those that torch computes of the same weights."
+    if plan.graph_file is None:
+        raise refusal(message, expected=expected, found=found)
+    again = f"Write `quantization: {{method: stored, tolerance: {difference:.1g}}}` to allow for it"
+    remedy = f"{again}, or take" if is_quantised else "Take"
+    path: KeyPath = ("model", "file") if stored is None else ("quantization", "tolerance")
+    remedy = f"{remedy} another graph, or remove `file`."
+    raise SpecError([Problem("format", message, path=path, expected=expected, found=found, remedy=remedy)])
 
 
 def _is_replaced(path: str) -> bool:
     return path.endswith(WEIGHTS) or path == f"{MODEL}{TOKENIZER}"
 
 
-def _beside(source: Source, staging: Path) -> Iterator[FileRecord]:
+def _beside(source: Source, staging: Path, answering: Mapping[str, Any]) -> Iterator[FileRecord]:
     """The tokenizer as it was in use, and what the graph's runner is told."""
     tokenizer = source.owner.tokenizer.backend_tokenizer
     tokenizer.no_truncation()
@@ -245,6 +274,7 @@ def _beside(source: Source, staging: Path) -> Iterator[FileRecord]:
         "pad": dict(source.pad),
         "sees_padding": source.sees_padding(),
         "tokenizer": source.tokenizer(),
+        **answering,
     }
     contents: Mapping[str, bytes] = {
         TOKENIZER: tokenizer.to_str(pretty=True).encode(),

@@ -10,9 +10,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from hfspec.errors import HfspecError, SpecError
+from hfspec.ir.calibration import CalibrationExample
 from hfspec.ir.frozen import thaw
 from hfspec.ir.plan import Plan
-from hfspec.ir.problem import Problem
+from hfspec.ir.problem import KeyPath, Problem
+from hfspec.ir.spec_keys import Quantization
 from hfspec.libraries.onnxruntime.loading import GRAPH, load, session
 from hfspec.libraries.onnxruntime.measuring import Distance
 from hfspec.libraries.onnxruntime.unheard import unheard
@@ -21,6 +23,8 @@ from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.predictor import Predictor
 
 Batch = Mapping[str, Any]
+DYNAMIC = "dynamic-int8"
+STATIC = ["Gather", "Gemm", "MatMul"]  # where the weights are
 
 
 class Recorder:
@@ -59,15 +63,16 @@ def quantize(plan: Plan, request: LoadRequest, computes: str, usual: Sequence[Ba
     graph = request.model_folder / GRAPH
     before, size = session(graph), _size(graph)
     wanted = [before.run(None, dict(batch)) for batch in batches]
-    _write(graph)
+    _write(asked, graph, batches)
     after, distance = session(graph), Distance(computes)
     for batch, numbers in zip(batches, wanted, strict=True):
         distance.add(batch, numbers, after.run(None, dict(batch)))
     found = distance.to_json()
     if asked.tolerance is not None and not distance.difference <= asked.tolerance:
         raise _too_far(asked.tolerance, found)
+    examples = {} if plan.calibration is None else {"calibration_sha256": plan.calibration.sha256}
     sizes = {"bytes": _size(graph), "bytes_before": size}
-    return {"method": asked.method, "tolerance": asked.tolerance, **found, "measured_on": counts, **sizes}
+    return {"method": asked.method, "tolerance": asked.tolerance, **found, "measured_on": counts, **examples, **sizes}
 
 
 def told(account: Mapping[str, Any]) -> str:
@@ -84,7 +89,12 @@ def told(account: Mapping[str, Any]) -> str:
 
 def counted(measured_on: Mapping[str, int]) -> str:
     """What was measured, in words."""
-    names = {"golden": "golden examples", "input_example": "the input example", "texts": "batches of plain texts"}
+    names = {
+        "calibration": "calibration examples",
+        "golden": "golden examples",
+        "input_example": "the input example",
+        "texts": "batches of plain texts",
+    }
     parts = [
         names[kind] if kind == "input_example" else f"{count} {names[kind]}" for kind, count in measured_on.items()
     ]
@@ -107,30 +117,70 @@ def _examples(plan: Plan, request: LoadRequest) -> tuple[dict[str, int], list[Ba
         with suppress(HfspecError):
             predictor.predict(data, params)
             counts[kind] = counts.get(kind, 0) + 1
+    if plan.calibration is not None:
+        counts["calibration"] = len(plan.calibration.examples)
+        for one in plan.calibration.examples:
+            _ask(predictor, plan.calibration.name, one)
     return counts, recorder.batches
+
+
+def _ask(predictor: Predictor, file: str, example: CalibrationExample) -> None:
+    """Raises SpecError where an example of a file cannot be answered."""
+    try:
+        predictor.predict(thaw(example.input), thaw(example.params))
+    except HfspecError as error:
+        path: KeyPath = ("quantization", "calibration")
+        message = f"{file}, {example.place}: {error}"
+        raise SpecError(
+            [Problem("calibration", message, path=path, remedy="Mend the example, or leave it out.")]
+        ) from error
 
 
 def _size(graph: Path) -> int:
     return sum(path.stat().st_size for path in graph.parent.glob(f"{GRAPH}*"))
 
 
-def _write(graph: Path) -> None:
-    """The graph quantised in its place.
+class _Batches:
+    """Batches one after the other, as onnxruntime's calibrators ask for them."""
+
+    def __init__(self, batches: Sequence[Batch]) -> None:
+        self._left = iter(batches)
+
+    def get_next(self) -> dict[str, Any] | None:
+        """The next batch; None after the last."""
+        batch = next(self._left, None)
+        return None if batch is None else dict(batch)
+
+
+def _write(asked: Quantization, graph: Path, batches: Sequence[Batch]) -> None:
+    """The graph quantised in its place; ``batches``: by which the ranges of static-int8 are found.
 
     Weights of 7 bits: processors without VNNI add up two products of 8 bits in 16, which would overflow, and give other
     answers (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html).
     """
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization import QuantType, quantize_dynamic, quantize_static
 
-    options = {"weight_type": QuantType.QInt8, "per_channel": True, "reduce_range": True}
     beside = len(list(graph.parent.glob(f"{GRAPH}*"))) > 1
+    usual = {
+        "weight_type": QuantType.QInt8,
+        "per_channel": True,
+        "reduce_range": True,
+        "use_external_data_format": beside,
+    }
     with TemporaryDirectory(prefix=".quantized-", dir=graph.parent) as folder:
+        made = Path(folder, GRAPH)
         with quiet(), unheard("root"):
-            quantize_dynamic(graph, Path(folder, GRAPH), use_external_data_format=beside, **options)
+            if asked.method == DYNAMIC:
+                quantize_dynamic(graph, made, **usual)
+            else:
+                options = {"MatMulConstBOnly": True}
+                quantize_static(
+                    graph, made, _Batches(batches), op_types_to_quantize=STATIC, extra_options=options, **usual
+                )
         for old in graph.parent.glob(f"{GRAPH}*"):
             old.unlink()
-        for made in sorted(Path(folder).iterdir()):
-            shutil.move(made, graph.parent / made.name)
+        for file in sorted(Path(folder).iterdir()):
+            shutil.move(file, graph.parent / file.name)
 
 
 def _too_far(most: float, found: Mapping[str, Any]) -> SpecError:
