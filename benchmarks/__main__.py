@@ -15,8 +15,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks import agreement, machine, report, rows
+from benchmarks import agreement, answering, commands, machine, report
 from benchmarks.measuring import Measured, measure, prepare, pythons
+from benchmarks.rows import Row
 from benchmarks.work import CHECKPOINTS
 
 
@@ -28,7 +29,9 @@ def main(arguments: list[str]) -> int:
     made = {"folder": str(CHECKPOINTS), "large": not options.quick}
     prepare([("main", "benchmarks.material:make", made)], known)
     results, failures, ready = [], [], []
-    for row in rows.rows(quick=options.quick):
+    for row in [*answering.rows(quick=options.quick), *commands.rows(quick=options.quick)]:
+        if options.quick and not row.quick:
+            continue
         if options.only and row.name not in options.only:
             continue
         if any(contender.python not in known for contender in row.contenders):
@@ -59,7 +62,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _measured(row: rows.Row, known: dict[str, str]) -> dict[str, Any]:
+def _measured(row: Row, known: dict[str, str]) -> dict[str, Any]:
     started = time.monotonic()
     found = measure(row.contenders, known, row.rounds)
     targets = [(target, target.value(found)) for target in row.targets]

@@ -35,8 +35,8 @@ ENGINES: Mapping[str, Engine] = MappingProxyType(
             Engine(
                 "vllm",
                 ("vllm", "serve", "./model"),
-                "0.8.5",
-                "https://docs.vllm.ai/en/v0.8.5/serving/engine_args.html and serving/openai_compatible_server.html",
+                "0.33.0",
+                "vllm/engine/arg_utils.py, vllm/config/ and vllm/entrypoints/common/cli_args.py of its wheel",
                 MappingProxyType(
                     {
                         "--served-model-name": TEXT,
@@ -47,7 +47,7 @@ ENGINES: Mapping[str, Engine] = MappingProxyType(
                         "--override-generation-config": JSON,
                         "--enable-lora": None,
                         "--lora-modules": TEXT,
-                        "--max-lora-rank": ("8", "16", "32", "64", "128", "256"),
+                        "--max-lora-rank": ("1", "8", "16", "32", "64", "128", "256", "320", "512"),
                     }
                 ),
             ),

@@ -21,9 +21,10 @@ NOT_OF_VLLM = ("modules_to_save", "use_dora", "layer_replication", "trainable_to
 DTYPES = ("float32", "float16", "bfloat16")
 # The settings that vLLM's generation config has too; temperature 0 is its greedy search.
 SAMPLING = ("temperature", "top_p", "top_k", "min_p")
+PENALTIES = {"repetition_penalty": 1.0, "frequency_penalty": 0.0, "presence_penalty": 0.0}  # and what does nothing
 ANYWAY: Mapping[str, tuple[object, ...]] = MappingProxyType(
     {
-        **dict.fromkeys((*SAMPLING, "do_sample", "max_new_tokens", "max_tokens", "repetition_penalty"), ()),
+        **dict.fromkeys((*SAMPLING, *PENALTIES, "do_sample", "max_new_tokens", "max_tokens"), ()),
         # What only says how hfspec computes, or what vLLM reads in the model's own files.
         **dict.fromkeys(("batch_tokens", "use_cache", "bos_token_id", "eos_token_id", "pad_token_id"), ()),
         "num_beams": (None, 1),
@@ -35,8 +36,6 @@ ANYWAY: Mapping[str, tuple[object, ...]] = MappingProxyType(
         "min_length": (None, 0),
         "min_new_tokens": (None, 0),
         "typical_p": (None, 1.0),
-        "frequency_penalty": (None, 0, 0.0),
-        "presence_penalty": (None, 0, 0.0),
         "include_prompt": (None, False),
         "return_full_text": (None, False),
         "max_length": (None, 20),  # of configs, which max_new_tokens goes before
@@ -102,8 +101,7 @@ def generation(facts: Facts) -> dict[str, Any]:
         chosen["top_k"] = chosen["top_k"] or -1
     else:
         chosen["temperature"] = 0.0
-    if stated.get("repetition_penalty", 1.0) != 1.0:
-        chosen["repetition_penalty"] = stated["repetition_penalty"]
+    chosen |= {name: stated[name] for name, none in PENALTIES.items() if stated.get(name, none) != none}
     return {name: value for name, value in chosen.items() if value is not None}
 
 
@@ -140,14 +138,17 @@ def _adapter_reasons(config: Mapping[str, Any]) -> Iterator[str]:
     if extra:
         yield f"adapter: {', '.join(extra)}; vLLM has none of it; {remedy}"
     if _rank(config) is None:
-        yield f"adapter: rank {config.get('r')}; vLLM has up to 256; {remedy}"
+        yield f"adapter: rank {config.get('r')}; vLLM has up to {_ranks()[-1]}; {remedy}"
 
 
 def _rank(config: Mapping[str, Any]) -> str | None:
     """The least rank of vLLM's that the adapter fits in."""
-    known = ENGINES["vllm"].options["--max-lora-rank"]
     rank = max([int(config.get("r") or 0), *map(int, (config.get("rank_pattern") or {}).values())])
-    return next((text for text in known or () if int(text) >= rank), None)
+    return next((text for text in _ranks() if int(text) >= rank), None)
+
+
+def _ranks() -> tuple[str, ...]:
+    return tuple(ENGINES["vllm"].options["--max-lora-rank"] or ())
 
 
 def _options(facts: Facts, *, has_template: bool) -> Iterator[tuple[str, str | None]]:

@@ -99,6 +99,7 @@ def _called(path: str, arguments: tuple[Any, ...]) -> Any:
 
 
 _RUNNERS = "hfspec.libraries.onnxruntime.runners"
+_MEDIA_RUNNERS = "hfspec.libraries.onnxruntime.media_runners"
 WEIGHT_FORMATS: Mapping[str, WeightFormat] = MappingProxyType(
     {
         row.name: row
@@ -121,7 +122,10 @@ WEIGHT_FORMATS: Mapping[str, WeightFormat] = MappingProxyType(
                     }
                 ),
                 folder="onnxruntime",
-                compiling=("exporting", "measuring", "own_graph", "quantization", "torch_modules", "unheard"),
+                compiling=(
+                    *("examples", "exporting", "measuring", "media_sources", "own_graph", "quantization", "refusal"),
+                    *("torch_modules", "unheard"),
+                ),
                 makers=("onnx", "onnxscript", "torch", "transformers"),
                 makers_extra="onnx-build",
                 dtypes=("float32",),
@@ -153,6 +157,12 @@ WEIGHT_FORMATS: Mapping[str, WeightFormat] = MappingProxyType(
                             f"{_RUNNERS}:GraphSparseEmbedding", "sparse weights"
                         ),
                         ("sentence-transformers", "text-ranking"): GraphTask(f"{_RUNNERS}:GraphTextRanking", "scores"),
+                        ("transformers", "image-classification"): GraphTask(
+                            f"{_MEDIA_RUNNERS}:GraphImageClassification", "image logits", (*_TABLES, "pillow")
+                        ),
+                        ("transformers", "audio-classification"): GraphTask(
+                            f"{_MEDIA_RUNNERS}:GraphAudioClassification", "sound logits", ("av", *_TABLES)
+                        ),
                         ("transformers", "text-classification"): GraphTask(
                             f"{_RUNNERS}:GraphTextClassification", "logits", _TABLES
                         ),

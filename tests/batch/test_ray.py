@@ -1,11 +1,13 @@
-"""A batch, and an artifact over a dataset, on a real Ray cluster of three nodes, parts of which are killed."""
+"""One batch file by each engine, and an artifact over a dataset, on a real Ray cluster of three nodes."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,6 +21,7 @@ import hfspec
 from hfspec.errors import InputError, ParamsError, UsageError
 from hfspec.ir.artifact import Artifact
 from tests import own_network
+from tests.batch.spark_processes import spark_workers
 from tests.compiling import tree_of
 from tests.ray_cluster import LONG, Cluster
 
@@ -26,9 +29,11 @@ pa = pytest.importorskip("pyarrow", reason="the extra `batch` is not installed")
 pq = pytest.importorskip("pyarrow.parquet")
 
 import hfspec.ray  # noqa: E402
+from hfspec.batch.document.loading import load_batch  # noqa: E402
 from hfspec.batch.job import Job  # noqa: E402
 from hfspec.batch.run import run  # noqa: E402
 from hfspec.batch.spans import Sizes  # noqa: E402
+from tests.batch.test_batch import killed_after  # noqa: E402
 
 ROWS = 40
 MANY = 3000
@@ -47,25 +52,34 @@ def dense(compiled: Callable[[str], Artifact]) -> str:
     return str(compiled("st-dense").path)
 
 
-@pytest.fixture
-def job(dense: str, tmp_path: Path) -> Job:
+@pytest.fixture(scope="module")
+def job(dense: str, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    folder = tmp_path_factory.mktemp("job")
     texts = [None if number % 97 == 5 else f"row {number % 13} of many" for number in range(MANY)]
-    pq.write_table(pa.table({"id": range(MANY), "body": texts}), tmp_path / "in.parquet", row_group_size=500)
-    return Job(dense, (str(tmp_path / "in.parquet"),), "", columns={"text": "body"}, sizes=Sizes(50, 4000))
+    pq.write_table(pa.table({"id": range(MANY), "body": texts}), folder / "in.parquet", row_group_size=500)
+    return Job(dense, (str(folder / "in.parquet"),), "", columns={"text": "body"}, sizes=Sizes(50, 4000))
 
 
-def started(cluster: Cluster, job: Job, output: Path, *overrides: str) -> subprocess.Popen[str]:
-    """The command with a batch file for this job, on the cluster."""
+@pytest.fixture(scope="module")
+def file(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A batch file for the job, and beside it ``quiet``, what this process makes of it undisturbed."""
+    folder = tmp_path_factory.mktemp("file")
     document = {
         "artifact": job.artifact,
         "input": {"paths": list(job.inputs), "map": dict(job.columns)},
-        "output": {"path": str(output), "part_rows": job.sizes.rows, "part_bytes": job.sizes.bytes},
-        "engine": "ray",
-        "replicas": 3,
+        "output": {"path": "out", "part_rows": job.sizes.rows, "part_bytes": job.sizes.bytes},
+        "threads": 1,
     }
-    file = output.with_suffix(".yaml")
-    file.write_text(json.dumps(document), encoding="utf-8")
-    command = cluster.python("-m", "hfspec", "batch", str(file), *overrides, "--address", cluster.address)
+    (folder / "batch.yaml").write_text(json.dumps(document), encoding="utf-8")
+    run(load_batch(folder / "batch.yaml", [f"output.path={folder / 'quiet'}"]))
+    return folder / "batch.yaml"
+
+
+def parts(output: Path) -> int:
+    return len(list(output.glob("part-*")))
+
+
+def started(*command: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=own_network.environment(), text=True, stderr=subprocess.PIPE)
 
 
@@ -78,34 +92,64 @@ def wait_for(process: subprocess.Popen[str], is_so: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_the_bytes_are_those_of_one_machine_whatever_is_killed(cluster: Cluster, job: Job, tmp_path: Path) -> None:
-    run(replace(job, output=str(tmp_path / "local")))
-    output = tmp_path / "ray"
-
-    def parts() -> int:
-        return len(list(output.glob("part-*")))
-
-    def actors() -> set[int]:
-        return set(cluster.processes("ray::Actor"))
-
-    driver = started(cluster, job, output, "replicas=1")
-    wait_for(driver, lambda: parts() > 5)
-    driver.kill()
-    driver.communicate(timeout=LONG)
-    wait_for(driver, lambda: not actors())
-    before = parts()
-    assert not (output / "_SUCCESS").exists()
-    driver = started(cluster, job, output)
-    wait_for(driver, lambda: parts() > before and len(actors()) == 3)
-    there = actors()
-    os.kill(min(there), signal.SIGKILL)
-    cluster.do("kill")
+def ended(driver: subprocess.Popen[str], output: Path) -> None:
     assert not (output / "_SUCCESS").exists()
     said = driver.communicate(timeout=LONG)[1]
     assert driver.returncode == 0, said
     assert f"{MANY} rows, 31 of them with an error (31 InputError)" in said
-    assert tree_of(output) == tree_of(tmp_path / "local")
+
+
+def by_local(request: pytest.FixtureRequest, file: Path, output: Path) -> None:
+    """By a process that is killed, and another that is not."""
+    job = load_batch(file, [f"output.path={output}"])
+    killed_after(MANY // 3, job)
+    assert 0 < parts(output) < MANY // 50
+    run(job)
+
+
+def by_ray(request: pytest.FixtureRequest, file: Path, output: Path) -> None:
+    """By a command that is killed, and another, of whose three actors one is killed, and then a node."""
+    cluster: Cluster = request.getfixturevalue("cluster")
+    arguments = ("batch", str(file), f"output.path={output}", "engine=ray", "--address", cluster.address)
+
+    def actors() -> set[int]:
+        return set(cluster.processes("ray::Actor"))
+
+    driver = started(*cluster.python("-m", "hfspec", *arguments, "replicas=1"))
+    wait_for(driver, lambda: parts(output) > 5)
+    driver.kill()
+    driver.communicate(timeout=LONG)
+    wait_for(driver, lambda: not actors())
+    before = parts(output)
+    assert not (output / "_SUCCESS").exists()
+    driver = started(*cluster.python("-m", "hfspec", *arguments, "replicas=3"))
+    wait_for(driver, lambda: parts(output) > before and len(actors()) == 3)
+    os.kill(min(actors()), signal.SIGKILL)
+    cluster.do("kill")
+    ended(driver, output)
     cluster.do("add")
+
+
+def by_spark(request: pytest.FixtureRequest, file: Path, output: Path) -> None:
+    """By a command whose Python worker is killed."""
+    python = os.environ.get("HFSPEC_SPARK_PYTHON", sys.executable)
+    is_there = subprocess.run([python, "-c", "import pyspark"], capture_output=True, timeout=LONG, check=False)
+    if is_there.returncode or shutil.which("java") is None:
+        pytest.skip("HFSPEC_SPARK_PYTHON names no Python with pyspark, or there is no Java")
+    arguments = ("batch", str(file), f"output.path={output}", "engine=spark", "replicas=1", "--master", "local[2]")
+    driver = started(python, "-m", "hfspec", *arguments)
+    wait_for(driver, lambda: parts(output) > 5)
+    (worker,) = spark_workers(driver.pid)
+    os.kill(worker, signal.SIGKILL)
+    ended(driver, output)
+
+
+@pytest.mark.parametrize("by", [by_local, by_ray, by_spark])
+def test_one_batch_file_has_the_same_bytes_by_each_engine_whatever_is_killed(
+    request: pytest.FixtureRequest, file: Path, tmp_path: Path, by: Callable[..., None]
+) -> None:
+    by(request, file, tmp_path / "out")
+    assert tree_of(tmp_path / "out") == tree_of(file.with_name("quiet"))
 
 
 def test_what_is_asked_is_done_and_what_cannot_be_is_told(cluster: Cluster, job: Job, tmp_path: Path) -> None:

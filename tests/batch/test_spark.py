@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
 import shutil
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -115,16 +112,6 @@ def test_mlflow_gives_the_same_rows_with_our_type(
             assert value == (other if isinstance(value, str) else pytest.approx(other, abs=1e-6))
 
 
-def workers() -> set[int]:
-    """The processes of Spark's that run Python, but for the one that starts them."""
-    found: dict[int, int] = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            if b"pyspark.daemon" in (entry.parent / "cmdline").read_bytes():
-                found[int(entry.parent.name)] = int(entry.read_text().rpartition(")")[2].split()[1])
-    return {process for process, parent in found.items() if parent in found}
-
-
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory, compiled: Callable[[str], Artifact]) -> Job:
     folder = tmp_path_factory.mktemp("job")
@@ -137,25 +124,6 @@ def job(tmp_path_factory: pytest.TempPathFactory, compiled: Callable[[str], Arti
     return Job(artifact, (str(folder / "in.parquet"),), str(folder / "local"), engine="spark", **given)
 
 
-def test_a_batch_has_the_bytes_of_one_machine_though_its_workers_are_killed(
-    spark: Any, job: Job, tmp_path: Path
-) -> None:
-    killed: list[int] = []
-
-    def tell(_: Any) -> None:
-        if len(killed) < 2:
-            for process in workers():
-                os.kill(process, signal.SIGKILL)
-                killed.append(process)
-
-    found = run(replace(job, output=str(tmp_path / "out")), tell=tell)
-    assert len(killed) > 1
-    assert found.manifest is not None
-    assert (found.manifest["rows"], found.of) == (600, 10)
-    assert tree_of(tmp_path / "out") == tree_of(Path(job.output))
-    assert run(replace(job, output=str(tmp_path / "out"))).did_nothing
-
-
 def test_a_batch_that_was_stopped_goes_on_by_another_engine(spark: Any, job: Job, tmp_path: Path) -> None:
     stop = threading.Event()
     stopped = run(replace(job, output=str(tmp_path / "out")), stop=stop, tell=lambda _: stop.set())
@@ -163,6 +131,7 @@ def test_a_batch_that_was_stopped_goes_on_by_another_engine(spark: Any, job: Job
     assert 0 < stopped.parts < 10
     run(replace(job, engine="local", output=str(tmp_path / "out")))
     assert tree_of(tmp_path / "out") == tree_of(Path(job.output))
+    assert run(replace(job, output=str(tmp_path / "out"))).did_nothing
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,7 @@ def test_vllm_gets_the_model_its_template_and_greedy_search(compiled, tmp_path) 
         ("llm/v1/chat", {"temperature": 0.0}, {"temperature": 0.0}),
         ("llm/v1/completions", {"max_tokens": 7}, {"temperature": 0.0, "max_new_tokens": 7}),
         ("text-generation", {"repetition_penalty": 1.2}, {"temperature": 0.0, "repetition_penalty": 1.2}),
+        ("llm/v1/chat", {"presence_penalty": 0.5}, {"temperature": 0.0, "presence_penalty": 0.5}),
     ],
     ids=str,
 )

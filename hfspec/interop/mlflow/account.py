@@ -97,7 +97,8 @@ def _loaded(verified: Verified, *, trust_remote_code: bool) -> tuple[Predictor, 
 def _golden(verified: Verified, predictor: Predictor) -> dict[str, float]:
     """How far the answers to the golden examples lie from those expected, none of them further than it may."""
     from hfspec.runtime.golden.difference import differences
-    from hfspec.runtime.golden.examples import answered, faults, read_golden
+    from hfspec.runtime.golden.examples import faults, read_golden
+    from hfspec.runtime.golden.plain_answer import plain_answer
 
     folder = verified.folder
     if found := list(faults(predictor, folder)):
@@ -112,7 +113,7 @@ def _golden(verified: Verified, predictor: Predictor) -> dict[str, float]:
         difference.size or 0.0
         for one in golden
         for difference in differences(
-            one["output"], answered(predictor, one["input"], one["params"]), 0.0, predictor.task.anew
+            one["output"], plain_answer(predictor, one["input"], one["params"]), 0.0, predictor.task.anew
         )
     ]
     return {"golden.examples": float(len(golden)), "golden.max_deviation": max(sizes, default=0.0)}

@@ -54,10 +54,10 @@ class Graph:
     """A graph in memory.
 
     ``config``: what the runners read of the model's config; ``attributes``: of the runner that answered by torch;
-    ``tokenizer``: what was recorded of the tokenizer; ``pad``: model input -> the value that fills a batch;
-    ``sees_padding``: whether padding would change an answer; ``outputs``: those that are read, all where it is None;
-    ``pooling``: what makes vectors of sentences of those of tokens, None where the graph does it. Raises StorageError
-    where the files make none.
+    ``tokenizer``, ``features``: what was recorded of the tokenizer, and of the processor of images or sounds; ``pad``:
+    model input -> the value that fills a batch; ``sees_padding``: whether padding would change an answer; ``outputs``:
+    those that are read, all where it is None; ``pooling``: what makes vectors of sentences of those of tokens, None
+    where the graph does it. Raises StorageError where the files make none.
     """
 
     def __init__(self, folder: Path, threads: int | None) -> None:
@@ -66,6 +66,7 @@ class Graph:
             self.config = _config(facts["config"])
             self.attributes: Mapping[str, Any] = facts["attributes"]
             self.tokenizer: Mapping[str, Any] = facts["tokenizer"]
+            self.features: Mapping[str, Any] = facts.get("features", {})
             self.pad: Mapping[str, int] = facts["pad"]
             self.sees_padding = bool(facts["sees_padding"])
             self.outputs: Sequence[str] | None = facts.get("outputs")

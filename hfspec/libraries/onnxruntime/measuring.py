@@ -12,7 +12,7 @@ from hfspec.runtime.patches.masks import MASK
 
 # By what a graph computes, as COMPUTES in torch_modules.py names it.
 PER_TOKEN = frozenset({"spans", "states", "token logits"})
-CHOOSING = frozenset({"logits", "spans", "token logits"})
+CHOOSING = frozenset({"image logits", "logits", "sound logits", "spans", "token logits"})
 POINTING = frozenset({"sentence vectors", "sparse weights"})
 
 
@@ -49,8 +49,9 @@ class Distance:
             if one.shape != other.shape:
                 self.largest = float("inf")
                 continue
-            for place, length in enumerate(_lengths(inputs)):
-                line = np.s_[place, :length] if self.computes in PER_TOKEN else np.s_[place]
+            lengths = _lengths(inputs) if self.computes in PER_TOKEN else [None] * len(one)
+            for place, length in enumerate(lengths):
+                line = np.s_[place] if length is None else np.s_[place, :length]
                 self._add(one[line], other[line])
 
     def _add(self, one: Any, other: Any) -> None:
@@ -68,6 +69,7 @@ class Distance:
             self.cosine = min(self.cosine, float((one * other).sum()) / lengths)
 
 
-def _lengths(inputs: Mapping[str, Any]) -> list[int]:
+def _lengths(inputs: Mapping[str, Any]) -> list[int | None]:
+    """Of the rows of tokens without their padding."""
     ids = inputs["input_ids"]
     return [int(line.sum()) for line in inputs[MASK]] if MASK in inputs else [ids.shape[1]] * len(ids)

@@ -10,9 +10,11 @@ from hfspec.runtime.runner import Runner
 
 
 def components(runner: Runner) -> dict[str, Any]:
-    """The session of onnxruntime, and the tokenizer of the package tokenizers."""
-    loaded = runner.loaded
-    return {"model": loaded.model.session, "tokenizer": library_tokenizer(loaded.tokenizer).backend_tokenizer}
+    """The session of onnxruntime, and the tokenizer of the package tokenizers where the model reads text."""
+    model, tokenizer = runner.loaded.model.session, runner.loaded.tokenizer
+    if tokenizer is None:
+        return {"model": model}
+    return {"model": model, "tokenizer": library_tokenizer(tokenizer).backend_tokenizer}
 
 
 def pipeline(runner: Runner) -> Any:  # noqa: ARG001 - as it is called

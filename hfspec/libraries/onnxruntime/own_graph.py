@@ -10,14 +10,17 @@ from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.spec_sources import Sources
 from hfspec.errors import SpecError
 from hfspec.formats.sentence_modules import read
-from hfspec.ir.plan import CopyFile
-from hfspec.ir.problem import Problem
+from hfspec.ir.plan import CopyFile, Plan
+from hfspec.ir.problem import KeyPath, Problem
 from hfspec.libraries.onnxruntime.loading import GRAPH
+from hfspec.libraries.onnxruntime.refusal import refusal
 from hfspec.libraries.onnxruntime_genai.graph import Graph, read_graph
 from hfspec.libraries.onnxruntime_genai.opsets import check_opsets
 from hfspec.tasks.weight_formats import WEIGHT_FORMATS
 
-BROKEN, AT = "broken-checkpoint", ("model", "file")
+BROKEN = "broken-checkpoint"
+AT: KeyPath = ("model", "file")
+TOLERANCE = 1e-4  # of an answer's numbers, or of the largest of them where that is above 1
 AGAIN = "fetch the file again, or take another graph of the source"
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 TOKENS = ("last_hidden_state", "token_embeddings")
@@ -70,33 +73,68 @@ def steps(sources: Sources) -> tuple[CopyFile, ...]:
     return tuple(CopyFile(f"model/{name}", files.role, pin.path, pin.size, pin.sha256) for name, pin in pins)
 
 
-def answering(path: Path, computes: str) -> dict[str, Any]:
+def told_of_graph(plan: Plan, path: Path, computes: str) -> dict[str, Any]:
     """What the runner of a graph is told of one that was made elsewhere.
 
     Args:
+        plan: What was planned.
         path: The graph, in the folder of the model.
         computes: What it is asked for.
 
     Returns:
-        The outputs that are read, and how token vectors become those of a sentence where the graph leaves that open.
+        The outputs that are read, and how token vectors become those of a sentence where the graph leaves that open;
+        nothing for a graph that compile has made.
 
     Raises:
-        ValueError: With the reason, where that needs modules beside it.
+        SpecError: With the reason, where that needs weights beside it.
     """
+    if plan.graph_file is None:
+        return {}
     outputs = _outputs({value.name for value in read_graph(path).outputs}, computes)
     if computes != "sentence vectors" or outputs == (VECTORS,):
         return {"outputs": list(outputs)}
     known = read(path.parent, causal=False)
     kinds = [] if known is None else [module.kind for module in known.modules]
     if known is None or kinds[:1] != [POOLING] or set(kinds[1:]) - {NORMALIZE}:
-        raise ValueError(
-            f"the graph gives vectors of tokens, and what makes one of a sentence is {', '.join(kinds) or 'not known'}"
+        message = (
+            f"{plan.graph_file} gives vectors of tokens, and what makes one of a sentence of them is"
+            f" {', '.join(kinds) or 'not known'}."
         )
+        remedy = "Remove `file`, so that compile makes a graph with the modules in it."
+        raise SpecError([Problem("format", message, path=AT, remedy=remedy)])
     config = known.modules[0].config
     return {"outputs": list(outputs), "pooling": {"config": dict(config), "normalize": NORMALIZE in kinds}}
 
 
-def is_quantised(graph: Graph) -> bool:
+def allowed_difference(plan: Plan, difference: float, path: Path) -> float | None:
+    """Hold a graph's difference from torch's numbers against what is allowed.
+
+    Args:
+        plan: What was planned.
+        difference: The largest one that was found.
+        path: The graph.
+
+    Returns:
+        What is allowed; None for any.
+
+    Raises:
+        SpecError: It is more.
+    """
+    stored = plan.quantization if plan.graph_file is not None else None
+    allowed = TOLERANCE if stored is None else stored.tolerance
+    if allowed is None or difference <= allowed:
+        return allowed
+    expected, found = f"numbers at most {allowed:g} apart", f"{difference:.2g}"
+    message = "The graph's answers are not those that torch computes of the same weights."
+    if plan.graph_file is None:
+        raise refusal(message, expected=expected, found=found)
+    again = f"Write `quantization: {{method: stored, tolerance: {difference:.1g}}}` to allow for it, or take"
+    remedy = f"{again if _is_quantised(read_graph(path)) else 'Take'} another graph, or remove `file`."
+    place: KeyPath = AT if stored is None else ("quantization", "tolerance")
+    raise SpecError([Problem("format", message, path=place, expected=expected, found=found, remedy=remedy)])
+
+
+def _is_quantised(graph: Graph) -> bool:
     """Whether a graph has weights in fewer bits, or computes in fewer than 32."""
     return any(name in graph.operators for name in QUANTISED) or any(
         value.dtype != "float32" for value in graph.outputs

@@ -59,7 +59,7 @@ def quantize(plan: Plan, request: LoadRequest, computes: str, usual: Sequence[Ba
     assert asked is not None, "nobody else calls this"
     counts, batches = _examples(plan, request)
     if not batches:
-        counts, batches = {"texts": len(usual)}, list(usual)
+        counts, batches = {"plain": len(usual)}, list(usual)
     graph = request.model_folder / GRAPH
     before, size = session(graph), _size(graph)
     wanted = [before.run(None, dict(batch)) for batch in batches]
@@ -93,7 +93,7 @@ def counted(measured_on: Mapping[str, int]) -> str:
         "calibration": "calibration examples",
         "golden": "golden examples",
         "input_example": "the input example",
-        "texts": "batches of plain texts",
+        "plain": "batches of plain inputs",
     }
     parts = [
         names[kind] if kind == "input_example" else f"{count} {names[kind]}" for kind, count in measured_on.items()

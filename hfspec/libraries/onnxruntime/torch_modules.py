@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hfspec.errors import SpecError
-from hfspec.ir.problem import Problem, one_of
+from hfspec.ir.problem import one_of
+from hfspec.libraries.onnxruntime.examples import Examples
+from hfspec.libraries.onnxruntime.media_sources import MediaSource, image_logits, sound_logits
+from hfspec.libraries.onnxruntime.refusal import refusal
 from hfspec.libraries.onnxruntime.runners import POOLING_MASK
+from hfspec.libraries.onnxruntime.tokenizer import TOKENIZER as TOKENIZER_FILE
 from hfspec.runtime.loading.positions import cut_length
 from hfspec.runtime.runner import Runner
 from hfspec.runtime.sentences.sentence_encoder import NativeEncoder
 from hfspec.runtime.sentences.text_ranking import FUNCTIONS
 from hfspec.runtime.text.padding import Padding
+from hfspec.runtime.text.token_batch import filled
+from hfspec.runtime.text.tokens import Tokens, encode
 
 # What a runner of a graph has from the one that it was made of, as far as that has it.
 ATTRIBUTES = (
@@ -28,6 +34,14 @@ CONFIG = (
 TOKENIZER = (
     *("all_special_ids", "cls_token_id", "model_input_names", "model_max_length", "pad_token_id"),
     *("padding_side", "truncation_side", "unk_token_id"),
+)
+
+# Texts of several lengths, told to read together and alone.
+TEXTS = (
+    "yes",
+    "a short text of a few words",
+    "The quick brown fox jumps over the lazy dog, and then it rests. " * 3,
+    "one two three four five six seven eight nine ten " * 30,
 )
 
 Compute = Callable[[dict[str, Any]], Any]
@@ -69,6 +83,46 @@ class Source:
     def tokenizer(self) -> dict[str, Any]:
         """What runners ask of the tokenizer."""
         return {name: getattr(self.owner.tokenizer, name, None) for name in TOKENIZER}
+
+    def facts(self) -> dict[str, Any]:
+        """What the graph's runner is told."""
+        return {
+            "attributes": self.attributes(),
+            "config": self.config(),
+            "pad": dict(self.pad),
+            "sees_padding": self.sees_padding(),
+            "tokenizer": self.tokenizer(),
+        }
+
+    def files(self) -> dict[str, bytes]:
+        """What else stands beside the graph: the tokenizer as it was in use."""
+        tokenizer = self.owner.tokenizer.backend_tokenizer
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return {TOKENIZER_FILE: tokenizer.to_str(pretty=True).encode()}
+
+    def examples(self) -> Examples:
+        """What the graph is held against torch on: each text alone, all of them together, and the shorter ones."""
+        names, rows = self._rows()
+        batches = [filled(batch, self.pad, "right", names) for batch in (*([row] for row in rows), rows, rows[:2])]
+        example = filled(rows[1:3], self.pad, "right", names)
+        return Examples("texts of several lengths", example, {0: "rows", 1: "tokens"}, batches)
+
+    def _rows(self) -> tuple[list[str], list[Tokens]]:
+        """The names of the graph's inputs, and rows of tokens of several lengths."""
+        takes = inspect.signature(self.owner.model.forward).parameters
+        made = encode(self.owner.tokenizer, TEXTS, truncation=True, max_length=self.most)
+        rows = [{name: ids for name, ids in row.items() if name in takes} for row in made]
+        for row in rows:
+            length = len(row["input_ids"])
+            row.update({name: [1] * length for name in self.inputs})
+            if "token_type_ids" in row:
+                second = length - length // 2 if self._has_two_types() else 0
+                row["token_type_ids"] = [0] * (length - second) + [1] * second
+        return list(rows[0]), rows
+
+    def _has_two_types(self) -> bool:
+        return int(getattr(self.owner.model.config, "type_vocab_size", 0) or 0) > 1
 
     @property
     def most(self) -> int:
@@ -152,18 +206,14 @@ def _sentence_vectors(runner: Any) -> Source:
     return Source(encoder, compute, () if encoder.include_prompt else (POOLING_MASK,))
 
 
-COMPUTES: Mapping[str, Callable[[Runner], Source]] = {
+COMPUTES: Mapping[str, Callable[[Runner], Source | MediaSource]] = {
+    "image logits": image_logits,
     "logits": _logits,
     "scores": _scores,
     "sentence vectors": _sentence_vectors,
+    "sound logits": sound_logits,
     "spans": _spans,
     "sparse weights": _sparse_weights,
     "states": _states,
     "token logits": _token_logits,
 }
-
-
-def refusal(message: str, *, expected: str = "", found: str = "") -> SpecError:
-    """Why a model is not made a graph."""
-    remedy = "Leave out `format`, so that torch computes this model."
-    return SpecError([Problem("format", message, path=("format",), expected=expected, found=found, remedy=remedy)])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer, EncoderDecoderCache
 
-from hfspec.runtime.backends.onednn import Linear
+from hfspec.runtime.backends.onednn_layers import Linear
 from hfspec.runtime.backends.t5_step import ACTIVATIONS, Distances, Layer, layer, step
 from hfspec.runtime.generation.roomy_cache import RoomyLayer
 from hfspec.runtime.patches.states import State, States, hindrance

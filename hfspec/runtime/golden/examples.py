@@ -5,7 +5,7 @@ answer that the spec says.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from hfspec.ir.artifact import Manifest
 from hfspec.ir.dtypes import arithmetic_of
 from hfspec.ir.golden import GOLDEN, INPUT_EXAMPLE, Difference, Fault, Golden
 from hfspec.runtime.golden.difference import differences
-from hfspec.runtime.io.answers import plain
+from hfspec.runtime.golden.plain_answer import plain_answer
+from hfspec.runtime.golden.probing import probe_fault
 from hfspec.runtime.predictor import Predictor
 
 SHOWN = 3
@@ -29,7 +30,6 @@ def check_examples(
 
     Raises VerificationError, naming each that fails and where; what load raises.
     """
-    from hfspec.runtime.golden.probing import probe_fault
     from hfspec.runtime.load import load
 
     predictor = load(folder, sources=sources, trust_remote_code=trust_remote_code)
@@ -60,7 +60,7 @@ def faults(predictor: Predictor, folder: Path, *, golden: bool = True) -> Iterat
     example = _stored(folder / INPUT_EXAMPLE)
     if example is not None:
         try:
-            answered(predictor, example, None)
+            plain_answer(predictor, example, None)
         except PredictionError as error:
             yield Fault(None, str(error))
     if golden:
@@ -89,20 +89,6 @@ def tolerance_of(dtype: str) -> float:
     return arithmetic_of(dtype).tolerance
 
 
-def answered(
-    predictor: Predictor,
-    data: Any,
-    params: Mapping[str, Any] | None,
-    *,
-    protocol: Mapping[str, Any] | None = None,
-) -> Any:
-    """The answer as plain values, the pieces of a streamed one in a list; raises what predict raises. ``protocol``: as
-    the predictor's begin takes it.
-    """
-    answer = predictor.predict_plain(data, params, protocol=protocol)
-    return [plain(piece) for piece in answer] if isinstance(answer, Iterator) else answer
-
-
 def _stored(path: Path) -> Any:
     return json.loads(path.read_bytes()) if path.is_file() else None
 
@@ -110,7 +96,7 @@ def _stored(path: Path) -> Any:
 def _golden_faults(predictor: Predictor, golden: Golden, place: int) -> Iterator[Fault]:
     document = golden.to_json()
     try:
-        answer = answered(predictor, document["input"], document["params"])
+        answer = plain_answer(predictor, document["input"], document["params"])
     except PredictionError as error:
         yield Fault(place, f"the predictor does not answer it: {error}")
         return

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hfspec.errors import OutputError
-from hfspec.runtime.golden.examples import answered, tolerance_of
+from hfspec.runtime.golden.examples import tolerance_of
+from hfspec.runtime.golden.plain_answer import plain_answer
 from hfspec.runtime.predictor import Predictor
 
 WIDTH = 110
@@ -20,7 +21,7 @@ def golden_text(predictor: Predictor, data: Any, params: Mapping[str, Any] | Non
 
     Raises OutputError for an answer that holds nan, which equals nothing, and what predict raises.
     """
-    answer = answered(predictor, data, params)
+    answer = plain_answer(predictor, data, params)
     places = 2 - math.floor(math.log10(tolerance_of(predictor.manifest.deployment.dtype)))
     output = _rounded(answer, places, predictor.task.anew)
     given = [f"    params: {_line(params)}"] if params else []

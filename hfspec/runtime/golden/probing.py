@@ -10,7 +10,7 @@ from typing import Any
 from hfspec.errors import HfspecError, OutputError
 from hfspec.ir.frozen import thaw
 from hfspec.ir.golden import Fault
-from hfspec.runtime.golden.examples import answered
+from hfspec.runtime.golden.plain_answer import plain_answer
 from hfspec.runtime.predictor import Predictor
 
 TEXT = "One short text."
@@ -37,7 +37,7 @@ def probe_fault(predictor: Predictor) -> str:
     if _answers(predictor, *_short(predictor, row)):
         return ""
     try:
-        answered(predictor, [row], None)
+        plain_answer(predictor, [row], None)
     except OutputError as error:
         return str(error)
     except HfspecError:
@@ -55,7 +55,7 @@ def model_fault(predictor: Predictor) -> str:
     """
     row, few = _short(predictor, plain_row(predictor))
     try:
-        answered(predictor, [row], None, protocol=few)
+        plain_answer(predictor, [row], None, protocol=few)
     except HfspecError:
         return ""
     except Exception as error:  # noqa: BLE001 - a device that has failed may raise anything
@@ -74,7 +74,7 @@ def _short(predictor: Predictor, row: dict[str, Any]) -> tuple[dict[str, Any], d
 def _answers(predictor: Predictor, row: Any, few: Mapping[str, Any]) -> bool:
     """Whether there is an answer of few tokens, whatever params are declared; the settings need not allow it."""
     with contextlib.suppress(Exception):
-        answered(predictor, [row], None, protocol=few)
+        plain_answer(predictor, [row], None, protocol=few)
         return True
     return False
 

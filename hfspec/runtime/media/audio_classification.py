@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hfspec.inputs.row import Row
+from hfspec.runtime.io.finite import Computed
 from hfspec.runtime.io.labels import Labelled, Labeller, labelled
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading.components import load_component
@@ -55,14 +56,14 @@ class AudioClassification(Labeller):
         heard = Sound(features, sound.seconds, self.features.cuts(len(sound.samples)))
         return Item(row.number, len(sound.samples), heard, shape_of(features))
 
-    def run(self, batch: Sequence[Item[Sound]], settings: Settings) -> Arriving:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Sound]], settings: Settings) -> Arriving | Computed:  # noqa: ARG002
         import torch
 
         with torch.inference_mode():
             logits = self.model(**stacked([item.content.features for item in batch], self.model, self.device)).logits
             return Arriving(logits.float())
 
-    def read(self, made: Arriving, batch: Sequence[Item[Sound]], settings: Settings) -> list[Labelled]:
+    def read(self, made: Arriving | Computed, batch: Sequence[Item[Sound]], settings: Settings) -> list[Labelled]:
         about = [{"seconds": item.content.seconds, "truncated": item.content.truncated} for item in batch]
         return labelled(made.here(), self.model.config, settings.get("function_to_apply"), about)
 

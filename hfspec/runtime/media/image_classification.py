@@ -8,6 +8,7 @@ from typing import Any
 
 from hfspec.errors import InputError
 from hfspec.inputs.row import Row
+from hfspec.runtime.io.finite import Computed
 from hfspec.runtime.io.labels import Labelled, Labeller, labelled
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading.components import load_component
@@ -59,14 +60,14 @@ class ImageClassification(Labeller):
             raise InputError(f"the image processor refuses the image: {reason}", row=row.number) from error
         return Item(row.number, 1, Picture(features, picture.size), shape_of(features))
 
-    def run(self, batch: Sequence[Item[Picture]], settings: Settings) -> Arriving:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Picture]], settings: Settings) -> Arriving | Computed:  # noqa: ARG002
         import torch
 
         with torch.inference_mode():
             logits = self.model(**stacked([item.content.features for item in batch], self.model, self.device)).logits
             return Arriving(logits.float())
 
-    def read(self, made: Arriving, batch: Sequence[Item[Picture]], settings: Settings) -> list[Labelled]:
+    def read(self, made: Arriving | Computed, batch: Sequence[Item[Picture]], settings: Settings) -> list[Labelled]:
         about = [{"width": item.content.size[0], "height": item.content.size[1]} for item in batch]
         return labelled(made.here(), self.model.config, settings.get("function_to_apply"), about)
 

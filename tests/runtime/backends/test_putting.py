@@ -17,7 +17,8 @@ import hfspec
 from hfspec.errors import SpecError, UsageError
 from hfspec.integrity.verification import read_manifest
 from hfspec.runtime.backends import onednn
-from hfspec.runtime.backends.onednn import CALLS, Convolution, Linear, TransposedLinear, is_faster
+from hfspec.runtime.backends.onednn import is_faster
+from hfspec.runtime.backends.onednn_layers import CALLS, Convolution, Linear, TransposedLinear
 from hfspec.runtime.patches.table import ALL
 
 WORDS = ["the", "house", "on", "the", "hill", "is", "a", "fine", "old", "film", "about", "nothing", "at", "all"]

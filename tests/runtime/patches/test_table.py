@@ -11,7 +11,7 @@ import torch
 
 import hfspec
 from hfspec.errors import UsageError
-from hfspec.runtime.backends import onednn, t5
+from hfspec.runtime.backends import onednn, onednn_layers, t5
 from hfspec.runtime.command import main
 from hfspec.runtime.generation import decoding, roomy_cache
 from hfspec.runtime.patches.table import PATCHES
@@ -54,7 +54,7 @@ def test_answers_without_any_are_the_same(folder, name):
 def wrong(patch):
     """A function that gives something else, and where to put it."""
     return {
-        "onednn": (onednn, "_product", lambda values, weight, bias: onednn.torch.ones(1)),
+        "onednn": (onednn_layers, "_product", lambda values, weight, bias: onednn.torch.ones(1)),
         "t5-steps": (t5, "step", lambda stack, layers, distances, given: type(stack).forward(stack, **given)),
         "decoding": (decoding.Rows, "whole", lambda rows: rows.ids * 0),
         "roomy-cache": (roomy_cache.RoomyLayer, "_has_room", lambda layer, total: 1 / 0),
