@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import hfspec
+from hfspec.ir import manifest_versions
 from tests.compiling import change_json, change_tensors, refusal, write_spec
 
 CLOSE = 1e-4
@@ -171,6 +172,17 @@ def test_what_differs_from_the_weights_artifact(exported, compiled):
     said = " ".join(map(str, changes))
     assert "format" in said
     assert "onnx" in said
+
+
+def test_an_older_hfspec_says_that_a_newer_one_made_it(exported, compiled, monkeypatch):
+    made, plain = exported("minilm-like").path, compiled("minilm-like").path
+    assert [json.loads((path / "artifact.json").read_bytes())["format_version"] for path in (made, plain)] == [2, 1]
+    older = {1: manifest_versions.READERS[1]}
+    monkeypatch.setattr(manifest_versions, "READERS", older)
+    assert hfspec.verify(plain).graph == {}
+    for refused in (hfspec.verify, hfspec.load):
+        with pytest.raises(hfspec.VerificationError, match="was made by a newer hfspec"):
+            refused(made)
 
 
 def test_golden_examples_and_locks_hold_and_the_same_spec_makes_the_same_bytes(
