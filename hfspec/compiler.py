@@ -128,7 +128,7 @@ def _full_by_now(target: Path) -> Artifact | None:
 def plan(
     spec: str | PathLike[str], overrides: Sequence[str] = (), progress: Progress | None = None, *, locked: bool = False
 ) -> Plan:
-    """What compile would do; nothing is written.
+    """Plan a compile; nothing is written.
 
     Args:
         spec: The spec.
@@ -180,7 +180,7 @@ def lock(
 def check_lock(
     spec: str | PathLike[str], overrides: Sequence[str] = (), progress: Progress | None = None
 ) -> tuple[Change, ...]:
-    """What moved since the spec was locked: the spec, branches and tags, bytes, installed versions.
+    """The changes since the spec was locked: the spec, branches and tags, bytes, installed versions.
 
     Args:
         spec: The spec.
@@ -209,7 +209,7 @@ def check_held(
     content: bool = True,
     environment: bool = True,
 ) -> tuple[Change, ...]:
-    """What a spec's lock does not hold for, as ``compile(locked=True)`` would find: unlike ``check_lock`` it takes the
+    """The changes from a spec's lock, as ``compile(locked=True)`` would find them: unlike ``check_lock`` it takes the
     lock's commits, wherever a branch has moved since.
 
     Args:
@@ -259,9 +259,9 @@ def validate(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> tuple[
 
 
 def remarks(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> tuple[Problem, ...]:
-    """What keeps a good spec from giving the same artifact again for sure: versions of the model, the adapter and the
-    components that can move and are not in the spec's lock. None for a spec that cannot be composed, which ``validate``
-    says.
+    """Remarks on what keeps a good spec from giving the same artifact again for sure: versions of the model, the
+    adapter and the components that can move and are not in the spec's lock. None for a spec that cannot be composed,
+    which ``validate`` says.
 
     Raises LockError when what lies beside the spec is no lock, and StorageError when it cannot be read.
     """
@@ -281,8 +281,8 @@ def remarks(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> tuple[P
 
 
 def warnings(spec: str | PathLike[str], overrides: Sequence[str] = ()) -> tuple[str, ...]:
-    """What a spec should not hold though it is no error: tokens, passwords in addresses; each with its place. None for
-    a spec that cannot be composed, which ``validate`` says.
+    """Warnings about what a spec should not hold though it is no error: tokens, passwords in addresses; each with its
+    place. None for a spec that cannot be composed, which ``validate`` says.
     """
     from hfspec.language.secrets import spec_notes
     from hfspec.stages.load import load

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class HfspecError(Exception):
-    """What every error of hfspec is; its text is written for the person who reads it, and shows no password and no
+    """The base of every error of hfspec; its text is written for the person who reads it, and shows no password and no
     token.
     """
 

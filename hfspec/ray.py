@@ -15,7 +15,7 @@ from hfspec.runtime.load import load
 
 
 class Predict:
-    """What ``map_batches`` makes an actor of: it loads the artifact once, and answers batches.
+    """A class for ``map_batches``: each actor loads the artifact once, and answers batches.
 
     ::
 
@@ -50,7 +50,7 @@ class Predict:
         load_options: Mapping[str, Any] | None = None,
     ) -> None:
         self._predictor = load(artifact, **dict(load_options or {}))
-        self._asked: dict[str, Any] = {"columns": columns, "params": params, "outputs": outputs, "keep": keep}
+        self._arguments: dict[str, Any] = {"columns": columns, "params": params, "outputs": outputs, "keep": keep}
         self._answers: tuple[pa.Schema, RowAnswers] | None = None
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -70,6 +70,6 @@ class Predict:
         if not isinstance(batch, pa.Table):
             raise UsageError(f'the batch is a {type(batch).__name__}; give map_batches batch_format="pyarrow"')
         if self._answers is None or not self._answers[0].equals(batch.schema):
-            self._answers = batch.schema, RowAnswers(self._predictor, batch.schema, **self._asked)
+            self._answers = batch.schema, RowAnswers(self._predictor, batch.schema, **self._arguments)
         answers = self._answers[1]
         return answers.answer(batch).cast(without_sizes(answers.schema))

@@ -1,4 +1,4 @@
-"""What no message may show: passwords in addresses, and tokens."""
+"""Secrets that no message may show: passwords in addresses, and tokens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IN_QUERY = re.compile(
     r"(?P<name>[?&](?:access_token|api_key|apikey|auth|key|password|secret|sig|signature|token|X-Amz-Signature)=)[^\s&#'\"`<>]+",
     re.IGNORECASE,
 )
-# What the makers of tokens document of their form: (kind, pattern).
+# The forms of tokens, as their makers document them: (kind, pattern).
 FORMS = (
     ("a token of the Hugging Face Hub", r"(?:hf|api_org)_(?:[A-Za-z0-9]{30,}|(?=[a-z]*[A-Z0-9])[A-Za-z0-9]{20,})"),
     (
@@ -54,7 +54,7 @@ def redacted(text: str) -> str:
 
 
 def tokens(text: str) -> Iterator[tuple[int, str, str]]:
-    """What looks like a token: the index where it begins, its kind, and its first characters."""
+    """Each text that looks like a token: the index where it begins, its kind, and its first characters."""
     for found in TOKEN.finditer(text):
         yield found.start(), FORMS[int(str(found.lastgroup)[1:])][0], shown(found.group())
 

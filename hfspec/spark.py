@@ -56,10 +56,10 @@ def predict(
     """
     options = dict(load_options or {})
     predictor = load(artifact, **options)
-    asked: dict[str, Any] = {"columns": columns, "params": params, "outputs": outputs, "keep": keep}
-    answers = RowAnswers(predictor, df.limit(0).toArrow().schema, **asked)
+    arguments: dict[str, Any] = {"columns": columns, "params": params, "outputs": outputs, "keep": keep}
+    answers = RowAnswers(predictor, df.limit(0).toArrow().schema, **arguments)
     place = _shipped(df, Path(artifact), predictor.manifest.digest) if ship else str(Path(artifact).absolute())
-    work = _Work(place, predictor.manifest.digest, options, asked, is_shipped=ship)
+    work = _Work(place, predictor.manifest.digest, options, arguments, is_shipped=ship)
     schema = df.sparkSession.createDataFrame(without_sizes(answers.schema).empty_table()).schema
     return df.mapInArrow(work, schema)
 
@@ -72,11 +72,11 @@ def result_type(
 
     Args:
         artifact: The artifact's folder.
-        params: Those that ``spark_udf`` is given, which may change the columns of an answer.
+        params: The params of ``spark_udf``, which may change the columns of an answer.
         load_options: Arguments of ``hfspec.load``, such as ``trust_remote_code``.
 
     Returns:
-        A type of Spark: that of the answer's only column, or a struct of its columns.
+        A type of Spark: the type of the answer's only column, or a struct of its columns.
 
     Raises:
         ParamsError: For ``params``.
@@ -90,19 +90,19 @@ def result_type(
 
 @dataclass(frozen=True)
 class _Work:
-    """What a Python worker does with the batches of a partition. It travels to it."""
+    """The work of a Python worker over the batches of a partition. Spark sends it to the worker."""
 
     place: str
     digest: str
     options: dict[str, Any]
-    asked: dict[str, Any]
+    arguments: dict[str, Any]
     is_shipped: bool
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         answers = None
         for batch in batches:
             if answers is None:
-                answers = RowAnswers(self._predictor(), batch.schema, **self.asked)
+                answers = RowAnswers(self._predictor(), batch.schema, **self.arguments)
                 schema = without_sizes(answers.schema)
             yield from answers.answer(batch).cast(schema).to_batches()
 
@@ -124,7 +124,7 @@ def _loaded(place: str, digest: str, options: tuple[tuple[str, Any], ...]) -> Pr
 
 
 def _shipped(df: Any, artifact: Path, digest: str) -> str:
-    """Have Spark send the artifact; the name that it has among the files of an executor."""
+    """Have Spark send the artifact; return its name among the files of an executor."""
     context = getattr(df.sparkSession, "sparkContext", None)
     if context is None:
         raise UsageError("Spark Connect does not ship an artifact; put it where the executors can read it")

@@ -49,23 +49,28 @@ INVALID = (
 
 @dataclass
 class Found:
-    """``statuses``: how many requests of each kind had each status; ``memory``: bytes at each look, of the server and
-    its replicas.
+    """``statuses``: how many requests of each kind had each status; ``memory``: bytes at each look, of the HTTP process
+    and of its replicas together.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
-    memory: list[int] = field(default_factory=list)
+    memory: list[tuple[int, int]] = field(default_factory=list)
     killed: int = 0
     restarts: int = 0
 
     @property
     def growth(self) -> float:
         """The share by which memory grew, once it had settled."""
-        settled = self.memory[int(len(self.memory) * SETTLED) :]
+        settled = [sum(look) for look in self.memory[int(len(self.memory) * SETTLED) :]]
         part = max(1, len(settled) // 3)
         return statistics.median(settled[-part:]) / statistics.median(settled[:part]) - 1
+
+    def curve(self) -> list[str]:
+        """The memory at each tenth of the time, in MB: the HTTP process and its replicas."""
+        looks = [self.memory[len(self.memory) * tenth // 10] for tenth in range(10)] + self.memory[-1:]
+        return [f"{front / 1e6:.1f} + {replicas / 1e6:.1f}" for front, replicas in looks]
 
 
 class Soak:
@@ -235,7 +240,7 @@ async def _watch(found: Found, pid: int, seconds: float, kills: int) -> None:
         if found.killed < kills and spent > (found.killed + 1) / (3 * kills + 3):
             os.kill(_replicas(pid)[0], signal.SIGKILL)
             found.killed += 1
-        found.memory.append(sum(map(_resident, [pid, *_replicas(pid)])))
+        found.memory.append((_resident(pid), sum(map(_resident, _replicas(pid)))))
         await asyncio.sleep(seconds / 200)
 
 
@@ -279,7 +284,7 @@ def main(arguments: list[str]) -> int:
     print(json.dumps(dict(sorted(found.statuses.items())), indent=1))
     print(f"{sum(found.statuses.values())} requests, {found.killed} replicas killed, {found.restarts} started again")
     print(f"{len(found.wrong)} wrong answers {found.wrong[:5]}, {len(found.lost)} lost {found.lost[:5]}")
-    print(f"memory {found.memory[-1] / 1e6:.0f} MB, growth {100 * found.growth:.1f} %")
+    print(f"memory in MB, at each tenth of the time: {', '.join(found.curve())}; growth {100 * found.growth:.1f} %")
     return int(bool(found.wrong or found.lost or found.restarts != found.killed or found.growth > 0.05))
 
 

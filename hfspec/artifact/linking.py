@@ -18,7 +18,7 @@ from hfspec.ir.progress import Progress
 Link: TypeAlias = Literal["copy", "hardlink", "reflink"]
 LINKS: tuple[Link, ...] = ("copy", "hardlink", "reflink")
 Writer: TypeAlias = Callable[[CopyFile, Path, Path, Progress], FileRecord]
-# Of linux/fs.h: the target shares the source's extents until one of them is written to (btrfs, XFS, bcachefs).
+# From linux/fs.h: the target shares the source's extents until one of them is written to (btrfs, XFS, bcachefs).
 FICLONE = 0x40049409
 WHY = {
     errno.EXDEV: "they lie on different file systems",
@@ -28,8 +28,8 @@ WHY = {
 
 
 def linked(link: Link) -> Writer:
-    """What puts a step's file in place. It raises SourceError as write_copy does, and StorageError, saying what to do
-    instead, where the file system cannot link.
+    """The writer that puts a step's file in place. It raises SourceError as write_copy does, and StorageError, saying
+    what to do instead, where the file system cannot link.
     """
     if link == "copy":
         return write_copy

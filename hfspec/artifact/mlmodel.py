@@ -26,12 +26,12 @@ PROPERTIES = MappingProxyType({"stream_options": ("include_usage", "include_obfu
 
 
 def mlmodel(plan: Plan, files: Sequence[FileRecord]) -> dict[str, Any]:
-    """What the file says, without times and with an id by content.
+    """The content of the file, without times and with an id by content.
 
     MLflow would change input before the predictor sees it: it takes bare text only for columns without names, of which
     it then drops all but the first, and it takes lists and tables apart. ``is_signature_from_type_hint`` is its mark of
     a model that checks input itself: the signature is shown, and the data reaches the predictor as it came.
-    What MLflow's server would not read of such a model, hfspec.runtime.io.mlflow_requests reads.
+    hfspec.runtime.io.mlflow_requests reads what MLflow's server would not read of such a model.
     """
     native = _native(plan)
     when_full = {WHEN_FULL: json.dumps(native)} if plan.pointers and native else {}

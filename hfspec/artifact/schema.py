@@ -63,7 +63,7 @@ TYPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         **{f"tuple[{record.__name__}, ...]": _list_of(record) for record in RECORDS},
     }
 )
-# What a name says beyond its type.
+# The limits that a name sets beyond its type.
 NAMED: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "sha256": SHA256,
@@ -73,7 +73,7 @@ NAMED: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "fields": {**_list_of(Column), "minItems": 1},
     }
 )
-# What a record's fields say of each other.
+# The limits that a record's fields set to each other.
 RULES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {"Column": {"dependentSchemas": {"fields": {"properties": {"type": {"enum": list(NESTED)}}}}}}
 )

@@ -38,7 +38,7 @@ def check_private(key: Path, password: str | None) -> bytes | None:
 
 
 def check_public(key: Path) -> str:
-    """What a signature's bundle calls this public key, the sha256 of its PEM form; raises UsageError for another."""
+    """The sha256 of this public key's PEM form, its name in a signature's bundle; raises UsageError for another."""
     from cryptography.hazmat.primitives import serialization
 
     content = _content(key)

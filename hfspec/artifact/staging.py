@@ -224,7 +224,7 @@ def _exists(path: Path) -> bool:
 
 
 def _prefix(target: Path) -> str:
-    """What the staging folders of a target begin with; short, since a name may have 255 bytes at most."""
+    """The prefix of the names of a target's staging folders; short, since a name may have 255 bytes at most."""
     name = target.name
     if len(os.fsencode(name)) > LONGEST_NAME:
         name = hashlib.sha256(os.fsencode(name)).hexdigest()

@@ -20,7 +20,7 @@ LINES = 2  # of JSON: which backend answers, and what fails
 
 
 class Trial(NamedTuple):
-    """What a run of the predictor found."""
+    """The outcome of a run of the predictor."""
 
     faults: tuple[Fault, ...] = ()
     """Every example that it fails."""

@@ -23,75 +23,75 @@ FEW = 128  # rows at a time, where an answer has a vector for each token
 
 
 def input_columns(
-    manifest: Manifest, task: Task, given: pa.Schema, named: Mapping[str, str], keep: Sequence[str] = ()
+    manifest: Manifest, task: Task, schema: pa.Schema, mapping: Mapping[str, str], keep: Sequence[str] = ()
 ) -> dict[str, str]:
     """Which column of a table each input of the artifact is read from.
 
     Args:
-        manifest: The artifact's.
+        manifest: The artifact's manifest.
         task: Its task.
-        given: The table's schema.
-        named: Input -> column, as ``--map text=body`` says it.
+        schema: The table's schema.
+        mapping: Input -> column, as ``--map text=body`` says it.
         keep: Columns that are to come out as they came in.
 
     Returns:
-        Input -> column: those named, the inputs that the table has columns of the same name for, and the only column
+        Input -> column: the mapping, the inputs that the table has columns of the same name for, and the only column
         for the only required input, whatever its name; for a sound or an image the only column of bytes.
 
     Raises:
         UsageError: For an input or a column that does not exist, a required input without a column, or a column whose
             type the input can never take.
     """
-    unknown = [name for name in keep if name not in given.names]
+    unknown = [name for name in keep if name not in schema.names]
     if unknown:
-        raise UsageError(f"--keep: the input has no column {', '.join(unknown)}; it has {_listed(given)}")
-    wanted = Columns(task, manifest.signature.inputs, manifest.deployment.prompt_template)
-    for name, column in named.items():
-        if name not in wanted.by_name:
-            raise UsageError(f"--map {name}={column}: the artifact reads {', '.join(wanted.names)}, not {name}")
-        if column not in given.names:
-            raise UsageError(f"--map {name}={column}: the input has no column {column}; it has {_listed(given)}")
-    found = {name: named.get(name, name) for name in wanted.names if name in named or name in given.names}
-    if not found and len(given.names) == 1 and len(wanted.required) == 1:
-        found = {wanted.required[0]: given.names[0]}
-    missing = [name for name in wanted.required if name not in found]
-    alone = [field.name for field in given if pa.types.is_binary(field.type) and field.name not in found.values()]
-    if len(missing) == 1 and len(alone) == 1 and wanted.by_name[missing[0]].type == "binary":
-        found[missing.pop()] = alone[0]
+        raise UsageError(f"--keep: the input has no column {', '.join(unknown)}; it has {_names_of(schema)}")
+    inputs = Columns(task, manifest.signature.inputs, manifest.deployment.prompt_template)
+    for name, column in mapping.items():
+        if name not in inputs.by_name:
+            raise UsageError(f"--map {name}={column}: the artifact reads {', '.join(inputs.names)}, not {name}")
+        if column not in schema.names:
+            raise UsageError(f"--map {name}={column}: the input has no column {column}; it has {_names_of(schema)}")
+    columns = {name: mapping.get(name, name) for name in inputs.names if name in mapping or name in schema.names}
+    if not columns and len(schema.names) == 1 and len(inputs.required) == 1:
+        columns = {inputs.required[0]: schema.names[0]}
+    missing = [name for name in inputs.required if name not in columns]
+    alone = [field.name for field in schema if pa.types.is_binary(field.type) and field.name not in columns.values()]
+    if len(missing) == 1 and len(alone) == 1 and inputs.by_name[missing[0]].type == "binary":
+        columns[missing.pop()] = alone[0]
     if missing:
         raise UsageError(
-            f"the artifact reads {', '.join(missing)}, and the input has the columns {_listed(given)}; say which one it"
-            f" is with --map {missing[0]}=COLUMN"
+            f"the artifact reads {', '.join(missing)}, and the input has the columns {_names_of(schema)};"
+            f" say which one it is with --map {missing[0]}=COLUMN"
         )
-    for name, column in found.items():
-        _check_type(name, wanted.by_name[name].type, given.field(column))
-    return found
+    for name, column in columns.items():
+        _check_type(name, inputs.by_name[name].type, schema.field(column))
+    return columns
 
 
-def _listed(schema: pa.Schema) -> str:
+def _names_of(schema: pa.Schema) -> str:
     return ", ".join(schema.names) or "none"
 
 
 def _check_type(name: str, kind: str, field: pa.Field) -> None:
     """Raises UsageError where no row of the column can be answered."""
-    found = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-    is_text = pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_string_view(found)
-    if kind == "string" and not is_text and not pa.types.is_null(found):
+    cell_type = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    is_text = pa.types.is_string(cell_type) or pa.types.is_large_string(cell_type) or pa.types.is_string_view(cell_type)
+    if kind == "string" and not is_text and not pa.types.is_null(cell_type):
         raise UsageError(f"the column {field.name} is {field.type}, and the artifact reads {name} as text")
 
 
 class RowAnswers:
     """A predictor's answers to the rows of tables of one schema, as typed columns beside those that are kept.
 
-    ``schema``: that of what ``answer`` gives: the columns kept, those of the answer, and ``error`` (kind, message),
-    which is null where the row was answered; ``tokens``: how many the
-    model was given so far, padding apart. An answer's column whose name a kept one has is called ``answer_<name>``.
+    ``schema``: the schema of ``answer``'s tables: the columns kept, the answer's, and ``error`` (kind, message), which
+    is null where the row was answered; ``tokens``: how many the model has read so far, padding apart. A column of the
+    answer that has the name of a kept one is called ``answer_<name>``.
     """
 
     def __init__(
         self,
         predictor: Predictor,
-        given: pa.Schema,
+        schema: pa.Schema,
         *,
         columns: Mapping[str, str] | None = None,
         params: Mapping[str, Any] | None = None,
@@ -101,7 +101,7 @@ class RowAnswers:
         """
         Args:
             predictor: The predictor.
-            given: The schema of the tables.
+            schema: The schema of the tables.
             columns: Input -> the table's column that it is read from, where the names differ.
             params: As predict takes them.
             outputs: As predict takes it.
@@ -114,11 +114,11 @@ class RowAnswers:
         self._predictor, self._params = predictor, params
         self.tokens = 0
         self._is_odd = False  # whether a row of the window at hand met an error that no predictor raises
-        self._columns = input_columns(predictor.manifest, predictor.task, given, columns or {}, keep or ())
-        self._kept = tuple(given.names if keep is None else keep)
-        begun = predictor.begin([], params, outputs, refuses=True)
-        self._form, self._fields = begun.form, _fields(predictor, begun, self._columns)
-        fields = [given.field(name) for name in self._kept]
+        self._columns = input_columns(predictor.manifest, predictor.task, schema, columns or {}, keep or ())
+        self._kept = tuple(schema.names if keep is None else keep)
+        prediction = predictor.begin([], params, outputs, refuses=True)
+        self._form, self._fields = prediction.form, _fields(predictor, prediction, self._columns)
+        fields = [schema.field(name) for name in self._kept]
         names = _free([*(name for name, _ in self._fields), "error"], self._kept)
         types = [*(kind for _, kind in self._fields), ERROR]
         self.schema = pa.schema([*fields, *map(pa.field, names, types)])
@@ -131,32 +131,32 @@ class RowAnswers:
 
     @property
     def fingerprint(self) -> str | None:
-        """That of the space which the embeddings are of; None for other tasks."""
+        """The fingerprint of the embedding space; None for other tasks."""
         return self._predictor.fingerprint_with(self._params)
 
     def answer(self, rows: pa.Table | pa.RecordBatch, faults: Mapping[int, str] | None = None) -> pa.Table:
         """The rows with their answers, in their order; a row that cannot be answered has nulls and its error.
 
         Args:
-            rows: A table or batch of the schema given.
+            rows: A table or batch of the constructor's schema.
             faults: The number of a row that could not be read -> why; its error says so.
 
         Raises:
             PredictionError: The model answers nothing, not even a plain input of its task.
-            HfspecError: For what is wrong with the whole call, such as a process that was forked.
+            HfspecError: The whole call cannot be answered, as in a process that was forked.
         """
         return pa.concat_tables([self.schema.empty_table(), *self.windows(rows, faults or {})])
 
     def windows(self, rows: pa.Table | pa.RecordBatch, faults: Mapping[int, str]) -> Iterator[pa.Table]:
-        """What answer gives, as many rows at a time as are answered together."""
+        """The tables of ``answer``, each with the rows that are answered together."""
         for start in range(0, rows.num_rows, self._window):
             part = rows.slice(start, self._window)
             here = range(start, start + part.num_rows)
             self._is_odd = False
-            made = self._answered(part, {at - start: InputError(faults[at]) for at in here if at in faults})
-            if self._is_odd and not made.column(self.error_column).null_count:
+            answers = self._answered(part, {at - start: InputError(faults[at]) for at in here if at in faults})
+            if self._is_odd and not answers.column(self.error_column).null_count:
                 self._check_model()
-            yield made
+            yield answers
 
     def _answered(self, part: pa.Table | pa.RecordBatch, faults: Mapping[int, RowError]) -> pa.Table:
         """The rows with their answers. A model, a checkpoint's own code or Arrow may raise anything over a row: then
@@ -185,23 +185,23 @@ class RowAnswers:
         data: list[Any] = [dict(zip(self._columns, row, strict=True)) for row in zip(*cells, strict=True)]
         for at, fault in faults.items():
             data[at] = fault
-        begun = self._predictor.begin(data, self._params, self._form, refuses=True)
+        prediction = self._predictor.begin(data, self._params, self._form, refuses=True)
         answers = [
             answer if isinstance(answer, RowError) else self._cells(answer)
-            for answer in begun.each(begun.call.results(begun.rows))
+            for answer in prediction.each(prediction.call.results(prediction.rows))
         ]
-        self.tokens += begun.call.tokens
+        self.tokens += prediction.call.tokens
         return answers
 
     def _table(self, part: pa.Table | pa.RecordBatch, answers: Sequence[Any]) -> pa.Table:
-        kept = [_whole(part.column(name)) for name in self._kept]
-        made = [_column(answers, at, kind) for at, (_, kind) in enumerate(self._fields)]
-        errors = [_error(found) if isinstance(found, Exception) else None for found in answers]
-        return pa.Table.from_arrays([*kept, *made, pa.array(errors, ERROR)], schema=self.schema)
+        originals = [_whole(part.column(name)) for name in self._kept]
+        columns = [_column(answers, at, kind) for at, (_, kind) in enumerate(self._fields)]
+        errors = [_error(answer) if isinstance(answer, Exception) else None for answer in answers]
+        return pa.Table.from_arrays([*originals, *columns, pa.array(errors, ERROR)], schema=self.schema)
 
     def _check_model(self) -> None:
-        """Raises PredictionError where a plain input of the task is not answered either: the fault is then not one of
-        the rows, such as that of a GPU that has failed.
+        """Raises PredictionError where a plain input of the task is not answered either: the fault then lies not in
+        the rows, but for example in a GPU that has failed.
         """
         fault = model_fault(self._predictor)
         if fault:
@@ -219,17 +219,17 @@ class RowAnswers:
 
 def answer_schema(
     predictor: Predictor,
-    given: pa.Schema,
+    schema: pa.Schema,
     *,
     columns: Mapping[str, str] | None = None,
     params: Mapping[str, Any] | None = None,
     outputs: str | None = None,
     keep: Sequence[str] | None = None,
 ) -> pa.Schema:
-    """The schema that the answers to tables of the schema ``given`` have; the arguments are those of RowAnswers, which
-    raises the same.
+    """The schema of the answers to tables of ``schema``. The arguments are those of RowAnswers, which raises the
+    same.
     """
-    return RowAnswers(predictor, given, columns=columns, params=params, outputs=outputs, keep=keep).schema
+    return RowAnswers(predictor, schema, columns=columns, params=params, outputs=outputs, keep=keep).schema
 
 
 def answer_type(predictor: Predictor, params: Mapping[str, Any] | None = None) -> Any:
@@ -243,39 +243,39 @@ def answer_type(predictor: Predictor, params: Mapping[str, Any] | None = None) -
         ParamsError: For ``params``.
     """
     inputs = Columns(predictor.task, predictor.manifest.signature.inputs, predictor.manifest.deployment.prompt_template)
-    begun = predictor.begin([], params, STANDARD, refuses=True)
-    fields = _fields(predictor, begun, dict.fromkeys(inputs.required, ""))
+    prediction = predictor.begin([], params, STANDARD, refuses=True)
+    fields = _fields(predictor, prediction, dict.fromkeys(inputs.required, ""))
     return fields[0][1] if len(fields) == 1 else pa.struct(list(fields))
 
 
-def _fields(predictor: Predictor, begun: Any, given: Mapping[str, str]) -> Fields:
-    settings = begun.call.settings
-    outputs = begun.call.runner.declared(begun.outputs, settings)
-    if begun.form == FULL:
+def _fields(predictor: Predictor, prediction: Any, columns: Mapping[str, str]) -> Fields:
+    settings = prediction.call.settings
+    outputs = prediction.call.runner.declared(prediction.outputs, settings)
+    if prediction.form == FULL:
         return full_fields(predictor.task, outputs, settings)
-    return standard_fields(predictor.task, outputs, settings, given)
+    return standard_fields(predictor.task, outputs, settings, columns)
 
 
-def _free(names: Sequence[str], taken: Sequence[str]) -> list[str]:
-    """The names, each with as many ``answer_`` in front as it takes to be no other's."""
-    found: list[str] = []
+def _free(names: Sequence[str], others: Sequence[str]) -> list[str]:
+    """The names, each with as many ``answer_`` in front as make it unique."""
+    free_names: list[str] = []
     for name in names:
         free = name
-        while free in taken or free in found or (free != name and free in names):
+        while free in others or free in free_names or (free != name and free in names):
             free = f"answer_{free}"
-        found.append(free)
-    return found
+        free_names.append(free)
+    return free_names
 
 
 def _value(value: Any, kind: Any) -> Any:
-    """What Arrow makes a cell of this type of: JSON text of what has no one type."""
+    """The value as Arrow takes it for a cell of this type: JSON text where the value has no one type."""
     if kind == pa.string() and not isinstance(value, str | None):
         return json.dumps(to_json(value), ensure_ascii=False, sort_keys=True)
     return value
 
 
 def _column(answers: Sequence[Any], place: int, kind: Any) -> pa.Array:
-    cells = [None if isinstance(found, Exception) else found[place] for found in answers]
+    cells = [None if isinstance(answer, Exception) else answer[place] for answer in answers]
     if pa.types.is_fixed_size_list(kind):
         return _vectors(cells, kind)
     return pa.array(_plain_arrays(cells, kind), kind)
@@ -292,7 +292,7 @@ def _vectors(cells: Sequence[Any], kind: Any) -> pa.Array:
 
 
 def _plain_arrays(cells: Sequence[Any], kind: Any) -> Sequence[Any]:
-    """Arrays of several dimensions as lists of arrays, which is what Arrow takes."""
+    """Arrays of several dimensions as lists of arrays, since Arrow takes only these."""
     is_nested = pa.types.is_list(kind) and pa.types.is_nested(kind.value_type)
     return [list(cell) if is_nested and hasattr(cell, "ndim") else cell for cell in cells]
 
@@ -307,6 +307,6 @@ def _is_large(kind: Any) -> bool:
 
 
 def _error(error: Exception) -> dict[str, str]:
-    said = error.reason if isinstance(error, RowError) else redacted(" ".join(str(error).split()))
-    message = (said or "no reason is given").encode("utf-8", "replace").decode()
+    reason = error.reason if isinstance(error, RowError) else redacted(" ".join(str(error).split()))
+    message = (reason or "no reason is given").encode("utf-8", "replace").decode()
     return {"kind": type(error).__name__, "message": message}

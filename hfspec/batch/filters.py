@@ -37,10 +37,10 @@ def parsed(text: str | None) -> Any:
     if text is None:
         return None
     reader = _Reader(text)
-    found = reader.either()
+    expression = reader.either()
     if reader.kind:
         raise reader.fault()
-    return found
+    return expression
 
 
 class _Reader:
@@ -55,11 +55,11 @@ class _Reader:
     def _cut(self, text: str) -> Iterator[tuple[str, str]]:
         at = 0
         while text[at:].strip():
-            found = _TOKEN.match(text, at)
-            if found is None:
+            match = _TOKEN.match(text, at)
+            if match is None:
                 raise UsageError(f"--where {self._text}: {text[at:].strip()[:20]!r} cannot be read; {FORM}")
-            at = found.end()
-            yield str(found.lastgroup), found[str(found.lastgroup)]
+            at = match.end()
+            yield str(match.lastgroup), match[str(match.lastgroup)]
 
     def take(self) -> str:
         value = self.value
@@ -67,25 +67,25 @@ class _Reader:
         return value
 
     def fault(self) -> UsageError:
-        found = f"{self.value!r} is not expected there" if self.kind else "it ends too early"
-        return UsageError(f"--where {self._text}: {found}; {FORM}")
+        reason = f"{self.value!r} is not expected there" if self.kind else "it ends too early"
+        return UsageError(f"--where {self._text}: {reason}; {FORM}")
 
     def is_word(self, word: str) -> bool:
         return self.kind == "name" and self.value.lower() == word
 
     def either(self) -> Any:
-        found = self._both()
+        expression = self._both()
         while self.is_word("or"):
             self.take()
-            found |= self._both()
-        return found
+            expression |= self._both()
+        return expression
 
     def _both(self) -> Any:
-        found = self._one()
+        expression = self._one()
         while self.is_word("and"):
             self.take()
-            found &= self._one()
-        return found
+            expression &= self._one()
+        return expression
 
     def _one(self) -> Any:
         if self.is_word("not"):
@@ -93,9 +93,9 @@ class _Reader:
             return ~self._one()
         if self.value == "(" and self.kind == "sign":
             self.take()
-            found = self.either()
+            expression = self.either()
             self._expect(")")
-            return found
+            return expression
         return self._condition()
 
     def _condition(self) -> Any:
@@ -111,8 +111,8 @@ class _Reader:
             self.take()
         if self.is_word("in"):
             self.take()
-            found = column.isin(self._several())
-            return ~found if negated else found
+            expression = column.isin(self._several())
+            return ~expression if negated else expression
         if negated or self.value not in _SIGNS or self.kind != "sign":
             raise self.fault()
         return _SIGNS[self.take()](column, self._literal())
@@ -129,12 +129,12 @@ class _Reader:
 
     def _several(self) -> list[Any]:
         self._expect("(")
-        found = [self._literal()]
+        values = [self._literal()]
         while self.value == "," and self.kind == "sign":
             self.take()
-            found.append(self._literal())
+            values.append(self._literal())
         self._expect(")")
-        return found
+        return values
 
     def _literal(self) -> Any:
         if self.kind == "number":

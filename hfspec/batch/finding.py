@@ -26,8 +26,8 @@ NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 @contextmanager
 def found_files(inputs: Sequence[str], format: str | None = None) -> Iterator[tuple[InputFile, ...]]:  # noqa: A002
-    """The files that the inputs name; ``-``, standard input, is written to a temporary file first, which is known again
-    by its bytes. Raises as find.
+    """The files that the inputs name; ``-``, standard input, is written to a temporary file first, whose identity is
+    the digest of its bytes. Raises as find.
     """
     if "-" not in inputs:
         yield find(inputs, format)
@@ -48,15 +48,15 @@ def found_files(inputs: Sequence[str], format: str | None = None) -> Iterator[tu
 
 
 def find(inputs: Sequence[str], format: str | None = None) -> tuple[InputFile, ...]:  # noqa: A002
-    """The files that the inputs name: those of a folder sorted by path, the inputs in the order in which they stand.
+    """The files that the inputs name: a folder's files sorted by path, the inputs in the order in which they stand.
 
     Args:
         inputs: Files, folders, globs, URLs of any of these.
         format: The format of all files; None: by the endings of their names.
 
     Returns:
-        The files. In a folder those with a name that begins with ``.`` or ``_`` are left out, and where no format is
-        asked for those with an ending that no format has.
+        The files. In a folder, files with a name that begins with ``.`` or ``_`` are left out, and where ``format`` is
+        None also files with an ending that no format has.
 
     Raises:
         UsageError: An input that does not exist, has no files, or is of no known format.
@@ -64,49 +64,49 @@ def find(inputs: Sequence[str], format: str | None = None) -> tuple[InputFile, .
     """
     if format is not None and format not in FORMATS:
         raise UsageError(f"--input-format {format}: expected one of {', '.join(FORMATS)}")
-    found = [file for text in inputs for file in _of(text, format)]
-    if not found:
+    files = [file for text in inputs for file in _of(text, format)]
+    if not files:
         raise UsageError(f"{', '.join(inputs)}: there is no file to read")
-    return tuple(found)
+    return tuple(files)
 
 
 def _of(text: str, format: str | None) -> list[InputFile]:  # noqa: A002
     at = place(text)
     kind = at.info.type
     if kind == pafs.FileType.File:
-        return [_file(at, at.info, format or _known(at.shown))]
+        return [_file(at, at.info, format or _format_by_ending(at.shown))]
     if kind == pafs.FileType.Directory:
         return _below(at, format, PurePosixPath())
     if glob.has_magic(at.shown):
         return _matching(text, format)
-    said = "does not exist" if kind == pafs.FileType.NotFound else "is neither a file nor a folder"
-    raise UsageError(f"{at.shown} {said}")
+    problem = "does not exist" if kind == pafs.FileType.NotFound else "is neither a file nor a folder"
+    raise UsageError(f"{at.shown} {problem}")
 
 
-def _known(text: str) -> str:
-    found = format_of(text)
-    if found is None:
+def _format_by_ending(text: str) -> str:
+    kind = format_of(text)
+    if kind is None:
         raise UsageError(f"{text}: no format has this ending; say it with --input-format ({', '.join(FORMATS)})")
-    return found
+    return kind
 
 
 def _below(folder: Place, format: str | None, pattern: PurePosixPath) -> list[InputFile]:  # noqa: A002
     with storage(folder.shown):
-        listed = folder.system.get_file_info(pafs.FileSelector(folder.path, recursive=True))
+        infos = folder.system.get_file_info(pafs.FileSelector(folder.path, recursive=True))
     whole = folder.path.rstrip("/") + "/"
-    names = {info.path.removeprefix(whole): info for info in listed if info.type == pafs.FileType.File}
-    found = []
+    names = {info.path.removeprefix(whole): info for info in infos if info.type == pafs.FileType.File}
+    files = []
     for name in sorted(names):
         hidden = any(part.startswith((".", "_")) for part in name.split("/"))
         fits = not pattern.parts or _glob(str(pattern)).fullmatch(name)
         kind = format or format_of(name)
         if fits and not hidden and kind is not None:
-            found.append(_file(folder.child(name), names[name], kind, name))
-    if not found:
+            files.append(_file(folder.child(name), names[name], kind, name))
+    if not files:
         raise UsageError(
             f"{folder.shown}/{pattern or ''}: there is no file that a format of these has: {', '.join(FORMATS)}"
         )
-    return found
+    return files
 
 
 def _matching(text: str, format: str | None) -> list[InputFile]:  # noqa: A002
@@ -130,6 +130,6 @@ def _glob(pattern: str) -> re.Pattern[str]:
 
 def _file(at: Place, info: Any, kind: str, name: str | None = None) -> InputFile:
     parts = (name or at.path).split("/")[:-1]
-    named = dict(part.split("=", 1) for part in parts if re.fullmatch(r"[A-Za-z_]\w*=.*", part))
-    partition = {key: None if value == NO_VALUE else unquote(value) for key, value in named.items()}
+    values = dict(part.split("=", 1) for part in parts if re.fullmatch(r"[A-Za-z_]\w*=.*", part))
+    partition = {key: None if value == NO_VALUE else unquote(value) for key, value in values.items()}
     return InputFile(at, kind, int(info.size or 0), int(info.mtime_ns or 0), FrozenDict(partition))

@@ -1,4 +1,4 @@
-"""What a batch is asked to do, as a value, and the identity by which it is known again."""
+"""The job of a batch, as a value, and the identity by which a later run recognises it."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ class MaxErrors:
 
 def max_errors(text: str) -> MaxErrors:
     """``100`` or ``0.5%``; raises UsageError."""
-    found = re.match(LIMIT_PATTERN, text)
-    if found is None or (found[3] and float(found[3]) > 100):
+    match = re.match(LIMIT_PATTERN, text)
+    if match is None or (match[3] and float(match[3]) > 100):
         raise UsageError(f"--max-errors {text}: expected a number of rows such as 100, or a share such as 1%")
-    return MaxErrors(text, int(found[2])) if found[2] else MaxErrors(text, share=float(found[3]) / 100)
+    return MaxErrors(text, int(match[2])) if match[2] else MaxErrors(text, share=float(match[3]) / 100)
 
 
 def share(text: str) -> float:
     """``1%`` or ``0.01``; raises UsageError."""
-    found = re.match(SHARE_PATTERN, text)
-    value = float(found[1]) / (100 if found[3] else 1) if found else 0.0
+    match = re.match(SHARE_PATTERN, text)
+    value = float(match[1]) / (100 if match[3] else 1) if match else 0.0
     if not 0 < value <= 1:
         raise UsageError(f"--sample {text}: expected a share of the rows such as 1% or 0.01")
     return value
@@ -56,9 +56,9 @@ def share(text: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a batch is asked to do. ``keep``: the columns that come out as they came in; None for all. ``sample``: a
+    """The job of a batch. ``keep``: the columns that come out as they came in; None for all. ``sample``: a
     share of the rows. ``limit``: the most rows. ``autoscaling``: the least and the most workers of a cluster, where
-    ``replicas`` is not their number. ``gpus``: of each worker.
+    ``replicas`` is not their number. ``gpus``: how many each worker has.
     """
 
     artifact: str
@@ -91,7 +91,7 @@ class Job:
         engine goes on where another was stopped.
 
         Args:
-            manifest: The artifact's.
+            manifest: The artifact's manifest.
             files: The files of the input.
         """
         return {
@@ -117,11 +117,11 @@ class Job:
 
 
 def _versions(manifest: Manifest) -> dict[str, str]:
-    """Those installed of the packages that the artifact may be run with, and of what reads and writes the rows."""
+    """Installed versions of the packages that may run the artifact, and of those that read and write the rows."""
     backends = {row.package for row in BACKENDS.values() if row.package is not None}
     needed = {"pyarrow", *backends, *LIBRARIES[manifest.deployment.library].packages, *manifest.versions}
-    found = {}
+    versions = {}
     for name in sorted(needed - {"python"}):
         with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+            versions[name] = version(name)
+    return versions

@@ -1,9 +1,9 @@
-"""What is done of a job, beside its output: a file a part, so that a job that was killed goes on where it was.
+"""The progress of a job, beside its output: a file a part, so that a job that was killed goes on where it was.
 
 ::
 
     OUTPUT/part-00000.parquet        written under a hidden name, then renamed
-    OUTPUT/_journal/job.json         what the job is, and the spans of each part
+    OUTPUT/_journal/job.json         the job's identity, and the spans of each part
     OUTPUT/_journal/part-00000.json  a part that is whole, with its digest
     OUTPUT/_manifest.json            at the end: counts, digests, versions
     OUTPUT/_SUCCESS                  at the very end, and the journal is taken away
@@ -62,8 +62,8 @@ class Journal:
         self.folder = folder
 
     def finished(self, identity: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The manifest, where the same job has been done; raises UsageError where another has, or is on its way, or
-        where the folder holds what no batch wrote.
+        """The manifest of the same job, where it is finished. Raises UsageError where another job is finished or begun
+        there, or the folder holds files that no batch wrote.
         """
         names = self.folder.names()
         manifest, job = self.folder.read(MANIFEST), self.folder.read(JOB)
@@ -72,56 +72,55 @@ class Journal:
         for text in (manifest, job):
             if text is not None:
                 self._check_same(_parsed(text, self.folder.at.shown)["job"], identity)
-        done = manifest is not None and SUCCESS in names
-        return _parsed(manifest, self.folder.at.shown) if done and manifest is not None else None
+        return None if manifest is None or SUCCESS not in names else _parsed(manifest, self.folder.at.shown)
 
     def _check_same(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         changed = [key for key in now if before.get(key) != now[key]]
         if changed:
             raise UsageError(
                 f"{self.folder.at.shown} has the output of another job, which differs in {', '.join(changed)}"
-                f"{_said(before, now, changed[0])}; choose another --output, or give --overwrite to begin anew"
+                f"{_difference(before, now, changed[0])}; choose another --output, or give --overwrite to begin anew"
             )
 
     def begin(self, identity: Mapping[str, Any], cut: Callable[[], Sequence[Part]]) -> tuple[Part, ...]:
-        """The parts of the job: those in the journal, or as ``cut`` makes them, which are then written there."""
+        """The parts of the job: read from the journal, or made by ``cut`` and written there."""
         self.folder.sweep()
         text = self.folder.read(JOB)
         if text is not None:
             return tuple(_part(each) for each in _parsed(text, self.folder.at.shown)["parts"])
-        made = tuple(cut())
-        document = canonical({"job": dict(identity), "parts": [part.to_json() for part in made]})
+        parts = tuple(cut())
+        document = canonical({"job": dict(identity), "parts": [part.to_json() for part in parts]})
         self.folder.put(JOB, _writing(document))
-        return made
+        return parts
 
     def records(self) -> dict[int, Record]:
         """The parts that are whole."""
-        found = {}
+        records = {}
         names = set(self.folder.names())
         for name in names:
             if name.startswith(f"{JOURNAL}/part-") and (text := self.folder.read(name)) is not None:
                 record = Record(**_parsed(text, self.folder.at.shown))
                 if record.file in names:
-                    found[record.part] = record
-        return found
+                    records[record.part] = record
+        return records
 
     def write(self, part: Part, ending: str, write: Callable[[IO[bytes]], tuple[int, Mapping[str, int]]]) -> Record:
-        """A part, written and then recorded; ``write`` returns how many rows it has, and its errors."""
+        """Write a part, then record it; ``write`` returns how many rows it has, and its errors."""
         name = f"part-{part.number:05d}"
-        told: list[tuple[int, Mapping[str, int]]] = []
+        results: list[tuple[int, Mapping[str, int]]] = []
         digest = Digesting()
 
         def whole(stream: IO[bytes]) -> None:
-            told.append(write(digest.over(stream)))
+            results.append(write(digest.over(stream)))
 
         self.folder.put(f"{name}{ending}", whole)
-        rows, errors = told[0]
+        rows, errors = results[0]
         record = Record(part.number, f"{name}{ending}", rows, digest.size, digest.sha256.hexdigest(), errors)
         self.folder.put(f"{JOURNAL}/{name}.json", _writing(canonical(record.to_json())))
         return record
 
     def check(self, record: Record) -> None:
-        """Raises StorageError where a part is not here: another machine has written it to a disk of its own."""
+        """Raises StorageError where a part is missing, since another machine has written it to a disk of its own."""
         child = self.folder.at.child(record.file)
         if child.info.size != record.size:
             raise StorageError(f"{child.shown}: was written on another machine; the output must lie where all read it")
@@ -129,7 +128,7 @@ class Journal:
     def finish(
         self, identity: Mapping[str, Any], records: Sequence[Record], about: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Write the manifest and ``_SUCCESS``, and take the journal away.
+        """Write the manifest and ``_SUCCESS``, and remove the journal.
 
         Returns:
             The manifest.
@@ -149,21 +148,21 @@ class Journal:
         self.folder.put(MANIFEST, _writing(canonical(manifest)))
         self.folder.put(SUCCESS, _writing(b""))
         self.folder.remove([name for name in self.folder.names() if name.startswith(f"{JOURNAL}/") and name != LOCK])
-        if not self.folder.at.is_local:  # there it goes with the lock
+        if not self.folder.at.is_local:  # a local journal goes with the lock
             self.folder.remove_folder(JOURNAL)
         return manifest
 
     def clear(self) -> None:
-        """Take away what earlier batches wrote, and nothing else."""
+        """Remove the files that earlier batches wrote, and nothing else."""
         names = self.folder.names()
         if MANIFEST in names or JOB in names:
-            written = [name for name in names if _WRITTEN.fullmatch(name)]
-            self.folder.remove(sorted(written, key=lambda name: (name != SUCCESS, name in (MANIFEST, JOB))))
+            outputs = [name for name in names if _WRITTEN.fullmatch(name)]
+            self.folder.remove(sorted(outputs, key=lambda name: (name != SUCCESS, name in (MANIFEST, JOB))))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody else works on this output meanwhile, as far as the place is a folder of this machine; elsewhere two
-        runs write the same files twice. Raises UsageError where somebody does.
+        """Keep other runs off this output, where it is a folder of this machine; elsewhere two runs write the same
+        files twice. Raises UsageError where another run is at work.
         """
         if not self.folder.at.is_local:
             yield
@@ -233,20 +232,20 @@ def _writing(data: bytes) -> Callable[[IO[bytes]], None]:
     return write
 
 
-def _parsed(text: bytes, shown: str) -> dict[str, Any]:
+def _parsed(text: bytes, name: str) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(text)
+        value: dict[str, Any] = json.loads(text)
     except ValueError as error:
-        raise StorageError(f"{shown}: its journal is damaged; give --overwrite to begin anew") from error
-    return found
+        raise StorageError(f"{name}: its journal is damaged; give --overwrite to begin anew") from error
+    return value
 
 
 def _part(value: Mapping[str, Any]) -> Part:
     return Part(value["number"], tuple(Span(**span) for span in value["spans"]))
 
 
-def _said(before: Mapping[str, Any], now: Mapping[str, Any], key: str) -> str:
-    """What differs, where that is short."""
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any], key: str) -> str:
+    """The difference, as a phrase, where it is short."""
     if key == "input":
         was = {file["path"]: file for file in before.get("input", [])}
         names = {file["path"]: file for file in now["input"]}

@@ -1,4 +1,4 @@
-"""Where rows come from and go to: a folder of this machine, or what pyarrow and fsspec open, such as ``s3://``."""
+"""Where rows come from and go to: a folder of this machine, or a URL that pyarrow or fsspec opens, as ``s3://``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Place:
 
     @cached_property
     def info(self) -> Any:
-        """What pyarrow knows of it: type, size, time of its last change."""
+        """Its type, size and time of last change, from pyarrow."""
         with storage(self.shown):
             return self.system.get_file_info(self.path)
 
@@ -67,39 +67,39 @@ def place(text: str) -> Place:
         try:
             import fsspec
 
-            found, path = fsspec.core.url_to_fs(text)
+            filesystem, path = fsspec.core.url_to_fs(text)
         except (ImportError, ValueError, OSError) as error:
             raise UsageError(f"{name} cannot be opened: {first}; {error}") from error
-        system = pafs.PyFileSystem(pafs.FSSpecHandler(found))
+        system = pafs.PyFileSystem(pafs.FSSpecHandler(filesystem))
     return Place(system, path, name)
 
 
 def without_query(text: str) -> tuple[str, str]:
     """A URL, and its query with the question mark; a glob's question mark begins none."""
-    found = re.search(r"\?\w+=", text) if "://" in text else None
-    return (text, "") if found is None else (text[: found.start()], text[found.start() :])
+    match = re.search(r"\?\w+=", text) if "://" in text else None
+    return (text, "") if match is None else (text[: match.start()], text[match.start() :])
 
 
 def _at_endpoint(text: str) -> str:
     """The URL with the endpoint that the environment names for S3, which pyarrow's reading of URLs passes over."""
-    named = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    if not text.startswith("s3://") or not named or "endpoint_override=" in text:
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if not text.startswith("s3://") or not endpoint or "endpoint_override=" in text:
         return text
-    scheme, _, host = named.rstrip("/").rpartition("://")
-    given = f"endpoint_override={quote(host, safe='')}&scheme={scheme or 'https'}"
+    scheme, _, host = endpoint.rstrip("/").rpartition("://")
+    query = f"endpoint_override={quote(host, safe='')}&scheme={scheme or 'https'}"
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     more = f"&region={region}" if region and "region=" not in text else ""
-    return f"{text}{'&' if without_query(text)[1] else '?'}{given}{more}"
+    return f"{text}{'&' if without_query(text)[1] else '?'}{query}{more}"
 
 
 @contextmanager
-def storage(shown: str) -> Iterator[None]:
-    """What a filesystem refuses, as StorageError that names the place."""
+def storage(name: str) -> Iterator[None]:
+    """Turn a filesystem's OSError into a StorageError that names the place."""
     try:
         yield
     except OSError as error:
-        said = error.strerror or " ".join(str(error).split())
-        raise StorageError(f"{shown}: {said}") from error
+        message = error.strerror or " ".join(str(error).split())
+        raise StorageError(f"{name}: {message}") from error
 
 
 class Folder:
@@ -112,9 +112,9 @@ class Folder:
         """The names of all files below, sorted; without the temporary ones."""
         base = self.at.child(under) if under else self.at
         with storage(base.shown):
-            found = self.at.system.get_file_info(pafs.FileSelector(base.path, recursive=True, allow_not_found=True))
+            infos = self.at.system.get_file_info(pafs.FileSelector(base.path, recursive=True, allow_not_found=True))
         whole = base.path.rstrip("/") + "/"
-        names = [info.path.removeprefix(whole) for info in found if info.type == pafs.FileType.File]
+        names = [info.path.removeprefix(whole) for info in infos if info.type == pafs.FileType.File]
         return sorted(name for name in names if TEMPORARY not in name)
 
     def read(self, name: str) -> bytes | None:
@@ -128,7 +128,7 @@ class Folder:
                 return data
 
     def put(self, name: str, write: Callable[[IO[bytes]], None]) -> None:
-        """Write a file: on disk first under a name that nobody else has, then in one step in its place.
+        """Write a file: on disk first under a unique name, then in one step in its place.
 
         Raises StorageError.
         """
@@ -164,21 +164,21 @@ class Folder:
                 shutil.copyfileobj(stream, out, 1 << 20)
 
     def remove(self, names: list[str]) -> None:
-        """Take these files away; raises StorageError."""
+        """Remove these files; raises StorageError."""
         for name in names:
             child = self.at.child(name)
             with storage(child.shown):
                 self.at.system.delete_file(child.path)
 
     def remove_folder(self, name: str) -> None:
-        """Take away an empty folder, or what an object store has in its place; raises StorageError."""
+        """Remove an empty folder, or an object store's marker of one; raises StorageError."""
         child = self.at.child(name)
         with storage(child.shown):
             if self.at.system.get_file_info(child.path).type == pafs.FileType.Directory:
                 self.at.system.delete_dir(child.path)
 
     def sweep(self) -> None:
-        """Take away what runs that were killed have left under temporary names."""
+        """Remove the temporary files of runs that were killed."""
         if self.at.is_local:
             for path in Path(self.at.path).rglob(f"{TEMPORARY}*"):
                 with suppress(OSError):

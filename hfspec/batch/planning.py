@@ -1,4 +1,4 @@
-"""What a job would read and write, and how long it would take, by a sample that is answered."""
+"""The plan of a job: what it would read and write, and how long it would take, by a sample that is answered."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ SAMPLE_ROWS, SAMPLE_PARTS = 512, 4
 
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
-    """What a job would do. ``rows``: those that are read, before the filter, counted where the format tells, else
-    estimated from the sample, as ``exact`` says; ``rows_per_second``: of the sample, on this machine; ``seconds``: of
-    the model's work, the load apart; ``machines``: of this kind that a deadline needs.
+    """The plan of a job. ``rows``: how many are read, before the filter; ``exact`` says whether the format counts them,
+    or the sample gives an estimate. ``rows_per_second``: the sample's rate, on this machine; ``seconds``: the model's
+    work, the load apart; ``machines``: how many of this kind a deadline needs.
     """
 
     files: int
@@ -39,7 +39,7 @@ class BatchPlan:
 
 
 def plan(job: Job, deadline: float | None = None) -> BatchPlan:
-    """Find out what a job would do; nothing is written.
+    """Plan a job; nothing is written.
 
     Args:
         job: The job.
@@ -60,15 +60,15 @@ def _planned(job: Job, rows: InputRows, deadline: float | None) -> BatchPlan:
     answers = answers_for(job, loaded(job), rows)
     parts = rows.parts()
     step = max(1, len(parts) // SAMPLE_PARTS)
-    found = _sampled(rows, answers, parts[::step][:SAMPLE_PARTS])
-    known = [part.rows for part in parts]
-    exact = None not in known
+    sample = _sampled(rows, answers, parts[::step][:SAMPLE_PARTS])
+    counts = [part.rows for part in parts]
+    exact = None not in counts
     total = sum(part.size for part in parts)
-    count = sum(part.rows or 0 for part in parts) if exact else round(total / max(found.input_size, 1) * found.read)
-    share = found.taken / max(found.read, 1)
-    wanted = count * share if job.limit is None else min(job.limit, count * share)
-    rate = found.taken / max(found.seconds, 1e-9)
-    seconds = wanted / rate if rate else 0.0
+    count = sum(part.rows or 0 for part in parts) if exact else round(total / max(sample.input_size, 1) * sample.read)
+    share = sample.taken / max(sample.read, 1)
+    answered = count * share if job.limit is None else min(job.limit, count * share)
+    rate = sample.taken / max(sample.seconds, 1e-9)
+    seconds = answered / rate if rate else 0.0
     return BatchPlan(
         files=len(rows.files),
         size=total,
@@ -78,14 +78,14 @@ def _planned(job: Job, rows: InputRows, deadline: float | None) -> BatchPlan:
         columns=tuple(f"{field.name}: {field.type}" for field in answers.schema),
         rows_per_second=round(rate, 1),
         seconds=seconds,
-        output_size=round(found.output_size / max(found.taken, 1) * wanted),
+        output_size=round(sample.output_size / max(sample.taken, 1) * answered),
         machines=None if deadline is None else max(1, math.ceil(seconds / deadline)),
     )
 
 
 @dataclass(slots=True)
 class _Sample:
-    """What a sample took. ``read``: rows before the filter; ``taken``: those that were answered."""
+    """The cost of a sample. ``read``: rows before the filter; ``taken``: rows after it, which were answered."""
 
     read: int = 0
     taken: int = 0
@@ -95,21 +95,21 @@ class _Sample:
 
 
 def _sampled(rows: InputRows, answers: RowAnswers, parts: tuple[Part, ...]) -> _Sample:
-    found = _Sample()
+    sample = _Sample()
     plain = InputRows(rows.files, rows.sizes)
     for part in parts:
         whole = sum(chunk.table.num_rows for chunk in plain.read(part))
-        found.read += whole
-        found.input_size += part.size
-        chosen = sum(chunk.table.num_rows for chunk in rows.read(part))
+        sample.read += whole
+        sample.input_size += part.size
+        fitting = sum(chunk.table.num_rows for chunk in rows.read(part))
         chunk = next(gathered(rows.read(part), SAMPLE_ROWS), None)
-        if chunk is None or not chosen:
+        if chunk is None or not fitting:
             continue
         few = first_rows(chunk, SAMPLE_ROWS)
         began = time.perf_counter()
         table = answers.answer(few.table, few.faults)
-        scale = chosen / max(table.num_rows, 1)
-        found.seconds += (time.perf_counter() - began) * scale
-        found.taken += chosen
-        found.output_size += round(table.nbytes * scale)
-    return found
+        scale = fitting / max(table.num_rows, 1)
+        sample.seconds += (time.perf_counter() - began) * scale
+        sample.taken += fitting
+        sample.output_size += round(table.nbytes * scale)
+    return sample

@@ -20,7 +20,7 @@ from hfspec.errors import UsageError
 @dataclass(frozen=True)
 class InputRows:
     """The files of the input as one table. ``where``: an expression of pyarrow's that a row must fit; ``sample``: the
-    share of the rows that is taken, always the same ones of the same input.
+    share of the rows that is taken, always the same rows of the same input.
     """
 
     files: tuple[InputFile, ...]
@@ -34,12 +34,12 @@ class InputRows:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """The columns of all files, then those of the folders that they lie in."""
-        found = []
+        """The columns of all files, then the columns that their folders name."""
+        schemas = []
         for name, reader in self.readers.items():
             mine = [file for file in self.files if file.format == name]
-            found.append((mine[0], reader.schema(mine)))
-        whole = unified(found)
+            schemas.append((mine[0], reader.schema(mine)))
+        whole = unified(schemas)
         names = dict.fromkeys(name for file in self.files for name in file.partition)
         for name in names:
             if name not in whole.names:
@@ -79,7 +79,7 @@ class InputRows:
         return Chunk(pa.Table.from_arrays(columns, schema=self.schema), faults)
 
     def _filtered(self, chunk: Chunk) -> Chunk:
-        """Rows that could not be read are kept: they are no rows that the filter refuses."""
+        """The rows that fit ``where``, and those that could not be read, which the filter does not judge."""
         if self.where is None:
             return chunk
         marked = chunk.table.append_column("", pa.array(range(chunk.table.num_rows), pa.int64()))
@@ -93,8 +93,8 @@ class InputRows:
         import numpy as np
 
         seed = int.from_bytes(sha256(f"{part.number} {place}".encode()).digest()[:8])
-        drawn = np.random.default_rng(seed).random(chunk.table.num_rows) < (self.sample or 0)
-        return _taken(chunk, np.flatnonzero(drawn).tolist())
+        mask = np.random.default_rng(seed).random(chunk.table.num_rows) < (self.sample or 0)
+        return _taken(chunk, np.flatnonzero(mask).tolist())
 
 
 def _cast(column: pa.ChunkedArray, field: pa.Field, faults: dict[int, str]) -> Any:
@@ -111,26 +111,26 @@ def _cast(column: pa.ChunkedArray, field: pa.Field, faults: dict[int, str]) -> A
 
 
 def gathered(chunks: Iterable[Chunk], rows: int) -> Iterator[Chunk]:
-    """The same rows in chunks of at least ``rows`` rows or CHUNK_BYTES bytes, but for the last: many small files, as of
-    images, are answered together.
+    """The same rows in chunks of at least ``rows`` rows or CHUNK_BYTES bytes, but for the last: many small files, such
+    as images, are answered together.
     """
-    held: list[Chunk] = []
+    group: list[Chunk] = []
     count = size = 0
     for chunk in chunks:
-        held.append(chunk)
+        group.append(chunk)
         count, size = count + chunk.table.num_rows, size + chunk.table.nbytes
         if count >= rows or size >= CHUNK_BYTES:
-            yield _joined(held)
-            held, count, size = [], 0, 0
-    if held:
-        yield _joined(held)
+            yield _joined(group)
+            group, count, size = [], 0, 0
+    if group:
+        yield _joined(group)
 
 
 def _joined(chunks: list[Chunk]) -> Chunk:
     faults: dict[int, str] = {}
     first = 0
     for chunk in chunks:
-        faults |= {first + at: said for at, said in chunk.faults.items()}
+        faults |= {first + at: reason for at, reason in chunk.faults.items()}
         first += chunk.table.num_rows
     return Chunk(pa.concat_tables([chunk.table for chunk in chunks]), faults)
 

@@ -28,7 +28,7 @@ NOTHING = Seen(0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """How far a job is. ``tokens``: those that the model was given, padding apart, by this run."""
+    """How far a job is. ``tokens``: how many the model has read in this run, padding apart."""
 
     rows: int
     errors: int
@@ -38,7 +38,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a job. ``manifest``: None where it was stopped; ``parts``: how many are whole, ``of`` how many."""
+    """The outcome of a job. ``manifest``: None where it was stopped; ``parts``: how many are whole, ``of`` how many."""
 
     manifest: Mapping[str, Any] | None
     parts: int
@@ -53,16 +53,16 @@ def run(
     stop: threading.Event | None = None,
     tell: Callable[[Told], None] = lambda _: None,
 ) -> Outcome:
-    """Do the job, or what is left of it.
+    """Do the job, or the rest of it.
 
     Args:
-        job: What to do.
-        overwrite: Whether what another job wrote there is taken away first.
+        job: The job.
+        overwrite: Whether another job's output there is removed first.
         stop: Once it is set the parts at hand are finished, and no further one is begun.
-        tell: Is told how far the job is, after each window of rows, or after each part that another process made.
+        tell: Called with the progress after each window of rows, or after each part that another process made.
 
     Returns:
-        What became of it.
+        Its outcome.
 
     Raises:
         UsageError: The job cannot be, its engine is not there, or its output is another job's, or another run's that
@@ -84,15 +84,15 @@ def _done(
     journal = Journal(Folder(place(job.output)))
     manifest = read_manifest(Path(job.artifact))
     task = table.find(manifest.deployment.library, manifest.deployment.task)
-    if task is not None:  # before the model is loaded, which tells the same
+    if task is not None:  # a wrong column is told before the model loads
         input_columns(manifest, task, rows.schema, job.columns, job.keep or ())
     identity = job.identity(manifest, rows.files)
     with journal.locked():
         if overwrite:
             journal.clear()
-        done = journal.finished(identity)
-        if done is not None:
-            return Outcome(done, len(done["parts"]), len(done["parts"]), did_nothing=True)
+        result = journal.finished(identity)
+        if result is not None:
+            return Outcome(result, len(result["parts"]), len(result["parts"]), did_nothing=True)
         work = Work(job, manifest.digest, rows, journal)
         with closing(row_of(job.engine).open(work)) as engine:
             about = engine.about
@@ -101,7 +101,7 @@ def _done(
 
 
 class _Run:
-    """One run of a job; it counts what is done."""
+    """One run of a job; it counts parts, rows, errors and tokens."""
 
     def __init__(
         self, work: Work, parts: tuple[Part, ...], tell: Callable[[Told], None], stop: threading.Event
@@ -116,9 +116,9 @@ class _Run:
         self.tokens = self.at_hand = 0
 
     def by(self, engine: Engine, identity: Mapping[str, Any], about: Mapping[str, Any]) -> Outcome:
-        left = len(self.parts) - len(self.records)
-        for made in engine.make(self._handed(), left, self._seen):
-            self._add(made)
+        count = len(self.parts) - len(self.records)
+        for result in engine.make(self._handed(), count, self._seen):
+            self._add(result)
         whole = len(self.records)
         if whole < len(self.parts):
             return Outcome(None, whole, len(self.parts))
@@ -127,16 +127,16 @@ class _Run:
 
     def _handed(self) -> Iterator[Handed]:
         """The parts that are not whole yet, in order, until the run is stopped."""
-        left = self.job.limit
+        remaining = self.job.limit
         for part in self.parts:
-            handed = Handed(part, left)
+            handed = Handed(part, remaining)
             if part.number not in self.records:
                 if self.stop.is_set():
                     return
                 self.at_hand = part.size
                 yield handed
-            if left is not None:
-                left = max(0, left - self._rows_of(handed))
+            if remaining is not None:
+                remaining = max(0, remaining - self._rows_of(handed))
 
     def _rows_of(self, handed: Handed) -> int:
         """How many rows of a part come out, though it may be made elsewhere at this moment."""
@@ -145,24 +145,24 @@ class _Run:
             return record.rows
         return sum(chunk.table.num_rows for chunk in self.work.limited(handed))
 
-    def _add(self, made: Made) -> None:
-        record = made.record
+    def _add(self, result: Made) -> None:
+        record = result.record
         self.work.journal.check(record)
         self.records[record.part] = record
         self.size += self.sizes[record.part]
         self.rows, self.errors = self.rows + record.rows, self.errors + _errors(record)
-        self.tokens += made.tokens
+        self.tokens += result.tokens
         self._seen(NOTHING)
 
-    def _seen(self, seen: Seen) -> None:
-        """Tell how far the job is, ``seen`` being what is done of the part at hand, beside those that are whole."""
-        done = self.size + (self.at_hand / 2 if seen.rows else 0)
-        share = min(1.0, done / self.total) if self.total else 1.0
-        self.tell(Told(self.rows + seen.rows, self.errors + seen.errors, self.tokens + seen.tokens, share))
-        self._check(seen, at_end=False)
+    def _seen(self, progress: Seen) -> None:
+        """Tell how far the job is: the parts that are whole, and the ``progress`` of the part at hand."""
+        size = self.size + (self.at_hand / 2 if progress.rows else 0)
+        share = min(1.0, size / self.total) if self.total else 1.0
+        self.tell(Told(self.rows + progress.rows, self.errors + progress.errors, self.tokens + progress.tokens, share))
+        self._check(progress, at_end=False)
 
-    def _check(self, seen: Seen, *, at_end: bool) -> None:
-        most, errors, rows = self.job.max_errors, self.errors + seen.errors, self.rows + seen.rows
+    def _check(self, progress: Seen, *, at_end: bool) -> None:
+        most, errors, rows = self.job.max_errors, self.errors + progress.errors, self.rows + progress.rows
         if most is not None and most.exceeded(errors, rows, at_end=at_end):
             raise ErrorLimitError(
                 f"{errors} of {rows} rows could not be answered, more than --max-errors {most.text}; the"

@@ -27,7 +27,7 @@ class InputFile:
     partition: Mapping[str, Any] = field(default_factory=FrozenDict)
 
     def identity(self) -> dict[str, Any]:
-        """What would tell that it has changed."""
+        """Its path, size and time of change, by which a later run sees that it has changed."""
         return {"path": self.place.shown, "size": self.size, "changed": self.changed}
 
 
@@ -56,8 +56,8 @@ class Part:
     @property
     def rows(self) -> int | None:
         """How many rows go in, where that is known without reading them."""
-        known = [span.rows for span in self.spans if span.rows is not None]
-        return sum(known) if len(known) == len(self.spans) else None
+        counts = [span.rows for span in self.spans if span.rows is not None]
+        return sum(counts) if len(counts) == len(self.spans) else None
 
     @property
     def size(self) -> int:
@@ -90,7 +90,7 @@ class Reader(Protocol):
         """The columns of these files together; raises InputError naming the file."""
 
     def spans(self, number: int, file: InputFile, sizes: Sizes, where: Any) -> Iterator[Span]:
-        """The spans of the file of this number, none larger than a part; those whose rows ``where`` surely refuses may
+        """The spans of the file of this number, none larger than a part; spans whose rows ``where`` surely refuses may
         be left out.
         """
 

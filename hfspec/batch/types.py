@@ -29,7 +29,7 @@ _PLAIN = MappingProxyType(
 
 
 def type_of(column: Column) -> Any:
-    """The Arrow type of a column of the signature; JSON text for what may hold anything."""
+    """The Arrow type of a column of the signature; JSON text for a column that may hold anything."""
     if column.type in _PLAIN:
         return _PLAIN[column.type]
     if column.type == "array" and column.item is not None and column.fields:
@@ -67,18 +67,18 @@ def _field_type(column: Column, outputs: tuple[Column, ...] | Tensor) -> Any:
 
 
 def standard_fields(
-    task: Task, outputs: tuple[Column, ...] | Tensor, settings: Settings, given: Collection[str]
+    task: Task, outputs: tuple[Column, ...] | Tensor, settings: Settings, columns: Collection[str]
 ) -> Fields:
     """The names and types of the columns that the standard output of one row has.
 
     Args:
         task: The task.
-        outputs: What the signature declares under these settings.
-        settings: Those of the call: with some of them a row has several answers.
-        given: The task's input columns that the rows have; a query with documents has as many scores as these.
+        outputs: The signature's outputs under these settings.
+        settings: The call's settings; with some of them a row has several answers.
+        columns: The task's input columns that the rows have; a query with documents has as many scores as these.
     """
     if isinstance(outputs, Tensor) and not task.row:
-        return _array_fields(task, outputs, given)
+        return _array_fields(task, outputs, columns)
     if outputs == labels.OUTPUTS and settings.get("top_k", 1) != 1:
         return (("labels", pa.list_(LABELLED)),)
     if task.row or isinstance(outputs, Tensor):
@@ -99,12 +99,12 @@ def full_fields(task: Task, outputs: tuple[Column, ...] | Tensor, settings: Sett
     return (("answer", pa.list_(kind) if several else kind),)
 
 
-def _array_fields(task: Task, outputs: Tensor, given: Collection[str]) -> Fields:
+def _array_fields(task: Task, outputs: Tensor, columns: Collection[str]) -> Fields:
     if task.embeds:
         return (("embedding", vector(outputs)),)
     number = pa.from_numpy_dtype(outputs.dtype)
     one = vector(outputs) if len(outputs.shape) > 1 else number
-    if {"documents", "sentences"} & set(given):
+    if {"documents", "sentences"} & set(columns):
         return (("scores", pa.list_(one)),)
     return (("score", number),) if one == number else (("scores", one),)
 

@@ -1,4 +1,4 @@
-"""What a part of a job is made with, in whichever process: the job, its rows, its journal and a predictor."""
+"""The making of a part, in whichever process: the job, its rows, its journal and a predictor."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ from hfspec.errors import UsageError, VerificationError
 from hfspec.runtime.load import load
 from hfspec.runtime.predictor import Predictor
 
-WRITE_BYTES, WRITE_ROWS = 16 << 20, 32_768
+# Small, since nothing is computed any more while the last of them are written.
+WRITE_BYTES, WRITE_ROWS = 4 << 20, 32_768
 GATHERED = 2048  # rows of small files, read to be answered together
 
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """A part that is to be made. ``most``: how many of its rows are wanted, the first ones; None for all."""
+    """A part to make. ``most``: only so many of its rows, the first ones; None for all."""
 
     part: Part
     most: int | None = None
@@ -36,7 +37,7 @@ class Handed:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is done of the part at hand: rows, those with an error, and tokens that the model was given for them."""
+    """Progress of the part at hand: rows answered, those with an error, and tokens that the model has read for them."""
 
     rows: int
     errors: int
@@ -56,7 +57,7 @@ Told: TypeAlias = Callable[[Seen], None]
 
 @dataclass(frozen=True)
 class Work:
-    """A job as it is done. It can be pickled. ``digest``: of the artifact's manifest."""
+    """A job and what all its workers need; it can be pickled. ``digest``: the digest of the artifact's manifest."""
 
     job: Job
     digest: str
@@ -64,7 +65,7 @@ class Work:
     journal: Journal
 
     def shared(self) -> Work:
-        """The same for processes of other machines, whose current folder is another.
+        """The same work for processes of other machines, whose current folder is another.
 
         Raises:
             UsageError: The input is standard input, which they cannot read.
@@ -74,24 +75,24 @@ class Work:
         return replace(self, job=replace(self.job, artifact=str(Path(self.job.artifact).absolute())))
 
     def begin(self) -> Worker:
-        """Load the artifact; raises as load, and what RowAnswers does."""
+        """Load the artifact; raises as load and RowAnswers do."""
         return Worker(self)
 
     def limited(self, handed: Handed) -> Iterator[Chunk]:
         """The rows of a part that are wanted, in order."""
-        left = handed.most
-        if left == 0:
+        remaining = handed.most
+        if remaining == 0:
             return
         for chunk in self.rows.read(handed.part):
-            yield chunk if left is None else first_rows(chunk, left)
-            if left is not None:
-                left -= min(left, chunk.table.num_rows)
-                if not left:
+            yield chunk if remaining is None else first_rows(chunk, remaining)
+            if remaining is not None:
+                remaining -= min(remaining, chunk.table.num_rows)
+                if not remaining:
                     return
 
 
 class Worker:
-    """What makes the parts of a job, one after the other; reading, computing and writing overlap."""
+    """A maker of parts, one after the other; reading, computing and writing overlap."""
 
     def __init__(self, work: Work) -> None:
         self.work = work
@@ -103,7 +104,7 @@ class Worker:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the manifest says of the answers: their columns, and the embedding space where there is one."""
+        """The manifest's entries on the answers: their columns, and the embedding space where there is one."""
         fingerprint = self.answers.fingerprint
         space = {"fingerprint": fingerprint} if fingerprint else {}
         return {**space, "columns": [{"name": one.name, "type": str(one.type)} for one in self.answers.schema]}
@@ -113,10 +114,10 @@ class Worker:
 
         Args:
             handed: The part.
-            tell: Is told what is done of it, after each window of rows; what it raises ends the part.
+            tell: Called with the part's progress after each window of rows; an exception from it ends the part.
 
         Returns:
-            What was made.
+            The part's record and tokens.
 
         Raises:
             StorageError: A place cannot be read or written.
@@ -125,34 +126,34 @@ class Worker:
         before = self.answers.tokens
 
         def write(stream: IO[bytes]) -> tuple[int, Mapping[str, int]]:
-            made = writer(stream, self.answers.schema)
-            counted = self._written(handed, tell, made.write)
-            made.close()
+            file = writer(stream, self.answers.schema)
+            counted = self._written(handed, tell, file.write)
+            file.close()
             return counted
 
         record = self.work.journal.write(handed.part, ending, write)
         return Made(record, self.answers.tokens - before)
 
     def _written(self, handed: Handed, tell: Told, write: Callable[[pa.Table], None]) -> tuple[int, Mapping[str, int]]:
-        """Answer the rows of a part and write them; how many there are, and the errors."""
+        """Answer the rows of a part and write them; return how many there are, and the count of each kind of error."""
         kinds: Counter[str] = Counter()
         count, before = 0, self.answers.tokens
-        held: list[pa.Table] = []
+        tables: list[pa.Table] = []
         with Behind(write) as behind:
             for chunk in ahead(gathered(self.work.limited(handed), GATHERED)):
-                for made in self.answers.windows(chunk.table, chunk.faults):
-                    held.append(made)
-                    count += made.num_rows
-                    kinds.update(self._errors(made))
+                for table in self.answers.windows(chunk.table, chunk.faults):
+                    tables.append(table)
+                    count += table.num_rows
+                    kinds.update(self._errors(table))
                     tell(Seen(count, sum(kinds.values()), self.answers.tokens - before))
-                    if sum(each.nbytes for each in held) > WRITE_BYTES or sum(map(len, held)) >= WRITE_ROWS:
-                        behind.put(pa.concat_tables(held).combine_chunks())
-                        held = []
-            behind.put(pa.concat_tables([self.answers.schema.empty_table(), *held]).combine_chunks())
+                    if sum(each.nbytes for each in tables) > WRITE_BYTES or sum(map(len, tables)) >= WRITE_ROWS:
+                        behind.put(pa.concat_tables(tables).combine_chunks())
+                        tables = []
+            behind.put(pa.concat_tables([self.answers.schema.empty_table(), *tables]).combine_chunks())
         return count, kinds
 
     def _errors(self, table: pa.Table) -> list[str]:
-        """The kinds of the errors of rows, each as often as it is there."""
+        """The kind of each row's error, for the rows that have one."""
         errors = table.column(self.answers.error_column)
         if errors.null_count == table.num_rows:
             return []
@@ -172,7 +173,7 @@ def loaded(job: Job) -> Predictor:
 
 
 def answers_for(job: Job, predictor: Predictor, rows: InputRows) -> RowAnswers:
-    """What answers the job's rows; raises UsageError and ParamsError."""
+    """The RowAnswers of the job; raises UsageError and ParamsError."""
     return RowAnswers(
         predictor,
         rows.schema,
@@ -184,7 +185,7 @@ def answers_for(job: Job, predictor: Predictor, rows: InputRows) -> RowAnswers:
 
 
 def ahead(chunks: Iterator[Chunk], most: int = 2) -> Iterator[Chunk]:
-    """The same, read by a thread while the one before is worked on; at most ``most`` wait."""
+    """The same chunks, each read by a thread while the one before is worked on; at most ``most`` wait."""
     waiting: Queue[Any] = Queue(most)
     over = threading.Event()
 
@@ -201,10 +202,10 @@ def ahead(chunks: Iterator[Chunk], most: int = 2) -> Iterator[Chunk]:
     thread = threading.Thread(target=fill, daemon=True)
     thread.start()
     try:
-        while (found := waiting.get()) is not None:
-            if isinstance(found, BaseException):
-                raise found
-            yield found
+        while (item := waiting.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
     finally:
         over.set()
         while thread.is_alive():
@@ -214,7 +215,7 @@ def ahead(chunks: Iterator[Chunk], most: int = 2) -> Iterator[Chunk]:
 
 
 class Behind:
-    """Tables written by a thread while the next are computed; at most two wait. What it raises is raised here."""
+    """Tables written by a thread while the next are computed; at most two wait. Its exception is raised here."""
 
     def __init__(self, write: Callable[[pa.Table], None]) -> None:
         self._write = write
@@ -233,7 +234,7 @@ class Behind:
             raise self._fault
 
     def put(self, table: pa.Table) -> None:
-        """Let the table be written; raises what an earlier one met with."""
+        """Queue the table for the thread; raises the exception of an earlier table."""
         if self._fault is not None:
             raise self._fault
         self._waiting.put(table)

@@ -40,6 +40,6 @@ def backend_problems(tree: Tree, spec: Spec, config: Mapping[str, Any], dtype: s
 
 
 def backend_package(spec: Spec) -> tuple[str, ...]:
-    """What the artifact's requirements need for it."""
+    """The packages that the artifact's requirements need for the spec's backend."""
     backend = BACKENDS.get(spec.runtime.backend)
     return (backend.package,) if backend is not None and backend.package is not None else ()

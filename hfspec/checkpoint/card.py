@@ -49,7 +49,7 @@ def card_files(files: SourceFiles) -> frozenset[str]:
 
 
 def front_matter(files: SourceFiles) -> dict[str, Any]:
-    """What the card states at its head, by key; empty when there is no card, or no YAML mapping at its head."""
+    """The entries at the head of the card, by key; empty when there is no card, or no YAML mapping at its head."""
     path = _first(files, CARDS)
     front = FRONT_MATTER.match(files.content(path).decode("utf-8-sig", errors="replace")) if path else None
     return _entries(front.group(1)) if front else {}

@@ -44,7 +44,7 @@ class ProblemList:
         self._problems.extend(problems)
 
     def attempt(self, step: Callable[[], T]) -> T | None:
-        """What a step gives; None where it raises SpecError, whose problems are kept."""
+        """The result of a step; None where it raises SpecError, whose problems are kept."""
         try:
             return step()
         except SpecError as error:
@@ -101,7 +101,7 @@ class Checkpoint:
     needs_sentence_transformers: bool = False
     """Whether the runtime needs sentence-transformers itself."""
     expanded_bytes: int | None = None
-    """What the model takes where its quantised weights are expanded at load, None for weights that are not."""
+    """The memory of the model where its quantised weights are expanded at load, None for weights that are not."""
     notes: tuple[str, ...] = ()
 
     @property

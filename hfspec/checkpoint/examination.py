@@ -97,8 +97,8 @@ def _check_fit(problems: ProblemList, sources: Sources, checkpoint: Checkpoint, 
 
 
 def _head_fault(task: Task, checkpoint: Checkpoint, fit: Fit | None) -> tuple[str, str]:
-    """What is wrong with the head that config.json names, both texts empty for nothing. An adapter may bring the head,
-    and reviewed code knows its own.
+    """The fault of the head that config.json names, both texts empty for none. An adapter may bring the head, and
+    reviewed code knows its own.
     """
     if checkpoint.model_class.of_library is None or (checkpoint.pair and checkpoint.pair.brings_head):
         return ("", "")

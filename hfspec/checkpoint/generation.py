@@ -27,8 +27,8 @@ CODE = "generation-refused"
 def generation_problems(
     files: SourceFiles, stated: Mapping[str, Any], task: Task, *, layers: SettingLayers, config: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    """What would make every request fail that changes no setting. ``stated``: generation_config.json of the artifact;
-    ``config``: the checkpoint's config.json.
+    """Problems with which every request fails that changes no setting. ``stated``: generation_config.json of the
+    artifact; ``config``: the checkpoint's config.json.
     """
     if not any(task.setting(name) for name in GENERATING):
         return

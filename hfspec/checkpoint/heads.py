@@ -55,7 +55,7 @@ def head_fault(
 
 
 def stated_architectures(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """What config.json says under ``architectures``."""
+    """The names under ``architectures`` of config.json."""
     architectures = config.get("architectures") or ()
     listed_names = (architectures,) if isinstance(architectures, str) else architectures
     return tuple(str(name) for name in listed_names) if isinstance(listed_names, list | tuple) else ()
@@ -78,7 +78,7 @@ def head_problems(
 
 
 def head_notes(class_name: str, fault: tuple[str, str], reason: str | None) -> Iterator[str]:
-    """What a reader of the plan should know of a head that the spec allows."""
+    """Notes of the plan on a head that the spec allows."""
     if reason is not None and fault[0]:
         yield f"The checkpoint is a {fault[0]}, and is run as a {class_name}; allowed, since: {reason}"
     elif reason is not None:

@@ -58,8 +58,8 @@ Read = Callable[[str], str]
 
 @dataclass(frozen=True, slots=True)
 class Inferred:
-    """What a checkpoint is for. ``task`` is empty where its files do not say; ``base``: of an adapter, the model that
-    it was trained on, and ``base_revision`` its revision, where stated; ``hints``: comments for the spec.
+    """The purpose of a checkpoint. ``task`` is empty where its files do not say; ``base``: of an adapter, the model
+    that it was trained on, and ``base_revision`` its revision, where stated; ``hints``: comments for the spec.
     """
 
     task: str
@@ -104,7 +104,7 @@ def infer(names: Collection[str], read: Read) -> Inferred:
 
 
 def _adapter(config: Mapping[str, Any], sentences: Inferred | None) -> Inferred:
-    """What sentence-transformers saves of a model with an adapter says the kind of model beside the adapter."""
+    """The purpose of an adapter: as the files of sentence-transformers beside it say, or else its config."""
     kind = str(config.get("task_type") or "")
     said = f"adapter_config.json has the task_type {kind}" if kind else "adapter_config.json has no task_type"
     base, revision = str(config.get("base_model_name_or_path") or ""), str(config.get("revision") or "")

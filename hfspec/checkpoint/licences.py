@@ -1,4 +1,4 @@
-"""What licences the sources declare, and whether the spec's policy takes them."""
+"""The licences that the sources declare, and whether the spec's policy takes them."""
 
 from __future__ import annotations
 

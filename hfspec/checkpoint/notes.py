@@ -1,4 +1,4 @@
-"""What a reader of the plan should know of a checkpoint, each a whole sentence."""
+"""Notes of the plan on a checkpoint, each a whole sentence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hfspec.tasks.task import Task
 
 
 def weight_notes(spec: Spec, raw: Mapping[str, Any], group: WeightGroup, dtype: str) -> Iterator[str]:
-    """What is special about how the weights are stored. ``raw``: config.json; ``dtype``: of the deployment."""
+    """Notes on how the weights are stored. ``raw``: config.json; ``dtype``: of the deployment."""
     if quantisation(raw) is not None:
         yield "The checkpoint is quantised: its tensors are carried along unchanged and their shapes not checked."
     if is_expanded(raw):
@@ -44,7 +44,7 @@ def pooling_notes(task: Task, modules: tuple[Module, ...], raw: Mapping[str, Any
 
 
 def code_notes(spec: Spec, code: Code) -> Iterator[str]:
-    """What reviewed code means for the artifact, and for what could be checked here."""
+    """Notes on what reviewed code means for the artifact, and for what could be checked here."""
     if code.classes:
         files = listed([file.path for file in code.files])
         yield f"Reviewed code goes along and runs with the consent of whoever loads the artifact: {files}."

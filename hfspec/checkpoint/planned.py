@@ -1,4 +1,4 @@
-"""What a plan says whatever the library: what follows from the spec and its sources alone."""
+"""The parts of a plan that are the same for all libraries: they follow from the spec and its sources alone."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def deployed(
     defaults: FrozenDict,
     components: FrozenDict | None = None,
 ) -> Deployment:
-    """What the runtime is told of a model.
+    """The deployment of a model, as the runtime gets it.
 
     Args:
         sources: The spec and the files of its sources.

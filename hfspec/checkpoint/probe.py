@@ -21,7 +21,7 @@ SYSTEM = {"role": "system", "content": TEXT}
 
 
 def probe(task: Task, model: SourceFiles, folder: str, files: SourceFiles, settings: Mapping[str, Any]) -> Probe:
-    """What to ask of the loaded tokenizer, which ``files`` bring. ``folder``: that of the model's config;
+    """The probe of the loaded tokenizer, which ``files`` bring. ``folder``: that of the model's config;
     ``settings``: those that the spec sets.
     """
 
@@ -90,7 +90,9 @@ def _python_problems(files: SourceFiles, task: Task, tokenizer: Any, settings: M
 
 
 def _modalities(model: SourceFiles, folder: str) -> Mapping[str, Any] | None:
-    """What a cross-encoder states of its inputs, in the first that there is of a Transformer module's files."""
+    """The modalities that a cross-encoder states for its inputs, in the first that there is of a Transformer module's
+    files.
+    """
     configs = (model.json(f"{folder}{name}") for name in TRANSFORMER_CONFIGS if model.has(f"{folder}{name}"))
     is_saved = is_saved_cross_encoder(model.json(STATED), has_modules=model.has("modules.json"))
     return pair_modalities(next((settings for settings in configs if settings), {}), is_saved=is_saved)

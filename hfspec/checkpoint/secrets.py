@@ -1,4 +1,6 @@
-"""What an artifact must not carry without a word: places of the machine that wrote a checkpoint, passwords, tokens."""
+"""Texts that an artifact must not carry without a word: places of the machine that wrote a checkpoint, passwords,
+tokens.
+"""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def narrowed(task: Task, model_class: str) -> Task:
 
 
 def dead_settings(files: SourceFiles, spec: Spec, task: Task, model_class: str) -> Iterator[Problem]:
-    """What the spec sets and this model cannot use, though others of the task can."""
+    """A problem for each setting of the spec that this model cannot use, though others of the task can."""
     for section, names in (("model_config",), spec.inference), (("signature", "params"), spec.signature.params):
         for name in names:
             setting = task.setting(name)
@@ -152,7 +152,7 @@ def _generation_settings(raw: Mapping[str, Any], task: Task) -> dict[str, Any]:
 def _model_defaults(
     files: SourceFiles, folder: str, raw: Mapping[str, Any], task: Task, *, is_code: bool
 ) -> dict[str, Any]:
-    """What transformers takes from the model's config for a checkpoint without a generation config."""
+    """The settings that transformers takes from the model's config for a checkpoint without a generation config."""
     if raw or files.has(f"{folder}{GENERATION_CONFIG}") or not any(task.setting(name) for name in GENERATING):
         return {}
     from transformers import GenerationConfig

@@ -1,4 +1,4 @@
-"""What predict takes and gives: the task's own signature, and what the spec says instead."""
+"""The signature of predict: the task's own, with what the spec says instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a deployment is made of: its spec and task, and the files of its sources."""
+"""The sources of a deployment: its spec and task, and the files of each source."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hfspec.tasks.task import PROCESSOR, Task
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What a valid spec asks for, and the files of its pinned sources."""
+    """A valid spec, and the files of its pinned sources."""
 
     spec: Spec
     task: Task

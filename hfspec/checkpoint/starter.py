@@ -28,7 +28,7 @@ FLAVORS = {"transformers": "model_binary", "sentence_transformers": "data"}
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a spec begins with. ``sources``: key of the spec -> its source; ``notes``: why it is so."""
+    """The beginning of a spec. ``sources``: key of the spec -> its source; ``notes``: why it is so."""
 
     inferred: Inferred
     sources: Mapping[str, Mapping[str, str]]

@@ -15,7 +15,7 @@ from typing import Any
 READ = "input_ids"
 GIVEN = frozenset({READ, "attention_mask", "token_type_ids"})
 STATES = "last_hidden_state"
-# What the forward asks for when it runs, though its signature does not.
+# Arguments that the forward asks for when it runs, though its signature does not.
 ASKED_FOR = {
     "bros": "bbox",
     "layoutlmv2": "image",

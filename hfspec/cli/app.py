@@ -154,12 +154,12 @@ def _leave(message: str, code: int) -> NoReturn:
         if message:
             print(redacted(message), file=sys.stderr)
     with suppress(OSError):
-        # What could not be written is given up, so that Python does not fail on it again at exit.
+        # Output that could not be written is given up, so that Python does not fail on it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(code)
 
 
 def _said(error: OSError) -> str:
-    """Of what no stage has put into words; without a file's name it is a standard stream."""
+    """The text of an error that no stage has put into words; without a file's name it is of a standard stream."""
     remedy = REMEDIES.get(error.errno or 0, "")
     return f"{error.strerror or error}: {error.filename or 'standard output'}{f'; {remedy}' if remedy else ''}"

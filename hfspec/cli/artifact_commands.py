@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
     app.command(short_help="Bring the weights into an artifact that refers to them.")(persist)
     app.command(
         short_help="Run an artifact on texts or JSON.",
-        # What follows DIR is the predictor's own, its --help included.
+        # The arguments after DIR are the predictor's own, its --help included.
         context_settings={"allow_interspersed_args": False},
     )(predict)
 

@@ -205,7 +205,7 @@ def _of_options(targets: Sequence[str], given: Mapping[str, Any]) -> Job:
 
 
 def _options(said: str) -> str:
-    """What the model says of the options, in a line."""
+    """The model's complaints about the options, in a line."""
     lines = [line.strip() for line in said.splitlines()[1:] if "errors.pydantic.dev" not in line]
     named = {"input.format": "--input-format", "output.format": "--format"}
     return "; ".join(

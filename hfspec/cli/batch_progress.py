@@ -31,7 +31,7 @@ class Progress(StrEnum):
 
 @dataclass
 class Rate:
-    """What this run does in a second. ``first``: what was done before it began."""
+    """The speed of this run. ``first``: the progress before it began."""
 
     began: float = field(default_factory=time.monotonic)
     first: Told | None = None
@@ -53,7 +53,9 @@ class Rate:
 
 
 def shown(how: Progress) -> Callable[[Told], None]:
-    """What tells of a job's progress in this way; with ``auto`` a bar where stderr is a terminal that can draw one."""
+    """The function that shows a job's progress in this way; with ``auto`` a bar where stderr is a terminal that can
+    draw one.
+    """
     if how is Progress.auto:
         can_draw = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         how = Progress.bar if can_draw else Progress.lines

@@ -103,7 +103,7 @@ def compile(  # noqa: A001 - the command's name
 
 
 def _show(made: Made, known: Sequence[str], *, quiet: bool) -> None:
-    """What became of a compile: its artifact's path on stdout, everything else on stderr."""
+    """Show the outcome of a compile: its artifact's path on stdout, everything else on stderr."""
     if made.fault:
         tell(redacted(made.fault))
         return

@@ -1,4 +1,4 @@
-"""What a shell shows when Tab is pressed: tasks, libraries, and overrides of the keys of a document."""
+"""The words that a shell offers when Tab is pressed: tasks, libraries, and overrides of the keys of a document."""
 
 from __future__ import annotations
 

@@ -84,7 +84,9 @@ def _diff_folders(
     overrides: Sequence[str],
     format: DiffFormat,  # noqa: A002
 ) -> None:
-    """What changed in all specs below the paths between two revisions, ``A..B``, or since both branched, ``A...B``."""
+    """Print the changes in all specs below the paths between two revisions, ``A..B``, or since both branched,
+    ``A...B``.
+    """
     from hfspec.comparison.folders import folder_changes
     from hfspec.redaction import redacted
     from hfspec.report.check import changes_markdown, changes_text
@@ -101,7 +103,7 @@ def _diff_folders(
 
 
 def compare_files(a: str, b: str) -> Sequence[Change]:
-    """What changed between two specs, fleet files, batch files or locks, each ``FILE`` or ``FILE@REVISION``."""
+    """The changes between two specs, fleet files, batch files or locks, each ``FILE`` or ``FILE@REVISION``."""
     return _changes(a, b, ())
 
 

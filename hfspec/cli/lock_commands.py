@@ -106,7 +106,7 @@ def _check(
 
 
 def _changes(spec: Path, overrides: Sequence[str], progress: Progress, parts: tuple[bool, bool]) -> Sequence[Change]:
-    """What moved, of the lock's content, its environment, or both."""
+    """The changes of the lock's content, its environment, or both."""
     from hfspec import compiler
 
     content, environment = parts

@@ -1,4 +1,4 @@
-"""What a multirun makes: every combination checked before the first is compiled, and a place for each of its own."""
+"""The combinations of a multirun: all checked before the first is compiled, each with a place of its own."""
 
 from __future__ import annotations
 

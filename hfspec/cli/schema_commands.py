@@ -13,7 +13,7 @@ from hfspec.errors import UsageError
 
 
 class Kind(StrEnum):
-    """What a schema describes."""
+    """The kind of document that a schema describes."""
 
     spec = "spec"
     fleet = "fleet"

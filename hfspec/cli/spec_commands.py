@@ -78,7 +78,7 @@ def _all_good(specs: int, fleets: int, batches: int) -> str:
 
 
 def file_problems(file: Path, overrides: Sequence[str] = ()) -> Sequence[Problem]:
-    """Of one file; that it, or a base of it, cannot be read is a problem like another, and hides no other file's."""
+    """The problems of one file. A file or a base that cannot be read is one of them, and hides no other file's."""
     from hfspec import compiler
     from hfspec.batch.document.loading import is_batch
     from hfspec.language.documents import unreadable
@@ -99,7 +99,7 @@ def file_problems(file: Path, overrides: Sequence[str] = ()) -> Sequence[Problem
 
 
 def file_remarks(file: Path, overrides: Sequence[str]) -> Sequence[Problem]:
-    """Of one file; that the lock beside it cannot be read is one too, and hides no other file's."""
+    """The remarks on one file. A lock beside it that cannot be read is one of them, and hides no other file's."""
     from hfspec import compiler
 
     try:

@@ -21,13 +21,13 @@ from hfspec.ir.progress import Progress, Silent
 from hfspec.redaction import redacted
 
 GROUP, KEYS = "hydra/launcher", "hydra.launcher."
-# What Hydra's own application would write beside an artifact, or log: nothing.
+# Hydra's own application writes nothing beside an artifact, and logs nothing.
 QUIET = ("hydra.output_subdir=null", "hydra.job.chdir=false", "hydra/job_logging=none", "hydra/hydra_logging=none")
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What became of a combination. ``fault``: why it has no artifact, with the exit code for that."""
+    """The outcome of a combination. ``fault``: why it has no artifact, with the exit code for that."""
 
     place: str
     notes: tuple[str, ...] = ()
@@ -71,7 +71,7 @@ class Sweep:
 
 
 def made(artifact: Artifact, options: Mapping[str, Any]) -> Made:
-    """What became of a compile with these options."""
+    """The outcome of a compile with these options."""
     checks = options.get("run", True) and options.get("check_golden", True)
     has_golden = any(record.path == GOLDEN for record in artifact.manifest.files)
     unchecked = has_golden and not checks

@@ -30,7 +30,7 @@ RUNTIME = "code/"
 DECLARED = re.compile(r"^(license(?:_name|_link)?):[ \t]*[\"']?([^\r\n\"'#]+?)[\"']?[ \t]*\r?$", re.MULTILINE)
 WEIGHTS = (".bin", *sorted({ending for library in LIBRARIES.values() for ending in library.weights}))
 TOLD_ELSEWHERE = ("LICENSE", INPUT_EXAMPLE, GOLDEN)
-# What the account states in words of its own; any other key of the manifest is stated as it stands.
+# The keys of the manifest that the account states in words of its own; any other is stated as it stands.
 STATED = frozenset(
     {"format_version", "name", "spec_digest", "sources", "deployment", "signature", "files", "versions", "made_by"}
     | {"metadata", "space", "fingerprint", "pointers"}

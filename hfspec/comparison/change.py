@@ -60,7 +60,7 @@ class Change:
     kind: Kind
 
     def mirrored(self) -> Change:
-        """The same change seen from the other side."""
+        """Return this change as seen from the other side."""
         return Change(self.group, self.key, self.after, self.before, _OPPOSITE[self.kind])
 
 

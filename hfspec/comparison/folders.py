@@ -1,4 +1,4 @@
-"""What changed in folders of specs between two states of a git repository, or since one."""
+"""The changes in folders of specs between two states of a git repository, or since one."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _change(path: str, old: set[str], new: set[str], revisions: tuple[str, str |
 
 
 def _account(side: str) -> FrozenDict:
-    """What a new spec says, shortly; nothing of a lock or of a fleet file, whose own words are short enough."""
+    """A short account of a new spec; nothing of a lock or of a fleet file, whose own words are short enough."""
     with file_of(side) as (file, place):
         if file.name.endswith(LOCK) or not _has_task(file):
             return NOTHING

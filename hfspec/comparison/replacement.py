@@ -1,4 +1,4 @@
-"""What a compile replaces: the artifact of another spec that lies at its target."""
+"""The artifact that a compile replaces: one of another spec that lies at its target."""
 
 from __future__ import annotations
 

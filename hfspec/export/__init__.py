@@ -1,1 +1,1 @@
-"""An artifact as what other tools deploy: a folder for docker, manifests for Kubernetes, the files of other engines."""
+"""An artifact in the forms that other tools deploy: docker folders, Kubernetes manifests, other engines' files."""

@@ -1,4 +1,4 @@
-"""A folder that `docker build` makes an image of: it serves the artifact by `hfspec serve`, without root."""
+"""A folder from which `docker build` makes an image that serves the artifact by `hfspec serve`, without root."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ENVIRONMENT = MappingProxyType(
     }
 )
 PLAIN = re.compile(r"[\w./-]+")
-LAYERS = 64  # of an image's 127: the most weight files that get one each
+LAYERS = 64  # the most weight files that get a layer each; an image has at most 127 layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +56,17 @@ class Options:
 
 
 def files(facts: Facts, options: Options) -> Files:
-    """Tell the files of the folder.
+    """List the files of the folder.
 
     Args:
-        facts: Of the artifact.
+        facts: The artifact's facts.
         options: How the image is made.
 
     Returns:
         Path -> content.
 
     Raises:
-        UsageError: For options that cannot be, and what a container cannot have.
+        UsageError: For options that cannot be, and for an artifact that a container cannot have.
         SourceError: Pip does not find the packages.
     """
     base = _base(facts, options)
@@ -85,7 +85,7 @@ def files(facts: Facts, options: Options) -> Files:
 
 
 def notes(_: Facts, options: Options) -> Iterator[str]:
-    """What to know of such an image."""
+    """Remarks on the image, each a sentence."""
     if options.base is None or "@" not in options.base:
         yield "the base is named by a tag, which can move; `docker buildx imagetools inspect` has the digest for --base"
     if options.allow_anonymous:
@@ -104,10 +104,10 @@ def _base(facts: Facts, options: Options) -> str:
     if options.cuda and facts.gpu_fault:
         raise UsageError(f"--cuda: the model does not run on a GPU: {facts.gpu_fault}; leave it out")
     if options.base is not None:
-        found = IMAGE.fullmatch(options.base)
-        if found is None:
+        match = IMAGE.fullmatch(options.base)
+        if match is None:
             raise UsageError(f"--base {options.base!r} is no name of an image, such as python:3.11-slim@sha256:…")
-        if found["tag"] == "latest" or (found["tag"] is None and found["digest"] is None):
+        if match["tag"] == "latest" or (match["tag"] is None and match["digest"] is None):
             raise UsageError(f"--base {options.base} can be another image tomorrow; give a version or a digest with it")
         return options.base
     if not options.cuda:
@@ -187,9 +187,9 @@ def _list(*parts: str) -> str:
 
 
 def _ignored() -> str:
-    """Only what is exported goes to the builder, and all of it: a ``__pycache__`` that the manifest names too."""
-    kept = ("requirements.txt", wheel_name(), "fleet.yaml", "weights", "artifact")
-    return "\n".join(["# Nothing but what the Dockerfile copies.", "*", *(f"!{name}" for name in kept), ""])
+    """The .dockerignore: the exported files alone go to the builder, and all of them, ``__pycache__`` folders too."""
+    names = ("requirements.txt", wheel_name(), "fleet.yaml", "weights", "artifact")
+    return "\n".join(["# Nothing but what the Dockerfile copies.", "*", *(f"!{name}" for name in names), ""])
 
 
 def _fleet(facts: Facts, options: Options) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the exports for other engines share: their options, and an account of what an engine cannot express."""
+"""The options of other engines, and the reasons why an engine cannot express an artifact."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ TEXT, WHOLE, JSON = "text", "whole number", "JSON"
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A server's command. ``options``: its long name -> what it takes: TEXT, WHOLE, JSON, the words that it knows, or
-    None for a flag. ``version`` and ``source``: where they were read; those that no export uses are left out.
+    """A server's command. ``options``: long name -> its values: TEXT, WHOLE, JSON, the words that it allows, or None
+    for a flag. ``version`` and ``source`` say where they were read; options that no export uses are left out.
     """
 
     name: str
@@ -74,16 +74,16 @@ ENGINES: Mapping[str, Engine] = MappingProxyType(
 
 
 def script(engine: Engine, facts: Facts, options: Sequence[tuple[str, str | None]]) -> str:
-    """A shell script that starts the server beside its files, with these options and those that it is given.
+    """A shell script that starts the server beside its files, with these options and those of its caller.
 
     Raises ValueError for an option that the engine does not have, or a value that it does not take.
     """
     for name, value in options:
         if name not in engine.options:
             raise ValueError(f"{engine.name} {engine.version} has no option {name}")
-        known = engine.options[name]
-        fits = (value is None) == (known is None) and (value in known if isinstance(known, tuple) else True)
-        if not fits or (known == WHOLE and not str(value).isdigit()):
+        values = engine.options[name]
+        fits = (value is None) == (values is None) and (value in values if isinstance(values, tuple) else True)
+        if not fits or (values == WHOLE and not str(value).isdigit()):
             raise ValueError(f"{engine.name} {engine.version}: {name} does not take {value}")
     parts = [name if value is None else f"{name} {shlex.quote(value)}" for name, value in options]
     command = " \\\n    ".join([f"exec {' '.join(engine.command)}", *parts, '"$@"'])
@@ -93,16 +93,16 @@ def script(engine: Engine, facts: Facts, options: Sequence[tuple[str, str | None
 
 def refuse(engine: str, facts: Facts, reasons: Iterable[str]) -> None:
     """Raises UsageError with every reason why the engine would answer otherwise than the artifact does."""
-    found = list(reasons)
-    if found:
-        listed = "\n".join(f"  {reason}" for reason in found)
+    problems = list(reasons)
+    if problems:
+        lines = "\n".join(f"  {reason}" for reason in problems)
         raise UsageError(
-            f"{engine} cannot express {facts.name}; `hfspec serve` and `export docker` keep to the spec:\n{listed}"
+            f"{engine} cannot express {facts.name}; `hfspec serve` and `export docker` keep to the spec:\n{lines}"
         )
 
 
 def shared_reasons(facts: Facts) -> Iterator[str]:
-    """What no other engine does as the artifact does."""
+    """Reasons that hold for every other engine."""
     deployment = facts.manifest.deployment
     library = library_of(deployment)
     if library is None or "torch" not in library.packages:
@@ -133,10 +133,10 @@ def unexpressed(
 
 def model_files(facts: Facts) -> dict[str, Path]:
     """The model's folder, with the tokenizer that the spec chose: a tokenizer of its own replaces the model's."""
-    found = {f"model/{path}": file for path, file in facts.under("model/").items()}
+    paths = {f"model/{path}": file for path, file in facts.under("model/").items()}
     if any(source.role == "components/tokenizer" for source in facts.manifest.sources):
         own = facts.under("components/tokenizer/")
-        found |= {f"model/{path}": file for path, file in own.items()}
+        paths |= {f"model/{path}": file for path, file in own.items()}
         if "chat_template.jinja" not in own:
-            found.pop("model/chat_template.jinja", None)
-    return found
+            paths.pop("model/chat_template.jinja", None)
+    return paths

@@ -1,4 +1,4 @@
-"""The verb of this room: an artifact, a target, a folder."""
+"""The export of an artifact, or a fleet, to a target's folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FLEET_TARGET = "rayserve"
 
 
 def export(target: str, artifact: Path, output: Path, options: Any, *, overwrite: bool = False) -> tuple[str, ...]:
-    """Write an artifact as what another tool deploys.
+    """Write an artifact in the form that another tool deploys.
 
     Args:
         target: The name of a row of ``TARGETS``.
@@ -24,7 +24,7 @@ def export(target: str, artifact: Path, output: Path, options: Any, *, overwrite
         overwrite: Whether an export that lies there is replaced.
 
     Returns:
-        What to know of it, each a sentence. Whatever is raised, ``output`` is as it was.
+        Remarks on the export, each a sentence. Whatever is raised, ``output`` is as it was.
 
     Raises:
         VerificationError: The artifact's bytes are not those that were compiled.
@@ -42,16 +42,16 @@ def export(target: str, artifact: Path, output: Path, options: Any, *, overwrite
 
 
 def export_fleet(fleet: Path, output: Path, options: Any, *, overwrite: bool = False) -> tuple[str, ...]:
-    """Write a fleet, or an artifact, as what a Ray cluster on Kubernetes deploys.
+    """Write a fleet, or an artifact, in the form that a Ray cluster on Kubernetes deploys.
 
     Args:
         fleet: The fleet file, or the artifact's folder.
         output: The folder to make.
-        options: Those of ``hfspec.export.rayserve``.
+        options: ``Options`` of ``hfspec.export.rayserve``.
         overwrite: Whether an export that lies there is replaced.
 
     Returns:
-        What to know of it, each a sentence. Whatever is raised, ``output`` is as it was.
+        Remarks on the export, each a sentence. Whatever is raised, ``output`` is as it was.
 
     Raises:
         SpecError: With every problem of the fleet file.

@@ -1,4 +1,4 @@
-"""What every target of an export is told of an artifact: one value, read once, its bytes verified."""
+"""An artifact's facts for every target of an export: one value, read once, its bytes verified."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from hfspec.tasks.task import Task
 from hfspec.tasks.weight_formats import library_of
 
 MIB, GIB = 2**20, 2**30
-LIBRARIES_TAKE = GIB  # what Python, torch and the HTTP process take beside the weights, with room
+LIBRARIES_TAKE = GIB  # bytes that Python, torch and the HTTP process take beside the weights, with room
 LARGE = 4 * GIB  # weights of a generator, in 16 bits, beyond which a CPU is too slow to serve it
 HALVES = ("float16", "bfloat16")
-LONGEST_LABEL = 40  # of 63 in Kubernetes, which itself and we put words behind
+LONGEST_LABEL = 40  # Kubernetes allows 63, but Kubernetes and hfspec append words
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """An artifact whose every byte is what its manifest says.
 
-    ``requirements``: its own lines for pip. ``weights``: the files that hold them. ``settings``: name -> the value in
+    ``requirements``: its own lines for pip. ``weights``: the files of its weights. ``settings``: name -> the value in
     force and its origin. ``files``: its small files.
     """
 
@@ -65,8 +65,8 @@ class Facts:
 
     @property
     def memory(self) -> tuple[int, int]:
-        """Bytes that a server with one replica needs, and those that it may have: the weights once, and twice, for
-        those that a backend orders anew, beside the libraries. A limit of the spec stands for a replica.
+        """Bytes that a server with one replica needs, and its limit: the weights once, and twice, since a backend may
+        order them anew, beside the libraries. A limit of the spec stands for a replica.
         """
         return (
             _rounded(self.weight_bytes + LIBRARIES_TAKE),
@@ -137,7 +137,7 @@ def facts_of(folder: Path) -> Facts:
         folder: The artifact's folder.
 
     Returns:
-        What targets are told of it.
+        Its facts.
 
     Raises:
         VerificationError: Its bytes are not those that were compiled.

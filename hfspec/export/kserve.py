@@ -16,13 +16,13 @@ from hfspec.export.writing import Files
 from hfspec.serving.fleet.values import ServerSettings
 
 PORT = 8080  # KServe sends requests there
-MODELS = "/mnt/models"  # KServe puts there what storageUri names
+MODELS = "/mnt/models"  # KServe puts the content of storageUri there
 FORMAT = "hfspec"
 PROMETHEUS = "http://prometheus-operated.monitoring.svc:9090"
 URI = re.compile(r"[a-z][a-z0-9+.-]*://[^\s]+")
 IMAGE = re.compile(r"[^\s:@]+(:[0-9]+)?(/[^\s:@]+)*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?")
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-STARTS = 120  # times ten seconds that a model may take to load
+STARTS = 120  # probes, ten seconds apart, before a model that does not load is restarted
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,10 @@ class Options:
 
 
 def files(facts: Facts, options: Options) -> Files:
-    """Tell the files of the folder.
+    """List the files of the folder.
 
     Args:
-        facts: Of the artifact.
+        facts: The artifact's facts.
         options: Where it lies, and how it grows.
 
     Returns:
@@ -68,7 +68,7 @@ def files(facts: Facts, options: Options) -> Files:
 
 
 def notes(facts: Facts, options: Options) -> Iterator[str]:
-    """What to know of the manifests."""
+    """Remarks on the manifests, each a sentence."""
     if options.gpu is None and facts.gpu_reason:
         yield f"each replica gets a GPU, since {facts.gpu_reason}; --no-gpu takes it away"
     if not options.allow_anonymous:
@@ -164,7 +164,7 @@ def _container(facts: Facts, options: Options, *, has_gpu: bool) -> dict[str, An
 
 
 def overrides(facts: Facts, options: Options, *, has_gpu: bool) -> list[str]:
-    """What the server is told beside the artifact: KServe asks for the model by the InferenceService's name."""
+    """The server's arguments after the artifact: KServe asks for the model by the InferenceService's name."""
     entry: list[str] = []
     if facts.label != facts.name:
         entry.append(f"aliases: ['{facts.label}']")
@@ -227,8 +227,8 @@ def _service(facts: Facts, options: Options, *, has_gpu: bool) -> dict[str, Any]
 
 
 def _metric(facts: Facts, options: Options) -> dict[str, Any]:
-    chosen = {"model": facts.name, **({"namespace": options.namespace} if options.namespace else {})}
-    labels = ",".join(f"{name}={json.dumps(value)}" for name, value in chosen.items())
+    selector = {"model": facts.name, **({"namespace": options.namespace} if options.namespace else {})}
+    labels = ",".join(f"{name}={json.dumps(value)}" for name, value in selector.items())
     query = f"sum(hfspec_queue_rows{{{labels}}})"
     metric = {"backend": "prometheus", "serverAddress": options.prometheus, "query": query}
     return {

@@ -19,9 +19,9 @@ from hfspec.export.writing import Files
 from hfspec.serving.fleet.values import Fleet, FleetModel
 
 BUILDER = "hfspec.serving.cluster.ingress:application"
-RAY = "2.60.0"  # whose Serve makes the ingress when it is started
+RAY = "2.60.0"  # this Ray Serve makes the ingress when it starts
 PORT = 8000
-ANYWHERE = "0.0.0.0"  # noqa: S104 - of a pod, which Kubernetes lets requests to
+ANYWHERE = "0.0.0.0"  # noqa: S104 - a pod, to which Kubernetes admits requests
 CONFIG = "/etc/hfspec"
 CARRIED = ("cors", "limits", "grace", "logs", "metrics", "page", "docs", "telemetry")
 VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
@@ -38,24 +38,24 @@ class Options:
 
 
 def files(fleet: Fleet, facts: Mapping[str, Facts], name: str, options: Options) -> Files:
-    """Tell the files of the folder.
+    """List the files of the folder.
 
     Args:
-        fleet: What is served.
-        facts: Of the artifact of each model, by the model's name.
-        name: What the service is called.
+        fleet: The fleet.
+        facts: Model's name -> its artifact's facts.
+        name: The service's name.
         options: Where the artifacts lie.
 
     Returns:
         Path -> content.
 
     Raises:
-        UsageError: For options that cannot be, and everything of the fleet that Ray Serve cannot express.
+        UsageError: For options that cannot be, and for everything in the fleet that Ray Serve cannot express.
     """
     _check(options)
     if reasons := list(_reasons(fleet, facts)):
-        listed = "\n".join(f"  {reason}" for reason in reasons)
-        raise UsageError(f"rayserve cannot express the fleet; `hfspec serve --engine ray` keeps to it:\n{listed}")
+        lines = "\n".join(f"  {reason}" for reason in reasons)
+        raise UsageError(f"rayserve cannot express the fleet; `hfspec serve --engine ray` keeps to it:\n{lines}")
     label = label_of(name)
     return {
         "configmap.yaml": to_yaml(_config_map(fleet, label, options)),
@@ -64,7 +64,7 @@ def files(fleet: Fleet, facts: Mapping[str, Facts], name: str, options: Options)
 
 
 def notes(fleet: Fleet, name: str) -> Iterator[str]:
-    """What to know of the manifests."""
+    """Remarks on the manifests, each a sentence."""
     if fleet.server.api_keys is not None:
         yield f"the API keys come from the secret {label_of(name)}-api-keys, key `keys`: the list of docs/fleet.md"
 
@@ -105,11 +105,11 @@ def _config_map(fleet: Fleet, label: str, options: Options) -> dict[str, Any]:
 
 def fleet_document(fleet: Fleet, options: Options) -> dict[str, Any]:
     """The fleet file for the cluster: the artifacts where the image has them, the keys in the environment."""
-    stated = fleet.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    models = {entry["name"]: {**entry, "artifact": f"{options.models}/{entry['name']}"} for entry in stated["models"]}
+    values = fleet.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    models = {entry["name"]: {**entry, "artifact": f"{options.models}/{entry['name']}"} for entry in values["models"]}
     for entry in models.values():
         del entry["name"]
-    server = {key: value for key, value in stated.get("server", {}).items() if key in CARRIED}
+    server = {key: value for key, value in values.get("server", {}).items() if key in CARRIED}
     access = {"api_keys": {"environment": KEYS}} if fleet.server.api_keys else {"allow_anonymous": True}
     return {"models": models, "server": {**server, **access}}
 
@@ -155,7 +155,7 @@ def _service(fleet: Fleet, facts: Mapping[str, Facts], label: str, options: Opti
 
 
 def _resource(entry: FleetModel) -> str:
-    """What pods that are large enough for a model offer, so that none of its replicas comes to another."""
+    """A resource of the pods that are large enough for the model, so that its replicas start nowhere else."""
     return f"model.{entry.name}"
 
 
@@ -183,7 +183,7 @@ def _workers(entry: FleetModel, facts: Facts, label: str, options: Options, flee
 def _group(
     label: str, options: Options, fleet: Fleet, size: tuple[str, int, int, int], *, is_head: bool
 ) -> dict[str, Any]:
-    """The pods of a group. ``size``: cores, bytes that are needed and allowed, GPUs."""
+    """The pods of a group. ``size``: cores, bytes requested, most bytes, GPUs."""
     cores, needed, most, gpus = size
     gpu = {"nvidia.com/gpu": str(gpus)} if gpus else {}
     environment: list[dict[str, Any]] = [

@@ -17,17 +17,17 @@ from hfspec.export.wheel import installed
 from hfspec.sources.package_index import hashed_lines
 
 EXTRA = "serve"
-# What only some models need: the artifact's own lines say which.
+# Only some models need these: the artifact's own lines say which.
 OF_MODELS = frozenset(["torch", "transformers", "sentence-transformers", "safetensors"])
 PINNED = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[^]]*\])?==[^\s;*]+.*--hash=sha(256|384|512):[0-9a-f]+")
 
 
-def requirements(facts: Facts, given: Path | None) -> str:
-    """What `pip install --require-hashes -r` takes, with all that hfspec and the artifact need.
+def requirements(facts: Facts, file: Path | None) -> str:
+    """Write the file for `pip install --require-hashes -r`, with all that hfspec and the artifact need.
 
     Args:
-        facts: Of the artifact.
-        given: A file that has them already; else pip is asked, for the running Python.
+        facts: The artifact's facts.
+        file: A file that has them already; without one pip finds them, for the running Python.
 
     Returns:
         The file's text.
@@ -37,16 +37,16 @@ def requirements(facts: Facts, given: Path | None) -> str:
             Python or system than the container's.
         SourceError: Pip does not find the packages.
     """
-    wanted = needed(facts)
-    if given is not None:
-        return _checked(given, wanted)
+    packages = needed(facts)
+    if file is not None:
+        return _checked(file, packages)
     running = f"{sys.version_info.major}.{sys.version_info.minor}"
     if facts.python != running or sys.platform != "linux":
         raise UsageError(
             f"the artifact was planned for Python {facts.python}, and the container runs Linux, but pip here finds the"
             f" packages of Python {running} on {sys.platform}: run this where they agree, or give --requirements FILE"
         )
-    return hashed_lines(wanted, f"For Python {running} on linux.")
+    return hashed_lines(packages, f"For Python {running} on linux.")
 
 
 def needed(facts: Facts) -> list[str]:
@@ -55,13 +55,13 @@ def needed(facts: Facts) -> list[str]:
 
 
 def _of_hfspec(facts: Facts) -> Iterator[str]:
-    """What the server needs beside the artifact's own requirements, at the versions that are installed here."""
-    stated = {canonicalize_name(Requirement(line).name) for line in facts.requirements} | OF_MODELS
+    """The server's packages beside the artifact's own requirements, at the versions that are installed here."""
+    others = {canonicalize_name(Requirement(line).name) for line in facts.requirements} | OF_MODELS
     for line in installed().requires or ():
         requirement = Requirement(line)
         name = canonicalize_name(requirement.name)
         is_meant = requirement.marker is None or requirement.marker.evaluate({"extra": EXTRA})
-        if not is_meant or name in stated:
+        if not is_meant or name in others:
             continue
         try:
             yield f"{name}=={version(name).partition('+')[0]}"
@@ -69,22 +69,22 @@ def _of_hfspec(facts: Facts) -> Iterator[str]:
             yield f"{name}{requirement.specifier}"
 
 
-def _checked(given: Path, wanted: Sequence[str]) -> str:
+def _checked(file: Path, packages: Sequence[str]) -> str:
     try:
-        text = given.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
-        raise UsageError(f"--requirements {given} cannot be read: {reason}") from error
+        raise UsageError(f"--requirements {file} cannot be read: {reason}") from error
     loose = [line for line in _logical_lines(text) if not PINNED.match(line)]
     if loose:
         raise UsageError(
-            f"--requirements {given} has lines without a version and a hash, such as `{loose[0]}`; write it with"
+            f"--requirements {file} has lines without a version and a hash, such as `{loose[0]}`; write it with"
             " `pip-compile --generate-hashes`"
         )
-    named = {canonicalize_name(re.split(r"[\[=]", line)[0]) for line in _logical_lines(text)}
-    missing = sorted({canonicalize_name(Requirement(line).name) for line in wanted} - named)
+    names = {canonicalize_name(re.split(r"[\[=]", line)[0]) for line in _logical_lines(text)}
+    missing = sorted({canonicalize_name(Requirement(line).name) for line in packages} - names)
     if missing:
-        raise UsageError(f"--requirements {given} lacks what the container needs: {', '.join(missing)}; add them")
+        raise UsageError(f"--requirements {file} lacks what the container needs: {', '.join(missing)}; add them")
     return text
 
 

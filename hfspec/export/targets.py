@@ -1,4 +1,4 @@
-"""The targets of `hfspec export`, a row each: what is written, and what cannot be said there."""
+"""The targets of `hfspec export`: for each the files that it writes, and what it cannot express."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A kind of export. ``module`` has ``Options``, ``files`` of the facts and the options, and ``notes``."""
+    """A kind of export. ``module`` has ``Options``, ``files(facts, options)`` and ``notes``."""
 
     name: str
     writes: str
@@ -19,7 +19,7 @@ class Target:
     module: str
 
     def part(self, name: str) -> Any:
-        """What the target's module calls ``name``, imported."""
+        """Import the attribute ``name`` of the target's module."""
         return getattr(import_module(self.module), name)
 
 

@@ -1,4 +1,4 @@
-"""A folder that Text Embeddings Inference serves: the model, and the command with what the spec says."""
+"""A folder that Text Embeddings Inference serves: the model, and the command with the spec's settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hfspec.export.writing import Files
 
 EMBEDDINGS = ("feature-extraction", "llm/v1/embeddings")
 DTYPES = ("float32", "float16")
-# Of config.json, as TEI 1.9.3 loads them (backends/candle/src/lib.rs and src/models), by what they are used for.
+# model_type of config.json that TEI 1.9.3 loads (backends/candle/src/lib.rs and src/models), by use.
 BERTS = frozenset(["bert", "camembert", "roberta", "xlm-roberta"])
 CLASSIFY = BERTS | {"deberta-v2", "distilbert", "modernbert", "gte", "new"}
 SPLADE = BERTS | {"distilbert"}
@@ -39,14 +39,14 @@ REMEDIES = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Nothing is to be chosen."""
+    """No options."""
 
 
 def files(facts: Facts, _: Options) -> Files:
-    """Tell the files of the folder.
+    """List the files of the folder.
 
     Args:
-        facts: Of the artifact.
+        facts: The artifact's facts.
 
     Returns:
         Path -> content.
@@ -59,7 +59,7 @@ def files(facts: Facts, _: Options) -> Files:
 
 
 def notes(_: Facts, __: Options) -> Iterator[str]:
-    """What to know of it."""
+    """Remarks on the export, each a sentence."""
     yield f"the options are those of TEI {ENGINES['tei'].version}; no TEI runs in hfspec's tests"
 
 
@@ -98,7 +98,7 @@ def _models(facts: Facts) -> frozenset[str]:
 
 
 def _anyway(facts: Facts) -> Mapping[str, tuple[object, ...]]:
-    """Where the spec says nothing of it, the number of labels is no choice of its own."""
+    """The values that TEI answers by anyway; ``top_k`` is among them where the spec does not set it."""
     top = facts.settings.get("top_k")
     if top is not None and top.origin == "hfspec default":
         return {**ANYWAY, "top_k": ()}
@@ -110,8 +110,8 @@ def _embedding_reasons(facts: Facts) -> Iterator[str]:
     unknown = [step for step in steps if step not in {"Transformer", "Pooling", "Dense", "Normalize"}]
     if unknown:
         yield f"modules: {', '.join(unknown)}; TEI has a transformer, pooling, dense layers and normalisation"
-    chosen = facts.settings.get("normalize_embeddings")
-    if "Normalize" not in steps and not (chosen is not None and chosen.value):
+    setting = facts.settings.get("normalize_embeddings")
+    if "Normalize" not in steps and not (setting is not None and setting.value):
         yield (
             "settings: normalize_embeddings is false, and TEI normalises unless a caller of /embed says otherwise; set"
             " normalize_embeddings: true in model_config"
@@ -126,12 +126,12 @@ def _score_reasons(facts: Facts) -> Iterator[str]:
         if kind in {"multi_label_classification", "regression"} or count == 1:
             yield f"scores: problem_type is {kind}, with {count} labels; TEI has softmax over several"
         return
-    stated = facts.settings.get("activation_fn")
+    setting = facts.settings.get("activation_fn")
     own = config.get("sentence_transformers") or {}
     activation = own.get("activation_fn") or config.get("sbert_ce_default_activation_function") or "Sigmoid"
-    chosen = str(stated.value if stated and stated.value else activation).rpartition(".")[2].lower()
-    if count != 1 or chosen != "sigmoid":
-        yield f"scores: {chosen} over {count} labels; TEI ranks by the sigmoid of one"
+    function = str(setting.value if setting and setting.value else activation).rpartition(".")[2].lower()
+    if count != 1 or function != "sigmoid":
+        yield f"scores: {function} over {count} labels; TEI ranks by the sigmoid of one"
     if _prompt(facts):
         yield "settings: prompt; TEI ranks texts as they are"
     if "model/chat_template.jinja" in facts.files.records:
@@ -139,8 +139,8 @@ def _score_reasons(facts: Facts) -> Iterator[str]:
 
 
 def _modules(facts: Facts) -> tuple[Mapping[str, Any], ...]:
-    found = facts.files.value("model/modules.json")
-    return tuple(found) if isinstance(found, tuple | list) else ()
+    modules = facts.files.value("model/modules.json")
+    return tuple(modules) if isinstance(modules, tuple | list) else ()
 
 
 def _options(facts: Facts) -> Iterator[tuple[str, str | None]]:
@@ -160,15 +160,15 @@ def _options(facts: Facts) -> Iterator[tuple[str, str | None]]:
 
 def _truncates(facts: Facts) -> bool:
     """Tasks without a setting for it always cut what is too long; others where the spec says so."""
-    chosen = facts.settings.get("truncation")
-    return facts.task.setting("truncation") is None or bool(chosen is not None and chosen.value)
+    setting = facts.settings.get("truncation")
+    return facts.task.setting("truncation") is None or bool(setting is not None and setting.value)
 
 
 def _prompt(facts: Facts) -> str:
     """The text that the spec puts in front of each input."""
-    stated = {name: facts.settings[name].value for name in ("prompt", "prompt_name", "role") if name in facts.settings}
-    if stated.get("prompt"):
-        return str(stated["prompt"])
+    values = {name: facts.settings[name].value for name in ("prompt", "prompt_name", "role") if name in facts.settings}
+    if values.get("prompt"):
+        return str(values["prompt"])
     config = facts.files.json("model/config_sentence_transformers.json")
-    name = stated.get("prompt_name") or stated.get("role") or config.get("default_prompt_name")
+    name = values.get("prompt_name") or values.get("role") or config.get("default_prompt_name")
     return str((config.get("prompts") or {}).get(name) or "")

@@ -24,7 +24,7 @@ from hfspec.ir.signature import Column, Tensor
 
 VERSION = "1"
 # A column's type, by MLflow's name -> numpy's; other columns are texts, or JSON in one.
-OF_COLUMNS = MappingProxyType(
+COLUMN_TYPES = MappingProxyType(
     {"boolean": "bool", "integer": "int32", "long": "int64", "float": "float32", "double": "float64"}
 )
 TYPES = MappingProxyType(
@@ -42,17 +42,17 @@ class Options:
 
 
 def files(facts: Facts, options: Options) -> Files:
-    """Tell the files of the repository.
+    """List the files of the repository.
 
     Args:
-        facts: Of the artifact.
+        facts: The artifact's facts.
         options: How Triton runs it.
 
     Returns:
         Path -> content.
 
     Raises:
-        UsageError: For options that cannot be, and what Triton cannot express.
+        UsageError: For options that cannot be, and for everything that Triton cannot express.
     """
     if not 1 <= options.max_batch_size <= 65_536:
         raise UsageError(f"--max-batch-size is from 1 to 65536, not {options.max_batch_size}")
@@ -72,7 +72,7 @@ def files(facts: Facts, options: Options) -> Files:
 
 
 def notes(_: Facts, __: Options) -> Iterator[str]:
-    """What to know of it."""
+    """Remarks on the export, each a sentence."""
     yield f"Triton's Python needs what {VERSION}/artifact/requirements.txt lists; no Triton runs in hfspec's tests"
 
 
@@ -80,7 +80,7 @@ def config(facts: Facts, options: Options, warmup: Mapping[str, bytes]) -> dict[
     """The model's configuration, in the names of Triton's ModelConfig; a name of an enumeration stands in a tuple."""
     signature = facts.manifest.signature
     has_gpu = bool(facts.gpu_reason) if options.gpu is None else options.gpu
-    described: dict[str, Any] = {
+    message: dict[str, Any] = {
         "name": facts.name,
         "backend": "python",
         "max_batch_size": options.max_batch_size,
@@ -94,13 +94,13 @@ def config(facts: Facts, options: Options, warmup: Mapping[str, bytes]) -> dict[
         "dynamic_batching": {},
     }
     if warmup:
-        types = {entry["name"]: entry["data_type"] for entry in described["input"]}
+        types = {entry["name"]: entry["data_type"] for entry in message["input"]}
         inputs = [
             {"key": name, "value": {"data_type": types[name], "dims": [1], "input_data_file": _warmup_file(number)}}
             for number, name in enumerate(warmup)
         ]
-        described["model_warmup"] = [{"name": "input_example", "batch_size": 1, "inputs": inputs}]
-    return described
+        message["model_warmup"] = [{"name": "input_example", "batch_size": 1, "inputs": inputs}]
+    return message
 
 
 def _reasons(facts: Facts) -> Iterator[str]:
@@ -121,7 +121,7 @@ def _inputs(facts: Facts) -> tuple[Column, ...]:
 
 
 def _column(column: Column, unnamed: str) -> dict[str, Any]:
-    kind = TYPES[OF_COLUMNS[column.type]] if column.type in OF_COLUMNS else "STRING"
+    kind = TYPES[COLUMN_TYPES[column.type]] if column.type in COLUMN_TYPES else "STRING"
     return {"name": column.name or unnamed, "data_type": (f"TYPE_{kind}",), "dims": [1]}
 
 
@@ -135,12 +135,12 @@ def _warmup(facts: Facts) -> dict[str, bytes]:
     example = facts.files.value(INPUT_EXAMPLE)
     if example is None:
         return {}
-    known = Columns(facts.task, facts.manifest.signature.inputs, facts.manifest.deployment.prompt_template)
+    inputs = Columns(facts.task, facts.manifest.signature.inputs, facts.manifest.deployment.prompt_template)
     try:
-        row = to_rows(thaw(example), known)[0]
+        row = to_rows(thaw(example), inputs)[0]
     except (HfspecError, IndexError):  # an example in a form that only predict takes
         return {}
-    cells = {column.name or "input": (column, _cell(row, known, column)) for column in _inputs(facts)}
+    cells = {column.name or "input": (column, _cell(row, inputs, column)) for column in _inputs(facts)}
     if any(value is None and column.required for column, value in cells.values()):
         return {}
     return {name: _bytes(column, value) for name, (column, value) in cells.items() if value is not None}
@@ -150,14 +150,14 @@ def _warmup_file(number: int) -> str:
     return f"column-{number}"
 
 
-def _cell(row: Row, known: Columns, column: Column) -> Any:
-    name = column.name or known.names[0]
-    return row.values.get(known.target.get(name, name))
+def _cell(row: Row, inputs: Columns, column: Column) -> Any:
+    name = column.name or inputs.names[0]
+    return row.values.get(inputs.target.get(name, name))
 
 
 def _bytes(column: Column, value: Any) -> bytes:
-    if column.type in OF_COLUMNS:
-        return np.array([value], dtype=OF_COLUMNS[column.type]).tobytes()
+    if column.type in COLUMN_TYPES:
+        return np.array([value], dtype=COLUMN_TYPES[column.type]).tobytes()
     text = value if isinstance(value, bytes) else (value if isinstance(value, str) else json.dumps(value)).encode()
     return struct.pack("<I", len(text)) + text
 

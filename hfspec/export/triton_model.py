@@ -29,8 +29,8 @@ class TritonPythonModel:
         self.predictor = load(folder, device=f"cuda:{args['model_instance_device_id']}" if on_gpu else "cpu")
         config = json.loads(args["model_config"])
         self.outputs = {one["name"]: pb_utils.triton_string_to_numpy(one["data_type"]) for one in config["output"]}
-        stated = json.loads((folder / "artifact.json").read_text(encoding="utf-8"))["signature"]["inputs"]
-        self.types = {one.get("name") or "input": one["type"] for one in stated}
+        inputs = json.loads((folder / "artifact.json").read_text(encoding="utf-8"))["signature"]["inputs"]
+        self.types = {one.get("name") or "input": one["type"] for one in inputs}
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer the requests of a batch; those with the same params and columns in one call."""
@@ -50,7 +50,7 @@ class TritonPythonModel:
         return answers
 
     def _answered(self, members: list[tuple[int, list[dict[str, Any]]]], params: Any) -> list[tuple[int, Any]]:
-        """Each request's answer. Where the batch cannot be answered, each request is asked by itself."""
+        """Each request's answer. Where the batch cannot be answered, each request gets a call of its own."""
         rows = [row for _, own in members for row in own]
         try:
             answer = self.predictor.predict_json(rows, params)
@@ -71,14 +71,14 @@ class TritonPythonModel:
         return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
     def _response(self, answer: Any) -> Any:
-        named = len(self.outputs) > 1 or all(isinstance(row, dict) and set(row) >= set(self.outputs) for row in answer)
+        has_names = len(self.outputs) > 1 or all(
+            isinstance(row, dict) and set(row) >= set(self.outputs) for row in answer
+        )
         tensors = []
         for name, dtype in self.outputs.items():
-            cells = [row[name] for row in answer] if named else answer
+            cells = [row[name] for row in answer] if has_names else answer
             if np.dtype(dtype) == np.object_:
-                cells = [
-                    (cell if isinstance(cell, str) else json.dumps(cell, ensure_ascii=False)).encode() for cell in cells
-                ]
+                cells = [_text(cell).encode() for cell in cells]
             array = np.array(cells, dtype=dtype)
             tensors.append(pb_utils.Tensor(name, array.reshape(len(answer), -1)))
         return pb_utils.InferenceResponse(output_tensors=tensors)
@@ -97,5 +97,5 @@ def _text(cell: Any) -> str:
 
 
 def _failed(error: Exception) -> Any:
-    said = " ".join(str(error).split()) or type(error).__name__
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(said, pb_utils.TritonError.INVALID_ARG))
+    message = " ".join(str(error).split()) or type(error).__name__
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, pb_utils.TritonError.INVALID_ARG))

@@ -16,16 +16,21 @@ from hfspec.settings.precedence import CHECKPOINT, Settings
 from hfspec.settings.request_settings import generating
 
 TASKS = ("text-generation", "conversational", "llm/v1/chat", "llm/v1/completions")
-REQUESTS = ("llm/v1/chat", "llm/v1/completions")  # whose settings are read as those of OpenAI's requests are
-NOT_OF_VLLM = ("modules_to_save", "use_dora", "layer_replication", "trainable_token_indices", "lora_bias")  # of LoRA
+REQUESTS = ("llm/v1/chat", "llm/v1/completions")  # their settings are read as OpenAI's requests are
+# Settings of LoRA that vLLM does not have.
+NOT_OF_VLLM = ("modules_to_save", "use_dora", "layer_replication", "trainable_token_indices", "lora_bias")
 DTYPES = ("float32", "float16", "bfloat16")
 # The settings that vLLM's generation config has too; temperature 0 is its greedy search.
 SAMPLING = ("temperature", "top_p", "top_k", "min_p")
-PENALTIES = {"repetition_penalty": 1.0, "frequency_penalty": 0.0, "presence_penalty": 0.0}  # and what does nothing
+PENALTIES = {
+    "repetition_penalty": 1.0,
+    "frequency_penalty": 0.0,
+    "presence_penalty": 0.0,
+}  # with the value that does nothing
 ANYWAY: Mapping[str, tuple[object, ...]] = MappingProxyType(
     {
         **dict.fromkeys((*SAMPLING, *PENALTIES, "do_sample", "max_new_tokens", "max_tokens"), ()),
-        # What only says how hfspec computes, or what vLLM reads in the model's own files.
+        # These only say how hfspec computes, or vLLM reads them in the model's own files.
         **dict.fromkeys(("batch_tokens", "use_cache", "bos_token_id", "eos_token_id", "pad_token_id"), ()),
         "num_beams": (None, 1),
         "n": (None, 1),
@@ -38,7 +43,7 @@ ANYWAY: Mapping[str, tuple[object, ...]] = MappingProxyType(
         "typical_p": (None, 1.0),
         "include_prompt": (None, False),
         "return_full_text": (None, False),
-        "max_length": (None, 20),  # of configs, which max_new_tokens goes before
+        "max_length": (None, 20),  # the default of configs; max_new_tokens takes precedence
         "add_special_tokens": (None, True),
     }
 )
@@ -55,14 +60,14 @@ REMEDIES = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Nothing is to be chosen."""
+    """No options."""
 
 
 def files(facts: Facts, _: Options) -> Files:
-    """Tell the files of the folder.
+    """List the files of the folder.
 
     Args:
-        facts: Of the artifact.
+        facts: The artifact's facts.
 
     Returns:
         Path -> content.
@@ -79,30 +84,30 @@ def files(facts: Facts, _: Options) -> Files:
 
 
 def notes(_: Facts, __: Options) -> Iterator[str]:
-    """What to know of it."""
+    """Remarks on the export, each a sentence."""
     yield f"the options are those of vLLM {ENGINES['vllm'].version}; no vLLM runs in hfspec's tests"
 
 
 def generation(facts: Facts) -> dict[str, Any]:
     """The settings in force as vLLM's generation config: greedy search is a temperature of 0."""
     settings = _settings(facts)
-    stated = {name: value for name, value in settings.items() if value is not None}
+    values = {name: value for name, value in settings.items() if value is not None}
     if facts.task.name in REQUESTS:
-        laid = generating(settings)
-        chosen: dict[str, Any] = {"max_new_tokens": laid.get("max_new_tokens")}
-        is_drawn = bool(laid["do_sample"])
+        resolved = generating(settings)
+        config: dict[str, Any] = {"max_new_tokens": resolved.get("max_new_tokens")}
+        is_sampled = bool(resolved["do_sample"])
     else:
-        chosen = {"max_new_tokens": stated.get("max_new_tokens")}
-        is_drawn = samples(settings)
-    if is_drawn:
-        chosen |= {name: stated[name] for name in SAMPLING if name in stated}
-        chosen.setdefault("temperature", 1.0)
-        chosen.setdefault("top_k", 50)  # transformers' own where nothing else is said
-        chosen["top_k"] = chosen["top_k"] or -1
+        config = {"max_new_tokens": values.get("max_new_tokens")}
+        is_sampled = samples(settings)
+    if is_sampled:
+        config |= {name: values[name] for name in SAMPLING if name in values}
+        config.setdefault("temperature", 1.0)
+        config.setdefault("top_k", 50)  # transformers' own where nothing else is said
+        config["top_k"] = config["top_k"] or -1
     else:
-        chosen["temperature"] = 0.0
-    chosen |= {name: stated[name] for name, none in PENALTIES.items() if stated.get(name, none) != none}
-    return {name: value for name, value in chosen.items() if value is not None}
+        config["temperature"] = 0.0
+    config |= {name: values[name] for name, none in PENALTIES.items() if values.get(name, none) != none}
+    return {name: value for name, value in config.items() if value is not None}
 
 
 def _settings(facts: Facts) -> Settings:
@@ -142,7 +147,7 @@ def _adapter_reasons(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _rank(config: Mapping[str, Any]) -> str | None:
-    """The least rank of vLLM's that the adapter fits in."""
+    """The least rank of vLLM's that holds the adapter's."""
     rank = max([int(config.get("r") or 0), *map(int, (config.get("rank_pattern") or {}).values())])
     return next((text for text in _ranks() if int(text) >= rank), None)
 

@@ -18,7 +18,7 @@ WHEEL = "Wheel-Version: 1.0\nGenerator: hfspec\nRoot-Is-Purelib: true\nTag: py3-
 
 
 def installed() -> Distribution:
-    """What pip knows of the installed hfspec; raises UsageError where it is not installed."""
+    """The metadata of the installed hfspec; raises UsageError where it is not installed."""
     try:
         return distribution(hfspec.__name__)
     except PackageNotFoundError as error:
@@ -38,7 +38,7 @@ def wheel() -> bytes:
     info = f"{hfspec.__name__}-{hfspec.__version__}.dist-info"
     members = {**dict(_modules()), f"{info}/WHEEL": WHEEL.encode()}
     package = installed()
-    # From a clone's folder Python finds what setuptools left there, which has another name for the same file.
+    # In a clone's folder Python finds the metadata that setuptools left there, where METADATA is called PKG-INFO.
     members[f"{info}/METADATA"] = (package.read_text("METADATA") or package.read_text("PKG-INFO") or "").encode()
     members[f"{info}/entry_points.txt"] = (package.read_text("entry_points.txt") or "").encode()
     lines = [f"{name},sha256={_digest(content)},{len(content)}" for name, content in sorted(members.items())]

@@ -22,7 +22,7 @@ def write(output: Path, files: Files, record: Mapping[str, Any], *, overwrite: b
     Args:
         output: The folder to make.
         files: Path in it -> a text, bytes, or the file to copy.
-        record: What it was made of; it is written beside the files with their names.
+        record: Its origin; it is written beside the files, with their names.
         overwrite: Whether an export that lies there is replaced.
 
     Raises:
@@ -79,10 +79,10 @@ def check_place(output: Path, *, overwrite: bool) -> None:
 
 
 def _written(record: Path) -> set[str]:
-    """The files that an export says it has; none where it is none."""
+    """The files that an export's record names; none without such a record."""
     try:
-        said = json.loads(record.read_text(encoding="utf-8"))
-        return {RECORD, *map(str, said["files"])} if isinstance(said, dict) else set()
+        content = json.loads(record.read_text(encoding="utf-8"))
+        return {RECORD, *map(str, content["files"])} if isinstance(content, dict) else set()
     except (OSError, ValueError, KeyError, TypeError):
         return set()
 

@@ -1,5 +1,5 @@
-"""What the config of a PEFT adapter in an artifact may say, and what it must not: where other files lie, which code to
-import, which kinds of adapter there are that need more than their own folder.
+"""The keys that the config of a PEFT adapter in an artifact may have, and those it must not: where other files lie,
+which code to import, which kinds of adapter there are that need more than their own folder.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def neutral(config: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]
 
 
 def faults(config: Any) -> Iterator[str]:
-    """What is in an artifact's adapter config that the compiler never writes."""
+    """The contents of an artifact's adapter config that the compiler never writes."""
     if not isinstance(config, Mapping):
         yield "no JSON object"
         return

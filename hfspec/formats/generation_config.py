@@ -1,4 +1,4 @@
-"""What a generation config may say beside the settings of a task, and what becomes of it here.
+"""The attributes of a generation config beside the settings of a task, and what becomes of them here.
 
 Every attribute of transformers.GenerationConfig is in exactly one of these tables or among the settings; a test
 compares them with the installed library.
@@ -21,7 +21,7 @@ SPEED = (
     *("cache_implementation", "cache_config", "max_cache_len", "prefill_chunk_size", "low_memory"),
     *("compile_config", "disable_compile", "continuous_batching_config"),
 )
-# What generate() returns beside the tokens, which nobody reads here.
+# Results of generate() beside the tokens; nobody reads them here.
 OUTPUTS = ("output_attentions", "output_hidden_states", "output_scores", "output_logits", "return_dict_in_generate")
 # Ways of decoding that the library has given away to code on the hub: it refuses them where its own rule finds that
 # they are asked for, and passes over them elsewhere.
@@ -71,8 +71,8 @@ def refuse_undone(config: Any) -> None:
 
 
 def not_done(stated: dict[str, Any], known: frozenset[str]) -> dict[str, tuple[str, ...]]:
-    """What a generation config states and is no setting: why nothing comes of it -> the names, sorted. ``known``: the
-    settings of any task.
+    """The attributes that a generation config states and that are no settings: why nothing comes of them -> the names,
+    sorted. ``known``: the settings of any task.
     """
     said = {name for name, value in stated.items() if value not in (None, False) and name not in BOOKKEEPING}
     kinds = {

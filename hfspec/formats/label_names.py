@@ -40,7 +40,7 @@ def label_numbers(config: Any) -> dict[str, int]:
 
 
 def names_faults(stated: Any) -> Iterator[tuple[str, str]]:
-    """What is wrong with a config's ``id2label``, each with the value at fault as it stands there; nothing where every
+    """The faults of a config's ``id2label``, each with the value at fault as it stands there; none where every
     label from 0 on has a name.
     """
     if stated is None:
@@ -61,7 +61,7 @@ def names_faults(stated: Any) -> Iterator[tuple[str, str]]:
 
 
 def numbers_faults(stated: Any, count: int) -> Iterator[tuple[str, str]]:
-    """What is wrong with a config's ``label2id`` for a model of ``count`` labels, as ``names_faults`` says it."""
+    """The faults of a config's ``label2id`` for a model of ``count`` labels, in the form of ``names_faults``."""
     if not stated:
         return
     if not isinstance(stated, Mapping):

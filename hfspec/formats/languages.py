@@ -1,4 +1,4 @@
-"""What a checkpoint knows about languages, and what a translation's two languages mean to it.
+"""The languages of a checkpoint, and what a translation's two languages mean to it.
 
 In a checkpoint, the tokenizer has a token for each language (NLLB, M2M100, mBART), or the config has
 a prefix for each pair of languages (T5's task_specific_params), or there is one pair only, or the user writes the
@@ -37,7 +37,7 @@ class Direction:
 
 @dataclass(frozen=True, slots=True)
 class Tongues:
-    """What a tokenizer says of languages. ``codes``: code -> the id of its token, empty for one that is not told the
+    """The languages of a tokenizer. ``codes``: code -> the id of its token, empty for one that is not told the
     language. ``own``: the source and target that its own config states. ``marks``: what a text may begin with to name
     its target.
     """
@@ -58,8 +58,8 @@ class Languages(ABC):
 
     @abstractmethod
     def direction(self, source: str | None, target: str | None, *, started: bool = False) -> Direction:
-        """What the two languages come to; raises LanguageError when one is unknown, or missing and needed. ``started``:
-        the caller has said by forced_bos_token_id what the answer begins with.
+        """The direction that the two languages come to; raises LanguageError when one is unknown, or missing and
+        needed. ``started``: the caller has said by forced_bos_token_id what the answer begins with.
         """
 
 
@@ -148,7 +148,7 @@ WAYS = ("from", "into")
 
 
 def tongues(tokenizer: Any) -> Tongues:
-    """What a tokenizer says of languages."""
+    """Read the languages of a tokenizer."""
     own = (tokenizer.init_kwargs.get("src_lang"), tokenizer.init_kwargs.get("tgt_lang"))
     return Tongues(_language_tokens(tokenizer), own, tuple(getattr(tokenizer, "supported_language_codes", ())))
 

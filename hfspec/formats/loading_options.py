@@ -25,7 +25,7 @@ LOADING_OPTIONS = frozenset(
         *("tokenizer_file", "tokenizer_object", "use_auth_token", "vocab_file", "merges_file", "spm_file"),
     }
 )
-# What sentence-transformers' Transformer module hands on to the library's loaders as its config says it.
+# The sections that sentence-transformers' Transformer module hands on to transformers' loaders as its config has them.
 HANDED_ON = ("model_args", "tokenizer_args", "config_args", "model_kwargs", "processor_kwargs", "config_kwargs")
 ELSEWHERE = LOADING_OPTIONS | {
     *("adapter_kwargs", "allow_all_kernels", "backend", "device_map", "export", "file_name", "kernel_config"),
@@ -34,7 +34,7 @@ ELSEWHERE = LOADING_OPTIONS | {
 
 
 def handed_on_faults(stated: Any) -> Iterator[str]:
-    """What the config of a Transformer module hands on that is not its to say."""
+    """The options that the config of a Transformer module hands on and that are not its to say."""
     if not isinstance(stated, Mapping):
         return
     for section in HANDED_ON:

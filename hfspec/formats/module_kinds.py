@@ -38,7 +38,7 @@ MODULE_KINDS: Mapping[str, ModuleKind] = MappingProxyType(
     }
 )
 RUN = frozenset(name for name, kind in MODULE_KINDS.items() if kind.is_run)
-# Of a dense model, in the order that messages list them.
+# The kinds of a dense model, in the order that messages list them.
 DENSE = tuple(name for name, kind in MODULE_KINDS.items() if kind.is_run and kind.only_in is None)
 WEIGHTED = frozenset(name for name, kind in MODULE_KINDS.items() if kind.has_weights)
 WITH_A_MODEL = frozenset(name for name, kind in MODULE_KINDS.items() if kind.with_model)

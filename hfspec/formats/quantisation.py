@@ -11,8 +11,8 @@ TEXT_PARTS = ("text_config", "decoder", "generator")
 
 
 def quantisation(raw: Mapping[str, Any]) -> Any:
-    """What config.json ``raw`` says of how its weights are quantised, of all of them or of its text part; None where it
-    says nothing.
+    """The entry of config.json ``raw`` on how all weights, or those of its text part, are quantised; None where it has
+    none.
     """
     parts = (raw, *(raw.get(name) for name in TEXT_PARTS))
     stated = (part.get(QUANTISED) for part in parts if isinstance(part, Mapping))

@@ -1,4 +1,4 @@
-"""What a sentence-transformers checkpoint says of itself: its modules, its prompts, its settings.
+"""The modules, prompts and settings that a sentence-transformers checkpoint states.
 
 The files are those of sentence-transformers 2 to 6: modules.json, one config a module, and
 config_sentence_transformers.json.
@@ -30,8 +30,8 @@ POOLING_FLAGS = {
 }
 TORCHS_OWN = re.compile(r"torch\.nn\.(?:modules\.(?:activation|linear)\.)?[A-Z]\w*")
 STATED = "config_sentence_transformers.json"
-# What a Transformer module of each kind of model is made to do: the library's name of it, what it reads off the
-# model, and what it calls that.
+# The task of a Transformer module in each kind of model: the library's name of it, what it reads off the model, and
+# what it calls that.
 TASKS = {
     "dense": ("feature-extraction", "last_hidden_state", "token_embeddings"),
     "sparse": ("fill-mask", "logits", "token_embeddings"),
@@ -88,7 +88,7 @@ def settings(model: Path) -> dict[str, Any]:
 
 
 def stated_fault(stated: Mapping[str, Any]) -> str:
-    """What is wrong with the form of config_sentence_transformers.json; empty for none."""
+    """The fault in the form of config_sentence_transformers.json; empty for none."""
     prompts = stated.get("prompts") or {}
     if not isinstance(prompts, Mapping) or not all(isinstance(text, str | None) for text in prompts.values()):
         return "its prompts are not a mapping from names to texts"
@@ -100,7 +100,7 @@ def stated_fault(stated: Mapping[str, Any]) -> str:
 
 
 def own_settings(stated: Mapping[str, Any], task: Task) -> dict[str, Any]:
-    """What config_sentence_transformers.json says of the task's settings."""
+    """The task's settings that config_sentence_transformers.json states."""
     own = {
         "prompt_name": stated.get("default_prompt_name"),
         **{name: stated.get(name) for name in ("max_active_dims", "similarity_fn_name", "truncate_dim")},
@@ -151,7 +151,8 @@ def is_saved_cross_encoder(stated: Mapping[str, Any], *, has_modules: bool) -> b
 
 
 def pair_modalities(transformer: Mapping[str, Any], *, is_saved: bool) -> Mapping[str, Any] | None:
-    """What a cross-encoder states of its inputs; None where nothing does. Older versions saved text alone.
+    """The modalities that a cross-encoder states for its inputs; None where nothing does. Older versions saved text
+    alone.
 
     Args:
         transformer: the settings of its Transformer module.
@@ -188,7 +189,7 @@ def _read_modules(model: Path, kind: str) -> Checkpoint | None:
 
 
 def transformer_settings(folder: Path) -> dict[str, Any]:
-    """What a Transformer module's folder says of it beside config.json: max_seq_length, do_lower_case."""
+    """The settings in a Transformer module's folder beside config.json: max_seq_length, do_lower_case."""
     return next((found for name in TRANSFORMER_CONFIGS if (found := _read(folder / name))), {})
 
 

@@ -1,4 +1,4 @@
-"""What an artifact's embeddings are made by, as one digest: weights, tokenizer, modules, prompts.
+"""One digest of everything that makes an artifact's embeddings: weights, tokenizer, modules, prompts.
 
 Taken from content: tensors by name, dtype, shape and bytes, however they lie in files; JSON by its values. Names,
 places, cards and the bookkeeping that libraries leave in configs are no part of it.
@@ -41,7 +41,7 @@ BOOKKEEPING = frozenset(
 )
 # Entries of an adapter's config that change no answer.
 TRAINED_WITH = frozenset({"inference_mode", "lora_dropout", "megatron_core", "peft_version"})
-# Of these, only what the tokenizer reads when there is a tokenizer.json.
+# The only files that the tokenizer reads beside a tokenizer.json.
 BESIDE_TOKENIZER_JSON = ("added_tokens.json", "special_tokens_map.json", "tokenizer_config.json")
 NOT_OF_THE_TOKENIZER = ("config.json", "chat_template.jinja")
 LAYOUT = ("modality_config", "module_output_name", "transformer_task", "unpad_inputs")
@@ -90,7 +90,7 @@ def embedding_space(
 
 
 def _graph(model: Path) -> dict[str, str]:
-    """Of a model that is a graph: its files, and what was recorded beside it."""
+    """Digests for a model that is a graph: of its files, and of what was recorded beside it."""
     return {path.name: _digest(path) for path in sorted((*model.glob("*.onnx*"), model / "graph.json"))}
 
 
@@ -158,7 +158,7 @@ def _tensor(path: Path, start: int, saved: Mapping[str, str], tensor: TensorInfo
 
 
 def _cast_sha256(data: bytes, stored: str, wanted: str) -> str:
-    """Of a tensor's bytes once they are cast."""
+    """The sha256 of a tensor's bytes once they are cast."""
     import torch
 
     before, after = (torch_dtype(name) for name in (stored, wanted))
@@ -172,7 +172,7 @@ def _digest(path: Path) -> str:
 
 
 def _sha256(file: Any, size: int) -> str:
-    """Of the next ``size`` bytes."""
+    """The sha256 of the next ``size`` bytes."""
     digest, rest = hashlib.sha256(), size
     while rest and (data := file.read(min(CHUNK, rest))):
         digest.update(data)

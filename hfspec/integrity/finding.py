@@ -178,7 +178,7 @@ def _fault(source: Opened, file: FileRecord, weights: RoleWeights) -> str:
 
 
 def _places(weights: RoleWeights, own_folder: str | PathLike[str] | None) -> Iterator[tuple[str, Callable[[], Opened]]]:
-    """What to call each place in an error, and how to open it; in the order in which they are looked at."""
+    """The places in the order in which they are looked at, each with its name in an error and how to open it."""
     source = weights.source
     if own_folder is not None:
         yield f"the folder given, {own_folder}", lambda: folder.open_source(SourceName(str(own_folder)))

@@ -1,4 +1,4 @@
-"""What no artifact of hfspec holds, however right its digests are: settings with which a library would fetch or run
+"""Settings that no artifact of hfspec holds, however right its digests are: with these a library would fetch or run
 code, apply an adapter, or read files elsewhere.
 
 The compiler refuses them too. This is for artifacts that something else made.

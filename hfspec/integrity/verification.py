@@ -165,7 +165,7 @@ def _unsafe(manifest: Manifest) -> list[str]:
 
 
 def _strangers(folder: Path, manifest: Manifest, states: dict[str, State]) -> Iterator[tuple[str, str]]:
-    """What is there and should not be: unknown files and folders, links, anything that is neither file nor folder.
+    """The entries that should not be there: unknown files and folders, links, anything that is neither file nor folder.
     ``states`` gets that of each folder.
     """
     paths = {record.path for record in manifest.files} | {MANIFEST_NAME}

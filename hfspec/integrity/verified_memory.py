@@ -26,7 +26,7 @@ NO_SURPRISES = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | get
 
 
 def state_of(status: os.stat_result) -> State:
-    """What tells a file from another, and from itself once it was written to."""
+    """The values that tell a file from another, and from itself once it was written to."""
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 

@@ -1,4 +1,4 @@
-"""What ``artifact.json`` says: the whole account of an artifact, read by the runtime without pydantic.
+"""The content of ``artifact.json``: the whole account of an artifact, read by the runtime without pydantic.
 
 Written canonically, so that the same content is the same bytes, and with a digest over itself, so that a flipped bit in
 the manifest is found as surely as one in a weight. ``manifest_versions`` reads what older versions of hfspec wrote.
@@ -113,7 +113,7 @@ class Pointer:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What the runtime needs to run the model: every decision, already made by the plan.
+    """Every decision that the runtime needs to run the model, already made by the plan.
 
     ``task`` is the canonical name, ``task_as_written`` the spec's (``translation_en_to_fr`` says more than its
     canonical name). ``model_class`` and ``components`` name classes of the library (``BertForSequenceClassification``;

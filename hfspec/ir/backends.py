@@ -24,7 +24,7 @@ class Backend:
     """How a backend loads a model, and what it can run. One of ``put`` and ``load`` is stated."""
 
     dtypes: tuple[str, ...]
-    """Of the weights."""
+    """Dtypes of the weights."""
     put: str = ""
     """``MODULE:FUNCTION`` of the model that torch has loaded and of its LoadRequest: makes the model answer through the
     backend, and gives it as ``Patched``.
@@ -38,11 +38,11 @@ class Backend:
     devices: tuple[str, ...] = ("cpu",)
     """The kinds of devices, as torch names them, the usual one first."""
     package: str | None = None
-    """What must be installed beside hfspec, which has an extra of that name."""
+    """The package that must be installed beside hfspec, which has an extra of that name."""
     tasks: frozenset[tuple[str, str]] | None = None
     """Library and name of each task that it runs; None for all."""
     model_types: frozenset[str] | None = None
-    """Those of config.json that it runs; None for all."""
+    """The model types of config.json that it runs; None for all."""
 
     def part(self, name: str) -> Any:
         """The function that the field ``name`` names, imported."""

@@ -22,7 +22,9 @@ class Arithmetic:
     tensor scaled by 1.01 moves them by at least 7e-5, but for the biases of attention's keys, which softmax takes out.
     """
     rounding: float
-    """Of the largest value in an answer: far above what rounding does, far below what padding does where it is seen."""
+    """A share of the largest value in an answer: far above what rounding changes, far below what padding changes where
+    it is seen.
+    """
     wider: tuple[str, ...] = ()
     """Dtypes that hold greater numbers or hold them more exactly, the likeliest remedy for an overflow first."""
 
@@ -34,7 +36,7 @@ class Dtype:
     name: str
     """Torch's name, which is the spec's."""
     bits: int
-    """Of an element."""
+    """Bits of an element."""
     arithmetic: Arithmetic | None = None
     """None where no model is run in this dtype, so that a spec cannot ask for it."""
 
@@ -64,7 +66,7 @@ DTYPES: Mapping[str, Dtype] = MappingProxyType(
     }
 )
 CASTABLE = tuple(name for name, dtype in DTYPES.items() if dtype.arithmetic is not None)
-# What a spec and load may ask for beside auto.
+# The dtypes that a spec and load may ask for beside auto.
 RUNNABLE = tuple(DTYPES[name].name for name in CASTABLE)
 BY_TORCH_NAME: Mapping[str, str] = MappingProxyType({dtype.name: name for name, dtype in DTYPES.items()})
 

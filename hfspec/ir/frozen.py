@@ -40,7 +40,7 @@ class FrozenDict(Mapping[str, Any]):
 
 
 def freeze(value: Any) -> Any:
-    """The same JSON value with mappings as FrozenDict and lists as tuples."""
+    """Make a JSON value immutable: mappings become FrozenDict, lists become tuples."""
     if isinstance(value, FrozenDict):
         return value
     if isinstance(value, Mapping):
@@ -51,7 +51,7 @@ def freeze(value: Any) -> Any:
 
 
 def thaw(value: Any) -> Any:
-    """The same JSON value made of plain dicts and lists, as json.dumps and YAML writers want it."""
+    """Make a JSON value of plain dicts and lists, as json.dumps and YAML writers want it."""
     if isinstance(value, Mapping):
         return {key: thaw(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

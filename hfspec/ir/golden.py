@@ -94,7 +94,7 @@ def line(difference: Difference, place: str, tolerance: float) -> str:
 
 
 def apart(difference: Difference, tolerance: float) -> str:
-    """What was found and, of numbers, how far off it is."""
+    """The value found and, for numbers, how far off it is."""
     if difference.size is None:
         return difference.found
     return f"{difference.found} (difference {difference.size:.2g}, tolerance {tolerance:g})"

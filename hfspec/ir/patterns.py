@@ -18,5 +18,5 @@ DEVICE_PATTERN = rf"^(auto|cpu|mps|cuda(:[0-9]{{1,2}})?){END}"
 FOLDER_PATTERN = rf"^(?!\.{{1,2}}(/|{END}))[^/\\\n]+(/(?!\.{{1,2}}(/|{END}))[^/\\\n]+)*{END}"
 SHA256_PATTERN = rf"^[0-9a-f]{{64}}{END}"
 
-# What a license_policy calls a source that names no licence.
+# The name that a license_policy has for a source that names no licence.
 UNDECLARED = "undeclared"

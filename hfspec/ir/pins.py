@@ -1,4 +1,4 @@
-"""What a spec's sources were found to be: exact commits and file lists, and where small files and headers lie."""
+"""A spec's sources as they were found: exact commits and file lists, and where small files and headers lie."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Pins:
 
 
 class Reader(Protocol):
-    """What the plan may read of one source: whole small files and the headers of weights, never weights."""
+    """The plan's access to one source: whole small files and the headers of weights, never weights."""
 
     def small(self, path: str) -> Path:
         """A local file with the bytes of a file that is no weight; raises SourceError, also when it is far too large to

@@ -20,7 +20,7 @@ def dotted(path: KeyPath) -> str:
 
 
 def one_of(names: Iterable[str]) -> str:
-    """What is expected where any of these names will do: each of them once, sorted."""
+    """The expectation where any of these names will do: each of them once, sorted."""
     return "one of " + ", ".join(sorted(set(names)))
 
 

@@ -1,4 +1,4 @@
-"""What documents say of processes that have a model, on this machine or a cluster: the fleet file, the batch file."""
+"""Keys of documents for processes that have a model, on this machine or a cluster: the fleet file, the batch file."""
 
 from __future__ import annotations
 

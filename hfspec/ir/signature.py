@@ -1,4 +1,4 @@
-"""What a predictor takes and gives: columns or a tensor in, columns or a tensor out, and params.
+"""The signature of a predictor: columns or a tensor in, columns or a tensor out, and params.
 
 The shape and the type names are MLflow's model signature's (https://mlflow.org/docs/latest/ml/model/signatures/).
 Plain dataclasses: the runtime reads them without pydantic.
@@ -46,7 +46,7 @@ class Column:
 
     @property
     def item(self) -> Column | None:
-        """What each item of an array is; None for a column of another type."""
+        """The column of each item of an array; None for a column of another type."""
         if self.type != "array":
             return None
         if not self.fields:

@@ -29,7 +29,7 @@ class SourceKind:
     description: str
     """The key's description in the JSON Schema."""
     pattern: str | None = None
-    """What its value matches; None for any text."""
+    """The pattern of its value; None for any text."""
     examples: tuple[str, ...] = ()
     """Values for the JSON Schema."""
     takes_revision: bool = False
@@ -37,9 +37,9 @@ class SourceKind:
     pinned_key: str | None = None
     """The key of a spec that names the exact version, once that is known; None where only bytes pin it."""
     fixed_pattern: str = ""
-    """What the value of ``pinned_key`` matches where it stands for one version for ever."""
+    """The pattern of a value of ``pinned_key`` that stands for one version for ever."""
     fixed_form: str = ""
-    """What to write so that it does, for messages."""
+    """The form of such a value, for messages."""
     is_local: bool = False
     """Whether the location is a path of one machine."""
     fetches: bool = False

@@ -120,7 +120,7 @@ def _choices(definition: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _up_to_next_dot(keys: Iterable[str], begun: str, end: str) -> list[str]:
-    """What may follow at this level; a level at which nothing can be chosen is passed over."""
+    """The keys that may follow at this level; a level at which nothing can be chosen is passed over."""
     keys = list(keys)
     ends = ((key, key.find(".", len(begun))) for key in keys)
     levels = sorted({key[: dot + 1] if dot >= 0 else f"{key}{end}" for key, dot in ends})

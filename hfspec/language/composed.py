@@ -10,7 +10,7 @@ from typing import Any
 
 @cache
 def schema() -> dict[str, Any]:
-    """What hfspec.language.schema.composed_schema gives, as `make docs` has written it. Not to be changed."""
+    """The result of hfspec.language.schema.composed_schema, as `make docs` has written it. Not to be changed."""
     text = Path(__file__).with_name("composed.schema.json").read_text(encoding="utf-8")
     document: dict[str, Any] = json.loads(text)
     return document

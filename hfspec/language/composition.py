@@ -41,7 +41,7 @@ MAX_COMBINATIONS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """What Hydra made of a spec: the config with interpolations in place, its defaults list, its provenance.
+    """A spec as Hydra composed it: the config with interpolations in place, its defaults list, its provenance.
 
     ``problems``: why it is not the whole spec. It is then what could be composed without the files, entries and
     overrides at fault.

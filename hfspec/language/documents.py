@@ -193,7 +193,7 @@ class Folder:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What is wrong with the documents read so far, each by itself."""
+        """The problems of the documents read so far, each by itself."""
         return (*self._unread, *(problem for document in self._documents.values() for problem in document.problems))
 
     def leave_out(self, origin: Origin) -> bool:

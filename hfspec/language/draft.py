@@ -51,7 +51,7 @@ class DraftGolden:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What the rules read of a document."""
+    """The parts of a document that the rules read."""
 
     tree: Tree
     library: str | None

@@ -72,7 +72,7 @@ def _input_fault(draft: Draft, task: Task, value: Any) -> str:
 
 
 def _reader(task: Task, columns: tuple[Column, ...], template: str | None) -> Callable[[Any], object]:
-    """What reads the task's input into rows, as far as that needs no checkpoint."""
+    """The function that reads the task's input into rows, as far as that needs no checkpoint."""
     from hfspec.inputs.conversations import among_prompts, to_conversations
     from hfspec.inputs.openai_requests import to_requests
     from hfspec.inputs.rows import Columns, to_rows

@@ -1,4 +1,4 @@
-"""What no document and no override may hold, whatever the schema says."""
+"""Keys and values that no document and no override may hold, whatever the schema says."""
 
 from __future__ import annotations
 

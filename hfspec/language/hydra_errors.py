@@ -19,7 +19,7 @@ from hfspec.language.hydra_keys import braced
 from hfspec.language.kind import DocumentKind
 
 _NOISE = re.compile(r"LexerNoViableAltException: .*|Error parsing override '.*'")
-# What Hydra says, and what the person at the command line is to do about it.
+# Hydra's messages, and what the person at the command line is to do about each.
 _REMEDIES = (
     (r"Ambiguous value", "To sweep over the values, add -m (--multirun); for a list, write key=[value1,value2]."),
     (r"Multiple values for (\S+)\. ", r"The {noun} chooses one already: write \1=… without the +, to choose another."),

@@ -113,8 +113,8 @@ def _refused(names: list[str], kind: DocumentKind) -> str:
 
 
 def _unplain(text: str) -> str:
-    """That a variable of the environment is not named as it is, so that nobody can tell whose value is not to be shown;
-    empty where each is.
+    """The complaint where a variable of the environment is not named as it is, so that nobody can tell whose value to
+    hide; empty where each is.
     """
     if text.count(ENVIRONMENT) == len(VARIABLE.findall(text)):
         return ""

@@ -26,18 +26,18 @@ def _as_found(tree: Tree, found: Sequence[Problem]) -> Sequence[Problem]:  # noq
 
 @dataclass(frozen=True, slots=True)
 class DocumentKind:
-    """What one kind of document is called, holds and has to keep to."""
+    """The names, shape and rules of one kind of document."""
 
     noun: str
-    """What a message calls it; its plural ends in s."""
+    """Its name in messages; the plural ends in s."""
     beginning: str
-    """What to do about an empty one."""
+    """The remedy for an empty one."""
     schema: Callable[[], dict[str, Any]]
     """The JSON Schema of a composed one, which has no ``defaults`` left."""
     definition: str
     """The definition in that schema that has the keys of the top level."""
     rules: Callable[[Tree], Iterator[Problem]]
-    """What it must keep to beyond its shape."""
+    """Its rules beyond its shape."""
     reference: str
     """An interpolation that it may hold, as an example."""
     as_whole: Callable[[Tree, Sequence[Problem]], Sequence[Problem]] = _as_found

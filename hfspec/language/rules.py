@@ -1,4 +1,4 @@
-"""What a spec must keep to beyond its shape: rules over more than one key, and over what tasks are.
+"""Rules of a spec beyond its shape: over more than one key, and over what tasks are.
 
 Each rule looks at plain values and leaves alone what the shape already refuses, so that all problems come at once.
 """

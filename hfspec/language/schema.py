@@ -206,7 +206,7 @@ def _task_rules(library: str, definitions: dict[str, Any]) -> Iterator[dict[str,
 
 
 def _with_settings(task: Task) -> dict[str, Any]:
-    """What a spec of the task requires: its settings, or those of the library that the model is converted to."""
+    """The schema of the task's settings, or of those of the library that the model is converted to."""
     own: dict[str, Any] = {"properties": _settings_of(task)}
     converted = table.find(CONVERTED, task.name) if task.library == CONVERTIBLE else None
     if converted is None:

@@ -1,4 +1,4 @@
-"""What the JSON Schema finds, in a person's words: which key, what was expected, what was found, the nearest name."""
+"""Findings of the JSON Schema in a person's words: which key, what was expected, what was found, the nearest name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a lock asks of a compile: that the spec and the bytes are those that were locked."""
+"""The demands of a lock on a compile: the spec and the bytes must be those that were locked."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def check_held(spec: Path, overrides: Sequence[str], held: Lock, found: Lock) ->
 
 
 def check_versions(spec: Path, overrides: Sequence[str], held: Lock, plan: Plan) -> None:
-    """That a plan is for the packages that were locked, neither more nor fewer; raises LockError."""
+    """Check that a plan is for the packages that were locked, neither more nor fewer; raises LockError."""
     moved = tuple(entries("version", "", held.versions, plan.all_versions))
     if moved:
         raise _refused(spec, overrides, moved)
 
 
 def notes(spec: Path, held: Lock, pins: Pins) -> tuple[str, ...]:
-    """What a reader of an unlocked plan should know of the lock beside its spec: whose commits were taken from it, and
-    whose were not, because it does not have them.
+    """Notes on the lock beside the spec of an unlocked plan: whose commits were taken from it, and whose were not,
+    because it does not have them.
     """
     file, known = lock_path(spec), held.commits
     repos = [pin for pin in pins.sources if SOURCE_KINDS[pin.kind].pinned_key]

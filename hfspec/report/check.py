@@ -1,4 +1,4 @@
-"""What a check of a repository of specs found: for a person, as annotations, or as a comment on a pull request."""
+"""The report of a check of a repository of specs: for a person, as annotations, or as a comment on a pull request."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ MARKS = {"new": "+", "changed": "~", "deleted": "-"}
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What was found. ``files``: the specs and fleet files that were checked; ``problems``: of all of them, those of
-    locks too; ``changes``: since the base, None where none was given; ``base``: its name.
+    """The findings of a check. ``files``: the specs and fleet files that were checked; ``problems``: of all of them,
+    those of locks too; ``changes``: since the base, None where none was given; ``base``: its name.
     """
 
     files: tuple[str, ...]

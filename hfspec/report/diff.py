@@ -1,4 +1,4 @@
-"""What changed between two specs or artifacts: for a person, for a program, or as a table for a pull request."""
+"""The changes between two specs or artifacts: for a person, for a program, or as a table for a pull request."""
 
 from __future__ import annotations
 

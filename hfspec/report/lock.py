@@ -1,4 +1,4 @@
-"""What locking a spec changed, or what moved since it was locked, for a person or as JSON."""
+"""The changes that locking a spec made, or those since it was locked, for a person or as JSON."""
 
 from __future__ import annotations
 

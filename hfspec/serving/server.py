@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from hfspec.errors import HfspecError, SourceError, UsageError
+from hfspec.runtime.host.process import settle
 from hfspec.serving.fleet.values import Fleet, ServerSettings
 from hfspec.serving.front.app import App
 from hfspec.serving.front.connection import Connection
@@ -110,6 +111,7 @@ class _Serving:
         if self._rpc is not None:
             await self._rpc.start(app)
             places.append(f"grpc://{self._rpc.address}")
+        settle()
         self._log("info", f"ready at {' and '.join(places)}")
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         app.is_leaving = True

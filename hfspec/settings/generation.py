@@ -34,7 +34,7 @@ def apart(model: Any) -> tuple[Any, Any]:
 
 
 def own(config: Any) -> dict[str, Any]:
-    """What the checkpoint's generation config states, by the names of the settings."""
+    """The values that the checkpoint's generation config states, by the names of the settings."""
     return {name: value for name, value in config.to_diff_dict().items() if name in NAMES and value is not None}
 
 

@@ -1,4 +1,4 @@
-"""What MLflow hands to ``hfspec.load``: all the arguments that it has besides settings."""
+"""The arguments that MLflow hands to ``hfspec.load``: all that it has besides settings."""
 
 LOADER = "hfspec.runtime.mlflow_model"  # as MLmodel's python_function flavor names it
 LOAD_ARGUMENTS = (

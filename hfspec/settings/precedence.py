@@ -69,7 +69,7 @@ class Settings(Mapping[str, Any]):
         return laid
 
     def fingerprint(self) -> tuple[tuple[str, str], ...]:
-        """The same for settings with the same values, whichever layers they came from."""
+        """The names and values, equal for settings with the same values, whichever layers they came from."""
         return tuple((name, repr(inforce.value)) for name, inforce in sorted(self._inforce.items()))
 
     def table(self) -> dict[str, InForce]:
@@ -273,7 +273,7 @@ def _limit_fault(param: Param, value: Any) -> str:
 
 
 def _ceiling(param: Param) -> str:
-    """What the spec allows at most, in words; empty without such a limit."""
+    """The spec's limit for the param, in words; empty without one."""
     if param.choices is not None:
         return "one of " + ", ".join(repr(choice) for choice in param.choices)
     return "" if param.maximum is None else f"at most {param.maximum:g}"

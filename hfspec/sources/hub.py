@@ -168,7 +168,7 @@ class HubSource:
             raise self.request.explain(error, path) from error
 
     def _check_header(self, path: str, pointer: Path) -> None:
-        """What was planned with a header read by range must be what the verified file has."""
+        """Check that the verified file has the header, read by range, that the plan was made with."""
         planned_header = self._read_headers.get(path)
         if planned_header is not None and planned_header != read_header(pointer):
             raise SourceError(

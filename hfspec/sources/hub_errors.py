@@ -1,4 +1,4 @@
-"""What the hub's refusals and failures mean, in words for the person who wrote the spec."""
+"""The meaning of the hub's refusals and failures, in words for the person who wrote the spec."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BAD_TOKEN = "Invalid credentials in Authorization header"  # noqa: S105 -- the h
 
 @dataclass(frozen=True, slots=True)
 class HubRequest:
-    """What was asked of which hub, and whether with a token."""
+    """A request for a repository of a hub, and whether it had a token."""
 
     endpoint: str
     repo: str

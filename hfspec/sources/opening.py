@@ -14,7 +14,7 @@ from hfspec.sources.kinds import open_kind
 
 COMPONENTS = "components/"
 ADAPTER = "adapter"
-# Of the paths in a source, its reader and its location.
+# Selects from the paths in a source, its reader and its location.
 Layout: TypeAlias = Callable[[Sequence[str], Reader, str], selection.Selection]
 
 

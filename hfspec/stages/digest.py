@@ -15,7 +15,7 @@ CHUNK = 4 << 20
 
 
 def digest(resolved: Resolved, progress: Progress) -> Resolved:
-    """The same sources, with a sha256 for each file.
+    """Add a sha256 for each file to the sources.
 
     A hub states it for large files, so that only small ones are fetched; every file of a folder or package is read.
     Raises SourceError, StorageError.

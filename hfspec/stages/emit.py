@@ -70,7 +70,7 @@ def _manifest(plan: Plan, files: Sequence[FileRecord]) -> Manifest:
 
 
 def _tried(plan: Plan, readers: Mapping[str, Reader], staging: Path) -> Trial:
-    """What the plan says to run, run."""
+    """Run what the plan says to run."""
     if plan.run:
         return _try(plan, readers, staging)
     return _probe(plan, staging) if plan.probe else Trial()

@@ -12,7 +12,7 @@ from hfspec.tasks.libraries import LIBRARIES
 
 
 def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
-    """What compiling a spec will do.
+    """Decide everything that compiling a spec will do.
 
     Args:
         spec: The spec, valid.

@@ -16,7 +16,7 @@ from hfspec.ir.progress import Progress
 
 
 def point(plan: Plan, readers: Mapping[str, Reader], progress: Progress, memory: Path | None) -> Plan:
-    """The same plan with a sha256 for each file that a pointer names.
+    """Add a sha256 for each file that a pointer names to the plan.
 
     No weight is read whose digest a hub states, a lock holds, or ``memory`` (a file, as Memory keeps it) knows; any
     other is read once. Raises SourceError, StorageError.

@@ -54,9 +54,9 @@ IMAGE_MAX_PIXELS = Setting(
 _EVERY = (ALLOW_FILES, ALLOW_URLS, URL_MAX_BYTES, URL_TIMEOUT, FILE_MAX_BYTES)
 AUDIO = (*_EVERY, AUDIO_MAX_SECONDS, AUDIO_MAX_SAMPLES)
 IMAGES = (*_EVERY, IMAGE_MAX_PIXELS)
-# What a row that another machine sent may not open here.
+# Settings that let a row open files and addresses; a row that another machine sent may not.
 OPENS = (ALLOW_FILES, ALLOW_URLS)
-# What the deployment decides, and no caller.
+# Settings that the deployment decides, and no caller.
 FIXED = frozenset(setting.name for setting in (*AUDIO, *IMAGES))
 BATCH_SECONDS = Setting(
     "batch_seconds",

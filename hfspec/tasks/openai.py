@@ -1,4 +1,4 @@
-"""What the tasks that speak the OpenAI API share: the keys of a request, and the settings behind them.
+"""The keys of a request, and the settings behind them, that the tasks which speak the OpenAI API share.
 
 The keys are those of https://platform.openai.com/docs/api-reference. A request's own keys lie over every setting.
 """

@@ -10,7 +10,7 @@ from hfspec.tasks.setting import Setting
 from hfspec.tasks.task import Task
 from hfspec.tasks.text import BATCH_TOKENS, TRUNCATION
 
-# What differs from a continuation of a prompt: these lengths are of the answer alone, and the pipelines of
+# Differences from a continuation of a prompt: these lengths are of the answer alone, and the pipelines of
 # transformers 4.57 searched four beams where neither the checkpoint nor the caller said otherwise.
 OF_THE_ANSWER = {
     "max_length": {

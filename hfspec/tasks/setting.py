@@ -46,7 +46,7 @@ class Setting:
     idle: Json = None
 
     def fault(self, value: Any) -> str:
-        """What is wrong with a value, as words that follow "expected"; empty when it is good."""
+        """The fault of a value, as words that follow "expected"; empty when it is good."""
         if not any(_is(value, name) for name in self.types):
             return self.expected()
         if self.items and isinstance(value, list | tuple) and not all(_is(item, self.items) for item in value):

@@ -62,7 +62,7 @@ _WHISPER = (
         "no_speech_threshold", ("number",), "Skip a segment as silent above this probability (Whisper).", minimum=0
     ),
 )
-# Of the library's generation settings those that make sense for speech; sampling is asked for by temperature.
+# The library's generation settings that make sense for speech; sampling is asked for by temperature.
 _GENERATION = (
     Setting("max_new_tokens", ("integer",), "How many tokens a segment may have.", minimum=1, default=NEW_TOKENS),
     Setting("num_beams", ("integer",), generation.BEAMS_WORDS, minimum=1, default=BEAMS),

@@ -1,4 +1,4 @@
-"""What a task is, as a value."""
+"""A task as a value."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ PROCESSED = ("feature_extractor", "tokenizer")  # what the library puts together
 
 @dataclass(frozen=True, slots=True)
 class FastTokenizerNeed:
-    """What a task needs to know of tokens that a tokenizer written in Python only does not tell."""
+    """A task's need to know something of tokens that a tokenizer written in Python only does not tell."""
 
     reason: str
-    """What such a tokenizer does not tell, and why the task needs it; follows "does not tell"."""
+    """The facts that such a tokenizer does not tell, and why the task needs it; follows "does not tell"."""
     setting: str = ""
     """The setting that needs it; empty where the task itself does."""
     values: tuple[Json, ...] = ()

@@ -113,6 +113,24 @@ def test_parquet_in_parquet_out_as_predict_answers(dense: str, parquet: str, tab
     assert found.manifest["fingerprint"] == model.fingerprint
 
 
+def test_rows_are_written_while_later_ones_are_answered(dense: str, tmp_path: Path) -> None:
+    rows = 2 * 2048
+    table = pa.table({"body": [f"row {number % 13}" for number in range(rows)], "more": [os.urandom(2100)] * rows})
+    pq.write_table(table, tmp_path / "in.parquet")
+    run(asked(dense, str(tmp_path / "in.parquet"), tmp_path / "out", sizes=Sizes(rows)))
+    made = pq.ParquetFile(tmp_path / "out" / "part-00000.parquet")
+    assert [made.metadata.row_group(at).num_rows for at in range(made.num_row_groups)] == [2048, 2048]
+    about = made.metadata.row_group(0).to_dict()["columns"]
+    has_dictionary = {column["path_in_schema"]: column["has_dictionary_page"] for column in about}
+    assert has_dictionary == {
+        "body": True,
+        "more": True,
+        "embedding.list.element": False,
+        "error.kind": True,
+        "error.message": True,
+    }
+
+
 def test_json_lines_in_and_their_faults(dense: str, table: Any, tmp_path: Path) -> None:
     lines = [json.dumps(row) for row in table.to_pylist()]
     lines[3:3] = ["{bad", "[1]", json.dumps({"id": "seven", "body": "x"}), "", json.dumps({"id": 1.5, "body": 3})]

@@ -219,6 +219,8 @@ def with_entry(**entry: Any) -> dict[str, Any]:
         (with_entry(limits={"memory": "4 GB"}), False),
         (with_entry(limits={"memory": 0}), False),
         (with_entry(limits={"memory": 1024.0}), True),
+        *((with_entry(limits={"prefix_cache": size}), True) for size in (0, "0", "1GiB", 4096)),
+        *((with_entry(limits={"prefix_cache": size}), False) for size in (None, -1, "00", "0MiB", False, "much")),
         (with_entry(limits={"timeout": 5}), True),
         (with_entry(limits={"timeout": "5"}), False),
         (with_entry(limits=None), False),

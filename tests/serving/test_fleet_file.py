@@ -112,7 +112,7 @@ def test_what_is_not_said_has_the_defaults_of_one_machine(enter: Any) -> None:
 def test_sizes_are_counted_in_bytes(enter: Any) -> None:
     fleet = load_case(enter, "every_key")
     assert (fleet.server.limits.body, fleet.server.limits.header) == (10**9, 16 << 10)
-    assert fleet.models[0].limits.memory == 3 << 29
+    assert (fleet.models[0].limits.memory, fleet.models[0].limits.prefix_cache) == (3 << 29, 0)
     assert fleet.models[0].inference["batch_tokens"] == 512
 
 

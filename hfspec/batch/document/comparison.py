@@ -1,4 +1,4 @@
-"""What changed between two batch files, by meaning."""
+"""The differences of two batch files, by meaning."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from hfspec.language.reading import read_tree
 
 
 def batch_diff(a: str, b: str | None = None, overrides: Sequence[str] = ()) -> tuple[Change, ...]:
-    """What changed from ``a`` to ``b``; empty where both say the same. Artifacts and inputs are not read.
+    """The changes from ``a`` to ``b``; empty where both say the same. Artifacts and inputs are not read.
 
-    Each is a batch file, also as ``FILE@REVISION`` of git. ``overrides`` are laid over both; without ``b``, what they
-    change in ``a`` is given. Raises SpecError, UsageError where only one is a batch file, and WorldError.
+    Each is a batch file, also as ``FILE@REVISION`` of git. ``overrides`` are laid over both; without ``b`` the changes
+    are those that they make in ``a``. Raises SpecError, UsageError where only one is a batch file, and WorldError.
     """
     for side in (a, a if b is None else b):
         if not is_batch_side(side):
@@ -36,11 +36,11 @@ def batch_diff(a: str, b: str | None = None, overrides: Sequence[str] = ()) -> t
 
 
 def _account(side: str, overrides: Sequence[str]) -> FrozenDict:
-    """What a batch file says, defaults included, each meaning written one way."""
+    """The content of a batch file, defaults included, each meaning written one way."""
     with file_of(side) as (file, place):
         tree = read_tree(file, overrides, BATCH)
-        if found := checking.problems(tree, BATCH):
-            raise SpecError(found)
+        if problems := checking.problems(tree, BATCH):
+            raise SpecError(problems)
         document = parse(thaw(tree.value)).model_dump(mode="json", by_alias=True, exclude_none=True)
         document["artifact"] = _path(tree, ("artifact",), place)
         document["output"]["path"] = _path(tree, ("output", "path"), place)
@@ -52,7 +52,7 @@ def _account(side: str, overrides: Sequence[str]) -> FrozenDict:
 
 
 def _path(tree: Tree, path: KeyPath, place: Place) -> str:
-    """From the current folder where it lies below that: one place, whichever file names it."""
+    """The path from the current folder where it lies below that, so that two files name one place alike."""
     meant = place_of(tree, path, place)
     if "://" in meant or meant == "-":
         return meant
@@ -62,11 +62,11 @@ def _path(tree: Tree, path: KeyPath, place: Place) -> str:
 
 def _put_plainly(document: dict[str, Any]) -> None:
     """One way to write each number and condition: 1% is 0.01, and ``=`` is ``==``."""
-    given = document["input"]
-    if "sample" in given:
-        given["sample"] = share(given["sample"])
-    if "where" in given and find_spec("pyarrow") is not None:
-        given["where"] = str(parsed(given["where"]))
+    source = document["input"]
+    if "sample" in source:
+        source["sample"] = share(source["sample"])
+    if "where" in source and find_spec("pyarrow") is not None:
+        source["where"] = str(parsed(source["where"]))
     if "max_errors" in document:
         most = max_errors(document["max_errors"])
         document["max_errors"] = str(most.count) if most.share is None else f"{100 * most.share:g}%"

@@ -33,7 +33,7 @@ def _schema() -> dict[str, Any]:
 
 
 def _rules(tree: Tree) -> Iterator[Problem]:
-    """What it must keep to beyond its shape."""
+    """Problems beyond the file's shape."""
     yield from mandatory(tree, tree.value)
     yield from scaling.problems(tree, (), tree.value)
     yield from _engine(tree)
@@ -51,7 +51,7 @@ def _rules(tree: Tree) -> Iterator[Problem]:
 
 
 def _engine(tree: Tree) -> Iterator[Problem]:
-    """Keys of a cluster, which another engine leaves alone."""
+    """Problems of cluster keys that the engine does not read."""
     name = tree.value.get("engine", "local")
     for key in CLUSTER_KEYS if name in ENGINES else ():
         if tree.value.get(key) is not None and key not in ENGINES[name].keys:
@@ -108,8 +108,8 @@ def load_batch(path: Path, overrides: Sequence[str] = ()) -> Job:
         UsageError: The file cannot be read.
     """
     tree = read_tree(path, overrides, BATCH)
-    if found := checking.problems(tree, BATCH, _artifact(tree)):
-        raise SpecError(found)
+    if faults := checking.problems(tree, BATCH, _artifact(tree)):
+        raise SpecError(faults)
     document = thaw(tree.value)
     document["artifact"] = place_of(tree, ("artifact",))
     document["output"]["path"] = place_of(tree, ("output", "path"))
@@ -138,8 +138,8 @@ def _artifact(tree: Tree) -> Iterator[Problem]:
 
 
 def place_of(tree: Tree, path: KeyPath, located: Callable[[Path], Path] = lambda folder: folder) -> str:
-    """What a batch file names there: a path from the folder of the file that names it, from the current one in an
-    override; a URL as it is. ``located``: the folder of a file -> where the reader knows that folder to be.
+    """The place at a key path of a batch file: a path from the folder of the file that names it, in an override from
+    the current one; a URL as it is. ``located``: the folder of a file -> where the reader knows that folder to be.
     """
     value, origin = str(tree.at(path)), tree.origin(path)
     if "://" in value or value == "-" or origin.override:

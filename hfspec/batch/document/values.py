@@ -1,4 +1,4 @@
-"""What a batch file may say, as typed, frozen values. The JSON Schema of batch files is generated from these models."""
+"""A batch file as typed, frozen values. The JSON Schema of batch files is generated from these models."""
 
 from __future__ import annotations
 

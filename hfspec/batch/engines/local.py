@@ -16,7 +16,7 @@ class Local:
 
     @property
     def about(self) -> dict[str, Any]:
-        """As of its worker."""
+        """``Worker.about``."""
         return self._worker.about
 
     def make(self, handed: Iterator[Handed], count: int, tell: Callable[[Seen], None]) -> Iterator[Made]:  # noqa: ARG002

@@ -1,7 +1,7 @@
-"""The engine on a Ray cluster: actors that load the artifact once, each of which is handed one part after the other.
+"""The engine on a Ray cluster: actors that load the artifact once, each of which gets one part after the other.
 
-Parts and their records are written by the actors, into the same files as on one machine. What an actor was at when it
-died, or its node, is handed to another.
+The actors write parts and their records into the same files as on one machine. When an actor or its node dies, another
+actor gets its part.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from hfspec.errors import HfspecError, UsageError, WorldError
 from hfspec.integrity.verification import read_manifest
 from hfspec.library_calls.cluster import connect, first_line
 
-LOOK = 0.5  # seconds between two looks at whether another actor is wanted
+LOOK = 0.5  # seconds between two looks at whether another actor is needed
 DEATHS = 4  # so many actors may die of one part, or while they load
-LOADING = -1  # the number of what an actor does before its first part
+LOADING = -1  # stands for a part's number while an actor loads
 
 
 class Actor:
@@ -34,7 +34,7 @@ class Actor:
         self._worker: Worker | None = None
 
     def begin(self) -> dict[str, Any]:
-        """Load the artifact; what the worker says of the answers."""
+        """Load the artifact; return ``Worker.about``."""
         self._worker = self._work.begin()
         return self._worker.about
 
@@ -46,7 +46,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What an actor is at: a part, or None while it loads."""
+    """The current work of an actor: a part, or None while it loads."""
 
     actor: Any
     handed: Handed | None = None
@@ -77,10 +77,12 @@ class Pool:
 
     @property
     def about(self) -> dict[str, Any]:
-        """As the first actor says it."""
+        """``Worker.about`` of the first actor."""
         if self._bounds is None and not self._room():
             most = {name: max((node.get(name, 0) for node in _nodes()), default=0) for name in self._needs}
-            raise UsageError(f"no node of the cluster has {_said(self._needs)} for a worker; at most {_said(most)}")
+            raise UsageError(
+                f"no node of the cluster has {_amounts(self._needs)} for a worker; at most {_amounts(most)}"
+            )
         while not self._about:
             self._grow(self._bounds[0] if self._bounds else 1)
             self._look()
@@ -88,14 +90,14 @@ class Pool:
 
     def make(self, handed: Iterator[Handed], count: int, tell: Callable[[Seen], None]) -> Iterator[Made]:  # noqa: ARG002
         """Each part, as it is made."""
-        left = count
-        while left:
+        remaining = count
+        while remaining:
             if not self._hand_out(handed):
-                left = len(self._again) + sum(task.handed is not None for task in self._tasks.values())
-            self._grow(left)
-            for made in self._look():
-                left -= 1
-                yield made
+                remaining = len(self._again) + sum(task.handed is not None for task in self._tasks.values())
+            self._grow(remaining)
+            for result in self._look():
+                remaining -= 1
+                yield result
 
     def close(self) -> None:
         """End the actors, and leave the cluster."""
@@ -116,11 +118,11 @@ class Pool:
             self._tasks[actor.make.remote(each)] = Task(actor, each)
         return True
 
-    def _grow(self, left: int) -> None:
+    def _grow(self, count: int) -> None:
         """Start actors for so many parts: the least number at once, more one by one, as there is room for them."""
         least, most = self._bounds or (max(1, self._room()),) * 2
-        wanted = min(most, left)
-        while (there := len(self._idle) + len(self._tasks)) < wanted and (there < least or not self._is_loading()):
+        target = min(most, count)
+        while (there := len(self._idle) + len(self._tasks)) < target and (there < least or not self._is_loading()):
             options = {"num_cpus": self._needs["CPU"], "num_gpus": self._needs["GPU"], "scheduling_strategy": "SPREAD"}
             actor = ray.remote(Actor).options(**options).remote(self._work)
             self._tasks[actor.begin.remote()] = Task(actor)
@@ -134,8 +136,8 @@ class Pool:
         return sum(min(int(has.get(name, 0) // need) for name, need in needs) for has in _nodes())
 
     def _look(self) -> list[Made]:
-        """The parts that became whole; waits for a while until something does."""
-        found = []
+        """The parts that became whole; waits for the first at most LOOK seconds."""
+        results = []
         ready, _ = ray.wait(list(self._tasks), timeout=LOOK) if self._tasks else ([], [])
         for reference in ready:
             task = self._tasks.pop(reference)
@@ -143,13 +145,13 @@ class Pool:
             if answer is not None:
                 self._idle.append(task.actor)
                 if isinstance(answer, Made):
-                    found.append(answer)
+                    results.append(answer)
                 else:
                     self._about, self._deaths[LOADING] = answer, 0
-        return found
+        return results
 
     def _answer(self, reference: Any, task: Task) -> Any:
-        """What an actor answered; None where it is lost. Raises the HfspecError that the worker did."""
+        """An actor's answer; None where the actor is lost. Raises the worker's HfspecError."""
         try:
             return ray.get(reference)
         except RayTaskError as error:
@@ -161,7 +163,7 @@ class Pool:
             return None
 
     def _lost(self, task: Task, error: RayError) -> None:
-        """Have another actor do what this one was at; raises WorldError where too many have died of it."""
+        """Have another actor do the lost one's task; raises WorldError where too many have died of it."""
         ray.kill(task.actor)  # one that cannot be reached must not go on
         self._deaths[task.number] += 1
         if self._deaths[task.number] >= DEATHS:
@@ -175,7 +177,7 @@ class Pool:
 
 
 def _needs(job: Job) -> dict[str, float]:
-    """What an actor has of the cluster."""
+    """The CPUs and GPUs of an actor."""
     runtime = read_manifest(Path(job.artifact)).deployment.runtime
     device = job.device or runtime.get("device") or ""
     gpus = float(device.startswith("cuda")) if job.gpus is None else job.gpus
@@ -183,9 +185,9 @@ def _needs(job: Job) -> dict[str, float]:
 
 
 def _nodes() -> list[dict[str, float]]:
-    """What each node of the cluster has."""
+    """The resources of each node of the cluster."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def _said(needs: dict[str, float]) -> str:
+def _amounts(needs: dict[str, float]) -> str:
     return " and ".join(f"{need:g} {name}" for name, need in needs.items() if need)

@@ -1,7 +1,7 @@
 """The engine on Spark: a part is a task, in a Python worker that loads the artifact once.
 
-Parts and their records are written by the workers, into the same files as on one machine. Spark starts a task again
-whose worker or executor died.
+The workers write parts and their records into the same files as on one machine. When a worker or executor dies, Spark
+starts its task again.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from hfspec.errors import HfspecError, UsageError, WorldError
 from hfspec.integrity.verification import read_manifest
 
 FAILURES = (Py4JError, PySparkException)
-TRIES = 4  # of a task, beside those of Spark itself, which has one where it runs in this process
+TRIES = 4  # how often hfspec starts a task; Spark itself tries once where it runs in this process
 QUIET = {"spark.log.level": "ERROR", "spark.ui.showConsoleProgress": "false"}
 HERE = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1", "spark.ui.enabled": "false"}
-_WORKERS: dict[str, Worker] = {}  # that of the job at hand, in a Python worker of Spark's
+_WORKERS: dict[str, Worker] = {}  # job's key -> the Worker at hand, in a Python worker of Spark's
 
 
 @dataclass(frozen=True)
 class Refused:
-    """What a worker raised, on its way to the driver."""
+    """A worker's error, on its way to the driver."""
 
     error: HfspecError
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a Python worker does with a part; None: with the artifact alone. ``work``: a broadcast of the job's Work."""
+    """The work of a Python worker on a part; None: on the artifact alone. ``work``: a broadcast of the job's Work."""
 
     work: Any
     key: str
@@ -75,9 +75,9 @@ class Tasks:
 
     @property
     def about(self) -> dict[str, Any]:
-        """As the first worker says it."""
-        found: dict[str, Any] = self._done(None)
-        return found
+        """``Worker.about`` of the first worker."""
+        answer: dict[str, Any] = self._done(None)
+        return answer
 
     def make(self, handed: Iterator[Handed], count: int, tell: Callable[[Seen], None]) -> Iterator[Made]:  # noqa: ARG002
         """Each part, as it is made."""
@@ -97,26 +97,26 @@ class Tasks:
                     self._context.cancelJobGroup(self._key)
 
     def close(self) -> None:
-        """Leave Spark, and end it where this job has started it."""
+        """Leave Spark, and end it where this job started it."""
         self._work.unpersist()
         if self._is_mine:
             self._session.stop()
 
     def _done(self, handed: Handed | None) -> Any:
-        """What a task made. Raises the HfspecError that the worker did, WorldError where it fails again and again."""
+        """A task's answer. Raises the worker's HfspecError, and WorldError where the task fails again and again."""
         self._context.setJobGroup(self._key, "hfspec batch")
-        for left in reversed(range(TRIES)):
+        for remaining in reversed(range(TRIES)):
             try:
-                (found,) = self._context.parallelize([handed], 1).map(Task(self._work, self._key)).collect()
+                (answer,) = self._context.parallelize([handed], 1).map(Task(self._work, self._key)).collect()
             except FAILURES as error:
-                if left == 0:
+                if remaining == 0:
                     what = "loading the artifact" if handed is None else f"part {handed.part.number}"
-                    said = _first_line(error)
-                    raise WorldError(f"Spark's workers died of {what}: {said}; the same command goes on") from error
+                    reason = _first_line(error)
+                    raise WorldError(f"Spark's workers died of {what}: {reason}; the same command goes on") from error
             else:
-                if isinstance(found, Refused):
-                    raise found.error
-                return found
+                if isinstance(answer, Refused):
+                    raise answer.error
+                return answer
         raise AssertionError("unreachable")
 
 
@@ -133,13 +133,13 @@ def _started(master: str | None) -> SparkSession:
     try:
         return builder.getOrCreate()
     except FAILURES as error:
-        said = f"Spark does not start{f' at {master}' if master else ''}: {_first_line(error)}"
+        problem = f"Spark does not start{f' at {master}' if master else ''}: {_first_line(error)}"
         raise UsageError(
-            f"{said}; it needs Java 17 or later, and a master such as local[4] or spark://host:7077"
+            f"{problem}; it needs Java 17 or later, and a master such as local[4] or spark://host:7077"
         ) from error
 
 
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = next((line for line in lines if "Exception:" in line), lines[0] if lines else type(error).__name__)
-    return told.removeprefix(": ").rstrip(".")
+    message = next((line for line in lines if "Exception:" in line), lines[0] if lines else type(error).__name__)
+    return message.removeprefix(": ").rstrip(".")

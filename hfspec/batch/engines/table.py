@@ -20,8 +20,8 @@ class Engine(Protocol):
 
     @property
     def about(self) -> dict[str, Any]:
-        """What a worker says of the answers (``Worker.about``): it has loaded the artifact, and raises what is wrong
-        with the artifact, the params and the settings before anything is written.
+        """``Worker.about`` of a worker that has loaded the artifact. An error of the artifact, the params or the
+        settings is raised here, before anything is written.
         """
 
     def make(self, handed: Iterator[Handed], count: int, tell: Callable[[Seen], None]) -> Iterator[Made]:
@@ -30,7 +30,7 @@ class Engine(Protocol):
         Args:
             handed: The parts, each taken when there is somebody to make it; it ends early when the job is stopped.
             count: How many there are at most.
-            tell: Is told what is done of the part at hand, where there is one at a time.
+            tell: Called with the progress of the part at hand, where there is one at a time.
 
         Returns:
             Each part that is whole.
@@ -42,8 +42,8 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An engine: what opens it, ``module:NAME`` of a callable that takes the Work; the extra that it needs; and the
-    keys of a job that it alone takes.
+    """An engine. ``opens``: ``module:NAME`` of a callable that takes the Work; ``extra``: the extra that it needs;
+    ``keys``: the cluster keys of a job that it takes.
     """
 
     opens: str
@@ -59,15 +59,15 @@ class Row:
             raise UsageError(
                 f"--engine {work.job.engine} needs more packages ({error.name}): pip install 'hfspec[{self.extra}]'"
             ) from error
-        made: Engine = make(work)
-        return made
+        engine: Engine = make(work)
+        return engine
 
     def check(self, job: Job) -> None:
-        """Raises UsageError where the job asks for what this engine does not have."""
-        given = [key for key in CLUSTER_KEYS if key not in self.keys and getattr(job, key) is not None]
-        if given:
-            said = f"{given[0]} is for a cluster, and the engine is {job.engine}"
-            raise UsageError(f"{said}; give --engine {able(given[0])}, or leave it out")
+        """Raises UsageError where the job has a key that this engine does not take."""
+        keys = [key for key in CLUSTER_KEYS if key not in self.keys and getattr(job, key) is not None]
+        if keys:
+            problem = f"{keys[0]} is for a cluster, and the engine is {job.engine}"
+            raise UsageError(f"{problem}; give --engine {able(keys[0])}, or leave it out")
 
 
 _HERE = "hfspec.batch.engines"

@@ -26,8 +26,8 @@ class Parquet:
 
     def spans(self, number: int, file: InputFile, sizes: Sizes, where: Any) -> Iterator[Span]:
         metadata = _parquet(file).metadata
-        kept = range(metadata.num_row_groups) if where is None else _fitting(file, where)
-        for group in kept:
+        groups = range(metadata.num_row_groups) if where is None else _fitting(file, where)
+        for group in groups:
             about = metadata.row_group(group)
             yield from _cut(number, group, about.num_rows, about.total_byte_size, sizes)
 
@@ -60,10 +60,10 @@ class Arrow:
             yield from _between((batch.slice(at, CHUNK_ROWS) for at in range(0, batch.num_rows, CHUNK_ROWS)), span)
 
 
-def unified(found: list[tuple[InputFile, pa.Schema]]) -> pa.Schema:
+def unified(schemas: list[tuple[InputFile, pa.Schema]]) -> pa.Schema:
     """One schema that the rows of all files fit into; raises UsageError naming the file that does not fit."""
-    whole = found[0][1]
-    for file, schema in found[1:]:
+    whole = schemas[0][1]
+    for file, schema in schemas[1:]:
         try:
             whole = pa.unify_schemas([whole, schema], promote_options="permissive")
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
@@ -91,15 +91,15 @@ def _arrow(file: InputFile) -> Any:
 
 def _fitting(file: InputFile, where: Any) -> list[int]:
     """The row groups that may have a row which fits, as the statistics and the file's folders tell."""
-    named = [(pc.field(name), value) for name, value in file.partition.items()]
-    known = [field.is_null() if value is None else field == value for field, value in named]
-    more = {"partition_expression": functools.reduce(operator.and_, known)} if known else {}
+    fields = [(pc.field(name), value) for name, value in file.partition.items()]
+    conditions = [field.is_null() if value is None else field == value for field, value in fields]
+    more = {"partition_expression": functools.reduce(operator.and_, conditions)} if conditions else {}
     fragment = ds.ParquetFileFormat().make_fragment(file.place.path, file.place.system, **more)
     names = [name for name in file.partition if name not in fragment.physical_schema.names]
     whole = pa.schema([*fragment.physical_schema, *(pa.field(name, pa.string()) for name in names)])
     try:
         return [group.id for group in fragment.subset(where, schema=whole).row_groups]
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # other types than the whole input has, which are cast
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # the whole input has other types; values are cast later
         return list(range(fragment.metadata.num_row_groups))
 
 

@@ -53,8 +53,8 @@ def _header(file: InputFile) -> list[str]:
     with _text(file, 0) as text:
         names = next(csv.reader(text), [])
     if not names or len(set(names)) < len(names):
-        said = "two columns of one name" if names else "no first line with the names of columns"
-        raise UsageError(f"{file.place.shown} has {said}")
+        problem = "two columns of one name" if names else "no first line with the names of columns"
+        raise UsageError(f"{file.place.shown} has {problem}")
     return names
 
 
@@ -71,12 +71,12 @@ def _text(file: InputFile, start: int) -> io.TextIOWrapper:
 
 
 def _records(file: InputFile, span: Span) -> Iterator[list[str]]:
-    """The records of the span. ``stop`` is where a record ends, so that the reader counts what it was given."""
+    """The records of the span. ``span.stop`` is the end of a record, so that counting bytes ends there."""
     whole = is_compressed(file)
     csv.field_size_limit(1 << 30)
     with _text(file, span.start) as text, storage(file.place.shown):
-        given = text if whole else _bounded(text, span.stop - span.start)
-        records = csv.reader(given)
+        lines = text if whole else _bounded(text, span.stop - span.start)
+        records = csv.reader(lines)
         if span.start == 0:
             next(records, None)
         yield from records

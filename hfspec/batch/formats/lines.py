@@ -14,7 +14,7 @@ from hfspec.batch.spans import CHUNK_BYTES, CHUNK_ROWS, Chunk, InputFile, Sizes,
 from hfspec.errors import InputError, UsageError
 
 SAMPLE_LINES, SAMPLE_FILES = 1000, 32
-# What Arrow raises for a value that is not of a type.
+# Arrow raises these for a value that is not of a type.
 WRONG = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, UnicodeError)
 
 
@@ -33,14 +33,14 @@ class Text:
 
 
 class JsonLines:
-    """A row a line, a JSON object; empty lines are no rows. The types of its columns are those of the first lines of
-    the files, and a row with another type is one that cannot be answered.
+    """A row a line, a JSON object; empty lines are no rows. The columns have the types of the files' first
+    lines, and a row with another type cannot be answered.
     """
 
     def schema(self, files: list[InputFile]) -> pa.Schema:
-        found = [_sampled(file) for file in files[:SAMPLE_FILES]]
+        schemas = [_sampled(file) for file in files[:SAMPLE_FILES]]
         try:
-            whole = pa.unify_schemas(found, promote_options="permissive")
+            whole = pa.unify_schemas(schemas, promote_options="permissive")
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise UsageError(f"{files[0].place.shown}: the files' columns do not fit together: {error}") from error
         return pa.schema([field if field.type != pa.null() else pa.field(field.name, pa.string()) for field in whole])
@@ -54,7 +54,7 @@ class JsonLines:
 
 
 def ranges(number: int, file: InputFile, sizes: Sizes) -> Iterator[Span]:
-    """Bytes of the file; a line is of the range in which it begins. A compressed file is one range."""
+    """Ranges of the file's bytes; a line belongs to the range in which it begins. A compressed file is one range."""
     step = file.size if is_compressed(file) else sizes.bytes
     for start in range(0, file.size, max(step, 1)):
         stop = min(start + step, file.size)
@@ -80,7 +80,7 @@ def lines_of(file: InputFile, start: int, stop: int) -> Iterator[bytes]:
 
 
 def _lines(stream: Any, most: int | None, *, skip: bool = False) -> Iterator[bytes]:
-    """``most``: no line that begins at or after this offset; ``skip``: leave out what ends first."""
+    """``most``: no line that begins at or after this offset; ``skip``: leave out the first line."""
     rest, at = b"", 0
     while block := stream.read(CHUNK_BYTES // 8):
         *whole, rest = (rest + block).split(b"\n")
@@ -150,23 +150,23 @@ def _exact(cells: Sequence[Any], kind: Any) -> pa.Array:
     """The cells as an array; raises ArrowInvalid for a fraction among whole numbers, which Arrow would cut off."""
     inner = kind.value_type if pa.types.is_list(kind) else kind
     if pa.types.is_integer(inner):
-        found = pa.array(cells)
-        own = found.type.value_type if pa.types.is_list(found.type) else found.type
+        array = pa.array(cells)
+        own = array.type.value_type if pa.types.is_list(array.type) else array.type
         if pa.types.is_floating(own):
-            return found.cast(kind)
+            return array.cast(kind)
     return pa.array(cells, kind)
 
 
 def _fitting(cells: Sequence[Any], field: pa.Field, faults: dict[int, str]) -> list[Any]:
-    kept: list[Any] = []
+    values: list[Any] = []
     for at, cell in enumerate(cells):
         try:
             _exact([cell], field.type)
-            kept.append(cell)
+            values.append(cell)
         except WRONG:
-            kept.append(None)
+            values.append(None)
             faults.setdefault(at, f"column {field.name!r}: {str(cell)[:60]!r} is not {field.type}.")
-    return kept
+    return values
 
 
 def _sampled(file: InputFile) -> pa.Schema:
@@ -183,8 +183,8 @@ def _sampled(file: InputFile) -> pa.Schema:
 
 
 def _type_of(cells: Sequence[Any]) -> Any:
-    """The one type of these values; of several, that of the first which Arrow has a type for."""
-    for known in (cells, *([cell] for cell in cells if cell is not None)):
+    """The one type of these values; else the type of the first value that Arrow has a type for."""
+    for sample in (cells, *([cell] for cell in cells if cell is not None)):
         with suppress(*WRONG):
-            return pa.array(known).type
+            return pa.array(sample).type
     return pa.string()

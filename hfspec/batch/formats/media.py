@@ -11,7 +11,7 @@ from hfspec.batch.spans import Chunk, InputFile, Sizes, Span
 
 
 class Media:
-    """A row a file: ``path`` as it was found and ``bytes``, what is in it. A span is one file."""
+    """A row a file: ``path`` as it was found, and ``bytes``, its content. A span is one file."""
 
     def schema(self, files: list[InputFile]) -> pa.Schema:  # noqa: ARG002
         return pa.schema([("path", pa.string()), ("bytes", pa.binary())])
@@ -26,6 +26,6 @@ class Media:
             try:
                 with file.place.system.open_input_file(file.place.path) as stream:
                     data = stream.read()
-            except (FileNotFoundError, PermissionError) as error:  # of this file, and not of the disk that has it
+            except (FileNotFoundError, PermissionError) as error:  # the fault of this file, not of its disk
                 faults[0] = f"the file cannot be read: {error.strerror or 'it is gone'}."
         yield Chunk(pa.table({"path": [file.place.shown], "bytes": pa.array([data], pa.binary())}), faults)

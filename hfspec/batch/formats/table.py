@@ -20,8 +20,8 @@ class Format:
     def open(self) -> Reader:
         """The reader."""
         module, name = self.reader.split(":")
-        made: Reader = getattr(import_module(module), name)()
-        return made
+        reader: Reader = getattr(import_module(module), name)()
+        return reader
 
 
 _HERE = "hfspec.batch.formats"

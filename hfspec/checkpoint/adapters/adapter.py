@@ -145,7 +145,7 @@ def _dangers(files: SourceFiles, config: Mapping[str, Any]) -> Iterator[Problem]
 
 
 def _options(kind: str) -> frozenset[str]:
-    """What the config of an adapter of this type can say."""
+    """The keys that the config of an adapter of this type can have."""
     from peft import PEFT_TYPE_TO_CONFIG_MAPPING
 
     return frozenset(field.name for field in fields(PEFT_TYPE_TO_CONFIG_MAPPING[kind]))

@@ -129,7 +129,7 @@ def _any_mask(base_layer: Any, r: int, **_: Any) -> Any:
 
 
 def _given(wrapped: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-    """What peft would load, by the names of the wrapped model."""
+    """The tensors that peft would load, by the names of the wrapped model."""
     from peft import set_peft_model_state_dict
 
     state_dict: dict[str, Any] = {}

@@ -20,7 +20,9 @@ COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What an adapter says it was trained on: a repository or the last part of a folder's path; empty for nothing."""
+    """The base that an adapter says it was trained on: a repository or the last part of a folder's path; empty for
+    nothing.
+    """
 
     name: str
     is_folder: bool
@@ -58,7 +60,7 @@ def base_problems(
 
 
 def base_notes(base: Base, model: SourceFiles, config: Mapping[str, Any], key: AdapterKey) -> Iterator[str]:
-    """What a reader of the plan should know of the adapter's base."""
+    """Notes of the plan on the adapter's base."""
     fault, reason = _fault(base, model.pin, config), key.allow_base_mismatch
     if fault and reason is not None:
         yield f"The adapter was trained on {base}, the model is {_own(model.pin)}; allowed, since: {reason}"

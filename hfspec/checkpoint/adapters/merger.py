@@ -10,7 +10,7 @@ from typing import Any
 from hfspec.ir.frozen import thaw
 from hfspec.ir.plan import Merge, Merging, TensorMove
 
-# What chooses modules in a whole model; of the one module there is, its name chooses it.
+# Keys that choose modules in a whole model; where there is one module alone, its name chooses it.
 CHOOSING = ("modules_to_save", "layers_to_transform", "layers_pattern", "exclude_modules", "task_type")
 
 

@@ -107,7 +107,9 @@ def merge_problems(adapter: Adapter, *, is_quantised: bool) -> Iterator[Problem]
 
 
 def refused_merges(adapter: Adapter, wrapped: Any) -> Iterator[Problem]:
-    """What peft itself refuses to merge. ``wrapped``: a model of shapes with the adapter's layers in it."""
+    """The problem of an adapter that peft itself refuses to merge. ``wrapped``: a model of shapes with the adapter's
+    layers in it.
+    """
     why = unmergeable(adapter, wrapped)
     if why:
         yield adapter.files.problem("cannot-merge", f"peft cannot merge the adapter: {why}", at=KEY, remedy=REMEDY)

@@ -83,7 +83,7 @@ def _problem(adapter: Adapter, why: str, remedy: str) -> Problem:
 
 
 def _not_the_same(adapter: Adapter, name: str, layer: Any) -> str:
-    """What differs between loads of what peft saves of such an adapter; empty where nothing does."""
+    """The difference between loads of what peft saves of such an adapter; empty where there is none."""
     try:
         with _quietly():
             saved = _loaded(adapter, name, _made(layer, 1), 1, None).saved

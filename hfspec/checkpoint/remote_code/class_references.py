@@ -67,7 +67,7 @@ def auto_classes(task: Task) -> tuple[str, ...]:
 def references(
     task: Task, files: SourceFiles, folder: str, raw: Mapping[str, Any], own: Mapping[str, SourceFiles]
 ) -> tuple[Reference, ...]:
-    """Those of the model in ``folder``, whose config is ``raw``, and of the components that the task has."""
+    """The references of the model in ``folder``, whose config is ``raw``, and of the components that the task has."""
     result = [*_of_model(task, files, folder, raw)]
     whole = own.get(PROCESSOR)
     for name in (*task.components, *([PROCESSOR] if whole is not None else [])):

@@ -1,4 +1,4 @@
-"""What a Python file imports, read from its text: other files beside it, and packages. Nothing is run."""
+"""The imports of a Python file, read from its text: other files beside it, and packages. Nothing is run."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _led_to(statement: _Import, path: str, root: str, there: Collection[str]) ->
 
 
 def _packages_around(path: str, root: str) -> Iterator[str]:
-    """What Python runs before it: the packages that it lies in, but for the root, which is an empty one."""
+    """Files that Python runs before it: of the packages that it lies in, but for the root, which is an empty one."""
     parts = PurePosixPath(path.removeprefix(root)).parent.parts
     return (f"{root}{'/'.join(parts[: count + 1])}/{INIT}.py" for count in range(len(parts)))
 

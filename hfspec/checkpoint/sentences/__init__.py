@@ -1,1 +1,1 @@
-"""What is special to checkpoints of sentence-transformers."""
+"""The parts of a compile that only checkpoints of sentence-transformers need."""

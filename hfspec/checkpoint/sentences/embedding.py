@@ -1,4 +1,4 @@
-"""What the spec's settings make of embeddings: the array that comes out, and what the checkpoint cannot give."""
+"""The effect of the spec's settings on embeddings: the array that comes out, and what the checkpoint cannot give."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def answer_array(files: SourceFiles, spec: Spec, task: Task, size: int | None) -
 
 
 def stated_settings(files: SourceFiles, task: Task) -> dict[str, Any]:
-    """What the checkpoint itself says of the task's settings."""
+    """The task's settings that the checkpoint itself states."""
     return own_settings(_stated(files, task), task) if task.kind else {}
 
 
@@ -58,7 +58,7 @@ def embedding_problems(files: SourceFiles, spec: Spec, task: Task, size: int | N
 
 
 def embedding_notes(files: SourceFiles, spec: Spec, task: Task) -> Iterator[str]:
-    """What follows from a role where sentence-transformers itself does otherwise."""
+    """Notes on a role where sentence-transformers itself does otherwise."""
     prompts = Prompts(files.json(STATED)).stated if task.setting("role") is not None else {}
     document_prompts = [name for name in ROLES["document"] if name in prompts]
     if (

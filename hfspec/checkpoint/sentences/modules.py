@@ -127,7 +127,7 @@ def dimension(files: SourceFiles, modules: tuple[Module, ...], hidden: int | Non
 
 
 def weight_problems(files: SourceFiles, module: Module, group: WeightGroup) -> Iterator[Problem]:
-    """What keeps the weights of a Dense or LayerNorm module from fitting its config."""
+    """The problems that keep the weights of a Dense or LayerNorm module from fitting its config."""
     shapes = {tensor.name: tensor.shape for tensor in group.tensors}
     for name, shape in _tensors(module, files.json(f"{module.folder}config.json")).items():
         if name not in shapes:
@@ -147,7 +147,7 @@ def needs_the_library(files: SourceFiles) -> bool:
 
 
 def _read(files: SourceFiles, kind: str) -> sentence_modules.Checkpoint | None:
-    """What the runtime would read of the checkpoint, from its small files alone."""
+    """The checkpoint as the runtime would read it, from its small files alone."""
     with tempfile.TemporaryDirectory() as place:
         for path in files.paths:
             if path.endswith(".json") and files.file(path).size < LARGEST_SETTINGS and not path_fault(path):

@@ -35,9 +35,9 @@ class Fit:
     unexpected: tuple[str, ...]
     mismatched: tuple[Mismatch, ...]
     errors: tuple[str, ...]
-    """What else the library says against loading them."""
+    """Other messages of the library against loading them."""
     base_prefix: str
-    """What the names of all tensors but the head's begin with, without the dot."""
+    """The prefix of the names of all tensors but the head's, without the dot."""
     dtypes: dict[str, str]
     """Tensor's name in the checkpoint -> torch's name of the dtype that the library loads it as."""
     vocabulary: int | None
@@ -45,13 +45,13 @@ class Fit:
     hidden: int | None
     """The width of the input embedding, None without one."""
     memory_bytes: int
-    """What the loaded parameters and buffers take, shared ones once."""
+    """The memory of the loaded parameters and buffers, shared ones once."""
     labels: int | None = None
     """How many labels the adapter's head tells apart, where config.json says another number."""
     changes: Mapping[str, TensorMove] = UNCHANGED
     """The tensors that a merged adapter puts in place of the checkpoint's, by their names."""
     notes: tuple[str, ...] = ()
-    """What a reader of the plan should know of the adapter, each a whole sentence."""
+    """Notes of the plan on the adapter, each a whole sentence."""
 
 
 class _StandIn:
@@ -162,7 +162,7 @@ def fit(loaded: MetaModel) -> Fit:
 
 
 def _place(tensor: Any) -> int:
-    """What tells a tensor's memory from any other's, though on the meta device it has none."""
+    """A number that tells a tensor's memory from any other's, though on the meta device it has none."""
     return int(tensor.untyped_storage()._cdata)  # noqa: SLF001 - torch has no public name for it
 
 

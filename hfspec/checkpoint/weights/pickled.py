@@ -13,7 +13,7 @@ from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.ir.dtypes import BY_TORCH_NAME, size_of
 from hfspec.ir.pins import TensorInfo, WeightHeader
 
-# What torch adds to a refusal: how to have the file run its code all the same, whom to tell, what to read.
+# The advice that torch adds to a refusal: how to have the file run its code all the same, whom to tell, what to read.
 TORCHS_ADVICE = re.compile(
     r"(?:\(\d\) )?In PyTorch 2\.6, .*?trusted source\.|Please file an issue.*?WeightsUnpickler error:|"
     r"\(2\) Alternatively, .*?WeightsUnpickler error:|Check the documentation of torch\.load.*",
@@ -22,7 +22,7 @@ TORCHS_ADVICE = re.compile(
 
 
 def header(files: SourceFiles, path: str) -> WeightHeader:
-    """What a safetensors header would say of this file, offsets as if the tensors lay one after the other.
+    """The safetensors header that this file would have, offsets as if the tensors lay one after the other.
 
     Tensors that share all their memory (tied weights) are listed once, under the first name. Raises SpecError when
     the restricted loader refuses the file or when it holds anything but tensors by name.

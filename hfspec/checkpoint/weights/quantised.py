@@ -117,7 +117,7 @@ def is_expanded(raw: Mapping[str, Any]) -> bool:
 
 
 def expanded_bytes(model: Any, tensors: Iterable[TensorInfo]) -> int:
-    """What the parameters and buffers of ``model``, of shapes alone, take once its quantised weights are expanded:
+    """The memory of the parameters and buffers of ``model``, of shapes alone, once its quantised weights are expanded:
     ``tensors`` that are stored as plain numbers stay in their own dtype.
     """
     sizes = {tensor.name: size_of(tensor.dtype) for tensor in tensors if tensor.dtype in CASTABLE}

@@ -20,7 +20,7 @@ MODEL = "model/"
 
 
 def reference_problems(files: SourceFiles, groups: Sequence[WeightGroup]) -> Iterator[Problem]:
-    """What keeps the model in ``files`` with these weights from being referred to."""
+    """The problems that keep the model in ``files`` with these weights from being referred to."""
     pickled_paths = [path for group in groups if group.pickled for path in group.headers]
     if pickled_paths:
         yield files.problem(

@@ -15,7 +15,7 @@ AT_RANDOM = "the library would initialise what is missing at random, with only a
 
 
 def fit_problems(files: SourceFiles, fit: Fit, config: Any, task: Task, class_name: str) -> Iterator[Problem]:
-    """What keeps the checkpoint from being run as ``class_name`` for the task."""
+    """The problems that keep the checkpoint from being run as ``class_name`` for the task."""
     yield from _missing(files, fit, task, class_name)
     for mismatch in fit.mismatched:
         yield _mismatched(files, mismatch, config, class_name)
@@ -24,7 +24,7 @@ def fit_problems(files: SourceFiles, fit: Fit, config: Any, task: Task, class_na
 
 
 def fit_notes(fit: Fit, class_name: str, ignored: tuple[str, ...]) -> tuple[str, ...]:
-    """What a reader of the plan should know of tensors left over, or lacking without harm."""
+    """Notes of the plan on tensors left over, or lacking without harm."""
     notes = []
     if fit.unexpected:
         notes.append(f"{class_name} does not use these tensors of the checkpoint: {listed(fit.unexpected)}.")

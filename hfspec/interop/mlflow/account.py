@@ -1,4 +1,4 @@
-"""What MLflow is told of an artifact: params, metrics, tags and files, before any server is asked."""
+"""The params, metrics, tags and files that MLflow gets of an artifact, made before any server is asked."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ THE_SPEC = "spec"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What is logged of one artifact beside its own files. ``files``: path among the run's files -> content."""
+    """The entries that are logged of one artifact beside its own files. ``files``: path among the run's files ->
+    content.
+    """
 
     params: Mapping[str, str]
     metrics: Mapping[str, float]
@@ -150,7 +152,7 @@ def _short(value: Any) -> str:
 
 
 def _tags(manifest: Manifest) -> dict[str, str]:
-    """What identifies the artifact; no tag is empty."""
+    """The tags that identify the artifact; none is empty."""
     model = next(source for source in manifest.sources if source.role == "model")
     licences = sorted({licence for source in manifest.sources for licence in source.licences})
     tags = {

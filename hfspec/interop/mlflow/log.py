@@ -38,7 +38,7 @@ class Names:
 
 @dataclass(slots=True)
 class Logged:
-    """What is on the server by now; each field is empty until it is there."""
+    """The entries on the server by now; each field is empty until it is there."""
 
     uri: str
     experiment: str = ""
@@ -57,7 +57,7 @@ class Logged:
         return f"models:/{self.name}/{self.version}" if self.version else f"models:/{self.model_id}"
 
     def lines(self) -> Iterator[str]:
-        """What is there, a line a thing."""
+        """The entries that are there, a line each."""
         if self.run_id:
             yield f"run {self.run_id} in the experiment {self.experiment!r}"
         if self.model_id:
@@ -242,7 +242,7 @@ def _alias_version(client: Any, name: str, alias: str) -> str:
 
 
 def _tidy(client: Any, done: Logged) -> None:
-    """What was begun is marked as failed, where the server can still be asked."""
+    """Mark an unfinished model and run as failed, where the server can still be asked."""
     if done.model_id and not done.is_ready:
         with one_try():
             client.finalize_logged_model(done.model_id, "FAILED")

@@ -14,6 +14,7 @@ from typing import Any
 from hfspec.errors import OutputError
 from hfspec.runtime.generation.causal_generation import Asked, CausalGeneration, Continuation
 from hfspec.runtime.generation.decoding import CACHE, Rows, may_drop
+from hfspec.runtime.generation.prefix_cache import PrefixCache
 from hfspec.runtime.generation.roomy_cache import make_room
 from hfspec.runtime.io.finite import NotFiniteError
 from hfspec.runtime.text.token_batch import padded
@@ -82,10 +83,13 @@ class _Cohort:
 
 
 class RunningBatch:
-    """Prompts that are being continued. Not to be shared between threads."""
+    """Prompts that are being continued. ``prefixes``: what is kept of their beginnings. Not to be shared between
+    threads.
+    """
 
-    def __init__(self, runner: CausalGeneration) -> None:
+    def __init__(self, runner: CausalGeneration, prefixes: PrefixCache | None = None) -> None:
         self.runner = runner
+        self.prefixes = PrefixCache(0) if prefixes is None else prefixes
         self._cohorts: list[_Cohort] = []
         self._cache: Any = None
         self._mask: Any = None
@@ -109,12 +113,14 @@ class RunningBatch:
         """
         import torch
 
-        captured = self._begun(asked)
-        logits = captured.logits
-        cohort = captured.cohort
+        steps: list[Step] = []
+        for part in self.prefixes.parts(asked):
+            captured = self._begun(part)
+            with torch.inference_mode(), self.runner.turn:
+                self._keep(part, captured.inputs[CACHE])
+                steps += captured.cohort.choose(captured.logits)
+                self._merge(captured.cohort, captured.inputs)
         with torch.inference_mode(), self.runner.turn:
-            steps = list(cohort.choose(logits))
-            self._merge(cohort, captured.inputs)
             return [*steps, *self._leave()]
 
     def step(self) -> list[Step]:
@@ -162,13 +168,26 @@ class RunningBatch:
         config = runner.config(asked[0].prompt, settings)
         rows = [{"input_ids": one.prompt.ids, MASK: [1] * len(one.prompt.ids)} for one in asked]
         inputs = padded(rows, {"input_ids": config.pad_token_id}, "left", runner.device)
+        width = inputs["input_ids"].shape[1]
         captured = _Captured(list(asked), runner.device)
-        tools = runner.tools(settings, inputs["input_ids"].shape[1])
+        tools = runner.tools(settings, width)
         tools.setdefault("logits_processor", LogitsProcessorList())
         tools.setdefault("stopping_criteria", StoppingCriteriaList())
         with torch.inference_mode(), runner.turn:
+            if (begun := self.prefixes.begun([one.prompt.ids for one in asked], asked[0].answers)) is not None:
+                inputs[CACHE] = begun
             runner.model.generate(**inputs, generation_config=config, custom_generate=captured, **tools)
         return captured
+
+    def _keep(self, asked: Sequence[Asked], cache: Any) -> None:
+        """Keep what was made of the prompts, for those that begin alike."""
+        width = max(len(one.prompt.ids) for one in asked)
+        if not self.prefixes.most or any(layer.keys.shape[-2] != width for layer in cache.layers):
+            return
+        for place, one in enumerate(asked):
+            row, first = place * one.answers, width - len(one.prompt.ids)
+            layers = [(layer.keys[row, :, first:], layer.values[row, :, first:]) for layer in cache.layers]
+            self.prefixes.keep(one.prompt.ids, layers)
 
     def _merge(self, cohort: _Cohort, inputs: Mapping[str, Any]) -> None:
         import torch

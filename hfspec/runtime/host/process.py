@@ -20,7 +20,8 @@ from threading import Event
 from types import ModuleType
 from typing import Any, NoReturn
 
-OBJECTS = 50_000  # made before Python looks for unreachable ones; 700 unless told
+# Made before Python looks for unreachable ones, 700 unless told: while libraries are imported, and while requests come.
+OBJECTS, LATER_OBJECTS = 50_000, 2_000
 # What threads of OpenMP do that wait for work: without it they spin, and take the core from who has work.
 WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
 COMPILER = "torch._dynamo"
@@ -64,6 +65,16 @@ def import_libraries(packages: Collection[str]) -> None:
             import_module(name)
     _silence()
     _import_when_used(TENSORS)  # others, such as peft, take it to be there after transformers is
+
+
+def settle() -> None:
+    """Say that all is loaded, in a process of ours that answers for a long time: what there is now is never looked
+    through again, so that unreachable objects can be looked for often, and their memory is used again.
+    """
+    if _BEGUN.is_set():
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(LATER_OBJECTS, *gc.get_threshold()[1:])
 
 
 def leave(code: int) -> NoReturn:

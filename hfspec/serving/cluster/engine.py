@@ -20,8 +20,8 @@ class Cluster:
     """A connection to a running cluster. Applications that an earlier server at the same address left are deleted.
 
     Args:
-        address: Where the cluster is, as Ray has it; ``auto`` for that of this machine.
-        settings: Of the server, whose address tells its applications from those of others.
+        address: The cluster's address, as Ray writes it; ``auto`` for the cluster of this machine.
+        settings: The server's settings; its address tells its applications from those of other servers.
 
     Raises:
         UsageError: There is no such cluster.
@@ -33,16 +33,16 @@ class Cluster:
         place = settings.unix_socket or f"{settings.host}-{settings.port or f'free-{id(self):x}'}"
         self._label = re.sub(r"[^A-Za-z0-9]+", "-", f"hfspec-{socket.gethostname()}-{place}").strip("-")
         self._grace, self._numbers = settings.grace, count(1)
-        for left in serve.status().applications:
-            if left.startswith(f"{self._label}."):
-                serve.delete(left)
+        for name in serve.status().applications:
+            if name.startswith(f"{self._label}."):
+                serve.delete(name)
 
-    def threads(self, fleet: Fleet) -> Callable[[FleetModel], int]:  # noqa: ARG002 - others go by it
-        """One each, where the fleet does not say: Ray counts them as cores."""
+    def threads(self, fleet: Fleet) -> Callable[[FleetModel], int]:  # noqa: ARG002 - other engines use it
+        """Threads of a replica, one where the fleet does not say: Ray counts them as cores."""
         return lambda entry: entry.threads or 1
 
     def generation(self, entry: FleetModel, threads: int, log: Log, totals: Totals) -> Replicas:
-        """The actors of an entry, not started; raises HfspecError for what is no artifact."""
+        """The actors of an entry, not started; raises HfspecError where the folder is no artifact."""
         name = f"{self._label}.{entry.name}.{next(self._numbers)}"
         return Replicas(entry, Application(name, threads, self._grace), log, totals)
 

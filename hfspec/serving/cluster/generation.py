@@ -1,4 +1,4 @@
-"""The replicas of one artifact as actors, as the HTTP process sees them: it asks Ray Serve, which chooses the actor."""
+"""The replicas of one artifact as actors: the HTTP process asks Ray Serve, which chooses the actor."""
 
 from __future__ import annotations
 
@@ -29,10 +29,9 @@ from hfspec.serving.replica.job import Form
 
 DEPLOYMENT = "model"
 LOOK, OFTEN = 1.0, 0.1  # seconds between two looks at the application, and before it is ready
-PATIENCE = 30.0  # seconds after which a line says what is still waited for
-DEPLOYING = (
-    threading.Lock()
-)  # Ray Serve registers modules for pickling, for the whole process, while it reads a deployment
+PATIENCE = 30.0  # seconds after which the log says why a model is not ready
+# Ray Serve registers modules for pickling, for the whole process, while it reads a deployment.
+DEPLOYING = threading.Lock()
 LOST = (RayActorError, ReplicaUnavailableError, DeploymentUnavailableError)  # a replica ended, or its node
 
 
@@ -69,16 +68,16 @@ def bound_model(entry: FleetModel, threads: int, grace: float, name: str) -> Any
 
 
 class Deployed(Protocol):
-    """What Ray Serve starts for an entry."""
+    """The deployment that Ray Serve starts for an entry."""
 
     def deploy(self, entry: FleetModel) -> Any:
-        """Have it started; a handle to ask it."""
+        """Have it started; return a handle for requests."""
 
     def status(self) -> tuple[ApplicationStatus, str]:
-        """What it is doing, and what Ray Serve says of it."""
+        """Its status, and Ray Serve's message on it."""
 
     def delete(self) -> None:
-        """End it, its replicas' work done."""
+        """End it, once its replicas' work is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,29 +89,29 @@ class Application:
     grace: float
 
     def deploy(self, entry: FleetModel) -> Any:
-        """Have Ray Serve start it; a handle to ask it."""
+        """Have Ray Serve start it; return a handle for requests."""
         with DEPLOYING:
             bound = bound_model(entry, self.threads, self.grace, DEPLOYMENT)
             target = serve.RunTarget(bound, name=self.name, route_prefix=None)
             return serve.run_many([target], wait_for_applications_running=False)[0]
 
     def status(self) -> tuple[ApplicationStatus, str]:
-        """What it is doing, and what Ray Serve says of it."""
-        found = serve.status().applications.get(self.name)
-        if found is None:
+        """Its status, and Ray Serve's message on it."""
+        application = serve.status().applications.get(self.name)
+        if application is None:
             return ApplicationStatus.NOT_STARTED, ""
-        said = [found.message, *(deployment.message for deployment in found.deployments.values())]
-        return found.status, "\n".join(filter(None, said))
+        messages = [application.message, *(deployment.message for deployment in application.deployments.values())]
+        return application.status, "\n".join(filter(None, messages))
 
     def delete(self) -> None:
-        """End it, its replicas' work done."""
+        """End it, once its replicas' work is done."""
         with suppress(RayServeException, TimeoutError):
             serve.delete(self.name)
 
 
 @dataclass(slots=True)
 class Seen:
-    """A replica as it was last seen. ``facts``: what it said when it was ready."""
+    """A replica as it was last seen. ``facts``: its report when it became ready; ``beat``: its latest one."""
 
     facts: dict[str, Any] = field(default_factory=dict)
     beat: dict[str, Any] = field(default_factory=dict)
@@ -133,7 +132,7 @@ class Replicas:
 
     @property
     def replicas(self) -> list[Seen]:
-        """Those that answered when they were last looked at."""
+        """The replicas that answered at the last look."""
         return list(self._seen.values())
 
     def start(self) -> None:
@@ -145,11 +144,11 @@ class Replicas:
         await asyncio.shield(self._first)
 
     def choose(self) -> Replicas | None:
-        """Itself, while Ray Serve has a replica to choose."""
+        """Itself, while Ray Serve has a replica to choose; else None."""
         return self if self.state is State.READY else None
 
     async def wait_for_one(self, seconds: float) -> Replicas | None:
-        """The same, waited for while replicas are started."""
+        """As ``choose``, after a wait while replicas are started."""
         last = time.monotonic() + seconds
         while self.state is State.LOADING and time.monotonic() < last:
             await asyncio.sleep(OFTEN)
@@ -163,18 +162,18 @@ class Replicas:
             await asyncio.gather(self._looking, return_exceptions=True)
         await self._hear()
         await asyncio.to_thread(self.application.delete)
-        for seen in self._seen.values():
-            self.totals.count(seen.beat)
+        for replica in self._seen.values():
+            self.totals.count(replica.beat)
         self._seen = {}
 
     def facts(self) -> dict[str, Any]:
-        """What a replica said when it was ready."""
-        return next((seen.facts for seen in self._seen.values()), {})
+        """The report of a replica when it became ready."""
+        return next((replica.facts for replica in self._seen.values()), {})
 
     async def answer(self, ask: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """The whole answer, and what it took; raises RequestError, DiedError."""
-        asked = wire.body({**ask, "form": Form.WHOLE.value})
-        response = self._handle.answer.remote(asked)
+        """The whole answer, and its cost; raises RequestError, DiedError."""
+        body = wire.body({**ask, "form": Form.WHOLE.value})
+        response = self._handle.answer.remote(body)
         try:
             value, used = _read(await response)
         except LOST as error:
@@ -185,7 +184,7 @@ class Replicas:
         return value, used
 
     async def pieces(self, ask: Mapping[str, Any], form: Form) -> AsyncIterator[Any]:
-        """The pieces of an answer as they come, then what it took; raises the same."""
+        """The pieces of an answer as they come, then its cost; raises the same."""
         responses = self._handle.options(stream=True).pieces.remote(wire.body(dict(ask), form.value))
         try:
             async for response in responses:
@@ -196,8 +195,8 @@ class Replicas:
             responses.cancel()
 
     async def _look(self) -> None:
-        """Deploy, and see from time to time how it goes."""
-        begun, is_told, said = time.monotonic(), False, ""
+        """Deploy, then look at the application again and again."""
+        start, is_told, message = time.monotonic(), False, ""
         try:
             self._handle = await asyncio.to_thread(self.application.deploy, self.entry)
         except (RayError, RayServeException, ValueError) as error:
@@ -205,19 +204,19 @@ class Replicas:
             return
         while True:
             try:
-                status, said = await asyncio.to_thread(self.application.status)
-                await self._take(status, said)
+                status, message = await asyncio.to_thread(self.application.status)
+                await self._take(status, message)
             except (RayError, RayServeException, TimeoutError) as error:
                 self.log("warning", f"the cluster does not say how {self.entry.name} is: {type(error).__name__}")
-            if not self._first.done() and not is_told and time.monotonic() - begun > PATIENCE:
-                self.log("warning", f"{self.entry.name} is still not ready: {said or 'it is being deployed'}")
+            if not self._first.done() and not is_told and time.monotonic() - start > PATIENCE:
+                self.log("warning", f"{self.entry.name} is still not ready: {message or 'it is being deployed'}")
                 is_told = True
             await asyncio.sleep(LOOK if self._first.done() else OFTEN)
 
-    async def _take(self, status: ApplicationStatus, said: str) -> None:
-        """Go by what Ray Serve says of the application."""
+    async def _take(self, status: ApplicationStatus, message: str) -> None:
+        """Take the state from the application's status."""
         if status is ApplicationStatus.DEPLOY_FAILED:
-            self._fail(_reason(said))
+            self._fail(_reason(message))
             return
         if self._handle is not None and status in {ApplicationStatus.RUNNING, ApplicationStatus.UNHEALTHY}:
             await self._hear()
@@ -226,17 +225,17 @@ class Replicas:
             if not self._first.done() and self._seen:
                 self._first.set_result(None)
         elif self._first.done() and not self._seen:
-            self.state, self.reason = State.CRASHING, _reason(said)
+            self.state, self.reason = State.CRASHING, _reason(message)
 
     async def _hear(self) -> None:
-        """What each replica says of itself; what those that have ended had done is kept."""
+        """Take each replica's report, and count the work of those that have ended in the totals."""
         if self._handle is None:
             return
         with suppress(RayError, RayServeException, TimeoutError):
             answers = await self._handle.broadcast("said").results_async(timeout_s=PATIENCE, return_exceptions=True)
-            known = [said for said in answers if isinstance(said, dict)]
-            heard = {said["number"]: Seen(said["facts"], said["beat"]) for said in known}
-            if len(known) < len(answers):  # one does not answer: Ray Serve will say whether it has ended
+            reports = [report for report in answers if isinstance(report, dict)]
+            heard = {report["number"]: Seen(report["facts"], report["beat"]) for report in reports}
+            if len(reports) < len(answers):  # one does not answer: Ray Serve will say whether it has ended
                 self._seen |= heard
                 return
             for number in self._seen.keys() - heard.keys():
@@ -258,17 +257,17 @@ class Replicas:
 
 
 def _read(body: bytes) -> list[Any]:
-    """What an actor answered; raises RequestError."""
-    kind, *said = wire.content(body)
+    """The values of an actor's answer; raises its RequestError."""
+    kind, *values = wire.content(body)
     if kind == wire.ERROR:
-        raise RequestError(**said[0])
-    return said
+        raise RequestError(**values[0])
+    return values
 
 
-def _reason(said: str) -> str:
-    """Why replicas do not start: what the artifact's own loading said, or all that Ray Serve says."""
-    _, found, rest = said.partition(FAILED)
-    if found:
+def _reason(message: str) -> str:
+    """Why replicas do not start: the error of loading the artifact, or else Ray Serve's whole message."""
+    _, mark, rest = message.partition(FAILED)
+    if mark:
         with suppress(ValueError):
             return str(json.JSONDecoder().raw_decode(rest)[0])
-    return said.strip() or "Ray Serve does not say why"
+    return message.strip() or "Ray Serve does not say why"

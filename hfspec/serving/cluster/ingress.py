@@ -1,4 +1,4 @@
-"""A fleet as one application of Ray Serve, which answers HTTP itself: what a RayService deploys.
+"""A fleet as one application of Ray Serve, which answers HTTP itself; a RayService deploys it.
 
 Ray Serve calls ``application`` with the arguments of its configuration. The ingress has the protocols, keys and limits
 of the server, and asks the models' deployments beside it.
@@ -26,7 +26,7 @@ from hfspec.serving.front.metrics import Meters
 from hfspec.serving.front.models import Models
 from hfspec.serving.protocols.table import ENDPOINTS
 
-# What Ray Serve says of a deployment -> of an application, by which replicas go.
+# Ray Serve's status of a deployment -> the status of an application, which Replicas reads.
 STATES = {
     "HEALTHY": ApplicationStatus.RUNNING,
     "UNHEALTHY": ApplicationStatus.UNHEALTHY,
@@ -35,7 +35,7 @@ STATES = {
 
 
 def deployment_name(model: str) -> str:
-    """What a model's deployment is called."""
+    """The name of a model's deployment."""
     return f"model.{model}"
 
 
@@ -77,20 +77,20 @@ class Beside:
     handle: Any
 
     def deploy(self, entry: FleetModel) -> Any:
-        """A handle to ask it."""
+        """A handle for requests."""
         assert deployment_name(entry.name) == self.name
         return self.handle
 
     def status(self) -> tuple[ApplicationStatus, str]:
-        """What it is doing, and what Ray Serve says of it."""
-        found = serve.status().applications.get(serve.get_replica_context().app_name)
-        mine = None if found is None else found.deployments.get(self.name)
+        """Its status, and Ray Serve's message on it."""
+        app_status = serve.status().applications.get(serve.get_replica_context().app_name)
+        mine = None if app_status is None else app_status.deployments.get(self.name)
         if mine is None:
             return ApplicationStatus.NOT_STARTED, ""
         return STATES.get(mine.status.value, ApplicationStatus.DEPLOYING), mine.message
 
     def delete(self) -> None:
-        """Ray Serve ends it with the application."""
+        """Do nothing: Ray Serve ends it with the application."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +99,8 @@ class Handles:
 
     found: Mapping[str, Any]
 
-    def threads(self, fleet: Fleet) -> Callable[[FleetModel], int]:  # noqa: ARG002 - others go by it
-        """As the deployments have them."""
+    def threads(self, fleet: Fleet) -> Callable[[FleetModel], int]:  # noqa: ARG002 - other engines use it
+        """The threads of a deployment."""
         return lambda entry: entry.threads or 1
 
     def generation(self, entry: FleetModel, threads: int, log: Log, totals: Totals) -> Replicas:  # noqa: ARG002 - set
@@ -118,5 +118,5 @@ class Ingress:
         self._starting = asyncio.create_task(self._models.start())
 
     def __serve_build_asgi_app__(self) -> App:
-        """What answers, once Ray Serve has made this object."""
+        """The application that answers, once Ray Serve has made this object."""
         return App(self._models, self._fleet.server, ENDPOINTS, self._log, Meters(self._models))

@@ -26,35 +26,33 @@ SETTINGS: KeyPath = ("server", "api_keys")
 
 
 def digest_of(key: str) -> str:
-    """The sha256 of a key, in hex, by which it is known."""
+    """The sha256 of a key, in hex, which stands for it."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 def api_keys(tree: Tree) -> tuple[ApiKey, ...]:
-    """Every key of a fleet whose shape is good, without its text. Raises SpecError with everything that is wrong in the
-    places of keys.
-    """
-    found, problems = keys_elsewhere(tree)
-    found += [_without_text(ApiKey.model_validate(thaw(key))) for key in tree.at((*SETTINGS, "keys")) or ()]
-    problems += _doubles(tree, found)
+    """Every key of a fleet whose shape is good, without its text. Raises SpecError with every problem of the keys."""
+    keys, problems = keys_elsewhere(tree)
+    keys += [_without_text(ApiKey.model_validate(thaw(key))) for key in tree.at((*SETTINGS, "keys")) or ()]
+    problems += _doubles(tree, keys)
     if problems:
         raise SpecError(problems)
-    return tuple(found)
+    return tuple(keys)
 
 
 def keys_elsewhere(tree: Tree) -> tuple[list[ApiKey], list[Problem]]:
-    """The keys in the file and in the variable that a fleet names, and everything that is wrong there."""
-    found: list[ApiKey] = []
+    """The keys in the file and in the variable that a fleet names, and every problem there."""
+    keys: list[ApiKey] = []
     problems: list[Problem] = []
     for path, document in _documents(tree, problems):
         faults = checking.problems(document, KEYS)
         problems += [replace(fault, path=(*path, *fault.path)) for fault in faults]
-        found += [] if faults else [_without_text(ApiKey.model_validate(key)) for key in thaw(document.value)["keys"]]
-    return found, problems
+        keys += [] if faults else [_without_text(ApiKey.model_validate(key)) for key in thaw(document.value)["keys"]]
+    return keys, problems
 
 
 def _documents(tree: Tree, problems: list[Problem]) -> Iterator[tuple[KeyPath, Tree]]:
-    """The lists of keys that lie elsewhere, each with the path of the key that names its place."""
+    """The lists of keys outside the fleet file, each with the key path that names its place."""
     file, variable = (*SETTINGS, "file"), (*SETTINGS, "environment")
     place, name = place_of(tree, file), tree.at(variable)
     if place is not None:
@@ -68,8 +66,8 @@ def _documents(tree: Tree, problems: list[Problem]) -> Iterator[tuple[KeyPath, T
         if text is None:
             problems.append(Problem("api-keys", unset_variable(name), tree.origin(variable), variable))
         else:
-            shown = f"the environment variable {name}"
-            yield from _document(tree, variable, text.encode(errors="surrogateescape"), shown, problems)
+            source = f"the environment variable {name}"
+            yield from _document(tree, variable, text.encode(errors="surrogateescape"), source, problems)
 
 
 def _unreadable(tree: Tree, path: KeyPath, place: Path, error: OSError) -> Problem:
@@ -80,23 +78,23 @@ def _unreadable(tree: Tree, path: KeyPath, place: Path, error: OSError) -> Probl
 
 
 def _document(
-    tree: Tree, path: KeyPath, data: bytes, shown: str, problems: list[Problem]
+    tree: Tree, path: KeyPath, data: bytes, source: str, problems: list[Problem]
 ) -> Iterator[tuple[KeyPath, Tree]]:
-    shown = tree.hidden.get(path, shown)
+    source = tree.hidden.get(path, source)
     try:
-        document = read_yaml(data, shown, KEYS)
-        found: tuple[Problem, ...] = document.problems
+        document = read_yaml(data, source, KEYS)
+        faults: tuple[Problem, ...] = document.problems
     except SpecError as error:
         problems += [_without_quotes(problem) for problem in error.problems]
         return
-    if found:
-        problems += [_without_quotes(problem) for problem in found]
+    if faults:
+        problems += [_without_quotes(problem) for problem in faults]
         return
-    yield path, Tree(shown, document.value, document.origins, document.texts)
+    yield path, Tree(source, document.value, document.origins, document.texts)
 
 
 def _without_quotes(problem: Problem) -> Problem:
-    """A problem of the YAML itself without what it quotes, which may be a key."""
+    """A problem of the YAML itself without its quotation, which may be a key."""
     message = re.sub(r"`[^`]*`", HIDDEN, problem.message)
     remedy = problem.remedy if message == problem.message else "Quote the keys."
     return replace(problem, message=message, found="", remedy=remedy)
@@ -108,11 +106,11 @@ def _without_text(key: ApiKey) -> ApiKey:
     return ApiKey.model_validate({"name": key.name, "sha256": digest_of(key.key), "scopes": key.scopes})
 
 
-def _doubles(tree: Tree, found: list[ApiKey]) -> Iterator[Problem]:
-    seen: dict[Any, str] = {}
-    for key in found:
+def _doubles(tree: Tree, keys: list[ApiKey]) -> Iterator[Problem]:
+    owners: dict[Any, str] = {}
+    for key in keys:
         for what, value in (("name", key.name), ("key", key.sha256)):
-            if (what, value) in seen:
-                message = f"Two API keys have the same {what}: {seen[what, value]!r} and {key.name!r}."
+            if (what, value) in owners:
+                message = f"Two API keys have the same {what}: {owners[what, value]!r} and {key.name!r}."
                 yield Problem("api-keys", message, tree.origin(SETTINGS), SETTINGS, remedy="Remove one of them.")
-            seen[what, value] = key.name
+            owners[what, value] = key.name

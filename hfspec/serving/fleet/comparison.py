@@ -1,4 +1,4 @@
-"""What changed between two fleet files, by meaning."""
+"""The differences of two fleet files, by meaning."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from hfspec.serving.fleet.values import Fleet, FleetModel, parse
 
 
 def fleet_diff(a: str, b: str | None = None, overrides: Sequence[str] = ()) -> tuple[Change, ...]:
-    """What changed from ``a`` to ``b``; empty where both say the same. Artifacts are not read.
+    """The changes from ``a`` to ``b``; empty where both say the same. Artifacts are not read.
 
-    Each is a fleet file, also as ``FILE@REVISION`` of git. ``overrides`` are laid over both; without ``b``, what they
-    change in ``a`` is given. Raises SpecError, UsageError where only one is a fleet file, and WorldError.
+    Each is a fleet file, also as ``FILE@REVISION`` of git. ``overrides`` are laid over both; without ``b`` the changes
+    are those that they make in ``a``. Raises SpecError, UsageError where only one is a fleet file, and WorldError.
     """
     for side in (a, b if b is not None else a):
         if not is_fleet_side(side):
@@ -47,13 +47,13 @@ class _Side:
 def _read(side: str, overrides: Sequence[str]) -> _Side:
     with file_of(side) as (file, place):
         tree = read_tree(file, overrides, FLEET)
-        if found := checking.problems(tree, FLEET):
-            raise SpecError(found)
+        if problems := checking.problems(tree, FLEET):
+            raise SpecError(problems)
         return _Side(parse(thaw(tree.value)), tree, place)
 
 
 def _account(side: _Side, both: Collection[str]) -> FrozenDict:
-    """What a fleet says, defaults included; of a model that only one side has, what is written."""
+    """The content of a fleet, defaults included; a model that only one side has is given as it is written."""
     models = {model.name: _model(model, brief=model.name not in both) for model in side.fleet.models}
     server = side.fleet.server.model_dump(mode="json", exclude_none=True)
     document: dict[str, Any] = {"models": models, "server": server}
@@ -70,5 +70,5 @@ def _account(side: _Side, both: Collection[str]) -> FrozenDict:
 
 
 def _model(model: FleetModel, *, brief: bool) -> dict[str, Any]:
-    found = model.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=brief)
-    return {key: value for key, value in found.items() if key != "name" and value not in ({}, [])}
+    values = model.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=brief)
+    return {key: value for key, value in values.items() if key != "name" and value not in ({}, [])}

@@ -42,7 +42,7 @@ def _keys_rules(tree: Tree) -> Iterator[Problem]:
 
 
 def _secrets(path: KeyPath, tree: Tree) -> Mapping[KeyPath, str]:
-    """All of a list of API keys at ``path``, but their names and scopes."""
+    """The values to hide in a list of API keys at ``path``: all but names and scopes."""
     keys = tree.at(path)
     hidden: dict[KeyPath, str] = {}
     for index, key in enumerate(keys if isinstance(keys, tuple) else ()):
@@ -52,14 +52,14 @@ def _secrets(path: KeyPath, tree: Tree) -> Mapping[KeyPath, str]:
     return hidden
 
 
-def _told_better(tree: Tree, found: Sequence[Problem]) -> Sequence[Problem]:
-    """The problems, with that of an override that names no model of the fleet as such: it makes a model of that name,
-    which then lacks all that a model has; and with what to do about a number that is taken from the environment.
+def _told_better(tree: Tree, problems: Sequence[Problem]) -> Sequence[Problem]:
+    """The problems in better words. An override that names no model of the fleet makes an empty one of that name: its
+    problem says so. A text from the environment in place of a number: its problem says what to write.
     """
-    unknown = {problem.path[:2] for problem in found if _is_of_an_override(tree, problem)}
+    unknown = {problem.path[:2] for problem in problems if _is_of_an_override(tree, problem)}
     return [
         _better(tree, problem)
-        for problem in found
+        for problem in problems
         if problem.path[:2] not in unknown or _is_of_an_override(tree, problem)
     ]
 
@@ -67,9 +67,9 @@ def _told_better(tree: Tree, found: Sequence[Problem]) -> Sequence[Problem]:
 def _better(tree: Tree, problem: Problem) -> Problem:
     if _is_of_an_override(tree, problem):
         return _unknown_model(tree, problem)
-    taken = tree.hidden.get(problem.path, "")
-    if problem.code == "wrong-type" and taken.startswith("${oc.env:"):
-        remedy = f"A variable of the environment is a text; write `${{oc.decode:{taken}}}`."
+    source = tree.hidden.get(problem.path, "")
+    if problem.code == "wrong-type" and source.startswith("${oc.env:"):
+        remedy = f"A variable of the environment is a text; write `${{oc.decode:{source}}}`."
         return replace(problem, remedy=remedy)
     return problem
 
@@ -82,10 +82,10 @@ def _is_of_an_override(tree: Tree, problem: Problem) -> bool:
 
 def _unknown_model(tree: Tree, problem: Problem) -> Problem:
     name = str(problem.path[1])
-    known = [str(other) for other in tree.at(("models",)) if tree.at(("models", other, "artifact")) is not None]
+    names = [str(other) for other in tree.at(("models",)) if tree.at(("models", other, "artifact")) is not None]
     remedy = f"To add a model, give `models.{name}.artifact=…` as well."
     key, _, value = problem.origin.override.partition("=")
-    if meant := next((other for other in known if key.startswith(f"models.{other}.")), None):
+    if meant := next((other for other in names if key.startswith(f"models.{other}.")), None):
         right = braced("models", meant, key.removeprefix(f"models.{meant}"), value)
         remedy = f"A dot ends a name in an override; a name that has one stands in braces: {right}."
     return Problem(
@@ -93,8 +93,8 @@ def _unknown_model(tree: Tree, problem: Problem) -> Problem:
         f"The fleet has no model {name!r}.",
         problem.origin,
         problem.path[:2],
-        expected=one_of(known),
-        nearest=next(iter(get_close_matches(name, known, n=1)), ""),
+        expected=one_of(names),
+        nearest=next(iter(get_close_matches(name, names, n=1)), ""),
         remedy=remedy,
     )
 

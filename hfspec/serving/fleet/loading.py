@@ -29,10 +29,10 @@ Checks: TypeAlias = Callable[[Tree], Iterable[Problem]]
 
 @dataclass(frozen=True, slots=True)
 class FleetSource:
-    """What a server was told to serve, so that it can be read again.
+    """The targets of a server's command, so that they can be read again.
 
     ``targets``: one fleet file, or the folders of artifacts. ``overrides``: Hydra's, ``key=value``. ``checks``: further
-    ones that the fleet must pass.
+    checks that the fleet must pass.
     """
 
     targets: tuple[Path, ...]
@@ -55,7 +55,7 @@ def load_fleet(path: Path, overrides: Sequence[str] = (), checks: Checks | None 
     Args:
         path: The fleet file.
         overrides: Hydra's overrides, ``key=value``.
-        checks: Further ones that the fleet must pass.
+        checks: Further checks that the fleet must pass.
 
     Returns:
         The fleet, with absolute paths, the digests of all API keys, and the limits and endpoints that the artifacts
@@ -73,8 +73,8 @@ def fleet_of(artifacts: Sequence[Path], overrides: Sequence[str] = (), checks: C
 
     Args:
         artifacts: Their folders.
-        overrides: Hydra's overrides over what a fleet file would say of them, such as ``models.minilm.replicas=2``.
-        checks: Further ones that the fleet must pass.
+        overrides: Hydra's overrides of a fleet file with these artifacts, such as ``models.minilm.replicas=2``.
+        checks: Further checks that the fleet must pass.
 
     Returns:
         The fleet.
@@ -103,7 +103,7 @@ def problems(path: Path, overrides: Sequence[str] = ()) -> tuple[Problem, ...]:
 
 
 def _document(artifacts: Sequence[Path]) -> Document:
-    """The fleet file that nobody had to write."""
+    """A fleet file of these artifacts, in place of a written one."""
     folders: dict[str, Path] = {}
     for artifact in artifacts:
         name = _name(artifact)
@@ -119,7 +119,7 @@ def _document(artifacts: Sequence[Path]) -> Document:
 
 
 def _name(artifact: Path) -> str:
-    """The name in the manifest; that of the folder where it has none, which is a problem of its own later."""
+    """The name in the manifest; the folder's name where no manifest can be read, which is a problem later."""
     try:
         return read_manifest(artifact).name
     except HfspecError:
@@ -137,8 +137,8 @@ def _same_name(name: str, first: Path, second: Path) -> str:
 
 def _fleet(tree: Tree, checks: Checks | None = None) -> Fleet:
     further = chain(world.problems(tree), checks(tree) if checks else ())
-    if found := checking.problems(tree, FLEET, further):
-        raise SpecError(found)
+    if faults := checking.problems(tree, FLEET, further):
+        raise SpecError(faults)
     document = thaw(tree.value)
     _make_absolute(tree, document)
     for entry in document["models"].values():
@@ -147,7 +147,7 @@ def _fleet(tree: Tree, checks: Checks | None = None) -> Fleet:
         document["server"]["api_keys"]["keys"] = [key.model_dump() for key in api_keys(tree)]
     try:
         return parse(document)
-    except ValueError as error:  # only the typed model refuses it: it never does, as tests show
+    except ValueError as error:  # the schema and the rules come first; tests show that nothing gets past them
         message = f"The fleet file is not valid: {' '.join(str(error).split())}."
         raise SpecError([Problem("invalid", message, tree.origin(()))]) from error
 
@@ -159,9 +159,9 @@ def _make_absolute(tree: Tree, document: dict[str, Any]) -> None:
             parent[str(path[-1])] = str(place)
 
 
-def _lay_under(entry: dict[str, Any], stated: Mapping[str, Any]) -> None:
-    """Fill in what the artifact states and the fleet does not say."""
-    for key, value in stated.items():
+def _lay_under(entry: dict[str, Any], defaults: Mapping[str, Any]) -> None:
+    """Fill in the artifact's defaults where the fleet says nothing."""
+    for key, value in defaults.items():
         if isinstance(value, Mapping) and isinstance(entry.get(key), dict):
             _lay_under(entry[key], value)
         elif entry.get(key) is None:

@@ -21,7 +21,7 @@ MODEL_PLACES = ("artifact", "signature_key")
 
 
 def fleet_places(document: Mapping[str, Any]) -> Iterator[KeyPath]:
-    """Where a fleet, in plain values, may name files and folders."""
+    """The key paths at which a fleet, in plain values, may name files and folders."""
     yield from SERVER_PLACES
     for name, entry in document["models"].items():
         yield from (("models", name, key) for key in MODEL_PLACES)
@@ -29,9 +29,9 @@ def fleet_places(document: Mapping[str, Any]) -> Iterator[KeyPath]:
 
 
 def place_of(tree: Tree, path: KeyPath, located: Callable[[Path], Path] = lambda folder: folder) -> Path | None:
-    """The absolute path of what the fleet names there, from the folder of the file that names it, from the current one
-    in an override; None where it names nothing. A link stays a link, so that it may lead elsewhere after a reload.
-    ``located``: the folder of a file -> where the reader knows that folder to be.
+    """The absolute path of the file or folder at a key path, from the folder of the file that names it, or from the
+    current one in an override; None where it names nothing. A link stays a link, so that it may lead elsewhere after a
+    reload. ``located``: the folder of a file -> where the reader knows that folder to be.
     """
     value = tree.at(path)
     if not isinstance(value, str) or value in ("", MISSING) or "\0" in value:
@@ -43,14 +43,14 @@ def place_of(tree: Tree, path: KeyPath, located: Callable[[Path], Path] = lambda
 
 def parent_of(document: dict[str, Any], path: KeyPath) -> dict[str, Any] | None:
     """The mapping that has the key at a path; None where there is none."""
-    found: Any = document
+    parent: Any = document
     for part in path[:-1]:
-        found = found.get(part) if isinstance(found, dict) else None
-    return found if isinstance(found, dict) and path[-1] in found else None
+        parent = parent.get(part) if isinstance(parent, dict) else None
+    return parent if isinstance(parent, dict) and path[-1] in parent else None
 
 
 def missing_file(tree: Tree, path: KeyPath) -> Problem:
-    """Say that there is no file where a key names one.
+    """The problem of a key that names a file which does not exist.
 
     Args:
         tree: The document.

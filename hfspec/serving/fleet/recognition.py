@@ -12,8 +12,8 @@ from hfspec.serving.fleet.kinds import FLEET
 
 
 def is_fleet(path: Path) -> bool:
-    """Whether a file has ``models`` or ``server`` at its top level, and none of the keys that a spec needs. False for
-    what cannot be read.
+    """Whether a file has ``models`` or ``server`` at its top level, and none of the keys that a spec needs. False for a
+    file that cannot be read.
     """
     try:
         with path.open("rb") as stream:
@@ -37,7 +37,7 @@ def is_fleet_side(side: str) -> bool:
 
 
 def _keys(data: bytes) -> set[str]:
-    """The keys at the top level; of what is no YAML, the words that lines begin with."""
+    """The keys at the top level; for a text that is no YAML, the words that lines begin with."""
     try:
         return set(read_yaml(data, "", FLEET).value)
     except SpecError:

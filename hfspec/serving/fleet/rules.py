@@ -1,6 +1,6 @@
-"""What a fleet must keep to beyond its shape: rules over more than one key. No file is read.
+"""The rules of a fleet beyond its shape, each over more than one key. No file is read.
 
-Each rule looks at plain values and leaves alone what the shape already refuses, so that all problems come at once.
+Each rule reads plain values and skips those that the shape already refuses, so that all problems come at once.
 """
 
 from __future__ import annotations
@@ -33,42 +33,44 @@ def problems(tree: Tree) -> Iterator[Problem]:
 
 
 def key_problems(tree: Tree, path: KeyPath) -> Iterator[Problem]:
-    """What is wrong with a list of API keys: one without a key, with two, or written out in a fleet file."""
+    """Problems of a list of API keys: one without a key, with two, or written out in a fleet file."""
     keys = tree.at(path)
     for index, key in enumerate(keys if isinstance(keys, tuple) else ()):
         if not isinstance(key, Mapping):
             continue
         place = (*path, index)
-        given = [name for name in ("key", "sha256") if key.get(name) is not None]
-        if len(given) != 1:
-            message = "An API key has its text or its sha256, not both." if given else "The API key has no `key`."
-            code = "conflict" if given else "missing-key"
+        present = [name for name in ("key", "sha256") if key.get(name) is not None]
+        if len(present) != 1:
+            message = "An API key has its text or its sha256, not both." if present else "The API key has no `key`."
+            code = "conflict" if present else "missing-key"
             yield Problem(code, message, tree.origin(place), place, expected="exactly one of key, sha256")
-        elif given == ["key"] and path[0] == "server" and "${" not in tree.hidden.get((*place, "key"), ""):
+        elif present == ["key"] and path[0] == "server" and "${" not in tree.hidden.get((*place, "key"), ""):
             message = "The API key is written out here, where whoever reads the fleet file can read it."
             remedy = "Write `key: ${oc.env:NAME}` or its `sha256`, or put it into `api_keys.file`."
             yield Problem("plain-secret", message, tree.origin((*place, "key")), (*place, "key"), remedy=remedy)
 
 
 def models_of(tree: Tree) -> list[tuple[str, Mapping[str, Any]]]:
-    """The entries of the fleet that have the shape of one, by name."""
+    """The fleet's entries of the right shape, by name."""
     models = tree.at(("models",))
-    found = models.items() if isinstance(models, Mapping) else ()
-    return [(name, entry) for name, entry in found if isinstance(entry, Mapping)]
+    entries = models.items() if isinstance(models, Mapping) else ()
+    return [(name, entry) for name, entry in entries if isinstance(entry, Mapping)]
 
 
 def _names(tree: Tree) -> Iterator[Problem]:
-    seen: dict[str, str] = {name: name for name, _ in models_of(tree)}
+    owners: dict[str, str] = {name: name for name, _ in models_of(tree)}
     for name, entry in models_of(tree):
         aliases = entry.get("aliases")
         for index, alias in enumerate(aliases if isinstance(aliases, tuple) else ()):
             path = ("models", name, "aliases", index)
-            if alias in seen:
-                whose = "the model's own name" if alias == seen[alias] == name else f"a name of the model {seen[alias]}"
+            if alias in owners:
+                whose = (
+                    "the model's own name" if alias == owners[alias] == name else f"a name of the model {owners[alias]}"
+                )
                 message = f"The alias {alias!r} is {whose} already."
                 yield Problem("same-name", message, tree.origin(path), path, remedy="Give another, or remove it.")
             elif isinstance(alias, str):
-                seen[alias] = name
+                owners[alias] = name
 
 
 def _model(tree: Tree, path: KeyPath, entry: Mapping[str, Any]) -> Iterator[Problem]:
@@ -93,7 +95,7 @@ def _backend(tree: Tree, path: KeyPath, entry: Mapping[str, Any]) -> Iterator[Pr
 
 
 def local_problems(tree: Tree) -> Iterator[Problem]:
-    """What replicas on this machine alone cannot keep to."""
+    """Problems of keys that replicas on this machine alone cannot keep to."""
     for name, entry in models_of(tree):
         for key in ("autoscaling", "gpus"):
             if entry.get(key) is not None:

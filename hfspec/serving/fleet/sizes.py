@@ -13,6 +13,7 @@ from hfspec.ir.spec_keys import integral
 UNITS = MappingProxyType({"GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "GB": 10**9, "MB": 10**6, "KB": 10**3, "B": 1})
 PATTERN = rf"^[1-9][0-9]*(\.[0-9]+)?({'|'.join(UNITS)}){END}"
 SIZE: dict[str, Any] = {"type": ["string", "integer"], "pattern": PATTERN, "minimum": 1, "examples": ["64MiB", "1GB"]}
+SIZE_OR_NONE = SIZE | {"pattern": rf"^0{END}|{PATTERN}", "minimum": 0}
 
 
 def size_in_bytes(value: object) -> int:
@@ -26,7 +27,15 @@ def size_in_bytes(value: object) -> int:
     return int(Decimal(found[1]) * UNITS[found[2]])
 
 
+def size_or_none(value: object) -> int:
+    """The same, but that 0 is nothing. Raises ValueError."""
+    value = integral(value)
+    return 0 if (value == 0 and not isinstance(value, bool)) or value == "0" else size_in_bytes(value)
+
+
 def size_text(value: int) -> str:
     """The size in the greatest unit that it is a whole number of."""
+    if not value:
+        return "0"
     unit = next(unit for unit, bytes_ in UNITS.items() if value % bytes_ == 0)
     return f"{value // UNITS[unit]}{unit}"

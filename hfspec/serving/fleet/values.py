@@ -16,7 +16,7 @@ from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.patterns import DEVICE_PATTERN, END, NAME_PATTERN, SHA256_PATTERN
 from hfspec.ir.replica_keys import Bounds, Gpus, Replicas
 from hfspec.ir.spec_keys import PROTOCOLS, Count, Endpoint, Frozen, Mapping, Seconds, Text, Threads, integral
-from hfspec.serving.fleet.sizes import SIZE, size_in_bytes, size_text
+from hfspec.serving.fleet.sizes import SIZE, SIZE_OR_NONE, size_in_bytes, size_or_none, size_text
 
 FINGERPRINT_PATTERN = rf"^[0-9a-f]{{12,64}}{END}"
 ALIAS_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9._:/-]{{0,190}}{END}"
@@ -27,6 +27,9 @@ ENDPOINT_PATTERN = rf"^https?://\S+{END}"
 Whole: TypeAlias = Annotated[int, Field(ge=0), BeforeValidator(integral)]
 Size: TypeAlias = Annotated[
     int, PlainValidator(size_in_bytes), PlainSerializer(size_text, when_used="json"), WithJsonSchema(SIZE)
+]
+SizeOrNone: TypeAlias = Annotated[
+    int, PlainValidator(size_or_none), PlainSerializer(size_text, when_used="json"), WithJsonSchema(SIZE_OR_NONE)
 ]
 Wait: TypeAlias = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 Alias: TypeAlias = Annotated[
@@ -60,6 +63,12 @@ class Limits(Frozen):
         default=None,
         description="Memory of one replica, beyond which it is replaced once its work is done; unbounded if left out.",
         examples=["4GiB"],
+    )
+    prefix_cache: SizeOrNone = Field(
+        default=64 << 20,
+        description="Memory of one replica of a generator in which it keeps what the model made of the beginnings of "
+        "prompts, for prompts that begin alike; 0 to keep nothing.",
+        examples=["1GiB"],
     )
 
 

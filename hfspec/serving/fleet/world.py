@@ -1,4 +1,4 @@
-"""What a fleet names and this machine has: artifacts, certificates, files of API keys."""
+"""Problems of a fleet on this machine: its artifacts, certificates and files of API keys."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def _artifact(tree: Tree, path: KeyPath, entry: Mapping[str, Any]) -> Iterator[P
 
 
 def _against(tree: Tree, path: KeyPath, entry: Mapping[str, Any], manifest: Manifest) -> Iterator[Problem]:
-    """What the artifact cannot do of that which the fleet asks."""
+    """Problems of a fleet entry that its artifact cannot fulfil."""
     if manifest.code and entry.get("trust_remote_code") is not True:
-        listed = "\n".join(f"{record.path}  sha256 {record.sha256}" for record in code_files(manifest))
+        lines = "\n".join(f"{record.path}  sha256 {record.sha256}" for record in code_files(manifest))
         message = "The artifact runs Python code that came with its checkpoint, and the fleet does not consent to it."
-        remedy = f"Read these files, then write `trust_remote_code: true`:\n{listed}"
+        remedy = f"Read these files, then write `trust_remote_code: true`:\n{lines}"
         yield Problem("consent", message, tree.origin(path), path, remedy=remedy)
     yield from _endpoints(tree, path, entry, manifest)
     yield from _settings(tree, (*path, "model_config"), entry, manifest)
@@ -70,8 +70,8 @@ def _against(tree: Tree, path: KeyPath, entry: Mapping[str, Any], manifest: Mani
 
 
 def _endpoints(tree: Tree, path: KeyPath, entry: Mapping[str, Any], manifest: Manifest) -> Iterator[Problem]:
-    asked, deployment = entry.get("endpoints"), manifest.deployment
-    for index, endpoint in enumerate(asked if isinstance(asked, tuple) else ()):
+    names, deployment = entry.get("endpoints"), manifest.deployment
+    for index, endpoint in enumerate(names if isinstance(names, tuple) else ()):
         place = (*path, "endpoints", index)
         if endpoint in PROTOCOLS and not fits(endpoint, deployment.library, deployment.task):
             message = f"The protocol {endpoint} cannot ask the task {deployment.task} of {deployment.library}."
@@ -80,18 +80,18 @@ def _endpoints(tree: Tree, path: KeyPath, entry: Mapping[str, Any], manifest: Ma
 
 
 def _settings(tree: Tree, path: KeyPath, entry: Mapping[str, Any], manifest: Manifest) -> Iterator[Problem]:
-    given, deployment = entry.get("model_config"), manifest.deployment
+    settings, deployment = entry.get("model_config"), manifest.deployment
     task = table.find(deployment.library, deployment.task)
-    if task is None or not isinstance(given, Mapping):
+    if task is None or not isinstance(settings, Mapping):
         return
-    for name, value in given.items():
+    for name, value in settings.items():
         try:
             load_layer({name: value}, task, manifest.signature)
         except ParamsError as error:
             place = (*path, name)
             code = "unknown-setting" if task.setting(name) is None else "wrong-value"
-            said = str(error).removeprefix("model_config given to load: ").rstrip(".")
-            message = f"The artifact does not take this setting: {said}."
+            reason = str(error).removeprefix("model_config given to load: ").rstrip(".")
+            message = f"The artifact does not take this setting: {reason}."
             yield Problem(code, message, tree.origin(place), place)
 
 
@@ -144,10 +144,10 @@ def _tls_fault(certificate: Path, key: Path) -> str:
     return ""
 
 
-def _unread(error: HfspecError, folder: Path, written: str) -> str:
+def _unread(error: HfspecError, folder: Path, name: str) -> str:
     """Why there is no manifest, with the folder as the fleet file has it."""
-    said = str(error).replace(str(folder), written)
-    return f"The path {said}" if said.startswith(written) else f"{said[:1].upper()}{said[1:]}"
+    message = str(error).replace(str(folder), name)
+    return f"The path {message}" if message.startswith(name) else f"{message[:1].upper()}{message[1:]}"
 
 
 def _sentence(error: HfspecError) -> str:

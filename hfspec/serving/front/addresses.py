@@ -1,6 +1,6 @@
 """Addresses in inputs: fetched here, before a replica sees the request, where the fleet allows it.
 
-A replica opens no address and no file for what is sent to it, whatever the artifact's spec allows.
+A replica opens no address and no file that a request names, whatever the artifact's spec allows.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ from hfspec.serving.front.errors import RequestError
 from hfspec.serving.front.model import Asking, Model
 from hfspec.tasks import table
 
-SECONDS = 30.0  # that an address may take
+SECONDS = 30.0  # time limit of an address
 DEPTH = 4  # a row, a column, a mapping with bytes or a path
-MOST = 64  # addresses of a request
+MOST = 64  # most addresses of a request
 
 
 async def fetched(asking: Asking, model: Model, limits: ServerLimits) -> Asking:
-    """The same, with what its addresses give in their place: where the fleet allows addresses in the model's inputs and
-    these are audio or images. Together they may give as many bytes as a body may have.
+    """The request with its addresses replaced by their contents, where the fleet allows addresses in the model's inputs
+    and these are audio or images. Together the contents may have as many bytes as a body.
 
-    Raises RequestError: there is no room for the request; an address gives nothing, too much, or is not of the public
+    Raises RequestError: there is no room for the request; an address gives nothing, too much, or is not on the public
     internet.
     """
     if not model.entry.urls_in_inputs or not _takes_files(model):
         return asking
-    found: dict[str, bytes] = {}
-    _collect(asking.data, found)
-    if not found:
+    contents: dict[str, bytes] = {}
+    _collect(asking.data, contents)
+    if not contents:
         return asking
-    if len(found) > MOST:
-        raise RequestError(400, f"the request has {len(found)} addresses; at most {MOST} are fetched.", "InputError")
-    model.admission.take(asking.load)  # nothing is fetched for what there is no room for
-    left = limits.body
+    if len(contents) > MOST:
+        raise RequestError(400, f"the request has {len(contents)} addresses; at most {MOST} are fetched.", "InputError")
+    model.admission.take(asking.load)  # nothing is fetched for a request without room
+    remaining = limits.body
     try:
-        for address in list(found):
-            content = await asyncio.to_thread(_content, address, left)
-            found[address], left = content, left - len(content)
+        for address in list(contents):
+            content = await asyncio.to_thread(_content, address, remaining)
+            contents[address], remaining = content, remaining - len(content)
     finally:
         model.admission.give_back(asking.load)
-    return replace(asking, data=_replaced(asking.data, found))
+    return replace(asking, data=_replaced(asking.data, contents))
 
 
 def _takes_files(model: Model) -> bool:
@@ -58,12 +58,12 @@ def _is_address(value: Any) -> bool:
     return isinstance(value, str) and value[:8].lower().startswith(remote.SCHEMES)
 
 
-def _collect(data: Any, found: dict[str, bytes], depth: int = 0) -> None:
-    """The addresses in the data, no deeper than rows have them."""
+def _collect(data: Any, contents: dict[str, bytes], depth: int = 0) -> None:
+    """Put the addresses in the data into ``contents``, no deeper than rows have them."""
     if _is_address(data):
-        found[data] = b""
+        contents[data] = b""
     for part in _parts(data) if depth < DEPTH else ():
-        _collect(part, found, depth + 1)
+        _collect(part, contents, depth + 1)
 
 
 def _parts(data: Any) -> list[Any]:
@@ -72,13 +72,13 @@ def _parts(data: Any) -> list[Any]:
     return data if isinstance(data, list) else []
 
 
-def _replaced(data: Any, found: Mapping[str, bytes], depth: int = 0) -> Any:
+def _replaced(data: Any, contents: Mapping[str, bytes], depth: int = 0) -> Any:
     if _is_address(data):
-        return found[data]
+        return contents[data]
     if depth < DEPTH and isinstance(data, Mapping):
-        return {key: _replaced(value, found, depth + 1) for key, value in data.items()}
+        return {key: _replaced(value, contents, depth + 1) for key, value in data.items()}
     if depth < DEPTH and isinstance(data, list):
-        return [_replaced(part, found, depth + 1) for part in data]
+        return [_replaced(part, contents, depth + 1) for part in data]
     return data
 
 

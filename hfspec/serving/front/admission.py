@@ -1,4 +1,4 @@
-"""What may wait for a model: rows, tokens and bytes, and how long until there is room."""
+"""How much may wait for a model, in rows, tokens and bytes, and how long until there is room."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from hfspec.serving.fleet.values import Limits
 from hfspec.serving.front.errors import RequestError, too_many_rows
 
-BYTES = 1 << 30  # that wait for one model at most
+BYTES = 1 << 30  # most bytes that wait for one model
 TOKENS_PER_BYTE = 0.25  # until the model's own is measured
-MEMORY = 0.9  # of a measured value, at each new one
+MEMORY = 0.9  # weight of the old value, at each new measurement
 LONGEST_WAIT = 60.0  # seconds told to a caller at most
 SPAN = 5.0  # seconds over which answers are counted for a rate
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a request brings: its rows, and the bytes of its body."""
+    """The load of a request: its rows, and the bytes of its body."""
 
     rows: int
     size: int
@@ -37,7 +37,7 @@ class Admission:
 
     @property
     def tokens(self) -> int:
-        """The tokens that wait, by what a byte of this model's requests was measured to hold."""
+        """The tokens that wait, by the measured tokens per byte of this model's requests."""
         return int(self.size * self._density)
 
     def take(self, load: Load) -> None:
@@ -63,12 +63,12 @@ class Admission:
         self.size += load.size
 
     def give_back(self, load: Load) -> None:
-        """The request waits no more."""
+        """Give back the room of a request that waits no more."""
         self.rows -= load.rows
         self.size -= load.size
 
     def measured(self, load: Load, tokens: int) -> None:
-        """A request was answered, which had so many tokens."""
+        """Take note that a request was answered, which had so many tokens."""
         if load.size and tokens:
             self._density = MEMORY * self._density + (1 - MEMORY) * tokens / load.size
         now = self._clock()
@@ -78,6 +78,6 @@ class Admission:
         self._answered += load.size
 
     def seconds(self) -> int:
-        """How many seconds what waits will take, by the measured rate; one where nothing was measured."""
+        """Seconds until the waiting bytes are answered, by the measured rate; 1 where nothing was measured."""
         rate = self._rate or self._answered / max(self._clock() - self._since, 1e-3)
         return math.ceil(min(max(self.size / rate if rate else 1.0, 1.0), LONGEST_WAIT))

@@ -24,15 +24,15 @@ from hfspec.serving.front.models import Models
 from hfspec.serving.front.traces import Traces
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
-ALLOWED_HEADERS = "authorization, content-type, x-api-key, x-request-timeout"  # of pages of other sites
-LEFT = 499  # as nginx has it: the caller has left
+ALLOWED_HEADERS = "authorization, content-type, x-api-key, x-request-timeout"  # from pages of other sites
+LEFT = 499  # nginx's status for a caller that has left
 ErrorForm = Callable[[RequestError, Exchange], Response]
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What answers at a path. ``path``: its parts in braces vary; ``protocol``: a name of protocols.table, by which a
-    model may decline it; ``error``: its form of an error; ``scope``: what a key must be for, empty for none.
+    """A path and its handler. ``path``: its parts in braces vary; ``protocol``: a name of protocols.table, by which a
+    model may decline it; ``error``: its form of an error; ``scope``: the scope that a key needs, empty for none.
     """
 
     method: str
@@ -46,10 +46,10 @@ class Endpoint:
 
 def plain_error(error: RequestError, exchange: Exchange) -> Response:
     """An error in hfspec's own form."""
-    said: dict[str, Any] = {"kind": error.kind, "message": error.message}
+    fields: dict[str, Any] = {"kind": error.kind, "message": error.message}
     if error.row is not None:
-        said["row"] = error.row
-    return to_json({"error": {**said, "request_id": exchange.id}}, error.status)
+        fields["row"] = error.row
+    return to_json({"error": {**fields, "request_id": exchange.id}}, error.status)
 
 
 class App:
@@ -102,7 +102,7 @@ class App:
             self._ended(exchange)
 
     def refusal(self, error: Exception, exchange: Exchange) -> RequestError:
-        """What the caller is told of an error; of a fault of ours the log has a line."""
+        """The refusal that the caller gets for an error; the log gets a line for a fault of the server."""
         if isinstance(error, RequestError):
             return error
         if isinstance(error, HfspecError):
@@ -111,7 +111,7 @@ class App:
         return RequestError(500, INTERNAL, "InternalError")
 
     async def _response(self, exchange: Exchange) -> Response:
-        """The handler's response, or that of the error it raises."""
+        """The handler's response, or a response with the error it raises."""
         form: ErrorForm = plain_error
         try:
             self._check_headers(exchange)
@@ -126,9 +126,9 @@ class App:
         except LeftError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is becomes a response
-            found = self.refusal(error, exchange)
-        response = form(found, exchange)
-        for name, value in found.headers.items():
+            problem = self.refusal(error, exchange)
+        response = form(problem, exchange)
+        for name, value in problem.headers.items():
             response.headers[name] = value
         return response
 
@@ -138,8 +138,8 @@ class App:
                 self._fixed.setdefault(endpoint.path, {})[endpoint.method] = endpoint
                 continue
             pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", endpoint.path) + r"\Z")
-            for known, methods in self._varying:
-                if known.pattern == pattern.pattern:
+            for other, methods in self._varying:
+                if other.pattern == pattern.pattern:
                     methods[endpoint.method] = endpoint
                     break
             else:
@@ -154,8 +154,8 @@ class App:
                     exchange.names, methods = match.groupdict(), candidates
                     break
         if methods is None:
-            said = f"there is nothing at {exchange.path}; /openapi.json lists what there is."
-            raise RequestError(404, said, "PathError")
+            message = f"there is nothing at {exchange.path}; /openapi.json lists what there is."
+            raise RequestError(404, message, "PathError")
         method = "GET" if exchange.method == "HEAD" else exchange.method
         if method == "OPTIONS":
             return next(iter(methods.values()))
@@ -170,7 +170,7 @@ class App:
             raise RequestError(431, "the headers are larger than this server takes.", "TooLargeError")
 
     def _allow_origin(self, exchange: Exchange, response: Response) -> None:
-        """What a browser asks before a page of another site may call."""
+        """Add the headers by which a browser lets a page of another site call."""
         origin, allowed = exchange.headers.get(b"origin", b"").decode("latin-1"), self.settings.cors.origins
         if not origin or not (origin in allowed or "*" in allowed):
             return
@@ -197,7 +197,7 @@ class App:
 
 
 def request_id(scope: Scope) -> str:
-    """The caller's own, where it is a plain one; else a new one."""
+    """The caller's own id, where it is a plain one; else a new one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and REQUEST_ID.match(value):
             return str(value.decode("ascii"))

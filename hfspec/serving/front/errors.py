@@ -1,4 +1,4 @@
-"""What a request is refused with: a status and a sentence, which each protocol puts in its own form."""
+"""The refusal of a request: a status and a sentence, which each protocol puts in its own form."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ class RequestError(Exception):
     """A request that gets no answer.
 
     Args:
-        status: Of HTTP.
+        status: The status of HTTP.
         message: A sentence for the caller.
         kind: The name of hfspec's error, or one of the server's own.
         row: The row at fault, counted from 0, where known.
-        headers: Further ones of the response.
+        headers: Further headers of the response.
     """
 
     status: int
@@ -31,7 +31,7 @@ class RequestError(Exception):
         return self.message if self.row is None else f"row {self.row}: {self.message}"
 
 
-# What a replica refuses with, by the names of hfspec's errors.
+# hfspec's errors with which a replica refuses -> status of HTTP.
 STATUS = MappingProxyType(
     {
         "InputError": 400,
@@ -46,7 +46,7 @@ INTERNAL = "the model failed on this request; the server's log has the request's
 
 
 def of_replica(kind: str, message: str, row: int | None) -> RequestError:
-    """The error that a replica tells of; what is a fault of the server is not told in its words."""
+    """A replica's error; a fault of the server gets a general message instead of its own."""
     if kind not in STATUS:
         return RequestError(500, INTERNAL, "InternalError", row)
     return RequestError(STATUS[kind], message, kind, row)

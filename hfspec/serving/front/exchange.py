@@ -30,7 +30,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 JSON = "application/json"
 TIMEOUT = b"x-request-timeout"  # seconds that the caller waits
-FILES, FIELDS = 256, 256  # of a form
+FILES, FIELDS = 256, 256  # most files and fields of a form
 END = object()
 OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
@@ -41,7 +41,7 @@ class LeftError(Exception):
 
 class Exchange:
     """``id``: in the answer's headers and in every line of the log; ``names``: the parts of the path that vary;
-    ``model_name``, ``endpoint``, ``used``, ``status``: for the meters; ``protocol``: that of the endpoint.
+    ``model_name``, ``endpoint``, ``used``, ``status``: for the meters; ``protocol``: the endpoint's.
     """
 
     def __init__(self, app: App, scope: Scope, receive: Receive, request_id: str) -> None:
@@ -76,34 +76,34 @@ class Exchange:
         """The model of this name, or the only one; raises RequestError, also where the model is not offered by the
         protocol of the endpoint.
         """
-        found = self.app.models.find(name)
-        self.model_name = found.name
-        if self.protocol not in found.protocols:
-            listed = ", ".join(found.protocols)
+        model = self.app.models.find(name)
+        self.model_name = model.name
+        if self.protocol not in model.protocols:
+            names = ", ".join(model.protocols)
             raise RequestError(
                 404,
-                f"the model {found.name!r} is not offered by the protocol {self.protocol}; it is offered by: {listed}.",
+                f"the model {model.name!r} is not offered by the protocol {self.protocol}; it is offered by: {names}.",
                 "EndpointError",
             )
-        return found
+        return model
 
     def offered(self) -> list[Model]:
-        """The models that the protocol of the endpoint can ask, those that are loaded."""
-        loaded = [model for model in self.app.models if model.generation is not None]
-        return [model for model in loaded if self.protocol in model.protocols]
+        """The loaded models that the protocol of the endpoint can ask."""
+        models = [model for model in self.app.models if model.generation is not None]
+        return [model for model in models if self.protocol in model.protocols]
 
     def only(self, tasks: Collection[str] | None = None) -> Model:
         """The model that the query's or the header's ``model`` names, else the only one that the protocol can ask and
         that is for one of the ``tasks``, by their canonical names; raises RequestError.
         """
-        found = parse_qs(self.scope["query_string"].decode("latin-1")).get("model")
+        names = parse_qs(self.scope["query_string"].decode("latin-1")).get("model")
         header = self.headers.get(b"model", b"").decode("latin-1")
         able = [model for model in self.offered() if tasks is None or model.task in tasks]
-        if found or header or len(able) != 1:
-            if not found and not header and able:
-                listed = ", ".join(model.name for model in able)
-                raise RequestError(400, f"say which model, by ?model= or the header model: {listed}.", "ModelError")
-            return self.for_tasks(self.model(found[0] if found else header or None), tasks)
+        if names or header or len(able) != 1:
+            if not names and not header and able:
+                choices = ", ".join(model.name for model in able)
+                raise RequestError(400, f"say which model, by ?model= or the header model: {choices}.", "ModelError")
+            return self.for_tasks(self.model(names[0] if names else header or None), tasks)
         return self.model(able[0].name)
 
     def for_tasks(self, model: Model, tasks: Collection[str] | None) -> Model:
@@ -162,19 +162,19 @@ class Exchange:
 
     async def json_object(self) -> dict[str, Any]:
         """The body as a JSON object; raises RequestError."""
-        found = await self.json()
-        if not isinstance(found, dict):
+        value = await self.json()
+        if not isinstance(value, dict):
             raise RequestError(400, "the body must be a JSON object.", "JSONError")
-        return found
+        return value
 
     def seconds(self) -> float | None:
         """How long the caller waits, by its header; raises RequestError."""
-        given = self.headers.get(TIMEOUT)
-        if given is None:
+        header = self.headers.get(TIMEOUT)
+        if header is None:
             return None
         with suppress(ValueError):
-            if 0 < (found := float(given)) < float("inf"):
-                return found
+            if 0 < (number := float(header)) < float("inf"):
+                return number
         raise RequestError(400, "x-request-timeout must be a number of seconds above 0.", "HeaderError")
 
     async def form(self) -> FormData:
@@ -203,7 +203,7 @@ class Exchange:
         task: str | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> Asking:
-        """What is asked of a model, with what this request brings."""
+        """A request to a model, with this body's size and the caller's time limit."""
         return Asking(data, Load(max(1, rows), len(self.sent)), params, outputs, self.seconds(), task, settings)
 
     async def answer(self, model: Model, asking: Asking) -> Any:
@@ -223,15 +223,15 @@ class Exchange:
 
     async def pieces(self, model: Model, asking: Asking, form: Form) -> AsyncIterator[Any]:
         """The pieces of the answer as they come; raises RequestError."""
-        held: Any = None
+        previous: Any = None
         is_first = True
         asking = await addresses.fetched(asking, model, self.app.settings.limits)
         async for piece in model.pieces(asking, form):
             if not is_first:
-                yield held
-            held, is_first = piece, False
-        if not is_first:  # the last is what the answer took
-            self._took(model, held)
+                yield previous
+            previous, is_first = piece, False
+        if not is_first:  # the last piece is the answer's cost
+            self._took(model, previous)
 
     async def started(self, pieces: AsyncIterator[Any]) -> AsyncIterator[Any]:
         """The same pieces, of which the first is there or there is none, so that a refusal has a status of its own;

@@ -11,7 +11,7 @@ from hfspec.ir.artifact import Manifest
 from hfspec.serving.fleet.values import Fleet, FleetModel
 from hfspec.serving.replica.job import Form
 
-COUNTED = ("batches", "rows", "tokens", "filled", "made")  # of what a replica says of itself
+COUNTED = ("batches", "rows", "tokens", "filled", "made", "reused")  # of what a replica says of itself
 Log: TypeAlias = Callable[[str, str], None]
 
 

@@ -1,4 +1,4 @@
-"""API keys: who calls, and what for."""
+"""API keys: the caller's name, and whether its key has the scope."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hfspec.serving.front.errors import RequestError
 
 CHALLENGE = {"www-authenticate": "Bearer"}
 ANONYMOUS = ""
-# A browser sends the key that it was given once with every request, also with those that pages of other sites make.
-# These may lead to a page here (GET), whose content they cannot read, and do no more.
+# A browser sends the key that it was given once with every request, also with the requests of pages of other sites.
+# These may open a page here (GET), whose content they cannot read, and do no more.
 OWN_SITE = frozenset({b"same-origin", b"none"})
 
 
@@ -27,21 +27,21 @@ def caller(keys: ApiKeys | None, headers: Mapping[bytes, bytes], scope: str, met
         if scope == "admin":
             raise RequestError(403, "this server has no API keys, so that nobody may administer it.", "ForbiddenError")
         return ANONYMOUS
-    given = _given(headers, method)
-    digest = hashlib.sha256(given).hexdigest()
-    found = None
-    for key in keys.keys:  # all of them, whichever matches
-        if hmac.compare_digest(digest, key.sha256 or "") and found is None:
-            found = key
-    if found is None:
-        said = "the API key is not known." if given else "an API key is needed: `Authorization: Bearer KEY`."
-        raise RequestError(401, said, "UnauthorizedError", headers=CHALLENGE)
-    if scope not in found.scopes:
-        raise RequestError(403, f"the API key {found.name!r} may not be used for this.", "ForbiddenError")
-    return found.name
+    token = _token(headers, method)
+    digest = hashlib.sha256(token).hexdigest()
+    match = None
+    for key in keys.keys:  # compare with all of them, so that time tells nothing
+        if hmac.compare_digest(digest, key.sha256 or "") and match is None:
+            match = key
+    if match is None:
+        message = "the API key is not known." if token else "an API key is needed: `Authorization: Bearer KEY`."
+        raise RequestError(401, message, "UnauthorizedError", headers=CHALLENGE)
+    if scope not in match.scopes:
+        raise RequestError(403, f"the API key {match.name!r} may not be used for this.", "ForbiddenError")
+    return match.name
 
 
-def _given(headers: Mapping[bytes, bytes], method: str) -> bytes:
+def _token(headers: Mapping[bytes, bytes], method: str) -> bytes:
     kind, _, text = headers.get(b"authorization", b"").partition(b" ")
     if kind.lower() == b"bearer":
         return text.strip()

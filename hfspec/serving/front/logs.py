@@ -1,4 +1,4 @@
-"""What the server writes to stderr: lines for a person, or JSON for a program."""
+"""The server's log on stderr: lines for a person, or JSON for a program."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Log:
         if LEVELS.index(level) < self._least:
             return
         at = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        known = {name: redacted(value) if isinstance(value, str) else value for name, value in facts.items()}
+        values = {name: redacted(value) if isinstance(value, str) else value for name, value in facts.items()}
         message = redacted(message)
         if self.settings.format == "json":
-            said = {"time": at, "level": level, "message": message, **known}
-            line = json.dumps(said, ensure_ascii=False, default=str)
+            record = {"time": at, "level": level, "message": message, **values}
+            line = json.dumps(record, ensure_ascii=False, default=str)
         else:
-            more = "".join(f" {name}={_word(value)}" for name, value in known.items())
+            more = "".join(f" {name}={_word(value)}" for name, value in values.items())
             line = f"{at} {level} {_one_line(message)}{more}"
         self._stream.write(line + "\n")
         self._stream.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -22,6 +23,7 @@ FROM_BEATS = {
     "tokens": "Tokens that passes computed, padding left out.",
     "filled": "Tokens that passes computed, padding counted.",
     "made": "Tokens that were generated.",
+    "reused": "Tokens of prompts that the model did not read anew, since an earlier prompt began with them.",
 }
 
 
@@ -116,7 +118,8 @@ class _Models(Collector):
         yield self._gauge("hfspec_queue_rows", "Rows that have no answer yet.", lambda model: model.admission.rows)
         yield self._gauge("hfspec_queue_tokens", "Their tokens, estimated.", lambda model: model.admission.tokens)
         yield self._gauge("hfspec_replicas_ready", "Replicas that answer.", _ready)
-        yield self._gauge("hfspec_memory_bytes", "Memory of all replicas.", _memory)
+        yield self._gauge("hfspec_memory_bytes", "Memory of all replicas.", partial(_said, "memory"))
+        yield self._gauge("hfspec_prefix_bytes", "Kept of the beginnings of prompts.", partial(_said, "kept"))
         restarts = CounterMetricFamily("hfspec_restarts", "Replicas started again.", labels=["model"])
         for model in self._models:
             restarts.add_metric([model.name], model.totals.restarts)
@@ -140,6 +143,6 @@ def _ready(model: Any) -> int:
     return sum(bool(replica.is_ready) for replica in replicas)
 
 
-def _memory(model: Any) -> int:
+def _said(name: str, model: Any) -> int:
     replicas = [] if model.generation is None else model.generation.replicas
-    return sum(int(replica.beat.get("memory", 0)) for replica in replicas)
+    return sum(int(replica.beat.get(name, 0)) for replica in replicas)

@@ -24,8 +24,9 @@ TRIES = 2
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """A request to a model. ``load``: what it brings; ``seconds``: how long its caller waits; ``task``: whose requests
-    the data are, None for the model's own; ``settings``: those that the protocol has keys for.
+    """A request to a model. ``load``: its rows and bytes; ``seconds``: how long its caller waits; ``task``: the task
+    whose request form the data have, None for the model's own; ``settings``: the settings that the protocol has keys
+    for.
     """
 
     data: Any
@@ -38,7 +39,7 @@ class Asking:
 
 
 class Model:
-    """A model under its names. ``entry``: as the fleet has it now."""
+    """A model under its names. ``entry``: its present entry in the fleet."""
 
     def __init__(self, entry: FleetModel, threads: int, log: Log, engine: Engine) -> None:
         self.entry, self.threads = entry, threads
@@ -60,7 +61,7 @@ class Model:
 
     @property
     def manifest(self) -> Manifest:
-        """What the artifact says of itself; raises RequestError when the model is unloaded."""
+        """The artifact's manifest; raises RequestError when the model is unloaded."""
         if self._now is None:
             raise unavailable(f"the model {self.name!r} is not loaded.")
         return self._now.manifest
@@ -73,7 +74,7 @@ class Model:
 
     @property
     def protocols(self) -> tuple[str, ...]:
-        """The protocols that the model is offered by: those of its entry, or all that fit its task."""
+        """The protocols that offer the model: its entry's, or all that fit its task."""
         if self.entry.endpoints is not None:
             return self.entry.endpoints
         return endpoints.fitting(self.manifest.deployment.library, self.task)
@@ -133,13 +134,13 @@ class Model:
             await asyncio.gather(*self._later)
 
     async def answer(self, asking: Asking) -> tuple[Any, dict[str, Any]]:
-        """The answer to all rows, and what it took; raises RequestError."""
+        """The answer to all rows, and its cost; raises RequestError."""
         self.admission.take(asking.load)
-        begun = time.monotonic()
+        start = time.monotonic()
         seconds = min(asking.seconds or self.entry.limits.timeout, self.entry.limits.timeout)
         try:
-            async with asyncio.timeout(seconds + 1):  # the replica tells of it first, if it can
-                value, used = await self._tried(asking, begun + seconds)
+            async with asyncio.timeout(seconds + 1):  # the replica refuses first, if it can
+                value, used = await self._tried(asking, start + seconds)
         except TimeoutError as error:
             raise RequestError(504, EXPIRED, "ExpiredError") from error
         finally:
@@ -148,7 +149,7 @@ class Model:
         return value, used
 
     async def pieces(self, asking: Asking, form: Form) -> AsyncIterator[Any]:
-        """The pieces of the answer as they come, and what it took as the last; raises RequestError."""
+        """The pieces of the answer as they come, the last of which is its cost; raises RequestError."""
         self.admission.take(asking.load)
         seconds = min(asking.seconds or self.entry.limits.timeout, self.entry.limits.timeout)
         try:
@@ -161,7 +162,7 @@ class Model:
             self.admission.give_back(asking.load)
 
     async def _tried(self, asking: Asking, last: float) -> tuple[Any, dict[str, Any]]:
-        """The answer, asked for once more where a replica dies at it."""
+        """The answer, tried once more where a replica dies at it."""
         for attempt in range(TRIES):
             replica = await self._replica(last - time.monotonic())
             try:
@@ -174,11 +175,11 @@ class Model:
 
     async def _replica(self, seconds: float) -> Asked:
         now = self._now
-        found = None if now is None else now.choose() or await now.wait_for_one(seconds)
-        if found is None:
+        replica = None if now is None else now.choose() or await now.wait_for_one(seconds)
+        if replica is None:
             why = self.reason or f"it is {self.state.value}"
             raise unavailable(f"the model {self.name!r} cannot answer now: {why}.", 5.0)
-        return found
+        return replica
 
     def _generation(self, entry: FleetModel) -> Generation:
         return self._engine.generation(entry, self.threads, self._log, self.totals)
@@ -196,7 +197,7 @@ def _frame(asking: Asking, seconds: float) -> dict[str, Any]:
 
 
 def _check_signature(entry: FleetModel) -> None:
-    """Check who vouches for the artifact, where the fleet asks; its bytes are checked by whoever loads it.
+    """Check the artifact's signature, where the fleet asks for it; the loading replica checks the bytes.
 
     Raises VerificationError, StorageError.
     """

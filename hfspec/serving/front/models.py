@@ -13,7 +13,7 @@ from hfspec.serving.front.processes import Local
 
 
 class Models:
-    """``fleet``: as it is now; ``again``: reads it anew; ``engine``: what starts replicas."""
+    """``fleet``: the present fleet; ``again``: reads it anew; ``engine``: starts replicas."""
 
     def __init__(
         self, fleet: Fleet, log: Log, again: Callable[[], Fleet] | None = None, engine: Engine | None = None
@@ -32,7 +32,7 @@ class Models:
 
     @property
     def is_ready(self) -> bool:
-        """Whether every model answers, those that somebody unloaded left out."""
+        """Whether every model answers, but for models that somebody unloaded."""
         return all(model.is_ready for model in self if model.state is not State.UNLOADED)
 
     def find(self, name: str | None) -> Model:
@@ -59,23 +59,23 @@ class Models:
         await asyncio.gather(*map(loaded, self))
 
     async def reload(self, fleet: Fleet, grace: float) -> list[str]:
-        """Take another fleet: new models are loaded, changed ones replaced, others unloaded. What fails leaves what was
-        there; returns why, one sentence a model.
+        """Take another fleet: new models are loaded, changed ones replaced, others unloaded. A model that fails leaves
+        the one before it; returns why, one sentence a model.
         """
         failed = []
-        wanted = {entry.name for entry in fleet.models}
+        names = {entry.name for entry in fleet.models}
         for entry in fleet.models:
             try:
                 await self.load(entry, grace)
             except FailedError as error:
                 failed.append(f"{entry.name}: {error}")
-        for name in [name for name in self._models if name not in wanted]:
+        for name in [name for name in self._models if name not in names]:
             await self._models.pop(name).unload(grace)
         self.fleet = fleet
         return failed
 
     async def load(self, entry: FleetModel, grace: float) -> None:
-        """Load the entry's artifact, beside that which now answers under its name; raises FailedError."""
+        """Load the entry's artifact, beside the one that answers under its name; raises FailedError."""
         model = self._models.get(entry.name)
         if model is not None:
             await model.replace(entry, grace)
@@ -86,7 +86,7 @@ class Models:
         self._log("info", f"{entry.name} answers from {entry.artifact}")
 
     async def load_again(self, name: str, grace: float) -> None:
-        """Read the fleet anew, and load what it now says of the model of this name, whatever answers under it.
+        """Read the fleet anew, and load the model of this name as its entry now says.
 
         Raises RequestError: 404 where the fleet has no such model, 400 where it cannot be loaded; HfspecError.
         """
@@ -95,7 +95,7 @@ class Models:
         if entry is None:
             raise _unknown(name, (entry.name for entry in fleet.models))
         try:
-            async with self._loading:  # two that load a new model at once would each make one
+            async with self._loading:  # two callers that load a new model at once would each make one
                 await self.load(entry, grace)
         except FailedError as error:
             self._log("error", f"not loaded, what was there goes on: {entry.name}: {error}")

@@ -24,16 +24,16 @@ LOADING = 1800.0  # seconds that a replica may take to load
 
 
 class Local:
-    """The engine that starts them."""
+    """The engine that starts these processes."""
 
     def threads(self, fleet: Fleet) -> Callable[[FleetModel], int]:
-        """The cores are shared out among all replicas."""
+        """Threads of a replica: the entry's, else its share of the cores."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         share = max(1, cores // sum(entry.replicas for entry in fleet.models))
         return lambda entry: entry.threads or share
 
     def generation(self, entry: FleetModel, threads: int, log: Log, totals: Totals) -> Processes:
-        """The processes of an entry, not started; raises HfspecError for what is no artifact."""
+        """The processes of an entry, not started; raises HfspecError where the folder is no artifact."""
         return Processes(entry, threads, log, totals)
 
 
@@ -64,16 +64,16 @@ class Processes:
         return min(able, key=lambda replica: replica.load, default=None)
 
     async def wait_for_one(self, seconds: float) -> Replica | None:
-        """The same, waited for while replicas are started."""
+        """As ``choose``, after a wait while replicas are started."""
         last = time.monotonic() + seconds
-        while (found := self.choose()) is None and self.state in {State.LOADING, State.READY}:
+        while (replica := self.choose()) is None and self.state in {State.LOADING, State.READY}:
             self._some.clear()
-            left = last - time.monotonic()
-            if left <= 0:
+            remaining = last - time.monotonic()
+            if remaining <= 0:
                 break
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._some.wait(), left)
-        return found
+                await asyncio.wait_for(self._some.wait(), remaining)
+        return replica
 
     async def stop(self, seconds: float) -> None:
         """End all replicas once their work is done, within so many seconds."""
@@ -87,7 +87,7 @@ class Processes:
         self.replicas = []
 
     def facts(self) -> dict[str, Any]:
-        """What a replica said when it was ready."""
+        """The report of a replica when it became ready."""
         return next((replica.facts for replica in self.replicas if replica.facts), {})
 
     async def _keep(self, number: int) -> None:
@@ -116,7 +116,7 @@ class Processes:
         return replica
 
     async def _loaded(self, replica: Replica, number: int) -> bool:
-        """Whether it became ready."""
+        """Wait for the replica; return whether it became ready."""
         try:
             await asyncio.wait_for(asyncio.shield(replica.ready), LOADING)
         except FailedError as error:
@@ -135,7 +135,7 @@ class Processes:
         return True
 
     async def _watch(self, replica: Replica) -> None:
-        """Wait for its end, and end it where it no longer moves, or holds too much memory."""
+        """Wait for the replica's end, and end it where it no longer moves, or holds too much memory."""
         limits = self.entry.limits
         while not replica.gone.is_set():
             with suppress(TimeoutError):

@@ -33,6 +33,7 @@ def config_of(entry: FleetModel, threads: int) -> dict[str, Any]:
         "threads": threads,
         "trust_remote_code": entry.trust_remote_code,
         "keep_memory": True,
+        "prefix_cache": entry.limits.prefix_cache,
         "bounds": {
             "audio_max_seconds": entry.limits.audio_seconds,
             "image_max_pixels": entry.limits.image_pixels,

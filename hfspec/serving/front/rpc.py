@@ -24,7 +24,7 @@ from hfspec.serving.front.errors import INTERNAL, RequestError
 from hfspec.serving.front.exchange import Exchange, LeftError
 
 SERVED = 200
-SHORTEST = 1e-3  # seconds that a call has at least, once it is here
+SHORTEST = 1e-3  # least seconds of a call, once it is here
 # Status of HTTP -> of gRPC. A request that is too large stays so: RESOURCE_EXHAUSTED would have it sent again.
 CODES = MappingProxyType(
     {
@@ -43,8 +43,8 @@ CODES = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """What answers a call. ``request``: the class of its message; ``protocol``, ``scope``: as an endpoint has them;
-    ``part``: of a stream, a message with an answer, or with an error's text, so that it ends no others.
+    """A path and its handler. ``request``: the class of its message; ``protocol``, ``scope``: as in an endpoint;
+    ``part``: makes a message of a stream from an answer or an error's text, so that an error does not end the stream.
     """
 
     path: str
@@ -67,9 +67,9 @@ class Call(Exchange):
 
     def seconds(self) -> float | None:
         """How long the caller waits, by its deadline or its header; raises RequestError."""
-        left, asked = self._context.time_remaining(), super().seconds()
-        found = [seconds for seconds in (left, asked) if seconds is not None]
-        return max(min(found), SHORTEST) if found else None
+        remaining, timeout = self._context.time_remaining(), super().seconds()
+        bounds = [seconds for seconds in (remaining, timeout) if seconds is not None]
+        return max(min(bounds), SHORTEST) if bounds else None
 
 
 class RpcServer:
@@ -120,7 +120,7 @@ class RpcServer:
         return f"{host}:{port}"
 
     def _handler(self, path: str) -> Any:
-        """What grpc asks for a path: None where there is nothing."""
+        """The handler for a path, as grpc takes it; None where there is none."""
         method = self._methods.get(path)
         if method is None:
             return None
@@ -149,7 +149,7 @@ class RpcServer:
         app = self._app
         assert app is not None
         call = Call(app, context, method, sent)
-        answer: Any = RequestError(500, INTERNAL)  # of a caller that has left, who does not read it
+        answer: Any = RequestError(500, INTERNAL)  # stands where the caller has left, who does not read it
         with app.counting(call):
             try:
                 answer = await self._handled(method, call)
@@ -187,6 +187,6 @@ def _bytes(value: str | bytes) -> bytes:
 
 
 async def _never() -> MutableMapping[str, Any]:
-    """A caller that leaves cancels the call; there is no message of it."""
+    """Wait for ever: a caller that leaves cancels the call, without a message."""
     await asyncio.Event().wait()
     raise AssertionError

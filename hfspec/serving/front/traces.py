@@ -14,7 +14,7 @@ from hfspec.serving.front.metrics import STAGES
 if TYPE_CHECKING:
     from hfspec.serving.front.exchange import Exchange
 
-SECONDS = 5.0  # that a collector may take
+SECONDS = 5.0  # time limit of the collector
 NANOSECONDS = 1_000_000_000
 FAULT = 500  # a status from which on the fault is the server's
 CARRIED = ("traceparent", "tracestate")  # https://www.w3.org/TR/trace-context/
@@ -44,7 +44,7 @@ class Traces:
         self._trace: Any = trace
 
     def record(self, exchange: Exchange, status: int, seconds: float) -> None:
-        """A request has ended: its span, which began so many seconds ago, with what it took by stage."""
+        """Record the span of a request that has ended, with its seconds by stage; it began ``seconds`` ago."""
         end = time.time_ns()
         begin = end - int(seconds * NANOSECONDS)
         context = self._carried.extract({name: _header(exchange.headers, name) for name in CARRIED})
@@ -60,7 +60,7 @@ class Traces:
         span.end(end)
 
     def close(self) -> None:
-        """Send what has not been sent."""
+        """Send the spans that have not been sent."""
         self._provider.shutdown()
 
 
@@ -69,8 +69,8 @@ def _header(headers: Mapping[bytes, bytes], name: str) -> str:
 
 
 def _attributes(exchange: Exchange, status: int) -> dict[str, Any]:
-    """By the names of OpenTelemetry's conventions for HTTP, and our own; no body, no key and no query."""
-    found: dict[str, Any] = {
+    """A span's attributes, by OpenTelemetry's conventions for HTTP and hfspec's own; no body, key or query."""
+    attributes: dict[str, Any] = {
         "http.request.method": exchange.method,
         "http.route": exchange.endpoint,
         "url.path": exchange.path,
@@ -78,8 +78,8 @@ def _attributes(exchange: Exchange, status: int) -> dict[str, Any]:
         "hfspec.request_id": exchange.id,
     }
     if exchange.model_name:
-        found["hfspec.model"] = exchange.model_name
+        attributes["hfspec.model"] = exchange.model_name
     used = exchange.used
-    found |= {f"hfspec.{name}": used[name] for name in ("rows", "tokens") if name in used}
-    found |= {f"hfspec.stage.{name}": used[name] for name in STAGES if name in used}  # in seconds
-    return found
+    attributes |= {f"hfspec.{name}": used[name] for name in ("rows", "tokens") if name in used}
+    attributes |= {f"hfspec.stage.{name}": used[name] for name in STAGES if name in used}  # in seconds
+    return attributes

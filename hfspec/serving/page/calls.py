@@ -1,4 +1,4 @@
-"""The same call as a command of curl and as Python."""
+"""A call of a model as a command of curl and as Python."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def curl(address: str, body: Any, *, asks_key: bool) -> str:
 
 
 def python(address: str, body: Any, *, asks_key: bool) -> str:
-    """The same by requests."""
+    """A Python program that sends the body with requests."""
     key = '    headers={"Authorization": f"Bearer {os.environ[\'HFSPEC_API_KEY\']}"},\n' if asks_key else ""
     lines = ["import os\n" if asks_key else "", "import requests\n\n", "answer = requests.post(\n"]
     lines += [

@@ -1,4 +1,4 @@
-"""The form that tries a model, made from its signature; and the request that a sent form is."""
+"""The form that tries a model, made from its signature; and the request in a sent form."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from hfspec.serving.protocols.fields import CHATS, WORDS, typed
 
 WHOLE, REAL = frozenset({"integer", "long"}), frozenset({"float", "double"})
 HINTS = {**WORDS, "string": ""}
-OF_OTHERS = frozenset({"model", "user", "stream", "stream_options"})  # columns that the page fills by itself
+FILLED = frozenset({"model", "user", "stream", "stream_options"})  # columns that the page fills by itself
 
 
 def fields(manifest: Manifest, name: str, sample: Any) -> Iterator[Markup]:
-    """A field for each column, and the optional ones and the params behind a fold. ``sample``: what stands in them."""
+    """A field for each column; optional ones and params are behind a fold. ``sample``: the values in the fields."""
     required, optional = columns(manifest)
     sample = _first(sample, required)
     values = sample if isinstance(sample, Mapping) else {required[0].name: sample} if len(required) == 1 else {}
@@ -49,13 +49,13 @@ def _first(sample: Any, required: list[Column]) -> Any:
 
 
 def columns(manifest: Manifest) -> tuple[list[Column], list[Column]]:
-    """The columns that a row must have, and those that it may have."""
+    """The columns that a row must have, and those that it may leave out."""
     side = manifest.signature.inputs
-    named = [Column("any", "input")] if isinstance(side, Tensor) else list(side)
-    named = [Column(column.type, column.name or "input", column.required) for column in named]
+    all_columns = [Column("any", "input")] if isinstance(side, Tensor) else list(side)
+    all_columns = [Column(column.type, column.name or "input", column.required) for column in all_columns]
     return (
-        [column for column in named if column.required or column.name == "documents"],
-        [column for column in named if not column.required and column.name not in {*OF_OTHERS, "documents"}],
+        [column for column in all_columns if column.required or column.name == "documents"],
+        [column for column in all_columns if not column.required and column.name not in {*FILLED, "documents"}],
     )
 
 
@@ -112,8 +112,8 @@ def _select(name: str, place: str, choices: Any, *, first: str, type_: str = "st
 
 def _shown(value: Any, *, is_talk: bool) -> str:
     if is_talk:
-        found = value[-1].get("content") if isinstance(value, list) and value and isinstance(value[-1], dict) else ""
-        return found if isinstance(found, str) else ""
+        content = value[-1].get("content") if isinstance(value, list) and value and isinstance(value[-1], dict) else ""
+        return content if isinstance(content, str) else ""
     if value is None or isinstance(value, str):
         return value or ""
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
@@ -126,7 +126,7 @@ async def read(form: FormData, manifest: Manifest) -> tuple[dict[str, Any], dict
     types = {f"row.{column.name}": column for side in columns(manifest) for column in side}
     params = {f"param.{param.name}": param for param in manifest.signature.params}
     row: dict[str, Any] = {}
-    asked: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     for key, value in form.multi_items():
         if isinstance(value, UploadFile):
             content = await value.read()
@@ -135,6 +135,6 @@ async def read(form: FormData, manifest: Manifest) -> tuple[dict[str, Any], dict
         elif key in types and (value or types[key].required):
             row[str(types[key].name)] = typed(value, types[key].type, str(types[key].name), manifest)
         elif key in params and value:
-            asked[params[key].name] = typed(value, params[key].type, params[key].name, manifest)
+            arguments[params[key].name] = typed(value, params[key].type, params[key].name, manifest)
     outputs = form.get("outputs")
-    return row, asked, outputs if isinstance(outputs, str) and outputs else None
+    return row, arguments, outputs if isinstance(outputs, str) and outputs else None

@@ -35,13 +35,13 @@ class Markup(str):
 
 
 def element(name: str, /, *children: str, **attributes: Any) -> Markup:
-    """An element. A child that is no Markup is escaped; an underscore at the end of an attribute's name, and those
-    within, become what HTML has; False and None leave it out.
+    """An element. A child that is no Markup is escaped. In an attribute's name an underscore at the end is dropped, and
+    others become hyphens; False and None leave the attribute out.
     """
-    said = "".join(_attribute(key, value) for key, value in attributes.items() if value not in (None, False))
+    text = "".join(_attribute(key, value) for key, value in attributes.items() if value not in (None, False))
     if name in VOID:
-        return Markup(f"<{name}{said}>")
-    return Markup(f"<{name}{said}>{joined(children)}</{name}>")
+        return Markup(f"<{name}{text}>")
+    return Markup(f"<{name}{text}>{joined(children)}</{name}>")
 
 
 def joined(children: Iterable[str]) -> Markup:
@@ -105,27 +105,27 @@ def code(value: Any) -> Markup:
 def docs(document: Mapping[str, Any]) -> Markup:
     """An OpenAPI document as a page."""
     paths = document["paths"]
-    listed: dict[str, list[Markup]] = {tag["name"]: [] for tag in document["tags"]}
+    by_tag: dict[str, list[Markup]] = {tag["name"]: [] for tag in document["tags"]}
     for path, operations in paths.items():
         for method, operation in operations.items():
-            listed[operation["tags"][0]].append(_operation(method, path, operation))
+            by_tag[operation["tags"][0]].append(_operation(method, path, operation))
     sections = [
         element("section", element("h2", _titled(tag)), *parts, class_="card", id=tag)
-        for tag, parts in listed.items()
+        for tag, parts in by_tag.items()
         if parts
     ]
-    links = [element("li", element("a", _titled(tag), href=f"#{tag}")) for tag, parts in listed.items() if parts]
+    links = [element("li", element("a", _titled(tag), href=f"#{tag}")) for tag, parts in by_tag.items() if parts]
     top = element(
         "header",
         element("h1", "What this server offers"),
         element("p", "The same for programs: ", element("a", "/openapi.json", href="/openapi.json"), "."),
         element("nav", element("ul", element("li", element("a", "Models", href="/")), *links), aria_label="Protocols"),
     )
-    named = [
+    details = [
         element("details", element("summary", element("code", name)), code(schema))
         for name, schema in document["components"]["schemas"].items()
     ]
-    rest = element("section", element("h2", "Schemas"), *named, class_="card")
+    rest = element("section", element("h2", "Schemas"), *details, class_="card")
     return page("hfspec: what this server offers", top, element("main", *sections, rest))
 
 
@@ -149,9 +149,9 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> Markup:
         ("Request", operation.get("requestBody", {}).get("content", {})),
         ("Answer", operation["responses"]["200"].get("content", {})),
     ):
-        for kind, said in content.items():
+        for kind, media in content.items():
             parts.append(element("h3", f"{title}, {kind}"))
-            parts += [code(example["value"]) for example in said.get("examples", {}).values()]
-            parts.append(code(said.get("schema") or {}))
+            parts += [code(example["value"]) for example in media.get("examples", {}).values()]
+            parts.append(code(media.get("schema") or {}))
     name = element("code", f"{method.upper()} {path}")
     return element("details", element("summary", name, f" {operation['summary']}"), *parts)

@@ -47,21 +47,21 @@ async def trial(exchange: Exchange) -> Response:
         await sent.close()
     try:
         answer = await exchange.answer(model, exchange.asking(row, 1, params or None, outputs))
-        shown, status = answered(plain(answer)), 200
+        result, status = answered(plain(answer)), 200
     except RequestError as error:
-        shown, status = element("p", error.text, class_="error", role="alert"), error.status
+        result, status = element("p", error.text, class_="error", role="alert"), error.status
     texts = {key: value for key, value in row.items() if not isinstance(value, bytes)}
-    return html.response(_page(exchange, {model.name: (texts, shown)}), status)
+    return html.response(_page(exchange, {model.name: (texts, result)}), status)
 
 
 async def numbers(exchange: Exchange) -> Response:
-    """What the plots are drawn from."""
+    """The numbers of the plots."""
     _check(exchange)
     return to_json(stats(exchange.app), headers={"cache-control": "no-store"})
 
 
 async def style(exchange: Exchange) -> Response:
-    """The page's style, which /docs has too."""
+    """The style of this page and of /docs."""
     if not exchange.app.settings.page and not exchange.app.settings.docs:
         _check(exchange)
     return _file("page.css", "text/css; charset=utf-8")
@@ -125,14 +125,14 @@ def _model(model: Model, exchange: Exchange, row: Mapping[str, Any] | None, answ
     if model.reason:
         parts.append(element("p", model.reason, class_="error"))
     talk = element("ol", class_="talk", data_show="talk", aria_live="polite")
-    left = element("div", talk, _form(model, manifest, row), _answer(answer), _calls(model, manifest, exchange))
-    right = element("div", _card(model, manifest, generation.facts()), *_details(model, manifest))
+    trial_side = element("div", talk, _form(model, manifest, row), _answer(answer), _calls(model, manifest, exchange))
+    facts_side = element("div", _card(model, manifest, generation.facts()), *_details(model, manifest))
     kind = manifest.deployment.task
     return element(
         "section",
         *parts,
         _plots(),
-        element("div", left, right, class_="two"),
+        element("div", trial_side, facts_side, class_="two"),
         class_="card",
         id=model.name,
         data_model=model.name,
@@ -164,8 +164,8 @@ def _form(model: Model, manifest: Manifest, row: Mapping[str, Any] | None) -> Ma
     )
 
 
-def _answer(shown: Markup) -> Markup:
-    return element("div", shown, class_="answer", data_show="answer", aria_live="polite")
+def _answer(content: Markup) -> Markup:
+    return element("div", content, class_="answer", data_show="answer", aria_live="polite")
 
 
 def _calls(model: Model, manifest: Manifest, exchange: Exchange) -> Markup:
@@ -192,11 +192,11 @@ def _code(text: str, name: str) -> Markup:
 
 
 def _plots() -> Markup:
-    drawn = [
+    plots = [
         element("div", element("span", title), element("b", "–"), class_="plot", data_plot=name)
         for name, title in PLOTS
     ]
-    return element("div", *drawn, class_="plots", hidden=True)
+    return element("div", *plots, class_="plots", hidden=True)
 
 
 def _card(model: Model, manifest: Manifest, facts: Mapping[str, Any]) -> Markup:
@@ -206,7 +206,7 @@ def _card(model: Model, manifest: Manifest, facts: Mapping[str, Any]) -> Markup:
         f"{f' ({_listed(source.licences)})' if source.licences else ''}"
         for source in manifest.sources
     )
-    said = {
+    entries = {
         "Task": deployment.task,
         "Also called": ", ".join(model.entry.aliases),
         "Library": deployment.library,
@@ -219,7 +219,7 @@ def _card(model: Model, manifest: Manifest, facts: Mapping[str, Any]) -> Markup:
         "Prompts": "join and leave at every step" if facts.get("joins") else "",
         "Protocols": ", ".join(html.TITLES.get(name, name) for name in model.protocols),
     }
-    pairs = [part for key, value in said.items() if value for part in (element("dt", key), element("dd", value))]
+    pairs = [part for key, value in entries.items() if value for part in (element("dt", key), element("dd", value))]
     return element("dl", *pairs)
 
 

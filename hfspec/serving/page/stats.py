@@ -34,23 +34,23 @@ def stats(app: App) -> dict[str, Any]:
 
 
 def _requests(app: App) -> tuple[dict[str, int], dict[str, int]]:
-    found: dict[str, int] = {}
+    requests: dict[str, int] = {}
     failed: dict[str, int] = {}
     for sample in _samples(app.meters.requests, "_total"):
         name, count = sample.labels["model"], int(sample.value)
-        found[name] = found.get(name, 0) + count
+        requests[name] = requests.get(name, 0) + count
         if int(sample.labels["status"]) >= FAILED:
             failed[name] = failed.get(name, 0) + count
-    return found, failed
+    return requests, failed
 
 
 def _latency(app: App) -> dict[tuple[str, str], int]:
-    found: dict[tuple[str, str], int] = {}
+    counts: dict[tuple[str, str], int] = {}
     for sample in _samples(app.meters.seconds, "_bucket"):
         if not sample.labels["endpoint"].endswith("/ready"):
             key = (sample.labels["model"], sample.labels["le"])
-            found[key] = found.get(key, 0) + int(sample.value)
-    return found
+            counts[key] = counts.get(key, 0) + int(sample.value)
+    return counts
 
 
 def _samples(meter: Any, suffix: str) -> list[Any]:

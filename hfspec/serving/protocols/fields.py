@@ -31,8 +31,8 @@ async def read(form: FormData, manifest: Manifest) -> tuple[dict[str, Any], dict
         if name in OWN:
             continue
         if name not in types:
-            known = ", ".join((*types, *OWN))
-            raise RequestError(400, f"the form has no field {name!r}; its fields are: {known}.", "FormError")
+            names = ", ".join((*types, *OWN))
+            raise RequestError(400, f"the form has no field {name!r}; its fields are: {names}.", "FormError")
         if name in row:
             raise RequestError(400, f"the field {name!r} is given twice; a form is one row.", "FormError")
         row[name] = await value.read() if isinstance(value, UploadFile) else typed(value, types[name], name, manifest)
@@ -44,12 +44,12 @@ def _params(text: Any) -> dict[str, Any] | None:
     if text is None:
         return None
     try:
-        found = orjson.loads(text)
+        params = orjson.loads(text)
     except (orjson.JSONDecodeError, TypeError):
-        found = None
-    if not isinstance(found, dict):
+        params = None
+    if not isinstance(params, dict):
         raise RequestError(400, "the field `params` must be a JSON object.", "FormError")
-    return found
+    return params
 
 
 def typed(text: str, kind: str, name: str, manifest: Manifest) -> Any:

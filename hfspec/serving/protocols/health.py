@@ -15,11 +15,11 @@ async def live(_: Exchange) -> Response:
 
 
 async def ready(exchange: Exchange) -> Response:
-    """Whether every model answers, and what each is doing."""
+    """Whether every model answers, and the state of each."""
     app = exchange.app
     is_ready = app.models.is_ready and not app.is_leaving
-    found = {model.name: {"state": model.state.value, "reason": model.reason} for model in app.models}
-    return to_json({"ready": is_ready, "models": found}, 200 if is_ready else 503)
+    states = {model.name: {"state": model.state.value, "reason": model.reason} for model in app.models}
+    return to_json({"ready": is_ready, "models": states}, 200 if is_ready else 503)
 
 
 async def metrics(exchange: Exchange) -> Response:

@@ -56,7 +56,7 @@ async def ping(exchange: Exchange) -> Response:
 
 
 async def version(_: Exchange) -> Response:
-    """The version of what answers, which is hfspec."""
+    """The version of hfspec, which answers in MLflow's place."""
     return Response(hfspec.__version__, media_type=JSON)
 
 
@@ -116,16 +116,16 @@ def _named(rows: list[dict[str, Any]], model: Model) -> list[Any]:
     inputs = model.manifest.signature.inputs
     columns = () if isinstance(inputs, Tensor) else inputs
     names = {column.name for column in columns}
-    given = {name for row in rows for name in row}
+    keys = {name for row in rows for name in row}
     required = [column.name for column in columns if column.required]
-    if len(given) == 1 and len(required) == 1 and not given & names:
-        (only,) = given
+    if len(keys) == 1 and len(required) == 1 and not keys & names:
+        (only,) = keys
         return [row.get(only) for row in rows]
     return rows
 
 
 def _check_parameters(exchange: Exchange) -> None:
-    """Raises RequestError for parameters of the content type that nobody knows."""
+    """Raises RequestError for parameters of the content type other than charset=utf-8."""
     whole = exchange.headers.get(b"content-type", b"").decode("latin-1")
     for parameter in whole.split(";")[1:]:
         name, _, value = parameter.strip().partition("=")

@@ -20,7 +20,7 @@ KEYS = ("inputs", "params", "outputs")
 
 
 def count(data: Any) -> int:
-    """How many rows the data has, before anybody looks at it closely."""
+    """How many rows the data has, by its outer shape alone."""
     if isinstance(data, list):
         return len(data)
     if isinstance(data, Mapping):
@@ -29,7 +29,7 @@ def count(data: Any) -> int:
 
 
 async def models(exchange: Exchange) -> Response:
-    """Every model, with its task and what it is doing."""
+    """Every model, with its task and state."""
     return to_json({"models": [described(model) for model in exchange.app.models]})
 
 
@@ -39,13 +39,13 @@ async def model(exchange: Exchange) -> Response:
 
 
 def described(model: Model, *, whole: bool = False) -> dict[str, Any]:
-    """What a caller may know of a model."""
+    """The public facts of a model."""
     generation = model.generation
-    said: dict[str, Any] = {"name": model.name, "aliases": list(model.entry.aliases), "state": model.state.value}
+    description: dict[str, Any] = {"name": model.name, "aliases": list(model.entry.aliases), "state": model.state.value}
     if generation is None:
-        return said
+        return description
     manifest, facts = generation.manifest, generation.facts()
-    said |= {
+    description |= {
         "task": manifest.deployment.task,
         "library": manifest.deployment.library,
         "digest": manifest.digest,
@@ -56,21 +56,23 @@ def described(model: Model, *, whole: bool = False) -> dict[str, Any]:
         "reason": model.reason,
     }
     if whole:
-        said["limits"] = model.entry.limits.model_dump(mode="json")
+        description["limits"] = model.entry.limits.model_dump(mode="json")
         settings = facts.get("settings", {})
-        said["settings"] = {name: {"value": value, "origin": origin} for name, (value, origin) in settings.items()}
-    return said
+        description["settings"] = {
+            name: {"value": value, "origin": origin} for name, (value, origin) in settings.items()
+        }
+    return description
 
 
 async def predict(exchange: Exchange) -> Response:
     """The answer to rows: a JSON object with inputs, and params and outputs; JSON Lines, a row a line; or a form
     with files, one row.
     """
-    found = exchange.model(exchange.names["name"])
+    target = exchange.model(exchange.names["name"])
     if exchange.content_type in JSON_LINES:
-        return await _lines(exchange, found)
+        return await _lines(exchange, target)
     if exchange.content_type == "multipart/form-data":
-        return await _form(exchange, found)
+        return await _form(exchange, target)
     body = await exchange.json_object()
     if "inputs" not in body:
         raise RequestError(400, "the body needs `inputs`: a row, or a list of rows.", "JSONError")
@@ -81,20 +83,20 @@ async def predict(exchange: Exchange) -> Response:
     if params is not None and not isinstance(params, dict):
         raise RequestError(400, "`params` must be an object.", "JSONError")
     asking = exchange.asking(body["inputs"], count(body["inputs"]), params, body.get("outputs"))
-    return to_json({"predictions": await exchange.answer(found, asking)})
+    return to_json({"predictions": await exchange.answer(target, asking)})
 
 
-async def _form(exchange: Exchange, found: Model) -> Response:
+async def _form(exchange: Exchange, target: Model) -> Response:
     """The answer to one row, whose columns are the fields and the files of a form."""
     sent = await exchange.form()
     try:
-        row, params, outputs = await fields.read(sent, found.manifest)
+        row, params, outputs = await fields.read(sent, target.manifest)
     finally:
         await sent.close()
-    return to_json({"predictions": await exchange.answer(found, exchange.asking([row], 1, params, outputs))})
+    return to_json({"predictions": await exchange.answer(target, exchange.asking([row], 1, params, outputs))})
 
 
-async def _lines(exchange: Exchange, found: Model) -> Response:
+async def _lines(exchange: Exchange, target: Model) -> Response:
     """A line for each line: the row's answer, or its error."""
     text = await exchange.body()
     rows = []
@@ -108,7 +110,7 @@ async def _lines(exchange: Exchange, found: Model) -> Response:
 
     async def lines() -> AsyncIterator[bytes]:
         try:
-            async for piece in exchange.pieces(found, exchange.asking(rows, len(rows)), Form.ROWS):
+            async for piece in exchange.pieces(target, exchange.asking(rows, len(rows)), Form.ROWS):
                 yield dumped(piece) + b"\n"
         except RequestError as error:
             yield dumped({"error": {"kind": error.kind, "message": error.text}}) + b"\n"

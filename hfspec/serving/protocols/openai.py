@@ -22,9 +22,9 @@ from hfspec.serving.replica.job import Form
 
 CHAT, COMPLETIONS, EMBEDDINGS = "llm/v1/chat", "llm/v1/completions", "llm/v1/embeddings"
 SPEECH = "automatic-speech-recognition"
-# The model's name of clients that know a server by its address alone: huggingface_hub's, and those made for TGI.
+# Clients that know a server by its address alone send these for a model's name: huggingface_hub's, and TGI's.
 PLACEHOLDERS = frozenset({"dummy", "tgi"})
-# Whose requests -> the tasks, by their canonical names, whose models answer them.
+# Task of a request -> the tasks, by their canonical names, whose models answer it.
 ANSWERED_BY: Mapping[str, frozenset[str]] = {
     CHAT: frozenset({CHAT, "conversational", "text-generation"}),
     COMPLETIONS: frozenset({COMPLETIONS, "text-generation"}),
@@ -45,21 +45,21 @@ PARAM = re.compile(r"([a-z_]+): ")
 def error_of(error: RequestError) -> dict[str, Any]:
     """The error in OpenAI's form."""
     kind = TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "server_error")
-    found = PARAM.match(error.message)
-    param = "model" if error.kind == "ModelError" else found[1] if found else None
+    match = PARAM.match(error.message)
+    param = "model" if error.kind == "ModelError" else match[1] if match else None
     code = "model_not_found" if (error.status, param) == (404, "model") else CODES.get(error.status)
     return {"error": {"message": error.message, "type": kind, "param": param, "code": code}}
 
 
 def openai_error(error: RequestError, _: Exchange) -> Response:
-    """The response that tells of an error."""
+    """The response for an error."""
     return to_json(error_of(error), error.status)
 
 
 async def models(exchange: Exchange) -> Response:
     """The models that this protocol can ask."""
-    listed = [_described(model, name) for model in exchange.offered() for name in model.entry.names]
-    return to_json({"object": "list", "data": listed})
+    entries = [_described(model, name) for model in exchange.offered() for name in model.entry.names]
+    return to_json({"object": "list", "data": entries})
 
 
 async def one_model(exchange: Exchange) -> Response:
@@ -110,8 +110,8 @@ async def embeddings(exchange: Exchange) -> Response:
     """The embeddings of texts."""
     body = await exchange.json_object()
     model = asked_model(exchange, body.get("model"), EMBEDDINGS)
-    given = body.get("input")
-    asking = exchange.asking(body, len(given) if isinstance(given, list) else 1, task=EMBEDDINGS)
+    texts = body.get("input")
+    asking = exchange.asking(body, len(texts) if isinstance(texts, list) else 1, task=EMBEDDINGS)
     return to_json({**await exchange.answer(model, asking), "model": model.name})
 
 
@@ -138,28 +138,28 @@ async def _transcribed(exchange: Exchange, settings: Mapping[str, Any]) -> Respo
     form = await exchange.form()
     try:
         model = asked_model(exchange, form.get("model"), SPEECH)
-        asked = transcripts.read(form, translates=bool(settings))
+        request = transcripts.read(form, translates=bool(settings))
         sound = await _uploaded(form)
     finally:
         await form.close()
     is_whisper = model.manifest.deployment.model_class.startswith("Whisper")
-    made = {}
-    for times in asked.passes(is_whisper=is_whisper):
-        own = {**settings, **asked.settings, **({} if times is None else {"return_timestamps": times})}
+    results = {}
+    for times in request.passes(is_whisper=is_whisper):
+        own = {**settings, **request.settings, **({} if times is None else {"return_timestamps": times})}
         asking = exchange.asking([sound], 1, None, "full", settings=own)
-        (made[times],) = await exchange.answer(model, asking)
-    written = transcripts.written(made, asked)
-    if isinstance(written, str):
-        return Response(written, media_type=asked.media_type)
-    return to_json(written)
+        (results[times],) = await exchange.answer(model, asking)
+    answer = transcripts.written(results, request)
+    if isinstance(answer, str):
+        return Response(answer, media_type=request.media_type)
+    return to_json(answer)
 
 
 async def _uploaded(form: FormData) -> bytes:
     """The bytes of the file; raises RequestError."""
-    found = form.get("file")
-    if not isinstance(found, UploadFile):
+    file = form.get("file")
+    if not isinstance(file, UploadFile):
         raise RequestError(400, "file: expected an uploaded file of audio.", "FormError")
-    return await found.read()
+    return await file.read()
 
 
 def _endpoint(method: str, path: str, handler: Any, summary: str) -> Endpoint:

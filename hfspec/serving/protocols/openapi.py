@@ -1,4 +1,4 @@
-"""What the server offers, as an OpenAPI 3.1 document: from its endpoints and the models' signatures."""
+"""The OpenAPI 3.1 document of a server, from its endpoints and the models' signatures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INFER = re.compile(r"/v2/models/\{name\}(/versions/\{version\})?/infer\Z")
 TEXTS: Schema = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 MESSAGES = schemas.KNOWN["messages"]
 DOCUMENTS: Schema = {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "object"}]}}
-# Path -> what its body must have, of the protocols that name the model in the body.
+# Path -> the keys that its body must have, for protocols that name the model in the body.
 BODIES: Mapping[str, Mapping[str, Schema]] = MappingProxyType(
     {
         "/v1/chat/completions": {"messages": MESSAGES},
@@ -43,7 +43,7 @@ BODIES: Mapping[str, Mapping[str, Schema]] = MappingProxyType(
     }
 )
 HTML, TEXT, EVENTS = "text/html", "text/plain", "text/event-stream"
-# Path, with its method where others differ -> the kinds of its answer, where they are others than JSON.
+# Path, with its method where methods differ -> the content types of its answer, where they are not JSON alone.
 KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "GET /": (HTML,),
@@ -52,7 +52,7 @@ KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "/page.css": ("text/css",),
         "/page.js": ("text/javascript",),
         "/metrics": (TEXT,),
-        "/ping": (),  # as MLflow has it: no JSON, though it says so
+        "/ping": (),  # as in MLflow: no JSON, though the content type says so
         "/health": (),
         "/version": (),
         "/v1/chat/completions": (JSON, EVENTS),
@@ -116,7 +116,7 @@ def document(app: App) -> dict[str, Any]:
     """The OpenAPI document of a running server."""
     models = {model.name: model.generation.manifest for model in app.models if model.generation is not None}
     components: dict[str, Any] = {"schemas": {"Error": ERROR, "Model": MODEL, **_rows(models)}}
-    found: dict[str, Any] = {
+    content: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": "hfspec", "version": __version__, "description": f"Models: {', '.join(models) or 'none'}."},
         "tags": [{"name": name} for name in dict.fromkeys(endpoint.protocol for endpoint in app.endpoints)],
@@ -125,7 +125,7 @@ def document(app: App) -> dict[str, Any]:
     }
     if app.settings.api_keys is not None and app.settings.api_keys.keys:
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-    return found
+    return content
 
 
 def _rows(models: Mapping[str, Manifest]) -> dict[str, Schema]:
@@ -167,8 +167,8 @@ def _of_model(endpoint: Endpoint, model: Model, manifest: Manifest) -> dict[str,
         content = {JSON: {"schema": body}, BINARY: {"schema": {"type": "string", "format": "binary"}}}
         answers = {JSON: {"schema": answer}, BINARY: {"schema": {"type": "string", "format": "binary"}}}
         return {"requestBody": {"required": True, "content": content}, "responses": _answered(answers)}
-    shown: Schema = {"$ref": "#/components/schemas/Model"} if endpoint.path == ONE_MODEL else {"type": "object"}
-    return {"responses": _answered({JSON: {"schema": shown}})}
+    schema: Schema = {"$ref": "#/components/schemas/Model"} if endpoint.path == ONE_MODEL else {"type": "object"}
+    return {"responses": _answered({JSON: {"schema": schema}})}
 
 
 def _predict(model: Model, manifest: Manifest) -> dict[str, Any]:
@@ -206,36 +206,36 @@ def _predict(model: Model, manifest: Manifest) -> dict[str, Any]:
 
 def _fields(manifest: Manifest) -> Schema:
     """A row as a form: files as they are, other values as text, or JSON."""
-    found = schemas.row(manifest)
+    row = schemas.row(manifest)
     texts = {
         name: {"type": "string", "format": "binary"} if "contentEncoding" in schema else {"type": "string"}
-        for name, schema in found.get("properties", {}).items()
+        for name, schema in row.get("properties", {}).items()
     }
     extra = {"params": {"type": "string", "contentMediaType": JSON}, "outputs": {"enum": list(FORMS)}}
-    return {"type": "object", "required": found.get("required", []), "properties": {**texts, **extra}}
+    return {"type": "object", "required": row.get("required", []), "properties": {**texts, **extra}}
 
 
 def _whole(endpoint: Endpoint, app: App) -> dict[str, Any]:
     """An operation over all models."""
-    found: dict[str, Any] = {}
+    operation: dict[str, Any] = {}
     if endpoint.path == "/models":
-        listed = {"type": "object", "properties": {"models": {"type": "array", "items": MODEL}}}
-        return {"responses": _answered({JSON: {"schema": listed}})}
+        schema = {"type": "object", "properties": {"models": {"type": "array", "items": MODEL}}}
+        return {"responses": _answered({JSON: {"schema": schema}})}
     if endpoint.path.startswith("/v1/audio/"):
         fields = {"file": {"type": "string", "format": "binary"}, "model": _names(endpoint, app)}
         form = {"type": "object", "required": ["file"], "properties": fields}
-        found["requestBody"] = {"required": True, "content": {FORM: {"schema": form}}}
+        operation["requestBody"] = {"required": True, "content": {FORM: {"schema": form}}}
     elif endpoint.path in BODIES:
         needed = dict(BODIES[endpoint.path])
-        named = {} if endpoint.protocol == "tei" else {"model": _names(endpoint, app)}
-        body = {"type": "object", "required": list(needed), "properties": {**needed, **named}}
-        found["requestBody"] = {"required": True, "content": {JSON: {"schema": body}}}
+        names = {} if endpoint.protocol == "tei" else {"model": _names(endpoint, app)}
+        body = {"type": "object", "required": list(needed), "properties": {**needed, **names}}
+        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": body}}}
     elif endpoint.path == "/try":
-        found["requestBody"] = {"required": True, "content": {FORM: {"schema": {"type": "object"}}}}
+        operation["requestBody"] = {"required": True, "content": {FORM: {"schema": {"type": "object"}}}}
     elif endpoint.method == "POST":
         required = not endpoint.path.startswith("/v2/repository")
-        found["requestBody"] = {"required": required, "content": {JSON: {"schema": {"type": "object"}}}}
-    return {**found, "responses": _answered({kind: {"schema": {}} for kind in _kinds(endpoint)})}
+        operation["requestBody"] = {"required": required, "content": {JSON: {"schema": {"type": "object"}}}}
+    return {**operation, "responses": _answered({kind: {"schema": {}} for kind in _kinds(endpoint)})}
 
 
 def _kinds(endpoint: Endpoint) -> tuple[str, ...]:
@@ -264,18 +264,18 @@ def _common(endpoint: Endpoint, operation: Mapping[str, Any], path: str) -> dict
     """The summary, the parts of the path that vary, and the errors in the protocol's form."""
     error = ERRORS.get(endpoint.protocol, {"type": "object"})
     kinds = {HTML: {"schema": {}}} if _kinds(endpoint) == (HTML,) else {JSON: {"schema": error}}
-    found: dict[str, Any] = {
+    common: dict[str, Any] = {
         "summary": endpoint.summary,
         "tags": [endpoint.protocol],
         "operationId": re.sub(r"[^a-z0-9]+", "_", f"{endpoint.method} {path}".lower()).strip("_"),
         "responses": {**operation["responses"], "default": {"description": "An error.", "content": kinds}},
     }
-    if endpoint.path.endswith("ready"):  # what is not ready says so in the same form
-        found["responses"]["503"] = operation["responses"]["200"]
+    if endpoint.path.endswith("ready"):  # a model that is not ready says so in the same form
+        common["responses"]["503"] = operation["responses"]["200"]
     if parts := re.findall(r"\{(\w+)\}", path):
         schema = {"type": "string"}
-        found["parameters"] = [{"name": part, "in": "path", "required": True, "schema": schema} for part in parts]
-    return found
+        common["parameters"] = [{"name": part, "in": "path", "required": True, "schema": schema} for part in parts]
+    return common
 
 
 ENDPOINTS = (

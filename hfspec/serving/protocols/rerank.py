@@ -26,7 +26,7 @@ TEI_KEYS = frozenset({"model", "query", "texts", "raw_scores", "return_text", "t
 
 
 def cohere_error(error: RequestError, exchange: Exchange) -> Response:
-    """An error as Cohere has it (message), and as Jina has it (detail)."""
+    """An error in Cohere's form (message) and in Jina's (detail)."""
     return to_json({"id": exchange.id, "message": error.message, "detail": error.message}, error.status)
 
 
@@ -40,10 +40,10 @@ async def tei_rerank(exchange: Exchange) -> Response:
     ranking = await _ranking(exchange, model, query, texts, "identity" if raw else "sigmoid")
     if not cuts:
         refuse_cut(ranking)
-    found = [{"index": entry["corpus_id"], "score": entry["score"]} for entry in ranking]
+    results = [{"index": entry["corpus_id"], "score": entry["score"]} for entry in ranking]
     if flag(body, "return_text"):
-        found = [{**entry, "text": texts[entry["index"]]} for entry in found]
-    return to_json(found)
+        results = [{**entry, "text": texts[entry["index"]]} for entry in results]
+    return to_json(results)
 
 
 async def first_version(exchange: Exchange) -> Response:
@@ -79,16 +79,16 @@ async def _ranking(
 ) -> list[dict[str, Any]]:
     """Every text's score, best first."""
     inputs = model.manifest.signature.inputs
-    listed = not isinstance(inputs, Tensor) and "documents" in {column.name for column in inputs}
-    data: Any = {"query": query, "documents": list(texts)} if listed else [[query, text] for text in texts]
+    has_documents = not isinstance(inputs, Tensor) and "documents" in {column.name for column in inputs}
+    data: Any = {"query": query, "documents": list(texts)} if has_documents else [[query, text] for text in texts]
     settings = {"activation_fn": function, "top_k": None}
-    made = await exchange.answer(model, exchange.asking(data, len(texts), None, "full", settings=settings))
-    if not listed:
-        if made and "score" not in made[0]:
+    answers = await exchange.answer(model, exchange.asking(data, len(texts), None, "full", settings=settings))
+    if not has_documents:
+        if answers and "score" not in answers[0]:
             raise RequestError(400, "documents are ranked by one score, and this model gives several.", "TaskError")
-        entries = [{"corpus_id": place, **entry} for place, entry in enumerate(made)]
+        entries = [{"corpus_id": place, **entry} for place, entry in enumerate(answers)]
         return sorted(entries, key=lambda entry: -float(entry["score"]))
-    ranking: list[dict[str, Any]] = made[0]["ranking"]
+    ranking: list[dict[str, Any]] = answers[0]["ranking"]
     return ranking
 
 
@@ -103,10 +103,10 @@ def _model(exchange: Exchange, body: Mapping[str, Any]) -> Model:
 
 def _text(value: Any, key: str) -> str:
     """A text, or the one in an object {text}; raises RequestError."""
-    found = value.get("text") if isinstance(value, Mapping) else value
-    if not isinstance(found, str):
+    text = value.get("text") if isinstance(value, Mapping) else value
+    if not isinstance(text, str):
         raise RequestError(400, f"{key}: expected a text, or an object with one as `text`.", "InputError")
-    return found
+    return text
 
 
 def _texts(value: Any, key: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""JSON Schemas of what one model takes and gives, from its signature."""
+"""JSON Schemas of one model's input and output, from its signature."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ def column_schema(column: Column) -> Schema:
 
 def _field(column: Column) -> Schema:
     """A field of an object, which may be null where it may be left out."""
-    found = column_schema(replace(column, name=None))
-    return found if column.required else {"anyOf": [found, {"type": "null"}]}
+    schema = column_schema(replace(column, name=None))
+    return schema if column.required else {"anyOf": [schema, {"type": "null"}]}
 
 
 def row(manifest: Manifest) -> Schema:
@@ -94,20 +94,20 @@ def row(manifest: Manifest) -> Schema:
     side = manifest.signature.inputs
     if isinstance(side, Tensor):
         return {"description": f"A part of an array of {side.dtype}."}
-    named = [column for column in side if column.name]
-    if not named:
+    columns = [column for column in side if column.name]
+    if not columns:
         return column_schema(side[0])
-    found: Schema = {
+    schema: Schema = {
         "type": "object",
-        "properties": {str(column.name): column_schema(column) for column in named},
+        "properties": {str(column.name): column_schema(column) for column in columns},
     }
-    if required := [column.name for column in named if column.required]:
-        found["required"] = required
-    return found
+    if required := [column.name for column in columns if column.required]:
+        schema["required"] = required
+    return schema
 
 
 def inputs(manifest: Manifest, name: str) -> Schema:
-    """``inputs`` of a request: a row or a list of rows, each an object or, where one value makes it, that value.
+    """``inputs`` of a request: a row or a list of rows, each an object or, where one value suffices, that value.
     ``name``: the schema of a row, by reference.
     """
     one: list[Schema] = [{"$ref": name}]
@@ -118,23 +118,23 @@ def inputs(manifest: Manifest, name: str) -> Schema:
 
 
 def params(manifest: Manifest) -> Schema:
-    """``params`` of a request: those that the signature declares, and no others."""
+    """``params`` of a request: the signature's params, and no others."""
     task = task_of(manifest)
-    found = {param.name: _param(param, task) for param in manifest.signature.params}
-    return {"type": ["object", "null"], "properties": found, "additionalProperties": False}
+    properties = {param.name: _param(param, task) for param in manifest.signature.params}
+    return {"type": ["object", "null"], "properties": properties, "additionalProperties": False}
 
 
 def _param(param: Param, task: Task | None) -> Schema:
     setting = task.setting(param.name) if task else None
-    known = setting.schema() if setting else {}
+    base = setting.schema() if setting else {}
     own = {"minimum": param.minimum, "maximum": param.maximum, "description": param.description}
     keys = (*own, "exclusiveMinimum")
-    limits = {key: known.get(key) if own.get(key) is None else own[key] for key in keys}
-    found = {**TYPES.get(param.type, {}), "default": thaw(param.default)}
-    found |= {key: value for key, value in limits.items() if value is not None}
-    if choices := thaw(param.choices) or known.get("enum"):
-        found["enum"] = list(choices)
-    return found
+    limits = {key: base.get(key) if own.get(key) is None else own[key] for key in keys}
+    schema = {**TYPES.get(param.type, {}), "default": thaw(param.default)}
+    schema |= {key: value for key, value in limits.items() if value is not None}
+    if choices := thaw(param.choices) or base.get("enum"):
+        schema["enum"] = list(choices)
+    return schema
 
 
 def predictions(manifest: Manifest) -> Schema:
@@ -159,8 +159,8 @@ def predictions(manifest: Manifest) -> Schema:
 def _cell(column: Column) -> Schema:
     if column.type in NESTED:
         return _field(column)
-    found = column_schema(column)
-    return {**found, "type": ["number", "null"]} if found.get("type") == "number" else found  # null is nan
+    schema = column_schema(column)
+    return {**schema, "type": ["number", "null"]} if schema.get("type") == "number" else schema  # null is nan
 
 
 def example(manifest: Manifest, folder: Path | None = None) -> Any:
@@ -189,7 +189,7 @@ def outputs() -> Schema:
 def infer_request(manifest: Manifest) -> Schema:
     """A request of the Open Inference Protocol."""
     described = tensors.inputs(manifest.signature)
-    listed = [
+    alternatives = [
         {
             "type": "object",
             "required": ["name", "shape", "datatype", "data"],
@@ -210,7 +210,7 @@ def infer_request(manifest: Manifest) -> Schema:
         "required": ["inputs"],
         "properties": {
             "id": {"type": "string"},
-            "inputs": {"type": "array", "minItems": 1, "items": {"anyOf": listed}},
+            "inputs": {"type": "array", "minItems": 1, "items": {"anyOf": alternatives}},
             "parameters": {"type": "object"},
             "outputs": {"type": "array", "items": {"type": "object", "required": ["name"]}},
         },

@@ -27,7 +27,7 @@ SPARSE_KEYS = frozenset({"inputs", "truncate", "truncation_direction", "prompt_n
 PREDICT_KEYS = frozenset({"inputs", "truncate", "truncation_direction", "raw_scores", "parameters"})
 LABEL_KEYS = frozenset({"function_to_apply", "top_k"})  # parameters of the Inference API
 SIMILARITY_KEYS = frozenset({"inputs", "parameters"})
-# What TEI calls errors, by their status.
+# Status -> TEI's name of the error.
 KINDS = {413: "Validation", 429: "Overloaded", 503: "Unhealthy", 401: "Unauthorized", 403: "Unauthorized"}
 
 
@@ -40,16 +40,16 @@ def tei_error(error: RequestError, _: Exchange) -> Response:
     return to_json({"error": error.text, "error_type": kind}, status)
 
 
-def refuse_unknown(body: Mapping[str, Any], known: Collection[str]) -> None:
-    """Raises RequestError for a key that a request does not have."""
+def refuse_unknown(body: Mapping[str, Any], keys: Collection[str]) -> None:
+    """Raises RequestError for a key that is not one of ``keys``."""
     for key in body:
-        if key not in known:
-            listed = ", ".join(sorted(known))
-            raise RequestError(400, f"{key[:80]}: there is no such key; the keys are: {listed}.", "InputError")
+        if key not in keys:
+            names = ", ".join(sorted(keys))
+            raise RequestError(400, f"{key[:80]}: there is no such key; the keys are: {names}.", "InputError")
 
 
 def flag(body: Mapping[str, Any], key: str) -> bool | None:
-    """Whether a key says true or false; None where it is not there; raises RequestError for anything else."""
+    """The value of a key that is true or false; None where it is missing; raises RequestError for anything else."""
     value = body.get(key)
     if value is not None and not isinstance(value, bool):
         raise RequestError(400, f"{key}: expected true or false; found {value!r}.", "InputError")
@@ -78,18 +78,18 @@ async def embed(exchange: Exchange) -> Response:
     if body.get("encoding_format") not in (None, "float"):
         raise RequestError(400, "encoding_format: embeddings are given as float only.", "InputError")
     model = exchange.only(EMBEDDING)
-    made = await _embedded(exchange, model, _inputs(body), body)
-    return to_json([row["embedding"] for row in made])
+    answers = await _embedded(exchange, model, _inputs(body), body)
+    return to_json([row["embedding"] for row in answers])
 
 
 async def _embedded(
     exchange: Exchange, model: Model, texts: list[str], body: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """What the model knows of each text, its embedding among it; raises RequestError."""
+    """The full answer to each text, with its embedding; raises RequestError."""
     normalize = flag(body, "normalize")
     settings = {"normalize_embeddings": normalize is not False}
-    named = {"prompt_name": "prompt_name", "dimensions": "truncate_dim"}
-    settings |= {setting: body[key] for key, setting in named.items() if body.get(key) is not None}
+    names = {"prompt_name": "prompt_name", "dimensions": "truncate_dim"}
+    settings |= {setting: body[key] for key, setting in names.items() if body.get(key) is not None}
     cuts = truncation(body)
     data: Any = texts
     if model.task == "llm/v1/embeddings":
@@ -106,8 +106,8 @@ async def embed_sparse(exchange: Exchange) -> Response:
     refuse_unknown(body, SPARSE_KEYS)
     model, texts, cuts = exchange.only(SPARSE), _inputs(body), truncation(body)
     settings = {name: body[name] for name in ("prompt_name",) if body.get(name) is not None}
-    made = _whole(await _asked(exchange, model, texts, len(texts), settings), cuts=cuts)
-    return to_json([_sparse(row) for row in made])
+    answers = _whole(await _asked(exchange, model, texts, len(texts), settings), cuts=cuts)
+    return to_json([_sparse(row) for row in answers])
 
 
 def _sparse(row: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -129,23 +129,21 @@ async def predict(exchange: Exchange) -> Response:
     else:
         function = "none" if raw else labels.get("function_to_apply")
         settings = {"truncation": cuts, **({"function_to_apply": function} if function else {})}
-    made = _whole(await _asked(exchange, model, rows, len(rows), settings), cuts=cuts)
-    labelled = [_labelled(row)[: labels.get("top_k")] for row in made]
+    answers = _whole(await _asked(exchange, model, rows, len(rows), settings), cuts=cuts)
+    labelled = [_labelled(row)[: labels.get("top_k")] for row in answers]
     return to_json(labelled[0] if single and body.get("parameters") is None else labelled)
 
 
-def _label_parameters(body: Mapping[str, Any], known: Collection[str]) -> Mapping[str, Any]:
-    """The parameters by which the Inference API asks for labels, whose answers are a list for each text; raises
-    RequestError.
-    """
-    found = body.get("parameters") or {}
-    if not isinstance(found, Mapping):
+def _label_parameters(body: Mapping[str, Any], keys: Collection[str]) -> Mapping[str, Any]:
+    """The parameters by which the Inference API asks for labels; every text then has a list. Raises RequestError."""
+    parameters = body.get("parameters") or {}
+    if not isinstance(parameters, Mapping):
         raise _no_parameters()
-    refuse_unknown(found, known)
-    most = found.get("top_k")
+    refuse_unknown(parameters, keys)
+    most = parameters.get("top_k")
     if most is not None and (type(most) is not int or most < 1):
         raise RequestError(400, f"top_k: expected a number of labels, at least 1; found {most!r}.", "InputError")
-    return found
+    return parameters
 
 
 def _labelled(row: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -157,8 +155,8 @@ def _labelled(row: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _sequences(value: Any) -> tuple[list[Any], bool]:
-    """The rows of /predict, and whether the answer is that of one: a text or a list of one or two texts is one row,
-    and a list of such lists several.
+    """The rows of /predict, and whether there is one: a text or a list of one or two texts is one row, and a list of
+    such lists several.
     """
     if isinstance(value, str):
         return [value], True
@@ -190,13 +188,13 @@ async def similarity(exchange: Exchange) -> Response:
         raise _no_parameters()
     refuse_unknown(parameters, TEXT_KEYS - {"inputs", "normalize", "dimensions"})
     texts = [inputs["source_sentence"], *_inputs({"inputs": inputs.get("sentences")})]
-    made = await _embedded(exchange, model, texts, parameters)
-    vectors = np.stack([row["embedding"] for row in made])
+    answers = await _embedded(exchange, model, texts, parameters)
+    vectors = np.stack([row["embedding"] for row in answers])
     return to_json(vectors[1:] @ vectors[0])
 
 
 async def info(exchange: Exchange) -> Response:
-    """What the model is, and what the server takes."""
+    """Facts of the model, and the server's limits."""
     model = exchange.only(ALL)
     generation, manifest = model.generation, model.manifest
     facts = {} if generation is None else generation.facts()
@@ -248,18 +246,18 @@ def _inputs(body: Mapping[str, Any]) -> list[str]:
 async def _asked(
     exchange: Exchange, model: Model, data: Any, rows: int, settings: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """What the model knows of each row."""
-    made: list[dict[str, Any]] = await exchange.answer(
+    """The full answer to each row."""
+    answers: list[dict[str, Any]] = await exchange.answer(
         model, exchange.asking(data, rows, None, "full", settings=settings)
     )
-    return made
+    return answers
 
 
-def _whole(made: list[dict[str, Any]], *, cuts: bool) -> list[dict[str, Any]]:
-    """The same; raises RequestError where a text was cut and may not be."""
+def _whole(answers: list[dict[str, Any]], *, cuts: bool) -> list[dict[str, Any]]:
+    """The answers; raises RequestError where a text was cut and may not be."""
     if not cuts:
-        refuse_cut(made)
-    return made
+        refuse_cut(answers)
+    return answers
 
 
 def _endpoint(method: str, path: str, handler: Any, summary: str) -> Endpoint:

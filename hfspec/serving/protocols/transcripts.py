@@ -1,4 +1,4 @@
-"""A request for a transcript as OpenAI's API has it, and its answer as JSON, text or subtitles."""
+"""OpenAI's request for a transcript, and its answer as JSON, text or subtitles."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LISTS = frozenset({"timestamp_granularities[]", "timestamp_granularities"})
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a form asks for. ``settings``: those of the task; ``times``: which of the answer's parts are timed."""
+    """The request of a form. ``settings``: the task's settings; ``times``: which of the answer's parts are timed."""
 
     settings: Mapping[str, Any]
     form: str
@@ -64,68 +64,68 @@ def read(form: FormData, *, translates: bool) -> Asked:
     return Asked(settings, kind, _times(form, kind), translates)
 
 
-def written(made: Mapping[Any, Mapping[str, Any]], asked: Asked) -> dict[str, Any] | str:
-    """The answer, from what each pass has made."""
-    first = next(iter(made.values()))
+def written(results: Mapping[Any, Mapping[str, Any]], request: Asked) -> dict[str, Any] | str:
+    """The answer, from the result of each pass."""
+    first = next(iter(results.values()))
     text = str(first["text"]).strip()
-    if asked.form == "text":
+    if request.form == "text":
         return text + "\n"
-    if asked.form == "json":
+    if request.form == "json":
         return {"text": text, "usage": _usage(first)}
-    words = _timed(made.get("word"), "word")
-    segments = _timed(made.get(True), "text") or _whole(words, text, first["seconds"])
-    if asked.form != "verbose_json":
-        return "".join(_subtitles(segments, asked.form))
+    words = _timed(results.get("word"), "word")
+    segments = _timed(results.get(True), "text") or _whole(words, text, first["seconds"])
+    if request.form != "verbose_json":
+        return "".join(_subtitles(segments, request.form))
     answer = {
-        "task": "translate" if asked.translates else "transcribe",
-        "language": first.get("language") or asked.settings.get("language"),
+        "task": "translate" if request.translates else "transcribe",
+        "language": first.get("language") or request.settings.get("language"),
         "duration": first["seconds"],
         "text": text,
         "usage": _usage(first),
     }
-    if "segment" in asked.times:
+    if "segment" in request.times:
         answer["segments"] = [{"id": number, **segment} for number, segment in enumerate(segments)]
-    if "word" in asked.times:
+    if "word" in request.times:
         answer["words"] = words
     return answer
 
 
-def _usage(made: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "duration", "seconds": made["seconds"]}
+def _usage(result: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "duration", "seconds": result["seconds"]}
 
 
 def _temperature(text: str) -> float:
     with suppress(ValueError):
-        if 0 <= (found := float(text)) <= 2:
-            return found
+        if 0 <= (value := float(text)) <= 2:
+            return value
     raise _refused("temperature", f"expected a number from 0 to 2; found {text!r}")
 
 
 def _times(form: FormData, kind: str) -> tuple[str, ...]:
-    given = [str(value) for name in sorted(LISTS) for value in form.getlist(name)]
-    for value in given:
+    values = [str(value) for name in sorted(LISTS) for value in form.getlist(name)]
+    for value in values:
         if value not in GRANULARITIES:
             raise _not_one_of("timestamp_granularities", GRANULARITIES, value)
-    if given and kind != "verbose_json":
+    if values and kind != "verbose_json":
         raise _refused("timestamp_granularities", "needs response_format verbose_json")
     if kind not in TIMED:
         return ()
-    return tuple(dict.fromkeys(given)) or ("segment",)
+    return tuple(dict.fromkeys(values)) or ("segment",)
 
 
-def _timed(made: Mapping[str, Any] | None, name: str) -> list[dict[str, Any]]:
+def _timed(result: Mapping[str, Any] | None, name: str) -> list[dict[str, Any]]:
     """The chunks with their start and end; one that has no end lasts as long as the sound."""
-    found = []
-    for chunk in (made or {}).get("chunks") or ():
+    parts = []
+    for chunk in (result or {}).get("chunks") or ():
         start, end = chunk["timestamp"]
-        assert made is not None
-        last = made["seconds"] if end is None else end
-        found.append({"start": start or 0.0, "end": last, name: str(chunk["text"]).strip()})
-    return found
+        assert result is not None
+        last = result["seconds"] if end is None else end
+        parts.append({"start": start or 0.0, "end": last, name: str(chunk["text"]).strip()})
+    return parts
 
 
 def _whole(words: Sequence[Mapping[str, Any]], text: str, seconds: float) -> list[dict[str, Any]]:
-    """One segment of all words, of a model that times no segments."""
+    """One segment of all words, for a model that times no segments."""
     start = words[0]["start"] if words else 0.0
     end = words[-1]["end"] if words else seconds
     return [{"start": start, "end": end, "text": text}] if text else []

@@ -54,8 +54,9 @@ class Waiting:
 
 @dataclass(slots=True)
 class Counters:
-    """What the engine has done since it began. ``filled``: tokens of batches, padding counted; ``step``: when the step
-    at hand began, by the monotonic clock, None between steps.
+    """What the engine has done since it began. ``filled``: tokens of batches, padding counted; ``reused``: tokens of
+    prompts that began as earlier ones; ``kept``: bytes that are held for them; ``step``: when the step at hand began,
+    by the monotonic clock, None between steps.
     """
 
     batches: int = 0
@@ -63,13 +64,15 @@ class Counters:
     tokens: int = 0
     filled: int = 0
     made: int = 0
+    reused: int = 0
+    kept: int = 0
     step: float | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
 
 class Engine:
     """One model's scheduler. All but ``counters`` belongs to one thread. ``bounds``: settings that bound what a row may
-    become, such as image_max_pixels.
+    become, such as image_max_pixels; ``prefix_cache``: bytes in which the beginnings of prompts are kept.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Engine:
         told: Told,
         clock: Callable[[], float] = time.monotonic,
         bounds: Mapping[str, float] = MappingProxyType({}),
+        prefix_cache: int = 0,
     ) -> None:
         self.predictor, self.told, self.clock, self.bounds = predictor, told, clock, bounds
         self.counters = Counters()
@@ -85,7 +89,7 @@ class Engine:
         self._items: dict[Any, list[Waiting]] = {}
         self._virtual = 0.0
         runner = predictor.runner
-        self._prompts = _prompts(runner)
+        self._prompts = _prompts(runner, prefix_cache)
         self._budgets: dict[int, Budget] = {}
         self._predictors: dict[str, Predictor] = {}
 
@@ -311,6 +315,7 @@ class Engine:
             except OutputError as error:
                 self._refuse(job, waiting.item.row, error)
         self.counters.batches += 1
+        self.counters.reused, self.counters.kept = prompts.prefixes.reused, prompts.prefixes.size
         self._virtual = max(self._virtual, prompts.virtual)
         self._tell_all(touched)
         for waiting in prompts.returned():  # the model's cache cannot be merged: whole batches, as predict has them
@@ -401,13 +406,13 @@ def _place(waiting: Waiting) -> Any:
     return (call.runner.task.name, call.settings.fingerprint(), waiting.item.group)
 
 
-def _prompts(runner: Any) -> Prompts | None:
+def _prompts(runner: Any, prefix_cache: int) -> Prompts | None:
     """What continues prompts in one batch, where the runner can; its module needs torch."""
     if not isinstance(runner, CausalGeneration) or not runner.joins:
         return None
     from hfspec.serving.replica.prompts import Prompts
 
-    return Prompts(runner)
+    return Prompts(runner, prefix_cache)
 
 
 def _row_error(error: RowError) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A request as the engine holds it: its rows, what they have become, and what is to be told of it."""
+"""A request in the engine: its rows, their results, and how many of these the caller has."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EXPIRED = "the request's time was over before it was answered."
 
 
 class Form(StrEnum):
-    """What a caller waits for: one answer to all rows, an answer a row in their order, or the pieces of a stream."""
+    """The form of an answer: one to all rows, one a row in their order, or the pieces of a stream."""
 
     WHOLE = "whole"
     ROWS = "rows"
@@ -23,9 +23,10 @@ class Form(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a caller asks. ``form``: of the telling; ``outputs``: of the answer, standard or full; ``deadline``: when
-    nobody waits any more, by the monotonic clock of the machine, None for never; ``task``: whose requests the data are,
-    None for the model's own; ``settings``: those that the caller's protocol has keys for.
+    """A caller's request. ``form``: how the answer comes; ``outputs``: the answer's form, standard or full;
+    ``deadline``: when nobody waits any more, by the monotonic clock of the machine, None for never; ``task``: the task
+    whose request form the data have, None for the model's own; ``settings``: the settings that the caller's protocol
+    has keys for.
     """
 
     key: int
@@ -39,25 +40,25 @@ class Ask:
 
 
 class Told(Protocol):
-    """Whom the engine tells. Called in the engine's thread."""
+    """The receiver of the engine's answers. The engine calls it in its own thread."""
 
     def answer(self, key: int, value: Any, used: dict[str, Any]) -> None:
-        """The whole answer, or the end of what came in pieces. ``used``: rows, tokens and seconds by stage."""
+        """Take the whole answer, or the end of the pieces. ``used``: rows, tokens and seconds by stage."""
 
     def piece(self, key: int, value: Any) -> None:
-        """The next row's answer or error, or a stream's next chunks."""
+        """Take the next row's answer or error, or a stream's next chunks."""
 
     def has_left(self, key: int) -> bool:
-        """Whether the caller waits no more. It may be asked while a step runs."""
+        """Whether the caller waits no more. The engine may call it while a step runs."""
 
     def error(self, key: int, error: BaseException) -> None:
-        """No answer will come, nor a further piece."""
+        """Take the error: no answer will come, nor a further piece."""
 
 
 @dataclass(slots=True)
 class Job:
     """``begun``: the call; ``prepared``: how many rows have been made ready; ``parts``: the results of a row's items,
-    in their order; ``missing``: how many of them are not there; ``told``: how many rows the caller has been told of.
+    in their order; ``missing``: how many of them are not there; ``told``: how many rows' results the caller has.
     """
 
     ask: Ask
@@ -91,7 +92,7 @@ class Job:
         return self.is_prepared and len(self.results) == len(self.rows)
 
     def take(self, row: int, index: int, result: Any) -> None:
-        """Keep the result of a row's item; a row whose items are all there is joined."""
+        """Keep the result of a row's item; join the row once all its items are there."""
         self.parts[row][index] = result
         self.missing[row] -= 1
         if not self.missing[row]:
@@ -99,20 +100,20 @@ class Job:
             self.results[row] = self.begun.call.runner.joined(self.parts.pop(row), self.begun.call.settings)
 
     def refuse(self, row: int, error: RowError) -> None:
-        """The row's answer is its error."""
+        """Make the error the row's answer."""
         self.parts.pop(row, None)
         self.missing.pop(row, None)
         self.results[row] = error
 
     def due(self) -> list[tuple[int, Any]]:
-        """The results that are next in order, with their rows' numbers."""
-        found = []
+        """Take the results that are next in order, with their rows' numbers."""
+        results = []
         while self.told < len(self.rows) and (number := self.rows[self.told].number) in self.results:
-            found.append((number, self.results[number]))
+            results.append((number, self.results[number]))
             self.told += 1
-        return found
+        return results
 
     def used(self, now: float) -> dict[str, Any]:
-        """What the job took, for the meters."""
+        """The cost of the job, for the meters."""
         waited = (self.started or now) - self.arrived
         return {"rows": len(self.rows), "tokens": self.tokens, "queue": waited, **self.spent}

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from hfspec.errors import HfspecError, InputError, RowError
 from hfspec.formats.label_names import label_names
 from hfspec.redaction import redacted
+from hfspec.runtime.host.process import begin, leave, settle
 from hfspec.serving.replica import wire
 from hfspec.serving.replica.engine import Engine
 from hfspec.serving.replica.job import Ask, Form
@@ -52,6 +53,7 @@ class Replica:
         except (HfspecError, OSError) as error:
             self.send(wire.FAILED, type(error).__name__, redacted(str(error)))
             return 1
+        settle()
         Thread(target=self._beat, daemon=True).start()
         self.send(wire.READY, _facts(engine))
         while True:
@@ -101,7 +103,7 @@ class Replica:
         predictor = load(folder, **{name: config[name] for name in ARGUMENTS if config.get(name) is not None})
         if config.get("examples", True):
             refuse_faults(predictor, folder)
-        return Engine(predictor, self, bounds=config.get("bounds", {}))
+        return Engine(predictor, self, bounds=config.get("bounds", {}), prefix_cache=config.get("prefix_cache", 0))
 
     def _read(self) -> None:
         frames = wire.Frames()
@@ -197,6 +199,8 @@ def _beat_facts(engine: Engine | None) -> dict[str, Any]:
         "tokens": counters.tokens,
         "filled": counters.filled,
         "made": counters.made,
+        "reused": counters.reused,
+        "kept": counters.kept,
         "step": 0.0 if step is None else time.monotonic() - step,
         "joins": engine.joins,
         "memory": _resident(),
@@ -218,8 +222,6 @@ def _log(message: str) -> None:
 
 def main(descriptor: int) -> NoReturn:
     """Be a replica over the socket of this file descriptor."""
-    from hfspec.runtime.host.process import begin, leave
-
     begin()
     with socket.socket(fileno=descriptor) as connection:
         code = Replica(connection).run()

@@ -8,6 +8,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from hfspec.runtime.generation.causal_generation import Asked, CausalGeneration
+from hfspec.runtime.generation.prefix_cache import PrefixCache, is_cuttable
 from hfspec.runtime.generation.running_batch import NotMergeableError, RunningBatch, Step
 from hfspec.runtime.scheduling import memory
 from hfspec.runtime.scheduling.batching import Budget
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
 
 class Prompts:
     """``merges``: whether the model's rows can be put beside those of others, as far as is known. ``virtual``: when the
-    last prompt that joined was due.
+    last prompt that joined was due; ``prefixes``: what is kept of the beginnings of prompts.
     """
 
-    def __init__(self, runner: CausalGeneration) -> None:
+    def __init__(self, runner: CausalGeneration, prefix_cache: int = 0) -> None:
         self.merges = True
         self.virtual = 0.0
-        self._running = RunningBatch(runner)
+        self.prefixes = PrefixCache(prefix_cache if is_cuttable(runner.model) else 0)
+        self._running = RunningBatch(runner, self.prefixes)
         self._queue: list[tuple[Waiting, Asked]] = []
         self._inside: dict[Hashable, Waiting] = {}
         self._weights: dict[Hashable, int] = {}
@@ -59,7 +61,7 @@ class Prompts:
 
     def clear(self) -> None:
         """Give up all prompts, and what a step that failed may have left half done."""
-        self._running = RunningBatch(self._running.runner)
+        self._running = RunningBatch(self._running.runner, self.prefixes)
         self._queue, self._given_back = [], []
         self._inside, self._weights = {}, {}
 
@@ -123,8 +125,9 @@ class Prompts:
         except Exception as error:
             if not memory.is_exhausted(error):
                 raise
-        memory.release()
         self._running.clear()
+        self.prefixes.clear()
+        memory.release()
         self.merges = False
         self._given_back += self._inside.values()
         self._inside, self._weights = {}, {}

@@ -1,7 +1,7 @@
-"""What the HTTP process and a replica tell each other: frames of msgpack over a socket.
+"""The messages of the HTTP process and a replica: frames of msgpack over a socket.
 
-A frame is its length (4 bytes, big-endian) and a list: its kind and what the kind says. Arrays travel as their bytes.
-Nothing is pickled: what a client sent is never more than plain values.
+A frame is its length (4 bytes, big-endian) and a list: its kind and the kind's values. Arrays travel as their bytes.
+Nothing is pickled: a client's data is never more than plain values.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ CONFIG, ASK, CANCEL, STOP = "config", "ask", "cancel", "stop"
 READY, FAILED, ANSWER, PIECE, ERROR, BEAT = "ready", "failed", "answer", "piece", "error", "beat"
 
 
-def frame(kind: str, *said: Any) -> bytes:
+def frame(kind: str, *values: Any) -> bytes:
     """The frame; raises InputError as body does."""
-    content = body(kind, *said)
+    content = body(kind, *values)
     return LENGTH.pack(len(content)) + content
 
 
-def body(*said: Any) -> bytes:
-    """What is said, as bytes; raises InputError for what is no plain value, such as an integer of more than 64 bits."""
+def body(*values: Any) -> bytes:
+    """The values as bytes; raises InputError for one that is not plain, such as an integer of more than 64 bits."""
     try:
-        packed: bytes = msgpack.packb(said, default=_packed, use_bin_type=True, strict_types=False)
+        packed: bytes = msgpack.packb(values, default=_packed, use_bin_type=True, strict_types=False)
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"the input holds a value that cannot be passed on: {error}.") from error
     if len(packed) > MOST:
@@ -44,13 +44,13 @@ def body(*said: Any) -> bytes:
 
 
 def content(body: bytes) -> list[Any]:
-    """What a body says."""
-    said: list[Any] = msgpack.unpackb(body, ext_hook=_unpacked, raw=False, strict_map_key=False)
-    return said
+    """The values in a body."""
+    values: list[Any] = msgpack.unpackb(body, ext_hook=_unpacked, raw=False, strict_map_key=False)
+    return values
 
 
 class Frames:
-    """Bytes as they come, in; whole frames out."""
+    """Whole frames from bytes as they come."""
 
     def __init__(self) -> None:
         self._held = bytearray()
@@ -65,8 +65,8 @@ class Frames:
             if len(self._held) < last:
                 break
             with memoryview(self._held) as view:
-                held = bytes(view[first + LENGTH.size : last])
-            yield content(held)
+                part = bytes(view[first + LENGTH.size : last])
+            yield content(part)
             first = last
         del self._held[:first]
 

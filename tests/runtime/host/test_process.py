@@ -19,6 +19,16 @@ sys.path.insert(0, sys.argv[0])
 atexit.register(lambda: print("\\n" + json.dumps(sorted(sys.modules))))
 runpy.run_path(sys.argv[0] + "/predictor.py", run_name="__main__")
 """
+SETTLED = """
+import gc
+from hfspec.runtime.host.process import begin, settle
+settle()
+print(gc.get_freeze_count())
+begin()
+before = gc.get_threshold()[0]
+settle()
+print(gc.get_freeze_count() > 1000, before > gc.get_threshold()[0] >= 700)
+"""
 OURS = "from hfspec.runtime.host.process import begin, import_libraries; begin(); import_libraries(('transformers',))\n"
 
 
@@ -43,6 +53,10 @@ def test_a_predictor_loads_no_more_than_answering_takes(name, artifact):
         assert json.loads(answer) == truth
     else:
         assert json.loads(answer)[0] == pytest.approx(truth[0], abs=1e-6)
+
+
+def test_a_process_of_ours_that_has_loaded_all_looks_for_garbage_often_and_not_in_what_it_loaded():
+    assert run(SETTLED) == ["0", "True True"]  # any other process is left as it is
 
 
 def test_planning_loads_no_more_than_shapes_take(checkpoint, tmp_path):

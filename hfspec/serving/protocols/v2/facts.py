@@ -1,4 +1,4 @@
-"""What the protocol tells of the server and its models, in the fields that its REST and its gRPC share."""
+"""The protocol's facts of the server and its models, in the fields that its REST and its gRPC share."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from hfspec.serving.front.model import Model
 from hfspec.serving.protocols.v2 import tensors
 from hfspec.serving.protocols.v2.tensors import Described
 
-VERSION = "1"  # of every model: the artifact that answers under its name
+VERSION = "1"  # the version of every model: the artifact that answers under its name
 EXTENSIONS = ("binary_tensor_data", "model_repository", "model_configuration", "statistics")
 STATES = {State.READY: "READY", State.LOADING: "LOADING"}
-# Stage of a request -> what Triton calls it.
+# Stage of a request -> Triton's name of it.
 STAGES = {"queue": "queue", "tokenise": "compute_input", "model": "compute_infer", "write": "compute_output"}
 NANOSECONDS = 1e9
 
 
 def find(exchange: Exchange, name: str, version: str = "") -> Model:
     """The loaded model of this name, in its only version; raises RequestError."""
-    found = exchange.model(name)
+    model = exchange.model(name)
     if version not in ("", VERSION):
-        raise RequestError(404, f"{found.name} has no version {version!r}; it has: {VERSION}.", "ModelError")
-    assert found.manifest is not None  # refuses a model that is not loaded
-    return found
+        raise RequestError(404, f"{model.name} has no version {version!r}; it has: {VERSION}.", "ModelError")
+    assert model.manifest is not None  # refuses a model that is not loaded
+    return model
 
 
 def server() -> dict[str, Any]:
@@ -56,7 +56,7 @@ def metadata(model: Model) -> dict[str, Any]:
 
 
 def config(model: Model) -> dict[str, Any]:
-    """A model's tensors as Triton's configuration has them. The size of a batch is 0: shapes begin with the rows."""
+    """A model's tensors in Triton's configuration. The size of a batch is 0: shapes begin with the rows."""
     signature = model.manifest.signature
     inputs = [{**_configured(tensor), "optional": not tensor.required} for tensor in tensors.inputs(signature)]
     return {
@@ -70,12 +70,12 @@ def config(model: Model) -> dict[str, Any]:
 
 
 def statistics(app: App, models: Iterable[Model]) -> dict[str, Any]:
-    """What each model has done, in Triton's fields."""
+    """The statistics of each model, in Triton's fields."""
     return {"model_stats": [_statistics(app, model) for model in models]}
 
 
 def index(app: App, *, only_ready: bool) -> list[dict[str, Any]]:
-    """Every model that the server knows, and what it is doing."""
+    """Every model that the server knows, and its state."""
     return [
         {
             "name": model.name,
@@ -96,7 +96,7 @@ async def load(app: App, name: str, parameters: Any) -> None:
 
 
 async def unload(app: App, name: str) -> None:
-    """Let the model answer no more, once what is in flight has been answered."""
+    """Let the model answer no more, once the requests in flight have been answered."""
     await app.models.find(name).unload(app.settings.grace)
 
 

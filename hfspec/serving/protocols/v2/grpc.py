@@ -44,9 +44,9 @@ async def ready(exchange: Exchange, _: Any) -> Any:
     return _made("ServerReadyResponse", {"ready": facts.is_ready(exchange.app)})
 
 
-async def model_ready(exchange: Exchange, asked: Any) -> Any:
+async def model_ready(exchange: Exchange, message: Any) -> Any:
     """Whether a model answers."""
-    return _made("ModelReadyResponse", {"ready": facts.find(exchange, asked.name, asked.version).is_ready})
+    return _made("ModelReadyResponse", {"ready": facts.find(exchange, message.name, message.version).is_ready})
 
 
 async def server(_: Exchange, __: Any) -> Any:
@@ -54,30 +54,30 @@ async def server(_: Exchange, __: Any) -> Any:
     return _made("ServerMetadataResponse", facts.server())
 
 
-async def metadata(exchange: Exchange, asked: Any) -> Any:
+async def metadata(exchange: Exchange, message: Any) -> Any:
     """A model's tensors."""
-    return _made("ModelMetadataResponse", facts.metadata(facts.find(exchange, asked.name, asked.version)))
+    return _made("ModelMetadataResponse", facts.metadata(facts.find(exchange, message.name, message.version)))
 
 
-async def config(exchange: Exchange, asked: Any) -> Any:
-    """A model's tensors as Triton's configuration has them."""
-    return _made("ModelConfigResponse", {"config": facts.config(facts.find(exchange, asked.name, asked.version))})
+async def config(exchange: Exchange, message: Any) -> Any:
+    """A model's tensors in Triton's configuration."""
+    return _made("ModelConfigResponse", {"config": facts.config(facts.find(exchange, message.name, message.version))})
 
 
-async def statistics(exchange: Exchange, asked: Any) -> Any:
-    """What a model has done, or every model."""
-    models = [facts.find(exchange, asked.name, asked.version)] if asked.name else exchange.offered()
+async def statistics(exchange: Exchange, message: Any) -> Any:
+    """The statistics of a model, or of every model."""
+    models = [facts.find(exchange, message.name, message.version)] if message.name else exchange.offered()
     return _made("ModelStatisticsResponse", facts.statistics(exchange.app, models))
 
 
-async def infer(exchange: Exchange, asked: Any) -> Any:
+async def infer(exchange: Exchange, message: Any) -> Any:
     """The answer to rows, which are named tensors, as named tensors."""
-    model = facts.find(exchange, asked.model_name, asked.model_version)
-    request = requests.read(_head(asked), model, lambda head: _given(asked, head))
-    given = await requests.answered(exchange, model, request)
-    answer = MESSAGES["ModelInferResponse"](model_name=model.name, model_version=facts.VERSION, id=asked.id)
-    in_bytes = bool(asked.raw_input_contents) or any(tensor.datatype not in CONTENTS for tensor in given)
-    for tensor in given:
+    model = facts.find(exchange, message.model_name, message.model_version)
+    request = requests.read(_head(message), model, lambda head: _tensor(message, head))
+    outputs = await requests.answered(exchange, model, request)
+    answer = MESSAGES["ModelInferResponse"](model_name=model.name, model_version=facts.VERSION, id=message.id)
+    in_bytes = bool(message.raw_input_contents) or any(tensor.datatype not in CONTENTS for tensor in outputs)
+    for tensor in outputs:
         output = answer.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
         if in_bytes:
             answer.raw_output_contents.append(tensors.to_bytes(tensor))
@@ -87,36 +87,36 @@ async def infer(exchange: Exchange, asked: Any) -> Any:
     return answer
 
 
-async def index(exchange: Exchange, asked: Any) -> Any:
-    """Every model that the server knows, and what it is doing."""
-    return _made("RepositoryIndexResponse", {"models": facts.index(exchange.app, only_ready=asked.ready)})
+async def index(exchange: Exchange, message: Any) -> Any:
+    """Every model that the server knows, and its state."""
+    return _made("RepositoryIndexResponse", {"models": facts.index(exchange.app, only_ready=message.ready)})
 
 
-async def load(exchange: Exchange, asked: Any) -> Any:
+async def load(exchange: Exchange, message: Any) -> Any:
     """Read the model's entry and its artifact anew, and let it answer; a bad one leaves what answered before."""
-    await facts.load(exchange.app, asked.model_name, asked.parameters)
+    await facts.load(exchange.app, message.model_name, message.parameters)
     return _made("RepositoryModelLoadResponse", {})
 
 
-async def unload(exchange: Exchange, asked: Any) -> Any:
-    """Let the model answer no more, once what is in flight has been answered."""
-    await facts.unload(exchange.app, asked.model_name)
+async def unload(exchange: Exchange, message: Any) -> Any:
+    """Let the model answer no more, once the requests in flight have been answered."""
+    await facts.unload(exchange.app, message.model_name)
     return _made("RepositoryModelUnloadResponse", {})
 
 
 def _made(name: str, fields: Mapping[str, Any]) -> Any:
-    """The message with those of the fields that it has."""
+    """The message of this name; fields that it does not have are left out."""
     return ParseDict(dict(fields), MESSAGES[name](), ignore_unknown_fields=True)
 
 
-def _head(asked: Any) -> dict[str, Any]:
-    """The request as REST has it, without the values of its tensors."""
+def _head(message: Any) -> dict[str, Any]:
+    """The request in the form of REST, without the values of its tensors."""
     inputs = [
         {"name": one.name, "datatype": one.datatype, "shape": list(one.shape), "parameters": _parameters(one)}
-        for one in asked.inputs
+        for one in message.inputs
     ]
-    outputs = [{"name": one.name, "parameters": _parameters(one)} for one in asked.outputs]
-    return {"id": asked.id, "inputs": inputs, "outputs": outputs or None, "parameters": _parameters(asked)}
+    outputs = [{"name": one.name, "parameters": _parameters(one)} for one in message.outputs]
+    return {"id": message.id, "inputs": inputs, "outputs": outputs or None, "parameters": _parameters(message)}
 
 
 def _parameters(holder: Any) -> dict[str, Any]:
@@ -130,14 +130,14 @@ def _parameter(name: str, value: Any) -> Any:
     return getattr(value, kind)
 
 
-def _given(asked: Any, head: Head) -> Given:
+def _tensor(message: Any, head: Head) -> Given:
     """The tensor with its values, which stand in the field of its datatype or in bytes; raises RequestError."""
-    contents = asked.inputs[head.place].contents
+    contents = message.inputs[head.place].contents
     fields = [field.name for field, _ in contents.ListFields()]
-    if asked.raw_input_contents:
-        if fields or len(asked.raw_input_contents) != len(asked.inputs):
+    if message.raw_input_contents:
+        if fields or len(message.raw_input_contents) != len(message.inputs):
             raise tensors.fault(head.name, "raw_input_contents must have the bytes of every input, and no other values")
-        return tensors.from_bytes(head.name, head.datatype, head.shape, asked.raw_input_contents[head.place])
+        return tensors.from_bytes(head.name, head.datatype, head.shape, message.raw_input_contents[head.place])
     field = CONTENTS.get(head.datatype)
     if field is None or any(other != field for other in fields):
         raise tensors.fault(head.name, f"the values of {head.datatype} stand in {field or 'raw_input_contents'}")

@@ -1,7 +1,7 @@
 """The protocol's messages as classes of protobuf, made from open_inference.proto.
 
-Python's protobuf reads no .proto file, and what protoc makes of one cannot be reviewed. This reads as much of the
-language as that file has: messages, fields, maps, enums and oneofs.
+Python's protobuf reads no .proto file, and nobody can review the output of protoc. This reads as much of the language
+as that file has: messages, fields, maps, enums and oneofs.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ SCALARS = {
 def read(path: Path = FILE) -> dict[str, Any]:
     """The classes of the messages in a .proto file, by name."""
     file = descriptor(path.read_text(encoding="utf-8"), path.name)
-    pool = descriptor_pool.DescriptorPool()  # one of its own: another package of the process may have these names
+    pool = descriptor_pool.DescriptorPool()  # its own pool: another package of the process may have these names
     pool.Add(file)
-    found = (pool.FindMessageTypeByName(f"{PACKAGE}.{message.name}") for message in file.message_type)
-    return {message.name: message_factory.GetMessageClass(message) for message in found}
+    descriptors = (pool.FindMessageTypeByName(f"{PACKAGE}.{message.name}") for message in file.message_type)
+    return {message.name: message_factory.GetMessageClass(message) for message in descriptors}
 
 
 def descriptor(text: str, name: str) -> Any:

@@ -19,7 +19,7 @@ MICROSECONDS = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A tensor of a request without its values. ``place``: among the inputs."""
+    """A tensor of a request without its values. ``place``: its index among the inputs."""
 
     place: int
     name: str
@@ -29,7 +29,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """``wanted``: the outputs asked for, and whether each in bytes; none for all. ``binary``: whether these are."""
+    """``wanted``: output -> whether in bytes; empty for all outputs, which are in bytes where ``binary`` is true."""
 
     id: str | None
     given: tuple[Given, ...]
@@ -41,20 +41,20 @@ class Request:
 
 
 def read(head: Mapping[str, Any], model: Model, values: Callable[[Head], Given]) -> Request:
-    """The request of which ``head`` says all but the values of its tensors, which are read one after another.
+    """The request of a ``head`` that lacks the values of its tensors; ``values`` reads them one after another.
 
     Raises RequestError.
     """
-    given = tuple(map(values, _heads(head.get("inputs"), model.entry.limits.rows)))
-    held = parameters(head, "the request")
+    inputs = tuple(map(values, _heads(head.get("inputs"), model.entry.limits.rows)))
+    options = parameters(head, "the request")
     return Request(
         _id(head),
-        given,
-        _wanted(head.get("outputs"), bool(held.get("binary_data_output"))),
-        {name: value for name, value in held.items() if name not in OWN},
-        bool(held.get("binary_data_output")),
-        str(held.get("outputs", STANDARD)),
-        _seconds(held.get("timeout")),
+        inputs,
+        _wanted(head.get("outputs"), bool(options.get("binary_data_output"))),
+        {name: value for name, value in options.items() if name not in OWN},
+        bool(options.get("binary_data_output")),
+        str(options.get("outputs", STANDARD)),
+        _seconds(options.get("timeout")),
     )
 
 
@@ -73,19 +73,19 @@ async def answered(exchange: Exchange, model: Model, request: Request) -> list[G
 
 def parameters(holder: Mapping[str, Any], what: str) -> Mapping[str, Any]:
     """The parameters of a request, an input or an output; raises RequestError."""
-    found = holder.get("parameters")
-    if found is None:
+    value = holder.get("parameters")
+    if value is None:
         return {}
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise RequestError(400, f"`parameters` of {what} must be an object.", "JSONError")
-    return found
+    return value
 
 
 def _id(head: Mapping[str, Any]) -> str | None:
-    found = head.get("id")
-    if found is not None and not isinstance(found, str):
+    value = head.get("id")
+    if value is not None and not isinstance(value, str):
         raise RequestError(400, "`id` must be a text.", "JSONError")
-    return found
+    return value
 
 
 def _seconds(timeout: Any) -> float | None:
@@ -97,15 +97,15 @@ def _seconds(timeout: Any) -> float | None:
     return float(timeout) / MICROSECONDS
 
 
-def _heads(listed: Any, most: int) -> list[Head]:
+def _heads(entries: Any, most: int) -> list[Head]:
     """The tensors without their values, of at most so many rows; raises RequestError."""
-    if not isinstance(listed, list) or not listed or not all(isinstance(one, dict) for one in listed):
+    if not isinstance(entries, list) or not entries or not all(isinstance(one, dict) for one in entries):
         raise RequestError(400, "`inputs` must be a list of tensors: name, shape, datatype and data.", "JSONError")
-    found = [_head(place, one) for place, one in enumerate(listed)]
-    for head in found:
+    heads = [_head(place, one) for place, one in enumerate(entries)]
+    for head in heads:
         if head.shape[0] > most:
             raise too_many_rows(head.shape[0], most)
-    return found
+    return heads
 
 
 def _head(place: int, one: Mapping[str, Any]) -> Head:
@@ -113,37 +113,39 @@ def _head(place: int, one: Mapping[str, Any]) -> Head:
     if not isinstance(name, str):
         raise RequestError(400, "every input needs a name.", "InputError")
     if datatype != tensors.BYTES and (not isinstance(datatype, str) or datatype not in tensors.NUMBERS):
-        known = ", ".join((tensors.BYTES, *tensors.NUMBERS))
-        raise RequestError(400, f"input {name!r}: the datatype must be one of {known}.", "InputError")
+        datatypes = ", ".join((tensors.BYTES, *tensors.NUMBERS))
+        raise RequestError(400, f"input {name!r}: the datatype must be one of {datatypes}.", "InputError")
     if not isinstance(shape, list) or not shape or not all(type(size) is int and size >= 0 for size in shape):
         raise RequestError(400, f"input {name!r}: the shape must be a list of numbers from 0.", "InputError")
     return Head(place, name, datatype, tuple(shape))
 
 
-def _wanted(listed: Any, binary: bool) -> Mapping[str, bool]:  # noqa: FBT001 - the request's own
-    """The outputs asked for; raises RequestError."""
-    if listed is None:
+def _wanted(entries: Any, binary: bool) -> Mapping[str, bool]:  # noqa: FBT001 - the request's own
+    """The requested outputs, each with whether it comes in bytes; raises RequestError."""
+    if entries is None:
         return {}
-    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+    if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
         raise RequestError(400, "`outputs` must be a list of objects.", "JSONError")
-    wanted = {}
-    for one in listed:
+    outputs = {}
+    for one in entries:
         name = one.get("name")
         if not isinstance(name, str):
             raise RequestError(400, "every output asked for needs a name.", "JSONError")
-        held = parameters(one, f"output {name!r}")
-        if "classification" in held:
+        options = parameters(one, f"output {name!r}")
+        if "classification" in options:
             raise RequestError(400, "classification is not offered; ask for the outputs themselves.", "InputError")
-        wanted[name] = bool(held.get("binary_data", binary))
-    return wanted
+        outputs[name] = bool(options.get("binary_data", binary))
+    return outputs
 
 
-def _chosen(given: Sequence[Given], wanted: Mapping[str, bool]) -> list[Given]:
-    """The outputs asked for, in the order asked; raises RequestError."""
-    if not wanted:
-        return list(given)
-    known = {tensor.name: tensor for tensor in given}
-    for name in wanted:
-        if name not in known:
-            raise RequestError(400, f"there is no output {name!r}; the outputs are: {', '.join(known)}.", "InputError")
-    return [known[name] for name in wanted]
+def _chosen(outputs: Sequence[Given], names: Mapping[str, bool]) -> list[Given]:
+    """The requested outputs, in the request's order; raises RequestError."""
+    if not names:
+        return list(outputs)
+    by_name = {tensor.name: tensor for tensor in outputs}
+    for name in names:
+        if name not in by_name:
+            raise RequestError(
+                400, f"there is no output {name!r}; the outputs are: {', '.join(by_name)}.", "InputError"
+            )
+    return [by_name[name] for name in names]

@@ -48,31 +48,31 @@ async def model(exchange: Exchange) -> Response:
 
 
 async def config(exchange: Exchange) -> Response:
-    """A model's tensors as Triton's configuration has them."""
+    """A model's tensors in Triton's configuration."""
     return to_json(facts.config(_model(exchange)))
 
 
 async def statistics(exchange: Exchange) -> Response:
-    """What a model has done, or every model."""
+    """The statistics of a model, or of every model."""
     models = [_model(exchange)] if "name" in exchange.names else exchange.offered()
     return to_json(facts.statistics(exchange.app, models))
 
 
 async def model_ready(exchange: Exchange) -> Response:
     """Whether a model answers."""
-    found = _model(exchange)
-    return to_json({"name": found.name, "ready": found.is_ready}, 200 if found.is_ready else 503)
+    target = _model(exchange)
+    return to_json({"name": target.name, "ready": target.is_ready}, 200 if target.is_ready else 503)
 
 
 async def infer(exchange: Exchange) -> Response:
     """The answer to rows, which are named tensors, as named tensors."""
-    found = _model(exchange)
-    request = await _request(exchange, found)
-    return _response(found, request, await requests.answered(exchange, found, request))
+    target = _model(exchange)
+    request = await _request(exchange, target)
+    return _response(target, request, await requests.answered(exchange, target, request))
 
 
 async def index(exchange: Exchange) -> Response:
-    """Every model that the server knows, and what it is doing."""
+    """Every model that the server knows, and its state."""
     body = _object(await exchange.body(), "the body")
     return to_json(facts.index(exchange.app, only_ready=bool(body.get("ready"))))
 
@@ -85,7 +85,7 @@ async def load(exchange: Exchange) -> Response:
 
 
 async def unload(exchange: Exchange) -> Response:
-    """Let the model answer no more, once what is in flight has been answered."""
+    """Let the model answer no more, once the requests in flight have been answered."""
     await facts.unload(exchange.app, exchange.names["name"])
     return to_json({})
 
@@ -107,13 +107,13 @@ async def _request(exchange: Exchange, model: Model) -> Request:
     def values(tensor: Head) -> Given:
         nonlocal first
         one = head["inputs"][tensor.place]
-        taken = requests.parameters(one, f"input {tensor.name!r}").get("binary_data_size")
-        if taken is None:
+        length = requests.parameters(one, f"input {tensor.name!r}").get("binary_data_size")
+        if length is None:
             return _from_json(tensor, one, model)
-        if type(taken) is not int or not 0 <= taken <= len(rest) - first:
+        if type(length) is not int or not 0 <= length <= len(rest) - first:
             raise tensors.fault(tensor.name, "its binary_data_size is more than was sent")
-        first += taken
-        part = bytes(rest[first - taken : first])
+        first += length
+        part = bytes(rest[first - length : first])
         return tensors.from_bytes(tensor.name, tensor.datatype, tensor.shape, part)
 
     request = requests.read(head, model, values)
@@ -125,42 +125,42 @@ async def _request(exchange: Exchange, model: Model) -> Request:
 def _from_json(tensor: Head, one: Mapping[str, Any], model: Model) -> Given:
     if "data" not in one:
         raise tensors.fault(tensor.name, "it has neither data nor binary_data_size")
-    given = tensors.from_json(tensor.name, tensor.datatype, tensor.shape, one["data"])
-    return tensors.content(given, tensors.inputs(model.manifest.signature))
+    value = tensors.from_json(tensor.name, tensor.datatype, tensor.shape, one["data"])
+    return tensors.content(value, tensors.inputs(model.manifest.signature))
 
 
 def _head_size(exchange: Exchange, size: int) -> int:
-    given = exchange.headers.get(HEAD)
-    if given is None:
+    header = exchange.headers.get(HEAD)
+    if header is None:
         return size
-    if not given.isdigit() or int(given) > size:
+    if not header.isdigit() or int(header) > size:
         raise RequestError(400, f"{HEAD.decode()} must be at most the body's size, {size} bytes.", "HeaderError")
-    return int(given)
+    return int(header)
 
 
 def _object(body: bytes, what: str) -> dict[str, Any]:
     """The JSON object in these bytes, empty where there are none; raises RequestError."""
     try:
-        found = orjson.loads(body) if body.strip() else {}
+        value = orjson.loads(body) if body.strip() else {}
     except orjson.JSONDecodeError as error:
         raise RequestError(400, f"{what} is not JSON: {error}.", "JSONError") from error
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise RequestError(400, f"{what} must be a JSON object.", "JSONError")
-    return found
+    return value
 
 
-def _response(found: Model, request: Request, given: Sequence[Given]) -> Response:
-    """The tensors in JSON, and in bytes after it where the request asks for these."""
-    listed, parts = [], []
-    for tensor in given:
+def _response(target: Model, request: Request, outputs: Sequence[Given]) -> Response:
+    """The tensors in JSON, and after it in bytes where the request asks for bytes."""
+    entries, parts = [], []
+    for tensor in outputs:
         one: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
         if request.wanted.get(tensor.name, request.binary):
             parts.append(tensors.to_bytes(tensor))
             one["parameters"] = {"binary_data_size": len(parts[-1])}
         else:
             one["data"] = tensors.to_json(tensor)
-        listed.append(one)
-    head: dict[str, Any] = {"model_name": found.name, "model_version": facts.VERSION, "outputs": listed}
+        entries.append(one)
+    head: dict[str, Any] = {"model_name": target.name, "model_version": facts.VERSION, "outputs": entries}
     if request.id is not None:
         head["id"] = request.id
     if not parts:
@@ -172,8 +172,8 @@ def _response(found: Model, request: Request, given: Sequence[Given]) -> Respons
 
 
 def _endpoints() -> tuple[Endpoint, ...]:
-    """Every path, those of a model with and without its version."""
-    found = [
+    """Every path; a model's paths come with and without its version."""
+    endpoints = [
         Endpoint("GET", "/v2", server, said, "v2", scope="", summary="The server's name and extensions"),
         Endpoint("GET", "/v2/health/live", live, said, "v2", scope="", summary="Whether the process lives"),
         Endpoint("GET", "/v2/health/ready", ready, said, "v2", scope="", summary="Whether every model answers"),
@@ -183,7 +183,7 @@ def _endpoints() -> tuple[Endpoint, ...]:
         Endpoint("POST", "/v2/repository/models/{name}/unload", unload, said, "v2", "admin", "Unload a model"),
     ]
     for path in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
-        found += [
+        endpoints += [
             Endpoint("GET", path, model, said, "v2", summary="A model's tensors"),
             Endpoint("GET", f"{path}/ready", model_ready, said, "v2", scope="", summary="Whether a model answers"),
             Endpoint(
@@ -192,7 +192,7 @@ def _endpoints() -> tuple[Endpoint, ...]:
             Endpoint("GET", f"{path}/stats", statistics, said, "v2", summary="What a model has done"),
             Endpoint("POST", f"{path}/infer", infer, said, "v2", summary="The answer to named tensors"),
         ]
-    return tuple(found)
+    return tuple(endpoints)
 
 
 ENDPOINTS = _endpoints()

@@ -42,12 +42,12 @@ NAMES = MappingProxyType({np.dtype(code): name for name, code in NUMBERS.items()
 OF_COLUMNS = MappingProxyType(
     {"boolean": "BOOL", "integer": "INT32", "long": "INT64", "float": "FP32", "double": "FP64"}
 )
-INPUT, OUTPUT = "input", "output"  # of a side of the signature without names
+INPUT, OUTPUT = "input", "output"  # the tensor of a side of the signature without names
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A tensor as the model's metadata has it. ``type``: the column's, by MLflow's name."""
+    """A tensor in the model's metadata. ``type``: the column's type, by MLflow's name."""
 
     name: str
     datatype: str
@@ -56,8 +56,8 @@ class Described:
     required: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        said = {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
-        return said if self.required else {**said, "parameters": {"optional": True}}
+        fields = {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
+        return fields if self.required else {**fields, "parameters": {"optional": True}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +71,12 @@ class Given:
 
 
 def inputs(signature: Signature) -> tuple[Described, ...]:
-    """The tensors that a model takes."""
+    """The input tensors of a model."""
     return _side(signature.inputs, INPUT)
 
 
 def outputs(signature: Signature) -> tuple[Described, ...]:
-    """The tensors that a model gives."""
+    """The output tensors of a model."""
     return _side(signature.outputs, OUTPUT)
 
 
@@ -107,19 +107,19 @@ def from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Gi
 
 
 def from_values(name: str, datatype: str, shape: tuple[int, ...], values: list[Any]) -> Given:
-    """The tensor of these values, flat, of which BYTES are bytes; raises RequestError."""
+    """The tensor of these flat values, which are bytes for the datatype BYTES; raises RequestError."""
     if datatype == BYTES:
         return Given(name, datatype, shape, _sized(name, shape, values))
     allowed = bool if datatype == "BOOL" else int | float
     if not all(isinstance(value, allowed) and isinstance(value, bool) == (allowed is bool) for value in values):
         raise fault(name, f"{datatype} must be {'true or false' if allowed is bool else 'numbers'}")
     try:
-        made = np.array(values, NUMBERS[datatype])
+        array = np.array(values, NUMBERS[datatype])
     except (OverflowError, ValueError) as error:
         raise fault(name, f"its values are not {datatype}") from error
-    if made.dtype.kind in "iu" and any(value != kept for value, kept in zip(values, made.tolist(), strict=True)):
+    if array.dtype.kind in "iu" and any(value != number for value, number in zip(values, array.tolist(), strict=True)):
         raise fault(name, f"its values are not {datatype}")
-    return Given(name, datatype, shape, _sized(name, shape, made))
+    return Given(name, datatype, shape, _sized(name, shape, array))
 
 
 def from_bytes(name: str, datatype: str, shape: tuple[int, ...], data: bytes) -> Given:
@@ -133,32 +133,32 @@ def from_bytes(name: str, datatype: str, shape: tuple[int, ...], data: bytes) ->
 
 
 def to_bytes(tensor: Given) -> bytes:
-    """The values as the binary extension has them."""
+    """The values in the form of the binary extension."""
     if tensor.datatype == BYTES:
         return b"".join(LENGTH.pack(len(value)) + value for value in tensor.values)
     return np.ascontiguousarray(tensor.values, NUMBERS[tensor.datatype]).tobytes()
 
 
 def to_json(tensor: Given) -> list[Any]:
-    """The values as JSON has them."""
+    """The values in the form of JSON."""
     if tensor.datatype == BYTES:
         return [value.decode("utf-8", "replace") for value in tensor.values]
     return list(np.asarray(tensor.values).ravel().tolist())
 
 
-def rows(given: Sequence[Given], described: Sequence[Described]) -> list[dict[str, Any]]:
-    """The rows, of which each tensor holds a column; raises RequestError."""
-    known = {tensor.name: tensor for tensor in described}
+def rows(tensors: Sequence[Given], described: Sequence[Described]) -> list[dict[str, Any]]:
+    """The rows; each tensor holds a column of them. Raises RequestError."""
+    by_name = {tensor.name: tensor for tensor in described}
     counts = {}
     columns: dict[str, list[Any]] = {}
-    for tensor in given:
-        if tensor.name not in known:
-            raise fault(tensor.name, f"the model's inputs are: {', '.join(known)}")
+    for tensor in tensors:
+        if tensor.name not in by_name:
+            raise fault(tensor.name, f"the model's inputs are: {', '.join(by_name)}")
         if tensor.name in columns:
             raise fault(tensor.name, "it is given twice")
         if len(tensor.shape) != 1 and tensor.shape[1:] != (1,):
             raise fault(tensor.name, f"its shape must be [rows] or [rows, 1], not {list(tensor.shape)}")
-        columns[tensor.name] = _cells(tensor, known[tensor.name])
+        columns[tensor.name] = _cells(tensor, by_name[tensor.name])
         counts[tensor.name] = tensor.shape[0]
     if len(set(counts.values())) > 1:
         raise RequestError(400, f"the inputs must be of one number of rows; they have: {counts}.", "InputError")
@@ -166,7 +166,7 @@ def rows(given: Sequence[Given], described: Sequence[Described]) -> list[dict[st
 
 
 def _cells(tensor: Given, described: Described) -> list[Any]:
-    """The tensor's values as predict takes those of the column."""
+    """The tensor's values as predict takes the column's."""
     if tensor.datatype != BYTES:
         return list(np.asarray(tensor.values).tolist())
     if described.type == "binary":
@@ -179,7 +179,7 @@ def _cells(tensor: Given, described: Described) -> list[Any]:
 
 
 def _structure(text: str) -> Any:
-    """The object or list that a text of JSON is; any other text as it is."""
+    """The object or list in a text of JSON; any other text as it is."""
     if text.lstrip()[:1] not in {"{", "["}:
         return text
     try:
@@ -189,7 +189,7 @@ def _structure(text: str) -> Any:
 
 
 def content(tensor: Given, described: Sequence[Described]) -> Given:
-    """The tensor of JSON with the content of files for their base64 text; raises RequestError."""
+    """The tensor from JSON, with files' contents in place of their base64 text; raises RequestError."""
     if tensor.datatype != BYTES or not any(one.name == tensor.name and one.type == "binary" for one in described):
         return tensor
     try:
@@ -229,17 +229,17 @@ def _column(described: Described, items: Any) -> Given:
         return Given(name, datatype, (len(values),), values)
     empty = [math.nan if item is None else item for item in items] if isinstance(items, list) else items
     try:
-        made = np.asarray(empty, NUMBERS[datatype])
+        array = np.asarray(empty, NUMBERS[datatype])
     except (ValueError, TypeError) as error:
-        said = "the rows' answers differ in shape, so that no tensor can hold them; ask for one row at a time."
-        raise RequestError(400, said, "OutputError") from error
-    if not made.size and len(described.shape) > 1:
-        made = made.reshape(0, *(max(size, 0) for size in described.shape[1:]))
-    return Given(name, datatype, made.shape, made)
+        message = "the rows' answers differ in shape, so that no tensor can hold them; ask for one row at a time."
+        raise RequestError(400, message, "OutputError") from error
+    if not array.size and len(described.shape) > 1:
+        array = array.reshape(0, *(max(size, 0) for size in described.shape[1:]))
+    return Given(name, datatype, array.shape, array)
 
 
 def _texts(name: str, data: bytes) -> list[bytes]:
-    found, first = [], 0
+    texts, first = [], 0
     while first < len(data):
         if first + LENGTH.size > len(data):
             raise fault(name, "its bytes end within a length")
@@ -247,9 +247,9 @@ def _texts(name: str, data: bytes) -> list[bytes]:
         first += LENGTH.size
         if first + length > len(data):
             raise fault(name, "its bytes end within a text")
-        found.append(data[first : first + length])
+        texts.append(data[first : first + length])
         first += length
-    return found
+    return texts
 
 
 def _flat(data: Any) -> Iterable[Any]:
