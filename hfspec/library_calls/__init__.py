@@ -1,1 +1,1 @@
-"""How transformers and torch are called: without a word, and without weights."""
+"""Calls of transformers, torch and Ray: without their log lines, and without weights where none are needed."""

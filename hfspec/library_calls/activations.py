@@ -10,12 +10,12 @@ from hfspec.formats.sentence_modules import is_torchs_own
 
 
 def torch_activation(path: str) -> Callable[[Any], Any]:
-    """The activation that a checkpoint names; raises StorageError when it is none of torch.nn's modules."""
+    """The activation of a checkpoint's name; raises StorageError for a name that torch.nn has no module of."""
     import torch
 
     name = path.rsplit(".", 1)[-1]
-    found = getattr(torch.nn, name, None) if is_torchs_own(path) else None
-    if not isinstance(found, type) or not issubclass(found, torch.nn.Module):
+    module = getattr(torch.nn, name, None) if is_torchs_own(path) else None
+    if not isinstance(module, type) or not issubclass(module, torch.nn.Module):
         raise StorageError(f"the checkpoint names the activation function {path}, and torch.nn has no {name}.")
-    made: Callable[[Any], Any] = found()
-    return made
+    activation: Callable[[Any], Any] = module()
+    return activation

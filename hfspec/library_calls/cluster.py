@@ -1,4 +1,4 @@
-"""How a Ray cluster is reached: soon told where there is none, and without Ray's own lines."""
+"""The connection to a Ray cluster: it fails soon where there is none, and prints none of Ray's lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def connect(address: str) -> None:
     """Connect this process to a running cluster.
 
     Args:
-        address: Where the cluster is, as Ray has it; ``auto`` for that of this machine.
+        address: The cluster's address for Ray; ``auto`` for that of this machine.
 
     Raises:
         UsageError: There is no such cluster.
@@ -35,12 +35,12 @@ def connect(address: str) -> None:
 
 
 def first_line(error: object) -> str:
-    """The first line of what Ray says."""
+    """The first line of Ray's message."""
     return str(error).strip().partition("\n")[0].rstrip(".")
 
 
 def _reach(address: str) -> None:
-    """Raises OSError where nothing answers at a host and a port: Ray itself tries for minutes."""
-    found = ADDRESS.fullmatch(address)
-    if found is not None:
-        socket.create_connection((found["host"], int(found["port"])), ANSWERS).close()
+    """Raises OSError where nothing answers at a host and a port; Ray itself would try for minutes."""
+    match = ADDRESS.fullmatch(address)
+    if match is not None:
+        socket.create_connection((match["host"], int(match["port"])), ANSWERS).close()

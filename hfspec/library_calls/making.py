@@ -1,4 +1,6 @@
-"""How the library is let make a model: one at a time, without first values, which the checkpoint has tensors for."""
+"""The context for transformers to make a model in: one at a time, without first values, which the
+checkpoint replaces.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-# What layers call where they are made.
+# The functions that layers call in their constructors.
 FILLING = frozenset(
     (
         torch.nn.init.kaiming_normal_,
@@ -29,9 +31,9 @@ META = torch.device("meta")
 
 @contextmanager
 def making(*, unfilled: bool = True) -> Iterator[None]:
-    """To be in force around ``from_pretrained`` of a model. ``unfilled``: whether layers are left without first values.
+    """The context of a model's ``from_pretrained``. ``unfilled``: whether to leave layers without first values.
 
-    While it runs, the library replaces functions of its own and of torch for the whole process (no_tie_weights and
+    ``from_pretrained`` replaces functions of transformers and of torch for the whole process (no_tie_weights and
     guard_torch_init_functions of transformers/initialization.py, local_torch_dtype). Two threads in it at once can put
     each other's replacements back, after which nothing in the process ties weights any more.
     """
@@ -43,8 +45,8 @@ _ONE = RLock()
 
 
 class Unfilled(TorchFunctionMode):  # type: ignore[misc]
-    """While it is in force, what torch does to tensors of the meta device by references in Python, for which it imports
-    sympy, is done without: they are not filled, having no memory, and are made and copied in shape as usual.
+    """A mode that spares torch its references in Python for tensors of the meta device, for which it imports sympy: the
+    tensors, which have no memory, are not filled, and are made and copied in shape as usual.
     """
 
     def __torch_function__(
@@ -54,16 +56,18 @@ class Unfilled(TorchFunctionMode):  # type: ignore[misc]
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        given = dict(kwargs or {})
+        options = dict(kwargs or {})
         if function in FILLING:
-            tensor = args[0] if args else given["tensor"]
+            tensor = args[0] if args else options["tensor"]
             if tensor.is_meta:
                 return tensor
-        elif function is torch.arange and given.get("device") == META:
-            return _empty(function(*args, **{**given, "device": "cpu"}), META)
-        elif function is torch.empty_like and set(given) == {"device"} and args[0].is_meta and args[0].is_contiguous():
-            return _empty(args[0], given["device"])
-        return function(*args, **given)
+        elif function is torch.arange and options.get("device") == META:
+            return _empty(function(*args, **{**options, "device": "cpu"}), META)
+        elif (
+            function is torch.empty_like and set(options) == {"device"} and args[0].is_meta and args[0].is_contiguous()
+        ):
+            return _empty(args[0], options["device"])
+        return function(*args, **options)
 
 
 def _empty(like: Any, device: Any) -> Any:

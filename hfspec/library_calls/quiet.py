@@ -1,4 +1,4 @@
-"""Objects of transformers made without a word of it below an error."""
+"""A context in which transformers logs nothing below an error."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ LIBRARY = "transformers"
 
 @contextmanager
 def quiet(below: int = logging.ERROR) -> Iterator[None]:
-    """What the library logs below this level is not heard of this thread while its objects are made: what matters in it
-    is an error here (missing or mismatched weights), the rest speaks to those who train. Its verbosity, its bars and
-    the filters of warnings are the host's, and so is what other threads log meanwhile.
+    """Drop this thread's records of transformers below this level while the block makes its objects: those that matter
+    are errors here (missing or mismatched weights), the rest is for training. Its verbosity, its bars and the filters
+    of warnings stay the host's, and so do the records of other threads meanwhile.
     """
-    import_module("transformers.utils.logging")  # which makes the handlers
+    import_module("transformers.utils.logging")  # it makes the handlers
 
     heard = _Heard(below, get_ident())
     library = logging.getLogger(LIBRARY)
@@ -33,7 +33,7 @@ def quiet(below: int = logging.ERROR) -> Iterator[None]:
 
 
 class _Heard(logging.Filter):
-    """``thread``: whose records count, by what threading.get_ident() says of it."""
+    """The filter of one thread's records; ``thread``: its threading.get_ident()."""
 
     def __init__(self, below: int, thread: int) -> None:
         super().__init__()
@@ -44,8 +44,8 @@ class _Heard(logging.Filter):
         return not is_librarys or record.levelno >= self._below or record.thread != self._thread
 
 
-def is_tokenizer(made: Any) -> bool:
-    """Whether this is a tokenizer: the library makes of a tokenizer's files whatever class they name."""
+def is_tokenizer(value: Any) -> bool:
+    """Whether this is a tokenizer: transformers makes an object of whatever class a tokenizer's files name."""
     from transformers import PreTrainedTokenizerBase
 
-    return isinstance(made, PreTrainedTokenizerBase)
+    return isinstance(value, PreTrainedTokenizerBase)

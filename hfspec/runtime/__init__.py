@@ -1,1 +1,1 @@
-"""What runs a compiled artifact; copied into each one, so it imports nothing that only the compiler needs."""
+"""The runtime of a compiled artifact; each artifact has a copy, so it imports nothing that only the compiler needs."""

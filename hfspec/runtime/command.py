@@ -32,8 +32,8 @@ GOOD, WRONG_ANSWER, USAGE, WORLD, DAMAGED, LINES = 0, 1, 2, 3, 4, 6  # 5 is a lo
 
 
 def main(folder: Path, argv: Sequence[str], *, trusted: bool = True, program: str = "predictor.py") -> int:
-    """Answer what ``argv`` asks of the artifact in ``folder``, as JSON on standard output and nothing else there: one
-    line, or one for each piece of a streamed answer or each row of --jsonl, as it comes.
+    """Answer ``argv`` with the artifact in ``folder``, as JSON on standard output and nothing else there: one line, or
+    one for each piece of a streamed answer or each row of --jsonl, as it comes.
 
     Returns the exit code: 0 good, 1 an answer that the signature does not allow, 2 bad input, params or usage, 3 the
     world failed, 4 the artifact is damaged, 6 lines of --jsonl have an error object instead of an answer. An error is
@@ -43,7 +43,7 @@ def main(folder: Path, argv: Sequence[str], *, trusted: bool = True, program: st
     parser = _parser(program)
     try:
         arguments = parser.parse_args(argv)
-    except SystemExit as stop:  # argparse has said what is wrong, or has shown its help
+    except SystemExit as stop:  # argparse has printed its error or its help
         return int(stop.code or GOOD)
     try:
         out = _opened(sys.stdout, "output")
@@ -149,7 +149,7 @@ def _lines(folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
 
 
 def _checks(predictor: Predictor, folder: Path, arguments: argparse.Namespace) -> Iterator[str]:
-    """A line of what fails, with --say-backend one of the backend before it; raises VerificationError after it."""
+    """A line of the failures, with --say-backend one of the backend before it; raises VerificationError after it."""
     if arguments.say_backend:
         yield _line({"backend": predictor.backend, "note": predictor.trial_note()})
     if arguments.check == "probe":
@@ -186,8 +186,8 @@ def _file(source: str) -> IO[bytes]:
 
 
 def _check_sources(arguments: argparse.Namespace) -> None:
-    given = [name for name in ("texts", "json", "jsonl") if getattr(arguments, name)]
-    if len(given) > 1:
+    inputs = [name for name in ("texts", "json", "jsonl") if getattr(arguments, name)]
+    if len(inputs) > 1:
         raise UsageError("give texts, --json or --jsonl, not more than one of them.")
     if arguments.say_backend and not arguments.check:
         raise UsageError("--say-backend is of use with --check only.")
@@ -199,7 +199,7 @@ def _check_sources(arguments: argparse.Namespace) -> None:
 
 def _check_no_files(folder: Path, texts: Sequence[str]) -> None:
     """Raises UsageError for a text that is the name of a file, or - for standard input, where the task reads texts: the
-    model would answer the name.
+    model would answer the name itself.
     """
     meant = next((text for text in texts if text == "-" or _is_file(text)), None)
     if meant is None or _takes_files(folder):
@@ -217,7 +217,7 @@ def _check_no_files(folder: Path, texts: Sequence[str]) -> None:
 
 
 def _is_file(text: str) -> bool:
-    """Whether a text names what can be read: a file, a pipe; a folder only as a path, since words may name one."""
+    """Whether a text is the name of a file or a pipe, or the path of a folder, since plain words may name one too."""
     try:
         path = Path(text)
         return path.exists() and (not path.is_dir() or os.sep in text)
@@ -237,23 +237,23 @@ def _takes_files(folder: Path) -> bool:
 
 def _check_alone(arguments: argparse.Namespace) -> None:
     """Raises UsageError for options that an example's answer must not depend on, or that have no effect on it."""
-    asked = "--check" if arguments.check else "--as-golden" if arguments.as_golden else ""
+    option = "--check" if arguments.check else "--as-golden" if arguments.as_golden else ""
     names = ("outputs", "model_config", "jsonl", *(("texts", "json", "params", "as_golden") if arguments.check else ()))
     refused = [name for name in names if getattr(arguments, name)]
-    if asked and refused:
-        listed = ", ".join("TEXT" if name == "texts" else f"--{name.replace('_', '-')}" for name in refused)
-        raise UsageError(f"{asked} takes the artifact as it is: leave out {listed}.")
+    if option and refused:
+        flags = ", ".join("TEXT" if name == "texts" else f"--{name.replace('_', '-')}" for name in refused)
+        raise UsageError(f"{option} takes the artifact as it is: leave out {flags}.")
 
 
 def given_sources(texts: Sequence[str]) -> dict[str, str]:
-    """``role=folder`` texts as a mapping; raises UsageError for one that is none, or a role that is given twice."""
-    found: dict[str, str] = {}
+    """``role=folder`` texts as a mapping; raises UsageError for any other text, and for a role that comes twice."""
+    folders: dict[str, str] = {}
     for text in texts:
         role, _, folder = text.partition("=")
-        if not role or not folder or role in found:
+        if not role or not folder or role in folders:
             raise UsageError(f"--source {text}: expected a role and its folder, each role once, as model=FOLDER.")
-        found[role] = folder
-    return found
+        folders[role] = folder
+    return folders
 
 
 def _data(arguments: argparse.Namespace) -> Any:
@@ -311,7 +311,7 @@ def _fail(message: str, code: int, *, debug: bool = False) -> int:
 
 
 def _opened(stream: TextIO | None, name: str) -> IO[bytes]:
-    """The bytes behind a standard stream, which Python leaves out where the caller has closed it."""
+    """The bytes behind a standard stream, which is None where the caller has closed it."""
     if stream is None:
         raise UsageError(f"standard {name} is closed.")
     return cast("IO[bytes]", stream.buffer)

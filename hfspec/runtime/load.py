@@ -1,4 +1,4 @@
-"""From an artifact's folder to a predictor."""
+"""The load of a predictor from an artifact's folder."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ def load(
     keep_memory: bool = False,
     patches: str = ALL,
 ) -> Predictor:
-    """Load an artifact. No file of it is executed but reviewed code, with consent. No network is used, but for the
+    """Load an artifact. This runs no file of it but reviewed code, with consent. It uses no network, but for the
     weights that a reference artifact pins and that are not in the hub's cache yet.
 
-    What changes in this process for good: torch and transformers are imported; torch's number of threads, with
-    ``threads``, and to one in a process that was forked from one that has loaded; how glibc keeps memory, with
-    ``keep_memory``; on a GPU two names in transformers' registries of attention; with reviewed code a finder of it in
-    ``sys.meta_path``, and its modules; a file of the user's cache remembers what was verified. While objects are made,
-    transformers replaces functions of its own, as any ``from_pretrained`` does, its logger leaves out what this thread
-    says below an error, and the filters of warnings are others around peft and the converter of the backend openvino.
-    A reference artifact has a temporary folder of links to its weights (docs/serving.md).
+    A load changes this process for good: it imports torch and transformers; with ``threads`` it sets torch's number of
+    threads, and to one in a process forked from one that has loaded; with ``keep_memory``, how glibc keeps memory; on a
+    GPU it adds two names to transformers' registries of attention; with reviewed code, its modules, and a finder of
+    them in ``sys.meta_path``; a file of the user's cache remembers the verified files. While it makes objects,
+    transformers replaces functions of its own, as in any ``from_pretrained``, its logger drops this thread's messages
+    below an error, and the filters of warnings are others around peft and the converter of the backend openvino. A
+    reference artifact has a temporary folder of links to its weights (docs/serving.md).
 
     Where anything else needs the processor, whoever starts the process sets ``OMP_WAIT_POLICY=PASSIVE`` before torch is
     imported: torch's threads spin while they wait otherwise. A load cannot set it (docs/serving.md).
@@ -64,15 +64,15 @@ def load(
         model_config: Settings that override the spec's.
         outputs: ``standard`` or ``full``, instead of the spec's choice.
         dtype: Cast the weights to this while loading; ``auto``: as stored.
-        device: As torch names it; by default the spec's, else a GPU where torch finds one.
+        device: By torch's name; by default the spec's, else a GPU where torch finds one.
         device_map: Spread the model over devices instead: a rule of the package accelerate, or module -> device.
         threads: How many CPU threads torch uses from now on, in this whole process.
-        backend: What does the model's arithmetic: ``torch``, ``onednn`` or ``openvino``; by default the spec's, else
-            ``auto`` (docs/backends.md).
-        verify: Whether every byte is held against the manifest first.
-        expect_fingerprint: That of the space which the embeddings must be of, or its first 12 or more digits; checked
+        backend: The one to do the model's arithmetic: ``torch``, ``onednn`` or ``openvino``; by default the spec's,
+            else ``auto`` (docs/backends.md).
+        verify: Whether to compare every byte with the manifest first.
+        expect_fingerprint: The fingerprint of the required embedding space, or its first 12 or more digits; checked
             before the model is loaded, with these settings and this dtype.
-        sources: Of a reference artifact, role (``model``) -> the folder that has its weights.
+        sources: For a reference artifact, role (``model``) -> the folder that has its weights.
         trust_remote_code: Consent to run the Python files that came with the checkpoint and that the spec lists as
             reviewed; an artifact that has such files is refused without it.
         keep_memory: Whether the C library keeps memory that a batch has freed, in this whole process.
@@ -98,11 +98,11 @@ def load(
     check_trust(root, manifest)
     check_consent(root, manifest, trusted=trust_remote_code)
     task = _task(manifest)
-    given = load_layer(model_config, task, manifest.signature)
+    layer = load_layer(model_config, task, manifest.signature)
     form = checked_form(manifest.deployment.outputs if outputs is None else outputs)
     weights = gather(root, manifest, sources or {}, verify=verify)
     library = WEIGHT_FORMATS[manifest.deployment.format].library(task.library, task.name)
-    put = library.part("placing")(manifest, device=device, device_map=device_map, threads=threads, backend=backend)
+    place = library.part("placing")(manifest, device=device, device_map=device_map, threads=threads, backend=backend)
     if keep_memory:
         keep_freed_memory()
     request = LoadRequest(
@@ -110,25 +110,25 @@ def load(
         manifest,
         task,
         _dtype(dtype, manifest),
-        put.device,
-        device_map=put.device_map,
-        threads=put.threads,
-        backend=put.backend,
+        place.device,
+        device_map=place.device_map,
+        threads=place.threads,
+        backend=place.backend,
         patches=choice,
         verified=verified,
         weights=weights,
     )
     with request.unchanged():
         if expect_fingerprint is not None:
-            fingerprint.check(expect_fingerprint, request.fingerprint(given))
-        return Predictor(library.part("loading")(request), given, form)
+            fingerprint.check(expect_fingerprint, request.fingerprint(layer))
+        return Predictor(library.part("loading")(request), layer, form)
 
 
 def _task(manifest: Manifest) -> Task:
     deployment = manifest.deployment
     row = WEIGHT_FORMATS.get(deployment.format)
-    found = None if row is None else row.task(deployment.library, deployment.task)
-    if found is None:
+    task = None if row is None else row.task(deployment.library, deployment.task)
+    if task is None:
         place = (
             deployment.library if deployment.format == SAFETENSORS else f"{deployment.library} in {deployment.format}"
         )
@@ -136,12 +136,12 @@ def _task(manifest: Manifest) -> Task:
             f"this hfspec does not know the task {deployment.task!r} of {place}; the artifact was made by"
             f" hfspec {manifest.made_by.get('hfspec', '(unknown)')}."
         )
-    return found
+    return task
 
 
-def _dtype(asked: str | None, manifest: Manifest) -> str:
-    if asked in (None, "auto"):
+def _dtype(name: str | None, manifest: Manifest) -> str:
+    if name in (None, "auto"):
         return manifest.deployment.dtype
-    if asked not in RUNNABLE:
-        raise UsageError(f"dtype must be one of auto, {', '.join(RUNNABLE)}, not {asked!r}.")
-    return str(asked)
+    if name not in RUNNABLE:
+        raise UsageError(f"dtype must be one of auto, {', '.join(RUNNABLE)}, not {name!r}.")
+    return str(name)

@@ -1,6 +1,6 @@
-"""What MLflow's python_function flavor loads: the predictor behind MLflow's ``predict`` and ``predict_stream``.
+"""The model of MLflow's python_function flavor: the predictor behind MLflow's ``predict`` and ``predict_stream``.
 
-Only MLflow imports this module, so that MLflow is there where it is needed.
+Only MLflow imports this module, so that MLflow is there where this module needs it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from hfspec.settings.load_arguments import LOAD_ARGUMENTS
 
 
 class MlflowModel:
-    """A predictor as MLflow calls it. What it refuses becomes MLflow's error of an invalid value, which its server
-    answers with status 400; the predictor's own error is the cause.
+    """A predictor with the methods that MLflow calls. Its refusals become MLflow's error of an invalid value, which
+    MLflow's server answers with status 400; the predictor's own error is the cause.
     """
 
     def __init__(self, predictor: Predictor) -> None:
@@ -30,7 +30,7 @@ class MlflowModel:
         self._defaults = {param.name: thaw(param.default) for param in predictor.signature.params}
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:
-        """The predictor's answer. Raises MlflowException, also for a request that wants a stream."""
+        """The predictor's answer. Raises MlflowException, also for a request for a stream."""
         with _refusals():
             answer = self.predictor.predict(model_input, self._chosen(params))
             if isinstance(answer, Iterator):
@@ -43,10 +43,10 @@ class MlflowModel:
             yield from self.predictor.predict({**model_input, "stream": True}, self._chosen(params))
 
     def _chosen(self, params: Mapping[str, Any] | None) -> dict[str, Any]:
-        """The params without the defaults, which MLflow adds: as what a caller chose, they would go before others."""
-        given = params or {}
+        """The params without the defaults, which MLflow adds: as the caller's choice they would go before others."""
+        values = params or {}
         return {
-            name: value for name, value in given.items() if name not in self._defaults or value != self._defaults[name]
+            name: value for name, value in values.items() if name not in self._defaults or value != self._defaults[name]
         }
 
 
@@ -62,10 +62,10 @@ def _refusals() -> Iterator[None]:
 
 def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> MlflowModel:
     """The model in MLflow's folder ``path``, which is the artifact itself. MLflow runs the artifact's code/ to get
-    here, so that whoever loads a model with it has consented to the artifact's reviewed code too.
+    here, so that whoever loads a model with MLflow has consented to the artifact's reviewed code too.
 
-    ``model_config``: everything that MLmodel lists, with what the caller of load_model says instead. MLmodel is read
-    before the artifact is verified, so that nothing in it, nor in model_config, can leave that out.
+    ``model_config``: all values in MLmodel, those of load_model's caller in their place. MLflow reads MLmodel before
+    the artifact is verified, so nothing in it, nor in model_config, may switch that off.
     """
     if (model_config or {}).get("patches") != NONE:
         read_as_sent()

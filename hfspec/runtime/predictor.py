@@ -51,17 +51,17 @@ RAISE, RETURN = ERRORS = ("raise", "return")
 
 
 class Predictor:
-    """Answers calls. It keeps no state between them, so the same call gets the same answer (sampling without a seed
-    apart).
+    """A loaded artifact that answers calls. It keeps no state between them, so the same call gets the same answer
+    (sampling without a seed apart).
     """
 
-    def __init__(self, runner: Runner, given: Mapping[str, Any], outputs: str) -> None:
+    def __init__(self, runner: Runner, config: Mapping[str, Any], outputs: str) -> None:
         self._process = os.getpid()
         self._runner = runner
         self._tokenizing = Lock()  # a tokenizer keeps how it truncates, so that two calls at once would mix theirs
         self._outputs = checked_form(outputs)
         own, defaults = runner.own_settings(), runner.defaults()
-        self._layers = fixed_layers(self.task, self.manifest, own, given, defaults)
+        self._layers = fixed_layers(self.task, self.manifest, own, config, defaults)
         self._columns = Columns(self.task, self.signature.inputs, self.manifest.deployment.prompt_template)
 
     def __repr__(self) -> str:
@@ -92,34 +92,34 @@ class Predictor:
 
     @property
     def fingerprint(self) -> str | None:
-        """The fingerprint of the space of the embeddings, with the settings as loaded; None for other tasks."""
+        """The fingerprint of the embedding space, with the settings as loaded; None for other tasks."""
         return self._runner.request.fingerprint(self._layers[LOAD])
 
     def fingerprint_with(self, params: Mapping[str, Any] | None) -> str | None:
-        """The fingerprint of the space of the embeddings that predict gives with these params, which it checks; None
-        for other tasks.
+        """The fingerprint of the embedding space of predict with these params, which predict checks; None for other
+        tasks.
         """
         return self._runner.request.fingerprint({**self._layers[LOAD], **(params or {})})
 
     @property
     def device(self) -> str:
-        """Where the model runs, as torch names it."""
+        """The device of the model, by torch's name."""
         return self._runner.request.device
 
     @property
     def patches(self) -> dict[str, State]:
-        """What hfspec may compute in a library's place, by name: whether it does for this model, and why
+        """The patches, which compute in a library's place, by name: whether each is on for this model, and why
         (docs/serving.md).
         """
         return every_state(self._runner.request.patches, self._runner.loaded.patches)
 
     @property
     def backend(self) -> str:
-        """What does the model's arithmetic, as it was taken: ``torch``, ``onednn`` or ``openvino``."""
+        """The backend that does the model's arithmetic: ``torch``, ``onednn`` or ``openvino``."""
         return taken(self._runner.request, self._runner.loaded.patches)
 
     def trial_note(self) -> str:
-        """A sentence for who compiles: which backend answers here, and which one where ``auto`` takes another."""
+        """A sentence for the user of compile: the backend here, and the other one where ``auto`` takes another."""
         return trial_note(self._runner.request, self._runner.loaded.patches)
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None, outputs: str | None = None) -> Any:
@@ -147,14 +147,14 @@ class Predictor:
         window: int = FULL_WINDOW,
         errors: str = RAISE,
     ) -> Iterator[Any]:
-        """The answers to rows that come one by one, one answer a row, in order: of any number of rows in the same
-        memory. Of ``rows`` at most ``window`` are taken ahead of the answer that is given, and few before the first.
+        """The answers to rows that come one by one, one answer a row, in order, in the same memory for any number of
+        rows. This takes at most ``window`` of the ``rows`` ahead of the current answer, and few before the first.
 
-        A row is what a list given to predict may hold. Its answer is the item that predict would give for it: a text, a
+        A row is any item of a list for predict. Its answer is the item that predict would give for it: a text, a
         number, an array, an object; a dict where predict gives a data frame. Raises ParamsError and UsageError at once,
-        and while the answers are taken what predict raises, its rows counted over the whole stream. With
-        ``errors="return"`` a row that cannot be answered costs no other its answer: the RowError (InputError,
-        OutputError, OutOfMemoryError) that predict would raise for it is given in its place.
+        and with the answers the errors of predict, whose rows count over the whole stream. With ``errors="return"`` a
+        row that cannot be answered costs no other its answer: in its place comes the RowError (InputError, OutputError,
+        OutOfMemoryError) that predict would raise for it.
         """
         form = checked_form(outputs or self._outputs)
         if type(window) is not int or window < 1:
@@ -165,14 +165,14 @@ class Predictor:
         return self._answers(call, each_row(rows, self._rows, call.refused), form, window)
 
     def predict_json(self, data: Any, params: Mapping[str, Any] | None = None, outputs: str | None = None) -> Any:
-        """The same answer as plain JSON values; raises the same."""
+        """The answer of predict as plain JSON values; raises the same."""
         return to_json(self._answer(data, params, outputs))
 
     def predict_plain(
         self, data: Any, params: Mapping[str, Any] | None = None, *, protocol: Mapping[str, Any] | None = None
     ) -> Any:
-        """The same answer as plain values, a nan as it is, which golden examples are compared with; raises the same.
-        ``protocol``: as begin takes it.
+        """The answer of predict as plain values, a nan as it is, for the comparison with golden examples; raises the
+        same. ``protocol``: that of begin.
         """
         return plain(self._answer(data, params, None, protocol))
 
@@ -182,8 +182,8 @@ class Predictor:
 
     def components(self) -> dict[str, Any]:
         """The library's own objects that this predictor runs, by name: ``task``, ``model``, ``tokenizer`` and the like
-        as far as the task has them, and ``dtype``, as ``transformers.pipeline(**components)`` takes them where the
-        library still has the task's pipeline. Of sentence-transformers ``model`` alone, its own class over all of it.
+        as far as the task has them, and ``dtype``, for ``transformers.pipeline(**components)`` where transformers still
+        has the task's pipeline. For sentence-transformers ``model`` alone, the library's own class over all of it.
         Raises UsageError in a process that was forked from the one that loaded.
         """
         self._check_process()
@@ -191,9 +191,9 @@ class Predictor:
         return components
 
     def pipeline(self) -> Any:
-        """The library's pipeline over the same objects. The spec's inference settings are not part of it.
+        """The library's pipeline over the same objects, without the spec's inference settings.
 
-        Raises UsageError, saying what to use instead, where the library has none for the task.
+        Raises UsageError with the way to go instead, where the library has none for the task.
         """
         self._check_process()
         return self._library.part("pipeline")(self._runner)
@@ -208,16 +208,16 @@ class Predictor:
         protocol: Mapping[str, Any] | None = None,
         sent: Mapping[str, float] | None = None,
     ) -> Begun:
-        """A call whose rows somebody else puts into batches, with those of other calls.
+        """A call whose rows a scheduler puts into batches with those of other calls.
 
         Args:
-            data: As predict takes it.
-            params: As predict takes them.
-            outputs: As predict takes it.
+            data: That of predict.
+            params: Those of predict.
+            outputs: That of predict.
             refuses: Whether a row that cannot be answered costs no other its answer.
             protocol: Settings that the caller's protocol has keys for, whether or not the signature declares them.
-            sent: For rows that another machine sent: no file and no address is opened for them, and these settings,
-                which bound what they may become, hold where they are below those of the deployment. None for rows of
+            sent: For rows that another machine sent: the predictor opens no file and no address for them, and these
+                settings, which bound their size, hold where they are below those of the deployment. None for rows of
                 this machine's own.
 
         Returns:
@@ -237,7 +237,7 @@ class Predictor:
         return Begun(call, rows, form, self.signature.outputs)
 
     def over_task(self, name: str) -> Predictor:
-        """The predictor of another task over the same model, as far as they go together (``answers_as`` of a task).
+        """The predictor of another task over the same model, where the task allows it (its ``answers_as``).
 
         Raises UsageError.
         """
@@ -251,13 +251,13 @@ class Predictor:
         runner_class: type[Runner] = getattr(import_module(module), attribute)
         signature = replace(self.signature, inputs=task.inputs, outputs=task.outputs)
         request = replace(self._runner.request, task=task, manifest=replace(self.manifest, signature=signature))
-        made = Predictor(runner_class.over(self._runner, request), self._layers[LOAD], STANDARD)
-        made._tokenizing = self._tokenizing
-        return made
+        predictor = Predictor(runner_class.over(self._runner, request), self._layers[LOAD], STANDARD)
+        predictor._tokenizing = self._tokenizing
+        return predictor
 
     @property
     def runner(self) -> Runner:
-        """The task's runner, for whoever puts the rows of several calls into batches."""
+        """The task's runner, for a scheduler that puts the rows of several calls into batches."""
         return self._runner
 
     def _check_process(self) -> None:
@@ -270,8 +270,8 @@ class Predictor:
 
     def _in_force(self, params: Mapping[str, Any] | None, protocol: Mapping[str, Any] | None = None) -> Settings:
         fixed = {*self._layers[MODEL_CONFIG], *self._layers[LOAD]}
-        given = predict_layer(params, self.task, self.signature, fixed)
-        return Settings({**self._layers, PREDICT: {**protocol_layer(protocol, self.task, self.signature), **given}})
+        layer = predict_layer(params, self.task, self.signature, fixed)
+        return Settings({**self._layers, PREDICT: {**protocol_layer(protocol, self.task, self.signature), **layer}})
 
     def _call(
         self,
@@ -281,7 +281,7 @@ class Predictor:
         *,
         sent: Mapping[str, float] | None = None,
     ) -> Call:
-        """Raises ParamsError, and UsageError in a process that was forked from the one that loaded."""
+        """A call with these params; raises ParamsError, and UsageError in a fork of the process that loaded."""
         self._check_process()
         settings = self._in_force(params, protocol)
         if sent is not None:
@@ -290,10 +290,10 @@ class Predictor:
         return Call(self._runner, settings, self._tokenizing, refused)
 
     def _for_sent(self, settings: Settings, bounds: Mapping[str, float]) -> dict[str, Any]:
-        """The settings, as far as the task has them, that rows of another machine are read with."""
+        """The settings for rows of another machine, as far as the task has them."""
         opens = {setting.name: False for setting in media.OPENS}
-        given: dict[str, Any] = {name: settings.get(name) for name in bounds}
-        least = {name: most if given[name] is None else min(most, given[name]) for name, most in bounds.items()}
+        values: dict[str, Any] = {name: settings.get(name) for name in bounds}
+        least = {name: most if values[name] is None else min(most, values[name]) for name, most in bounds.items()}
         return {name: value for name, value in {**opens, **least}.items() if self.task.setting(name) is not None}
 
     def _rows(self, data: Any) -> list[Row]:
@@ -317,10 +317,10 @@ class Predictor:
         protocol: Mapping[str, Any] | None = None,
     ) -> tuple[Call, list[Any], Any]:
         """The call, the result of each row, and the answer."""
-        begun = self.begin(data, params, outputs, protocol=protocol)
-        results = [result for window in begun.call.results(begun.rows) for result in window]
-        answer = begun.answer(results)
-        return begun.call, results, self._stream(answer) if isinstance(answer, Generator) else answer
+        work = self.begin(data, params, outputs, protocol=protocol)
+        results = [result for window in work.call.results(work.rows) for result in window]
+        answer = work.answer(results)
+        return work.call, results, self._stream(answer) if isinstance(answer, Generator) else answer
 
     def _stream(self, chunks: Generator[Any, None, None]) -> Generator[Any, None, None]:
         """The chunks of a stream. Raises UsageError in a process that was forked from the one that loaded."""
@@ -332,7 +332,7 @@ class Predictor:
 
     def _answers(self, call: Call, rows: Iterator[Row], form: str, window: int) -> Iterator[Any]:
         self._check_process()  # answers may be taken in another process than the one that asked for them
-        begun = Begun(call, [], form, self.signature.outputs)
-        for answer in begun.each(call.results(rows, window, FIRST)):
+        work = Begun(call, [], form, self.signature.outputs)
+        for answer in work.each(call.results(rows, window, FIRST)):
             yield answer
             self._check_process()

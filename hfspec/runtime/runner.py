@@ -1,4 +1,4 @@
-"""What every task family is: five steps between the rows that come in and the answer that goes out."""
+"""The base of every runner: five steps between the rows that come in and the answer that goes out."""
 
 from __future__ import annotations
 
@@ -21,24 +21,23 @@ from hfspec.settings.precedence import Settings
 
 
 class Runner(ABC):
-    """A task family with its model loaded. The predictor calls preprocess on a window of rows, run and read on each
-    batch, and standard or full on the results; nothing is kept between calls. ``rows_at_once``: how many rows
-    preprocess is given, ``look_ahead``: how many full batches a window of rows makes; together they bound what a call
-    holds in memory.
+    """A task over its loaded model. The predictor calls preprocess on a window of rows, run and read on each batch, and
+    standard or full on the results; a runner keeps nothing between calls. ``rows_at_once``: how many rows preprocess
+    gets, ``look_ahead``: how many full batches a window of rows makes; together they bound a call's memory.
     """
 
     rows_at_once: ClassVar[int] = 256
     look_ahead: ClassVar[int] = 32
-    # Of a batch on a CPU; None: what its caches hold of the model's hidden states (docs/running.md).
+    # Tokens of a batch on a CPU; None: as many as its caches hold of the model's hidden states (docs/running.md).
     cpu_tokens: ClassVar[int | None] = None
-    # What a task's own __init__ has loaded.
+    # The objects that a task's own __init__ has loaded.
     loaded: Loaded
 
     def __init__(self, request: LoadRequest) -> None:
         self.take(request)
 
     def take(self, request: LoadRequest) -> None:
-        """Keep what the request says; nothing is loaded here."""
+        """Keep the request's facts; this loads nothing."""
         self.request = request
         self.task = request.task
         self.dtype = request.dtype
@@ -47,21 +46,21 @@ class Runner(ABC):
 
     @classmethod
     def over(cls, other: Runner, request: LoadRequest) -> Self:
-        """The runner of the request's task over the objects that the runner ``other`` of another task has loaded."""
-        made = cls.__new__(cls)
-        vars(made).update(vars(other))
-        made.take(request)
-        return made
+        """The runner of the request's task over the loaded objects of the runner ``other`` of another task."""
+        runner = cls.__new__(cls)
+        vars(runner).update(vars(other))
+        runner.take(request)
+        return runner
 
     @cached_property
     def sentence_model(self) -> Any:
-        """The model as sentence-transformers has it, loaded when it is first asked for; raises StorageError."""
+        """The model of sentence-transformers, loaded at its first use; raises StorageError."""
         if self.loaded.sentence_model is not None:
             return self.loaded.sentence_model
         return native.load_sentence_model(self.request, self.loaded.tokenizer)
 
     def prompt_text(self, row: Row) -> str:
-        """What the model reads of a row whose input is a prompt: the spec's template around it, where there is one."""
+        """The model's text for a row whose input is a prompt: the spec's template around it, where there is one."""
         return prompt_text(self.task, self.template, row.values)
 
     def defaults(self) -> Mapping[str, Any]:
@@ -77,14 +76,14 @@ class Runner(ABC):
         return memory.tokens_on_cpu(width if isinstance(width, int) and width > 0 else 1, size)
 
     def own_settings(self) -> Mapping[str, Any]:
-        """The settings that the checkpoint itself states: the lowest layer."""
+        """The checkpoint's own settings: the lowest layer."""
         return {}
 
-    def check(self, settings: Settings) -> None:  # noqa: B027 - most families have nothing to check
+    def check(self, settings: Settings) -> None:  # noqa: B027 - most runners have nothing to check
         """Raises ParamsError for settings that cannot work with this checkpoint."""
 
-    def rows(self, data: Any) -> list[Row] | None:  # noqa: ARG002 - of columns, most often
-        """The rows of input that has a form of its own, as a conversation has; None for rows of the task's columns.
+    def rows(self, data: Any) -> list[Row] | None:  # noqa: ARG002 - most runners read columns
+        """The rows of an input with a form of its own, such as a conversation; None for rows of the task's columns.
 
         Raises InputError naming the row.
         """
@@ -103,38 +102,40 @@ class Runner(ABC):
 
     @abstractmethod
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Any]]:
-        """The rows' items, in the rows' order: one a row, or several where the model is asked several times for one row
+        """The rows' items, in the rows' order: one a row, or several where one row takes several answers of the model
         (a window of a long text each, a hypothesis each), next to each other and with that row's number. Raises
         InputError naming the row.
         """
 
     @abstractmethod
     def run(self, batch: Sequence[Item[Any]], settings: Settings) -> Any:
-        """What ``read`` makes a batch's results of. A GPU may still be at it: the host waits for nothing here."""
-
-    def read(self, made: Any, batch: Sequence[Item[Any]], settings: Settings) -> Sequence[Any]:  # noqa: ARG002
-        """The model's result for each item of a batch, from what ``run`` made of it, waited for; each equal to what the
-        item would get alone. By default ``run`` has waited already.
+        """The output of a batch, from which ``read`` makes its results. A GPU may still compute it: this
+        does not wait.
         """
-        results: Sequence[Any] = made
+
+    def read(self, output: Any, batch: Sequence[Item[Any]], settings: Settings) -> Sequence[Any]:  # noqa: ARG002
+        """The model's result for each item of a batch, from the output of ``run``, for which this waits; each equals
+        the item's result alone. By default ``run`` has waited already.
+        """
+        results: Sequence[Any] = output
         return results
 
-    def joined(self, parts: Sequence[Any], settings: Settings) -> Any:  # noqa: ARG002 - of one part, most often
+    def joined(self, parts: Sequence[Any], settings: Settings) -> Any:  # noqa: ARG002 - most rows have one part
         """A row's result from those of its items, in their order."""
         return parts[0]
 
     @abstractmethod
     def standard(self, results: Sequence[Any], settings: Settings) -> Any:
-        """The task's standard form, a Table where that is a data frame; of no rows when there are no results."""
+        """The task's standard form, a Table where that is a data frame; without rows when there are no results."""
 
     @abstractmethod
     def full(self, results: Sequence[Any], settings: Settings) -> list[dict[str, Any]]:
         """Everything the model knows, one dict of JSON values, arrays and texts a row."""
 
     def answer(self, result: Any, settings: Settings, form: str) -> Any:
-        """What one row by itself is answered, in the standard or the full form: an item of what those give for many."""
-        made = self.full([result], settings) if form == FULL else self.standard([result], settings)
-        return made[0]
+        """The answer to one row by itself, in the standard or the full form: an item of their answer to many."""
+        answers = self.full([result], settings) if form == FULL else self.standard([result], settings)
+        return answers[0]
 
     @property
     def ahead(self) -> int:
@@ -145,8 +146,8 @@ class Runner(ABC):
 
     @property
     def pass_tokens(self) -> int | None:
-        """What a forward pass takes beside its tokens, in tokens; None: more than any padding, on a GPU, which computes
-        padding at little cost, and where most steps of a pass are for one token a row.
+        """The cost of a forward pass beside its tokens, in tokens; None: more than any padding, on a GPU, which
+        computes padding at little cost, and where most steps of a pass are for one token a row.
         """
         return PASS if self.request.device == "cpu" and self.cpu_tokens is None else None
 

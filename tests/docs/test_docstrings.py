@@ -15,13 +15,17 @@ CLEAN = (
         f"{room}/**/*.py"
         for room in (
             *("artifact", "batch", "checkpoint", "cli", "comparison", "export", "formats", "inputs", "integrity"),
-            *("interop", "ir", "language", "locking", "report", "serving", "settings", "sources", "stages", "tasks"),
+            *("interop", "ir", "language", "libraries/onnxruntime_genai", "libraries/sentence_transformers"),
+            *("libraries/transformers", "library_calls", "locking", "report", "runtime", "serving", "settings"),
+            *("sources", "stages", "tasks"),
         )
     ),
 )
 OPEN = frozenset(
     {
         *("checkpoint/steps.py", "checkpoint/weights/weight_formats.py", "ir/lock.py", "ir/plan.py", "ir/spec_keys.py"),
+        *("libraries/onnxruntime_genai/graph.py", "libraries/transformers/planning.py"),
+        *("runtime/generation/prefix_cache.py", "runtime/generation/running_batch.py", "runtime/host/process.py"),
         *("language/weight_formats.py", "locking/comparison.py", "report/artifact.py", "report/sections.py"),
         *("sources/selection.py", "tasks/weight_formats.py"),
         *("serving/fleet/values.py", "serving/front/generation.py", "serving/front/metrics.py"),

@@ -1,1 +1,1 @@
-"""What is ONNX Runtime's generate() API's own: models as ONNX graphs beside a genai_config.json, run without torch."""
+"""ONNX Runtime's generate() API: models as ONNX graphs beside a genai_config.json, run without torch."""

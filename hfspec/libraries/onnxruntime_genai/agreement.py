@@ -1,7 +1,7 @@
-"""How far a converted model answers as the checkpoint that it was made of: the same tokens after the same prompts.
+"""The agreement of a converted model with its checkpoint: the same tokens after the same prompts.
 
-The original goes on greedily, in float32; at each of its tokens the converted model is asked which one is the likeliest
-after all tokens before it. So one difference is counted once, however much the answers would part after it.
+The original goes on greedily, in float32; at each of its tokens the converted model gives the likeliest one after all
+tokens before it. So one difference counts once, however much the answers would part after it.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ LONGEST = 64  # tokens of an answer
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What was compared."""
+    """The result of a comparison."""
 
     tokens: int
-    """How many tokens of the original's."""
+    """How many tokens of the original's were compared."""
     same: int
     """How many of them the converted model gives too."""
     prompts: int
-    """After how many prompts."""
+    """How many prompts they follow."""
     other_prompt: str = ""
     """A prompt that the two tokenizers read otherwise; empty where there is none."""
 
@@ -51,13 +51,13 @@ def agreement(plan: Plan, task: Task, converted: Path, original: Path) -> Agreem
     """Compare a converted model with its original.
 
     Args:
-        plan: Of the converted model, whose examples are asked; a plain input of the task where it has none.
-        task: Of the library that it is converted to.
+        plan: The converted model's, with the examples to answer; a plain input of the task where it has none.
+        task: The task of the library that it is converted to.
         converted: The folder in which ``model`` is the converted model.
         original: The folder of the checkpoint.
 
     Returns:
-        What was found.
+        The agreement.
 
     Raises:
         HfspecError: The converted model cannot be loaded or run.
@@ -69,7 +69,7 @@ def agreement(plan: Plan, task: Task, converted: Path, original: Path) -> Agreem
     pairs = [(line, _likeliest(predictor, one.ids, line)) for one in prompts for line in [_continued(model, one)]]
     return Agreement(
         tokens=sum(len(line) for line, _ in pairs),
-        same=sum(a == b for line, found in pairs for a, b in zip(line, found, strict=True)),
+        same=sum(a == b for line, answers in pairs for a, b in zip(line, answers, strict=True)),
         prompts=len(prompts),
         other_prompt=other,
     )
@@ -93,24 +93,24 @@ def _predictor(plan: Plan, task: Task, folder: Path) -> Predictor:
 
 
 def _prompts(predictor: Predictor, plan: Plan) -> tuple[Prompt, ...]:
-    """Each prompt of the examples once; an example that cannot be asked is told of where it is tried."""
+    """Each prompt of the examples once; the trial of the artifact reports an example that the predictor refuses."""
     examples: list[tuple[Any, Mapping[str, Any]]] = [(thaw(one.input), thaw(one.params)) for one in plan.golden]
     if plan.input_example is not None:
         examples.insert(0, (thaw(plan.input_example), {}))
-    found = tuple(prompt for data, params in examples for prompt in _asked(predictor, data, params))
-    found = found or _asked(predictor, [plain_row(predictor)], {})
-    return tuple({tuple(prompt.ids): prompt for prompt in found}.values())
+    prompts = tuple(prompt for data, params in examples for prompt in _asked(predictor, data, params))
+    prompts = prompts or _asked(predictor, [plain_row(predictor)], {})
+    return tuple({tuple(prompt.ids): prompt for prompt in prompts}.values())
 
 
 def _asked(predictor: Predictor, data: Any, params: Mapping[str, Any]) -> tuple[Prompt, ...]:
     with suppress(PredictionError):
-        begun = predictor.begin(data, params)
-        return tuple(getattr(item.content, "prompt", item.content) for item in begun.call.prepare(begun.rows))
+        call = predictor.begin(data, params)
+        return tuple(getattr(item.content, "prompt", item.content) for item in call.call.prepare(call.rows))
     return ()
 
 
 def _original(folder: Path) -> tuple[Any, Any]:
-    """The checkpoint's tokenizer and its model, in float32, which goes on greedily and by nothing else."""
+    """The checkpoint's tokenizer and its model, in float32, which decodes greedily without any other setting."""
     import torch
     import transformers
 
@@ -137,13 +137,13 @@ def _continued(model: Any, prompt: Prompt) -> list[int]:
 
     ids = torch.tensor([prompt.ids])
     with torch.inference_mode(), quiet():
-        made = model.generate(
+        output = model.generate(
             ids,
             attention_mask=torch.ones_like(ids),
             max_new_tokens=min(prompt.room, LONGEST),
             do_sample=False,
         )
-    line: list[int] = made[0, len(prompt.ids) :].tolist()
+    line: list[int] = output[0, len(prompt.ids) :].tolist()
     return line
 
 
@@ -157,8 +157,8 @@ def _likeliest(predictor: Predictor, ids: list[int], line: list[int]) -> list[in
     params.set_search_options(batch_size=1, max_length=len(ids) + len(line) + 1, do_sample=False, num_beams=1)
     generator = onnxruntime_genai.Generator(model, params)
     generator.append_tokens(np.array(ids, dtype=np.int32))
-    found = []
+    tokens = []
     for token in line:
-        found.append(int(np.asarray(generator.get_logits()).reshape(-1).argmax()))
+        tokens.append(int(np.asarray(generator.get_logits()).reshape(-1).argmax()))
         generator.append_tokens(np.array([token], dtype=np.int32))
-    return found
+    return tokens

@@ -1,4 +1,4 @@
-"""A program: makes a model of ONNX Runtime's generate() of a checkpoint, by the library's own model builder.
+"""The program that makes a model of ONNX Runtime's generate() of a checkpoint, by the library's own model builder.
 
 It runs in a process of its own and imports nothing of hfspec: the builder puts names such as ``builders`` on the import
 path, prints what it does, and holds all weights in memory.
@@ -11,12 +11,12 @@ from __future__ import annotations
 import json
 import sys
 
-# No code of the checkpoint's is run, and nobody is asked for what it lacks.
+# The builder runs no code of the checkpoint's, and asks nobody for missing files.
 OPTIONS = ["hf_remote=false", "hf_token=false"]
 
 
 def build(source: str, target: str, precision: str, provider: str, cache: str) -> None:
-    """Make the model in a folder; raises what the builder raises."""
+    """Make the model in a folder; raises the builder's errors."""
     from onnxruntime_genai.models.builder import create_model, parse_extra_options
 
     arguments = ("", source, target, precision, provider, cache)
@@ -27,9 +27,9 @@ def main(arguments: list[str]) -> int:
     """Build; where that fails, the last line on standard error says why, as JSON."""
     try:
         build(*arguments)
-    except Exception as error:  # noqa: BLE001 - the builder raises whatever its parts do; who started this tells it on
-        said = {"kind": type(error).__name__, "message": str(error)}
-        print(f"\n{json.dumps(said)}", file=sys.stderr)  # noqa: T201 - it is how the two processes speak
+    except Exception as error:  # noqa: BLE001 - the builder raises whatever its parts do; the caller of this program reports it
+        report = {"kind": type(error).__name__, "message": str(error)}
+        print(f"\n{json.dumps(report)}", file=sys.stderr)  # noqa: T201 - it is how the two processes speak
         return 1
     return 0
 

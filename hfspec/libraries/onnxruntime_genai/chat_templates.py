@@ -1,8 +1,8 @@
-"""Chat templates of checkpoints, rendered as the library that they are written for renders them.
+"""Chat templates of checkpoints, rendered as transformers renders them.
 
 https://huggingface.co/docs/transformers/chat_templating_writing: Jinja in a sandbox, without the white space of blocks,
 with loop controls, ``raise_exception``, ``strftime_now``, a ``tojson`` that leaves letters as they are, and a block
-``generation`` around what the assistant says.
+``generation`` around the assistant's text.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ TEMPLATE, TEMPLATES = "chat_template.jinja", "additional_chat_templates"
 
 
 def templates(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
-    """The templates by their names, ``default`` the one that counts. A file of its own comes before the config."""
-    stated = config.get("chat_template")
-    found: dict[str, str] = {}
-    if isinstance(stated, str):
-        found = {"default": stated}
-    elif isinstance(stated, list):
-        found = {str(one["name"]): str(one["template"]) for one in stated if {"name", "template"} <= set(one)}
+    """The templates by their names, ``default`` the one that counts. A template's own file goes before the config."""
+    own = config.get("chat_template")
+    texts: dict[str, str] = {}
+    if isinstance(own, str):
+        texts = {"default": own}
+    elif isinstance(own, list):
+        texts = {str(one["name"]): str(one["template"]) for one in own if {"name", "template"} <= set(one)}
     older = folder / "chat_template.json"
     if older.is_file():
         value = json.loads(older.read_bytes())
-        found |= (
+        texts |= (
             {"default": str(value["chat_template"])} if isinstance(value, dict) and "chat_template" in value else {}
         )
     if (folder / TEMPLATE).is_file():
-        found["default"] = (folder / TEMPLATE).read_text(encoding="utf-8")
+        texts["default"] = (folder / TEMPLATE).read_text(encoding="utf-8")
     for path in sorted((folder / TEMPLATES).glob("*.jinja")):
-        found[path.stem] = path.read_text(encoding="utf-8")
-    return found
+        texts[path.stem] = path.read_text(encoding="utf-8")
+    return texts
 
 
 def rendered(template: str, **values: Any) -> str:
-    """The template filled with these values; raises what Jinja and the template itself raise."""
+    """The template filled with these values; raises the errors of Jinja and of the template itself."""
     return str(_compiled(template).render(**values))
 
 
@@ -50,7 +50,7 @@ def _compiled(template: str) -> Any:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Generation(Extension):
-        """The block around what the assistant says: its text, nothing more."""
+        """The block around the assistant's text: its text, nothing more."""
 
         def parse(self, parser: Any) -> Any:
             next(parser.stream)

@@ -1,4 +1,4 @@
-"""What a genai_config.json says: the model's kind and sizes, its graph, its tokens, its search options."""
+"""A genai_config.json: the model's kind and sizes, its graph, its tokens, its search options."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_LENGTH = "max_length"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with a genai_config.json: at which key, what belongs there, what is there instead."""
+    """A fault of a genai_config.json: the key, the expected value, and the value there instead."""
 
     key: str
     expected: str
@@ -37,13 +37,13 @@ class GenaiConfig:
     context_length: int
     vocab_size: int
     filename: str
-    """Of the graph, beside the config."""
+    """The file of the graph, beside the config."""
     layers: int
     bos: int | None
     eos: tuple[int, ...]
     pad: int | None
     inputs: FrozenDict
-    """What the library gives the graph -> the name of the graph's input; of caches with ``%d`` for the layer."""
+    """The library's name of an input -> the graph's name; caches have ``%d`` for the layer."""
     outputs: FrozenDict
     providers: tuple[str, ...]
     """Execution providers other than the CPU, the first choice first."""
@@ -51,7 +51,7 @@ class GenaiConfig:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> GenaiConfig:
-        """The config of a document in which ``faults`` finds nothing."""
+        """The config of a document without ``faults``."""
         model = document["model"]
         decoder = model["decoder"]
         options = decoder.get("session_options", {}).get("provider_options", [])
@@ -72,7 +72,7 @@ class GenaiConfig:
 
     def stated(self, task: Task) -> dict[str, Any]:
         """The search options that are settings of the task. A ``max_length`` of the whole context, which the library's
-        builder writes for every model, says how much the model can hold and not how long an answer shall be.
+        builder writes for every model, is the model's capacity and not the length of an answer.
         """
         whole = {name for name in (MAX_LENGTH,) if self.search.get(name) == self.context_length}
         return {
@@ -83,7 +83,7 @@ class GenaiConfig:
 
 
 def faults(document: Any) -> Iterator[Fault]:
-    """Everything in a genai_config.json with which no model for text can be run, or code would be loaded."""
+    """Every fault of a genai_config.json with which no model for text can run, or with which code would run."""
     model = document.get("model") if isinstance(document, Mapping) else None
     decoder = model.get("decoder") if isinstance(model, Mapping) else None
     if not isinstance(model, Mapping) or not isinstance(decoder, Mapping):
@@ -98,7 +98,7 @@ def faults(document: Any) -> Iterator[Fault]:
 
 
 def setting_faults(search: Mapping[str, Any], task: Task) -> Iterator[Fault]:
-    """Search options of a value that the task's settings do not have."""
+    """The faults of search options whose values the task's settings do not allow."""
     for name, value in search.items():
         setting = task.setting(name)
         if setting is not None and value is not None and (fault := setting.fault(value)):
@@ -145,9 +145,9 @@ def _session_faults(options: Any) -> Iterator[Fault]:
     for name in CODE:
         if options.get(name):
             yield Fault(f"{place}.{name}", "nothing: it is code, which is never run", _found(options[name]))
-    given = options.get("provider_options", [])
-    if not isinstance(given, list) or not all(isinstance(entry, Mapping) for entry in given):
-        yield Fault(f"{place}.provider_options", "a list of mappings", _found(given))
+    entries = options.get("provider_options", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
+        yield Fault(f"{place}.provider_options", "a list of mappings", _found(entries))
 
 
 def _is_count(value: Any, least: int) -> bool:

@@ -1,4 +1,4 @@
-"""A checkpoint of transformers made a model of ONNX Runtime's generate(), by the library's own model builder."""
+"""The conversion of a checkpoint of transformers to ONNX Runtime's generate(), by the library's own model builder."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from hfspec.tasks.table import find
 from hfspec.tasks.task import Task
 
 PATH = ("convert",)
-# What the builder imports, by the packages' names: to say what is missing, and which versions made a model.
+# Packages -> the modules that the builder imports, to report the missing ones and the versions that made a model.
 NEEDED: Mapping[str, str] = {
     "onnxruntime-genai": "onnxruntime_genai",
     "onnxruntime": "onnxruntime",
@@ -63,17 +63,17 @@ WEIGHTS = ".safetensors"
 
 
 def announce(sources: Sources) -> Plan:
-    """What compiling a spec will do that has its checkpoint converted, as far as that is known before.
+    """The plan of a spec with `convert`, as far as it is known before the conversion.
 
     Args:
         sources: The spec, valid, and the files of its sources.
 
     Returns:
-        The plan of the files to convert, as an artifact of transformers has them, with the conversion. Its deployment,
+        The plan of the files to convert, those of an artifact of transformers, with the conversion. Its deployment,
         settings and requirements are those of the converted model.
 
     Raises:
-        SpecError: With every problem of the checkpoint, and what keeps the builder from taking it.
+        SpecError: With every problem of the checkpoint, and every reason why the builder cannot take it.
         SourceError: When a small file cannot be read.
     """
     problems = ProblemList()
@@ -91,8 +91,8 @@ def announce(sources: Sources) -> Plan:
         model_class=checkpoint.model_class.name,
         is_code=False,
     )
-    if found := tuple(_problems(sources, checkpoint, task, layers)):
-        raise SpecError(found)
+    if faults := tuple(_problems(sources, checkpoint, task, layers)):
+        raise SpecError(faults)
     return _announced(sources, checkpoint, task, layers)
 
 
@@ -101,9 +101,9 @@ def convert(sources: Sources, plan: Plan, files: Sequence[FileRecord], folder: P
 
     Args:
         sources: The spec and the files of its sources.
-        plan: As ``announce`` gave it.
-        files: The records of its files, as they were written under ``folder``.
-        folder: A folder for all that is written.
+        plan: The plan of ``announce``.
+        files: The records of its files, which are under ``folder``.
+        folder: The folder to write in.
 
     Returns:
         The plan of the artifact.
@@ -111,32 +111,32 @@ def convert(sources: Sources, plan: Plan, files: Sequence[FileRecord], folder: P
     Raises:
         SpecError: The model cannot be made, or is too far from the checkpoint.
     """
-    asked = _convert(sources)
+    options = _convert(sources)
     target = folder / "converted"
-    _build(sources, folder / "model", target / "model", asked)
+    _build(sources, folder / "model", target / "model", options)
     for name in CARDS:
         (folder / name).rename(target / "model" / name)
     try:
-        made, reader = _planned(sources, target / "model")
-        found = agreement(replace(made, golden=plan.golden), _task(sources), target, folder / "model")
+        draft, reader = _planned(sources, target / "model")
+        result = agreement(replace(draft, golden=plan.golden), _task(sources), target, folder / "model")
     except SpecError:
         raise
     except (HfspecError, RuntimeError) as error:
         raise _refusal(sources, f"the model that the builder made does not run: {error}") from error
-    _check(sources, asked, found)
+    _check(sources, options, result)
     shutil.rmtree(folder / "model")  # as large as the model, and of no more use
     return Converted(
         replace(
-            made,
+            draft,
             spec_document=plan.spec_document,
             spec_digest=plan.spec_digest,
             sources=plan.sources,
             run=plan.run,
             check_golden=plan.check_golden,
             probe=plan.probe,
-            notes=(*plan.notes, *made.notes, _said(asked, found)),
+            notes=(*plan.notes, *draft.notes, _said(options, result)),
             cleaned=FrozenDict({name: plan.cleaned[name] for name in CARDS if name in plan.cleaned}),
-            converted=_account(plan, files, found),
+            converted=_account(plan, files, result),
         ),
         {"model": reader},
     )
@@ -168,14 +168,14 @@ def _missing(sources: Sources) -> Iterator[Problem]:
 def _problems(sources: Sources, checkpoint: Checkpoint, task: Task, layers: SettingLayers) -> Iterator[Problem]:
     spec, tree, files = sources.spec, sources.tree, sources.model
     yield from licence_problems(tree, spec.license_policy, sources.all)
-    known, stated = architectures(), stated_architectures(checkpoint.config)
-    if known and stated[:1] and stated[0] not in known:
+    able, names = architectures(), stated_architectures(checkpoint.config)
+    if able and names[:1] and names[0] not in able:
         yield files.problem(
             "conversion-fails",
             "the installed model builder does not know the checkpoint's architecture",
             at=PATH,
-            expected=one_of(known),
-            found=stated[0],
+            expected=one_of(able),
+            found=names[0],
             remedy="remove `convert`, or convert another model",
         )
     if quantisation(checkpoint.config) is not None:
@@ -191,9 +191,9 @@ def _problems(sources: Sources, checkpoint: Checkpoint, task: Task, layers: Sett
 
 
 def _setting_problems(sources: Sources, checkpoint: Checkpoint, task: Task) -> Iterator[Problem]:
-    """Settings of the checkpoint's that the library cannot take."""
-    stated = generation_config(sources.model, checkpoint.folder, sources.task, sources.spec)
-    for name, value in sorted(stated.items()):
+    """The problems of the checkpoint's settings that the library cannot take."""
+    settings = generation_config(sources.model, checkpoint.folder, sources.task, sources.spec)
+    for name, value in sorted(settings.items()):
         setting = task.setting(name)
         if setting is not None and value is not None and (fault := setting.fault(value)):
             yield sources.model.problem(
@@ -207,20 +207,20 @@ def _setting_problems(sources: Sources, checkpoint: Checkpoint, task: Task) -> I
 
 
 def architectures() -> tuple[str, ...]:
-    """The decoders that the installed builder knows, from its source; none where that has another form."""
-    found = find_spec(NEEDED[CONVERTED])
-    places = found.submodule_search_locations if found is not None else None
+    """The decoders that the installed builder knows, from its source; none where its source has another form."""
+    module = find_spec(NEEDED[CONVERTED])
+    places = module.submodule_search_locations if module is not None else None
     files = [Path(place) / BUILDER for place in places or ()]
     names = {name for file in files if file.is_file() for name in ARCHITECTURES.findall(file.read_text("utf-8"))}
     return tuple(sorted(names))
 
 
 def _announced(sources: Sources, checkpoint: Checkpoint, task: Task, layers: SettingLayers) -> Plan:
-    spec, model, asked = sources.spec, sources.model, _convert(sources)
+    spec, model, options = sources.spec, sources.model, _convert(sources)
     licence_step, licence_note = licence(model)
     steps = (*artifact_steps(sources, checkpoint), card(model, name_of(spec, sources.tree)), licence_step)
-    clean, dtype = cleaned(steps, sources.all), DTYPES.get(asked.precision, "float32")
-    found = versions(*LIBRARIES[task.library].packages)
+    clean, dtype = cleaned(steps, sources.all), DTYPES.get(options.precision, "float32")
+    packages = versions(*LIBRARIES[task.library].packages)
     return planned(
         sources,
         deployed(sources, task, model_class=checkpoint.model_class.name, dtype=dtype, defaults=layers.defaults),
@@ -231,17 +231,17 @@ def _announced(sources: Sources, checkpoint: Checkpoint, task: Task, layers: Set
         weight_bytes=saved_bytes(spec, checkpoint),
         memory_bytes=memory_bytes(spec, checkpoint),
         settings=setting_rows(sources.tree, spec, layers, dtype),
-        requirements=requirement_lines(found),
-        versions=found,
+        requirements=requirement_lines(packages),
+        versions=packages,
         merging=checkpoint.merging,
-        conversion=Conversion(asked.to, asked.precision, asked.execution_provider, installed(MADE_BY)),
+        conversion=Conversion(options.to, options.precision, options.execution_provider, installed(MADE_BY)),
     )
 
 
 def _notes(sources: Sources, checkpoint: Checkpoint, task: Task, clean: Cleaned, licence_note: str) -> Iterator[str]:
     yield from checkpoint.notes
-    stated = generation_config(sources.model, checkpoint.folder, sources.task, sources.spec)
-    lost = [name for name in sorted(stated) if sources.task.setting(name) and not task.setting(name)]
+    settings = generation_config(sources.model, checkpoint.folder, sources.task, sources.spec)
+    lost = [name for name in sorted(settings) if sources.task.setting(name) and not task.setting(name)]
     if lost:
         yield f"{GENERATION_CONFIG} says {', '.join(lost)}, which {task.library} has no options for: left out."
     yield licence_note
@@ -249,9 +249,9 @@ def _notes(sources: Sources, checkpoint: Checkpoint, task: Task, clean: Cleaned,
     yield from spec_notes(sources.tree)
 
 
-def _build(sources: Sources, source: Path, target: Path, asked: Convert) -> None:
-    """Run the builder in a process of its own; raises SpecError with what it says."""
-    command = [sys.executable, "-P", building.__file__, str(source), str(target), asked.precision]
+def _build(sources: Sources, source: Path, target: Path, options: Convert) -> None:
+    """Run the builder in a process of its own; raises SpecError with its message."""
+    command = [sys.executable, "-P", building.__file__, str(source), str(target), options.precision]
     environment = {
         **os.environ,
         "HF_HUB_OFFLINE": "1",
@@ -259,26 +259,26 @@ def _build(sources: Sources, source: Path, target: Path, asked: Convert) -> None
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    done = subprocess.run(
-        [*command, asked.execution_provider, str(target.parent / "cache")],
+    process = subprocess.run(
+        [*command, options.execution_provider, str(target.parent / "cache")],
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
     )
-    if done.returncode:
-        raise _refusal(sources, _reason(done, str(source)))
+    if process.returncode:
+        raise _refusal(sources, _reason(process, str(source)))
 
 
-def _reason(done: subprocess.CompletedProcess[bytes], source: str) -> str:
-    if done.returncode < 0:
-        return f"its process was ended by signal {-done.returncode}, as it is where memory runs out"
-    last = done.stderr.decode("utf-8", errors="replace").strip().splitlines()[-1:]
+def _reason(process: subprocess.CompletedProcess[bytes], source: str) -> str:
+    if process.returncode < 0:
+        return f"its process was ended by signal {-process.returncode}, as it is where memory runs out"
+    last = process.stderr.decode("utf-8", errors="replace").strip().splitlines()[-1:]
     try:
-        said = json.loads("".join(last))
-        reason = f"{said['kind']}: {' '.join(said['message'].split())}"
+        report = json.loads("".join(last))
+        reason = f"{report['kind']}: {' '.join(report['message'].split())}"
     except (ValueError, KeyError, TypeError):
-        reason = "".join(last) or f"it ended with exit code {done.returncode}"
+        reason = "".join(last) or f"it ended with exit code {process.returncode}"
     return reason.replace(source, "the checkpoint")[:1000]
 
 
@@ -300,42 +300,42 @@ def _planned(sources: Sources, folder: Path) -> tuple[Plan, Reader]:
     return plan_model(spec_sources(spec, sources.tree, Resolved(Pins((pin,)), {"model": reader}))), reader
 
 
-def _check(sources: Sources, asked: Convert, found: Agreement) -> None:
+def _check(sources: Sources, options: Convert, result: Agreement) -> None:
     """Raises SpecError where the model answers too much unlike the checkpoint."""
-    if found.other_prompt:
+    if result.other_prompt:
         raise sources.model.refusal(
             "conversion-differs",
-            f"the converted tokenizer reads a prompt otherwise than the checkpoint's: {found.other_prompt[:80]!r}",
+            f"the converted tokenizer reads a prompt otherwise than the checkpoint's: {result.other_prompt[:80]!r}",
             at=PATH,
             remedy="remove `convert`",
         )
-    if found.differing > asked.most:
+    if result.differing > options.most:
         raise sources.model.refusal(
             "conversion-differs",
-            f"the converted model's likeliest token is another than the checkpoint's at {found.tokens - found.same} of"
-            f" {found.tokens} places",
+            "the converted model's likeliest token is another than the checkpoint's at"
+            f" {result.tokens - result.same} of {result.tokens} places",
             at=PATH,
-            expected=f"at most {asked.most:.1%} of them",
-            found=f"{found.differing:.1%}",
+            expected=f"at most {options.most:.1%} of them",
+            found=f"{result.differing:.1%}",
             remedy="use a higher precision, or allow for it with `convert.tolerance`",
         )
 
 
-def _said(asked: Convert, found: Agreement) -> str:
-    prompts = "one prompt" if found.prompts == 1 else f"{found.prompts} prompts"
+def _said(options: Convert, result: Agreement) -> str:
+    prompts = "one prompt" if result.prompts == 1 else f"{result.prompts} prompts"
     return (
-        f"Converted to {asked.to}, {asked.precision}: after {prompts} of the examples, {found.same} of {found.tokens}"
-        f" of the checkpoint's greedy tokens are the converted model's likeliest ones too."
+        f"Converted to {options.to}, {options.precision}: after {prompts} of the examples, {result.same} of"
+        f" {result.tokens} of the checkpoint's greedy tokens are the converted model's likeliest ones too."
     )
 
 
-def _account(plan: Plan, files: Sequence[FileRecord], found: Agreement) -> FrozenDict:
-    """How the model was made, as the manifest has it."""
+def _account(plan: Plan, files: Sequence[FileRecord], result: Agreement) -> FrozenDict:
+    """The manifest's account of the conversion."""
     assert plan.conversion is not None, "only plans with a conversion come here"
     return FrozenDict(
         {
             **plan.conversion.to_json(),
             "weights": {one.path: one.sha256 for one in files if one.path.endswith(WEIGHTS)},
-            "agreement": {"prompts": found.prompts, "tokens": found.tokens, "same": found.same},
+            "agreement": {"prompts": result.prompts, "tokens": result.tokens, "same": result.same},
         }
     )

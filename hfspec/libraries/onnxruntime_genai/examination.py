@@ -1,4 +1,4 @@
-"""A model of ONNX Runtime's generate() examined: whether config, graph, its data and tokenizer fit together."""
+"""The examination of a model of ONNX Runtime's generate(): whether config, graph, data and tokenizer fit together."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Model:
     """A model whose files fit together."""
 
     folder: str
-    """Of its files in the source; empty or ending with a slash."""
+    """The folder of its files in the source; empty or ending with a slash."""
     config: GenaiConfig
     graph: Graph
     dtype: str
-    """That the graph computes in."""
+    """The dtype that the graph computes in."""
     weights: tuple[str, ...]
     """The graph and its data, as paths in the source."""
     weight_bytes: int
@@ -40,7 +40,7 @@ class Model:
     """Graphs and data that nothing names."""
 
     def notes(self) -> Iterator[str]:
-        """What the header says, in sentences."""
+        """The facts of the header, in sentences."""
         config, graph = self.config, self.graph
         opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in sorted(graph.opsets.items()))
         bits = ", ".join(f"{count} products of {size}-bit weights" for size, count in sorted(graph.bits.items()))
@@ -61,13 +61,13 @@ def examine(files: SourceFiles, task: Task) -> Model:
 
     Args:
         files: The source.
-        task: What the model is asked to do.
+        task: The task of the model.
 
     Returns:
         The model.
 
     Raises:
-        SpecError: With everything that does not fit, as far as it could be read.
+        SpecError: With everything that does not fit, as far as the files can be read.
         SourceError: When a file cannot be read.
     """
     folder = next(path for path in files.paths if PurePosixPath(path).name == CONFIG).removesuffix(CONFIG)
@@ -97,9 +97,9 @@ def examine(files: SourceFiles, task: Task) -> Model:
 
 def _config(files: SourceFiles, folder: str, task: Task) -> GenaiConfig:
     document = files.json(f"{folder}{CONFIG}")
-    found = list(faults(document))
-    found = found or list(setting_faults(document.get("search", {}), task))
-    if found:
+    problems = list(faults(document))
+    problems = problems or list(setting_faults(document.get("search", {}), task))
+    if problems:
         raise SpecError(
             tuple(
                 files.problem(
@@ -109,7 +109,7 @@ def _config(files: SourceFiles, folder: str, task: Task) -> GenaiConfig:
                     found=one.found,
                     remedy="mend the file, or make the model again",
                 )
-                for one in found
+                for one in problems
             )
         )
     return GenaiConfig.of(document)
@@ -133,12 +133,12 @@ def _graph(files: SourceFiles, folder: str, config: GenaiConfig) -> Graph:
 
 
 def _value_problems(files: SourceFiles, config: GenaiConfig, graph: Graph) -> Iterator[Problem]:
-    """Names in the config that the graph does not have, and a vocabulary of another size."""
+    """The problems of names in the config that the graph does not have, and of a vocabulary of another size."""
     for part, names, values in (("inputs", config.inputs, graph.inputs), ("outputs", config.outputs, graph.outputs)):
         there = {value.name for value in values}
         for key, pattern in sorted(names.items()):
-            wanted = [pattern.replace("%d", str(layer)) for layer in range(config.layers if "%d" in pattern else 1)]
-            missing = [name for name in wanted if name not in there]
+            expected = [pattern.replace("%d", str(layer)) for layer in range(config.layers if "%d" in pattern else 1)]
+            missing = [name for name in expected if name not in there]
             if missing and key != "position_ids":
                 yield files.problem(
                     BROKEN,
@@ -159,7 +159,7 @@ def _value_problems(files: SourceFiles, config: GenaiConfig, graph: Graph) -> It
 
 
 def _data_problems(files: SourceFiles, folder: str, config: GenaiConfig, graph: Graph) -> Iterator[Problem]:
-    """Files of weights beside the graph that are not there, or too short."""
+    """The problems of files of weights beside the graph that are missing or too short."""
     ends: dict[str, int] = {}
     for one in graph.external:
         ends[one.location] = max(ends.get(one.location, 0), one.end)
@@ -191,7 +191,7 @@ def _opset_problems(files: SourceFiles, config: GenaiConfig, graph: Graph) -> It
 
 
 def _tokenizer_problems(files: SourceFiles, folder: str, task: Task, config: GenaiConfig) -> Iterator[Problem]:
-    """A tokenizer that is missing, damaged, too large for the model, or cannot write a conversation."""
+    """The problems of a tokenizer that is missing, damaged, too large for the model, or cannot write a conversation."""
     if not files.has(f"{folder}{TOKENIZER}"):
         yield files.problem(
             "no-tokenizer",

@@ -1,7 +1,7 @@
-"""What a model of ONNX Runtime's generate() says after a prompt, by the library's own search.
+"""Continuations of prompts by models of ONNX Runtime's generate(), with the library's own search.
 
 Prompts of several lengths share a batch, padded on the right, where the library leaves padding out: it knows padding by
-its token, so that a prompt with that token in it is continued alone. A row that has ended is padding from then on.
+its token, so that a prompt with that token in it goes alone. A row that has ended is padding from then on.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NO_MEMORY = ("allocate memory", "bad_alloc", "out of memory")
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """How answers end and what fills a batch behind them, by the names that transformers has for it."""
+    """The tokens that end answers and fill a batch behind them, by transformers' names for them."""
 
     eos_token_id: tuple[int, ...]
     pad_token_id: int | None
@@ -39,7 +39,7 @@ class Ends:
 
 
 class GenaiGeneration(CausalGeneration):
-    """A tokenizer and a model of the library."""
+    """A runner over a tokenizer and a model of onnxruntime-genai."""
 
     joins = False
     genai: GenaiConfig
@@ -69,8 +69,8 @@ class GenaiGeneration(CausalGeneration):
         return [] if self.genai.bos is None else [self.genai.bos]
 
     def group(self, prompt: Prompt, settings: Settings, alone: Any) -> tuple[Any, ...]:
-        """Prompts that share a batch make the same number of tokens; those share none that are sampled from a seed, or
-        have the token in them by which the library knows padding.
+        """The key of the prompts that share a batch. They make the same number of tokens; prompts that are sampled from
+        a seed, or have the padding token in them, share no batch.
         """
         even = self.genai.pad is None or generation.reads_prompt(settings) or _beams(settings) > 1
         seeded = generation.samples(settings) and generation.seed(settings) is not None
@@ -137,7 +137,7 @@ class GenaiGeneration(CausalGeneration):
 
 
 class _Search:
-    """The steps of a search, with what the library does not do itself: penalties, stop texts, a stream."""
+    """The steps of a search, with penalties, stop texts and a stream, which the library does not have."""
 
     def __init__(self, runner: GenaiGeneration, generator: Any, settings: Settings, rows: int, streamer: Any) -> None:
         self.generator, self.streamer = generator, streamer
@@ -172,8 +172,8 @@ class _Search:
         import numpy as np
 
         logits = self.generator.get_logits()
-        for place, made in enumerate(self.made):
-            tokens, counts = np.unique(np.array(made, dtype=np.int64), return_counts=True)
+        for place, answer in enumerate(self.made):
+            tokens, counts = np.unique(np.array(answer, dtype=np.int64), return_counts=True)
             logits[place, -1, tokens] -= self.frequency * counts + self.presence
         self.generator.set_logits(logits)
 
@@ -203,16 +203,16 @@ def _options(settings: Settings, count: int, seed: int | None) -> dict[str, Any]
     """The library's search options of a call, but for the sizes."""
     beams, samples = _beams(settings), generation.samples(settings)
     names = (*ALWAYS, *(SAMPLES if samples else ()))
-    found = {name: settings[name] for name in names if settings.get(name) is not None}
+    options = {name: settings[name] for name in names if settings.get(name) is not None}
     if samples and seed is not None:
-        found["random_seed"] = seed
-    return {**found, "do_sample": samples, "num_beams": beams, "num_return_sequences": count if beams > 1 else 1}
+        options["random_seed"] = seed
+    return {**options, "do_sample": samples, "num_beams": beams, "num_return_sequences": count if beams > 1 else 1}
 
 
 def _check_finite(logits: Any) -> None:
     """Raises NotFiniteError where no token is the likeliest one after a prompt."""
     import numpy as np
 
-    wrong = ~np.isfinite(logits.max(axis=-1)).reshape(len(logits), -1)[:, -1]
-    if wrong.any():
-        raise NotFiniteError(int(wrong.nonzero()[0][0]))
+    faults = ~np.isfinite(logits.max(axis=-1)).reshape(len(logits), -1)[:, -1]
+    if faults.any():
+        raise NotFiniteError(int(faults.nonzero()[0][0]))

@@ -27,8 +27,8 @@ def select(names: Sequence[str], reader: Reader, location: str, task: Task) -> S
             f" {', '.join(sorted(names)[:20]) or 'no files'}."
         )
     if len(places) > 1 and "" not in places:
-        listed = ", ".join(place.rstrip("/") for place in places)
-        raise SourceError(f"{location} has a {CONFIG} in several folders; name one as the model's `folder`: {listed}.")
+        folders = ", ".join(place.rstrip("/") for place in places)
+        raise SourceError(f"{location} has a {CONFIG} in several folders; name one as the model's `folder`: {folders}.")
     needed = {name for name in names if _is_beside(name, places[0]) or CARD_AND_LICENCES.fullmatch(name)}
     skipped = tuple((name, "not used by the library") for name in sorted({*names} - needed))
     return Selection(tuple(sorted(needed)), skipped)
@@ -36,5 +36,5 @@ def select(names: Sequence[str], reader: Reader, location: str, task: Task) -> S
 
 def _is_beside(name: str, place: str) -> bool:
     own = name.removeprefix(place)
-    known = own == CONFIG or any(pattern.fullmatch(own) for pattern in (GRAPHS, TOKENIZER))
-    return name.startswith(place) and known
+    is_needed = own == CONFIG or any(pattern.fullmatch(own) for pattern in (GRAPHS, TOKENIZER))
+    return name.startswith(place) and is_needed

@@ -1,4 +1,4 @@
-"""How a model of ONNX Runtime's generate() is loaded: by the library itself, on a CPU or by another provider."""
+"""The load of a model of ONNX Runtime's generate(), by the library itself, on a CPU or by another provider."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def available(provider: str) -> bool:
     """Whether the installed library has this execution provider and a device for it."""
     import onnxruntime_genai
 
-    asked = {"cuda": "is_cuda_available", "dml": "is_dml_available"}
-    return provider == CPU or (provider in asked and bool(getattr(onnxruntime_genai, asked[provider])()))
+    checks = {"cuda": "is_cuda_available", "dml": "is_dml_available"}
+    return provider == CPU or (provider in checks and bool(getattr(onnxruntime_genai, checks[provider])()))
 
 
 def place(
     manifest: Manifest, *, device: str | None, device_map: Any, threads: int | None, backend: str | None
 ) -> Placement:
-    """The execution provider: the caller's, the spec's, else the CPU; raises UsageError for what cannot be."""
-    said, library = manifest.deployment.runtime, manifest.deployment.library
-    device = said.get("device") if device is None else device
+    """The execution provider: the caller's, the spec's, else the CPU; raises UsageError for an impossible one."""
+    options, library = manifest.deployment.runtime, manifest.deployment.library
+    device = options.get("device") if device is None else device
     if device_map is not None or backend is not None:
         name = "backend" if device_map is None else "device_map"
         raise UsageError(f"{name} is for models that torch computes; a model of {library} takes device and threads.")
-    threads = said.get("threads") if threads is None else threads
+    threads = options.get("threads") if threads is None else threads
     check_threads(threads)
     device = CPU if device in (None, "auto") else str(device)
     if device not in PROVIDERS:
@@ -65,14 +65,14 @@ def config_folder(request: LoadRequest) -> Path:
 
 
 def read_config(folder: Path, task: Task) -> GenaiConfig:
-    """The config in a folder; raises StorageError for one by which no model can be run."""
+    """The config in a folder; raises StorageError for one with which no model can run."""
     try:
         document = json.loads((folder / CONFIG).read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise StorageError(f"{CONFIG} cannot be read: {error}.") from error
-    found = list(faults(document)) or list(setting_faults(document.get("search", {}), task))
-    if found:
-        raise StorageError(f"{'; '.join(map(str, found))}; compile the artifact again.")
+    problems = list(faults(document)) or list(setting_faults(document.get("search", {}), task))
+    if problems:
+        raise StorageError(f"{'; '.join(map(str, problems))}; compile the artifact again.")
     return GenaiConfig.of(document)
 
 
@@ -91,5 +91,5 @@ def load_model(folder: Path, device: str, threads: int | None) -> Any:
             config.overlay(json.dumps({"model": {"decoder": {"session_options": options}}}))
         return onnxruntime_genai.Model(config)
     except (RuntimeError, ValueError) as error:
-        said = str(error).replace(str(folder), "the artifact's model").strip().splitlines()
-        raise StorageError(f"onnxruntime-genai cannot load the model: {said[0] if said else error}.") from error
+        message = str(error).replace(str(folder), "the artifact's model").strip().splitlines()
+        raise StorageError(f"onnxruntime-genai cannot load the model: {message[0] if message else error}.") from error

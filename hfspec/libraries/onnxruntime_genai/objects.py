@@ -1,4 +1,4 @@
-"""The objects of onnxruntime-genai behind a predictor, for those who use them by themselves."""
+"""The objects of onnxruntime-genai behind a predictor, for users of the library."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def components(runner: Runner) -> dict[str, Any]:
 
 
 def pipeline(runner: Runner) -> Any:
-    """Raises UsageError: the library has none."""
+    """Raises UsageError: onnxruntime-genai has no pipelines."""
     raise UsageError(f"{runner.request.task.library} has no pipelines; components()['model'] is the model itself.")

@@ -1,4 +1,4 @@
-"""Whether the installed runtime knows the sets of operators that a graph is written in."""
+"""The check that the installed runtime knows a graph's sets of operators."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def check_opsets(graph: Graph) -> None:
     try:
         onnxruntime.InferenceSession(_smallest(graph), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the library raises errors of its own, all below Exception
-        said = str(error).strip().splitlines()[0].rpartition(") ")[2]  # behind the place in the library's own code
-        raise ValueError(f"onnxruntime {onnxruntime.__version__} does not know its operators: {said}") from error
+        reason = str(error).strip().splitlines()[0].rpartition(") ")[2]  # behind the place in the library's own code
+        raise ValueError(f"onnxruntime {onnxruntime.__version__} does not know its operators: {reason}") from error
 
 
 def _smallest(graph: Graph) -> bytes:
-    """A model of one operator, Identity, stamped as the graph is."""
+    """A model of one operator, Identity, with the graph's opsets and version of the format."""
     shape = _field(2, _field(1, _number(1, FLOAT) + _field(2, b"")))
-    value, made = _field(1, NAME.encode()) + shape, _field(1, b"y") + shape
+    value, output = _field(1, NAME.encode()) + shape, _field(1, b"y") + shape
     node = _field(1, NAME.encode()) + _field(2, b"y") + _field(4, b"Identity")
-    body = _field(1, node) + _field(2, b"g") + _field(11, value) + _field(12, made)
+    body = _field(1, node) + _field(2, b"g") + _field(11, value) + _field(12, output)
     opsets = (_field(8, _field(1, name.encode()) + _number(2, number)) for name, number in sorted(graph.opsets.items()))
     return _number(1, graph.ir_version) + _field(7, body) + b"".join(opsets)
 
@@ -40,9 +40,9 @@ def _number(number: int, value: int) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    made = bytearray()
+    content = bytearray()
     while value > 0x7F:
-        made.append(value & 0x7F | 0x80)
+        content.append(value & 0x7F | 0x80)
         value >>= 7
-    made.append(value)
-    return bytes(made)
+    content.append(value)
+    return bytes(content)

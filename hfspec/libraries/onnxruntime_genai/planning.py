@@ -1,4 +1,4 @@
-"""The plan of a model of ONNX Runtime's generate(): its config and its graph's header read, no weights."""
+"""The plan of a model of ONNX Runtime's generate(), from its config and its graph's header, without any weights."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Step = CopyFile | WriteBytes
 
 @dataclass(frozen=True, slots=True)
 class _Decisions:
-    """What is decided of a model once it is examined."""
+    """The decisions about a model after its examination."""
 
     model: Model
     layers: SettingLayers
@@ -48,7 +48,7 @@ class _Decisions:
 
 
 def plan(sources: Sources) -> Plan:
-    """What compiling a model of ONNX Runtime's generate() will do.
+    """The plan of compiling a model of ONNX Runtime's generate().
 
     Args:
         sources: The spec, valid, and the files of its sources.
@@ -71,11 +71,11 @@ def _decisions(sources: Sources, model: Model) -> _Decisions:
     licence_step, licence_note = licence(files)
     is_reference = spec.save_mode == "reference"
     weights = tuple(files.file(path) for path in model.weights) if is_reference else ()
-    kept = {one.path for one in weights} | card_files(files)
+    skipped = {one.path for one in weights} | card_files(files)
     copies = tuple(
         CopyFile(f"model/{one.path}", files.role, one.path, one.size, one.sha256)
         for one in files.pin.files
-        if one.path not in kept
+        if one.path not in skipped
     )
     records = tuple(FileRecord(one.path, one.size, one.sha256 or "") for one in weights)
     return _Decisions(
@@ -88,15 +88,15 @@ def _decisions(sources: Sources, model: Model) -> _Decisions:
 
 
 def _layers(spec: Spec, task: Task, model: Model) -> SettingLayers:
-    stated = model.config.stated(task)
+    options = model.config.stated(task)
     layers = layers_of(
         task,
         model.config.architecture,
-        checkpoint=stated,
+        checkpoint=options,
         model_config=spec.inference,
         signature={name: param.default for name, param in spec.signature.params.items()},
     )
-    return SettingLayers(Settings(layers), FrozenDict(stated), FrozenDict(dict.fromkeys(stated, CONFIG)))
+    return SettingLayers(Settings(layers), FrozenDict(options), FrozenDict(dict.fromkeys(options, CONFIG)))
 
 
 def _problems(sources: Sources, decisions: _Decisions) -> Iterator[Problem]:
@@ -109,9 +109,9 @@ def _problems(sources: Sources, decisions: _Decisions) -> Iterator[Problem]:
 
 
 def _dead_keys(files: SourceFiles, spec: Spec, model: Model) -> Iterator[Problem]:
-    """Keys of the spec that do nothing for a graph."""
+    """The problems of keys of the spec that do nothing for a graph."""
     library = spec.library
-    asked: dict[tuple[str, ...], bool] = {
+    dead: dict[tuple[str, ...], bool] = {
         ("adapter",): spec.adapter is not None,
         ("dtype",): spec.dtype not in ("auto", model.dtype),
         ("allow_architecture_mismatch",): spec.allow_architecture_mismatch is not None,
@@ -119,7 +119,7 @@ def _dead_keys(files: SourceFiles, spec: Spec, model: Model) -> Iterator[Problem
         ("runtime", "device_map"): spec.runtime.device_map is not None,
         ("runtime", "backend"): "backend" in spec.runtime.model_fields_set,
     }
-    for path, is_set in asked.items():
+    for path, is_set in dead.items():
         if is_set:
             yield files.problem(
                 "dead-key",
@@ -131,7 +131,7 @@ def _dead_keys(files: SourceFiles, spec: Spec, model: Model) -> Iterator[Problem
 
 def _plan(sources: Sources, decisions: _Decisions) -> Plan:
     spec, model, task = sources.spec, decisions.model, sources.task
-    found = versions(*LIBRARIES[task.library].packages)
+    packages = versions(*LIBRARIES[task.library].packages)
     return planned(
         sources,
         deployed(
@@ -148,8 +148,8 @@ def _plan(sources: Sources, decisions: _Decisions) -> Plan:
         weight_bytes=model.weight_bytes,
         memory_bytes=model.weight_bytes,
         settings=setting_rows(sources.tree, spec, decisions.layers, model.dtype),
-        requirements=requirement_lines(found),
-        versions=found,
+        requirements=requirement_lines(packages),
+        versions=packages,
         pointers=decisions.pointers,
     )
 
@@ -164,14 +164,14 @@ def _notes(sources: Sources, decisions: _Decisions) -> Iterator[str]:
 
 
 def _provider_notes(spec: Spec, model: Model) -> Iterator[str]:
-    """What the config and the spec say of execution providers, and what computes here."""
-    asked: Any = spec.runtime.device
+    """Notes on the execution providers of the config and the spec, and on the one that computes here."""
+    device: Any = spec.runtime.device
     for name in model.config.providers:
-        if name != asked:
+        if name != device:
             yield f"{CONFIG} names the execution provider {name}; the CPU computes unless `runtime.device` says {name}."
-    if asked not in (None, "auto", CPU) and not available(str(asked)):
+    if device not in (None, "auto", CPU) and not available(str(device)):
         yield (
-            f"runtime.device is {asked}, which the installed onnxruntime-genai cannot use here: who loads the artifact"
+            f"runtime.device is {device}, which the installed onnxruntime-genai cannot use here: who loads the artifact"
             " where that is so gives device='cpu'."
         )
     if graphs := sorted({PurePosixPath(path).name for path in model.unused}):

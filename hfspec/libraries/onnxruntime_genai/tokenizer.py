@@ -1,4 +1,4 @@
-"""A tokenizer of a tokenizer.json, by the package tokenizers alone: what the runners ask of one, no more."""
+"""The tokenizer of a tokenizer.json, by the package tokenizers alone, with the methods that runners use."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from hfspec.libraries.onnxruntime_genai.chat_templates import rendered, template
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 LARGEST_LENGTH = 10**9
 SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-# What is done to the text of a tokenizer that says so, as the library that wrote the file does it.
+# Replacements in the text of a tokenizer that asks for them, as transformers makes them.
 SPACES = ((" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"))
 SHORT_FORMS = ((" n't", "n't"), (" 'm", "'m"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"))
 
 
 class Tokenizer:
-    """The tokenizer in a folder; raises StorageError where its files make none."""
+    """The tokenizer in a folder; raises StorageError where its files give none."""
 
     def __init__(self, folder: Path, pad: int | None = None) -> None:
         import tokenizers
@@ -50,16 +50,16 @@ class Tokenizer:
         pairs: None = None,  # noqa: ARG002 - no task of text has pairs
         *,
         add_special_tokens: bool = True,
-        **options: Any,  # noqa: ARG002 - of padding and warnings, of which there are none
+        **options: Any,  # noqa: ARG002 - for padding and warnings, which this has none of
     ) -> dict[str, Any]:
         """The tokens of a text, or of each of several."""
         if isinstance(text, str):
             return {"input_ids": self._inner.encode(text, add_special_tokens=add_special_tokens).ids}
-        found = self._inner.encode_batch(list(text), add_special_tokens=add_special_tokens)
-        return {"input_ids": [one.ids for one in found]}
+        encodings = self._inner.encode_batch(list(text), add_special_tokens=add_special_tokens)
+        return {"input_ids": [one.ids for one in encodings]}
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
-        """The text of tokens; one that there is none of has none."""
+        """The text of tokens; an unknown token has none."""
         text = str(self._inner.decode(list(ids), skip_special_tokens=skip_special_tokens))
         for spaced, tidy in (*SPACES, *SHORT_FORMS) if self._tidies else ():
             text = text.replace(spaced, tidy)
@@ -76,9 +76,9 @@ class Tokenizer:
         return sorted(token for token, added in self._inner.get_added_tokens_decoder().items() if added.special)
 
     def convert_ids_to_tokens(self, token: int) -> str | None:
-        """A token as the vocabulary has it."""
-        found: str | None = self._inner.id_to_token(token)
-        return found
+        """The vocabulary's text of a token; None for an unknown one."""
+        text: str | None = self._inner.id_to_token(token)
+        return text
 
     @property
     def chat_template(self) -> str | None:
@@ -90,7 +90,7 @@ class Tokenizer:
         return (self._templates.get("tool_use") if tools else None) or self.chat_template or ""
 
     def apply_chat_template(self, messages: Sequence[Any], *, tools: Any = None, **options: Any) -> str:
-        """The conversation as the template writes it; raises what the template raises."""
+        """The conversation as the template writes it; raises the template's errors."""
         special = {name: _token(self._config[name]) for name in SPECIAL if self._config.get(name)}
         return rendered(
             self.get_chat_template(tools),
@@ -105,12 +105,12 @@ class Tokenizer:
 def _json(path: Path) -> dict[str, Any]:
     """The object in a file; empty where there is none."""
     try:
-        found = json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes())
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
         raise StorageError(f"{path.name} is no JSON: {error}.") from error
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _token(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What no manifest of a model of ONNX Runtime's generate() says."""
+"""The values that a manifest of a model of ONNX Runtime's generate() must not have."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hfspec.ir.artifact import Manifest
 
 
 def faults(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """An architecture that is no name, or code."""
+    """The file and the fault of an architecture that is no name, and of code."""
     name = manifest.deployment.model_class
     if not name.isidentifier():
         yield "artifact.json", f"{name!r} as the model's architecture, which it is not"

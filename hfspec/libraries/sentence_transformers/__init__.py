@@ -1,3 +1,3 @@
-"""What is sentence-transformers' own. Its checkpoints are those of transformers with modules around them, and are
-planned and loaded by the parts of transformers.
+"""The library sentence-transformers. Its checkpoints are those of transformers with modules around them, and the rooms
+of transformers plan and load them.
 """

@@ -1,4 +1,4 @@
-"""The objects of sentence-transformers behind a predictor, for those who use them by themselves."""
+"""The objects of sentence-transformers behind a predictor, for users of the library."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ def components(runner: Runner) -> dict[str, Any]:
 
 
 def pipeline(runner: Runner) -> Any:
-    """Raises UsageError: sentence-transformers has none."""
+    """Raises UsageError: sentence-transformers has no pipelines."""
     kind = SENTENCE_CLASSES[runner.request.task.kind]
     raise UsageError(f"sentence-transformers has no pipelines; components()['model'] is the {kind} itself.")

@@ -1,1 +1,1 @@
-"""What is transformers' own: the files of its checkpoints, how they are planned and loaded, what they must not say."""
+"""The library transformers: the files of its checkpoints, their plan, their load, and the values they must not have."""

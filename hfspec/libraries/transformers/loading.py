@@ -1,4 +1,4 @@
-"""How a model of transformers, or of sentence-transformers, is loaded: by torch."""
+"""The load of a model of transformers, or of sentence-transformers, by torch."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from hfspec.tasks.task import Task
 def place(
     manifest: Manifest, *, device: str | None, device_map: Any, threads: int | None, backend: str | None
 ) -> Placement:
-    """Where the model goes, with the threads of torch set; raises UsageError for what cannot be."""
-    put = placement(manifest, device, device_map, threads, backend)
-    set_threads(put.threads)
-    forget_threads(put.threads)
-    return put
+    """The model's placement, with the threads of torch set; raises UsageError for an impossible one."""
+    goal = placement(manifest, device, device_map, threads, backend)
+    set_threads(goal.threads)
+    forget_threads(goal.threads)
+    return goal
 
 
 def load(request: LoadRequest) -> Runner:
     """The task's runner, with its model loaded, the artifact's reviewed code where it has some."""
     import torch
 
-    # Within a caller's inference mode too the model's weights are ordinary tensors, whose changes torch counts.
+    # Even in a caller's inference mode the model's weights are ordinary tensors, whose changes torch counts.
     with torch.inference_mode(mode=False):
         code = reviewed_classes(request.folder, request.manifest, request.task)
         return _runner(request.task)(replace(request, code=code))

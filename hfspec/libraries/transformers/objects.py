@@ -1,4 +1,4 @@
-"""The objects of transformers behind a predictor, for those who use them by themselves."""
+"""The objects of transformers behind a predictor, for users of the library."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ REMOVED = frozenset({"summarization", "text2text-generation", "translation", "qu
 
 
 def components(runner: Runner) -> dict[str, Any]:
-    """The objects by the names that ``transformers.pipeline`` has for them, with ``task`` and ``dtype``; of embeddings
-    that sentence-transformers answers itself its model alone.
+    """The objects by the names that ``transformers.pipeline`` has for them, with ``task`` and ``dtype``; the model
+    alone where sentence-transformers itself answers.
     """
-    request, loaded = runner.request, runner.loaded
-    if loaded.model is None:
+    request, own = runner.request, runner.loaded
+    if own.model is None:
         return {"model": runner.sentence_model}
     task = request.task.name if _has_pipeline(request.task.name) else request.manifest.deployment.task_as_written
-    found = {name: library_tokenizer(getattr(loaded, name)) for name in COMPONENTS}
-    found = {name: component for name, component in found.items() if component is not None}
-    return {"task": task, "model": loaded.model, **found, "dtype": torch_dtype(request.dtype)}
+    objects = {name: library_tokenizer(getattr(own, name)) for name in COMPONENTS}
+    objects = {name: component for name, component in objects.items() if component is not None}
+    return {"task": task, "model": own.model, **objects, "dtype": torch_dtype(request.dtype)}
 
 
 def pipeline(runner: Runner) -> Any:

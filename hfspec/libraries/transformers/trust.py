@@ -1,4 +1,4 @@
-"""What no manifest of a model of transformers says."""
+"""The values that a manifest of a model of transformers must not have."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hfspec.ir.artifact import Manifest
 
 
 def faults(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """A class that is called with the model's files and is no model."""
+    """The file and the fault of a class that would be called with the model's files and is no model."""
     name = manifest.deployment.model_class
     if not _may_be_run(name):
         yield "artifact.json", f"{name!r} as the model's class, which it is not"
@@ -18,6 +18,6 @@ def _may_be_run(name: str) -> bool:
     """Whether this is a model class of transformers, or no name that transformers has: another library's class."""
     import transformers
 
-    found = getattr(transformers, name, None)
-    is_model = isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)
-    return name.isidentifier() and (found is None or is_model)
+    kind = getattr(transformers, name, None)
+    is_model = isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)
+    return name.isidentifier() and (kind is None or is_model)

@@ -1,1 +1,1 @@
-"""What may do a model's arithmetic instead of torch's own choice."""
+"""The backends, which do a model's arithmetic instead of torch's own choice."""

@@ -1,8 +1,8 @@
 """Linear layers by oneDNN, which torch has in it.
 
 torch gives products of float32 matrices to MKL, which takes twice as long on an AMD processor with AVX-512, and those
-of bfloat16 to oneDNN by a longer way (benchmarks/NOTES.md has the figures). The operators are those that torch.compile
-puts in (torch/_inductor/fx_passes/mkldnn_fusion.py).
+of bfloat16 to oneDNN by a longer way (benchmarks/NOTES.md has the figures). torch.compile uses the same operators
+(torch/_inductor/fx_passes/mkldnn_fusion.py).
 """
 
 from __future__ import annotations
@@ -28,19 +28,17 @@ if TYPE_CHECKING:
     from hfspec.runtime.loading.request import LoadRequest
 
 DTYPES = tuple(torch_dtype(name) for name in BACKENDS[ONEDNN].dtypes)
-# Of a model's linear layers: as much memory is taken once more for that order.
+# The bytes of a model's linear layers up to which they are put in oneDNN's order, which takes as much memory again.
 MOST_BYTES = 1 << 30
 T5_TYPES = frozenset({"t5", "mt5", "umt5"})
-
-
-# Below, what a step sees is too little to be worth putting in another order.
+# Channels of a convolution below which another order is not worth it.
 CHANNELS = 16
 
 
 @functools.cache
 def is_faster(dtype: str) -> bool:
-    """Whether it was measured to be faster than torch's own choice with the instructions that torch finds here, whoever
-    made the processor: with AVX-512 (docs/backends.md has the figures).
+    """Whether oneDNN is faster than torch's own choice with the instructions that torch finds here, whoever made the
+    processor: with AVX-512 (docs/backends.md has the figures).
     """
     return _runs(dtype) and capability() == "AVX512"
 
@@ -64,74 +62,74 @@ def _suits(layer: Any) -> bool:
     return plain and layer.weight.dtype in DTYPES
 
 
-def put(loaded: Any, request: LoadRequest) -> Patched:
-    """The model, its linear layers replaced in place, unless their trial fails; raises UsageError where torch has no
-    oneDNN, or none for bfloat16 on this processor.
+def put(model: Any, request: LoadRequest) -> Patched:
+    """Replace the model's linear layers in place, unless their trial fails. The model and the patches' states; raises
+    UsageError where torch has no oneDNN, or none for bfloat16 on this processor.
     """
     hindered = hindrance(request.patches, ONEDNN)
     if hindered is not None:
-        return Patched(loaded, {ONEDNN: hindered})
+        return Patched(model, {ONEDNN: hindered})
     if not _runs(request.dtype):
         raise UsageError(
             f"torch {torch.__version__} has no oneDNN for {request.dtype} on this processor; load with backend='torch'."
         )
-    layers = [module for module in loaded.modules() if type(module) in LAYERS and _suits(module)]
+    layers = [module for module in model.modules() if type(module) in LAYERS and _suits(module)]
     calls = CALLS if sum(layer.weight.nbytes for layer in layers) <= MOST_BYTES else None
     shapes = {(type(layer), layer.weight.shape, layer.weight.dtype, layer.bias is None): layer for layer in layers}
     examples = list(shapes.values())
     state = tried(ONEDNN, request.dtype, partial(_library, examples), partial(_replaced, examples, calls))
     if not state.on:
-        return Patched(loaded, {ONEDNN: state})
+        return Patched(model, {ONEDNN: state})
     for layer in layers:
         layer.__class__ = LAYERS[type(layer)]
         layer.calls = calls
     steps: States = {}
-    if request.dtype == "float32" and calls is not None and _model_type(loaded) in T5_TYPES:
+    if request.dtype == "float32" and calls is not None and _model_type(model) in T5_TYPES:
         from hfspec.runtime.backends import t5
 
-        steps = t5.put(loaded, request)
-    return Patched(loaded, {ONEDNN: state, **steps})
+        steps = t5.put(model, request)
+    return Patched(model, {ONEDNN: state, **steps})
 
 
 def _library(layers: Sequence[Any]) -> list[Any]:
-    """What the library's layers make of some rows and of one; both twice, since the others have two ways."""
+    """The answers of torch's layers to some rows and to one; both twice, since oneDNN's layers have two ways."""
     return [layer(values) for layer in layers for values in _tried_rows(layer) * 2]
 
 
 def _replaced(layers: Sequence[Any], calls: int | None) -> list[Any]:
-    """What layers with the same weights make of them, before and after the weights are put in oneDNN's order, which of
-    large models they never are.
+    """The answers of oneDNN's layers with the same weights, before and after the weights are put in oneDNN's order; a
+    large model's never are.
     """
-    made = []
+    answers = []
     for layer in layers:
         other = copy.copy(layer)
         other.__class__ = LAYERS[type(layer)]
-        for left in (None, None if calls is None else 0):
-            other.calls = left
-            made += [_by_onednn(other, values) for values in _tried_rows(layer)]
-    return made
+        for calls_left in (None, None if calls is None else 0):
+            other.calls = calls_left
+            answers += [_by_onednn(other, values) for values in _tried_rows(layer)]
+    return answers
 
 
 def _by_onednn(layer: Any, values: Any) -> Any:
-    """Raises RuntimeError where the layer would fall back on the library's."""
-    seen = layer._seen(values) if isinstance(layer, Convolution) else values  # noqa: SLF001
-    made = layer.by_onednn(seen)
-    if made is None:
+    """The layer's answer; raises RuntimeError where it would fall back on torch's."""
+    inputs = layer._seen(values) if isinstance(layer, Convolution) else values  # noqa: SLF001
+    answer = layer.by_onednn(inputs)
+    if answer is None:
         raise RuntimeError("oneDNN has not taken it")
-    return made.transpose(1, 2) if isinstance(layer, Convolution) else made
+    return answer.transpose(1, 2) if isinstance(layer, Convolution) else answer
 
 
 def _tried_rows(layer: Any) -> list[Any]:
-    """Of a linear layer (rows, inputs), of a convolution (rows, channels, times)."""
+    """Example inputs: (rows, inputs) for a linear layer, (rows, channels, times) for a convolution."""
     if isinstance(layer, torch.nn.Conv1d):
         times = layer.kernel_size[0] + 3 * layer.stride[0]
         sizes: list[tuple[int, ...]] = [(rows, layer.in_channels, times) for rows in (3, 1)]
     else:
         inputs = layer.weight.shape[0] if isinstance(layer, Conv1D) else layer.in_features
         sizes = [(rows, inputs) for rows in (3, 1)]
-    made = [torch.linspace(-1, 1, math.prod(size)).view(size).to(layer.weight.dtype) for size in sizes]
-    return [values.sin() for values in made]
+    lines = [torch.linspace(-1, 1, math.prod(size)).view(size).to(layer.weight.dtype) for size in sizes]
+    return [values.sin() for values in lines]
 
 
-def _model_type(loaded: Any) -> str | None:
-    return getattr(getattr(loaded, "config", None), "model_type", None)
+def _model_type(model: Any) -> str | None:
+    return getattr(getattr(model, "config", None), "model_type", None)

@@ -9,16 +9,16 @@ from transformers.pytorch_utils import Conv1D
 
 from hfspec.runtime.scheduling import memory
 
-# Calls of a layer after which its weights are put in oneDNN's own order: a process that answers once saves itself that.
+# Calls of a layer after which its weights are put in oneDNN's own order; a process that answers once saves the time.
 CALLS = 2
 
 
 class _Layer:
-    """What both kinds of layers share. ``calls``: how many are left before the weights are put in oneDNN's own order,
-    None for never. ``ordered``: the weights that were, their version then, and what came of it.
+    """The base of oneDNN's layers. ``calls``: how many remain before the weights are put in oneDNN's own order, None
+    for never. ``ordered``: the weights that were, their version then, and the same weights in that order.
 
-    A product does not depend on the order, nor on what else is in the batch: oneDNN computes a single row with weights
-    in torch's order in another way, so such a row is given twice.
+    A product depends neither on the order nor on the rest of the batch: oneDNN computes a single row with weights in
+    torch's order in another way, so such a row goes in twice.
     """
 
     calls: int | None = None
@@ -31,7 +31,7 @@ class _Layer:
         raise NotImplementedError
 
     def by_onednn(self, values: Any) -> Any:
-        """None where it is not for oneDNN: gradients are asked for, there are no rows, or it has no memory for it."""
+        """The layer's answer; None where torch has to give it: with gradients, without rows, or without memory."""
         if torch.is_grad_enabled() or not values.numel():
             return None
         try:
@@ -52,64 +52,63 @@ class _Layer:
         return _product(twice, stored, self.bias)[:1].view(*values.shape[:-1], -1)
 
     def _ordered(self) -> Any:
-        """The weights in oneDNN's order, None where they are not, or have been changed since, which torch does not
-        count of weights that were made in inference mode. Calls at once may put them in order at once, and find the
-        same.
+        """The weights in oneDNN's order; None where they are not in it, or have changed since. torch counts no changes
+        of weights that were made in inference mode. Calls at once may put them in order at once, with one result.
         """
         if self.weight.is_inference():
             return None
-        made, calls = self.ordered, self.calls
-        if made is not None:
-            weight, version, found = made
+        entry, calls = self.ordered, self.calls
+        if entry is not None:
+            weight, version, order = entry
             if weight is self.weight and version == weight._version:  # noqa: SLF001 - torch's own count of changes
-                return found
+                return order
             self.ordered, calls = None, CALLS
         if calls is not None:
             self.calls = calls - 1 if calls else None
             if not calls:
                 weight, version = self.weight, self.weight._version  # noqa: SLF001
-                found = torch.ops.mkldnn._reorder_linear_weight(self.stored().detach())  # noqa: SLF001
-                self.ordered = (weight, version, found)
+                order = torch.ops.mkldnn._reorder_linear_weight(self.stored().detach())  # noqa: SLF001
+                self.ordered = (weight, version, order)
         return None
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy has weights of its own to put in order."""
+        """The state without ``ordered``: a copy has weights of its own to put in order."""
         return {name: value for name, value in self.__dict__.items() if name != "ordered"}
 
 
 class Linear(_Layer, torch.nn.Linear):  # type: ignore[misc]
-    """The same layer with the same weights; where gradients are asked for, torch's own."""
+    """The linear layer of torch with the same weights; with gradients, torch computes it."""
 
     def forward(self, values: Any) -> Any:
-        made = self.by_onednn(values)
-        return super().forward(values) if made is None else made
+        answer = self.by_onednn(values)
+        return super().forward(values) if answer is None else answer
 
     def stored(self) -> Any:
         return self.weight
 
 
 class TransposedLinear(_Layer, Conv1D):  # type: ignore[misc]
-    """The same of GPT-2 and its kin, whose weights are (in, out)."""
+    """The linear layer of GPT-2 and its kin, whose weights are (in, out)."""
 
     def forward(self, values: Any) -> Any:
-        made = self.by_onednn(values)
-        return super().forward(values) if made is None else made
+        answer = self.by_onednn(values)
+        return super().forward(values) if answer is None else answer
 
     def stored(self) -> Any:
         return self.weight.t()
 
 
 class Convolution(_Layer, torch.nn.Conv1d):  # type: ignore[misc]
-    """The same over time, (rows, channels, times), as products with all that a step sees. What comes of it lies in
+    """The convolution over time, (rows, channels, times), as products with all that a step sees. Its answer lies in
     memory channel by channel, as the next one takes it.
     """
 
     def forward(self, values: Any) -> Any:
-        made = self.by_onednn(self._seen(values)) if values.ndim == 3 else None
-        return super().forward(values) if made is None else made.transpose(1, 2)
+        answer = self.by_onednn(self._seen(values)) if values.ndim == 3 else None
+        return super().forward(values) if answer is None else answer.transpose(1, 2)
 
     def _seen(self, values: Any) -> Any:
-        """(rows, steps, what a step sees): a view of the values with the channels last."""
+        """(rows, steps, values that a step sees): a view of the values with the channels last."""
         lines = values.transpose(1, 2).contiguous()
         rows, times, channels = lines.shape
         (size,), (stride,) = self.kernel_size, self.stride

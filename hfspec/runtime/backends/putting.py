@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from hfspec.runtime.loading.request import LoadRequest
 
 
-def put(request: LoadRequest, loaded: Any) -> Patched:
-    """The model, which answers through the backend that was asked for; raises UsageError where that cannot run it."""
+def put(request: LoadRequest, model: Any) -> Patched:
+    """The model, which answers through the request's backend; raises UsageError where that cannot run it."""
     name, states = _chosen(request)
     if name == TORCH:
-        return Patched(loaded, states)
+        return Patched(model, states)
     backend = BACKENDS[name]
     _check_dtype(request, name)
-    _check_type(request, name, loaded)
-    patched: Patched = backend.part("put")(loaded, request)
+    _check_type(request, name, model)
+    patched: Patched = backend.part("put")(model, request)
     return patched
 
 
 def loads_itself(request: LoadRequest) -> Backend | None:
-    """The backend that was asked for, where it reads the model itself; None where torch does. Raises UsageError for an
-    adapter or code beside the model, which such a backend would leave out.
+    """The request's backend, where it reads the model itself; None where torch does. Raises UsageError for an adapter
+    or code beside the model, which such a backend would leave out.
     """
     backend = BACKENDS.get(request.backend)
     if backend is None or not backend.load:
@@ -41,11 +41,11 @@ def loads_itself(request: LoadRequest) -> Backend | None:
 
 
 def load_by(backend: Backend, request: LoadRequest, model_class: Any, folder: Path) -> Patched:
-    """The model as the backend itself reads it; raises UsageError where it cannot run it."""
+    """The model as the backend itself reads it; raises UsageError where the backend cannot run it."""
     _check_dtype(request, request.backend)
-    loaded: Patched = backend.part("load")(request, model_class, folder)
-    _check_type(request, request.backend, loaded.model)
-    return loaded
+    patched: Patched = backend.part("load")(request, model_class, folder)
+    _check_type(request, request.backend, patched.model)
+    return patched
 
 
 def _check_dtype(request: LoadRequest, name: str) -> None:
@@ -58,12 +58,12 @@ def _check_dtype(request: LoadRequest, name: str) -> None:
         )
 
 
-def _check_type(request: LoadRequest, name: str, loaded: Any) -> None:
+def _check_type(request: LoadRequest, name: str, model: Any) -> None:
     """Raises UsageError for an architecture that the backend does not run."""
     backend = BACKENDS[name]
-    found = str(getattr(loaded.config, "model_type", None))
-    if backend.model_types is not None and found not in backend.model_types:
-        refuse(request, f"it is of the type {found}, and the backend runs {', '.join(sorted(backend.model_types))}")
+    kind = str(getattr(model.config, "model_type", None))
+    if backend.model_types is not None and kind not in backend.model_types:
+        refuse(request, f"it is of the type {kind}, and the backend runs {', '.join(sorted(backend.model_types))}")
 
 
 def check(name: str, library: str, task: str) -> None:
@@ -81,8 +81,8 @@ def check(name: str, library: str, task: str) -> None:
 
 
 def _chosen(request: LoadRequest) -> tuple[str, States]:
-    """The backend's name, with the reason where it is not oneDNN for what the processor lacks; ``auto`` is oneDNN for a
-    model of the library as it is, in dtypes where that is faster.
+    """The backend's name, with the reason where the processor lacks what oneDNN needs; ``auto`` is oneDNN for a model
+    of transformers as it is, in dtypes where that is faster.
     """
     if request.backend != AUTO:
         return request.backend, {}
@@ -98,7 +98,7 @@ def _chosen(request: LoadRequest) -> tuple[str, States]:
 
 
 def takes_library_model(request: LoadRequest) -> bool:
-    """Whether the model is a class of the library, with no adapter beside it."""
+    """Whether the model is a class of transformers, with no adapter beside it."""
     return not is_beside(request) and "model" not in request.code
 
 

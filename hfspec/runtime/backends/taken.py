@@ -1,4 +1,4 @@
-"""Which backend answers for a loaded model, and which one ``auto`` takes on another machine."""
+"""The backend that answers for a loaded model, and the one that ``auto`` takes on another machine."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ INSTRUCTIONS = "AVX-512"
 
 
 def taken(request: LoadRequest, states: States) -> str:
-    """The name of the backend that answers. ``states``: of the patches that were tried at the load."""
+    """The name of the backend that answers. ``states``: of the patches tried at the load."""
     if request.backend not in (AUTO, ONEDNN):
         return request.backend
     return ONEDNN if ONEDNN in states and states[ONEDNN].on else TORCH
 
 
 def trial_note(request: LoadRequest, states: States) -> str:
-    """A sentence for who compiles: which backend the trial run took, and which one a server takes where that depends on
-    its processor.
+    """A sentence for the user of compile: the backend of the trial run, and that of a server where it depends on the
+    processor.
     """
     name = taken(request, states)
-    said = f"The trial run took the backend {name} on {request.device}"
+    sentence = f"The trial run took the backend {name} on {request.device}"
     others = _elsewhere(request, states, name)
-    return f"{said}; a server takes {others}, with answers that differ in rounding." if others else f"{said}."
+    return f"{sentence}; a server takes {others}, with answers that differ in rounding." if others else f"{sentence}."
 
 
 def _elsewhere(request: LoadRequest, states: States, name: str) -> str:
-    """What ``auto`` takes on other machines; empty where it takes the same on each."""
+    """The backend that ``auto`` takes on other machines; empty where it takes the same on each."""
     able = takes_library_model(request) and request.dtype in BACKENDS[ONEDNN].dtypes and request.device_map is None
     if request.backend != AUTO or not able or not states or hindrance(request.patches, ONEDNN) is not None:
         return ""

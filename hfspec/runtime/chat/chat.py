@@ -16,7 +16,7 @@ CHUNK = "chat.completion.chunk"
 
 
 class Chat(OpenAIGeneration):
-    """The answer's text is the message's content as the model wrote it; calls of tools in it are not taken apart."""
+    """A runner whose message has the text as the model wrote it; it does not take calls of tools in it apart."""
 
     prefix = "chatcmpl"
 
@@ -52,7 +52,7 @@ class Chat(OpenAIGeneration):
 
 
 def _tools(request: Request) -> list[Any] | None:
-    """The tools that the template is given; raises InputError naming the row."""
+    """The tools for the template; raises InputError naming the row."""
     tools, choice = request.values.get("tools"), request.values.get("tool_choice", "auto")
     if choice not in ("auto", "none"):
         raise InputError(

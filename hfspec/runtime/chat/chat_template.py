@@ -1,8 +1,8 @@
-"""A conversation as the prompt that a checkpoint was trained on, by its own chat template.
+"""A conversation as the prompt of the checkpoint's training, by its own chat template.
 
 The template writes the whole prompt, the token that begins a text included where the model wants one, so that the
-tokenizer adds none. A spec's prompt_template is put around the content of the last user message, before the chat
-template; a conversation without a user message is left as it is.
+tokenizer adds none. A spec's prompt_template goes around the content of the last user message, before the chat
+template; a conversation without a user message stays as it is.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def messages_of(value: Any, row: int) -> list[Message]:
 
 
 class ChatTemplate:
-    """``tokenizer``: the tokenizer, whose template it is. ``around``: the spec's prompt_template, None for none."""
+    """The chat template of ``tokenizer``. ``around``: the spec's prompt_template, None for none."""
 
     def __init__(self, tokenizer: Any, around: str | None) -> None:
         self.tokenizer = tokenizer
@@ -74,10 +74,10 @@ class ChatTemplate:
         return text
 
     def _with_template(self, messages: Sequence[Message], row: int) -> list[Message]:
-        asked = [place for place, message in enumerate(messages) if message["role"] == "user"]
+        places = [place for place, message in enumerate(messages) if message["role"] == "user"]
         result = [dict(message) for message in messages]
-        if self.around is not None and asked:
-            result[asked[-1]]["content"] = filled(self.around, result[asked[-1]]["content"], row)
+        if self.around is not None and places:
+            result[places[-1]]["content"] = filled(self.around, result[places[-1]]["content"], row)
         return result
 
 
@@ -87,12 +87,12 @@ def _message(value: Any, place: int, row: int) -> Message:
     role = value.get("role")
     if not isinstance(role, str) or not role:
         raise InputError(f"message {place}: the role must be a text ({ROLES_SHOWN}), found {found(role)}.", row=row)
-    kept = {str(key): item for key, item in value.items() if not is_missing(item)}
-    if isinstance(kept.get("tool_calls"), list | tuple):
-        kept["tool_calls"] = [_call(call, place, row) for call in kept["tool_calls"]]
-    elif "content" not in kept:
+    fields = {str(key): item for key, item in value.items() if not is_missing(item)}
+    if isinstance(fields.get("tool_calls"), list | tuple):
+        fields["tool_calls"] = [_call(call, place, row) for call in fields["tool_calls"]]
+    elif "content" not in fields:
         raise InputError(f"message {place}: the content is missing.", row=row)
-    return {**kept, "content": _content(kept.get("content", ""), place, row)}
+    return {**fields, "content": _content(fields.get("content", ""), place, row)}
 
 
 def _content(value: Any, place: int, row: int) -> str:

@@ -16,7 +16,7 @@ KIND = "text_completion"
 
 
 class Completions(OpenAIGeneration):
-    """A prompt is read with the special tokens that the tokenizer adds to any text."""
+    """A runner that reads a prompt with the special tokens that the tokenizer adds to any text."""
 
     prefix = "cmpl"
 
@@ -50,5 +50,5 @@ def _choice(index: int, text: str, finish_reason: str | None) -> dict[str, Any]:
 
 
 def _echo(ask: Ask) -> str:
-    """The prompt, the template included, where the request asks to have it in the answer."""
+    """The prompt, template included, where the request asks for it in the answer."""
     return ask.prompt.text if ask.request.values.get("echo") is True else ""

@@ -1,4 +1,4 @@
-"""What the assistant says next, one text a conversation."""
+"""The assistant's next message, one text a conversation."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from hfspec.settings.precedence import Settings
 
 
 class Conversational(CausalGeneration):
-    """Equal to what the library's text-generation pipeline adds to one conversation alone, but for its defaults: what
-    neither the checkpoint nor the spec says is not sampled.
+    """A runner that answers one conversation alone as the transformers text-generation pipeline does, but for its
+    defaults: it samples only where the checkpoint or the spec says so.
     """
 
     def rows(self, data: Any) -> list[Row] | None:
@@ -33,7 +33,7 @@ class Conversational(CausalGeneration):
         return self.continued([item.content for item in batch], settings)
 
     def standard(self, results: Sequence[tuple[Continuation, ...]], settings: Settings) -> list[str]:  # noqa: ARG002
-        return [made.text for several in results for made in several]
+        return [answer.text for several in results for answer in several]
 
     def full(self, results: Sequence[tuple[Continuation, ...]], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
-        return [account(made, made.text) for several in results for made in several]
+        return [account(answer, answer.text) for several in results for answer in several]

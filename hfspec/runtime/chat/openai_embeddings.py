@@ -1,8 +1,8 @@
 """Embeddings as the OpenAI API gives them: one object a request, as JSON values.
 
-An embedding that is cut to ``dimensions`` is scaled to length 1 again where the model's own are of length 1. A text
-longer than the model reads is cut with the library sentence-transformers, as its users expect; with transformers it is
-refused unless truncation is set.
+An embedding that is cut to ``dimensions`` is scaled to length 1 again where the model's own are of length 1. With the
+library sentence-transformers a text longer than the model reads is cut, as there; with transformers it is refused
+unless truncation is set.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FORMATS = ("float", "base64")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One text of a request, ready to be embedded. ``content``: the text as the encoder has prepared it."""
+    """One text of a request, ready for the encoder. ``content``: the text as the encoder has prepared it."""
 
     request: Request
     index: int
@@ -53,7 +53,7 @@ Reply = tuple[Vector, ...]
 
 
 class OpenAIEmbeddings(SentenceEmbedding):
-    """Each embedding equals that of the task feature-extraction of sentence-transformers over the same checkpoint."""
+    """A runner whose embeddings equal those of feature-extraction of sentence-transformers over the same checkpoint."""
 
     def take(self, request: LoadRequest) -> None:
         super().take(request)
@@ -82,11 +82,11 @@ class OpenAIEmbeddings(SentenceEmbedding):
 
     def _settings(self, request: Request) -> Settings:
         """The settings in force for the request; raises InputError naming the row."""
-        settings, wanted = request.settings, request.settings.get("truncate_dim")
+        settings, width = request.settings, request.settings.get("truncate_dim")
         if request.values.get("encoding_format", "float") not in FORMATS:
-            given = found(request.values["encoding_format"])
-            raise InputError(f"encoding_format: expected {' or '.join(FORMATS)}; found {given}.", row=request.row)
-        if "dimensions" in request.values and wanted is not None and wanted > self.encoder.size:
+            value = found(request.values["encoding_format"])
+            raise InputError(f"encoding_format: expected {' or '.join(FORMATS)}; found {value}.", row=request.row)
+        if "dimensions" in request.values and width is not None and width > self.encoder.size:
             raise InputError(
                 f"dimensions: the model's embeddings have {self.encoder.size}; ask for at most that.", row=request.row
             )
@@ -94,7 +94,7 @@ class OpenAIEmbeddings(SentenceEmbedding):
             self.check(settings)
         except ParamsError as error:
             raise InputError(str(error), row=request.row) from error
-        return settings.over({"normalize_embeddings": True}) if wanted and self.normalises else settings
+        return settings.over({"normalize_embeddings": True}) if width and self.normalises else settings
 
     def _refuse_cut(self, parts: Sequence[Part]) -> None:
         for part in parts:
@@ -108,8 +108,8 @@ class OpenAIEmbeddings(SentenceEmbedding):
     def run(self, batch: Sequence[Item[Any]], settings: Settings) -> Arriving | Computed:  # noqa: ARG002 - each has its own
         return super().run(_texts_of(batch), batch[0].content.settings)
 
-    def read(self, made: Arriving | Computed, batch: Sequence[Item[Any]], settings: Settings) -> list[Any]:  # noqa: ARG002 - as above
-        embedded = super().read(made, _texts_of(batch), batch[0].content.settings)
+    def read(self, output: Arriving | Computed, batch: Sequence[Item[Any]], settings: Settings) -> list[Any]:  # noqa: ARG002 - as above
+        embedded = super().read(output, _texts_of(batch), batch[0].content.settings)
         return [Vector(item.content, mine) for item, mine in zip(batch, embedded, strict=True)]
 
     def joined(self, parts: Sequence[Any], settings: Settings) -> Reply:  # noqa: ARG002

@@ -1,7 +1,8 @@
-"""What chat and completions share: requests in, each with its own settings; choices out, whole or in pieces.
+"""The core of chat and completions: requests in, each with its own settings; choices out, whole or in pieces.
 
-A request's choices are items of their own, so that choice i with a seed is what a request with the seed plus i gets.
-The usage counts a prompt once, however many choices it has, and every token made, those that end an answer included.
+A request's choices are items of their own, so that choice i with a seed equals the choice of a request with the seed
+plus i. The usage counts a prompt once, however many choices it has, and every token of the model, those that end an
+answer included.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A choice, not made yet where it is to be streamed."""
+    """A choice; ``made``: its answer, None while it is to be streamed."""
 
     ask: Ask
     made: Continuation | None
@@ -52,7 +53,7 @@ Reply = tuple[Choice, ...]
 
 
 class OpenAIGeneration(CausalGeneration):
-    """One object a request; for a single request the object itself, or an iterator of its pieces."""
+    """A runner with one object a request; for a single request the object itself, or an iterator of its pieces."""
 
     prefix: ClassVar[str]
     world: World
@@ -77,7 +78,7 @@ class OpenAIGeneration(CausalGeneration):
 
     @abstractmethod
     def opening(self, head: Head, ask: Ask) -> list[dict[str, Any]]:
-        """What a stream begins a choice with."""
+        """The first chunks of a choice in a stream."""
 
     @abstractmethod
     def piece(self, head: Head, index: int, text: str | None, finish_reason: str | None) -> dict[str, Any]:
@@ -115,7 +116,7 @@ class OpenAIGeneration(CausalGeneration):
     def _item(self, ask: Ask) -> Item[Ask]:
         alone = (ask.request.row, ask.index)
         settings = ask.settings.over({"seed": None}).fingerprint()
-        # Those without a seed draw from torch's own generator, and wait for it together.
+        # Choices without a seed draw from torch's own generator, and wait for it together.
         shared = (settings, ask.settings.get("seed") is None, alone if ask.request.streams else None)
         group = (*self.group(ask.prompt, ask.settings, alone), *shared)
         return Item(ask.request.row, self.weight(ask.prompt, ask.settings), ask, group)
@@ -126,12 +127,12 @@ class OpenAIGeneration(CausalGeneration):
             return [Choice(ask, None) for ask in asks]
         seeds = [ask.settings.get("seed") for ask in asks]
         answers = self.continued([ask.prompt for ask in asks], asks[0].settings, seeds=seeds)
-        return [Choice(ask, made) for ask, (made,) in zip(asks, answers, strict=True)]
+        return [Choice(ask, answer) for ask, (answer,) in zip(asks, answers, strict=True)]
 
     def asked(self, item: Item[Any], settings: Settings) -> Asked | None:  # noqa: ARG002 - each has its own
         ask: Ask = item.content
-        found = super().asked(item, ask.settings)
-        return None if found is None else replace(found, prompt=ask.prompt, answers=1)
+        prompt = super().asked(item, ask.settings)
+        return None if prompt is None else replace(prompt, prompt=ask.prompt, answers=1)
 
     def finished(self, item: Item[Any], answers: tuple[Continuation, ...]) -> Choice:
         return Choice(item.content, answers[0])
@@ -150,10 +151,10 @@ class OpenAIGeneration(CausalGeneration):
 
     def full(self, results: Sequence[Reply], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
         return [
-            {"request": choice.ask.request.row, "index": choice.ask.index, **account(made, made.text)}
+            {"request": choice.ask.request.row, "index": choice.ask.index, **account(answer, answer.text)}
             for reply in results
             for choice in reply
-            for made in [choice.made or self._answered(choice.ask)]
+            for answer in [choice.made or self._answered(choice.ask)]
         ]
 
     def answer(self, result: Reply, settings: Settings, form: str) -> Any:
@@ -161,12 +162,12 @@ class OpenAIGeneration(CausalGeneration):
         return self.full([result], settings) if form == FULL else self._whole(result)
 
     def _whole(self, reply: Reply) -> dict[str, Any]:
-        made = [choice.made for choice in reply if choice.made is not None]
-        return self.whole(self._head(), reply, usage(_read(reply), sum(answer.tokens for answer in made)))
+        answers = [choice.made for choice in reply if choice.made is not None]
+        return self.whole(self._head(), reply, usage(_read(reply), sum(answer.tokens for answer in answers)))
 
     def _stream(self, reply: Reply) -> Iterator[dict[str, Any]]:
         """The chunks of all choices, one choice after the other, then the usage where the request asks for it."""
-        head, made = self._head(), 0
+        head, count = self._head(), 0
         tells = reply[0].ask.request.tells_usage
         for choice in reply:
             chunks = self._chunks(head, choice.ask)
@@ -175,11 +176,11 @@ class OpenAIGeneration(CausalGeneration):
                     while True:
                         yield {**next(chunks), **({"usage": None} if tells else {})}
             except StopIteration as stop:
-                made += stop.value
+                count += stop.value
             finally:
                 chunks.close()
         if tells:
-            yield self.last(head, usage(_read(reply), made))
+            yield self.last(head, usage(_read(reply), count))
 
     def _chunks(self, head: Head, ask: Ask) -> Generator[dict[str, Any], None, int]:
         """The chunks of one choice; returns how many tokens it has."""
@@ -196,13 +197,13 @@ class OpenAIGeneration(CausalGeneration):
         return answer.tokens
 
     def tokens(self, ask: Ask) -> Generator[int, None, Continuation]:
-        """The tokens of one choice as they are made; returns the whole answer."""
+        """The tokens of one choice as the model makes them; returns the whole answer."""
         return tokens(partial(self._answered, ask))
 
     def _answered(self, ask: Ask, stream: TokenStream | None = None) -> Continuation:
         with finite.named(self.dtype, [0]):
-            ((made,),) = self.continued([ask.prompt], ask.settings, stream)
-        return made
+            ((answer,),) = self.continued([ask.prompt], ask.settings, stream)
+        return answer
 
     def _head(self) -> Head:
         return Head.new(self.prefix, self.name, self.world)
@@ -210,8 +211,8 @@ class OpenAIGeneration(CausalGeneration):
 
 @dataclass(slots=True)
 class Chunks:
-    """A request's stream while its choices are made side by side: each token becomes the chunks that it makes sure.
-    ``asks``: one a choice, by its index.
+    """A request's stream while the model makes its choices side by side: each token becomes the chunks that it makes
+    sure. ``asks``: one a choice, by its index.
     """
 
     runner: OpenAIGeneration
@@ -222,7 +223,7 @@ class Chunks:
     _made: int = 0
 
     def opening(self) -> list[dict[str, Any]]:
-        """What the stream begins with."""
+        """The first chunks of the stream."""
         return [self._told(chunk) for ask in self.asks for chunk in self.runner.opening(self.head, ask)]
 
     def token(self, index: int, tokens: Sequence[int]) -> list[dict[str, Any]]:
@@ -233,7 +234,7 @@ class Chunks:
         return self._pieces(index, certain(text, stop_text.texts(self.asks[index].settings)))
 
     def begin_again(self, index: int) -> None:
-        """The choice's tokens come once more from the first; what was said of them is not said again."""
+        """Expect the choice's tokens once more from the first; the stream does not send their text again."""
         self._ids.pop(index, None)
 
     def end(self, index: int, answer: Continuation) -> list[dict[str, Any]]:
@@ -245,18 +246,18 @@ class Chunks:
         ]
 
     def closing(self) -> list[dict[str, Any]]:
-        """What the stream ends with: the usage, where the request asks for it."""
+        """The end of the stream: the usage, where the request asks for it."""
         if not self.asks[0].request.tells_usage:
             return []
-        shown = sum(ask.prompt.shown for ask in self.asks if ask.first)
-        return [self.runner.last(self.head, usage(shown, self._made))]
+        count = sum(ask.prompt.shown for ask in self.asks if ask.first)
+        return [self.runner.last(self.head, usage(count, self._made))]
 
     def _pieces(self, index: int, text: str) -> list[dict[str, Any]]:
-        said = self._said.get(index, "")
-        if len(text) <= len(said):
+        sent = self._said.get(index, "")
+        if len(text) <= len(sent):
             return []
         self._said[index] = text
-        return [self._told(self.runner.piece(self.head, index, text[len(said) :], None))]
+        return [self._told(self.runner.piece(self.head, index, text[len(sent) :], None))]
 
     def _told(self, chunk: dict[str, Any]) -> dict[str, Any]:
         return {**chunk, "usage": None} if self.asks[0].request.tells_usage else chunk

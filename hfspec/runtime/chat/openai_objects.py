@@ -18,7 +18,7 @@ def _identity() -> str:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Where an answer's time, in seconds since 1970, and its identity come from."""
+    """The sources of an answer's time, in seconds since 1970, and of its identity."""
 
     clock: Callable[[], float] = field(default=time.time)
     identity: Callable[[], str] = field(default=_identity)
@@ -26,7 +26,7 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What all objects of one answer have in common."""
+    """The fields that all objects of one answer share."""
 
     id: str
     created: int
@@ -43,6 +43,6 @@ class Head:
 
 
 def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
-    """Tokens read and made; those made include the one that ended an answer."""
+    """The counts of the prompt's tokens and the answer's; the token that ends an answer counts too."""
     total = prompt_tokens + completion_tokens
     return {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "total_tokens": total}

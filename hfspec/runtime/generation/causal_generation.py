@@ -1,4 +1,4 @@
-"""What decoder-only models say after a prompt: the core that every task over them shares."""
+"""Continuations of prompts by decoder-only models: the core of every task over them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Continuation:
 
     @property
     def finish_reason(self) -> str:
-        """As the OpenAI API names it."""
+        """The reason in the words of the OpenAI API."""
         return "stop" if self.stopped else "length"
 
 
@@ -78,11 +78,11 @@ class CausalGeneration(Runner):
     joins: ClassVar[bool] = True  # whether prompts can be continued in a batch that others join
     tokenizer: Any
     limit: int
-    """How many tokens a prompt that is cut is left with, its answer's included."""
+    """How many tokens a prompt that is cut keeps, its answer's included."""
     most: int
     """How many the model can read."""
     begins_with = ""
-    """What stands before each prompt that is no conversation."""
+    """The text before each prompt that is no conversation."""
 
     def __init__(self, request: LoadRequest) -> None:
         super().__init__(request)
@@ -103,8 +103,8 @@ class CausalGeneration(Runner):
         self.limit = cut_length(self.model, self.tokenizer)
         self.most = most_tokens(request, self.model)
         takes = inspect.signature(self.model.forward).parameters
-        known = "model" not in request.code  # of reviewed code, nobody knows whether padding would be seen
-        self.pads = known and "attention_mask" in takes and "position_ids" in takes and not reads_tokens(self.base)
+        is_native = "model" not in request.code  # reviewed code may see padding
+        self.pads = is_native and "attention_mask" in takes and "position_ids" in takes and not reads_tokens(self.base)
 
     def own_settings(self) -> dict[str, Any]:
         return generation.own(self.base)
@@ -115,8 +115,8 @@ class CausalGeneration(Runner):
     def answer(self, result: Any, settings: Settings, form: str) -> Any:
         """A list of answers where a prompt gets several."""
         several = generation.answers_per_prompt(settings) > 1
-        made = self.full([result], settings) if form == FULL else self.standard([result], settings)
-        return made if several else made[0]
+        answers = self.full([result], settings) if form == FULL else self.standard([result], settings)
+        return answers if several else answers[0]
 
     def prompt(self, row: int, text: str, ids: list[int], settings: Settings) -> Prompt:
         """The prompt with the room it has; raises InputError naming the row when it is too long, or empty without a
@@ -146,12 +146,12 @@ class CausalGeneration(Runner):
 
     def _cut(self, row: int, ids: list[int], room: int, limit: int, settings: Settings) -> list[int]:
         """The prompt short enough, where a setting allows to cut it; raises InputError where none does."""
-        kept = limit - room
-        if kept < 1 or not self._cuts(settings):
+        length = limit - room
+        if length < 1 or not self._cuts(settings):
             setting = "max_tokens" if self.task.setting("max_tokens") else "max_new_tokens"
             remedy = (
                 f"ask for at most {limit - 1} new tokens."
-                if kept < 1
+                if length < 1
                 else f"shorten the prompt, lower {setting}, or set truncation: true to have the prompt cut."
                 if self.task.setting("truncation") is not None
                 else f"shorten it, or lower {setting}."
@@ -162,20 +162,20 @@ class CausalGeneration(Runner):
                 row=row,
             )
         hole = settings.get("handle_long_generation") == "hole"
-        return ids[-kept:] if hole or self.tokenizer.truncation_side == "left" else ids[:kept]
+        return ids[-length:] if hole or self.tokenizer.truncation_side == "left" else ids[:length]
 
     def _first_token(self, row: int) -> int:
-        """What an empty prompt begins from; raises InputError when the model has no such token."""
-        found = self.first_tokens()
-        if found:
-            return found[0]
+        """The token that an empty prompt begins from; raises InputError when the model has none."""
+        tokens = self.first_tokens()
+        if tokens:
+            return tokens[0]
         raise InputError("the prompt is empty and the model has no token to begin a text with.", row=row)
 
     def first_tokens(self) -> list[int]:
         """The tokens that a text may begin from, the first choice first."""
         owners = (self.base, self.model.config, self.tokenizer)
-        found = [getattr(owner, "bos_token_id", None) for owner in owners]
-        return [token for token in found if isinstance(token, int)]
+        tokens = [getattr(owner, "bos_token_id", None) for owner in owners]
+        return [token for token in tokens if isinstance(token, int)]
 
     def weight(self, prompt: Prompt, settings: Settings) -> int:
         """How many tokens the prompt takes in a batch, those of its answers included."""
@@ -183,8 +183,9 @@ class CausalGeneration(Runner):
         return (len(prompt.ids) + prompt.room) * width
 
     def group(self, prompt: Prompt, settings: Settings, alone: Any) -> tuple[Any, ...]:
-        """Prompts that share a batch make the same number of tokens; where padding would be seen, only prompts of one
-        length do. Those share none (``alone`` tells them apart) that are sampled with beams or stop strings, or timed.
+        """The key of the prompts that share a batch. They make the same number of tokens and, where the model sees
+        padding, have one length. Prompts that are sampled with beams or stop strings, or timed, share no batch:
+        ``alone`` tells them apart.
         """
         draws = generation.samples(settings) and not self.decoder.decodes(settings)
         is_alone = draws or settings.get("max_time") is not None
@@ -202,8 +203,8 @@ class CausalGeneration(Runner):
         streamer: Any = None,
         seeds: Sequence[int | None] | None = None,
     ) -> list[tuple[Continuation, ...]]:
-        """The answers to each prompt of one batch. ``streamer`` gets the tokens of a single prompt as they are made,
-        and may end its answer. ``seeds``: of each prompt, where they differ from that of the settings.
+        """The answers to each prompt of one batch. ``streamer`` gets the tokens of a single prompt as the model makes
+        them, and may end its answer. ``seeds``: one a prompt, where they differ from that of the settings.
         """
         import torch
 
@@ -219,9 +220,9 @@ class CausalGeneration(Runner):
         tools = decoding.checked(tools, len(prompts))
         drawing = draws.drawing(settings, self.device, own="custom_generate" in tools)
         with torch.inference_mode(), self.turn, drawing:
-            made = self.model.generate(**inputs, generation_config=config, streamer=streamer, **tools)
-        count = made.shape[0] // len(prompts)
-        lines = made[:, width:].cpu().tolist()
+            output = self.model.generate(**inputs, generation_config=config, streamer=streamer, **tools)
+        count = output.shape[0] // len(prompts)
+        lines = output[:, width:].cpu().tolist()
         return [
             tuple(
                 self.continuation(prompt, line, config, settings) for line in lines[place * count : (place + 1) * count]
@@ -230,12 +231,12 @@ class CausalGeneration(Runner):
         ]
 
     def tools(self, settings: Settings, width: int, streamer: Any = None) -> dict[str, Any]:
-        """What generate() takes for the settings that its config does not have; ``width``: of the padded prompts."""
+        """Arguments of generate() for the settings that its config does not have; ``width``: of the padded prompts."""
         ends = stop_text.criteria(self.tokenizer, stop_text.texts(settings), width, streamer)
         return {**ends, **penalties.processors(settings, width)}
 
     def asked(self, item: Item[Any], settings: Settings) -> Asked | None:
-        """The prompt of an item, where it can be continued in a batch that others join; else None."""
+        """The prompt of an item that can be continued in a batch that others join; else None."""
         alone = self.alone or not self.pads or generation.reads_prompt(settings) or not self.decoder.decodes(settings)
         if alone or settings.get("max_time") is not None:
             return None
@@ -243,35 +244,35 @@ class CausalGeneration(Runner):
         return Asked(item.row, item.content, settings, settings.get("seed"), answers)
 
     def finished(self, item: Item[Any], answers: tuple[Continuation, ...]) -> Any:
-        """The item's result, as ``run`` gives it."""
+        """The item's result, in the form that ``run`` gives."""
         raise NotImplementedError
 
     def config(self, prompt: Prompt, settings: Settings) -> Any:
-        """The library's generation config for a batch of such prompts."""
-        found = settings.get("pad_token_id", self.tokenizer.pad_token_id)
+        """The transformers generation config for a batch of such prompts."""
+        token = settings.get("pad_token_id", self.tokenizer.pad_token_id)
         ends = end_tokens(settings.get("eos_token_id", self.base.eos_token_id))
-        pad = int(found) if found is not None else min(ends, default=0)
+        pad = int(token) if token is not None else min(ends, default=0)
         return generation.config_for(self.base, settings, prompt.room, pad)
 
     def continuation(self, prompt: Prompt, line: list[int], config: Any, settings: Settings) -> Continuation:
         """The answer in the tokens ``line``, which the batch's padding may follow."""
-        kept, ended = answer_tokens(line, config)
+        ids, ended = answer_tokens(line, config)
         stops = stop_text.texts(settings)
-        if stops and (cut := stop_text.cut(self.tokenizer, kept, stops)) is not None:
+        if stops and (cut := stop_text.cut(self.tokenizer, ids, stops)) is not None:
             return Continuation(prompt, cut.text, cut.tokens, stopped=True)
-        if ended and has_stop_text(self.tokenizer, kept[:-1], config):
-            kept = kept[:-1]  # it ended before: where the model pads with its end token, this one is padding
-        text = text_of(self.tokenizer, kept, skip_special_tokens=True)
-        stopped = ended or has_stop_text(self.tokenizer, kept, config)
-        return Continuation(prompt, text, len(kept), stopped)
+        if ended and has_stop_text(self.tokenizer, ids[:-1], config):
+            ids = ids[:-1]  # it ended before: where the model pads with its end token, this one is padding
+        text = text_of(self.tokenizer, ids, skip_special_tokens=True)
+        stopped = ended or has_stop_text(self.tokenizer, ids, config)
+        return Continuation(prompt, text, len(ids), stopped)
 
 
-def account(made: Continuation, text: str) -> dict[str, Any]:
-    """Everything known of a continuation whose answer is ``text``."""
+def account(answer: Continuation, text: str) -> dict[str, Any]:
+    """The full account of a continuation whose answer is ``text``."""
     return {
         "text": text,
-        "prompt": made.prompt.text,
-        "prompt_tokens": made.prompt.shown,
-        "completion_tokens": made.tokens,
-        "finish_reason": made.finish_reason,
+        "prompt": answer.prompt.text,
+        "prompt_tokens": answer.prompt.shown,
+        "completion_tokens": answer.tokens,
+        "finish_reason": answer.finish_reason,
     }

@@ -1,5 +1,5 @@
-"""The decoding of a batch: the library's greedy search and sampling, except that a row which has ended leaves the
-batch, and that every prompt draws from a generator of its own, so that it is answered as it would be alone.
+"""The decoding of a batch: the greedy search and sampling of transformers, except that a row which has ended leaves the
+batch, and that every prompt draws from a generator of its own, so that its answer is the one that it gets alone.
 
 generate() prepares everything and hands its loop over to a callable (``custom_generate``,
 https://huggingface.co/docs/transformers/generation_strategies#custom-generation-methods).
@@ -16,7 +16,7 @@ from hfspec.runtime.io.finite import FiniteLogits, NotFiniteError, unusable
 from hfspec.settings import generation
 from hfspec.settings.precedence import Settings
 
-# Those that look at each row by itself; others keep something for every row of the batch that they began with.
+# Logits processors that look at each row by itself; others keep something for every row of the batch at its start.
 BY_ROW = frozenset(
     {
         "ExponentialDecayLengthPenalty",
@@ -43,8 +43,8 @@ CACHE_LAYERS = frozenset({"DynamicLayer", "DynamicSlidingWindowLayer", "RoomyLay
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """How batches of a model are decoded. ``is_ours``: by Decoding, where the settings allow it, or else always by the
-    library; ``is_roomy``: whether the cache then grows into room.
+    """The decoder of a model's batches. ``is_ours``: Decoding decodes them where the settings allow it, else always
+    transformers; ``is_roomy``: whether the cache then grows into room.
     """
 
     model: Any
@@ -53,18 +53,18 @@ class Decoder:
 
     @staticmethod
     def knows(model: Any) -> bool:
-        """Whether the library's model has the steps that are called."""
+        """Whether the model of transformers has the steps that Decoding calls."""
         steps = inspect.signature(model.prepare_inputs_for_generation).parameters
         return "next_sequence_length" in steps and hasattr(model, "_prefill")
 
     def decodes(self, settings: Settings) -> bool:
-        """Whether batches with these settings can be decoded here: without beams, and without stop strings, for which
+        """Whether Decoding can decode batches with these settings: without beams, and without stop strings, for which
         generate() gives a callable no tokenizer.
         """
         return self.is_ours and (settings.get("num_beams") or 1) == 1 and settings.get("stop_strings") is None
 
     def options(self, settings: Settings, seeds: Sequence[int | None], device: str) -> dict[str, Any]:
-        """What generate() takes so that the batch is decoded here; nothing where it cannot be."""
+        """Arguments of generate() that make Decoding decode the batch; none where it cannot."""
         if not self.decodes(settings):
             return {}
         draws = generation.samples(settings)
@@ -74,8 +74,8 @@ class Decoder:
 
 
 class Decoding:
-    """What generate() calls. ``seeds``: of each prompt, None to draw from torch's global generator; ``answers``: how
-    many rows follow each other for one prompt, which are drawn together and leave together; ``is_roomy``: whether the
+    """The callable for generate(). ``seeds``: one a prompt, None to draw from torch's global generator; ``answers``:
+    how many rows follow each other for one prompt, which draw together and leave together; ``is_roomy``: whether the
     cache grows into room.
     """
 
@@ -106,26 +106,28 @@ class Decoding:
             inputs = model._update_model_kwargs_for_generation(  # noqa: SLF001 - the loop's own
                 outputs, inputs, is_encoder_decoder=model.config.is_encoder_decoder
             )
-            many = outputs.logits.shape[1] > 1  # of which the last alone is held on to
+            many = outputs.logits.shape[1] > 1  # a copy of the last lets the others go
             logits = outputs.logits[:, -1].to(copy=many, dtype=torch.float32, device=input_ids.device)
             rows.check(logits, self.answers)
             rows.add(rows.chosen(logits_processor(rows.ids, logits)), stopping_criteria)
             if rows.all_ended:
                 return rows.whole()
             count = len(rows.ids)
-            kept = rows.leave(self.answers) if drops and _selectable(inputs) else None
-            if kept is not None:
-                inputs = _selected(inputs, kept, count)
+            places = rows.leave(self.answers) if drops and _selectable(inputs) else None
+            if places is not None:
+                inputs = _selected(inputs, places, count)
             length = 1 if inputs["use_cache"] else None
             ready = model.prepare_inputs_for_generation(rows.ids, next_sequence_length=length, **inputs)
             outputs = model(**ready, return_dict=True)
 
     def _generators(self) -> list[Any]:
-        """One a row; rows of one prompt share theirs."""
+        """One generator a row; rows of one prompt share theirs."""
         import torch
 
-        made = [None if seed is None else torch.Generator(device=self.device).manual_seed(seed) for seed in self.seeds]
-        return [generator for generator in made for _ in range(self.answers)]
+        generators = [
+            None if seed is None else torch.Generator(device=self.device).manual_seed(seed) for seed in self.seeds
+        ]
+        return [generator for generator in generators for _ in range(self.answers)]
 
 
 class Rows:
@@ -148,14 +150,14 @@ class Rows:
 
     def check(self, logits: Any, answers: int) -> None:
         """Raises NotFiniteError when there is no likeliest token for a row that has not ended."""
-        wrong = self.unusable(logits)
-        if wrong is not None:
-            raise NotFiniteError(self._places[wrong] // answers)
+        place = self.unusable(logits)
+        if place is not None:
+            raise NotFiniteError(self._places[place] // answers)
 
     def unusable(self, logits: Any) -> int | None:
-        """The first row that has not ended and has no likeliest token, by its place among those that are left."""
-        wrong = unusable(logits) & ~self.ended
-        return int(wrong.nonzero()[0, 0]) if bool(wrong.any()) else None
+        """The place, among the rows of the batch now, of the first that has not ended and has no likeliest token."""
+        faults = unusable(logits) & ~self.ended
+        return int(faults.nonzero()[0, 0]) if bool(faults.any()) else None
 
     def chosen(self, scores: Any) -> Any:
         """The next token of each row."""
@@ -164,14 +166,14 @@ class Rows:
         if not self._draws:
             return scores.argmax(dim=-1)
         odds = scores.softmax(dim=-1)
-        drawn = [
+        tokens = [
             torch.multinomial(odds[first:last], num_samples=1, generator=self._generators[first])
             for first, last in self._runs()
         ]
-        return torch.cat(drawn)[:, 0]
+        return torch.cat(tokens)[:, 0]
 
     def _runs(self) -> Iterator[tuple[int, int]]:
-        """The rows that share a generator."""
+        """The first row, and the one after the last, of each run that shares a generator."""
         first = 0
         for place in range(1, len(self._generators) + 1):
             if place == len(self._generators) or self._generators[place] is not self._generators[first]:
@@ -179,7 +181,7 @@ class Rows:
                 first = place
 
     def add(self, tokens: Any, stopping_criteria: Any) -> None:
-        """The next token of each row that has not ended, padding for the others."""
+        """Add the next token of each row that has not ended, padding to the others."""
         import torch
 
         tokens = tokens.masked_fill(self.ended, self._pad)
@@ -187,31 +189,31 @@ class Rows:
         self.ended = self.ended | stopping_criteria(self.ids, None)
 
     def leave(self, answers: int) -> Any:
-        """Take out the prompts of which all rows have ended; the places that stay, None when none has."""
+        """Take out the prompts whose rows have all ended. The places that stay, None when no prompt has ended."""
         over = self.ended.view(-1, answers).all(dim=1).repeat_interleave(answers)
         if not bool(over.any()):
             return None
         for place in over.nonzero()[:, 0].tolist():
             self._left[self._places[place]] = self.ids[place]
-        kept = (~over).nonzero()[:, 0]
-        self.ids, self.ended = self.ids[kept], self.ended[kept]
-        self._places = [self._places[place] for place in kept.tolist()]
-        self._generators = [self._generators[place] for place in kept.tolist()]
-        return kept
+        places = (~over).nonzero()[:, 0]
+        self.ids, self.ended = self.ids[places], self.ended[places]
+        self._places = [self._places[place] for place in places.tolist()]
+        self._generators = [self._generators[place] for place in places.tolist()]
+        return places
 
     def whole(self) -> Any:
         """All rows in their order, (rows, tokens)."""
         if not self._left:
             return self.ids
         lines = self._left | dict(zip(self._places, self.ids, strict=True))
-        made = self.ids.new_full((len(lines), self.ids.shape[1]), self._pad)
+        rows = self.ids.new_full((len(lines), self.ids.shape[1]), self._pad)
         for place, line in lines.items():
-            made[place, : len(line)] = line
-        return made
+            rows[place, : len(line)] = line
+        return rows
 
 
 def may_drop(logits_processor: Any, stopping_criteria: Any) -> bool:
-    """Whether rows may leave: nothing is kept for them by their places, and an end token marks what is padding."""
+    """Whether rows may leave: no processor keeps anything by their places, and an end token marks what is padding."""
     by_row = all(type(processor).__name__ in BY_ROW for processor in logits_processor)
     return by_row and any(hasattr(criterion, "eos_token_id") for criterion in stopping_criteria)
 
@@ -221,30 +223,30 @@ def _selectable(inputs: Mapping[str, Any]) -> bool:
     cache = inputs.get(CACHE)
     parts = [getattr(cache, name) for name in ("self_attention_cache", "cross_attention_cache") if hasattr(cache, name)]
     layers = [layer for part in parts or [cache] for layer in getattr(part, "layers", [])]
-    known = bool(layers) and all(type(layer).__name__ in CACHE_LAYERS for layer in layers)
-    return known or (cache is None and not inputs.get("use_cache"))
+    by_row = bool(layers) and all(type(layer).__name__ in CACHE_LAYERS for layer in layers)
+    return by_row or (cache is None and not inputs.get("use_cache"))
 
 
-def _selected(inputs: Mapping[str, Any], kept: Any, count: int) -> dict[str, Any]:
-    """The rows that stay of ``count``, in all that the next step is given."""
+def _selected(inputs: Mapping[str, Any], places: Any, count: int) -> dict[str, Any]:
+    """The inputs of the next step for the rows at these ``places`` of ``count``."""
     cache = inputs.get(CACHE)
     if cache is not None:
-        cache.batch_select_indices(kept)
-    return {name: value if name == CACHE else _rows_of(value, kept, count) for name, value in inputs.items()}
+        cache.batch_select_indices(places)
+    return {name: value if name == CACHE else _rows_of(value, places, count) for name, value in inputs.items()}
 
 
-def _rows_of(value: Any, kept: Any, count: int) -> Any:
+def _rows_of(value: Any, places: Any, count: int) -> Any:
     import torch
 
     if isinstance(value, torch.Tensor):
-        return value[kept] if value.ndim > 1 and value.shape[0] == count else value
+        return value[places] if value.ndim > 1 and value.shape[0] == count else value
     if isinstance(value, Mapping):  # the encoder's outputs
-        return type(value)(**{name: _rows_of(part, kept, count) for name, part in value.items()})
+        return type(value)(**{name: _rows_of(part, places, count) for name, part in value.items()})
     return value
 
 
 def checked(tools: dict[str, Any], items: int) -> dict[str, Any]:
-    """The tools of a batch of so many prompts, with a look at every logit where the library decodes it."""
+    """The tools of a batch of so many prompts, with a look at every logit where transformers decodes it."""
     if "custom_generate" in tools:
         return tools
     from transformers import LogitsProcessorList
@@ -253,18 +255,19 @@ def checked(tools: dict[str, Any], items: int) -> dict[str, Any]:
 
 
 class Forced:
-    """For a trial: keeps what the model says of the first row's next token, and has the first token of all follow, but
-    at the step ``last`` the token ``end`` in the other rows, so that no two ways of decoding part.
+    """A logits processor for a trial. It keeps the model's scores for the first row's next token, and makes the first
+    token of the vocabulary follow, but at the step ``last`` the token ``end`` in the other rows, so that no two ways of
+    decoding part.
     """
 
     def __init__(self, end: int, last: int) -> None:
         self.seen: list[Any] = []
         self._end, self._last = end, last
 
-    def __call__(self, ids: Any, scores: Any) -> Any:  # noqa: ARG002 - as the library calls it
-        made = scores.new_zeros(scores.shape)
-        made[:, 0] = 1
+    def __call__(self, ids: Any, scores: Any) -> Any:  # noqa: ARG002 - as transformers calls it
+        forced = scores.new_zeros(scores.shape)
+        forced[:, 0] = 1
         if len(self.seen) == self._last:
-            made[1:, self._end] = 2
+            forced[1:, self._end] = 2
         self.seen.append(scores[0].clone())
-        return made
+        return forced

@@ -1,4 +1,4 @@
-"""Whose random numbers a call draws."""
+"""The generator that a call draws its random numbers from."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _DRAWING = Lock()
 
 @contextmanager
 def seeded(seed: int | None, device: str, *, draws: bool) -> Iterator[None]:
-    """Sampling from this seed, torch's global generator left as it was; with None, from the global generator. Of calls
-    that do either one runs at a time, since torch's generator is one for all threads. ``draws``: whether anything is
-    sampled where there is no seed.
+    """Sampling from this seed, after which torch's global generator is as before; with None, from the global generator.
+    Such calls run one at a time, since torch's generator is one for all threads. ``draws``: whether a call without a
+    seed samples.
     """
     if seed is None:
         with _DRAWING if draws else nullcontext():
@@ -32,8 +32,8 @@ def seeded(seed: int | None, device: str, *, draws: bool) -> Iterator[None]:
 
 @contextmanager
 def drawing(settings: Settings, device: str, *, own: bool) -> Iterator[None]:
-    """What generate() runs in. ``own``: the rows draw from generators of their own where they have a seed, so that
-    nobody has to wait; without seeds they draw from torch's, but not while another call has seeded that.
+    """The context of generate(). ``own``: the rows draw from generators of their own where they have a seed, so that
+    no call has to wait; without seeds they draw from torch's, but not while another call has seeded that.
     """
     seed = settings.get("seed") if samples(settings) else None
     with seeded(None if own else seed, device, draws=samples(settings) and seed is None):

@@ -1,7 +1,7 @@
 """The encoder's pass over a batch on a CPU, in groups of texts of about the same length.
 
-A batch is as wide as its longest text, and what an encoder takes grows with all of it: of 8 texts of 8 to 77 tokens two
-thirds are padding. The decoder's steps are taken for all of them at once.
+A batch is as wide as its longest text, and an encoder computes all of it: in a batch of 8 texts of 8 to 77 tokens two
+thirds are padding. The decoder then takes its steps for all texts at once.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from hfspec.runtime.scheduling.partition import partition
 
 
 def encoded(model: Any, inputs: Mapping[str, Any], device: str) -> dict[str, Any]:
-    """What generate() takes beside ``inputs``, the ids and the mask of texts that are padded on the right; nothing
-    where it had better encode them itself.
+    """Arguments of generate() beside ``inputs``, the ids and the mask of texts that are padded on the right; none where
+    generate() had better encode them itself.
     """
     lengths = inputs["attention_mask"].sum(dim=1).tolist()
     groups = grouped(lengths)
     if device != "cpu" or len(groups) < 2:
         return {}
-    encoder, made = model.get_encoder(), None
+    encoder, joint = model.get_encoder(), None
     for places in groups:
         width = max(lengths[place] for place in places)
         output = encoder(**{name: value[places, :width] for name, value in inputs.items()}, return_dict=True)
         states = output.last_hidden_state
-        if made is None:
-            made = states.new_zeros((*inputs["input_ids"].shape, states.shape[-1]))
-        made[places, :width] = states
-    return {"encoder_outputs": type(output)(last_hidden_state=made)}
+        if joint is None:
+            joint = states.new_zeros((*inputs["input_ids"].shape, states.shape[-1]))
+        joint[places, :width] = states
+    return {"encoder_outputs": type(output)(last_hidden_state=joint)}
 
 
 def grouped(lengths: Sequence[int]) -> list[list[int]]:

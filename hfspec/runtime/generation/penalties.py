@@ -13,7 +13,7 @@ from hfspec.settings.precedence import Settings
 
 
 def processors(settings: Settings, width: int) -> dict[str, Any]:
-    """What generate() takes for the penalties in force; ``width``: how many tokens the prompts have, with padding."""
+    """Arguments of generate() for the penalties in force; ``width``: how many tokens the prompts have, with padding."""
     frequency = float(settings.get("frequency_penalty") or 0)
     presence = float(settings.get("presence_penalty") or 0)
     if not frequency and not presence:
@@ -25,7 +25,7 @@ def processors(settings: Settings, width: int) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Penalties:
-    """A logits processor of the library's form."""
+    """A logits processor for generate()."""
 
     frequency: float
     presence: float
@@ -34,6 +34,6 @@ class Penalties:
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         import torch
 
-        made = input_ids[:, self.width :]
-        counts = torch.zeros_like(scores).scatter_add_(1, made, torch.ones_like(made, dtype=scores.dtype))
+        answer = input_ids[:, self.width :]
+        counts = torch.zeros_like(scores).scatter_add_(1, answer, torch.ones_like(answer, dtype=scores.dtype))
         return scores - self.frequency * counts - self.presence * (counts > 0)

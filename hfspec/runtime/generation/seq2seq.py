@@ -1,4 +1,4 @@
-"""Answers of encoder-decoder models: summaries, and whatever else one text is turned into."""
+"""Answers of encoder-decoder models: summaries, and whatever else they make of one text."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
 from hfspec.settings import generation
 from hfspec.settings.precedence import Settings
 
-# What reads the encoder's tokens, so that padding among them would be seen; with the value that does nothing.
+# Settings that read the encoder's tokens, and would see padding among them; each with the value that does nothing.
 READS_SOURCE = {"encoder_repetition_penalty": 1.0, "encoder_no_repeat_ngram_size": 0}
 
 
@@ -53,10 +53,10 @@ class Answer:
 
 
 class Seq2Seq(Runner):
-    """Equal to what the summarization and text2text-generation pipelines of transformers 4.57 answered for one text
-    alone. The checkpoint's task_specific_params lie over its generation config. Where those pipelines let their own
-    defaults (256 new tokens, 4 beams) win over what the checkpoint states, against their documentation, the checkpoint
-    wins here.
+    """A runner that answers as the summarization and text2text-generation pipelines of transformers 4.57 did for one
+    text alone. The checkpoint's task_specific_params lie over its generation config. Where those pipelines let their
+    own defaults (256 new tokens, 4 beams) win over the checkpoint's, against their documentation, the checkpoint wins
+    here.
     """
 
     cpu_tokens = 4096  # most steps compute one token a row, whatever the row's length
@@ -121,8 +121,8 @@ class Seq2Seq(Runner):
         return tokens
 
     def _item(self, row: Row, source: Source, settings: Settings) -> Item[Source]:
-        """Texts that are sampled with beams or stop strings, or timed, share no batch; where padding would be seen,
-        only texts of one length do.
+        """The item of a row. Texts that are sampled with beams or stop strings, or timed, share no batch; where a
+        setting sees padding, only texts of one length do.
         """
         width = max(int(settings.get("num_beams") or 1), generation.answers_per_prompt(settings))
         draws = generation.samples(settings) and not self.decoder.decodes(settings)
@@ -143,8 +143,8 @@ class Seq2Seq(Runner):
         drawing = draws.drawing(settings, self.device, own="custom_generate" in tools)
         with torch.inference_mode(), self.turn, drawing:
             tools |= encoding.encoded(self.model, inputs, self.device)
-            made = self.model.generate(**inputs, generation_config=config, **tools)
-        lines, count = made[:, 1:].cpu().tolist(), made.shape[0] // len(batch)
+            output = self.model.generate(**inputs, generation_config=config, **tools)
+        lines, count = output[:, 1:].cpu().tolist(), output.shape[0] // len(batch)
         return [
             tuple(self._answer(item.content, line, config, settings) for line in lines[at * count : (at + 1) * count])
             for at, item in enumerate(batch)
@@ -157,37 +157,37 @@ class Seq2Seq(Runner):
         return config
 
     def _answer(self, source: Source, line: list[int], config: Any, settings: Settings) -> Answer:
-        kept, ended = answer_tokens(line, config)
+        ids, ended = answer_tokens(line, config)
         clean = bool(settings.get("clean_up_tokenization_spaces"))
-        text = text_of(self.tokenizer, kept, skip_special_tokens=True, clean_up_tokenization_spaces=clean)
-        forced = config.forced_eos_token_id is not None and len(kept) >= config.max_new_tokens
-        stopped = (ended and not forced) or has_stop_text(self.tokenizer, kept, config)
-        return Answer(source, text, len(kept), stopped)
+        text = text_of(self.tokenizer, ids, skip_special_tokens=True, clean_up_tokenization_spaces=clean)
+        forced = config.forced_eos_token_id is not None and len(ids) >= config.max_new_tokens
+        stopped = (ended and not forced) or has_stop_text(self.tokenizer, ids, config)
+        return Answer(source, text, len(ids), stopped)
 
     def standard(self, results: Sequence[tuple[Answer, ...]], settings: Settings) -> list[str]:  # noqa: ARG002
-        return [made.text for several in results for made in several]
+        return [answer.text for several in results for answer in several]
 
     def full(self, results: Sequence[tuple[Answer, ...]], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
-        return [self._account(made) for several in results for made in several]
+        return [self._account(answer) for several in results for answer in several]
 
     def answer(self, result: tuple[Answer, ...], settings: Settings, form: str) -> Any:
         """A list of answers where a text gets several."""
         several = generation.answers_per_prompt(settings) > 1
-        made = self.full([result], settings) if form == FULL else self.standard([result], settings)
-        return made if several else made[0]
+        answers = self.full([result], settings) if form == FULL else self.standard([result], settings)
+        return answers if several else answers[0]
 
-    def _account(self, made: Answer) -> dict[str, Any]:
+    def _account(self, answer: Answer) -> dict[str, Any]:
         return {
-            "text": made.text,
-            "prompt": made.source.text,
-            "prompt_tokens": len(made.source.ids),
-            "completion_tokens": made.tokens,
-            "finish_reason": "stop" if made.stopped else "length",
+            "text": answer.text,
+            "prompt": answer.source.text,
+            "prompt_tokens": len(answer.source.ids),
+            "completion_tokens": answer.tokens,
+            "finish_reason": "stop" if answer.stopped else "length",
         }
 
 
 def task_params(config: Any, task: str) -> Mapping[str, Any]:
-    """What the checkpoint's config says about this task alone: generation settings and the prefix of each text."""
+    """The checkpoint's own params for this task: generation settings and the prefix of each text."""
     specific = getattr(config, "task_specific_params", None) or {}
-    found = specific.get(task) or {}
-    return dict(found)
+    params = specific.get(task) or {}
+    return dict(params)

@@ -24,9 +24,9 @@ class Cut(NamedTuple):
 
 def texts(settings: Settings) -> tuple[str, ...]:
     """The stop texts in force; an empty one stops nothing."""
-    given = settings.get("stop")
-    listed = (given,) if isinstance(given, str) else tuple(given or ())
-    return tuple(text for text in listed if text)
+    value = settings.get("stop")
+    stops = (value,) if isinstance(value, str) else tuple(value or ())
+    return tuple(text for text in stops if text)
 
 
 def before(text: str, stops: Sequence[str]) -> str | None:
@@ -45,8 +45,8 @@ def held_back(text: str, stops: Sequence[str]) -> int:
 
 
 def cut(tokenizer: Any, ids: Sequence[int], stops: Sequence[str]) -> Cut | None:
-    """Where a stop text ends the answer, None when it has none. The answer ends with the first token after which a stop
-    text is there; of several that this token completes, the one that begins first counts.
+    """The answer up to its stop text, None when it has none. The answer ends with the first token after which a stop
+    text is there; where this token completes several, the one that begins first counts.
     """
     marks = _special(tokenizer, stops)
     marked = next((place for place, token in enumerate(ids) if token in marks), None)
@@ -64,7 +64,7 @@ def cut(tokenizer: Any, ids: Sequence[int], stops: Sequence[str]) -> Cut | None:
 
 
 def criteria(tokenizer: Any, stops: Sequence[str], width: int, streamer: Any) -> dict[str, Any]:
-    """What generate() takes so that each row ends at a stop text, and all rows when the streamer is abandoned."""
+    """Arguments of generate() that end each row at a stop text, and all rows when the reader abandons the streamer."""
     if not stops and streamer is None:
         return {}
     from transformers import StoppingCriteriaList
@@ -73,12 +73,12 @@ def criteria(tokenizer: Any, stops: Sequence[str], width: int, streamer: Any) ->
 
 
 class _Ending:
-    """A stopping criterion of the library's form; ``width``: how many tokens the prompts have, padding included."""
+    """A stopping criterion for generate(); ``width``: how many tokens the prompts have, padding included."""
 
     def __init__(self, tokenizer: Any, stops: Sequence[str], width: int, streamer: Any) -> None:
         self.watch, self.width, self.streamer = Watch(tokenizer, stops), width, streamer
 
-    def __call__(self, input_ids: Any, scores: Any, **options: Any) -> Any:  # noqa: ARG002 - the library's form
+    def __call__(self, input_ids: Any, scores: Any, **options: Any) -> Any:  # noqa: ARG002 - as generate() calls it
         import torch
 
         over = self.streamer is not None and self.streamer.abandoned
@@ -88,7 +88,7 @@ class _Ending:
 
 
 class Watch:
-    """Whether a stop text has come up at the end of an answer; true where there are any to watch for."""
+    """The watch for a stop text at the end of an answer; true where there are any to watch for."""
 
     def __init__(self, tokenizer: Any, stops: Sequence[str]) -> None:
         self.tokenizer, self.stops = tokenizer, stops

@@ -1,4 +1,4 @@
-"""Answers while they are made: the model runs in a thread of its own, its tokens come out as pieces of text."""
+"""Answers while the model makes them: it runs in a thread of its own, its tokens come out as pieces of text."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from hfspec.runtime.generation import stop_text
 from hfspec.runtime.generation.causal_generation import Continuation
 from hfspec.runtime.io.token_texts import text_of
 
-UNFINISHED = "�"  # what half of a character is decoded to
+UNFINISHED = "�"  # a tokenizer decodes half of a character to this
 
 
 class TokenStream:
-    """What generate() calls a streamer: it gets the prompt, then each token. ``abandoned``: nobody reads on."""
+    """A streamer for generate(): it gets the prompt, then each token. ``abandoned``: nobody reads on."""
 
     def __init__(self) -> None:
         self.abandoned = False
@@ -54,7 +54,7 @@ class TokenStream:
 
 
 def tokens(generate: Callable[[TokenStream], Continuation]) -> Generator[int, None, Continuation]:
-    """The answer's tokens as they are made, by a thread of their own; the generator returns the whole answer."""
+    """The answer's tokens as a thread of its own makes them; the generator returns the whole answer."""
     stream = TokenStream()
     worker = Thread(target=stream.run, args=(generate,), daemon=True)
     worker.start()
@@ -73,22 +73,22 @@ def pieces(
 
     No piece ends in half of a character, or in what may turn out to be the beginning of a stop text.
     """
-    said = ""
+    sent = ""
     ids: list[int] = []
-    made = tokens(generate)
+    stream = tokens(generate)
     try:
         while True:
-            ids.append(next(made))
+            ids.append(next(stream))
             sure = certain(text_of(tokenizer, ids, skip_special_tokens=True), stops)
-            if len(sure) > len(said):
-                yield sure[len(said) :]
-                said = sure
+            if len(sure) > len(sent):
+                yield sure[len(sent) :]
+                sent = sure
     except StopIteration as stop:
         answer: Continuation = stop.value
     finally:
-        made.close()
-    if len(answer.text) > len(said):
-        yield answer.text[len(said) :]
+        stream.close()
+    if len(answer.text) > len(sent):
+        yield answer.text[len(sent) :]
     return answer
 
 

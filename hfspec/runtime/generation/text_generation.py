@@ -19,9 +19,9 @@ from hfspec.settings.precedence import Settings
 
 
 class TextGeneration(CausalGeneration):
-    """Equal to what the library's text-generation pipeline answers for one prompt alone, but for its defaults: what
-    neither the checkpoint nor the spec says is not sampled. A row may be a conversation, which goes through the
-    checkpoint's chat template; its answer is the assistant's text alone.
+    """A runner that answers as the transformers text-generation pipeline does for one prompt alone, but for its
+    defaults: it samples only where the checkpoint or the spec says so. A row may be a conversation, which goes through
+    the checkpoint's chat template; its answer is the assistant's text alone.
     """
 
     def __init__(self, request: LoadRequest) -> None:
@@ -29,14 +29,14 @@ class TextGeneration(CausalGeneration):
         self.columns = Columns(request.task, request.manifest.signature.inputs, self.template)
 
     def rows(self, data: Any) -> list[Row] | None:
-        found = conversations.among_prompts(data, self.columns)
-        if found and not self.chat.exists:
+        prompts = conversations.among_prompts(data, self.columns)
+        if prompts and not self.chat.exists:
             raise InputError(
                 "this is a list of chat messages (role, content), and the model has no chat template to put them to it;"
                 " give the prompt as text.",
-                row=next(row.number for row in found if "messages" in row.values),
+                row=next(row.number for row in prompts if "messages" in row.values),
             )
-        return found
+        return prompts
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Prompt]]:
         prompted = {row.number: self.prompt_text(row) for row in rows if "messages" not in row.values}
@@ -59,18 +59,18 @@ class TextGeneration(CausalGeneration):
     def finished(self, item: Item[Prompt], answers: tuple[Continuation, ...]) -> tuple[Continuation, ...]:  # noqa: ARG002
         return answers
 
-    def _answer(self, made: Continuation, settings: Settings) -> str:
-        asked = settings.get("include_prompt")
+    def _answer(self, answer: Continuation, settings: Settings) -> str:
+        include_prompt = settings.get("include_prompt")
         whole = settings.get("return_full_text")
         if whole is None:
-            whole = asked is True or self.template is None
-        text = made.text.lstrip("\r\n") if asked is False else made.text
-        if whole and asked is not False and not made.prompt.chat:
-            text = made.prompt.text + text
+            whole = include_prompt is True or self.template is None
+        text = answer.text.lstrip("\r\n") if include_prompt is False else answer.text
+        if whole and include_prompt is not False and not answer.prompt.chat:
+            text = answer.prompt.text + text
         return " ".join(text.split()) if settings.get("collapse_whitespace") else text
 
     def standard(self, results: Sequence[tuple[Continuation, ...]], settings: Settings) -> list[str]:
-        return [self._answer(made, settings) for several in results for made in several]
+        return [self._answer(answer, settings) for several in results for answer in several]
 
     def full(self, results: Sequence[tuple[Continuation, ...]], settings: Settings) -> list[dict[str, Any]]:
-        return [account(made, self._answer(made, settings)) for several in results for made in several]
+        return [account(answer, self._answer(answer, settings)) for several in results for answer in several]

@@ -18,8 +18,8 @@ Pair = tuple[str | None, str | None]
 
 
 class Translation(Seq2Seq):
-    """Equal to what the translation pipeline of transformers 4.57 answered for one text alone. A row's own src_lang and
-    tgt_lang go before the settings, those before the task's name, and that before what the tokenizer states.
+    """A runner that answers as the translation pipeline of transformers 4.57 did for one text alone. A row's own
+    src_lang and tgt_lang go before the settings, those before the task's name, and that before the tokenizer's own.
     """
 
     def __init__(self, request: LoadRequest) -> None:
@@ -31,8 +31,11 @@ class Translation(Seq2Seq):
         self.named: Pair = (
             from_task_name(deployment.task_as_written) if self.languages.reads_task_name else (None, None)
         )
-        said = {**deployment.model_config, **{param.name: param.default for param in request.manifest.signature.params}}
-        source, target = (said.get(name) or mine for name, mine in zip(NAMES, self.named, strict=True))
+        options = {
+            **deployment.model_config,
+            **{param.name: param.default for param in request.manifest.signature.params},
+        }
+        source, target = (options.get(name) or mine for name, mine in zip(NAMES, self.named, strict=True))
         if source and target:
             self.specific = task_params(self.model.config, f"translation_{source}_to_{target}")
         self.prefix = getattr(self.model.config, "prefix", None) or ""
@@ -79,10 +82,10 @@ class Translation(Seq2Seq):
             places = [place for place, direction in enumerate(directions) if direction.source == source]
             if source is not None:
                 self.tokenizer.src_lang = source
-            found = self._encode([rows[place] for place in places], [texts[place] for place in places], settings)
-            for place, mine in zip(places, found, strict=True):
+            encoded = self._encode([rows[place] for place in places], [texts[place] for place in places], settings)
+            for place, mine in zip(places, encoded, strict=True):
                 tokens[place] = mine
         return tokens
 
-    def _account(self, made: Answer) -> dict[str, Any]:
-        return {**super()._account(made), **dict(zip(NAMES, made.source.languages, strict=True))}
+    def _account(self, answer: Answer) -> dict[str, Any]:
+        return {**super()._account(answer), **dict(zip(NAMES, answer.source.languages, strict=True))}

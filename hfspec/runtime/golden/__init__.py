@@ -1,1 +1,1 @@
-"""An artifact's own examples, run and held against what was expected."""
+"""An artifact's own examples, run and compared with the expected answers."""

@@ -1,4 +1,4 @@
-"""Where an answer differs from the one that was expected: numbers within a tolerance, everything else exactly."""
+"""The differences of an answer from the expected one: numbers within a tolerance, everything else exactly."""
 
 from __future__ import annotations
 
@@ -13,44 +13,44 @@ from hfspec.ir.golden import Difference
 LONGEST = 80
 
 
-def differences(expected: Any, found: Any, tolerance: float, apart: Collection[str] = ()) -> Iterator[Difference]:
-    """Every difference between two plain values, in their order. ``apart``: keys that each answer has anew, which are
-    not compared. A nan equals nothing, a boolean no number, and lists of different lengths are not looked into.
+def differences(expected: Any, actual: Any, tolerance: float, apart: Collection[str] = ()) -> Iterator[Difference]:
+    """Every difference between two plain values, in their order. ``apart``: keys that are new in each answer, which
+    this does not compare. A nan equals nothing, a boolean no number, and lists of different lengths differ as a whole.
     """
-    if isinstance(expected, Mapping) and isinstance(found, Mapping):
-        yield from _of_mappings(expected, found, tolerance, apart)
-    elif isinstance(expected, list | tuple) and isinstance(found, list | tuple):
-        yield from _of_lists(expected, found, tolerance, apart)
-    elif _is_number(expected) and _is_number(found):
-        yield from _of_numbers(expected, found, tolerance)
-    elif type(expected) is not type(found) or expected != found:
-        yield Difference((), _shown(expected), _shown(found))
+    if isinstance(expected, Mapping) and isinstance(actual, Mapping):
+        yield from _of_mappings(expected, actual, tolerance, apart)
+    elif isinstance(expected, list | tuple) and isinstance(actual, list | tuple):
+        yield from _of_lists(expected, actual, tolerance, apart)
+    elif _is_number(expected) and _is_number(actual):
+        yield from _of_numbers(expected, actual, tolerance)
+    elif type(expected) is not type(actual) or expected != actual:
+        yield Difference((), _shown(expected), _shown(actual))
 
 
 def _of_mappings(
-    expected: Mapping[str, Any], found: Mapping[str, Any], tolerance: float, apart: Collection[str]
+    expected: Mapping[str, Any], actual: Mapping[str, Any], tolerance: float, apart: Collection[str]
 ) -> Iterator[Difference]:
-    for key in (*expected, *(key for key in found if key not in expected)):
+    for key in (*expected, *(key for key in actual if key not in expected)):
         if key in apart:
             continue
-        if key not in found:
+        if key not in actual:
             yield Difference((key,), _shown(expected[key]), "nothing")
         elif key not in expected:
-            yield Difference((key,), "nothing", _shown(found[key]))
+            yield Difference((key,), "nothing", _shown(actual[key]))
         else:
-            yield from _inside(key, differences(expected[key], found[key], tolerance, apart))
+            yield from _inside(key, differences(expected[key], actual[key], tolerance, apart))
 
 
 def _of_lists(
     expected: list[Any] | tuple[Any, ...],
-    found: list[Any] | tuple[Any, ...],
+    actual: list[Any] | tuple[Any, ...],
     tolerance: float,
     apart: Collection[str],
 ) -> Iterator[Difference]:
-    if len(expected) != len(found):
-        yield Difference((), _counted(expected), _counted(found))
+    if len(expected) != len(actual):
+        yield Difference((), _counted(expected), _counted(actual))
         return
-    for place, (one, other) in enumerate(zip(expected, found, strict=True)):
+    for place, (one, other) in enumerate(zip(expected, actual, strict=True)):
         yield from _inside(place, differences(one, other, tolerance, apart))
 
 
@@ -59,12 +59,12 @@ def _inside(key: str | int, inner: Iterator[Difference]) -> Iterator[Difference]
         yield replace(difference, path=(key, *difference.path))
 
 
-def _of_numbers(expected: float, found: float, tolerance: float) -> Iterator[Difference]:
-    if expected == found:
+def _of_numbers(expected: float, actual: float, tolerance: float) -> Iterator[Difference]:
+    if expected == actual:
         return
-    size = abs(expected - found)
+    size = abs(expected - actual)
     if not size <= tolerance:  # so that nan is caught
-        yield Difference((), _shown(expected), _shown(found), size if math.isfinite(size) else None)
+        yield Difference((), _shown(expected), _shown(actual), size if math.isfinite(size) else None)
 
 
 def _is_number(value: Any) -> bool:

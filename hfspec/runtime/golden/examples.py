@@ -1,5 +1,5 @@
-"""An artifact's own examples run: its input example, which must get an answer, and its golden ones, which must get the
-answer that the spec says.
+"""Runs of an artifact's own examples: its input example, which must get an answer, and its golden ones, which must get
+the answer of the spec.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ SHOWN = 3
 def check_examples(
     folder: Path, manifest: Manifest, sources: Sources | None = None, *, trust_remote_code: bool = False
 ) -> None:
-    """Answer every example of the artifact in ``folder``, of one without any a plain input of its task; ``sources``: as
-    for load.
+    """Answer every example of the artifact in ``folder``, or a plain input of its task where it has none; ``sources``:
+    as for load.
 
-    Raises VerificationError, naming each that fails and where; what load raises.
+    Raises VerificationError, naming each that fails and where, and the errors of load.
     """
     from hfspec.runtime.load import load
 
@@ -48,15 +48,17 @@ def refuse_faults(predictor: Predictor, folder: Path) -> None:
 
 
 def check_lines(predictor: Predictor, folder: Path, *, golden: bool) -> Iterator[str]:
-    """What fails, as one line of JSON; raises VerificationError after it when anything does."""
-    found = list(faults(predictor, folder, golden=golden))
-    yield json.dumps([fault.to_json() for fault in found], ensure_ascii=False, allow_nan=False)
-    if found:
-        raise VerificationError(f"{len(found)} of the artifact's examples {'fails' if len(found) == 1 else 'fail'}.")
+    """The failures, as one line of JSON; raises VerificationError after it when there is any."""
+    failures = list(faults(predictor, folder, golden=golden))
+    yield json.dumps([fault.to_json() for fault in failures], ensure_ascii=False, allow_nan=False)
+    if failures:
+        raise VerificationError(
+            f"{len(failures)} of the artifact's examples {'fails' if len(failures) == 1 else 'fail'}."
+        )
 
 
 def faults(predictor: Predictor, folder: Path, *, golden: bool = True) -> Iterator[Fault]:
-    """Every example of the artifact in ``folder``, verified already, that fails; of the golden ones where asked."""
+    """Every failing example of the artifact in ``folder``, verified already; ``golden``: the golden ones too."""
     example = _stored(folder / INPUT_EXAMPLE)
     if example is not None:
         try:
@@ -77,15 +79,15 @@ def read_golden(folder: Path) -> list[Golden]:
 
 
 def ran(folder: Path) -> str:
-    """Which examples a check of the artifact has run, in words."""
+    """The examples that a check of the artifact has run, in words."""
     count = len(read_golden(folder))
     golden = f"{count} golden example{'' if count == 1 else 's'}, each with its answer" if count else ""
-    said = " and ".join(filter(None, ("the input example runs" * (folder / INPUT_EXAMPLE).is_file(), golden)))
-    return said or "it has no examples; a plain input of its task was tried, and nothing is wrong"
+    text = " and ".join(filter(None, ("the input example runs" * (folder / INPUT_EXAMPLE).is_file(), golden)))
+    return text or "it has no examples; a plain input of its task was tried, and nothing is wrong"
 
 
 def tolerance_of(dtype: str) -> float:
-    """How far numbers may lie from those expected, where the example does not say."""
+    """How far numbers may lie from the expected ones, where the example does not say."""
     return arithmetic_of(dtype).tolerance
 
 
@@ -100,13 +102,13 @@ def _golden_faults(predictor: Predictor, golden: Golden, place: int) -> Iterator
     except PredictionError as error:
         yield Fault(place, f"the predictor does not answer it: {error}")
         return
-    stated = golden.tolerance
-    tolerance = tolerance_of(predictor.manifest.deployment.dtype) if stated is None else stated
-    found = list(differences(document["output"], answer, tolerance, predictor.task.anew))
-    if found:
-        yield Fault(place, "", tuple(sorted(found, key=_greatest_first)[:SHOWN]), len(found), tolerance)
+    own = golden.tolerance
+    tolerance = tolerance_of(predictor.manifest.deployment.dtype) if own is None else own
+    unequal = list(differences(document["output"], answer, tolerance, predictor.task.anew))
+    if unequal:
+        yield Fault(place, "", tuple(sorted(unequal, key=_greatest_first)[:SHOWN]), len(unequal), tolerance)
 
 
 def _greatest_first(difference: Difference) -> tuple[bool, float]:
-    """What is no matter of a tolerance comes first."""
+    """The sort key: differences without a size first, then the largest."""
     return (difference.size is not None, -(difference.size or 0.0))

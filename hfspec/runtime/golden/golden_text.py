@@ -1,4 +1,4 @@
-"""A call and its answer as the text of a golden example, to be put into a spec."""
+"""A call and its answer as the text of a golden example, for a spec."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ UNSAFE = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029
 def golden_text(predictor: Predictor, data: Any, params: Mapping[str, Any] | None) -> str:
     """YAML of a `golden:` key with this one example, its numbers rounded to a hundredth of the dtype's tolerance.
 
-    Raises OutputError for an answer that holds nan, which equals nothing, and what predict raises.
+    Raises OutputError for an answer that holds nan, which equals nothing, and the errors of predict.
     """
     answer = plain_answer(predictor, data, params)
     places = 2 - math.floor(math.log10(tolerance_of(predictor.manifest.deployment.dtype)))
     output = _rounded(answer, places, predictor.task.anew)
-    given = [f"    params: {_line(params)}"] if params else []
-    return "\n".join(["golden:", f"  - input: {_line(data)}", *given, f"    output: {_wrapped(output)}"])
+    lines = [f"    params: {_line(params)}"] if params else []
+    return "\n".join(["golden:", f"  - input: {_line(data)}", *lines, f"    output: {_wrapped(output)}"])
 
 
 def _rounded(value: Any, places: int, left_out: tuple[str, ...]) -> Any:

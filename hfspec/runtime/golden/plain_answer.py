@@ -1,4 +1,4 @@
-"""What a predictor answers, as the plain values that a file of examples holds."""
+"""A predictor's answer as the plain values of a file of examples."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def plain_answer(
     *,
     protocol: Mapping[str, Any] | None = None,
 ) -> Any:
-    """The answer as plain values, the pieces of a streamed one in a list; raises what predict raises. ``protocol``: as
-    the predictor's begin takes it.
+    """The answer as plain values, the pieces of a streamed one in a list; raises the errors of predict. ``protocol``:
+    that of the predictor's begin.
     """
     answer = predictor.predict_plain(data, params, protocol=protocol)
     return [plain(piece) for piece in answer] if isinstance(answer, Iterator) else answer

@@ -1,4 +1,4 @@
-"""One input of the task answered by an artifact that has no example of its own: whether any request can be answered."""
+"""The check, by one plain input of the task, that an artifact without an example of its own can answer requests."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ TEXT = "One short text."
 SHORT = 2  # tokens to generate
 FEW = {"max_new_tokens": SHORT, "min_new_tokens": 0, "min_length": 0}
 MASK = "{mask_token}"
-# What a model raises wherever it runs. Others, as RuntimeError, may be of this machine: no kernel for a dtype, no GPU.
+# Errors of a model wherever it runs. Others, as RuntimeError, may be of this machine: no kernel for a dtype, no GPU.
 ANYWHERE = (AttributeError, LookupError, TypeError, ValueError)
 
 
 def probe_lines(predictor: Predictor) -> Iterator[str]:
-    """Why the predictor answers no plain input of its task, as one line of JSON in the form of failed examples.
+    """The reason why the predictor answers no plain input of its task, as one line of JSON in the form of failed
+    examples.
 
-    An input that the predictor refuses says nothing of others, and what only this machine lacks is no fault.
+    An input that the predictor refuses says nothing of others, and a lack of this machine alone is no fault.
     """
     reason = probe_fault(predictor)
     faults = [Fault(None, reason)] if reason else []
@@ -32,7 +33,7 @@ def probe_lines(predictor: Predictor) -> Iterator[str]:
 
 
 def probe_fault(predictor: Predictor) -> str:
-    """Why no request can be answered; empty where one is, or where that cannot be told."""
+    """The reason why the predictor can answer no request; empty where it answers one, or where nobody can tell."""
     row = plain_row(predictor)
     if _answers(predictor, *_short(predictor, row)):
         return ""
@@ -50,8 +51,8 @@ def probe_fault(predictor: Predictor) -> str:
 
 
 def model_fault(predictor: Predictor) -> str:
-    """What a plain input of the task meets that is neither an answer nor a refusal: a fault of the model or of the
-    device; empty where there is none.
+    """The fault of the model or of the device over a plain input of the task, which is neither an answer nor a refusal;
+    empty where there is none.
     """
     row, few = _short(predictor, plain_row(predictor))
     try:
@@ -64,7 +65,7 @@ def model_fault(predictor: Predictor) -> str:
 
 
 def _short(predictor: Predictor, row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The row and the settings with which few tokens are generated, where the task generates any."""
+    """The row and the settings for an answer of few tokens, where the task generates any."""
     if any(column.name == "max_tokens" for column in predictor.task.inputs):
         return {**row, "max_tokens": SHORT}, {}
     names = FEW if predictor.task.setting("max_new_tokens") else ()
@@ -72,7 +73,7 @@ def _short(predictor: Predictor, row: dict[str, Any]) -> tuple[dict[str, Any], d
 
 
 def _answers(predictor: Predictor, row: Any, few: Mapping[str, Any]) -> bool:
-    """Whether there is an answer of few tokens, whatever params are declared; the settings need not allow it."""
+    """Whether there is an answer of few tokens, whatever params the signature declares; settings may not allow it."""
     with contextlib.suppress(Exception):
         plain_answer(predictor, [row], None, protocol=few)
         return True

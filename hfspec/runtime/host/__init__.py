@@ -1,1 +1,1 @@
-"""What is done to a process of our own: shorter imports, kept memory."""
+"""The setup of a process of our own: shorter imports, kept memory."""

@@ -21,8 +21,8 @@ NUMPY_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What becomes a data frame: column name -> type (string, double, long, boolean, object, array), and the rows'
-    values in that order. An object is a dict; an array is a list, as of objects, or a numpy array, as a mask.
+    """A data frame to be: column name -> type (string, double, long, boolean, object, array), and the rows' values in
+    that order. An object is a dict; an array is a list, as of objects, or a numpy array, as a mask.
     """
 
     columns: Mapping[str, str]
@@ -40,22 +40,22 @@ class Table:
         if not self.rows:
             return pd.DataFrame(columns=list(types)).astype(types)
         columns = zip(types.values(), zip(*self.rows, strict=True), strict=True)
-        # A text's type is left to pandas to find, and none is cast: for one row that takes a quarter of the time. What
-        # is new is not copied, and the names, whose type is found too, are made into an index once.
-        made = pd.DataFrame(
+        # pandas finds a text's type itself, and casts none: for one row that takes a quarter of the time. It copies no
+        # new array, and the index of the names, whose type it finds too, is made once.
+        frame = pd.DataFrame(
             {
                 place: list(cells) if kind in {"str", "object"} else np.array(cells, kind)
                 for place, (kind, cells) in enumerate(columns)
             },
             copy=False,
         )
-        made.columns = _index(tuple(types)).copy(deep=True)
-        return made
+        frame.columns = _index(tuple(types)).copy(deep=True)
+        return frame
 
 
 @cache
 def _index(names: tuple[str, ...]) -> Any:
-    """To be copied: an index can be given a name, and other names by way of its values."""
+    """The index of the names; callers copy it, since its name and its values can be changed."""
     import pandas as pd
 
     return pd.Index(names)

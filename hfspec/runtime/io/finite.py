@@ -1,4 +1,4 @@
-"""What a model answers is made of numbers: nan and infinities are noticed where they reach the host."""
+"""The check that a model's answer is made of numbers: it notices nan and infinities where they reach the host."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hfspec.ir.dtypes import arithmetic_of
 
 
 class NotFiniteError(OutputError):
-    """What the model made for the item at ``place`` of its batch holds nan or infinity."""
+    """The model's output for the item at ``place`` of its batch holds nan or infinity."""
 
     def __init__(self, place: int) -> None:
         self.place = place
@@ -20,7 +20,7 @@ class NotFiniteError(OutputError):
 
 
 def not_finite(dtype: str, row: int | None, field: str = "") -> OutputError:
-    """The error for the row, with what may help. ``field``: the part of a nested answer."""
+    """The error for the row, with its remedy. ``field``: the part of a nested answer."""
     wider = " or ".join(arithmetic_of(dtype).wider)
     remedy = f"load the model in {wider} (`dtype` of the spec or of load), or look" if wider else "look"
     inside = f" in {field}" if field else ""
@@ -33,8 +33,8 @@ def not_finite(dtype: str, row: int | None, field: str = "") -> OutputError:
 
 @contextmanager
 def named(dtype: str, rows: Sequence[int]) -> Iterator[None]:
-    """What is not finite in the block is an OutputError naming the row; where there is one row, every OutputError names
-    it. ``rows``: of each item of the batch.
+    """Turn a NotFiniteError of the block into an OutputError naming the row; with one row, name it in every
+    OutputError. ``rows``: the row of each item of the batch.
     """
     try:
         yield
@@ -48,7 +48,9 @@ def named(dtype: str, rows: Sequence[int]) -> Iterator[None]:
 
 @contextmanager
 def lines(counts: Sequence[int]) -> Iterator[None]:
-    """The places in the block are of lines, of which each item of the batch has so many, one after the other."""
+    """Turn the place of a line in a block's NotFiniteError into that of its item; ``counts``: the lines of each item,
+    which follow one another.
+    """
     try:
         yield
     except NotFiniteError as error:
@@ -57,27 +59,27 @@ def lines(counts: Sequence[int]) -> Iterator[None]:
 
 def check(values: Any, lengths: Sequence[int] | None = None, *, masked: bool = False) -> None:
     """Raises NotFiniteError when a tensor of floats, an item a line, holds nan or infinity. ``lengths``: how many of a
-    line's places count, the others being padding. ``masked``: the model itself writes -infinity for what is left out.
+    line's places count, the others being padding. ``masked``: the model itself writes -infinity for masked places.
     """
     if not values.is_floating_point() or bool(values.isfinite().all()):
         return
     _refuse_marked((values.isnan() | values.isposinf()) if masked else ~values.isfinite(), lengths)
 
 
-def _refuse_marked(wrong: Any, lengths: Sequence[int] | None) -> None:
+def _refuse_marked(marks: Any, lengths: Sequence[int] | None) -> None:
     """Raises NotFiniteError for the first line with a mark, padding apart."""
-    for place, line in enumerate(wrong):
+    for place, line in enumerate(marks):
         if bool((line if lengths is None else line[: lengths[place]]).any()):
             raise NotFiniteError(place)
 
 
 class Computed:
-    """An array of numpy that is on the host already, an item a line; in place of a tensor on its way there.
-    ``lengths``, ``masked``: as ``check`` takes them.
+    """An array of numpy that is on the host already, an item a line, in place of a tensor on its way there.
+    ``lengths``, ``masked``: for ``check``.
     """
 
-    def __init__(self, made: Any, lengths: Sequence[int] | None = None, *, masked: bool = False) -> None:
-        self._made, self._lengths, self._masked = made, lengths, masked
+    def __init__(self, array: Any, lengths: Sequence[int] | None = None, *, masked: bool = False) -> None:
+        self._made, self._lengths, self._masked = array, lengths, masked
 
     def here(self) -> Any:
         """The array. Raises NotFiniteError."""
@@ -91,20 +93,18 @@ class Computed:
 
 @dataclass(frozen=True, slots=True)
 class FiniteLogits:
-    """A logits processor of the library's form that changes nothing; ``items``: how many prompts the batch has, each
-    with as many rows. Raises NotFiniteError.
+    """A logits processor for generate() that changes nothing; ``items``: how many prompts the batch has, each with as
+    many rows. Raises NotFiniteError.
     """
 
     items: int
 
-    def __call__(self, input_ids: Any, scores: Any) -> Any:  # noqa: ARG002 - the library's form
-        if bool((wrong := unusable(scores)).any()):
-            raise NotFiniteError(int(wrong.nonzero()[0, 0]) * self.items // scores.shape[0])
+    def __call__(self, input_ids: Any, scores: Any) -> Any:  # noqa: ARG002 - as generate() calls it
+        if bool((faults := unusable(scores)).any()):
+            raise NotFiniteError(int(faults.nonzero()[0, 0]) * self.items // scores.shape[0])
         return scores
 
 
 def unusable(logits: Any) -> Any:
-    """The rows (rows, vocabulary) of which no token is the likeliest: they hold nan or infinity, or nothing else than
-    what is left out.
-    """
+    """Whether each row (rows, vocabulary) has no likeliest token: it holds nan, infinity, or masked tokens alone."""
     return ~logits.amax(dim=-1).isfinite()

@@ -1,4 +1,4 @@
-"""What is made of logits on the host, as numpy has it: the same for models of torch and of any other runtime."""
+"""Functions of logits and vectors on the host, in numpy: the same for models of torch and of any other runtime."""
 
 from __future__ import annotations
 

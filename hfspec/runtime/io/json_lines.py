@@ -1,4 +1,4 @@
-"""Lines of JSON, a row each: what they hold, and the answers to them with an error object where there is none."""
+"""Lines of JSON, a row each: their values, and the answers to them with an error object where there is none."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class UnansweredLinesError(UsageError):
 
 
 class JsonLines:
-    """The rows in lines of JSON, and which line each came from. Lines are counted from 1, as editors do, empty ones
-    included; an empty line holds no row.
+    """The rows in lines of JSON, and the line of each. Lines count from 1, as in editors, empty ones included; an empty
+    line holds no row.
     """
 
     def __init__(self, lines: Iterable[bytes], option: str) -> None:
@@ -33,17 +33,17 @@ class JsonLines:
         self._first: list[int] = []
 
     def rows(self) -> Iterator[Any]:
-        """The value of each line, an InputError for a line that holds none. The input that breaks off ends here.
+        """The value of each line, an InputError for a line that holds none. An input that breaks off ends here.
 
         Raises UsageError for text that is not UTF-8 from its first bytes on.
         """
         try:
             for number, line in enumerate(self._lines, start=1):
                 self._read = number
-                held = self._text(line) if number == 1 else line
-                if held.strip():
+                text = self._text(line) if number == 1 else line
+                if text.strip():
                     self._waiting.append(number)
-                    yield _value(held)
+                    yield _value(text)
         except OSError as error:
             self._broken = error
 
@@ -73,19 +73,19 @@ class JsonLines:
             self._first.append(line)
 
     def _check_whole(self) -> None:
-        named = ("line " if self._unanswered == 1 else "lines ") + ", ".join(map(str, self._first))
+        numbers = ("line " if self._unanswered == 1 else "lines ") + ", ".join(map(str, self._first))
         others = " and others" if self._unanswered > NAMED else ""
-        said = (
+        message = (
             f"{self._option}: {self._unanswered} of {self._read} lines got an error object instead of an answer:"
-            f" {named}{others}."
+            f" {numbers}{others}."
         )
         if self._broken is not None:
-            after = f" Before that, {said}" if self._unanswered else ""
+            after = f" Before that, {message}" if self._unanswered else ""
             raise StorageError(
                 f"{self._option}: the input broke off after line {self._read}: {self._broken.strerror}.{after}"
             )
         if self._unanswered:
-            raise UnansweredLinesError(said)
+            raise UnansweredLinesError(message)
 
 
 def _value(line: bytes) -> Any:

@@ -16,7 +16,7 @@ from hfspec.settings.precedence import Settings
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A row's result: every label with its score, best first, and what else the full output tells about the row."""
+    """A row's result: every label with its score, best first, and the row's other facts for the full output."""
 
     labels: tuple[str, ...]
     scores: tuple[float, ...]
@@ -24,8 +24,8 @@ class Labelled:
 
 
 def labelled(logits: Any, config: Any, function: str | None, about: Sequence[Mapping[str, Any]]) -> list[Labelled]:
-    """The result of each row of ``logits``, (rows, labels) of float32 on the host, with what ``about`` says of it.
-    ``function``: sigmoid, softmax, none, or None for what the checkpoint's config says.
+    """The result of each row of ``logits``, (rows, labels) of float32 on the host, with its facts in ``about``.
+    ``function``: sigmoid, softmax, none, or None for that of the checkpoint's config.
     """
     import numpy as np
 
@@ -35,13 +35,13 @@ def labelled(logits: Any, config: Any, function: str | None, about: Sequence[Map
 
 
 class Labeller(Runner):
-    """A family whose answer to a row is labels with scores."""
+    """A runner whose answer to a row is labels with scores."""
 
     def standard(self, results: Sequence[Labelled], settings: Settings) -> Table:
         return _table(results, settings.get("top_k", 1))
 
     def answer(self, result: Labelled, settings: Settings, form: str) -> Any:
-        """One row's: label and score, or with ``top_k`` other than 1 a list of the best labels and their scores."""
+        """One row's label and score, or with ``top_k`` other than 1 a list of the best labels and their scores."""
         if form == FULL:
             return super().answer(result, settings, form)
         lines = [{"label": label, "score": score} for label, score in zip(result.labels, result.scores, strict=True)]
@@ -49,7 +49,7 @@ class Labeller(Runner):
         return lines[0] if top == 1 else lines[:top]
 
     def full(self, results: Sequence[Labelled], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
-        """Every label and score of each row, and what else is known about it."""
+        """Every label and score of each row, and its other facts."""
         return [{"labels": list(result.labels), "scores": list(result.scores), **result.about} for result in results]
 
 
@@ -67,7 +67,7 @@ def _table(results: Sequence[Labelled], top: int | None) -> Table:
 
 
 def _scores(logits: Any, config: Any, function: str | None) -> Any:
-    """As the library: the checkpoint's problem_type decides, then the number of labels."""
+    """The scores as transformers computes them: the checkpoint's problem_type decides, then the number of labels."""
     kind, several = config.problem_type, config.num_labels > 1
     if function is None and kind == "regression":
         function = "none"

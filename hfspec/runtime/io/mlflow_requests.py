@@ -1,9 +1,9 @@
-"""What MLflow would change or refuse before a predictor sees it, read as it was sent.
+"""Requests read as they were sent, where MLflow would change or refuse them before a predictor sees them.
 
-MLflow takes apart what it checks by a signature, and of a model that checks its input itself its server reads bodies
-with ``inputs`` only. ``read_as_sent`` puts readers of our own before three functions of MLflow, for the models of this
-package alone; every other model in the process is read as before. A function that does not take what it took in the
-MLflow that this was tested with is left as it is.
+MLflow takes a request apart to check it by a signature, and for a model that checks its input itself its server reads
+only bodies with ``inputs``. ``read_as_sent`` puts readers of our own before three functions of MLflow, for the models
+of this package alone; requests to any other model of the process are read as before. A function whose parameters are
+not those of the MLflow in our tests stays as it is.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Reader(NamedTuple):
 
 
 def read_as_sent() -> None:
-    """Put the readers in place, once a process, if it is MLflow that loads a model in it."""
+    """Put the readers in place, once a process, if MLflow loads a model in it."""
     if CALLER not in sys.modules:
         return
     for reader in READERS_OF_REQUESTS:
@@ -63,20 +63,20 @@ def _put_before(reader: Reader) -> None:
         return
 
     @wraps(original)
-    def read(*arguments: Any, **named: Any) -> Any:
-        return reader.read(original, *arguments, **named)
+    def read(*arguments: Any, **options: Any) -> Any:
+        return reader.read(original, *arguments, **options)
 
     vars(read)["reads_as_sent"] = True
     setattr(module, reader.name, read)
 
 
 def _json(original: Callable[..., Any], data: Any, metadata: Any, input_schema: Any) -> Any:
-    """``_parse_json_data`` with any of the protocol's forms as the one that MLflow reads of such a model."""
+    """``_parse_json_data`` with any of the protocol's forms turned into the one that MLflow reads for such a model."""
     return original(_with_inputs(data) if _is_ours(metadata) else data, metadata, input_schema)
 
 
 def _csv(original: Callable[..., Any], data: Any, content_type: str, model: Any, input_schema: Any) -> Any:
-    """``invocations`` with a table whose texts are texts: pandas would read numbers, and NA as a missing value."""
+    """``invocations`` with a table whose texts stay texts: pandas would read numbers, and NA as a missing value."""
     kind, *rest = (content_type or "").split(";")
     if kind.strip() == CSV and _is_ours(model.metadata):
         data = {"inputs": _table(data, model.metadata.signature)}
@@ -85,11 +85,11 @@ def _csv(original: Callable[..., Any], data: Any, content_type: str, model: Any,
 
 
 def _unchecked(
-    original: Callable[..., Any], data: Any, params: Any, input_schema: Any, *rest: Any, **named: Any
+    original: Callable[..., Any], data: Any, params: Any, input_schema: Any, *rest: Any, **options: Any
 ) -> Any:
     """``_validate_prediction_input``, which predict_stream calls, without the columns' check. The loader comes last."""
-    loader = named.get("flavor", rest[-1] if rest else None)
-    return original(data, params, None if loader == LOADER else input_schema, *rest, **named)
+    loader = options.get("flavor", rest[-1] if rest else None)
+    return original(data, params, None if loader == LOADER else input_schema, *rest, **options)
 
 
 READERS_OF_REQUESTS = (
@@ -110,7 +110,7 @@ def _is_ours(metadata: Any) -> bool:
 
 
 def _with_inputs(data: Any) -> Any:
-    """A body with its rows as ``inputs``. A request of the OpenAI API, and what is no JSON object, is left to MLflow.
+    """A body with its rows as ``inputs``. Requests of the OpenAI API, and bodies that are no JSON object, go to MLflow.
 
     Raises MlflowException for a body that does not have its rows in one form.
     """
@@ -147,7 +147,7 @@ def _records(value: Any) -> Any:
 
 
 def _frame(form: str, **parts: Any) -> Any:
-    """A data frame whose cells are what was sent: its columns are given no types."""
+    """A data frame whose cells are as they were sent: its columns get no types."""
     import pandas as pd
 
     try:
@@ -176,7 +176,7 @@ def _table(data: bytes | str, signature: Any) -> Any:
 
 
 def _name(kind: Any) -> str:
-    """A column's type in MLflow's word where it is a plain one."""
+    """MLflow's name for a plain type of a column; empty for any other."""
     return str(getattr(kind, "name", ""))
 
 

@@ -1,4 +1,4 @@
-"""Whether objects and arrays in an answer, such as boxes and masks, have the fields that the signature declares."""
+"""The check that objects and arrays in an answer, such as boxes and masks, have the fields of the signature."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ LIMITS = {"integer": 2**31, "long": 2**63}
 
 
 def mismatch(value: Any, column: Column, field: str) -> str | None:
-    """What the signature says and how the value differs from it, of the first part that differs; None where none does.
-    ``field``: how the value is called.
+    """A text on the first part that differs from the signature, with both; None where none does. ``field``: the name of
+    the value.
     """
     if column.type == "any":
         return None
@@ -32,7 +32,7 @@ def mismatch(value: Any, column: Column, field: str) -> str | None:
 
 
 def infinite(value: Any, field: str) -> str | None:
-    """What the first part is called that is nan or an infinity; None where every number is finite."""
+    """The name of the first part that is nan or an infinity; None where every number is finite."""
     if isinstance(value, Mapping):
         return _first(infinite(one, f"{field}.{key}") for key, one in value.items())
     if isinstance(value, list | tuple):
@@ -43,7 +43,7 @@ def infinite(value: Any, field: str) -> str | None:
 
 
 def kind_of(value: Any) -> str:
-    """MLflow's name for the type of one value; of any other value its own type's name."""
+    """MLflow's name for the type of one value; the Python type's name where MLflow has none."""
     if value is None:
         return "null"
     for kind_of_value, name in NAMES.items():
@@ -58,8 +58,8 @@ def _of_object(value: Any, column: Column, field: str) -> str | None:
         return f"{field} is {column.described()}, but it is {kind_of(value)}"
     if not column.fields:
         return None
-    known = {one.name for one in column.fields}
-    unknown = next((key for key in value if key not in known), None)
+    names = {one.name for one in column.fields}
+    unknown = next((key for key in value if key not in names), None)
     if unknown is not None:
         return f"{field} is {column.described()}, but it has {unknown!r}"
     return _first(_of_field(value, one, field) for one in column.fields)
@@ -84,7 +84,7 @@ def _of_array(value: Any, column: Column, field: str) -> str | None:
 
 
 def _of_numbers(array: Any, column: Column, field: str) -> str | None:
-    """A numpy array stands for arrays in arrays; all its values are of one type, which is looked at once."""
+    """The mismatch of a numpy array, which stands for arrays in arrays and has one type to look at."""
     leaf: Column | None = column
     for _ in range(array.ndim):
         leaf = leaf if leaf is None or leaf.type == "any" else leaf.item

@@ -1,4 +1,4 @@
-"""Whether an answer is what the signature says."""
+"""The check of an answer against the signature."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hfspec.runtime.io.nested import SAME, infinite, mismatch
 
 
 def check_output(answer: Any, outputs: tuple[Column, ...] | Tensor, dtype: str) -> None:
-    """Raises OutputError when the standard answer is not of the signature's ``outputs``, or holds what is no number,
-    whatever step made that of a model's finite answer; ``dtype``: that of the model.
+    """Raises OutputError when the standard answer is not of the signature's ``outputs``, or holds nan or infinity,
+    which a later step may make of a model's finite output; ``dtype``: that of the model.
     """
     _check_finite(answer, dtype)
     if isinstance(outputs, Tensor):
@@ -60,12 +60,12 @@ def _check_array(array: Any, dtype: str, row: int | None) -> None:
 
 def _check_tensor(answer: Any, tensor: Tensor) -> None:
     shape = tuple(getattr(answer, "shape", ()))
-    wanted = tensor.shape
-    fits = len(shape) == len(wanted) and all(want in (-1, size) for want, size in zip(wanted, shape, strict=True))
+    expected = tensor.shape
+    fits = len(shape) == len(expected) and all(want in (-1, size) for want, size in zip(expected, shape, strict=True))
     dtype = str(getattr(answer, "dtype", type(answer).__name__))
     if not fits or dtype != tensor.dtype:
         raise OutputError(
-            f"the signature says {tensor.dtype} {list(wanted)}, but the model answered {dtype} {list(shape)};"
+            f"the signature says {tensor.dtype} {list(expected)}, but the model answered {dtype} {list(shape)};"
             " correct signature.output_tensor in the spec."
         )
 

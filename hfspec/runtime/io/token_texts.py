@@ -1,4 +1,4 @@
-"""The text of tokens that a model made, of which its tokenizer may know fewer than the model does."""
+"""The text of a model's tokens, of which its tokenizer may know fewer than the model."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 from hfspec.errors import OutputError
 
-# What a tokenizer raises for a token that it does not have.
+# The errors of a tokenizer for a token that it does not have.
 UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
 
 
 def text_of(tokenizer: Any, ids: Sequence[int], **options: Any) -> str:
-    """The text of these tokens, as the library decodes them.
+    """The text of these tokens, as transformers decodes them.
 
     Args:
-        tokenizer: The library's tokenizer.
+        tokenizer: The tokenizer of transformers.
         ids: The tokens.
         options: Those of ``tokenizer.decode``.
 
@@ -23,7 +23,7 @@ def text_of(tokenizer: Any, ids: Sequence[int], **options: Any) -> str:
         The text.
 
     Raises:
-        OutputError: The library's decode fails on one of the tokens.
+        OutputError: ``tokenizer.decode`` fails on one of the tokens.
     """
     try:
         return str(tokenizer.decode(list(ids), **options))

@@ -8,45 +8,45 @@ from typing import Any
 from hfspec.runtime.io import finite
 
 
-def sent(made: Any, device: str) -> Any:
-    """The tensor on the device; to a GPU from pinned memory, so that the next batch is made ready during the copy."""
-    return _pinned(made).to(device, non_blocking=True) if device.startswith("cuda") else made.to(device)
+def sent(tensor: Any, device: str) -> Any:
+    """The tensor on the device; to a GPU from pinned memory, so that the host goes on during the copy."""
+    return _pinned(tensor).to(device, non_blocking=True) if device.startswith("cuda") else tensor.to(device)
 
 
-def _pinned(made: Any) -> Any:
-    """In pinned memory, or as it is where there is no more of that: such a copy is waited for."""
+def _pinned(tensor: Any) -> Any:
+    """The tensor in pinned memory, or as it is where there is no more: its copy makes the host wait."""
     try:
-        return made.pin_memory()
+        return tensor.pin_memory()
     except RuntimeError:
-        return made
+        return tensor
 
 
 class Arriving:
-    """A tensor on its way to the host. A GPU copies it into pinned memory when it has made it, while the host goes on;
-    any other device has made it already, and a tensor of the host is the tensor itself. ``lengths``, ``masked``: of its
-    lines, an item each, as ``finite.check`` takes them.
+    """A tensor on its way to the host. A GPU copies it into pinned memory when it has computed it, while the host goes
+    on; any other device has computed it already, and a tensor of the host is the tensor itself. ``lengths``,
+    ``masked``: of its lines, an item each, for ``finite.check``.
     """
 
-    def __init__(self, made: Any, lengths: Sequence[int] | None = None, *, masked: bool = False) -> None:
+    def __init__(self, tensor: Any, lengths: Sequence[int] | None = None, *, masked: bool = False) -> None:
         import torch
 
         self._lengths, self._masked = lengths, masked
         self._copied: Any = None
-        if made.device.type != "cuda":
-            self._there = made.cpu()
+        if tensor.device.type != "cuda":
+            self._there = tensor.cpu()
             return
-        self._there = _pinned(torch.empty(made.shape, dtype=made.dtype))
-        self._there.copy_(made, non_blocking=True)
+        self._there = _pinned(torch.empty(tensor.shape, dtype=tensor.dtype))
+        self._there.copy_(tensor, non_blocking=True)
         self._copied = torch.cuda.Event()
-        self._copied.record(torch.cuda.current_stream(made.device))
+        self._copied.record(torch.cuda.current_stream(tensor.device))
 
     def here(self) -> Any:
-        """The tensor on the host, once it is there: what was launched after it is not waited for. It is not in pinned
-        memory, of which batches in flight alone should hold some. Raises NotFiniteError.
+        """The tensor on the host, once it is there, without a wait for later launches. It is not in pinned memory,
+        which is for batches in flight alone. Raises NotFiniteError.
         """
-        found = self._there
+        tensor = self._there
         if self._copied is not None:
             self._copied.synchronize()
-            found = found.clone()
-        finite.check(found, self._lengths, masked=self._masked)
-        return found
+            tensor = tensor.clone()
+        finite.check(tensor, self._lengths, masked=self._masked)
+        return tensor

@@ -18,13 +18,12 @@ from hfspec.runtime.loading.reading import reading
 if TYPE_CHECKING:
     from hfspec.runtime.loading.request import LoadRequest
 
-# peft counts positions itself from the prompt on, and warns at every step that it drops those that generate passes on.
-# This is its method that does both.
+# peft counts positions itself from the prompt on, and warns at every step that it drops those of generate(). This is
+# its method that does both.
 ADJUSTING, DROPPED = "_adjust_prompt_learning_kwargs", ("position_ids", "token_type_ids")
 OFFSET = ("PREFIX_TUNING", "CARTRIDGE")  # kinds whose positions it keeps
 
-
-_APPLYING = Lock()  # filters of warnings are the process's: of two at once one would put back the other's
+_APPLYING = Lock()  # filters of warnings are the process's: of two calls one would put back the other's
 
 
 def is_beside(request: LoadRequest) -> bool:
@@ -43,30 +42,30 @@ def brought(request: LoadRequest) -> frozenset[str]:
         return frozenset(name.removeprefix(BEFORE_NAMES) for name in file.keys())  # noqa: SIM118 - no mapping
 
 
-def applied(request: LoadRequest, loaded: Any) -> Any:
+def applied(request: LoadRequest, model: Any) -> Any:
     """The model with the adapter, ready to answer; the model itself where the artifact has no adapter.
 
     Most adapters change the model's layers in place: it stays of its class, with its config and its methods, and
-    answers as the PeftModel around it does. Learned prompts are put before every input by the PeftModel, which is
-    returned with the signature of the model's own ``forward``. An adapter keeps the dtype that peft gives it: float32
-    beside a base in half precision. Raises UsageError when peft is not installed, StorageError.
+    answers as the PeftModel around it does. With learned prompts, which the PeftModel puts before every input, this is
+    the PeftModel with the signature of the model's own ``forward``. An adapter keeps the dtype that peft gives it:
+    float32 beside a base in half precision. Raises UsageError when peft is not installed, StorageError.
     """
     folder = _folder(request)
     if folder is None:
-        return loaded
+        return model
     peft = _library(request)
     with reading(folder, "adapter"), _APPLYING, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its own use of the library, which a filter that raises would end
-        wrapped = peft.PeftModel.from_pretrained(loaded, str(folder), is_trainable=False, torch_device="cpu").eval()
+        warnings.simplefilter("ignore")  # peft's use of transformers warns, and a filter that raises would end it
+        wrapped = peft.PeftModel.from_pretrained(model, str(folder), is_trainable=False, torch_device="cpu").eval()
     if not wrapped.active_peft_config.is_prompt_learning:
         return wrapped.get_base_model()
-    wrapped.forward = _with_signature(wrapped.forward, loaded.forward)
+    wrapped.forward = _with_signature(wrapped.forward, model.forward)
     _drop_unheard(wrapped)
     return wrapped
 
 
 def _drop_unheard(wrapped: Any) -> None:
-    """Let this model drop positions without a warning: it is as it should be."""
+    """Let this model drop positions without a warning, since that is right."""
     adjusted: Any = getattr(wrapped, ADJUSTING, None)
     if adjusted is None or wrapped.active_peft_config.peft_type.name in OFFSET:
         return
@@ -80,21 +79,21 @@ def _drop_unheard(wrapped: Any) -> None:
     setattr(wrapped, ADJUSTING, adjust)
 
 
-def virtual_tokens(loaded: Any) -> int:
+def virtual_tokens(model: Any) -> int:
     """How many positions a learned prompt takes before every input."""
-    prompt: Any = getattr(loaded, "active_peft_config", None)
+    prompt: Any = getattr(model, "active_peft_config", None)
     return int(prompt.num_virtual_tokens) if getattr(prompt, "is_prompt_learning", False) else 0
 
 
-def turn(loaded: Any) -> AbstractContextManager[object]:
-    """What every call of the model's generate() must be made in. With a learned prompt one runs at a time: peft changes
-    the model's own ``prepare_inputs_for_generation`` while it generates, and changes it back under whoever else does.
+def turn(model: Any) -> AbstractContextManager[object]:
+    """The context of every call of the model's generate(). With a learned prompt one runs at a time: peft changes the
+    model's own ``prepare_inputs_for_generation`` while it generates, and changes it back under any other call.
     """
-    return Lock() if virtual_tokens(loaded) else nullcontext()
+    return Lock() if virtual_tokens(model) else nullcontext()
 
 
 def reads_alone(request: LoadRequest) -> bool:
-    """Whether each row must be read by itself: positions are counted from a learned prompt on, over any padding."""
+    """Whether each row must be read by itself: a learned prompt makes positions count on over any padding."""
     folder = _folder(request)
     if folder is None:
         return False
@@ -103,7 +102,7 @@ def reads_alone(request: LoadRequest) -> bool:
 
 
 def _with_signature(forward: Callable[..., Any], own: Callable[..., Any]) -> Callable[..., Any]:
-    """``forward`` with the parameters of the model's own, by which families know what it takes."""
+    """``forward`` with the parameters of the model's own, by which runners know what it takes."""
 
     @functools.wraps(own)
     def same(*args: Any, **kwargs: Any) -> Any:

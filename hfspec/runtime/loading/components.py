@@ -1,6 +1,6 @@
-"""A feature extractor, image processor, processor or tokenizer as the library's object, from the artifact's folders.
+"""A feature extractor, image processor, processor or tokenizer of transformers, from the artifact's folders.
 
-No code of the artifact is run but reviewed code, and no network is used.
+Loading runs no code of the artifact but reviewed code, and uses no network.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ def load_component(request: LoadRequest, name: str, folder: Path | None = None, 
     """A component, the spec's own before the model's.
 
     Args:
-        request: what the load was asked for.
+        request: the settled arguments of the load.
         name: one of AUTO_CLASSES.
         folder: where the model brings it, the model's folder by default.
         settings: arguments of ``from_pretrained``, which yield to the spec's options.
 
     Raises:
-        StorageError: its files make none.
+        StorageError: transformers cannot make it from its files.
     """
     import transformers
 
@@ -48,8 +48,8 @@ def load_component(request: LoadRequest, name: str, folder: Path | None = None, 
 
 
 def load_processor_parts(request: LoadRequest) -> dict[str, Any]:
-    """A feature extractor and a tokenizer by their names: those of the spec's own processor, which comes with them,
-    where it brings one.
+    """A feature extractor and a tokenizer by their names: those of the spec's own processor, which holds them, where it
+    brings one.
 
     Raises StorageError.
     """

@@ -23,10 +23,10 @@ MODEL = "model"
 
 
 class Gathered:
-    """A temporary folder of links: what a library reads instead of the artifact's own model/. ``model``: its place.
+    """A temporary folder of links, which a library reads instead of the artifact's own model/. ``model``: its path.
 
-    It is removed with the last reference to this object, at the latest when the process that made it ends; what was
-    loaded from it stays. ``digests``: what the weights were when they were found right.
+    It is removed with the last reference to this object, at the latest when the process that made it ends; a model
+    loaded from it stays. ``digests``: of the weights when they were verified.
     """
 
     def __init__(self, root: Path, manifest: Manifest, readers: Mapping[str, Reader], digests: DigestCheck) -> None:
@@ -42,7 +42,7 @@ class Gathered:
 
     @cached_property
     def space(self) -> str:
-        """What the embeddings are made by, as a full artifact's manifest states it; reads every weight once."""
+        """The embedding space, as a full artifact's manifest states it; reads every weight once."""
         from hfspec.integrity.embedding_space import embedding_space
 
         saved = {
@@ -52,21 +52,21 @@ class Gathered:
         return embedding_space(self._root, self._manifest, self.model, saved)
 
 
-def gather(root: Path, manifest: Manifest, given: Sources, *, verify: bool) -> Gathered | None:
+def gather(root: Path, manifest: Manifest, sources: Sources, *, verify: bool) -> Gathered | None:
     """The weights of the artifact in ``root``, beside its small files; None when it has them itself.
 
-    ``verify``: whether their digests count, remembered where they were read before, or their sizes alone. Raises what
-    find raises, and VerificationError for paths that lead out of the folder.
+    ``verify``: whether to check their digests, remembered where they were read before, or their sizes alone. Raises the
+    errors of ``find``, and VerificationError for paths that lead out of the folder.
     """
     if not manifest.pointers:
-        check_roles(manifest, given)
+        check_roles(manifest, sources)
         return None
     unsafe = unsafe_pointers(manifest)  # for artifacts that nobody verified
     if unsafe:
         raise VerificationError(f"{MANIFEST_NAME} has weights at unsafe paths: {'; '.join(unsafe)}.", [MANIFEST_NAME])
     memory = Memory.read(default_memory()) if verify else None
     digests = DigestCheck(memory)
-    readers = find(manifest, given, digests)
+    readers = find(manifest, sources, digests)
     if memory is not None:
         memory.write()
     return Gathered(root, manifest, readers, digests)
@@ -96,8 +96,8 @@ def _link(place: Path, target: Path) -> None:
 
 
 def _cast(folder: Path, pointer: Pointer, reader: Reader) -> None:
-    """A small module's weights at the dtype that a full save gives them: nobody casts those while loading, as the
-    library does with the model's own.
+    """Write a small module's weights at the dtype that a full save gives them: no library casts those while loading, as
+    transformers does the model's own.
     """
     from safetensors.torch import load_file, save_file
 
@@ -107,9 +107,9 @@ def _cast(folder: Path, pointer: Pointer, reader: Reader) -> None:
         text = f"{MANIFEST_NAME} names tensors that the weights of {pointer.role} do not have: {', '.join(unknown)}."
         raise VerificationError(text, [MANIFEST_NAME])
     for file in pointer.written:
-        made = {name: stored[name].to(torch_dtype(dtype)) for name, dtype in file.tensors.items()}
+        tensors = {name: stored[name].to(torch_dtype(dtype)) for name, dtype in file.tensors.items()}
         (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
-        save_file(made, folder / file.path, metadata={"format": "pt"})
+        save_file(tensors, folder / file.path, metadata={"format": "pt"})
 
 
 def _temporary_folder() -> Path:
@@ -120,6 +120,6 @@ def _temporary_folder() -> Path:
 
 
 def _remove(folder: Path, maker: int) -> None:
-    """A fork of the process that made it, ending first, leaves it alone."""
+    """Remove the folder in the process that made it; a fork of that process, which may end first, leaves it alone."""
     if os.getpid() == maker:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,6 +1,6 @@
-"""A model as the library's object, from the artifact's folders.
+"""A model of transformers, from the artifact's folders.
 
-No code of the artifact is run but reviewed code, no network is used, and weights come from safetensors only.
+Loading runs no code of the artifact but reviewed code, uses no network, and reads weights from safetensors only.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from hfspec.runtime.patches.table import FIRST_VALUES
 
 def load_model(request: LoadRequest, model_class: Any, folder: Path | None = None, **settings: Any) -> Patched:
     """The model on its device, in its dtype, with the artifact's adapter where it has one, ready to answer, and the
-    states of the patches that were tried on it.
+    states of the patches tried on it.
 
     Args:
-        request: what the load was asked for.
-        model_class: the class that makes it, of the library or of reviewed code.
-        folder: where its files are, the model's folder by default.
+        request: the settled arguments of the load.
+        model_class: its class, of transformers or of reviewed code.
+        folder: the folder of its files, the model's by default.
         settings: more arguments of ``from_pretrained``.
 
     Raises:
@@ -50,7 +50,7 @@ def load_model(request: LoadRequest, model_class: Any, folder: Path | None = Non
         settings["config"] = load_config(request, source)
     unfilled = first_values.left_out(request.patches)
     with quiet(), reading(source, "model"), making(unfilled=unfilled.on):
-        loaded, report = model_class.from_pretrained(
+        model, report = model_class.from_pretrained(
             str(source),
             local_files_only=True,
             use_safetensors=True,
@@ -61,19 +61,19 @@ def load_model(request: LoadRequest, model_class: Any, folder: Path | None = Non
             **settings,
         )
     _refuse_gaps(report, model_class.__name__, brought)
-    loaded.config.return_dict = True  # old checkpoints may ask for tuples, which name nothing
+    model.config.return_dict = True  # old checkpoints may ask for tuples, which name nothing
     with quiet():
-        put = backends.put(request, adapter.applied(request, _placed(request, loaded.eval())))
-    return Patched(put.model, together({FIRST_VALUES: unfilled}, put.states))
+        placed = backends.put(request, adapter.applied(request, _placed(request, model.eval())))
+    return Patched(placed.model, together({FIRST_VALUES: unfilled}, placed.states))
 
 
 def load_one_pass_model(request: LoadRequest, model_class: Any, folder: Path | None = None, **settings: Any) -> Patched:
-    """A model that answers in one forward pass, as ``load_model`` loads it, with a GPU not asked about its masks."""
-    loaded, states = load_model(request, model_class, folder, **settings)
+    """A model that answers in one forward pass, as ``load_model`` loads it, with masks built without a GPU's wait."""
+    model, states = load_model(request, model_class, folder, **settings)
     if backends.loads_itself(request) is not None:
-        return Patched(loaded, states)
+        return Patched(model, states)
     with quiet():
-        return Patched(loaded, together(states, masks.put(loaded, request)))
+        return Patched(model, together(states, masks.put(model, request)))
 
 
 def load_config(request: LoadRequest, source: Path) -> Any:
@@ -87,7 +87,7 @@ def load_config(request: LoadRequest, source: Path) -> Any:
 
 
 def find_model_class(request: LoadRequest) -> Any:
-    """The class that runs the model: reviewed code, else the library's own."""
+    """The class that runs the model: that of reviewed code, else that of transformers."""
     reviewed = request.code.get("model")
     return _library_class(request.manifest.deployment.model_class) if reviewed is None else reviewed
 
@@ -115,18 +115,18 @@ def _refuse_cast(request: LoadRequest, source: Path) -> None:
         raise UsageError(f"the checkpoint is quantised, and cannot be cast to {request.dtype}: leave `dtype` out.")
 
 
-def _placed(request: LoadRequest, loaded: Any) -> Any:
-    """The model where it answers; one that is spread over devices is there already."""
-    return loaded if request.device_map is not None else loaded.to(request.device)
+def _placed(request: LoadRequest, model: Any) -> Any:
+    """The model on the device where it answers; one that is spread over devices is there already."""
+    return model if request.device_map is not None else model.to(request.device)
 
 
 def _refuse_gaps(report: Mapping[str, Any], name: str, brought: Collection[str]) -> None:
-    """``brought``: tensors that come with the adapter."""
+    """Raise UsageError for missing or mismatched tensors; ``brought``: those that come with the adapter."""
     mismatched = {item[0] for item in report.get("mismatched_keys", ())}
     gaps = sorted({*report.get("missing_keys", ()), *mismatched}.difference(brought))
     if gaps:
-        shown = ", ".join(gaps[:5]) + (", …" if len(gaps) > 5 else "")
+        names = ", ".join(gaps[:5]) + (", …" if len(gaps) > 5 else "")
         raise UsageError(
-            f"the weights do not fit {name}: {len(gaps)} tensors are missing or of another shape ({shown}). The library"
+            f"the weights do not fit {name}: {len(gaps)} tensors are missing or of another shape ({names}). The library"
             " would fill them with random numbers; compile from a complete checkpoint."
         )

@@ -20,20 +20,20 @@ def load_sentence_model(request: LoadRequest, tokenizer: Any = None) -> Any:
     """The model as sentence-transformers loads it from the artifact, with the spec's own tokenizer.
 
     Args:
-        request: what the load was asked for.
+        request: the settled arguments of the load.
         tokenizer: the spec's own, where it is loaded already.
 
     Raises:
-        StorageError: the library cannot load it.
+        StorageError: sentence-transformers cannot load it.
     """
     with request.unchanged():
-        loaded = _read_sentence_model(request)
+        model = _read_sentence_model(request)
         if brings(request, "tokenizer"):
             own = load_tokenizer(request) if tokenizer is None else tokenizer
-            _set_tokenizer(loaded[0], library_tokenizer(own))
+            _set_tokenizer(model[0], library_tokenizer(own))
         with quiet():
-            adapter.applied(request, loaded[0].auto_model)
-    return loaded.eval()
+            adapter.applied(request, model[0].auto_model)
+    return model.eval()
 
 
 def _read_sentence_model(request: LoadRequest) -> Any:
@@ -48,10 +48,10 @@ def _read_sentence_model(request: LoadRequest) -> Any:
                 trust_remote_code=False,
                 model_kwargs={"dtype": torch_dtype(request.dtype), "use_safetensors": True},
             )
-        except Exception as error:  # over a broken file the library may raise anything
+        except Exception as error:  # over a broken file sentence-transformers may raise anything
             raise StorageError(f"sentence_transformers could not load model/: {error}") from error
 
 
 def _set_tokenizer(module: Any, tokenizer: Any) -> None:
-    """The Transformer module of sentence-transformers 6 has its tokenizer as its processor, older ones as it is."""
+    """Set the tokenizer of a Transformer module, which sentence-transformers 6 keeps as its processor."""
     setattr(module, "processor" if hasattr(module, "processor") else "tokenizer", tokenizer)

@@ -1,4 +1,4 @@
-"""Where a model is put: what who loads it asks for, else what the spec says, else a GPU where torch finds one."""
+"""The place of a model: the caller's of load, else the spec's, else a GPU where torch finds one."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """``device``: where inputs go, and the model unless ``device_map`` spreads it. ``threads``: of torch on the CPU,
-    None to leave them as they are. ``backend``: by its name in backends/table.py.
+    """A model's place. ``device``: of inputs, and of the model unless ``device_map`` spreads it. ``threads``: of torch
+    on the CPU, None to leave them as they are. ``backend``: its name in ``ir/backends.py``.
     """
 
     device: str
@@ -31,16 +31,16 @@ class Placement:
 def placement(
     manifest: Manifest, device: str | None, device_map: Any, threads: int | None, backend: str | None = None
 ) -> Placement:
-    """What is in force, each of them from the caller before the spec; raises UsageError for what cannot be."""
-    said = manifest.deployment.runtime
+    """The placement in force, each value from the caller before the spec; raises UsageError for an impossible one."""
+    options = manifest.deployment.runtime
     if device is not None and device_map is not None:
         raise UsageError("give device, which takes the whole model, or device_map, which spreads it, not both.")
     if device is None and device_map is None:
-        device, device_map = said.get("device"), said.get("device_map")
+        device, device_map = options.get("device"), options.get("device_map")
     _check_map(device_map, manifest)
-    threads = said.get("threads") if threads is None else threads
+    threads = options.get("threads") if threads is None else threads
     check_threads(threads)
-    name = str(said.get("backend", AUTO)) if backend is None else backend
+    name = str(options.get("backend", AUTO)) if backend is None else backend
     check(name, manifest.deployment.library, manifest.deployment.task)
     if name not in (AUTO, TORCH):
         return Placement(_of_backend(name, device, device_map), None, threads, name)
@@ -50,7 +50,7 @@ def placement(
 
 
 def _of_backend(name: str, device: str | None, device_map: Any) -> str:
-    """The device of a backend; raises UsageError when another one is asked for."""
+    """The device of a backend; raises UsageError for another ``device``."""
     backend = BACKENDS[name]
     usual = backend.devices[0]
     if device_map is not None or not backend.takes(device):
@@ -76,31 +76,31 @@ def _check_map(device_map: Any, manifest: Manifest) -> None:
 
 
 def _only_device(device_map: Any) -> str | None:
-    """The device of a map that names one alone, to which nothing but we moves the inputs; None for any other."""
-    named = {_name(device) for device in device_map.values()} if isinstance(device_map, Mapping) else set()
-    return named.pop() if len(named) == 1 and "disk" not in named else None
+    """The only device of a map, to which hfspec has to move the inputs; None for a map with several."""
+    names = {_name(device) for device in device_map.values()} if isinstance(device_map, Mapping) else set()
+    return names.pop() if len(names) == 1 and "disk" not in names else None
 
 
 def _name(device: Any) -> str:
-    """As torch names it; a number is a GPU's."""
+    """The device's name in torch; a number is a GPU's."""
     return f"cuda:{device}" if type(device) is int else str(device)
 
 
-def _device(asked: str | None) -> str:
+def _device(name: str | None) -> str:
     import torch
 
-    if asked is None:
+    if name is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(0, device=asked)
+        torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise UsageError(f"device {asked!r} cannot be used here: {reason}") from error
-    found = torch.device(asked)
-    return "cpu" if found.type == "cpu" else str(found)  # there is one, whatever its number
+        raise UsageError(f"device {name!r} cannot be used here: {reason}") from error
+    place = torch.device(name)
+    return "cpu" if place.type == "cpu" else str(place)  # the CPU is one device, whatever its number
 
 
 def check_threads(threads: object) -> None:
-    """Raises UsageError for a number of threads that is none."""
+    """Raises UsageError for anything but None or a number of threads."""
     if threads is not None and (type(threads) is not int or threads < 1):
         raise UsageError(f"threads must be a number, at least 1, not {threads!r}.")

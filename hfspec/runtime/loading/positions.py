@@ -2,7 +2,7 @@
 
 A model that looks its positions up in a table ends where the table ends. A model that tells positions apart by their
 distance (T5, DeBERTa, XLNet, rotary positions, ALiBi) has no such end, whatever ``max_position_embeddings`` says. The
-modules of the model tell which of the two it is.
+model's modules tell which kind it is.
 """
 
 from __future__ import annotations
@@ -18,49 +18,48 @@ LARGEST_LENGTH = 10**9  # a tokenizer without a limit says 10**30
 STATED = ("max_position_embeddings", "max_encoder_position_embeddings", "n_positions", "max_seq_len")
 
 
-def positions(loaded: Any) -> int:
+def positions(model: Any) -> int:
     """The longest input that a model, or its encoder or decoder alone, has positions for.
 
     Args:
-        loaded: a model of transformers, with or without an adapter.
+        model: a model of transformers, with or without an adapter.
 
     Returns:
         A number of tokens, LARGEST_LENGTH where the model has no table of positions.
     """
-    return min(_tables(loaded), default=LARGEST_LENGTH) - adapter.virtual_tokens(loaded)
+    return min(_tables(model), default=LARGEST_LENGTH) - adapter.virtual_tokens(model)
 
 
-def advised(loaded: Any) -> int:
-    """The length that the model was made for: its positions, and for a model that has no end of them what its config
-    says. Texts that are to be cut are cut to it.
+def advised(model: Any) -> int:
+    """The length that the model was made for, to which texts are cut: its positions, and no more than its config
+    states.
     """
-    stated = (getattr(loaded.config, name, None) for name in STATED)
-    lengths = [found for found in stated if isinstance(found, int) and found > 0]
-    return min([positions(loaded), *lengths[:1]])
+    values = (getattr(model.config, name, None) for name in STATED)
+    lengths = [length for length in values if isinstance(length, int) and length > 0]
+    return min([positions(model), *lengths[:1]])
 
 
-def cut_length(loaded: Any, tokenizer: Any) -> int:
-    """How many tokens are left of a text that is cut: what the tokenizer says, as far as the model was made for it."""
-    return int(min(advised(loaded), tokenizer.model_max_length))
+def cut_length(model: Any, tokenizer: Any) -> int:
+    """How many tokens a text is cut to: the tokenizer's limit, and no more than the model was made for."""
+    return int(min(advised(model), tokenizer.model_max_length))
 
 
-def most_tokens(request: LoadRequest, loaded: Any) -> int:
-    """How many tokens a text may have that is not cut: what the model can read, and no more than the spec's own
-    ``model_max_length`` where it sets one. The limit that a tokenizer was stored with says where texts are cut and
-    refuses none.
+def most_tokens(request: LoadRequest, model: Any) -> int:
+    """How many tokens an uncut text may have: as many as the model can read, and no more than the spec's own
+    ``model_max_length`` where it sets one. The limit in a tokenizer's files is for cutting texts, and refuses none.
     """
-    stated = request.manifest.deployment.options.get("tokenizer", {}).get("model_max_length", LARGEST_LENGTH)
-    return int(min(positions(loaded), stated))
+    limit = request.manifest.deployment.options.get("tokenizer", {}).get("model_max_length", LARGEST_LENGTH)
+    return int(min(positions(model), limit))
 
 
-def _tables(loaded: Any) -> Iterator[int]:
+def _tables(model: Any) -> Iterator[int]:
     """How many positions each of the model's tables holds."""
-    for name, module in loaded.named_modules():
+    for name, module in model.named_modules():
         if _is_of_positions(name) and not hasattr(module, "make_weights") and not hasattr(module, "make_weight"):
-            yield from _rows(module, loaded.get_submodule(name.rpartition(".")[0]))
-        if hasattr(module, "build_mpt_alibi_tensor"):  # a table of distances, made for so many tokens
-            yield int(loaded.config.max_seq_len)
-    for name, buffer in loaded.named_buffers():
+            yield from _rows(module, model.get_submodule(name.rpartition(".")[0]))
+        if hasattr(module, "build_mpt_alibi_tensor"):  # a table of distances, for so many tokens
+            yield int(model.config.max_seq_len)
+    for name, buffer in model.named_buffers():
         if _is_of_positions(name) and buffer.is_floating_point() and buffer.dim() == 2:
             yield int(buffer.shape[0])
 
@@ -78,7 +77,7 @@ def _rows(module: Any, owner: Any) -> Iterator[int]:
 
 
 def _first(module: Any) -> int:
-    """The row of the first position: BART and OPT leave rows out, RoBERTa and its kin count from the padding's on."""
+    """The row of the first position: BART and OPT skip rows, RoBERTa and its kin count on from the padding's."""
     offset, padding = getattr(module, "offset", None), getattr(module, "padding_idx", None)
     if isinstance(offset, int):
         return offset

@@ -1,4 +1,4 @@
-"""What is said of a folder that a library cannot read."""
+"""The error for a folder that a library cannot read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hfspec.errors import StorageError
 
 @contextmanager
 def reading(folder: Path, what: str) -> Iterator[None]:
-    """Raises StorageError, naming ``what`` is read from ``folder``, for anything that is raised in the block."""
+    """Raises StorageError for any exception in the block, which reads ``what`` (its name) from ``folder``."""
     try:
         yield
     except Exception as error:  # over a broken file the library may raise anything

@@ -1,9 +1,9 @@
-"""Reviewed code of an artifact: run only with the consent of whoever loads it, from the very bytes that the manifest
-vouches for.
+"""Reviewed code of an artifact: it runs only with the consent of whoever loads it, from the very bytes of the
+manifest's digests.
 
-The library itself copies code into a cache that all models share, takes what lies there for the same where size and
-time agree, and reads byte code that it finds beside it (transformers, dynamic_module_utils). Here each file is read
-once, digested, and run from memory: no cache is read, and nothing is written.
+transformers copies code into a cache that all models share, takes a file there for the same where size and time agree,
+and reads byte code that it finds beside it (dynamic_module_utils). Here each file is read once, digested, and run from
+memory: this reads no cache and writes nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from hfspec.ir.canonical import digest_of
 from hfspec.tasks.task import Task
 
 CODE = ".py"
-# Under this name the library knows its own copies of remote code, and some checkpoints ask for it.
+# transformers knows its own copies of remote code by this name, and some checkpoints ask for it.
 PACKAGE = "transformers_modules.reviewed_"
 
 
@@ -34,10 +34,10 @@ def check_consent(root: Path, manifest: Manifest, *, trusted: bool) -> None:
     """Raises UsageError, with the files and their digests, when the artifact needs its code and nobody consents."""
     if not manifest.code or trusted:
         return
-    listed = "\n".join(f"  {record.path}  sha256 {record.sha256}" for record in code_files(manifest))
+    files = "\n".join(f"  {record.path}  sha256 {record.sha256}" for record in code_files(manifest))
     raise UsageError(
         f"{root} runs Python code that came with its checkpoint. Read these files; then load it with"
-        f" trust_remote_code=True, or predict with --trust-remote-code:\n{listed}"
+        f" trust_remote_code=True, or predict with --trust-remote-code:\n{files}"
     )
 
 
@@ -50,10 +50,10 @@ def reviewed_classes(root: Path, manifest: Manifest, task: Task) -> Mapping[str,
     if not manifest.code:
         return {}
     content = {record.path: _verified(root, record) for record in code_files(manifest)}
-    found = {part: _imported(root, place, content) for part, place in sorted(manifest.code.items())}
-    if "model" in found:
-        found["model"] = _as_the_library_has_it(found["model"], task)
-    return found
+    classes = {part: _imported(root, place, content) for part, place in sorted(manifest.code.items())}
+    if "model" in classes:
+        classes["model"] = _as_the_library_has_it(classes["model"], task)
+    return classes
 
 
 def _verified(root: Path, record: FileRecord) -> bytes:
@@ -81,30 +81,30 @@ def _imported(root: Path, place: str, content: Mapping[str, bytes]) -> Any:
         },
     )
     try:
-        found = getattr(import_module(f"{package}.{PurePosixPath(path).stem}"), name)
+        kind = getattr(import_module(f"{package}.{PurePosixPath(path).stem}"), name)
     except Exception as error:  # the code may raise anything while it is imported
         reason = str(error).replace(f"{package}.", "") or type(error).__name__
         raise StorageError(f"the reviewed code in {path} could not be imported: {reason}") from error
-    if not isinstance(found, type):
+    if not isinstance(kind, type):
         raise StorageError(f"{name} in {path} is not a class.")
-    return found
+    return kind
 
 
 def _package(folder: Path, sources: Mapping[str, bytes]) -> str:
-    """The name of the package of these files, which can be imported from now on, as these bytes and no others."""
+    """The name of the package of these files, which can be imported from now on, from these bytes and no others."""
     digests = {path: hashlib.sha256(source).hexdigest() for path, source in sources.items()}
     name = PACKAGE + digest_of({"folder": str(folder), "files": digests})
     if name not in sys.modules:
         finder = _Sources(name, folder, sources)
-        # Put there by hand: what it lies in by its name is the library's, and need not exist.
+        # Set by hand, since the package around it, by its name, is that of transformers and need not exist.
         sys.modules[name] = module_from_spec(ModuleSpec(name, finder, is_package=True))
         sys.meta_path.insert(0, finder)
     return name
 
 
 class _Sources(MetaPathFinder, InspectLoader):
-    """Finds and loads the modules of one package, from memory. The package itself and folders in it are empty where
-    they have no ``__init__.py``; that of the outermost folder is not run, as the library runs none there.
+    """The finder and loader of the modules of one package, from memory. The package itself and folders in it are empty
+    where they have no ``__init__.py``; that of the outermost folder does not run, as in transformers.
     """
 
     def __init__(self, package: str, folder: Path, sources: Mapping[str, bytes]) -> None:
@@ -133,7 +133,7 @@ class _Sources(MetaPathFinder, InspectLoader):
     def get_code(self, fullname: str) -> CodeType:
         source, file = self.get_source(fullname), self._file(fullname)
         name = str(self.folder / file) if file else f"<{fullname}>"
-        # What shows or compiles a function's source later (inspect, torch.jit) gets these lines, not the file's.
+        # Code that reads a function's source later (inspect, torch.jit) gets these lines, not the file's.
         linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
         return compile(source, name, "exec", dont_inherit=True)
 
@@ -147,8 +147,8 @@ class _Sources(MetaPathFinder, InspectLoader):
 
 
 def _as_the_library_has_it(model_class: Any, task: Task) -> Any:
-    """What transformers does to a model class of remote code before it loads it: a note that it is one, and generation
-    for those that were written when every model had it.
+    """The model class as transformers prepares remote code before it loads it: marked as such, and with generation if
+    it was written when every model had it.
     """
     from transformers import PreTrainedModel
     from transformers.models.auto.auto_factory import add_generation_mixin_to_remote_model

@@ -1,4 +1,4 @@
-"""What a load was asked for, and what it loaded."""
+"""The settled arguments of a load, and the objects it loaded."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
-    """What ``hfspec.load`` was asked for, settled: which artifact, and how its model is loaded."""
+    """The settled arguments of ``hfspec.load``: the artifact, and how to load its model."""
 
     folder: Path
-    """The artifact's."""
+    """The artifact's folder."""
     manifest: Manifest
     task: Task
     dtype: str
-    """Of the weights, as torch names it."""
+    """The dtype of the weights, by torch's name."""
     device: str
-    """As torch names it."""
+    """The device, by torch's name."""
     device_map: Any = field(default=None, compare=False, kw_only=True)
-    """How the model is spread over several devices; None where it is on one."""
+    """The map that spreads the model over several devices; None where it is on one."""
     threads: int | None = field(default=None, kw_only=True)
-    """Of the CPU, where the library takes them with the model and not for the whole process."""
+    """Threads of the CPU, for a library that takes them with the model and not for the whole process."""
     backend: str = field(default=TORCH, kw_only=True)
-    """What does the model's arithmetic."""
+    """The backend that does the model's arithmetic."""
     patches: str = field(default=ALL, kw_only=True)
     """Which patches may be tried on the model: all or none."""
     verified: Verified | None = field(default=None, compare=False)
-    """What was found of the artifact's files; None where they were not looked at."""
+    """The result of verifying the artifact's files; None where they were not verified."""
     code: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """The classes of reviewed code, by what they are: ``config``, ``model``, a component's name."""
     weights: Gathered | None = field(default=None, compare=False)
-    """Where the weights were gathered, when they are not in the artifact."""
+    """The folder with the weights, when they are not in the artifact."""
 
     @property
     def model_folder(self) -> Path:
@@ -54,19 +54,19 @@ class LoadRequest:
 
     @property
     def space(self) -> str | None:
-        """What the embeddings are made by; None where the task gives none."""
+        """The embedding space; None where the task gives no embeddings."""
         if self.weights is None or not self.task.embeds:
             return self.manifest.space
         return self.weights.space
 
-    def fingerprint(self, given: Mapping[str, Any]) -> str | None:
-        """The fingerprint of the embeddings under the ``given`` model_config; None where the task gives none."""
-        return fingerprint.of_folder(self.folder, self.manifest, self.task, given, dtype=self.dtype, space=self.space)
+    def fingerprint(self, config: Mapping[str, Any]) -> str | None:
+        """The fingerprint of the embeddings under this model_config; None where the task gives no embeddings."""
+        return fingerprint.of_folder(self.folder, self.manifest, self.task, config, dtype=self.dtype, space=self.space)
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
-        """What is read of the artifact in the block is what was verified, or VerificationError is raised, whatever the
-        library says of the swapped file.
+        """Raise VerificationError where a file of the artifact that the block reads is not the verified one, whatever
+        the library raises over the swapped file.
         """
         try:
             yield
@@ -79,7 +79,7 @@ class LoadRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """The library's objects that a runner answers with; None for those that its task has no use for."""
+    """The libraries' objects that a runner answers with; None for those that its task does not use."""
 
     model: Any = None
     """The model of transformers, with the adapter and the backend put on it."""
@@ -87,8 +87,8 @@ class Loaded:
     feature_extractor: Any = None
     image_processor: Any = None
     processor: Any = None
-    """Of which the feature extractor and the tokenizer are parts, where the spec brings one."""
+    """The spec's own, where it brings one, with the feature extractor and the tokenizer as its parts."""
     sentence_model: Any = None
     """The model of sentence-transformers, where that answers by itself."""
     patches: States = field(default_factory=together)
-    """The states of the patches that were tried."""
+    """The states of the patches tried on it."""

@@ -10,11 +10,11 @@ from typing import Any
 
 
 class SharedTokenizer:
-    """The library's tokenizer, of which one method runs at a time, whichever thread calls it.
+    """A tokenizer of transformers that runs one method at a time, whichever thread calls it.
 
-    A tokenizer keeps how it truncates and pads from one call to the next: of two calls at once one would be cut as the
-    other asks, and one that is set while another reads or writes a text raises "Already borrowed". Its attributes are
-    the tokenizer's own, its class included.
+    A tokenizer keeps how it truncates and pads from one call to the next: of two calls at once one would cut as the
+    other asks, and a setting during another's encoding or decoding raises "Already borrowed". Its attributes are the
+    tokenizer's own, its class included.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -34,11 +34,11 @@ class SharedTokenizer:
             return len(self._inner)
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("_inner", "_turn"):  # of a copy that is still without them
+        if name in ("_inner", "_turn"):  # a copy is still without them
             raise AttributeError(name)
         with self._turn:
-            found = getattr(self._inner, name)
-        return self._in_turn(found) if isinstance(found, MethodType) else found
+            value = getattr(self._inner, name)
+        return self._in_turn(value) if isinstance(value, MethodType) else value
 
     def __setattr__(self, name: str, value: Any) -> None:
         with self._turn:
@@ -54,5 +54,5 @@ class SharedTokenizer:
 
 
 def library_tokenizer(tokenizer: Any) -> Any:
-    """The library's own tokenizer behind one for calls at once."""
+    """The tokenizer of transformers behind one for calls at once."""
     return object.__getattribute__(tokenizer, "_inner") if isinstance(tokenizer, SharedTokenizer) else tokenizer

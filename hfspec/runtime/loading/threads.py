@@ -17,14 +17,14 @@ def set_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-def forget_threads(asked: int | None) -> None:
-    """Let torch compute on one thread in a process that was forked from one that has loaded: those of OpenMP do not
-    live on in it, and a pass over several threads would wait for them for good. Raises UsageError when more are asked.
+def forget_threads(threads: int | None) -> None:
+    """Let torch compute on one thread in a process forked from one that has loaded a model: OpenMP's threads do not
+    live on in it, and a pass over several would wait for them for good. Raises UsageError for more threads.
     """
     if _LOADED_IN - {os.getpid()}:
-        if asked is not None and asked > 1:
+        if threads is not None and threads > 1:
             raise UsageError(
-                f"{asked} threads cannot be had in a process that was forked from one that has loaded a model, since"
+                f"{threads} threads cannot be had in a process that was forked from one that has loaded a model, since"
                 " torch's threads do not live on in it: leave threads out, or start the worker with the start method"
                 " 'spawn'."
             )

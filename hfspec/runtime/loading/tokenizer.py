@@ -1,4 +1,4 @@
-"""A tokenizer as the library's object, for calls at once."""
+"""A tokenizer of transformers, for calls at once."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ def load_tokenizer(request: LoadRequest, folder: Path | None = None, **settings:
     """The tokenizer, the spec's own component before the model's, for calls at once.
 
     Args:
-        request: what the load was asked for.
-        folder: where the model brings it, the model's folder by default.
+        request: the settled arguments of the load.
+        folder: the folder of the model's own, the model's by default.
         settings: arguments of ``from_pretrained``, which yield to the spec's options.
 
     Raises:
-        StorageError: its files make none.
+        StorageError: transformers cannot make it from its files.
     """
     return shared(load_component(request, "tokenizer", folder, **settings))
 
 
 def shared(tokenizer: Any) -> Any:
-    """The same for calls at once; raises StorageError for an object that is no tokenizer."""
+    """The tokenizer for calls at once; raises StorageError for an object that is no tokenizer."""
     if not is_tokenizer(tokenizer):
         raise StorageError(f"the tokenizer's files name {type(tokenizer).__name__}, which is not a tokenizer.")
     return SharedTokenizer(tokenizer)

@@ -1,14 +1,14 @@
 """Sound as a model takes it: one channel of float32 samples at the model's sampling rate.
 
-Files are decoded by PyAV, which brings its own codecs. A file's channels, and an array's, count equally in the one
-channel that is left. Samples of integer arrays are scaled by their type's full range, so that int16 32767 is just below
-1.0; floats are taken as they are.
+PyAV, which brings its own codecs, decodes files. The channels of a file or an array count equally in the mixed one.
+Samples of integer arrays are scaled by their type's full range, so that int16 32767 is just below 1.0; floats stay as
+they are.
 
 A few kilobytes can stand for hours, so samples are counted while they are decoded, against audio_max_seconds and
-audio_max_samples, and brought to the model's rate as they come: never is the whole of a sound held at its own rate.
+audio_max_samples, and resampled to the model's rate as they come: memory never holds a whole sound at its own rate.
 
-An array without a sampling rate is taken at the model's. Of an array with two axes the shorter one holds the channels,
-so that (channels, samples) and (samples, channels) both work; one as wide as it is long is refused.
+An array without a sampling rate has the model's. The shorter of an array's two axes holds the channels, so that
+(channels, samples) and (samples, channels) both work; a square one is refused.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hfspec.runtime.media import media
 from hfspec.settings.precedence import Settings
 from hfspec.tasks import media as task
 
-# What is read as sound. Playlists are left out: they could make the decoder open other files and addresses.
+# The containers of sound. Playlists are left out: they could make the decoder open other files and addresses.
 CONTAINERS = "3g2,3gp,aac,ac3,aiff,amr,amrnb,amrwb,asf,au,avi,caf,flac,m4a,matroska,mj2,mov,mp3,mp4,ogg,wav,w64,webm"
 RATES = range(1, 768_001)
 MOST_CHANNELS = 64
@@ -57,7 +57,7 @@ def wave(value: Any, row: int, rate: int, settings: Settings) -> Wave:
 
 
 def _checked(pieces: Iterable[Any], rate: int, row: int, settings: Settings) -> Iterator[Any]:
-    """The pieces, each counted and looked through before it is handed on."""
+    """The pieces, each checked for its length and its numbers before it goes on."""
     count = 0
     for piece in pieces:
         _refuse_length(count + len(piece), rate, row, settings)
@@ -101,7 +101,7 @@ def _given(value: Any, row: int, rate: int) -> tuple[Any, int]:
 
 
 def _floats(value: Any, row: int) -> Any:
-    """float32, or float64 where it was that, integers scaled."""
+    """The array as float32, or float64 where it was that, integers scaled."""
     import numpy as np
 
     try:
@@ -148,7 +148,7 @@ def _decoded(content: bytes, row: int, rate: int, settings: Settings) -> Any:
     import numpy as np
 
     av = _library()
-    # An empty list of protocols: whatever a file says, no other file and no address is opened.
+    # No protocols: whatever a file says, the decoder opens no other file and no address.
     options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "none"}
     try:
         with av.open(io.BytesIO(content), options=options) as container:
@@ -176,19 +176,19 @@ def _frames(av: Any, container: Any, stream: Any) -> Iterator[Any]:
 
 
 def _gathered(frames: Iterable[Any]) -> Iterator[Any]:
-    """The same samples in pieces of about a million."""
+    """The samples of the frames in pieces of about a million."""
     import numpy as np
 
-    held: list[Any] = []
+    parts: list[Any] = []
     count = 0
     for frame in frames:
-        held.append(frame)
+        parts.append(frame)
         count += len(frame)
         if count >= PIECE:
-            yield np.concatenate(held)
-            held, count = [], 0
-    if held:
-        yield np.concatenate(held)
+            yield np.concatenate(parts)
+            parts, count = [], 0
+    if parts:
+        yield np.concatenate(parts)
 
 
 def _resampled(pieces: Iterable[Any], own_rate: int, rate: int) -> Any:
@@ -196,14 +196,14 @@ def _resampled(pieces: Iterable[Any], own_rate: int, rate: int) -> Any:
 
     av = _library()
     resampler = av.AudioResampler(format="fltp", layout="mono", rate=rate)
-    made = []
+    lines = []
     for piece in pieces:
         for start in range(0, len(piece), PIECE):
             frame = av.AudioFrame.from_ndarray(_line(piece[start : start + PIECE]), format="fltp", layout="mono")
             frame.sample_rate = own_rate
-            made += [part.to_ndarray()[0] for part in resampler.resample(frame)]
-    made += [part.to_ndarray()[0] for part in resampler.resample(None)]
-    return np.concatenate(made) if made else np.empty(0, np.float32)
+            lines += [part.to_ndarray()[0] for part in resampler.resample(frame)]
+    lines += [part.to_ndarray()[0] for part in resampler.resample(None)]
+    return np.concatenate(lines) if lines else np.empty(0, np.float32)
 
 
 def _line(samples: Any) -> Any:

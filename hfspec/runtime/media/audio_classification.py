@@ -21,7 +21,7 @@ from hfspec.settings.precedence import Settings
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """A row's features, how many seconds its audio has, and whether the model hears only the beginning of it."""
+    """A row's features, its audio's length in seconds, and whether the model hears only the beginning of it."""
 
     features: Features
     seconds: float
@@ -29,8 +29,8 @@ class Sound:
 
 
 class AudioClassification(Labeller):
-    """Equal to what the library's audio-classification pipeline answers for one row alone, but that the score of a
-    single label is its sigmoid: its softmax would be 1 whatever the sound.
+    """A runner that answers as the transformers audio-classification pipeline does for one row alone, but that the
+    score of a single label is its sigmoid: its softmax would be 1 whatever the sound.
     """
 
     rows_at_once = 1
@@ -63,9 +63,9 @@ class AudioClassification(Labeller):
             logits = self.model(**stacked([item.content.features for item in batch], self.model, self.device)).logits
             return Arriving(logits.float())
 
-    def read(self, made: Arriving | Computed, batch: Sequence[Item[Sound]], settings: Settings) -> list[Labelled]:
+    def read(self, output: Arriving | Computed, batch: Sequence[Item[Sound]], settings: Settings) -> list[Labelled]:
         about = [{"seconds": item.content.seconds, "truncated": item.content.truncated} for item in batch]
-        return labelled(made.here(), self.model.config, settings.get("function_to_apply"), about)
+        return labelled(output.here(), self.model.config, settings.get("function_to_apply"), about)
 
     @property
     def pass_tokens(self) -> None:

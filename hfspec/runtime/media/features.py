@@ -1,6 +1,6 @@
-"""What a feature extractor or an image processor makes of one row, and rows of one shape as a batch.
+"""The features of one row, by a feature extractor or an image processor, and rows of one shape as a batch.
 
-Rows are made ready one by one and never padded to each other's length: a model that normalises over time, as the base
+Rows are prepared one by one and never padded to each other's length: a model that normalises over time, as the base
 wav2vec2 models do, would answer differently for a padded row.
 """
 
@@ -15,7 +15,7 @@ from hfspec.runtime.patches import masks
 from hfspec.runtime.patches.masks import MASK
 
 Features = Mapping[str, Any]
-SPECTROGRAM_WINDOW, SPECTROGRAM_STEP = 25, 10  # milliseconds, as Kaldi's filter banks have them
+SPECTROGRAM_WINDOW, SPECTROGRAM_STEP = 25, 10  # milliseconds, those of Kaldi's filter banks
 
 
 class SoundFeatures:
@@ -34,15 +34,15 @@ class SoundFeatures:
                 row=row,
             )
         try:
-            made = self.extractor(samples, sampling_rate=self.rate, return_tensors="pt", **options)
+            features = self.extractor(samples, sampling_rate=self.rate, return_tensors="pt", **options)
         except (ValueError, IndexError, RuntimeError) as error:
             raise InputError(f"the feature extractor refuses the audio: {error}", row=row) from error
-        if MASK in made:
-            masks.mark(made[MASK], is_whole=bool(made[MASK].all()))
-        return dict(made)
+        if MASK in features:
+            masks.mark(features[MASK], is_whole=bool(features[MASK].all()))
+        return dict(features)
 
     def cuts(self, samples: int) -> bool:
-        """Whether the extractor leaves out the end of so many samples: some read windows of one length only."""
+        """Whether the extractor drops the end of so many samples: some read windows of one length only."""
         whole = getattr(self.extractor, "n_samples", None)
         if isinstance(whole, int):
             return samples > whole
@@ -63,7 +63,7 @@ def least_samples(config: Any) -> int:
 
 
 def shape_of(features: Features) -> Hashable:
-    """What rows that share a batch have in common."""
+    """The shape that rows must share to share a batch."""
     return tuple((name, tuple(tensor.shape[1:])) for name, tensor in sorted(features.items()))
 
 
@@ -71,7 +71,7 @@ def stacked(rows: Sequence[Features], model: Any, device: str) -> dict[str, Any]
     """The rows' tensors as one batch, floats in the model's dtype."""
     import torch
 
-    joined = {name: sent(torch.cat([row[name] for row in rows]), device) for name in rows[0]}
-    if MASK in joined:
-        masks.mark(joined[MASK], is_whole=all(masks.is_whole(row[MASK]) for row in rows))
-    return {name: tensor.to(model.dtype) if tensor.is_floating_point() else tensor for name, tensor in joined.items()}
+    batch = {name: sent(torch.cat([row[name] for row in rows]), device) for name in rows[0]}
+    if MASK in batch:
+        masks.mark(batch[MASK], is_whole=all(masks.is_whole(row[MASK]) for row in rows))
+    return {name: tensor.to(model.dtype) if tensor.is_floating_point() else tensor for name, tensor in batch.items()}

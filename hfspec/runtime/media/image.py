@@ -1,7 +1,7 @@
-"""An image as a model's processor takes it: upright, in RGB of 8 bits, which pixels.py makes of deeper ones.
+"""An image for a model's processor: upright, in RGB of 8 bits, which pixels.py makes of deeper ones.
 
 Arrays are (height, width), (height, width, channels) or (channels, height, width) with 1, 3 or 4 channels, of uint8 or
-uint16, each with its whole range, or of floats between 0 and 1. Of several frames or pages the first is read.
+uint16, each with its whole range, or of floats between 0 and 1. A file with several frames or pages gives its first.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hfspec.settings.precedence import Settings
 from hfspec.tasks import media as task
 
 CHANNELS = (1, 3, 4)
-# What PIL's decoders raise over damaged files, beside its own errors.
+# The errors of PIL's decoders over damaged files, beside its own.
 DECODING = (
     ArithmeticError,
     AssertionError,
@@ -37,7 +37,7 @@ DECODING = (
 
 
 def image(value: Any, row: int, settings: Settings) -> Any:
-    """The PIL image, in mode RGB, that ``value`` stands for; raises InputError naming the row when there is none."""
+    """The PIL image of ``value``, in mode RGB; raises InputError naming the row when there is none."""
     pillow = _library()
     value = media.unwrapped(value, row)
     if isinstance(value, pillow.Image):
@@ -58,19 +58,19 @@ def image(value: Any, row: int, settings: Settings) -> Any:
         raise _undecodable(error, row) from error
 
 
-def refuse_size(size: tuple[int, int], row: int, settings: Settings, found: str = "the image has") -> None:
+def refuse_size(size: tuple[int, int], row: int, settings: Settings, subject: str = "the image has") -> None:
     """Raises InputError naming the row for an image of more pixels than the deployment allows."""
     most = media.bound(settings, task.IMAGE_MAX_PIXELS)
     if size[0] * size[1] > most:
         raise InputError(
-            f"{found} {size[0]} x {size[1]} pixels, more than the {most:.0f} allowed; give a smaller one, or raise"
+            f"{subject} {size[0]} x {size[1]} pixels, more than the {most:.0f} allowed; give a smaller one, or raise"
             " model_config.image_max_pixels.",
             row=row,
         )
 
 
 def _refuse_unbounded(opened: Any, row: int) -> None:
-    """Refuses what its header bounds nothing of: a program in PostScript, and a picture packed by gzip."""
+    """Raise InputError for forms whose header bounds no size: a program in PostScript, a picture packed by gzip."""
     packed = any("gzip" in str(tile[0]) for tile in getattr(opened, "tile", None) or ())
     if opened.format == "EPS" or packed:
         raise InputError(
@@ -87,7 +87,7 @@ def _upright(opened: Any, row: int, settings: Settings) -> Any:
     _refuse_unbounded(opened, row)
     try:
         opened.load()
-        refuse_size(opened.size, row, settings)  # of an icon the header need not be true
+        refuse_size(opened.size, row, settings)  # an icon's header need not be true
         tags = getattr(opened, "tag_v2", None)
         return pixels.rgb(ImageOps.exif_transpose(opened), tags, row)
     except DECODING as error:
@@ -99,7 +99,7 @@ def _undecodable(error: Exception, row: int) -> InputError:
 
 
 def _reason(error: Exception) -> str:
-    """PIL names the buffer it read from, which tells nobody anything."""
+    """The error's text without the name of the buffer that PIL read from, which tells nobody anything."""
     text = str(error).partition("<_io")[0].strip()
     return text.rstrip(" .") or type(error).__name__
 

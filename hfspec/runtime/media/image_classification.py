@@ -30,8 +30,8 @@ class Picture:
 
 
 class ImageClassification(Labeller):
-    """Equal to what the library's image-classification pipeline answers for one image alone, with the processor's PIL
-    backend, so that the answer does not depend on whether torchvision is installed.
+    """A runner that answers as the transformers image-classification pipeline does for one image alone, with the
+    processor's PIL backend, so that the answer does not depend on whether torchvision is installed.
     """
 
     rows_at_once = 1
@@ -67,9 +67,9 @@ class ImageClassification(Labeller):
             logits = self.model(**stacked([item.content.features for item in batch], self.model, self.device)).logits
             return Arriving(logits.float())
 
-    def read(self, made: Arriving | Computed, batch: Sequence[Item[Picture]], settings: Settings) -> list[Labelled]:
+    def read(self, output: Arriving | Computed, batch: Sequence[Item[Picture]], settings: Settings) -> list[Labelled]:
         about = [{"width": item.content.size[0], "height": item.content.size[1]} for item in batch]
-        return labelled(made.here(), self.model.config, settings.get("function_to_apply"), about)
+        return labelled(output.here(), self.model.config, settings.get("function_to_apply"), about)
 
     def budget(self, settings: Settings) -> int:
         """How many images one forward pass may hold."""
@@ -77,11 +77,11 @@ class ImageClassification(Labeller):
 
 
 def _resized(size: tuple[int, int], processor: Any) -> tuple[int, int]:
-    """What a processor that keeps an image's proportions makes of it: its shorter edge is set, and a line of pixels
+    """The size of an image after a processor that keeps its proportions: it sets the shorter edge, so a line of pixels
     becomes as long as it is thin.
     """
-    wanted = getattr(processor, "size", None) or {}
-    shortest = wanted.get("shortest_edge") if "longest_edge" not in wanted else None
+    target = getattr(processor, "size", None) or {}
+    shortest = target.get("shortest_edge") if "longest_edge" not in target else None
     if not shortest or not getattr(processor, "do_resize", False):
         return size
     scale = shortest / (getattr(processor, "crop_pct", None) or 1) / min(size)

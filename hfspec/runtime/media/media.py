@@ -1,6 +1,6 @@
-"""What stands for the bytes of an audio file or an image: bytes, a path, a URI, base64 text, or a mapping with them.
+"""The bytes of an audio file or an image, from bytes, a path, a URI, base64 text, or a mapping with one of them.
 
-How a str is read, in this order: a data: URI, an http or https address, a file: URI, the path of a file that exists,
+A str is read, in this order, as a data: URI, an http or https address, a file: URI, the path of a file that exists,
 base64 text of at least MEDIA_BYTES bytes. Anything else is an error, never a guess.
 """
 
@@ -27,29 +27,29 @@ MEDIA_BYTES = 16  # no audio file and no image is shorter, while many a word is 
 
 def check_fixed(settings: Settings) -> None:
     """Raises ParamsError when callers could let themselves onto the network, or past a bound."""
-    given = [name for name in sorted(task.FIXED) if settings.origin(name) in {SIGNATURE, PREDICT}]
-    if given:
-        raise ParamsError(f"{', '.join(given)} can be set by model_config only, not by signature.params.")
+    names = [name for name in sorted(task.FIXED) if settings.origin(name) in {SIGNATURE, PREDICT}]
+    if names:
+        raise ParamsError(f"{', '.join(names)} can be set by model_config only, not by signature.params.")
 
 
 def bound(settings: Settings, setting: Setting) -> float:
     """The value in force of a setting that bounds what an input may become."""
-    found = settings.get(setting.name)
-    return float(setting.default if found is None else found)  # type: ignore[arg-type]
+    value = settings.get(setting.name)
+    return float(setting.default if value is None else value)  # type: ignore[arg-type]
 
 
 def unwrapped(value: Any, row: int) -> Any:
-    """A mapping's own value: of ``bytes`` and ``path`` the one that is there; anything else as it is."""
+    """A mapping's ``bytes``, or its ``path`` where it has none; anything else as it is."""
     if not isinstance(value, Mapping) or "array" in value or "raw" in value:
         return value
-    found = value.get("bytes") if value.get("bytes") is not None else value.get("path")
-    if found is None:
+    own = value.get("bytes") if value.get("bytes") is not None else value.get("path")
+    if own is None:
         raise InputError("the mapping has neither bytes nor a path.", row=row)
-    return found
+    return own
 
 
 def on_host(value: Any) -> Any:
-    """What numpy can read of an array or a tensor on any device; numpy has no bfloat16."""
+    """An array, or a tensor on any device, in a form that numpy can read; numpy has no bfloat16."""
     if not hasattr(value, "detach"):
         return value
     tensor = value.detach().cpu()
@@ -57,11 +57,11 @@ def on_host(value: Any) -> Any:
 
 
 def content(value: Any, row: int, settings: Settings, kind: str) -> bytes:
-    """The bytes that ``value`` stands for; ``kind`` names what they should be. Raises InputError naming the row."""
-    found = _bytes(value, row, settings, kind)
-    if not found:
+    """The bytes of ``value``; ``kind`` names the medium for messages. Raises InputError naming the row."""
+    data = _bytes(value, row, settings, kind)
+    if not data:
         raise InputError(f"the {kind} is empty: it has no bytes.", row=row)
-    return found
+    return data
 
 
 def _bytes(value: Any, row: int, settings: Settings, kind: str) -> bytes:
@@ -90,27 +90,27 @@ def _text(text: str, row: int, settings: Settings, kind: str) -> bytes:
     path = Path(text) if opens and len(text) < 4096 and "\0" not in text else None
     if path is not None and _exists(path):
         return _file(path, row, settings)
-    found = _base64(text)
-    if found is not None and len(found) >= MEDIA_BYTES:
-        return found
-    shown = text if len(text) <= 80 else f"{text[:80]}…"
+    data = _base64(text)
+    if data is not None and len(data) >= MEDIA_BYTES:
+        return data
+    excerpt = text if len(text) <= 80 else f"{text[:80]}…"
     if not opens:
-        raise InputError(f"{shown!r} is not base64 text of an {kind} file; {SENT_ONLY}.", row=row)
-    raise InputError(f"{shown!r} is neither the path of a file nor base64 text of an {kind} file.", row=row)
+        raise InputError(f"{excerpt!r} is not base64 text of an {kind} file; {SENT_ONLY}.", row=row)
+    raise InputError(f"{excerpt!r} is neither the path of a file nor base64 text of an {kind} file.", row=row)
 
 
 def _refuse_files(settings: Settings, row: int) -> None:
-    """Raises InputError where no file is opened for an input, whether there is one or not."""
+    """Raises InputError where the deployment opens no files for inputs, whether there is one or not."""
     if settings.get(task.ALLOW_FILES.name) is False:
         raise InputError(f"this deployment opens no files for its inputs; {SENT_ONLY}.", row=row)
 
 
 def _data_uri(text: str, row: int) -> bytes:
     head, comma, body = text.partition(",")
-    found = _base64(body) if head.endswith(";base64") else unquote_to_bytes(body)
-    if not comma or found is None:
+    data = _base64(body) if head.endswith(";base64") else unquote_to_bytes(body)
+    if not comma or data is None:
         raise InputError("the data: URI is damaged: what follows the comma is not base64.", row=row)
-    return found
+    return data
 
 
 def _remote(address: str, row: int, settings: Settings) -> bytes:
@@ -138,14 +138,14 @@ def _file(path: Path, row: int, settings: Settings) -> bytes:
         if path.exists() and not path.is_file():
             raise InputError(f"{path} cannot be read: it is not a regular file.", row=row)
         with path.open("rb") as file:
-            found = file.read(most + 1)
+            data = file.read(most + 1)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.", row=row) from error
-    if len(found) > most:
+    if len(data) > most:
         raise InputError(
             f"{path} has more than {most} bytes; give a smaller file, or raise model_config.file_max_bytes.", row=row
         )
-    return found
+    return data
 
 
 def _exists(path: Path) -> bool:

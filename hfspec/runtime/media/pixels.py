@@ -1,10 +1,10 @@
-"""Pixels of any depth as RGB of 8 bits: each mode scaled by its own range, what has none refused.
+"""Pixels of any depth as RGB of 8 bits: each mode scaled by its own range, a mode without one refused.
 
 PIL's own ``convert("RGB")`` cuts modes of more than 8 bits off at 255, which turns most such images white or black; for
-the modes of 8 bits or fewer it is right, and the alpha is left out, as the library does.
+the modes of 8 bits or fewer it is right, and the alpha is left out, as transformers does.
 
-16-bit integers reach from 0 to 65535, of a 12-bit TIFF to 4095; mode I, which PIL makes of other 16-bit files, is read
-like the former; floats reach from 0 to 1. Unsigned integers of 16 bits in an array are read like an image's.
+16-bit integers reach from 0 to 65535, those of a 12-bit TIFF to 4095; mode I, which PIL makes of other 16-bit files,
+reaches to 65535 too; floats reach from 0 to 1. Unsigned integers of 16 bits in an array are read like an image's.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ WHITE_IS_ZERO, SIGNED = 0, 2
 
 
 def rgb(image: Any, tags: Any, row: int) -> Any:
-    """The image in mode RGB. ``tags``: those of its TIFF file, empty for any other.
+    """The image in mode RGB. ``tags``: of its TIFF file, empty for any other.
 
-    Raises InputError naming the row for values outside the mode's range, or of none.
+    Raises InputError naming the row for values outside the mode's range, or of a mode without one.
     """
     if image.mode == "La":  # the only mode that PIL converts in two steps
         return image.convert("LA").convert("RGB")
@@ -55,7 +55,9 @@ def _most(tags: Any) -> int:
 
 
 def _refuse_unclear(image: Any, row: int) -> None:
-    """PIL's ``convert("I")`` keeps the values of 8 bits, and nothing tells them from a dark image of 16 bits."""
+    """Raise InputError for values that may be of 8 bits: PIL's ``convert("I")`` keeps those, and a dark image of 16
+    bits looks the same.
+    """
     least, greatest = image.getextrema()
     if 0 <= least < greatest <= BYTE:
         raise InputError(

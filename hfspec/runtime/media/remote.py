@@ -19,26 +19,26 @@ EMBEDDED = ipaddress.IPv6Network("64:ff9b::/96")  # IPv4 behind a translator (RF
 
 
 class PrivateAddressError(ValueError):
-    """The name stands for an address that is not of the public internet."""
+    """A host's name leads to an address that is not of the public internet."""
 
 
 def fetch(address: str, row: int | None, max_bytes: int, seconds: float, *, public: bool = False) -> bytes:
-    """What an address gives.
+    """The content at an address.
 
     Args:
         address: Of http or https; redirects are followed to such ones only.
         row: The row that names it, for the error; None where nobody knows.
         max_bytes: More are refused.
         seconds: How long it may take.
-        public: Whether only machines of the public internet are asked, each redirect included. The address that was
-            looked at is the one that is connected to, so that a name cannot stand for another a moment later; the
-            environment's proxy, which would look the name up by itself, is not used.
+        public: Whether to ask only machines of the public internet, each redirect included. The connection goes to the
+            very address that was checked, so that a name cannot lead to another a moment later; the environment's
+            proxy, which would look the name up by itself, is not used.
 
     Returns:
         The bytes.
 
     Raises:
-        InputError: It gives nothing, too much, or takes too long, or is private.
+        InputError: The address gives nothing or too much, takes too long, or is private.
     """
     deadline = time.monotonic() + seconds
     handlers = (ProxyHandler({}), _PublicHTTP(), _PublicHTTPS()) if public else (ProxyHandler(),)
@@ -57,15 +57,15 @@ def fetch(address: str, row: int | None, max_bytes: int, seconds: float, *, publ
 
 
 def is_public(text: str) -> bool:
-    """Whether an IP address is of the public internet, as is the IPv4 address that an IPv6 one stands for."""
-    found = ipaddress.ip_address(text.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address):
-        within = found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None)
-        if within is None and found in EMBEDDED:
-            within = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
+    """Whether an IP address is of the public internet, as must be the IPv4 address within an IPv6 one."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        within = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+        if within is None and address in EMBEDDED:
+            within = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if within is not None:
             return is_public(str(within))
-    return found.is_global and not found.is_multicast
+    return address.is_global and not address.is_multicast
 
 
 def _connected(host: str, port: int, timeout: Any) -> socket.socket:
@@ -73,8 +73,8 @@ def _connected(host: str, port: int, timeout: Any) -> socket.socket:
 
     Raises PrivateAddressError where one of its addresses is not public; OSError.
     """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    places = [str(place[4][0]) for place in found]
+    entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    places = [str(place[4][0]) for place in entries]
     if not places or not all(map(is_public, places)):
         raise PrivateAddressError("it is not an address of the public internet")
     return socket.create_connection((places[0], port), timeout)
@@ -119,7 +119,7 @@ def _slow(address: str) -> str:
 
 
 class _SameSchemes(HTTPRedirectHandler):
-    """Redirects lead to http and https only."""
+    """A handler that follows redirects to http and https only."""
 
     def redirect_request(  # noqa: PLR0917 - as urllib has it
         self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str

@@ -1,4 +1,4 @@
-"""Speech recognition by models that say a letter, or nothing, for every few milliseconds (wav2vec2 and its kin)."""
+"""Speech recognition by models that give a letter, or none, for every few milliseconds (wav2vec2 and its kin)."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Letters:
-    """The likeliest token of each frame of a chunk, what it shares with others left out."""
+    """The likeliest token of each frame of a chunk, without the frames that it shares with others."""
 
     ids: list[int]
     seconds: float
 
 
 class CtcRecognizer:
-    """``align``: samples that one frame stands for."""
+    """A recognizer by a CTC model. ``align``: the samples of one frame."""
 
     def __init__(self, model: Any, features: SoundFeatures, tokenizer: Any, device: str) -> None:
         self.model = model
@@ -77,7 +77,7 @@ class CtcRecognizer:
         return Item(row, chunk.end - chunk.start, Heard(features, chunk, sound.seconds), shape_of(features))
 
     def run(self, batch: Sequence[Item[Heard]], settings: Settings) -> tuple[Arriving, Arriving]:  # noqa: ARG002
-        """Of each frame the likeliest letter's logit and number."""
+        """The logit and the number of each frame's likeliest letter."""
         import torch
 
         with torch.inference_mode():
@@ -87,20 +87,20 @@ class CtcRecognizer:
 
     def read(
         self,
-        made: tuple[Arriving, Arriving],
+        output: tuple[Arriving, Arriving],
         batch: Sequence[Item[Heard]],
         settings: Settings,  # noqa: ARG002 - the letters are the same
     ) -> list[Letters]:
-        _, lines = (side.here().tolist() for side in made)
+        _, lines = (side.here().tolist() for side in output)
         return [self._letters(line, item.content) for line, item in zip(lines, batch, strict=True)]
 
     def _letters(self, line: list[int], heard: Heard) -> Letters:
-        """Without what the chunk shares with its neighbours, in whole frames."""
-        samples, left, right = heard.chunk.stride
-        if not left and not right:
+        """The letters without the frames that the chunk shares with its neighbours."""
+        samples, before, after = heard.chunk.stride
+        if not before and not after:
             return Letters(line, heard.seconds)
         frames = round(samples / self.align)
-        first, last = round(left / samples * frames), frames - round(right / samples * frames)
+        first, last = round(before / samples * frames), frames - round(after / samples * frames)
         return Letters(line[first:last], heard.seconds)
 
     def joined(self, parts: Sequence[Letters], settings: Settings) -> Transcript:

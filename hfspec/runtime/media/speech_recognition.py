@@ -1,4 +1,4 @@
-"""Speech to text, by whichever of the two kinds of model the checkpoint is."""
+"""Speech to text, by a checkpoint of either kind: CTC or Whisper."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from hfspec.settings.precedence import Settings
 
 
 class SpeechRecognition(Runner):
-    """Equal to what the library's automatic-speech-recognition pipeline answers for one row alone; audio that is longer
-    than Whisper's window is transcribed segment after segment, as Whisper's authors do, unless chunk_length_s is set.
+    """A runner that answers as the transformers automatic-speech-recognition pipeline does for one row alone; Whisper
+    transcribes audio longer than its window segment after segment, as its authors do, unless chunk_length_s is set.
     """
 
     rows_at_once = 1
@@ -54,8 +54,8 @@ class SpeechRecognition(Runner):
     def run(self, batch: Sequence[Item[Any]], settings: Settings) -> Any:
         return self.recognizer.run(batch, settings)
 
-    def read(self, made: Any, batch: Sequence[Item[Any]], settings: Settings) -> Sequence[Any]:
-        return self.recognizer.read(made, batch, settings)
+    def read(self, output: Any, batch: Sequence[Item[Any]], settings: Settings) -> Sequence[Any]:
+        return self.recognizer.read(output, batch, settings)
 
     def joined(self, parts: Sequence[Any], settings: Settings) -> Transcript:
         return self.recognizer.joined(parts, settings)

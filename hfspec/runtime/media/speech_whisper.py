@@ -1,4 +1,4 @@
-"""Speech recognition by Whisper: windows of audio of one length, each written out as text by a decoder."""
+"""Speech recognition by Whisper: its decoder writes out windows of audio of one length as text."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ GIVEN = tuple(setting.name for setting in (*task.WHISPER, *task.GENERATION) if s
 @dataclass(frozen=True, slots=True)
 class Heard:
     """A window, or the whole of a longer sound, ready for the model. ``chunk``: None when the sound is not cut.
-    ``language``: as it was asked for, None to detect it.
+    ``language``: the caller's, None to detect it.
     """
 
     features: Features
@@ -57,7 +57,7 @@ class Written:
 
 
 class WhisperRecognizer:
-    """Of its calls one runs at a time: to time words the library changes the model while it does."""
+    """A recognizer by Whisper, one call at a time: to time words transformers changes the model meanwhile."""
 
     def __init__(self, model: Any, features: SoundFeatures, tokenizer: Any, device: str) -> None:
         self.model = model
@@ -71,9 +71,9 @@ class WhisperRecognizer:
 
     def own_settings(self) -> Mapping[str, Any]:
         config = self.model.generation_config
-        stated = {name: getattr(config, name, None) for name in OWN}
-        said = {**generation.own(config), **{name: value for name, value in stated.items() if value is not None}}
-        return {name: value for name, value in said.items() if name in {*GIVEN, *OWN}}
+        values = {name: getattr(config, name, None) for name in OWN}
+        own = {**generation.own(config), **{name: value for name, value in values.items() if value is not None}}
+        return {name: value for name, value in own.items() if name in {*GIVEN, *OWN}}
 
     def check(self, settings: Settings) -> None:
         sizes = chunk_sizes(self.features.rate, 1, settings)
@@ -103,15 +103,15 @@ class WhisperRecognizer:
         return getattr(self.completed, NO_TIMES, None) is not None
 
     def _language_fault(self, language: str) -> str:
-        """Why a language cannot be asked for, empty when it can: by its name, its code or its token."""
+        """The reason against a language, by its name, its code or its token; empty where there is none."""
         if not self._is_multilingual():
             return ENGLISH_ONLY
         from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
         codes = {token.strip("<|>") for token in self.languages}
         names = {name for name, code in TO_LANGUAGE_CODE.items() if code in codes}
-        known = {*codes, *names, *self.languages}
-        if language.lower() in known or not self.languages:
+        options = {*codes, *names, *self.languages}
+        if language.lower() in options or not self.languages:
             return ""
         near = get_close_matches(language.lower(), sorted(names | codes), n=1, cutoff=0.5)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
@@ -154,8 +154,8 @@ class WhisperRecognizer:
         return Item(row, max(len(samples), self.window) * beams, heard, (shape_of(features), language, alone))
 
     def _goes_alone(self, settings: Settings) -> bool:
-        """Whether company would be felt: what is sampled draws from its own seed, and words are timed by statistics
-        over all tokens of a batch, padding included.
+        """Whether the rest of a batch would change the answer: sampling draws from the item's own seed, and
+        transformers times words by statistics over all tokens of a batch, padding included.
         """
         return _samples(settings) or settings.get("return_timestamps") == "word"
 
@@ -166,22 +166,22 @@ class WhisperRecognizer:
         seeded = draws.seeded(settings.get("seed"), self.device, draws=_samples(settings))
         with torch.inference_mode(), self._turn, seeded, self._same_attention():
             options = decoding.checked(self._options(settings, batch[0].content), len(batch))
-            made = self._generate(inputs, options)
-        return [self._written(made, place, item.content, settings) for place, item in enumerate(batch)]
+            output = self._generate(inputs, options)
+        return [self._written(output, place, item.content, settings) for place, item in enumerate(batch)]
 
-    def read(self, made: list[Written], batch: Sequence[Item[Heard]], settings: Settings) -> list[Written]:  # noqa: ARG002
-        return made
+    def read(self, output: list[Written], batch: Sequence[Item[Heard]], settings: Settings) -> list[Written]:  # noqa: ARG002
+        return output
 
     def _generate(self, inputs: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
         try:
-            with quiet():  # the library repeats, as warnings, how it will read its own settings one day
-                made: Mapping[str, Any] = self.model.generate(**inputs, **options)
+            with quiet():  # transformers warns how it will read its own settings one day
+                output: Mapping[str, Any] = self.model.generate(**inputs, **options)
         except ValueError as error:
             raise ParamsError(f"Whisper refuses the settings: {error}") from error
-        return made
+        return output
 
     def _options(self, settings: Settings, heard: Heard) -> dict[str, Any]:
-        """What generate is given beyond the checkpoint's own generation config."""
+        """Arguments of generate() beyond the checkpoint's own generation config."""
         times = settings.get("return_timestamps")
         names = [name for name in GIVEN if name in settings and settings.origin(name) != CHECKPOINT]
         options = {name: settings[name] for name in names if settings[name] is not None}
@@ -194,7 +194,7 @@ class WhisperRecognizer:
         if times == "word":
             options["return_token_timestamps"] = True
         if not options.keys().isdisjoint(THRESHOLDS):
-            options.setdefault("temperature", 0.0)  # the library compares with it
+            options.setdefault("temperature", 0.0)  # transformers compares with it
         if isinstance(options.get("temperature"), list):
             options["temperature"] = tuple(options["temperature"])
         if self.completed is not self.model.generation_config and self._needs_ids(options, settings):
@@ -203,43 +203,43 @@ class WhisperRecognizer:
 
     @staticmethod
     def _needs_ids(options: Mapping[str, Any], settings: Settings) -> bool:
-        """Whether the library would refuse the call over a generation config that lacks ids. Without any it answers
-        from the start token alone, and so do we.
+        """Whether transformers would refuse the call over a generation config that lacks ids. Without any of these
+        options it answers from the start token alone, and so do we.
         """
         return bool(options.get("language") or options.get("return_timestamps") or settings.get("task"))
 
     @contextmanager
     def _same_attention(self) -> Iterator[None]:
-        """Timing words switches the model to another attention for good; the next call must not feel it."""
+        """Put back the model's attention after the block: timing words switches it for good."""
         config = self.model.config
-        before = config._attn_implementation  # noqa: SLF001 - where the library keeps it
+        before = config._attn_implementation  # noqa: SLF001 - where transformers keeps it
         try:
             yield
         finally:
             config._attn_implementation = before  # noqa: SLF001
 
-    def _written(self, made: Mapping[str, Any], place: int, heard: Heard, settings: Settings) -> Written:
+    def _written(self, output: Mapping[str, Any], place: int, heard: Heard, settings: Settings) -> Written:
         import torch
 
-        segments = made["segments"][place]
+        segments = output["segments"][place]
         times = None
         if settings.get("return_timestamps") == "word":
             times = torch.cat([segment["token_timestamps"] for segment in segments] or [torch.empty(0)]).cpu()
-        return Written(heard, made["sequences"][place : place + 1].cpu(), times, self._language(segments))
+        return Written(heard, output["sequences"][place : place + 1].cpu(), times, self._language(segments))
 
     def _language(self, segments: Sequence[Mapping[str, Any]]) -> int | None:
-        """The first language token of what the model read and wrote."""
+        """The first language token among those that the model read and wrote."""
         if not segments:
             return None
         result = segments[0]["result"]
         whole = result["sequences"] if isinstance(result, Mapping) else result
-        known = set(self.languages.values())
-        return next((token for token in whole.flatten().tolist() if token in known), None)
+        numbers = set(self.languages.values())
+        return next((token for token in whole.flatten().tolist() if token in numbers), None)
 
     def joined(self, parts: Sequence[Written], settings: Settings) -> Transcript:
         times = settings.get("return_timestamps")
-        with quiet():  # the library warns of a last timestamp that is missing; it shows as null
-            text, timed = self.tokenizer._decode_asr(  # noqa: SLF001 - what joins chunks by what they share lives there
+        with quiet():  # transformers warns of a last timestamp that is missing; it shows as null
+            text, timed = self.tokenizer._decode_asr(  # noqa: SLF001 - it joins chunks by their overlaps
                 [self._output(part, times) for part in parts],
                 return_timestamps=times or None,
                 return_language=None,
@@ -254,11 +254,11 @@ class WhisperRecognizer:
 
     def _about(self, parts: Sequence[Written]) -> dict[str, Any]:
         codes = {number: token.strip("<|>") for token, number in self.languages.items()}
-        found = next((part.language for part in parts if part.language is not None), None)
-        return {} if found is None else {"language": codes[found]}
+        language = next((part.language for part in parts if part.language is not None), None)
+        return {} if language is None else {"language": codes[language]}
 
 
 def _samples(settings: Settings) -> bool:
     """Whether any attempt draws its tokens."""
-    asked = settings.get("temperature")
-    return any(asked) if isinstance(asked, list | tuple) else bool(asked)
+    temperature = settings.get("temperature")
+    return any(temperature) if isinstance(temperature, list | tuple) else bool(temperature)

@@ -1,4 +1,4 @@
-"""What every speech recogniser answers, and how audio is cut into overlapping chunks."""
+"""The answer of every speech recogniser, and the cutting of audio into overlapping chunks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hfspec.settings.precedence import Settings
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Samples ``start`` to ``end`` of a sound, of which ``left`` and ``right`` are shared with the chunks beside it."""
+    """Samples ``start`` to ``end`` of a sound; it shares ``left`` and ``right`` of them with the chunks beside it."""
 
     start: int
     end: int
@@ -31,7 +31,7 @@ class Chunk:
 @dataclass(frozen=True, slots=True)
 class Transcript:
     """A row's result. ``chunks``: texts with their [start, end] in seconds, None where nothing was timed; the end of
-    the last is None where the model gives none. ``about``: what else is known.
+    the last is None where the model gives none. ``about``: other facts.
     """
 
     text: str
@@ -62,22 +62,22 @@ class Recognizer(Protocol):
 
     def run(self, batch: Sequence[Item[Any]], settings: Settings) -> Any: ...
 
-    def read(self, made: Any, batch: Sequence[Item[Any]], settings: Settings) -> Sequence[Any]: ...
+    def read(self, output: Any, batch: Sequence[Item[Any]], settings: Settings) -> Sequence[Any]: ...
 
     def joined(self, parts: Sequence[Any], settings: Settings) -> Transcript: ...
 
 
 def chunks(length: int, rate: int, align: int, settings: Settings) -> Iterator[Chunk]:
-    """How ``length`` samples are cut, each chunk and stride a whole number of ``align`` samples; nothing unless
+    """The chunks of ``length`` samples, each chunk and stride a whole number of ``align`` samples; none unless
     chunk_length_s is set.
     """
     sizes = chunk_sizes(rate, align, settings)
     if sizes is None:
         return
-    size, left, right = sizes
-    for start in range(0, length, size - left - right):
+    size, before, after = sizes
+    for start in range(0, length, size - before - after):
         is_last = start + size >= length
-        mine = Chunk(start, min(start + size, length), left if start else 0, 0 if is_last else right)
+        mine = Chunk(start, min(start + size, length), before if start else 0, 0 if is_last else after)
         if mine.end - mine.start > mine.left:
             yield mine
         if is_last:
@@ -98,17 +98,17 @@ def chunk_sizes(rate: int, align: int, settings: Settings) -> tuple[int, int, in
     both = list(sides) if isinstance(sides, list | tuple) else [sides, sides]
     if len(both) != 2 or min(both) < 0:
         raise ParamsError(f"stride_length_s must be one number or [left, right], none below 0, not {stride!r}.")
-    size, left, right = (round(side * rate / align) * align for side in (seconds, *both))
-    if size <= left + right:
+    size, before, after = (round(side * rate / align) * align for side in (seconds, *both))
+    if size <= before + after:
         raise ParamsError(
             f"chunk_length_s ({seconds} s) must be longer than what chunks share on both sides ({sum(both):g} s)."
         )
-    return size, left, right
+    return size, before, after
 
 
 def refuse_given(settings: Settings, names: Sequence[str], kind: str) -> None:
-    """Raises ParamsError when somebody set what this kind of model cannot use."""
-    given = [name for name in names if name in settings and settings.origin(name) != "hfspec default"]
-    given = [name for name in given if settings[name] is not None]
-    if given:
-        raise ParamsError(f"{', '.join(given)}: of no use to {kind}; leave it out.")
+    """Raises ParamsError for settings of the spec or the caller that this kind of model cannot use."""
+    useless = [name for name in names if name in settings and settings.origin(name) != "hfspec default"]
+    useless = [name for name in useless if settings[name] is not None]
+    if useless:
+        raise ParamsError(f"{', '.join(useless)}: of no use to {kind}; leave it out.")

@@ -1,4 +1,4 @@
-"""What Whisper needs of a generation config beyond the library's own keys, taken from the tokenizer where it lacks."""
+"""The token ids that Whisper needs in a generation config, from the tokenizer where the config lacks them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def completed(config: Any, model_config: Any, tokenizer: Any) -> Any:
     ``tokenizer`` has; ``config`` itself where it lacks none.
     """
     vocabulary: Mapping[str, int] = tokenizer.get_vocab()
-    known = {token: index for token, index in vocabulary.items() if index < model_config.vocab_size}
-    lacking = {name: value for name, value in _found(config, model_config, known).items() if not _states(config, name)}
+    ids = {token: index for token, index in vocabulary.items() if index < model_config.vocab_size}
+    lacking = {name: value for name, value in _found(config, model_config, ids).items() if not _states(config, name)}
     if not lacking:
         return config
     whole = deepcopy(config)
@@ -27,28 +27,28 @@ def completed(config: Any, model_config: Any, tokenizer: Any) -> Any:
     return whole
 
 
-def _found(config: Any, model_config: Any, known: Mapping[str, int]) -> dict[str, Any]:
+def _found(config: Any, model_config: Any, vocabulary: Mapping[str, int]) -> dict[str, Any]:
     from transformers.models.whisper.tokenization_whisper import LANGUAGES, TASK_IDS
 
     times = (
         {}
         if _states(config, NO_TIMES)
         else {
-            name: known[token]
+            name: vocabulary[token]
             for name, token in ((NO_TIMES, "<|notimestamps|>"), ("prev_sot_token_id", "<|startofprev|>"))
-            if token in known
+            if token in vocabulary
         }
     )
-    languages = {f"<|{code}|>": known[f"<|{code}|>"] for code in LANGUAGES if f"<|{code}|>" in known}
+    languages = {f"<|{code}|>": vocabulary[f"<|{code}|>"] for code in LANGUAGES if f"<|{code}|>" in vocabulary}
     is_multilingual = getattr(config, "is_multilingual", None)
     if is_multilingual is None:
         several = len(languages) > 1 and model_config.vocab_size != ENGLISH_VOCABULARY
         is_multilingual = several or _states(config, "lang_to_id")
     if not is_multilingual:
         return {**times, "is_multilingual": False}
-    tasks = {task: known[f"<|{task}|>"] for task in TASK_IDS if f"<|{task}|>" in known}
-    named = {"lang_to_id": languages, "task_to_id": tasks}
-    return {**times, "is_multilingual": True, **{name: ids for name, ids in named.items() if ids}}
+    tasks = {task: vocabulary[f"<|{task}|>"] for task in TASK_IDS if f"<|{task}|>" in vocabulary}
+    ids_of = {"lang_to_id": languages, "task_to_id": tasks}
+    return {**times, "is_multilingual": True, **{name: ids for name, ids in ids_of.items() if ids}}
 
 
 def _states(config: Any, name: str) -> bool:

@@ -1,1 +1,1 @@
-"""What hfspec computes in a library's place: one table, each tried at every load, each to be switched off."""
+"""The patches, which compute in a library's place: one table, each tried at every load, each can be switched off."""

@@ -12,15 +12,15 @@ from hfspec.runtime.patches.states import State, hindrance
 from hfspec.runtime.patches.table import FIRST_VALUES
 from hfspec.runtime.patches.trial import tried
 
-GAINED = "sympy"  # which torch imports to compute first values on its meta device
+GAINED = "sympy"  # torch imports it to compute first values on its meta device
 DTYPES = ("float32", "float16", "bfloat16", "int64", "bool")
 
 
-def left_out(asked: str) -> State:
-    """On where a model may be made without them; nothing is gained where what they need is imported already."""
+def left_out(choice: str) -> State:
+    """The patch's state: on where a model may be made without first values, and sympy is not imported yet."""
     from hfspec.library_calls.making import Unfilled
 
-    hindered = hindrance(asked, FIRST_VALUES)
+    hindered = hindrance(choice, FIRST_VALUES)
     if hindered is not None:
         return hindered
     if GAINED in sys.modules:
@@ -29,7 +29,7 @@ def left_out(asked: str) -> State:
 
 
 def _shapes(device: str, mode: Callable[[], AbstractContextManager[Any]]) -> list[Any]:
-    """Sizes, and the number of the dtype, of what small layers hold, made on a device in a mode."""
+    """The sizes, and the number of the dtype, of the tensors of small layers that were made on a device in a mode."""
     import torch
 
     with torch.device(device), mode():
@@ -40,10 +40,10 @@ def _shapes(device: str, mode: Callable[[], AbstractContextManager[Any]]) -> lis
             torch.arange(0, 6, 2, dtype=torch.int64, device=where),
             torch.empty(2, 3),
         ]
-        tensors = [*(held for layer in layers for held in layer.parameters()), *more]
+        tensors = [*(tensor for layer in layers for tensor in layer.parameters()), *more]
         tensors.append(torch.empty_like(tensors[0], device=device))
-        known = [getattr(torch, name) for name in DTYPES]
-        if any(str(held.device) != device for held in tensors):
+        dtypes = [getattr(torch, name) for name in DTYPES]
+        if any(str(tensor.device) != device for tensor in tensors):
             raise RuntimeError("a tensor is made on another device")
-        facts = [[*held.shape, held.requires_grad, known.index(held.dtype)] for held in tensors]
+        facts = [[*tensor.shape, tensor.requires_grad, dtypes.index(tensor.dtype)] for tensor in tensors]
     return [torch.tensor(list(map(float, fact))) for fact in facts]

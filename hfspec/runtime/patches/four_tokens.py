@@ -21,8 +21,8 @@ END = 1  # the step at which the second prompt ends
 
 
 def decoder(request: LoadRequest, model: Any, base: Any) -> tuple[Decoder, States]:
-    """How batches of this model are decoded, and the states of both patches of it. ``base``: the checkpoint's
-    generation config.
+    """The decoder of this model's batches, and the states of both its patches. ``base``: the checkpoint's generation
+    config.
     """
     states = _states(request, model, base)
     is_ours, is_roomy = (name in states and states[name].on for name in (DECODING, ROOMY_CACHE))
@@ -49,7 +49,7 @@ def _decoding(request: LoadRequest, *, is_roomy: bool) -> Callable[..., Any]:
 
 
 def _scores(model: Any, base: Any, device: str, loop: Callable[..., Any] | None = None) -> list[Any]:
-    """What the model says of each next token of the first prompt, and what is answered to both."""
+    """The model's scores for each next token of the first prompt, and the answers to both."""
     import torch
     from transformers import LogitsProcessorList
 
@@ -70,13 +70,13 @@ def _scores(model: Any, base: Any, device: str, loop: Callable[..., Any] | None 
     tools: dict[str, Any] = {} if loop is None else {"custom_generate": loop}
     bare = copy.copy(model)
     bare.generation_config = type(base)()  # generate() fills what a call leaves out from the model's own: beams, too
-    made = bare.generate(
+    answers = bare.generate(
         **_inputs(device, size, is_left=not model.config.is_encoder_decoder),
         generation_config=config,
         logits_processor=LogitsProcessorList([forced]),
         **tools,
     )
-    return [torch.stack(forced.seen), made.cpu()]
+    return [torch.stack(forced.seen), answers.cpu()]
 
 
 def _inputs(device: str, size: int, *, is_left: bool) -> dict[str, Any]:

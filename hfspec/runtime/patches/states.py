@@ -1,4 +1,4 @@
-"""Whether a patch is on for one predictor, and why: what each trial gives, and the table that the predictor shows."""
+"""The state of each patch for one predictor, on or off and why: from its trial, for the predictor's table."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ States: TypeAlias = Mapping[str, State]
 
 
 class Patched(NamedTuple):
-    """A model, and the states of the patches that were tried on it."""
+    """A model, and the states of the patches tried on it."""
 
     model: Any
     states: States
 
 
 def together(*states: States) -> States:
-    """The states of several trials, which cannot be changed."""
+    """The states of several trials, as one mapping that cannot be changed."""
     return MappingProxyType({name: state for some in states for name, state in some.items()})
 
 
-def checked_choice(asked: str) -> str:
-    """``all`` or ``none``, as it was asked for; raises UsageError for anything else."""
-    if asked not in CHOICES:
-        raise UsageError(f"patches must be one of {', '.join(CHOICES)}, not {asked!r}.")
-    return asked
+def checked_choice(choice: str) -> str:
+    """The choice, ``all`` or ``none``; raises UsageError for anything else."""
+    if choice not in CHOICES:
+        raise UsageError(f"patches must be one of {', '.join(CHOICES)}, not {choice!r}.")
+    return choice
 
 
-def hindrance(asked: str, name: str) -> State | None:
-    """Why a patch may not be tried: it was switched off, or was not tested with the libraries that are installed. None
-    where it may be.
+def hindrance(choice: str, name: str) -> State | None:
+    """The state of a patch that may not be tried: it is switched off, or was not tested with the libraries installed
+    here. None where it may be.
     """
-    if asked == NONE:
+    if choice == NONE:
         return SWITCHED_OFF
     for package, (first, last) in PATCHES[name].tested.items():
         version = str(import_module(package).__version__)
@@ -56,9 +56,9 @@ def hindrance(asked: str, name: str) -> State | None:
     return None
 
 
-def every_state(asked: str, tried: States) -> dict[str, State]:
-    """The state of every patch, by its name: of those that were tried as they were found, of the others why not."""
-    if asked == NONE:
+def every_state(choice: str, tried: States) -> dict[str, State]:
+    """The state of every patch by its name: the trial's, or why there was none."""
+    if choice == NONE:
         return dict.fromkeys(PATCHES, SWITCHED_OFF)
     return dict.fromkeys(PATCHES, OF_NO_USE) | dict(tried)
 

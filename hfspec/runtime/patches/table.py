@@ -1,4 +1,4 @@
-"""The patches by name: what each replaces and which versions of the libraries it was tested with. No torch."""
+"""The patches by name, each with what it replaces and the versions of the libraries in its tests. No torch."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ TESTED = FrozenDict({"torch": ("2.13", "2.13"), "transformers": ("5.23", "5.23")
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """``replaces``: what of the library, and with what. ``trial``: what is computed with and without it at a load.
-    ``where``: for which models, devices and settings it is there.
-    ``tested``: package -> the first and the last version that it was tested with, to two numbers.
+    """A patch. ``replaces``: the part of a library, and its replacement. ``trial``: the computation, with the patch and
+    without, at a load. ``where``: the models, devices and settings it is for.
+    ``tested``: package -> the first and the last version in its tests, to two numbers.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A patch against the library's own way, at every load."""
+"""The trial of a patch against the library's own way, at every load."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ LOG = logging.getLogger("hfspec")
 
 
 def tried(name: str, dtype: str, library: Callable[[], Sequence[Any]], patched: Callable[[], Sequence[Any]]) -> State:
-    """On where a patch computes what the library computes, within the tolerance of the dtype, relative to the largest
-    value; else off, as where either raises, which is worth a line in the log.
+    """The patch's state: on where it computes the same as the library, within the tolerance of the dtype, relative to
+    the largest value; else off, as where either raises, with a line in the log.
 
     ``library``, ``patched``: the same tensors, computed without the patch and with it.
     """
@@ -22,13 +22,13 @@ def tried(name: str, dtype: str, library: Callable[[], Sequence[Any]], patched: 
 
     try:
         with torch.no_grad():
-            expected, found = library(), patched()
-        difference = max(map(_difference, expected, found), default=0.0)
+            expected, answers = library(), patched()
+        difference = max(map(_difference, expected, answers), default=0.0)
     except Exception as error:  # noqa: BLE001 - a library that has changed may raise anything
         reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
         return _failed(name, f"Its trial failed: {reason}.")
     why = f"Its trial differs from the library by {difference:.2g} of the largest value."
-    if len(expected) != len(found) or not difference <= arithmetic_of(dtype).tolerance:
+    if len(expected) != len(answers) or not difference <= arithmetic_of(dtype).tolerance:
         return _failed(name, why)
     return State(on=True, why=why)
 
@@ -38,17 +38,17 @@ def _failed(name: str, why: str) -> State:
     return State(on=False, why=why)
 
 
-def _difference(expected: Any, found: Any) -> float:
+def _difference(expected: Any, answer: Any) -> float:
     """The largest difference, relative to the largest finite value; infinite for another shape, or other places that
     are not finite.
     """
-    if expected.shape != found.shape:
+    if expected.shape != answer.shape:
         return float("inf")
-    expected, found = expected.double(), found.double()
+    expected, answer = expected.double(), answer.double()
     finite = expected.isfinite()
-    if bool((finite != found.isfinite()).any()):
+    if bool((finite != answer.isfinite()).any()):
         return float("inf")
     if not bool(finite.any()):
         return 0.0
-    expected, found = expected[finite], found[finite]
-    return float((expected - found).abs().max() / expected.abs().max().clamp(min=1e-6))
+    expected, answer = expected[finite], answer[finite]
+    return float((expected - answer).abs().max() / expected.abs().max().clamp(min=1e-6))

@@ -1,4 +1,4 @@
-"""From the logits of a window to answers: the procedure of SQuAD, as the library's pipeline had it up to 4.57.
+"""Answers from the logits of a window: the procedure of SQuAD, as the transformers pipeline had it up to 4.57.
 
 https://github.com/huggingface/transformers/blob/v4.57.6/src/transformers/pipelines/question_answering.py
 """
@@ -27,15 +27,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a window gave: its likeliest answers, best first, and the probability that it has none."""
+    """A window's result: its likeliest answers, best first, and the probability that it has none."""
 
     answers: tuple[Answer, ...]
     null: float
 
 
 def found(context: str, window: Window, logits: tuple[Any, Any], count: int, longest: int, *, align: bool) -> Found:
-    """The ``count`` likeliest answers of a window with at most ``longest`` tokens; ``logits``: of the start and of the
-    end of an answer, a numpy array each with a number for every token of the window.
+    """The ``count`` likeliest answers of a window with at most ``longest`` tokens; ``logits``: two numpy arrays, of an
+    answer's start and of its end, each with a number for every token of the window.
     """
     starts, ends = (_probabilities(side, window) for side in logits)
     null = float(starts[-1] * ends[-1]) if window.null is not None else 0.0
@@ -55,13 +55,13 @@ def joined(parts: Sequence[Found], count: int, *, may_be_none: bool) -> tuple[An
     of the first, with their scores added up; the empty answer is as likely as in the window that finds it unlikeliest.
     Without any text to answer with, the empty answer has the score 0.
     """
-    merged: dict[str, Answer] = {}
+    answer_of: dict[str, Answer] = {}
     for answer in (answer for part in parts for answer in part.answers):
-        known = merged.setdefault(answer.text.lower(), answer)
-        if known is not answer:
-            total = known.score + answer.score
-            merged[answer.text.lower()] = Answer(known.text, known.start, known.end, total)
-    answers = list(merged.values())
+        first = answer_of.setdefault(answer.text.lower(), answer)
+        if first is not answer:
+            total = first.score + answer.score
+            answer_of[answer.text.lower()] = Answer(first.text, first.start, first.end, total)
+    answers = list(answer_of.values())
     if may_be_none or not answers:
         answers.append(Answer("", 0, 0, min(part.null for part in parts) if may_be_none else 0.0))
     return tuple(sorted(answers, key=lambda answer: -answer.score)[:count])
@@ -71,10 +71,10 @@ def _probabilities(logits: Any, window: Window) -> Any:
     """Softmax over the tokens of the context and, last, the one for no answer."""
     import numpy as np
 
-    kept = logits[window.first : window.last]
+    numbers = logits[window.first : window.last]
     if window.null is not None:
-        kept = np.append(kept, logits[window.null])
-    raised = np.exp(kept - kept.max())
+        numbers = np.append(numbers, logits[window.null])
+    raised = np.exp(numbers - numbers.max())
     return raised / raised.sum()
 
 

@@ -12,8 +12,8 @@ from hfspec.runtime.text.tokens import Tokens
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The tokens that the model reads at once. Those of the context have the places ``first`` to ``last``, the latter
-    left out; ``offsets`` are their characters in the whole context, ``word_ids`` the word that each belongs to, None
+    """The tokens that the model reads at once. The context's tokens have the places from ``first`` up to, without,
+    ``last``; ``offsets`` are their characters in the whole context, ``word_ids`` the word that each belongs to, None
     where the tokenizer knows none. ``null``: the place of the token that stands for no answer.
     """
 
@@ -25,8 +25,8 @@ class Window:
     null: int | None
 
     def characters(self, start: int, end: int, *, align: bool) -> tuple[int, int]:
-        """Where in the context the context's tokens ``start`` to ``end``, both included and counted from the window's
-        first, begin and end; widened, with ``align``, to the parts of their words that the window has.
+        """The place in the context, (start, end), of its tokens ``start`` to ``end``. Both tokens are included and
+        counted from the window's first; ``align`` widens them to the parts of their words that the window has.
         """
         if align and self.word_ids[start] is not None and self.word_ids[end] is not None:
             while start > 0 and self.word_ids[start - 1] == self.word_ids[start]:
@@ -38,7 +38,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How large windows are: ``tokens`` at most in one, of which two that follow each other ``share`` so many."""
+    """The size of windows: one has ``tokens`` at most, and two that follow each other ``share`` so many."""
 
     tokens: int
     share: int
@@ -66,10 +66,10 @@ def windows(
             row=row,
         )
     nulls = [place for place, side in enumerate(sides) if side is None and encoding.ids[place] == null_token]
-    made = []
+    parts = []
     for start, stop in spans(last - first, size.tokens - around, size.share):
         lead, tail = first + start, first + stop
-        made.append(
+        parts.append(
             Window(
                 inputs={name: ids[:first] + ids[lead:tail] + ids[last:] for name, ids in inputs.items()},
                 first=first,
@@ -79,12 +79,12 @@ def windows(
                 null=_moved(nulls, first, last - first - (stop - start)),
             )
         )
-    return made
+    return parts
 
 
 def spans(length: int, room: int, share: int) -> list[tuple[int, int]]:
-    """The parts of ``length`` tokens that are read together, ``room`` (1 or more) of them at most; a share that the
-    room has no place for is half of it.
+    """The parts, (start, end), of ``length`` tokens, each of ``room`` (1 or more) at most; a share that the room has no
+    place for is half of it.
     """
     if length <= room:
         return [(0, length)]

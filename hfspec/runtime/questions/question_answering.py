@@ -25,12 +25,12 @@ from hfspec.settings.precedence import Settings
 
 Sides = tuple[Arriving | Computed, Arriving | Computed]
 
-WINDOW, SHARE = 384, 128  # the library's own defaults, where the model can read as much
+WINDOW, SHARE = 384, 128  # the defaults of transformers, where the model can read as much
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A window to read, and the context that it is of."""
+    """A window to read, and the context that it is a part of."""
 
     context: str
     window: Window
@@ -38,14 +38,14 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A row's result: its answers, best first, and how many windows its context was read in."""
+    """A row's result: its answers, best first, and the number of windows of its context."""
 
     answers: tuple[Answer, ...]
     windows: int
 
 
 class QuestionAnswering(Runner):
-    """Equal to what the question-answering pipeline of transformers 4.57 answers for one row alone."""
+    """A runner that answers as the question-answering pipeline of transformers 4.57 does for one row alone."""
 
     def __init__(self, request: LoadRequest) -> None:
         super().__init__(request)
@@ -125,12 +125,12 @@ class QuestionAnswering(Runner):
             starts, ends = output.start_logits.float(), output.end_logits.float()
             return Arriving(starts, lengths, masked=True), Arriving(ends, lengths, masked=True)
 
-    def read(self, made: Sides, batch: Sequence[Item[Reading]], settings: Settings) -> list[Found]:
+    def read(self, output: Sides, batch: Sequence[Item[Reading]], settings: Settings) -> list[Found]:
         import numpy as np
 
-        starts, ends = (np.asarray(side.here()) for side in made)
+        starts, ends = (np.asarray(side.here()) for side in output)
         align = settings["align_to_words"]
-        # Candidates beyond those asked for: of several in the same words, one remains.
+        # More candidates than top_k: of several in the same words, one remains.
         count = settings["top_k"] * 2 + 10 if align else settings["top_k"]
         return [
             answer_spans.found(

@@ -40,7 +40,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What the model chose: cells by (row, column) in that order, each with its probability, and an aggregator, None
+    """The model's choice: cells by (row, column) in that order, each with its probability, and an aggregator, None
     where the model has none. ``plain``: the aggregator says to give the cells as they are.
     """
 
@@ -54,12 +54,12 @@ class Chosen:
 
     @property
     def answer(self) -> str:
-        listed = ", ".join(self.cells)
-        return listed if self.plain else f"{self.aggregator} > {listed}"
+        cells = ", ".join(self.cells)
+        return cells if self.plain else f"{self.aggregator} > {cells}"
 
 
 class TableQuestionAnswering(Runner):
-    """Equal to what the library's table-question-answering pipeline answers for one row alone."""
+    """A runner that answers as the transformers table-question-answering pipeline does for one row alone."""
 
     def __init__(self, request: LoadRequest) -> None:
         super().__init__(request)
@@ -82,19 +82,19 @@ class TableQuestionAnswering(Runner):
         }
 
     def belonging(self, settings: Settings) -> Callable[[Row, Row], bool] | None:
-        """In a conversation, queries about one table that follow each other."""
+        """Whether two rows are of one conversation: queries about one table that follow each other."""
         return _same_table if settings["sequential"] else None
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Question]]:
         questions: list[Question] = []
         for row in rows:
-            made = self._question(row, settings)
-            if settings["sequential"] and questions and questions[-1].table == made.table:
-                made = replace(made, before=(*questions[-1].before, questions[-1].inputs))
-            questions.append(made)
+            question = self._question(row, settings)
+            if settings["sequential"] and questions and questions[-1].table == question.table:
+                question = replace(question, before=(*questions[-1].before, questions[-1].inputs))
+            questions.append(question)
         return [
-            Item(row.number, len(made.inputs["input_ids"]), made, row.number if made.before else None)
-            for row, made in zip(rows, questions, strict=True)
+            Item(row.number, len(question.inputs["input_ids"]), question, row.number if question.before else None)
+            for row, question in zip(rows, questions, strict=True)
         ]
 
     def _question(self, row: Row, settings: Settings) -> Question:
@@ -147,12 +147,12 @@ class TableQuestionAnswering(Runner):
         return self._chosen(questions)
 
     def _last(self, question: Question) -> Chosen:
-        """The answer at the end of a conversation: each query is shown the answer to the one before it."""
-        seen: Coordinates = ()
+        """The answer at the end of a conversation: the model reads each query with the answer to the one before it."""
+        cells: Coordinates = ()
         for inputs in question.before:
-            earlier = replace(question, inputs=_seeing(inputs, seen))
-            seen = self._chosen([earlier])[0].coordinates
-        return self._chosen([replace(question, inputs=_seeing(question.inputs, seen))])[0]
+            earlier = replace(question, inputs=_seeing(inputs, cells))
+            cells = self._chosen([earlier])[0].coordinates
+        return self._chosen([replace(question, inputs=_seeing(question.inputs, cells))])[0]
 
     def _chosen(self, questions: Sequence[Question]) -> list[Chosen]:
         import torch
@@ -217,19 +217,19 @@ def _cell_scores(inputs: Mapping[str, list[Any]], scores: Sequence[float]) -> di
     """(row, column), counted from 0, of every cell that the model read -> the mean of its tokens' scores; ``scores``
     may go on beyond the tokens.
     """
-    found: dict[tuple[int, int], list[float]] = {}
+    scores_of: dict[tuple[int, int], list[float]] = {}
     for types, score in zip(inputs["token_type_ids"], scores, strict=False):
         if types[SEGMENT] == 1 and types[COLUMN] > 0 and types[ROW] > 0:
-            found.setdefault((types[ROW] - 1, types[COLUMN] - 1), []).append(score)
-    return {place: sum(mine) / len(mine) for place, mine in found.items()}
+            scores_of.setdefault((types[ROW] - 1, types[COLUMN] - 1), []).append(score)
+    return {place: sum(mine) / len(mine) for place, mine in scores_of.items()}
 
 
-def _seeing(inputs: Inputs, seen: Coordinates) -> Inputs:
+def _seeing(inputs: Inputs, cells: Coordinates) -> Inputs:
     """The inputs with the tokens of these cells marked as the previous answer."""
     marked = [
         [
             *types[:PREVIOUS],
-            int(types[SEGMENT] == 1 and (types[ROW] - 1, types[COLUMN] - 1) in seen),
+            int(types[SEGMENT] == 1 and (types[ROW] - 1, types[COLUMN] - 1) in cells),
             *types[PREVIOUS + 1 :],
         ]
         for types in inputs["token_type_ids"]

@@ -35,11 +35,11 @@ class TextTable:
 
 
 def text_table(value: Any, row: int) -> TextTable:
-    """The table in ``value``, which is the one of this row of the input; raises InputError naming that row."""
-    made = _any_form(value, row)
-    if not made.columns or not made.rows:
+    """The table in ``value``, of this row of the input; raises InputError naming that row."""
+    table = _any_form(value, row)
+    if not table.columns or not table.rows:
         raise InputError("column 'table': the table is empty; it needs at least one row.", row=row)
-    return made
+    return table
 
 
 def _any_form(value: Any, row: int) -> TextTable:
@@ -70,7 +70,7 @@ def _constant(name: str) -> str | None:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; raises ValueError where a name is there twice, since one of the two would be lost."""
+    """A JSON object; raises ValueError for a name that is there twice, since one of the two would be lost."""
     result = dict(pairs)
     if len(result) != len(pairs):
         names = [name for name, _ in pairs]
@@ -90,9 +90,9 @@ def _of_columns(value: Mapping[Any, Any], row: int) -> TextTable:
 def _column(name: Any, cells: Any, row: int) -> list[Any]:
     if isinstance(cells, Mapping):
         return list(cells.values())
-    listed = cells.tolist() if hasattr(cells, "tolist") and getattr(cells, "ndim", 0) == 1 else cells
-    if isinstance(listed, list | tuple):
-        return list(listed)
+    values = cells.tolist() if hasattr(cells, "tolist") and getattr(cells, "ndim", 0) == 1 else cells
+    if isinstance(values, list | tuple):
+        return list(values)
     raise InputError(
         f"column 'table': expected a list of cells as the table's column {name!r}; found {found(cells)}.", row=row
     )

@@ -1,9 +1,9 @@
-"""The scheduler that every task shares: rows of known length are put in batches, their answers back in order.
+"""The scheduler of every task: it puts rows of known length in batches, and their answers back in order.
 
 Batches hold rows of about one length, longest first, up to a budget of tokens with padding counted, and are cut where
-padding would take longer than another pass. Batching never changes an answer: rows that must not be padded together
-are put in groups by their task, and no batch mixes groups. A batch may be launched before the one before it is read,
-so that a device is not idle while the host reads.
+padding would take longer than another pass. Batching never changes an answer: the task puts rows that must not be
+padded together in groups, and no batch mixes groups. A batch may be launched before the one before it is read, so that
+a device is not idle while the host reads.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True, slots=True)
 class Item(Generic[Content]):
-    """A row, or a part of one, made ready for the model. ``row``: the row's place in the input, from 0. ``length``: the
+    """A row, or a part of one, ready for the model. ``row``: the row's place in the input, from 0. ``length``: the
     tokens it takes in a batch, those it will generate included. ``group``: only items of one group share a batch.
     """
 
@@ -35,19 +35,19 @@ class Item(Generic[Content]):
 
 
 class Budget:
-    """How many tokens a batch may take, for the length of one call. When a batch does not fit in memory, it is halved
-    for the rest of the call.
+    """The tokens that a batch may take, for the length of one call. It is halved for the rest of the call when a batch
+    does not fit in memory.
     """
 
     def __init__(self, tokens: int) -> None:
         self.tokens = tokens
 
     def holds(self, length: int) -> int:
-        """How many items of this length a batch has: one at least, though it be longer than the budget."""
+        """How many items of this length a batch has: one at least, even where it is longer than the budget."""
         return max(1, self.tokens // max(1, length))
 
     def halve(self, count: int, length: int) -> None:
-        """Hold half of the ``count`` items of this length that were too many."""
+        """Shrink the budget to half of the ``count`` items of this length, which were too many."""
         self.tokens = max(1, length) * max(1, count // 2)
 
 
@@ -60,22 +60,22 @@ def run(
     *,
     refused: MutableMapping[int, RowError] | None = None,
 ) -> list[Result | None]:
-    """The results of batches of the items, one an item, in the items' order. ``launch`` begins a batch's forward pass,
-    and what it gives waits for the results; of the batches launched at most ``ahead`` + 1 are not read. ``cost``: of a
+    """The results of batches of the items, one an item, in the items' order. ``launch`` begins a batch's forward pass
+    and returns a function that waits for the results; at most ``ahead`` + 1 launched batches are unread. ``cost``: of a
     pass beside its tokens, in tokens; None: more than any padding.
 
     No batch takes more than the budget, its longest item's length counted for each of its items, but an item longer
     than the budget still gets a batch of its own. A batch that runs out of memory, when it is launched or when it is
     read, is tried again in halves. Raises RowError naming the row of an item that does not fit by itself, or that has
-    no answer; where ``refused`` is given, the error is put there under the row's number instead, the batch is run again
-    without that row, and its items have the result None.
+    no answer; with ``refused``, the error goes there under the row's number instead, the batch runs again without that
+    row, and its items have the result None.
     """
     return _Run(items, budget, launch, ahead, cost, refused=refused).results()
 
 
 class _Run(Generic[Content, Result]):
-    """``waiting``: places in ``items``, batch by batch, the longest of each first. ``flying``: the batches that were
-    launched and not read, the oldest first, each with what reads it.
+    """One run over the items. ``waiting``: places in ``items``, batch by batch, the longest of each first. ``flying``:
+    the batches launched and not yet read, the oldest first, each with the function that reads it.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class _Run(Generic[Content, Result]):
         self.waiting = deque(_batches(items, budget.tokens, cost))
         self.flying: deque[tuple[list[int], Callable[[], Sequence[Result]]]] = deque()
         self.found: dict[int, Result] = {}
-        self.alone: set[int] = set()  # places of items whose batch holds one without an answer, it is not known which
+        self.alone: set[int] = set()  # places of items whose batch holds one without an answer, nobody knows which
 
     def results(self) -> list[Result | None]:
         while self.waiting or self.flying:
@@ -108,31 +108,30 @@ class _Run(Generic[Content, Result]):
         if len(batch) > count:  # since the budget was halved
             self.waiting.appendleft(batch[count:])
             batch = batch[:count]
-        read = self._attempt(lambda: self.launch([self.items[place] for place in batch]), batch)
-        if read is None:
+        wait = self._attempt(lambda: self.launch([self.items[place] for place in batch]), batch)
+        if wait is None:
             self._again(batch)
         else:
-            self.flying.append((batch, read))
+            self.flying.append((batch, wait))
 
     def _read(self) -> None:
-        batch, read = self.flying.popleft()
-        answers = self._attempt(read, batch)
+        batch, wait = self.flying.popleft()
+        answers = self._attempt(wait, batch)
         if answers is None:
             self._again(batch)
         else:
             self.found.update(zip(batch, answers, strict=True))
 
     def _again(self, batch: list[int]) -> None:
-        """Runs the batch next, without the rows that have been refused."""
-        left = [place for place in batch if self.items[place].row not in (self.refused or {})]
-        if left:
-            self.waiting.appendleft(left)
+        """Put the batch next in line, without the rows that have been refused."""
+        rest = [place for place in batch if self.items[place].row not in (self.refused or {})]
+        if rest:
+            self.waiting.appendleft(rest)
 
     def _attempt(self, step: Callable[[], Made], batch: list[int]) -> Made | None:
-        """What the step makes of the batch; None where the batch is to be tried again: without a row that is refused,
-        each item alone
-        where an error does not say which row it is of, or where it needs more memory than there is, in halves and with
-        no other in flight.
+        """The step's result for the batch; None where the batch is to be tried again: without a row that is refused,
+        each item alone where an error names no row, or, where it needs more memory than there is, in halves and with no
+        other in flight.
         """
         try:
             return step()
@@ -161,13 +160,13 @@ class _Run(Generic[Content, Result]):
 
 
 def _too_large(error: Exception, row: int) -> OutOfMemoryError:
-    made = OutOfMemoryError(
+    problem = OutOfMemoryError(
         f"the model needs more memory for this row alone than there is ({memory.reason(error)}); shorten the row, ask"
         " for a shorter answer, or load the model in a smaller dtype or on another device.",
         row=row,
     )
-    made.__cause__ = error
-    return made
+    problem.__cause__ = error
+    return problem
 
 
 def _batches(items: Sequence[Item[Content]], most: int, cost: int | None) -> Iterator[list[int]]:

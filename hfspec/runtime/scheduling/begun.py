@@ -1,4 +1,4 @@
-"""A call whose rows are known: what predict, predict_iter and a server make answers of."""
+"""A call whose rows are known, from which predict, predict_iter and a server make answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hfspec.runtime.scheduling.call import Call
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A call and its rows. ``form``: of the answer, standard or full; ``outputs``: what the signature declares."""
+    """A call and its rows. ``form``: of the answer, standard or full; ``outputs``: of the signature."""
 
     call: Call
     rows: list[Row]
@@ -33,7 +33,7 @@ class Begun:
         return answer
 
     def fits(self, results: Sequence[Any]) -> bool:
-        """Whether these results together are of the signature."""
+        """Whether these results together fit the signature."""
         if self.form == FULL:
             return True
         try:
@@ -43,8 +43,8 @@ class Begun:
         return True
 
     def answer_of(self, result: Any, number: int, *, fits: bool) -> Any:
-        """The answer to the row of this number, looked at by itself where its window does not fit together. Where the
-        call takes refused rows, an error is the answer.
+        """The answer to the row of this number, checked by itself where its window does not fit the signature. Where
+        the call takes refused rows, an error is the answer.
 
         Raises OutputError naming the row.
         """
@@ -53,10 +53,10 @@ class Begun:
                 self._check([result])
             return self.call.runner.answer(result, self.call.settings, self.form)
         except OutputError as error:
-            named = OutputError(error.reason, row=number)
+            problem = OutputError(error.reason, row=number)
             if self.call.refused is None:
-                raise named from error
-            return named
+                raise problem from error
+            return problem
 
     def each(self, windows: Iterable[Sequence[Any]]) -> Iterator[Any]:
         """The answer to each row, from the results of each window, the rows numbered from 0 over all of them; raises as
@@ -64,7 +64,7 @@ class Begun:
         """
         first = 0
         for results in windows:
-            fits = self.fits([made for made in results if not isinstance(made, RowError)])
+            fits = self.fits([answer for answer in results if not isinstance(answer, RowError)])
             for number, result in enumerate(results, start=first):
                 yield result if isinstance(result, RowError) else self.answer_of(result, number, fits=fits)
             first += len(results)

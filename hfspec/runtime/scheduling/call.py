@@ -19,9 +19,9 @@ from hfspec.settings.precedence import Settings
 
 
 class Call:
-    """``tokenizing``: held while rows are made ready, since a tokenizer keeps how it truncates, so that two calls at
-    once would mix theirs. ``refused``: takes the errors of rows that cannot be answered, by their numbers, until their
-    window is done; None: the first such row ends the call. ``tokens``: how many the model was given, padding apart.
+    """One call. ``tokenizing``: its lock over the tokenizer, which keeps how it truncates, so that two calls at once
+    would mix theirs. ``refused``: takes the errors of rows that cannot be answered, by their numbers, until their
+    window is done; None: the first such row ends the call. ``tokens``: how many the model has read, padding apart.
     """
 
     def __init__(
@@ -42,11 +42,11 @@ class Call:
         """
         runner = self.runner
         size = Size(window, runner.look_ahead * self._budget.tokens, runner.rows_at_once, first)
-        for found in windows(rows, size, self.prepare, self._belonging()):
-            yield self._joined(found)
+        for batch in windows(rows, size, self.prepare, self._belonging()):
+            yield self._joined(batch)
 
     def _belonging(self) -> Callable[[Row, Row], bool] | None:
-        """As the family's; a refused row, of which nothing is known, belongs to both its neighbours."""
+        """The runner's ``belonging``, but a refused row, which has no values, belongs to both its neighbours."""
         belongs, refused = self.runner.belonging(self.settings), self.refused
         if belongs is None or refused is None:
             return belongs
@@ -57,7 +57,7 @@ class Call:
         return [len(self.runner.standard([result], self.settings).rows) for result in results]
 
     def prepare(self, rows: Sequence[Row]) -> list[Item[Any]]:
-        """The items of the rows; raises RowError, or where the call takes refused rows puts the error there."""
+        """The items of the rows; raises RowError, or puts it into ``refused`` where the call takes refused rows."""
         with self._tokenizing:
             if self.refused is None:
                 return self.runner.preprocess(rows, self.settings)
@@ -75,31 +75,31 @@ class Call:
             return [item for row in rows for item in self._prepare_without_wrong([row], refused)]
 
     def _prepare_without_wrong(self, rows: Sequence[Row], refused: dict[int, RowError]) -> list[Item[Any]]:
-        """The items of rows that are made ready together, as often as one of them turns out to be wrong."""
+        """The items of rows that belong together; tries again without each row that turns out to be wrong."""
         while rows:
             try:
                 return self.runner.preprocess(rows, self.settings)
             except RowError as error:
-                wrong = rows[0].number if error.row is None else error.row
-                refused[wrong] = error
-            rows = [row for row in rows if row.number != wrong]
+                number = rows[0].number if error.row is None else error.row
+                refused[number] = error
+            rows = [row for row in rows if row.number != number]
         return []
 
     def launch(self, batch: Sequence[Item[Any]]) -> Callable[[], Sequence[Any]]:
-        """Begin the batch's forward pass; what is returned waits for its results. Raises RowError."""
+        """Begin the batch's forward pass; returns a function that waits for its results. Raises RowError."""
         with self._named(batch):
-            made = self.runner.run(batch, self.settings)
-        return partial(self._read, made, batch)
+            output = self.runner.run(batch, self.settings)
+        return partial(self._read, output, batch)
 
-    def _read(self, made: Any, batch: Sequence[Item[Any]]) -> Sequence[Any]:
+    def _read(self, output: Any, batch: Sequence[Item[Any]]) -> Sequence[Any]:
         with self._named(batch):
-            return self.runner.read(made, batch, self.settings)
+            return self.runner.read(output, batch, self.settings)
 
     def _named(self, batch: Sequence[Item[Any]]) -> AbstractContextManager[None]:
         return finite.named(self.runner.dtype, [item.row for item in batch])
 
     def _joined(self, window: Window) -> list[Any]:
-        """One a row, whatever the number of items that a row makes."""
+        """The results of a window's rows, one a row, whatever the number of items that a row has."""
         runner = self.runner
         self.tokens += sum(item.length for item in window.items)
         parts = batching.run(

@@ -1,4 +1,4 @@
-"""How many tokens suit a device's memory, and whether it has run out, as the libraries say it."""
+"""How many tokens suit a device's memory, and whether an error of a library says that it has run out."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import sys
 
 from hfspec.runtime.host.allocator import give_back
 
-# What torch's allocator for the CPU says, in a RuntimeError of no type of its own (c10/core/impl/alloc_cpu.cpp).
+# The words of torch's allocator for the CPU, in a RuntimeError of no type of its own (c10/core/impl/alloc_cpu.cpp).
 CPU_ALLOCATOR = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory")
-# What oneDNN says where it has none for an operation of its own, in a RuntimeError too; and of one that it lacks.
+# The words of oneDNN without memory for an operation, in a RuntimeError too; and for an operation that it lacks.
 ONEDNN = ("could not create a primitive", "could not create a memory object", "could not execute a primitive")
 NOT_MADE = "primitive descriptor"
 WORDS = (*CPU_ALLOCATOR, *ONEDNN)
@@ -21,14 +21,14 @@ CACHED_BYTES, FEWEST_ON_CPU, MOST_ON_CPU = 3 << 19, 256, 1024
 
 
 def tokens_on_cpu(width: int, size: int) -> int:
-    """How many tokens a batch of a model that reads holds: what a layer makes of it should fit in a CPU's caches.
+    """How many tokens a batch of a model that only reads holds: a layer's output for it should fit in a CPU's caches.
     ``width``: of the hidden states; ``size``: bytes of a number.
     """
     return min(MOST_ON_CPU, max(FEWEST_ON_CPU, CACHED_BYTES // (width * size)))
 
 
 def batch_tokens(device: str, on_cpu: int) -> int:
-    """How many tokens a batch holds where nobody says: on a CPU ``on_cpu``, on a GPU what its memory is for."""
+    """How many tokens a batch holds by default: on a CPU ``on_cpu``, on a GPU as many as suit its memory."""
     torch = sys.modules.get("torch")
     if torch is None or not device.startswith("cuda"):
         return on_cpu
@@ -37,8 +37,8 @@ def batch_tokens(device: str, on_cpu: int) -> int:
 
 
 def ahead(device: str) -> int:
-    """How many batches may be launched before the one before them is read. It takes no memory of a GPU, which computes
-    one batch after the other and gives what it has made to the host.
+    """How many batches may be launched before the one before them is read. That takes no memory of a GPU, which
+    computes one batch after the other and gives its output to the host.
     """
     return 1 if device.startswith("cuda") else 0
 
@@ -48,8 +48,8 @@ def is_exhausted(error: BaseException) -> bool:
     torch = sys.modules.get("torch")
     if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True
-    said = str(error)
-    return isinstance(error, RuntimeError) and any(words in said for words in WORDS) and NOT_MADE not in said
+    message = str(error)
+    return isinstance(error, RuntimeError) and any(words in message for words in WORDS) and NOT_MADE not in message
 
 
 def reason(error: BaseException) -> str:

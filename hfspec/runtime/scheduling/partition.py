@@ -1,18 +1,18 @@
-"""Which items of known length share a batch: what padding takes, weighed against what one more pass takes."""
+"""Items of known length in batches: the cost of padding weighed against that of one more pass."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-# What a pass over a batch takes on a CPU beside its tokens, in tokens: each layer is called once more, and its weights
-# are read once more.
+# The cost, in tokens, of a pass over a batch on a CPU beside its tokens: each layer is called once more, and its
+# weights are read once more.
 PASS = 32
 
 
 def partition(lengths: Sequence[int], most: int | None = None, cost: int | None = PASS) -> list[range]:
-    """Places in ``lengths``, which are longest first, batch by batch: of all ways to cut them, that whose tokens and
-    ``cost`` for each batch are fewest, padding counted; None: whose batches are fewest. No batch has more than
-    ``most`` tokens, but an item that is longer has a batch of its own.
+    """Places in ``lengths``, which are longest first, batch by batch: the cut with the fewest tokens, padding and
+    ``cost`` for each batch counted; None: the cut with the fewest batches. No batch has more than ``most`` tokens, but
+    an item that is longer has a batch of its own.
     """
     import numpy as np
 
@@ -24,9 +24,9 @@ def partition(lengths: Sequence[int], most: int | None = None, cost: int | None 
     for end in range(1, count + 1):
         while earliest < end - 1 and (end - earliest) * sizes[earliest] > most:
             earliest += 1
-        taken = least[earliest:end] + (end - places[earliest:end]) * sizes[earliest:end]
-        begins[end] = end - 1 - int(taken[::-1].argmin())  # of equals that whose first batches are fuller
-        least[end] = taken[begins[end] - earliest] + (whole + 1 if cost is None else cost)
+        costs = least[earliest:end] + (end - places[earliest:end]) * sizes[earliest:end]
+        begins[end] = end - 1 - int(costs[::-1].argmin())  # among equals, the cut with fuller first batches
+        least[end] = costs[begins[end] - earliest] + (whole + 1 if cost is None else cost)
     batches, end = [], count
     while end:
         batches.append(range(begins[end], end))

@@ -13,47 +13,47 @@ from hfspec.inputs.row import Row
 
 
 def each_row(
-    data: Any, read: Callable[[Any], list[Row]], refused: MutableMapping[int, RowError] | None = None
+    data: Any, parse: Callable[[Any], list[Row]], refused: MutableMapping[int, RowError] | None = None
 ) -> Iterator[Row]:
-    """The rows of ``data``, numbered from 0 over all of it. ``read`` makes rows of what predict takes.
+    """The rows of ``data``, numbered from 0 over all of it. ``parse`` makes rows of an input of predict.
 
-    Raises InputError at once for what holds no rows. A row that is wrong raises InputError naming it; where ``refused``
-    is given, its error is put there under its number instead, and the row that stands for it has no values.
+    Raises InputError at once for data without rows. A row that is wrong raises InputError naming it; with ``refused``,
+    its error goes there under its number instead, and the row in its place has no values.
     """
     if _is_whole(data):
-        return iter(read(data)) if refused is None else _pieces(data, read, refused)
+        return iter(parse(data)) if refused is None else _pieces(data, parse, refused)
     if isinstance(data, str | bytes | bytearray | Mapping) or not isinstance(data, Iterable):
         raise InputError(
             f"expected rows to go through, such as a list or a generator; found {found(data)}. For one row give a list"
             " that holds it, or use predict."
         )
-    return (_row(number, [item], read, refused) for number, item in enumerate(data))
+    return (_row(number, [item], parse, refused) for number, item in enumerate(data))
 
 
-def _pieces(data: Any, read: Callable[[Any], list[Row]], refused: MutableMapping[int, RowError]) -> Iterator[Row]:
+def _pieces(data: Any, parse: Callable[[Any], list[Row]], refused: MutableMapping[int, RowError]) -> Iterator[Row]:
     """The rows of a frame, a series or an array, read one by one."""
     slices = data.iloc if hasattr(data, "iloc") else data
-    return (_row(number, slices[number : number + 1], read, refused) for number in range(len(data)))
+    return (_row(number, slices[number : number + 1], parse, refused) for number in range(len(data)))
 
 
 def _row(
-    number: int, item: Any, read: Callable[[Any], list[Row]], refused: MutableMapping[int, RowError] | None
+    number: int, item: Any, parse: Callable[[Any], list[Row]], refused: MutableMapping[int, RowError] | None
 ) -> Row:
     try:
-        (row,) = _read(item, read)
+        (row,) = _read(item, parse)
     except InputError as error:
-        wrong = InputError(error.reason, row=number)
+        problem = InputError(error.reason, row=number)
         if refused is None:
-            raise wrong from error
-        refused[number] = wrong
+            raise problem from error
+        refused[number] = problem
         return Row(number, {})
     return replace(row, number=number)
 
 
-def _read(item: Any, read: Callable[[Any], list[Row]]) -> list[Row]:
-    if isinstance(item, list) and isinstance(item[0], InputError):  # from what reads the rows, such as lines of JSON
+def _read(item: Any, parse: Callable[[Any], list[Row]]) -> list[Row]:
+    if isinstance(item, list) and isinstance(item[0], InputError):  # from a reader of rows, such as that of JSON lines
         raise item[0]
-    return read(item)
+    return parse(item)
 
 
 def _is_whole(data: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Rows in windows: as many at a time as are made ready, sorted by length and answered together.
+"""Rows in windows: those that are prepared, sorted by length and answered together.
 
 A window bounds what is in memory, whatever the number of rows. The first windows of a stream are small, so that its
 first answers come at once, and each is larger than the one before until they are full.
@@ -19,8 +19,8 @@ FIRST, GROWTH, FULL = 8, 4, 2048
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """``rows``: how many a window holds at most, the first one ``first``. ``tokens``: a window takes no further rows
-    once it has as many. ``at_once``: how many rows are made ready before their tokens are counted.
+    """The size of windows. ``rows``: how many one holds at most, the first one ``first``. ``tokens``: a window takes no
+    further rows once it has as many. ``at_once``: how many rows are prepared before their tokens are counted.
     """
 
     rows: int
@@ -43,8 +43,8 @@ def windows(
     prepare: Callable[[Sequence[Row]], list[Item[Any]]],
     belongs: Callable[[Row, Row], bool] | None = None,
 ) -> Iterator[Window]:
-    """Every row in one window, in order; no row is taken from ``rows`` before its window is asked for. ``belongs``:
-    whether a row must be made ready together with the row before it; to know, one row more than the window's is taken.
+    """Every row in one window, in order; takes no row from ``rows`` before the caller asks for its window. ``belongs``:
+    whether a row must be prepared together with the row before it; to know, this takes one row more than the window's.
     """
     source = _Source(rows, belongs)
     most = min(size.first, size.rows)
@@ -57,16 +57,16 @@ def _next(source: _Source, size: Size, most: int, prepare: Callable[[Sequence[Ro
     rows: list[Row] = []
     items: list[Item[Any]] = []
     tokens = 0
-    while len(rows) < most and tokens < size.tokens and (taken := source.take(min(size.at_once, most - len(rows)))):
-        made = prepare(taken)
-        rows += taken
-        items += made
-        tokens += sum(item.length for item in made)
+    while len(rows) < most and tokens < size.tokens and (block := source.take(min(size.at_once, most - len(rows)))):
+        batch = prepare(block)
+        rows += block
+        items += batch
+        tokens += sum(item.length for item in batch)
     return Window(rows, items)
 
 
 class _Source:
-    """Rows to take; those that belong together are taken together."""
+    """The rows that are yet to come; ``take`` gives those that belong together at once."""
 
     def __init__(self, rows: Iterable[Row], belongs: Callable[[Row, Row], bool] | None) -> None:
         self._rows = iter(rows)
@@ -75,12 +75,12 @@ class _Source:
 
     def take(self, count: int) -> list[Row]:
         """The next ``count`` rows and those that belong to the last of them; fewer at the end."""
-        taken = [*self._ahead, *islice(self._rows, count - len(self._ahead))]
+        rows = [*self._ahead, *islice(self._rows, count - len(self._ahead))]
         self._ahead = []
-        if self._belongs is not None and taken:
+        if self._belongs is not None and rows:
             for row in self._rows:
-                if not self._belongs(taken[-1], row):
+                if not self._belongs(rows[-1], row):
                     self._ahead = [row]
                     break
-                taken.append(row)
-        return taken
+                rows.append(row)
+        return rows

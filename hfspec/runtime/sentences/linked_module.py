@@ -1,7 +1,7 @@
 """The modules of ``model/`` for MLflow's ``sentence_transformers`` flavor, which reads a folder beside it and no other.
 
-sentence-transformers takes no path out of the folder that it is given, so that ``modules.json`` of that folder names
-this class, and the modules come from ``model/`` as if it had been given.
+sentence-transformers takes no path out of the folder that it loads, so that ``modules.json`` of that folder names this
+class, which loads the modules from ``model/``.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ TRANSFORMER = "sentence_transformers.models.Transformer"
 
 
 class LinkedModule:
-    """Stands in modules.json for a module of ``model/``; nothing is ever one."""
+    """The stand-in, in modules.json, for a module of ``model/``; it has no instances."""
 
     @classmethod
     def load(cls, model_name_or_path: str, subfolder: str = "", **options: Any) -> Any:
         """The module that ``model/modules.json`` has at this path, loaded as sentence-transformers loads it; the
-        Transformer where there is no such file. No code of the checkpoint is run.
+        Transformer where there is no such file. It runs no code of the checkpoint.
 
         Args:
             model_name_or_path: The folder beside ``model/``.
             subfolder: The module's path.
-            options: What sentence-transformers tells a module.
+            options: The options that sentence-transformers gives a module.
 
         Raises:
             KeyError: ``model/modules.json`` has no such module.
@@ -32,8 +32,8 @@ class LinkedModule:
         from sentence_transformers.util import import_from_string
 
         model = Path(model_name_or_path).parent / "model"
-        listed = model / "modules.json"
-        entries = json.loads(listed.read_text(encoding="utf-8")) if listed.is_file() else []
+        file = model / "modules.json"
+        entries = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
         kinds = {entry["path"]: entry["type"] for entry in entries} or {"": TRANSFORMER}
         module = import_from_string(kinds[subfolder])
         own = {"subfolder": subfolder, "local_files_only": True, "trust_remote_code": False}

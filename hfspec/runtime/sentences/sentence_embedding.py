@@ -1,4 +1,4 @@
-"""Dense sentence embeddings: what SentenceTransformer.encode answers, text by text."""
+"""Dense sentence embeddings: the answers of SentenceTransformer.encode, text by text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hfspec.settings.precedence import LOAD, PREDICT, Settings
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """A row's result; ``vector`` a numpy array (width,) at the precision asked for."""
+    """A row's result; ``vector`` a numpy array (width,) at the precision of the settings."""
 
     vector: Any
     tokens: int
@@ -30,7 +30,7 @@ class Embedded:
 
 
 class SentenceEmbedding(SentenceRunner):
-    """Every precision is a function of the text alone, so that no embedding depends on its batch."""
+    """A runner whose precisions are functions of the text alone, so that no embedding depends on its batch."""
 
     def check(self, settings: Settings) -> None:
         super().check(settings)
@@ -38,8 +38,8 @@ class SentenceEmbedding(SentenceRunner):
             raise ParamsError(f"{fault}.")
 
     def declared(self, outputs: tuple[Column, ...] | Tensor, settings: Settings) -> tuple[Column, ...] | Tensor:
-        """Who asks for another width or precision than the spec does is answered with those. An answer that is no
-        array, as the OpenAI API's, stays what it is.
+        """The outputs with the width and precision of a caller that sets other ones than the spec. An answer that is no
+        array, as the OpenAI API's, stays as it is.
         """
         if not isinstance(outputs, Tensor) or not {settings.origin("truncate_dim"), settings.origin("precision")} & {
             LOAD,
@@ -55,10 +55,10 @@ class SentenceEmbedding(SentenceRunner):
     def run(self, batch: Sequence[Item[Text]], settings: Settings) -> Arriving | Computed:
         return self.vectors(batch, settings)
 
-    def read(self, made: Arriving | Computed, batch: Sequence[Item[Text]], settings: Settings) -> list[Embedded]:
+    def read(self, output: Arriving | Computed, batch: Sequence[Item[Text]], settings: Settings) -> list[Embedded]:
         import numpy as np
 
-        vectors = np.asarray(made.here())
+        vectors = np.asarray(output.here())
         rows = quantization.quantized(unit(vectors) if settings.get("normalize_embeddings") else vectors, settings)
         return [Embedded(row, item.content.tokens, item.content.cut) for row, item in zip(rows, batch, strict=True)]
 
@@ -79,5 +79,5 @@ class SentenceEmbedding(SentenceRunner):
         ]
 
     def mark(self, settings: Settings) -> str:
-        """The fingerprint of the space that embeddings made with these settings are of."""
+        """The fingerprint of the embedding space under these settings."""
         return fingerprint(self.request.space or "", self.request.dtype, settings, self.prompts)

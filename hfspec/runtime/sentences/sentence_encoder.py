@@ -1,6 +1,6 @@
-"""Texts to sentence vectors: by hfspec itself where it knows every module, by the library where it does not.
+"""Texts to sentence vectors: by hfspec itself where it knows every module, else by sentence-transformers.
 
-Importing sentence_transformers takes many times as long as loading a small model, so it is only done for need.
+Importing sentence_transformers takes many times as long as loading a small model, so only such checkpoints import it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from hfspec.runtime.text.tokens import Tokens
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text ready to be embedded. ``tokens``: how many are read; ``cut``: whether the text had more."""
+    """A text ready for the encoder. ``tokens``: how many the model reads; ``cut``: whether the text had more."""
 
     text: str
     inputs: Tokens
@@ -34,7 +34,7 @@ class Text:
 
 
 class Encoder(Protocol):
-    """``size``: the dimensions of a vector. ``loaded``: the library's objects that it encodes with."""
+    """Texts to vectors. ``size``: the dimensions of a vector. ``loaded``: the libraries' objects that it uses."""
 
     size: int
     loaded: Loaded
@@ -50,36 +50,34 @@ class Encoder(Protocol):
 
 def encoder(request: LoadRequest) -> Encoder:
     """The fastest encoder that knows every module of the checkpoint."""
-    known = read(request.model_folder, causal=False)
-    if known is None:
+    checkpoint = read(request.model_folder, causal=False)
+    if checkpoint is None:
         return LibraryEncoder(request)
-    config = load_config(request, known.transformer)
+    config = load_config(request, checkpoint.transformer)
     architecture = (getattr(config, "architectures", None) or [""])[0]
-    if config.is_encoder_decoder or (known.transformer / "adapter_config.json").is_file():
+    if config.is_encoder_decoder or (checkpoint.transformer / "adapter_config.json").is_file():
         return LibraryEncoder(request)
     causal = architecture.endswith("ForCausalLM") and getattr(config, "is_causal", True)
-    return NativeEncoder(request, read(request.model_folder, causal=causal) or known)
+    return NativeEncoder(request, read(request.model_folder, causal=causal) or checkpoint)
 
 
 def read_texts(tokenizer: Any, texts: Sequence[str], takes: Collection[str], limit: int | None = None) -> list[Text]:
-    """Each text as tokens, cut to ``limit``, or else the tokenizer's own; of what the tokenizer gives, what the model
-    ``takes``.
-    """
+    """Each text as tokens, cut to ``limit`` or else the tokenizer's own, with the inputs that the model ``takes``."""
     if not texts:
         return []
-    read_by_model = tokenizer(list(texts), truncation=True, max_length=limit, padding=False, verbose=False)
-    names = [name for name in read_by_model if name in takes]
-    cut = _cut(tokenizer, texts, read_by_model)
-    rows = [{name: list(read_by_model[name][place]) for name in names} for place in range(len(texts))]
+    batch = tokenizer(list(texts), truncation=True, max_length=limit, padding=False, verbose=False)
+    names = [name for name in batch if name in takes]
+    cut = _cut(tokenizer, texts, batch)
+    rows = [{name: list(batch[name][place]) for name in names} for place in range(len(texts))]
     return [Text(text, row, len(row["input_ids"]), mine) for text, row, mine in zip(texts, rows, cut, strict=True)]
 
 
-def _cut(tokenizer: Any, texts: Sequence[str], read: Any) -> list[bool]:
-    """Whether each text had more tokens than were read; a tokenizer written in Python has to read it again whole."""
-    if read.encodings is not None:
-        return [bool(encoding.overflowing) for encoding in read.encodings]
+def _cut(tokenizer: Any, texts: Sequence[str], batch: Any) -> list[bool]:
+    """Whether each text had more tokens than ``batch`` has; a tokenizer in Python has to read it again whole."""
+    if batch.encodings is not None:
+        return [bool(encoding.overflowing) for encoding in batch.encodings]
     whole = tokenizer(list(texts), truncation=False, padding=False, verbose=False)
-    return [len(all_) > len(some) for all_, some in zip(whole["input_ids"], read["input_ids"], strict=True)]
+    return [len(all_) > len(some) for all_, some in zip(whole["input_ids"], batch["input_ids"], strict=True)]
 
 
 class NativeEncoder:
@@ -104,7 +102,7 @@ class NativeEncoder:
         self.modes = pooling_modes(pooling.config)
         self.include_prompt = bool(pooling.config.get("include_prompt", True))
         cast = None if request.dtype == request.manifest.deployment.dtype else torch_dtype(request.dtype)
-        self.layers = [made for module in rest if (made := layer(module, request.device, cast)) is not None]
+        self.layers = [function for module in rest if (function := layer(module, request.device, cast)) is not None]
         self.size = self._after_pooling(self._dimensions()).shape[1]
 
     def prepare(self, texts: Sequence[str], prompt: str, *, whole: bool = False) -> list[Text]:
@@ -158,7 +156,7 @@ class LibraryEncoder:
     def prepare(self, texts: Sequence[str], prompt: str, *, whole: bool = False) -> list[Text]:  # noqa: ARG002 - the library cuts
         with self._turn:
             features = [self.model.preprocess([prompt + text]) for text in texts]
-        counts = [int(found["input_ids"].numel()) if "input_ids" in found else 1 for found in features]
+        counts = [int(inputs["input_ids"].numel()) if "input_ids" in inputs else 1 for inputs in features]
         limit = self.model.max_seq_length or LARGEST_LENGTH
         return [Text(text, {}, count, count >= limit) for text, count in zip(texts, counts, strict=True)]
 
@@ -167,8 +165,8 @@ class LibraryEncoder:
 
         texts = [text.text for text in batch]
         with self._turn:
-            made = self.model.encode(texts, prompt=prompt, batch_size=len(texts), show_progress_bar=False)
-        return torch.from_numpy(made).float()
+            vectors = self.model.encode(texts, prompt=prompt, batch_size=len(texts), show_progress_bar=False)
+        return torch.from_numpy(vectors).float()
 
 
 def _model_class(request: LoadRequest) -> Any:
@@ -202,7 +200,7 @@ def fit_tokenizer(tokenizer: Any, request: LoadRequest, checkpoint: Checkpoint, 
 
 
 def _lower(tokenizer: Any) -> None:
-    """As sentence-transformers does it: a tokenizer in Python only is told to, and may have no such setting."""
+    """Make a tokenizer lower case as sentence-transformers does: in Python by its setting, which it may lack."""
     if not tokenizer.is_fast:
         try:
             tokenizer.do_lower_case = True

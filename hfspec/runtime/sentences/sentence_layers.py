@@ -1,6 +1,6 @@
 """The modules after the Transformer as functions over tensors: pooling, dense, layer norm, normalisation.
 
-Each does what the sentence-transformers module of its name does (https://sbert.net, package reference, modules).
+Each computes the same as the sentence-transformers module of its name (https://sbert.net, package reference, modules).
 """
 
 from __future__ import annotations
@@ -85,16 +85,16 @@ def _dense(module: Module, device: str, dtype: Any) -> Layer:
 
     def apply(vectors: Any) -> Any:
         vectors = vectors.to(linear.weight.dtype)
-        made = activation(linear(vectors))
+        hidden = activation(linear(vectors))
         if not config.get("use_residual"):
-            return made
-        return made + (vectors if residual is None else residual(vectors))
+            return hidden
+        return hidden + (vectors if residual is None else residual(vectors))
 
     return apply
 
 
 def _fill(target: Any, module: Module, prefix: str, device: str, dtype: Any) -> None:
-    """The module's weights into ``target``; raises StorageError when there are none, or not of its shape."""
+    """Load the module's weights into ``target``; raises StorageError for none, and for those of another shape."""
     from safetensors.torch import load_file
 
     path = module.folder / "model.safetensors"

@@ -1,4 +1,4 @@
-"""What every task over dense sentence embeddings shares: the encoder, the prompts, the vectors of a batch."""
+"""The core of every task over dense sentence embeddings: the encoder, the prompts, the vectors of a batch."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from hfspec.settings.prompts import Prompts
 
 
 class SentenceRunner(Runner):
-    """Texts longer than the model reads are cut, as users of sentence-transformers expect; full output says so."""
+    """A runner that cuts texts longer than the model reads, as sentence-transformers does; full output says so."""
 
     def __init__(self, request: LoadRequest) -> None:
         super().__init__(request)
         self.encoder = self.load_encoder(request)
         self.loaded = self.encoder.loaded
-        self.is_code = "model" in request.code  # whether padding would be seen, nobody knows
+        self.is_code = "model" in request.code  # reviewed code may see padding
         self.stated = stated(request.model_folder)
         self.prompts = Prompts(self.stated)
 
     def load_encoder(self, request: LoadRequest) -> Encoder:
-        """What turns the texts of this artifact into vectors."""
+        """The encoder for this artifact's texts."""
         return encoder(request)
 
     def own_settings(self) -> dict[str, Any]:
@@ -45,13 +45,13 @@ class SentenceRunner(Runner):
     def items(self, texts: Sequence[tuple[int, str]], settings: Settings) -> list[Item[Text]]:
         """An item for each text, given with the number of the row that it belongs to."""
         whole = self.task.setting("truncation") is not None and not settings.get("truncation")
-        made = self.encoder.prepare([text for _, text in texts], self.prompts.text(settings), whole=whole)
+        encoded = self.encoder.prepare([text for _, text in texts], self.prompts.text(settings), whole=whole)
         return [
             Item(number, text.tokens, text, text.tokens if self.is_code else 0)
-            for (number, _), text in zip(texts, made, strict=True)
+            for (number, _), text in zip(texts, encoded, strict=True)
         ]
 
     def vectors(self, batch: Sequence[Item[Text]], settings: Settings) -> Arriving | Computed:
-        """(texts, dimensions) of float32, of the dimensions that are kept, on its way to the host."""
-        made = self.encoder.encode([item.content for item in batch], self.prompts.text(settings))
-        return Arriving(made[:, : settings.get("truncate_dim") or made.shape[1]])
+        """(texts, dimensions) of float32, cut to the dimensions of the settings, on its way to the host."""
+        output = self.encoder.encode([item.content for item in batch], self.prompts.text(settings))
+        return Arriving(output[:, : settings.get("truncate_dim") or output.shape[1]])

@@ -1,4 +1,4 @@
-"""Similarities of texts: what SentenceTransformer.similarity_pairwise answers over their embeddings."""
+"""Similarities of texts: the answers of SentenceTransformer.similarity_pairwise over their embeddings."""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ class Compared:
 
 
 class SentenceSimilarity(SentenceRunner):
-    """Each text is embedded by itself; a row's texts are compared once all of them are."""
+    """A runner that embeds each text by itself, and compares a row's texts once it has all their vectors."""
 
     def check_rows(self, rows: Sequence[Row]) -> None:
         pairs.refuse_mixed(rows, self.task)
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[tuple[Text, bool]]]:
-        given = {row.number: pairs.pairs_of(row, self.task) for row in rows}
-        texts = [(number, text) for number, mine in given.items() for text in (mine.one, *mine.others)]
+        sides = {row.number: pairs.pairs_of(row, self.task) for row in rows}
+        texts = [(number, text) for number, mine in sides.items() for text in (mine.one, *mine.others)]
         items = self.items(texts, settings)
-        return [Item(item.row, item.length, (item.content, given[item.row].listed)) for item in items]
+        return [Item(item.row, item.length, (item.content, sides[item.row].listed)) for item in items]
 
     def run(self, batch: Sequence[Item[tuple[Text, bool]]], settings: Settings) -> Arriving | Computed:
         return self.vectors([Item(item.row, item.length, item.content[0]) for item in batch], settings)
 
     def read(
         self,
-        made: Arriving | Computed,
+        output: Arriving | Computed,
         batch: Sequence[Item[tuple[Text, bool]]],
         settings: Settings,  # noqa: ARG002
     ) -> list[Side]:
@@ -62,7 +62,7 @@ class SentenceSimilarity(SentenceRunner):
 
         return [
             Side(vector, item.content[0].tokens, item.content[0].cut, item.content[1])
-            for vector, item in zip(np.asarray(made.here()), batch, strict=True)
+            for vector, item in zip(np.asarray(output.here()), batch, strict=True)
         ]
 
     def joined(self, parts: Sequence[Side], settings: Settings) -> Compared:
@@ -75,7 +75,7 @@ class SentenceSimilarity(SentenceRunner):
         return Compared(SIMILARITIES[_function(settings)](first.vector, beside), tuple(parts), first.listed)
 
     def standard(self, results: Sequence[Compared], settings: Settings) -> Any:  # noqa: ARG002
-        """(pairs,), float32; of texts with sentences one array for each row, of one such row that array itself."""
+        """(pairs,), float32; for texts with sentences one array a row, for one such row that array itself."""
         import numpy as np
 
         arrays = [row.scores for row in results]
@@ -111,7 +111,7 @@ def _length(vectors: Any) -> Any:
     return np.linalg.norm(vectors, axis=-1)
 
 
-# Of a vector to each of others (vectors, dimensions); distances are negative, so that more is always more alike.
+# Each: a vector to each of others (vectors, dimensions). Distances are negative, so that more is always more alike.
 SIMILARITIES: Mapping[str, Callable[[Any, Any], Any]] = {
     "cosine": lambda one, others: (unit(one) * unit(others)).sum(axis=-1),
     "dot": lambda one, others: (one * others).sum(axis=-1),

@@ -1,4 +1,4 @@
-"""Sparse embeddings: what SparseEncoder.encode answers, text by text."""
+"""Sparse embeddings: the answers of SparseEncoder.encode, text by text."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Weighted:
 
 
 class SparseEmbedding(Runner):
-    """Texts longer than the model reads are cut, as users of sentence-transformers expect; full output says so."""
+    """A runner that cuts texts longer than the model reads, as sentence-transformers does; full output says so."""
 
     def __init__(self, request: LoadRequest) -> None:
         super().__init__(request)
@@ -61,7 +61,7 @@ class SparseEmbedding(Runner):
         self.settle(request)
 
     def settle(self, request: LoadRequest) -> None:
-        """Keep what the checkpoint states for its callers."""
+        """Keep the checkpoint's settings and prompts for its callers."""
         self.stated = stated(request.model_folder)
         self.prompts = Prompts(self.stated)
 
@@ -93,13 +93,13 @@ class SparseEmbedding(Runner):
 
     def read(
         self,
-        made: Arriving | Computed,
+        output: Arriving | Computed,
         batch: Sequence[Item[Text]],
         settings: Settings,  # noqa: ARG002
     ) -> list[Weighted]:
         import numpy as np
 
-        lines = np.asarray(made.here())
+        lines = np.asarray(output.here())
         return [self._row(line, item.content) for line, item in zip(lines, batch, strict=True)]
 
     def _row(self, weights: Any, text: Text) -> Weighted:
@@ -125,7 +125,7 @@ class SparseEmbedding(Runner):
         ]
 
     def _terms(self, row: Weighted) -> list[dict[str, Any]]:
-        """As SparseEncoder.decode has them: heaviest first, of one weight the smaller token id first."""
+        """The terms in the order of SparseEncoder.decode: heaviest first, at one weight the smaller token id first."""
         names = self.tokenizer.convert_ids_to_tokens(row.indices.tolist())
         pairs = sorted(zip(names, row.values.tolist(), strict=True), key=lambda pair: -pair[1])
         return [{"token": name, "weight": weight} for name, weight in pairs]
@@ -135,5 +135,5 @@ def _heaviest(weights: Any, count: int) -> Any:
     """(rows, vocabulary) with all but the ``count`` heaviest weights of each row set to 0."""
     import torch
 
-    found = weights.topk(min(count, weights.shape[1]), dim=1)
-    return torch.zeros_like(weights).scatter(1, found.indices, found.values)
+    top = weights.topk(min(count, weights.shape[1]), dim=1)
+    return torch.zeros_like(weights).scatter(1, top.indices, top.values)

@@ -1,4 +1,4 @@
-"""Scores for pairs of texts: what CrossEncoder.predict and CrossEncoder.rank answer, pair by pair."""
+"""Scores for pairs of texts: the answers of CrossEncoder.predict and CrossEncoder.rank, pair by pair."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from hfspec.settings.prompts import Prompts
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A pair ready for the model; ``cut``: whether it had more tokens than are read."""
+    """A pair ready for the model; ``cut``: whether it had more tokens than the model reads."""
 
     tokens: Tokens
     cut: bool
@@ -58,7 +58,7 @@ class Scored:
 
 
 class TextRanking(SequenceClassifier):
-    """Pairs longer than the model reads are cut, the longer text first, as users of sentence-transformers expect."""
+    """A runner that cuts pairs longer than the model reads, the longer text first, as sentence-transformers does."""
 
     def __init__(self, request: LoadRequest) -> None:
         super().__init__(request)
@@ -75,24 +75,24 @@ class TextRanking(SequenceClassifier):
         self.activation = _activation(request.model_folder, self.stated, self.labels)
 
     def settle(self, request: LoadRequest) -> bool:
-        """Keep what the checkpoint states for its callers; returns whether a CrossEncoder has saved it."""
-        found = stated(request.model_folder)
-        is_saved = is_saved_cross_encoder(found, has_modules=(request.model_folder / "modules.json").is_file())
-        self.stated = found if is_saved else {}
+        """Keep the checkpoint's settings and prompts for its callers; returns whether a CrossEncoder has saved it."""
+        config = stated(request.model_folder)
+        is_saved = is_saved_cross_encoder(config, has_modules=(request.model_folder / "modules.json").is_file())
+        self.stated = config if is_saved else {}
         self.prompts = Prompts(self.stated, roles=False)
         return is_saved
 
     def _pair_template(self, modalities: Mapping[str, Any] | None) -> PairTemplate | None:
-        """Raises UsageError when the chat template that pairs go through cannot carry them."""
+        """The chat template for pairs, None without one; raises UsageError for a template that cannot carry them."""
         if not PairTemplate.applies(self.tokenizer, modalities):
             return None
-        made = PairTemplate(self.tokenizer, self.model.config.model_type, modalities)
-        if fault := made.fault():
+        template = PairTemplate(self.tokenizer, self.model.config.model_type, modalities)
+        if fault := template.fault():
             raise UsageError(
                 f"{cannot_carry(fault)}; name a tokenizer whose chat template renders the roles"
                 " query and document, or that has none."
             )
-        return made
+        return template
 
     def own_settings(self) -> dict[str, Any]:
         return own_settings(self.stated, self.task)
@@ -104,59 +104,61 @@ class TextRanking(SequenceClassifier):
         pairs.refuse_mixed(rows, self.task)
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Pair]]:
-        placed = [(row.number, mine, other) for row in rows for mine in [self._given(row)] for other in mine.others]
-        made = self._pairs([(mine, other) for _, mine, other in placed], settings)
-        groups = self.groups([pair.tokens for pair in made])
+        texts = [(row.number, mine, other) for row in rows for mine in [self._given(row)] for other in mine.others]
+        encoded = self._pairs([(mine, other) for _, mine, other in texts], settings)
+        groups = self.groups([pair.tokens for pair in encoded])
         return [
             Item(number, len(pair.tokens["input_ids"]), pair, group)
-            for (number, _, _), pair, group in zip(placed, made, groups, strict=True)
+            for (number, _, _), pair, group in zip(texts, encoded, groups, strict=True)
         ]
 
     def _given(self, row: Row) -> OneAndOthers:
-        """Raises InputError naming the row."""
-        given = pairs.pairs_of(row, self.task)
-        if self.labels > 1 and given.listed:
+        """The texts of a row; raises InputError naming the row."""
+        texts = pairs.pairs_of(row, self.task)
+        if self.labels > 1 and texts.listed:
             raise InputError(
                 f"documents are ranked by one score, and this model gives {self.labels}: give pairs of query and"
                 " document.",
                 row=row.number,
             )
-        return given
+        return texts
 
     def _pairs(self, texts: Sequence[tuple[OneAndOthers, str]], settings: Settings) -> list[Pair]:
         if not texts:
             return []
         prompt = self.prompts.text(settings)
         limit = min(self.limit, settings.get("max_length") or self.limit)
-        given = [(mine.one, other) for mine, other in texts]
-        found = (
-            self._joined(given, prompt, limit)
+        plain = [(mine.one, other) for mine, other in texts]
+        encoded = (
+            self._joined(plain, prompt, limit)
             if self.pair_template is None
-            else self.pair_template.encode(given, prompt, limit)
+            else self.pair_template.encode(plain, prompt, limit)
         )
         return [
-            Pair(tokens, cut, other, mine.listed) for (tokens, cut), (mine, other) in zip(found, texts, strict=True)
+            Pair(tokens, cut, other, mine.listed) for (tokens, cut), (mine, other) in zip(encoded, texts, strict=True)
         ]
 
-    def _joined(self, given: Sequence[tuple[str, str]], prompt: str, limit: int) -> list[tuple[Tokens, bool]]:
-        """The tokens of pairs that the tokenizer puts together, and whether each was cut."""
-        firsts, seconds = [prompt + query for query, _ in given], [document for _, document in given]
-        found = self.tokenizer(
+    def _joined(self, texts: Sequence[tuple[str, str]], prompt: str, limit: int) -> list[tuple[Tokens, bool]]:
+        """The tokens of the pairs as the tokenizer joins them, and whether each was cut."""
+        firsts, seconds = [prompt + query for query, _ in texts], [document for _, document in texts]
+        encoded = self.tokenizer(
             firsts, seconds, truncation="longest_first", max_length=limit, padding=False, verbose=False
         )
-        tokens = [{name: list(found[name][place]) for name in found} for place in range(len(given))]
-        if found.encodings is not None:
-            return [(mine, bool(made.overflowing)) for mine, made in zip(tokens, found.encodings, strict=True)]
+        tokens = [{name: list(encoded[name][place]) for name in encoded} for place in range(len(texts))]
+        if encoded.encodings is not None:
+            return [
+                (mine, bool(encoding.overflowing)) for mine, encoding in zip(tokens, encoded.encodings, strict=True)
+            ]
         whole = self.tokenizer(firsts, seconds, padding=False, verbose=False)["input_ids"]
         return [(mine, len(ids) > limit) for mine, ids in zip(tokens, whole, strict=True)]
 
     def run(self, batch: Sequence[Item[Pair]], settings: Settings) -> Arriving | Computed:  # noqa: ARG002
         return self.logits([item.content.tokens for item in batch])
 
-    def read(self, made: Arriving | Computed, batch: Sequence[Item[Pair]], settings: Settings) -> list[Scored]:
+    def read(self, output: Arriving | Computed, batch: Sequence[Item[Pair]], settings: Settings) -> list[Scored]:
         import numpy as np
 
-        scores = scored_by(str(settings.get("activation_fn") or self.activation))(np.asarray(made.here()))
+        scores = scored_by(str(settings.get("activation_fn") or self.activation))(np.asarray(output.here()))
         if settings.get("apply_softmax") and self.labels > 1:
             scores = softmax(scores)
         return [
@@ -168,8 +170,8 @@ class TextRanking(SequenceClassifier):
         return list(parts)
 
     def standard(self, results: Sequence[list[Scored]], settings: Settings) -> Any:  # noqa: ARG002
-        """(pairs,) or (pairs, labels), float32; of queries with documents one array for each query, of one query that
-        array itself.
+        """(pairs,) or (pairs, labels), float32; for queries with documents one array a query, for one query that array
+        itself.
         """
         rankings = [row for row in results if not row or row[0].listed]
         if results and rankings:
@@ -182,8 +184,8 @@ class TextRanking(SequenceClassifier):
 
         if not scored:
             return np.empty((0,) if self.labels == 1 else (0, self.labels), np.float32)
-        made = np.stack([pair.scores for pair in scored])
-        return made[:, 0] if self.labels == 1 else made
+        scores = np.stack([pair.scores for pair in scored])
+        return scores[:, 0] if self.labels == 1 else scores
 
     def answer(self, result: list[Scored], settings: Settings, form: str) -> Any:
         """A number for a pair, or an array where the model has several labels; an array for documents."""
@@ -194,8 +196,8 @@ class TextRanking(SequenceClassifier):
         return float(result[0].scores[0]) if self.labels == 1 else result[0].scores
 
     def full(self, results: Sequence[list[Scored]], settings: Settings) -> list[dict[str, Any]]:
-        known = label_names(self.model.config)
-        names = {} if self.labels == 1 else {"labels": [known[at] for at in range(self.labels)]}
+        labels = label_names(self.model.config)
+        names = {} if self.labels == 1 else {"labels": [labels[at] for at in range(self.labels)]}
         return [
             _ranking(row, settings) if not row or row[0].listed else {**names, **_score(row[0]), **_about(row[0])}
             for row in results
@@ -211,7 +213,7 @@ def _about(pair: Scored) -> dict[str, Any]:
 
 
 def _ranking(row: Sequence[Scored], settings: Settings) -> dict[str, Any]:
-    """As CrossEncoder.rank has it: best first, documents of one score in the order in which they came."""
+    """The ranking in the order of CrossEncoder.rank: best first, documents of one score in the order of the row."""
     entries = [{"corpus_id": place, **_score(pair), **_about(pair)} for place, pair in enumerate(row)]
     if settings.get("return_documents"):
         entries = [{**entry, "text": pair.document} for entry, pair in zip(entries, row, strict=True)]
@@ -237,7 +239,7 @@ FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
 
 
 def scored_by(name: str) -> Callable[[Any], Any]:
-    """The function of FUNCTIONS, or of torch.nn, over an array of numpy. Raises StorageError for what is neither."""
+    """The function of FUNCTIONS, or of torch.nn, over an array of numpy. Raises StorageError for any other name."""
     if name in FUNCTIONS:
         return FUNCTIONS[name]
     import torch
@@ -246,19 +248,19 @@ def scored_by(name: str) -> Callable[[Any], Any]:
     return lambda logits: activation(torch.from_numpy(logits)).numpy()
 
 
-def _activation(model: Path, stated: Mapping[str, Any], labels: int) -> str:
-    """What the checkpoint says turns logits into scores, in any of the three places where versions of the library have
-    written it: a name in FUNCTIONS, or a path in torch.nn. A function that is not torch's own is left out, as the
-    library leaves it out.
+def _activation(model: Path, settings: Mapping[str, Any], labels: int) -> str:
+    """The checkpoint's function from logits to scores, from any of the three places where versions of
+    sentence-transformers have written it: a name in FUNCTIONS, or a path in torch.nn. A function that is not torch's
+    own does not count, as in sentence-transformers.
     """
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     own = config.get("sentence_transformers") or {}
     for path in (
-        stated.get("activation_fn"),
+        settings.get("activation_fn"),
         own.get("activation_fn") or (None if "activation_fn" in own else config.get(OLDEST)),
     ):
         if isinstance(path, str) and path.startswith("torch."):
-            scored_by(path)  # which refuses one that there is not
+            scored_by(path)  # raises for a path that torch does not have
             own_name = path.rpartition(".")[2].lower()
             return own_name if own_name in FUNCTIONS else path
     return "sigmoid" if labels == 1 else "identity"

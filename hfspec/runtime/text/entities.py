@@ -1,4 +1,4 @@
-"""From the probabilities of a text's tokens to its entities, by the strategies of the library's own pipeline.
+"""The entities of a text from the probabilities of its tokens, by the strategies of the transformers pipeline.
 
 https://huggingface.co/docs/transformers/main_classes/pipelines#transformers.TokenClassificationPipeline
 """
@@ -43,21 +43,21 @@ class Entity:
 def entities(pieces: Sequence[Piece], strategy: str, names: Names, spell: Spell) -> list[Entity]:
     """The entities in the tokens of one window, in order. ``spell`` makes text of tokens."""
     if strategy in {"none", "simple"}:
-        found = [_of_token(piece, names) for piece in pieces]
+        parts = [_of_token(piece, names) for piece in pieces]
     else:
-        found = [_of_word(word, strategy, names, spell) for word in _words(pieces)]
-    return found if strategy == "none" else [_joined(run, spell) for run in _runs(found)]
+        parts = [_of_word(word, strategy, names, spell) for word in _words(pieces)]
+    return parts if strategy == "none" else [_joined(run, spell) for run in _runs(parts)]
 
 
-def without_overlap(found: Sequence[Entity]) -> list[Entity]:
-    """Of entities that windows share, the longest, then the surest; in the text's order."""
-    kept: list[Entity] = []
-    for entity in sorted(found, key=_start):
-        if not kept or not _start(kept[-1]) <= _start(entity) < _end(kept[-1]):
-            kept.append(entity)
-        elif (_length(entity), entity.score) > (_length(kept[-1]), kept[-1].score):
-            kept[-1] = entity
-    return kept
+def without_overlap(shared: Sequence[Entity]) -> list[Entity]:
+    """The entities in the text's order; where those of several windows overlap, the longest, then the surest, stays."""
+    longest: list[Entity] = []
+    for entity in sorted(shared, key=_start):
+        if not longest or not _start(longest[-1]) <= _start(entity) < _end(longest[-1]):
+            longest.append(entity)
+        elif (_length(entity), entity.score) > (_length(longest[-1]), longest[-1].score):
+            longest[-1] = entity
+    return longest
 
 
 def _start(entity: Entity) -> int:
@@ -103,10 +103,10 @@ def _word_scores(word: Sequence[Piece], strategy: str) -> Any:
     return sum(piece.scores for piece in word) / len(word)
 
 
-def _runs(found: Sequence[Entity]) -> Iterator[list[Entity]]:
-    """Neighbours of one label; a B- begins a new run, a label without B- or I- goes on like an I-."""
+def _runs(parts: Sequence[Entity]) -> Iterator[list[Entity]]:
+    """The runs of neighbours with one label; a B- begins a new run, a label without B- or I- goes on like an I-."""
     run: list[Entity] = []
-    for entity in found:
+    for entity in parts:
         if run and (entity.label.startswith("B-") or _tag(entity) != _tag(run[-1])):
             yield run
             run = []
@@ -121,5 +121,5 @@ def _tag(entity: Entity) -> str:
 
 def _joined(run: Sequence[Entity], spell: Spell) -> Entity:
     score = sum(entity.score for entity in run) / len(run)
-    label = run[0].label.split("-", 1)[-1]  # whatever stands before the dash, as the library does
+    label = run[0].label.split("-", 1)[-1]  # transformers takes off whatever stands before the dash, too
     return Entity(label, score, spell([entity.word for entity in run]), run[0].start, run[-1].end)

@@ -51,7 +51,7 @@ class Filled:
 
 
 class FillMask(Runner):
-    """Equal to what the library's fill-mask pipeline answers for one row alone, several masks included."""
+    """A runner that answers as the transformers fill-mask pipeline does for one row alone, several masks included."""
 
     def __init__(self, request: LoadRequest) -> None:
         super().__init__(request)
@@ -69,18 +69,18 @@ class FillMask(Runner):
 
     def _targets(self, settings: Settings) -> list[int] | None:
         """The token ids to choose among, None for all; raises ParamsError for a word that is not one token."""
-        given = settings.get("targets")
-        if given is None:
+        value = settings.get("targets")
+        if value is None:
             return None
-        targets = [given] if isinstance(given, str) else list(given)
+        targets = [value] if isinstance(value, str) else list(value)
         if not targets:
             raise ParamsError("targets is empty: name at least one word, or leave it out to choose among all.")
         return sorted({self._target(word) for word in targets})
 
     def _target(self, word: str) -> int:
         unknown = self.tokenizer.unk_token_id
-        known = self.tokenizer.convert_tokens_to_ids(word)
-        ids = self.tokenizer(word, add_special_tokens=False)["input_ids"] if known in (None, unknown) else [known]
+        number = self.tokenizer.convert_tokens_to_ids(word)
+        ids = self.tokenizer(word, add_special_tokens=False)["input_ids"] if number in (None, unknown) else [number]
         if len(ids) == 1 and ids[0] != unknown:
             return int(ids[0])
         pieces = ", ".join(repr(piece) for piece in self.tokenizer.convert_ids_to_tokens(ids)) or "nothing"
@@ -131,18 +131,23 @@ class FillMask(Runner):
     def _places(self, text: Masked) -> list[int]:
         return [place for place, token in enumerate(text.tokens["input_ids"]) if token == self.tokenizer.mask_token_id]
 
-    def read(self, made: tuple[Arriving, Arriving], batch: Sequence[Item[Masked]], settings: Settings) -> list[Filled]:  # noqa: ARG002
+    def read(
+        self,
+        output: tuple[Arriving, Arriving],
+        batch: Sequence[Item[Masked]],
+        settings: Settings,  # noqa: ARG002
+    ) -> list[Filled]:
         with finite.lines([len(self._places(item.content)) for item in batch]):
-            best = zip(*(side.here().tolist() for side in made), strict=True)
+            best = zip(*(side.here().tolist() for side in output), strict=True)
         return [self._filled(item.content, best) for item in batch]
 
     def _filled(self, text: Masked, best: Iterator[tuple[list[float], list[int]]]) -> Filled:
-        """``best``: the scores and numbers of each mask's candidates, of which the text's own are taken."""
+        """The text's result; takes its masks' candidates from ``best``, the scores and numbers mask by mask."""
         ids, targets = text.tokens["input_ids"], text.targets
         places = self._places(text)
         masks = []
-        for place, (values, found) in zip(places, best, strict=False):
-            tokens = found if targets is None else [targets[index] for index in found]
+        for place, (values, numbers) in zip(places, best, strict=False):
+            tokens = numbers if targets is None else [targets[index] for index in numbers]
             alone = len(places) == 1
             masks.append(
                 tuple(self._candidate(ids, place, pair, alone=alone) for pair in zip(values, tokens, strict=True))
@@ -152,9 +157,9 @@ class FillMask(Runner):
     def _candidate(self, ids: list[int], place: int, pair: tuple[float, int], *, alone: bool) -> Candidate:
         score, token = pair
         whole = [*ids[:place], token, *ids[place + 1 :]]
-        kept = [mine for mine in whole if mine != self.tokenizer.pad_token_id]
+        visible = [mine for mine in whole if mine != self.tokenizer.pad_token_id]
         # Among several masks the special tokens stay, or the other masks would vanish from the text.
-        sequence = text_of(self.tokenizer, kept, skip_special_tokens=alone)
+        sequence = text_of(self.tokenizer, visible, skip_special_tokens=alone)
         return Candidate(score, token, text_of(self.tokenizer, [token]), sequence)
 
     def standard(self, results: Sequence[Filled], settings: Settings) -> list[str]:  # noqa: ARG002
@@ -168,12 +173,12 @@ class FillMask(Runner):
 
 
 def _stripped(text: str) -> str:
-    """A byte-level vocabulary's words begin with a space; a token of white space alone stays."""
+    """The text without the space that begins a byte-level vocabulary's words; a token of white space alone stays."""
     return text.strip() or text
 
 
 def _as_dict(candidate: Candidate) -> dict[str, Any]:
-    """As the library's pipeline has it."""
+    """The candidate with the keys of the transformers pipeline."""
     return {
         "score": candidate.score,
         "token": candidate.token,

@@ -1,7 +1,7 @@
 """A masked-language model's scores at the masks alone.
 
 The head over the vocabulary costs about as much a token as half of a small encoder, and its answers for a batch take
-more memory than the batch; of all of them only those at the masks are asked for. Most models compute them last, in one
+more memory than the batch; the task asks for those at the masks alone. Most models compute them last, in one
 layer that sees each token alone, but no config says so: the model is tried.
 """
 
@@ -29,7 +29,7 @@ class MaskedHead:
             layer.register_forward_pre_hook(_keep)
 
     def logits(self, inputs: Mapping[str, Any], places: Places) -> Any:
-        """Scores (places, vocabulary). Places by number and not by a mask: a GPU would be waited for to count it."""
+        """Scores (places, vocabulary). Places are numbers: a mask would have to wait for a GPU to count it."""
         return self._kept(inputs, places) if self._sees_tokens_alone else self._whole(inputs, places)
 
     @cached_property
@@ -44,12 +44,12 @@ class MaskedHead:
         places = torch.tensor([0, 0], device=ids.device), torch.tensor([1, 4], device=ids.device)
         expected = self._whole(inputs, places)
         try:
-            found = self._kept(inputs, places)
+            scores = self._kept(inputs, places)
         except (IndexError, RuntimeError, ValueError):
             return False
-        if found.shape != expected.shape:
+        if scores.shape != expected.shape:
             return False
-        return bool((found - expected).abs().max() <= TOLERANCE * expected.abs().max())
+        return bool((scores - expected).abs().max() <= TOLERANCE * expected.abs().max())
 
     def _whole(self, inputs: Mapping[str, Any], places: Places) -> Any:
         return self._model(**inputs).logits[places]
@@ -63,10 +63,10 @@ class MaskedHead:
 
 
 def _keep(_: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    kept = _KEPT.get()
-    if kept is None:
+    choice = _KEPT.get()
+    if choice is None:
         return None
-    shape, places = kept
+    shape, places = choice
     if arguments[0].shape[:2] != shape:
         raise IndexError(f"hidden vectors of shape {tuple(arguments[0].shape)}, not (rows, tokens, hidden)")
     return (arguments[0][places], *arguments[1:])

@@ -30,8 +30,8 @@ class Padding:
 
     @cached_property
     def is_seen(self) -> bool:
-        """Whether the answer to a sequence changes when padding follows it. It is taken to where no mask says which
-        tokens are padding, and where the tokenizer would pad on the left.
+        """Whether the answer to a sequence changes when padding follows it. Assumed without a trial where no mask says
+        which tokens are padding, and where the tokenizer would pad on the left.
         """
         short, long = (self._cut(tokens) for tokens in encode(self.tokenizer, [SHORT, LONG]))
         if "attention_mask" not in short or self.tokenizer.padding_side == "left":
@@ -55,7 +55,7 @@ class Padding:
 
 
 class KnownPadding(Padding):
-    """The padding of a model of which it is known already whether it is seen."""
+    """The padding of a model that need not be tried: the caller knows whether it sees padding."""
 
     def __init__(self, *, is_seen: bool) -> None:
         vars(self)["is_seen"] = is_seen

@@ -1,4 +1,4 @@
-"""Logits for texts and pairs of texts: what every task over a sequence classification head shares."""
+"""Logits for texts and pairs of texts, for every task over a sequence classification head."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hfspec.runtime.text.tokens import Tokens
 
 
 class SequenceClassifier(Runner):
-    """A family whose model gives one line of logits for each sequence."""
+    """A runner whose model gives one line of logits for each sequence."""
 
     def __init__(self, request: LoadRequest) -> None:
         super().__init__(request)

@@ -15,15 +15,15 @@ from hfspec.settings.precedence import Settings
 
 
 class TextClassification(Labeller, SequenceClassifier):
-    """Equal to what the library's text-classification pipeline answers for one row alone."""
+    """A runner that answers as the transformers text-classification pipeline does for one row alone."""
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Tokens]]:
         tokens: list[Tokens] = [{} for _ in rows]
         for paired in (False, True):
-            # An empty second text is none: so the library reads a pair that it is given alone.
+            # An empty second text is none, as transformers has it for a pair alone.
             places = [place for place, row in enumerate(rows) if bool(row.values.get("text_pair")) is paired]
-            found = self._encode([rows[place] for place in places], settings, paired=paired)
-            for place, mine in zip(places, found, strict=True):
+            encoded = self._encode([rows[place] for place in places], settings, paired=paired)
+            for place, mine in zip(places, encoded, strict=True):
                 tokens[place] = mine
         if not settings.get("truncation"):
             refuse_overlong(rows, tokens, self.most)
@@ -41,6 +41,6 @@ class TextClassification(Labeller, SequenceClassifier):
     def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> Arriving | Computed:  # noqa: ARG002
         return self.logits([item.content for item in batch])
 
-    def read(self, made: Arriving | Computed, batch: Sequence[Item[Tokens]], settings: Settings) -> list[Labelled]:
+    def read(self, output: Arriving | Computed, batch: Sequence[Item[Tokens]], settings: Settings) -> list[Labelled]:
         about = [{"tokens": item.length} for item in batch]
-        return labelled(made.here(), self.model.config, settings.get("function_to_apply"), about)
+        return labelled(output.here(), self.model.config, settings.get("function_to_apply"), about)

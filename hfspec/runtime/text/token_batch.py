@@ -10,12 +10,12 @@ from hfspec.runtime.patches import masks
 from hfspec.runtime.patches.masks import MASK
 
 
-def pad_id(loaded: Any, tokenizer: Any) -> int:
+def pad_id(model: Any, tokenizer: Any) -> int:
     """The token that fills a batch: the model's own, since some models tell padding by it, then the tokenizer's."""
-    for owner in (loaded.config, tokenizer):
-        found = getattr(owner, "pad_token_id", None)
-        if isinstance(found, int) and found >= 0:
-            return found
+    for owner in (model.config, tokenizer):
+        token = getattr(owner, "pad_token_id", None)
+        if isinstance(token, int) and token >= 0:
+            return token
     return 0
 
 
@@ -33,7 +33,7 @@ def padded(rows: Sequence[Mapping[str, list[int]]], pad: Mapping[str, int], side
 def filled(
     rows: Sequence[Mapping[str, list[int]]], pad: Mapping[str, int], side: str, names: Iterable[str]
 ) -> dict[str, Any]:
-    """The same as numpy arrays, of those ``names``."""
+    """Those ``names`` of the token lists as numpy arrays, filled up as ``padded`` does."""
     import numpy as np
 
     return {name: np.array(_lines(rows, name, pad, side), dtype=np.int64) for name in names}

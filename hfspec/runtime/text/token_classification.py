@@ -29,8 +29,8 @@ from hfspec.tasks.token_classification import BY_WORD
 @dataclass(frozen=True, slots=True)
 class Window:
     """As much of a row's text as the model reads at once. ``special``: 1 for each token that is not of the text;
-    ``offsets``: each token's place in the text, ``word_ids``: the tokenizer's word that it is of; None where the
-    tokenizer does not say.
+    ``offsets``: each token's place in the text, ``word_ids``: the number of its word; None where the tokenizer does not
+    say.
     """
 
     text: str
@@ -41,7 +41,7 @@ class Window:
 
 
 class TokenClassification(Runner):
-    """Equal to what the library's token-classification pipeline answers for one row alone."""
+    """A runner that answers as the transformers token-classification pipeline does for one row alone."""
 
     def __init__(self, request: LoadRequest) -> None:
         super().__init__(request)
@@ -86,13 +86,13 @@ class TokenClassification(Runner):
             **self._cut(settings),
         )
         owners = encoded.get("overflow_to_sample_mapping", range(len(rows)))
-        found = [(rows[owner], self._window(rows[owner], encoded, place)) for place, owner in enumerate(owners)]
-        tokens = [window.tokens for _, window in found]
+        windows = [(rows[owner], self._window(rows[owner], encoded, place)) for place, owner in enumerate(owners)]
+        tokens = [window.tokens for _, window in windows]
         if settings.get("stride") is None and not settings.get("truncation"):
             refuse_overlong(rows, tokens, self.most)
         return [
             Item(row.number, len(window.special), window, group)
-            for (row, window), group in zip(found, self.padding.groups(tokens), strict=True)
+            for (row, window), group in zip(windows, self.padding.groups(tokens), strict=True)
         ]
 
     def _cut(self, settings: Settings) -> dict[str, Any]:
@@ -121,20 +121,20 @@ class TokenClassification(Runner):
             return Arriving(scores, [item.length for item in batch])
 
     def read(
-        self, made: Arriving | Computed | None, batch: Sequence[Item[Window]], settings: Settings
+        self, output: Arriving | Computed | None, batch: Sequence[Item[Window]], settings: Settings
     ) -> list[list[Entity]]:
         import numpy as np
 
-        if made is None:
+        if output is None:
             return [[] for _ in batch]
-        scores = np.asarray(made.here())
+        scores = np.asarray(output.here())
         return [self._entities(item.content, rows, settings) for item, rows in zip(batch, scores, strict=True)]
 
     def _entities(self, window: Window, scores: Any, settings: Settings) -> list[Entity]:
         strategy, ignored = settings["aggregation_strategy"], settings["ignore_labels"]
         pieces = list(self._pieces(window, scores))
-        found = entities(pieces, strategy, label_names(self.model.config), self.tokenizer.convert_tokens_to_string)
-        return [entity for entity in found if entity.label not in ignored]
+        marked = entities(pieces, strategy, label_names(self.model.config), self.tokenizer.convert_tokens_to_string)
+        return [entity for entity in marked if entity.label not in ignored]
 
     def _pieces(self, window: Window, scores: Any) -> Iterator[Piece]:
         ids = window.tokens["input_ids"]
@@ -164,7 +164,7 @@ class TokenClassification(Runner):
 
 
 def _as_dict(entity: Entity, *, alone: bool) -> dict[str, Any]:
-    """As the library's pipeline has it; ``alone``: one token, not a group."""
+    """The entity with the keys of the transformers pipeline; ``alone``: one token, not a group."""
     place = {"index": entity.index} if alone else {}
     return {
         "entity" if alone else "entity_group": entity.label,

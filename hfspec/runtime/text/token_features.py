@@ -23,7 +23,7 @@ from hfspec.runtime.text.tokens import Tokens, encode, refuse_overlong
 from hfspec.settings.precedence import Settings
 
 OFFSETS = "offset_mapping"
-# Encoder-decoders that read a text alone, by giving it to their decoder too. Of any other the encoder is read.
+# Encoder-decoders that read a text alone, by giving it to their decoder too. Any other gives its encoder's states.
 READ_BY_DECODER = ("bart", "bigbird_pegasus", "fsmt", "led", "mbart", "mvp", "plbart")
 
 
@@ -40,8 +40,8 @@ class Features:
 
 
 class TokenFeatures(Runner):
-    """Equal to what the library's feature-extraction pipeline answers for one row alone. An encoder-decoder that needs
-    a second text, which that pipeline fails on, gives the states of its encoder.
+    """A runner that answers as the transformers feature-extraction pipeline does for one row alone. An encoder-decoder
+    that needs a second text, which that pipeline fails on, gives the states of its encoder.
     """
 
     look_ahead = 8
@@ -90,19 +90,19 @@ class TokenFeatures(Runner):
 
     def read(
         self,
-        made: Arriving | Computed | None,
+        output: Arriving | Computed | None,
         batch: Sequence[Item[Tokens]],
         settings: Settings,  # noqa: ARG002
     ) -> list[Features]:
         import numpy as np
 
-        if made is None:
+        if output is None:
             return [self._features(item.content, self._no_states()) for item in batch]
-        states = np.asarray(made.here())
+        states = np.asarray(output.here())
         return [self._features(item.content, row) for item, row in zip(batch, states, strict=True)]
 
     def _no_states(self) -> Any:
-        """Of a text that makes no token: a tokenizer without special tokens makes none of an empty text."""
+        """The states (0, hidden) of an empty text, from which a tokenizer without special tokens makes no token."""
         import numpy as np
 
         return np.zeros((0, self.model.config.hidden_size), np.float32)

@@ -9,7 +9,7 @@ from hfspec.errors import InputError
 from hfspec.inputs.row import Row
 
 Tokens = dict[str, list[int]]
-OR_CUT = "or set truncation: true to have it cut"  # what may be done about a text that is too long
+OR_CUT = "or set truncation: true to have it cut"  # the remedy for a text that is too long
 
 
 def encode(tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None = None, **options: Any) -> list[Tokens]:

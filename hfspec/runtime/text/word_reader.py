@@ -37,12 +37,12 @@ class WordReader:
         # A character of several bytes can have a token for each byte, all of them at that character's place.
         is_same_character = start < self._end
         if word_id is None:
-            found = is_same_character or (start > 0 and not _has_space(self._text[start - 1 : start + 1]))
+            goes_on = is_same_character or (start > 0 and not _has_space(self._text[start - 1 : start + 1]))
         else:
-            found = word_id == self._word_id and (is_same_character or not self._is_parted(start, content))
-        self._is_empty = not content.strip() and (self._is_empty or not found)
+            goes_on = word_id == self._word_id and (is_same_character or not self._is_parted(start, content))
+        self._is_empty = not content.strip() and (self._is_empty or not goes_on)
         self._end, self._word_id = max(end, self._end), word_id
-        return found
+        return goes_on
 
     def _is_parted(self, start: int, content: str) -> bool:
         """Whether white space lies between a token and what its word holds already."""

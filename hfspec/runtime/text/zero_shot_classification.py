@@ -50,14 +50,14 @@ class Ranked:
 
 
 class ZeroShotClassification(SequenceClassifier):
-    """Equal to what the library's zero-shot-classification pipeline answers for one row alone."""
+    """A runner that answers as the transformers zero-shot-classification pipeline does for one row alone."""
 
     def __init__(self, request: LoadRequest) -> None:
         super().__init__(request)
         self.entailment = self._entailment()
 
     def _entailment(self) -> int:
-        """The number of the label that says entailment, as the plan has made sure that there is one."""
+        """The number of the label that says entailment; the plan has checked that there is one."""
         numbers = label_numbers(self.model.config)
         return next(number for label, number in numbers.items() if label.lower().startswith(self.task.needed_label))
 
@@ -70,21 +70,21 @@ class ZeroShotClassification(SequenceClassifier):
             raise ParamsError(str(error)) from error
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Hypothesis]]:
-        asked = [(row, *pair) for row in rows for pair in _hypotheses(row, settings)]
-        texts = [row.values["sequences"] for row, _, _ in asked]
-        tokens = encode(self.tokenizer, texts, [sentence for _, _, sentence in asked])
+        pairs = [(row, *pair) for row in rows for pair in _hypotheses(row, settings)]
+        texts = [row.values["sequences"] for row, _, _ in pairs]
+        tokens = encode(self.tokenizer, texts, [sentence for _, _, sentence in pairs])
         limit = self.limit if settings.get("truncation") else self.most
-        kept = [
+        inputs = [
             mine if len(mine["input_ids"]) <= limit else self._cut(row, sentence, mine, settings)
-            for (row, _, sentence), mine in zip(asked, tokens, strict=True)
+            for (row, _, sentence), mine in zip(pairs, tokens, strict=True)
         ]
         return [
             Item(row.number, len(mine["input_ids"]), Hypothesis(row.values["sequences"], label, mine), group)
-            for (row, label, _), mine, group in zip(asked, kept, self.groups(kept), strict=True)
+            for (row, label, _), mine, group in zip(pairs, inputs, self.groups(inputs), strict=True)
         ]
 
     def _cut(self, row: Row, sentence: str, tokens: Tokens, settings: Settings) -> Tokens:
-        """The pair with its text cut and its hypothesis whole; raises InputError where that is not asked or no use."""
+        """The pair with its text cut and its hypothesis whole; raises InputError without truncation or without room."""
         length = len(tokens["input_ids"])
         if not settings.get("truncation"):
             raise InputError(
@@ -107,8 +107,8 @@ class ZeroShotClassification(SequenceClassifier):
     def run(self, batch: Sequence[Item[Hypothesis]], settings: Settings) -> Arriving | Computed:  # noqa: ARG002
         return self.logits([item.content.tokens for item in batch])
 
-    def read(self, made: Arriving | Computed, batch: Sequence[Item[Hypothesis]], settings: Settings) -> list[Judged]:  # noqa: ARG002
-        lines = made.here().tolist()
+    def read(self, output: Arriving | Computed, batch: Sequence[Item[Hypothesis]], settings: Settings) -> list[Judged]:  # noqa: ARG002
+        lines = output.here().tolist()
         return [Judged(item.content, line) for item, line in zip(batch, lines, strict=True)]
 
     def joined(self, parts: Sequence[Judged], settings: Settings) -> Ranked:
@@ -143,47 +143,47 @@ def hypothesis(template: str, label: str) -> str:
 
     Raises ValueError, saying why, for a template that has another field or no place for the label.
     """
-    wanted = "write {} where the label goes, and braces that are meant as such twice"
+    remedy = "write {} where the label goes, and braces that are meant as such twice"
     try:
         pieces = list(Formatter().parse(template))
     except ValueError as error:
-        raise ValueError(f"hypothesis_template {template!r} cannot be read ({error}); {wanted}.") from error
+        raise ValueError(f"hypothesis_template {template!r} cannot be read ({error}); {remedy}.") from error
     fields = [piece[1:] for piece in pieces if piece[1] is not None]
     if not fields:
-        raise ValueError(f"hypothesis_template {template!r} has no place for the label; {wanted}.")
+        raise ValueError(f"hypothesis_template {template!r} has no place for the label; {remedy}.")
     if any(field not in {("", "", None), ("0", "", None)} for field in fields):
-        raise ValueError(f"hypothesis_template {template!r} has another field than {{}}; {wanted}.")
+        raise ValueError(f"hypothesis_template {template!r} has another field than {{}}; {remedy}.")
     return "".join(literal + ("" if field is None else label) for literal, field, _, _ in pieces)
 
 
-def labels(given: Any) -> list[str]:
+def labels(value: Any) -> list[str]:
     """The labels in a list, or in a text with commas between them; raises ValueError, saying why, for anything else."""
-    listed = given.tolist() if hasattr(given, "tolist") else given
-    if isinstance(listed, str):
-        listed = [label.strip() for label in listed.split(",") if label.strip()]
-    if not isinstance(listed, list | tuple) or not all(isinstance(label, str) for label in listed):
+    names = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(names, str):
+        names = [label.strip() for label in names.split(",") if label.strip()]
+    if not isinstance(names, list | tuple) or not all(isinstance(label, str) for label in names):
         raise ValueError(
             "candidate_labels must be a list of texts, or one text with commas between the labels; found"
-            f" {given!r:.80} ({type(given).__name__})."
+            f" {value!r:.80} ({type(value).__name__})."
         )
-    if not listed:
+    if not names:
         raise ValueError("candidate_labels names no label; give at least one.")
-    if any(not label.strip() for label in listed):
+    if any(not label.strip() for label in names):
         raise ValueError("candidate_labels has an empty label.")
-    return list(listed)
+    return list(names)
 
 
 def _hypotheses(row: Row, settings: Settings) -> list[tuple[str, str]]:
     """The row's labels, each with its hypothesis; raises InputError naming the row."""
-    given = row.values.get("candidate_labels", settings.get("candidate_labels"))
+    names = row.values.get("candidate_labels", settings.get("candidate_labels"))
     template = row.values.get("hypothesis_template", settings["hypothesis_template"])
-    if given is None:
+    if names is None:
         raise InputError(
             "no labels to choose from: give the row a column candidate_labels, or set candidate_labels in model_config"
             " or params.",
             row=row.number,
         )
     try:
-        return [(label, hypothesis(template, label)) for label in labels(given)]
+        return [(label, hypothesis(template, label)) for label in labels(names)]
     except ValueError as error:
         raise InputError(str(error), row=row.number) from error
