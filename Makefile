@@ -38,7 +38,8 @@ demo: $(VENV)/.base
 	$(RUN) examples/similarities.py build/minilm
 
 test: $(VENV)/.dev
-	$(RUN) -m pytest -n 2 --dist loadfile
+	$(RUN) -m compileall -q hfspec # for the processes that tests start, where Python is told to keep no byte code
+	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 $(OLDEST)/.made: constraints-oldest.txt
 	$(PYTHON) -m venv $(OLDEST)

@@ -12,6 +12,7 @@ import pytest
 from filelock import FileLock
 
 from tests.hub.server import Hub
+from tests.interpreters import interpreters
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -27,15 +28,37 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-@pytest.fixture(autouse=True)
-def _no_probe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compiles without an example try no input in a process of its own, which takes seconds, unless the test is about
-    that.
-    """
-    if request.node.get_closest_marker("probes") is None:
-        from hfspec.artifact.trial import Trial
+# A minute or more each, alone: begun first, so that no worker is left with one of them at the end.
+LONGEST = [
+    *("serving/test_ray", "specs/test_specs", "batch/test_spark_elsewhere", "serving/test_faults", "batch/test_ray"),
+    *("examples/test_examples", "runtime/media/test_speech_recognition", "runtime/test_host", "faults/test_table"),
+    *("export/test_rayserve", "libraries/test_onnx_tasks", "interop/test_mlflow", "artifact/test_staging"),
+]
 
-        monkeypatch.setattr("hfspec.stages.emit.probe", lambda *_: Trial())
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; the others keep their order."""
+    order = {Path(__file__).parent / f"{name}.py": number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_imports() -> Iterator[None]:
+    """Compiles try their predictor in a fork, and, without an example, try no input unless the test is about that."""
+    from hfspec.artifact.trial import Trial
+
+    with interpreters(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hfspec.stages.emit.probe", lambda *_: Trial())
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _probes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiles without an example try an input in this test."""
+    if request.node.get_closest_marker("probes") is not None:
+        from hfspec.artifact.trial import probe
+
+        monkeypatch.setattr("hfspec.stages.emit.probe", probe)
 
 
 @pytest.fixture(scope="session")

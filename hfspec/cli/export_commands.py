@@ -123,7 +123,7 @@ def vllm(folder: Folder, output: Output, overwrite: Overwrite = False) -> None:
 
     What vLLM cannot express is listed, and nothing is written.
     """
-    from hfspec.export.vllm import Options
+    from hfspec.export.engines import Options
 
     _export("vllm", folder, output, Options(), overwrite)
 
@@ -133,7 +133,7 @@ def tei(folder: Folder, output: Output, overwrite: Overwrite = False) -> None:
 
     What it cannot express is listed, and nothing is written.
     """
-    from hfspec.export.tei import Options
+    from hfspec.export.engines import Options
 
     _export("tei", folder, output, Options(), overwrite)
 

@@ -48,14 +48,14 @@ def targets(spec: Path, overrides: Sequence[str], output: Path | None) -> tuple[
 def _default_targets(spec: Path, combinations: list[list[str]]) -> list[Path]:
     from hfspec import compiler
 
-    found, places = {}, []
+    problems, places = {}, []
     for combination in combinations:
         try:
             places.append(compiler.default_target(spec, combination))
         except SpecError as error:
-            found.update(dict.fromkeys(error.problems))
-    if found:
-        raise SpecError(list(found))
+            problems.update(dict.fromkeys(error.problems))
+    if problems:
+        raise SpecError(list(problems))
     return places
 
 
@@ -85,5 +85,5 @@ def _file_name(text: str) -> str:
 
 
 def _shortened(name: str, text: str) -> str:
-    kept = name.encode()[: MAX_NAME_BYTES - 9].decode(errors="ignore")
-    return f"{kept}-{sha256(text.encode(errors='surrogateescape')).hexdigest()[:8]}"
+    head = name.encode()[: MAX_NAME_BYTES - 9].decode(errors="ignore")
+    return f"{head}-{sha256(text.encode(errors='surrogateescape')).hexdigest()[:8]}"

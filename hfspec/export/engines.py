@@ -16,6 +16,11 @@ TEXT, WHOLE, JSON = "text", "whole number", "JSON"
 
 
 @dataclass(frozen=True, slots=True)
+class Options:
+    """The choices of an export for another engine: none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Engine:
     """A server's command. ``options``: long name -> its values: TEXT, WHOLE, JSON, the words that it allows, or None
     for a flag. ``version`` and ``source`` say where they were read; options that no export uses are left out.

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from hfspec.export.engines import ENGINES, model_files, refuse, script, shared_reasons, unexpressed
+from hfspec.export.engines import ENGINES, Options, model_files, refuse, script, shared_reasons, unexpressed
 from hfspec.export.facts import Facts
 from hfspec.export.writing import Files
 
@@ -35,11 +34,6 @@ REMEDIES = MappingProxyType(
         "function_to_apply": "TEI has softmax, or sigmoid where the model says so; callers may give raw_scores",
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """No options."""
 
 
 def files(facts: Facts, _: Options) -> Files:

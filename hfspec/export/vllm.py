@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from hfspec.export.engines import ENGINES, model_files, refuse, script, shared_reasons, unexpressed
+from hfspec.export.engines import ENGINES, Options, model_files, refuse, script, shared_reasons, unexpressed
 from hfspec.export.facts import Facts
 from hfspec.export.writing import Files
 from hfspec.settings.generation import samples
@@ -56,11 +55,6 @@ REMEDIES = MappingProxyType(
         "num_beams": "vLLM has no beam search as a default; callers may give use_beam_search",
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """No options."""
 
 
 def files(facts: Facts, _: Options) -> Files:

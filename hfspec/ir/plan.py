@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
-from hfspec.ir.artifact import Deployment, Pointer, SourceRecord
+from hfspec.ir.artifact import Deployment, FileRecord, Manifest, Pointer, SourceRecord
 from hfspec.ir.calibration import Calibration
 from hfspec.ir.frozen import FrozenDict, Json
 from hfspec.ir.golden import Golden
@@ -214,6 +214,27 @@ class Plan:
     def all_versions(self) -> FrozenDict:
         """The packages that the artifact depends on -> their versions: those that run it, and those that convert it."""
         return self.versions if self.conversion is None else FrozenDict({**self.conversion.versions, **self.versions})
+
+    def manifest(self, files: Sequence[FileRecord], version: str) -> Manifest:
+        """The manifest of an artifact with these files, made by hfspec ``version``."""
+        told = {"cleaned": self.cleaned, "converted": self.converted}
+        return Manifest(
+            name=self.name,
+            spec_digest=self.spec_digest,
+            sources=self.sources,
+            deployment=self.deployment,
+            signature=self.signature,
+            files=tuple(files),
+            versions=self.versions,
+            made_by=FrozenDict(
+                {"hfspec": version, **self.makers, **{name: made for name, made in told.items() if made}}
+            ),
+            metadata=self.metadata,
+            pointers=self.pointers,
+            code=self.code,
+            serving=self.serving,
+            graph=self.graph,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,10 +98,10 @@ def load(
     check_trust(root, manifest)
     check_consent(root, manifest, trusted=trust_remote_code)
     task = _task(manifest)
+    assert library is not None, "a known task has a known library"
     layer = load_layer(model_config, task, manifest.signature)
     form = checked_form(manifest.deployment.outputs if outputs is None else outputs)
     weights = gather(root, manifest, sources or {}, verify=verify)
-    library = WEIGHT_FORMATS[manifest.deployment.format].library(task.library, task.name)
     place = library.part("placing")(manifest, device=device, device_map=device_map, threads=threads, backend=backend)
     if keep_memory:
         keep_freed_memory()

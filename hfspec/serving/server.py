@@ -44,9 +44,9 @@ def run(fleet: Fleet, again: Callable[[], Fleet] | None = None, engine: Engine |
     """Serve the fleet until told to stop.
 
     Args:
-        fleet: What to serve.
+        fleet: The fleet.
         again: Reads the fleet anew, when SIGHUP asks for it.
-        engine: What starts replicas; by default processes of this machine.
+        engine: The starter of replicas; by default they are processes of this machine.
 
     Returns:
         The exit code: 0 after SIGTERM or SIGINT.
@@ -185,7 +185,7 @@ def _listener(settings: ServerSettings) -> socket.socket:
 
 def _unix_listener(path: Path) -> socket.socket:
     if path.is_socket():
-        path.unlink()  # of a server that has ended
+        path.unlink()  # left by a server that has ended
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(path))
     listener.listen(BACKLOG)
@@ -196,12 +196,12 @@ def _address(listener: socket.socket, settings: ServerSettings) -> str:
     if settings.unix_socket is not None:
         return f"unix:{settings.unix_socket}"
     host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    return f"{'https' if settings.tls else 'http'}://{shown}:{port}"
+    name = f"[{host}]" if ":" in host else host
+    return f"{'https' if settings.tls else 'http'}://{name}:{port}"
 
 
 def _raise_file_limit() -> None:
-    """As many connections as the system allows."""
+    """Allow as many connections as the system does."""
     if sys.platform != "win32":
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         with contextlib.suppress(ValueError, OSError):

@@ -26,5 +26,5 @@ def convert(sources: Sources, plan: Plan, files: Sequence[FileRecord], folder: P
     Raises:
         SpecError: Where the model cannot be made, or answers too much unlike the checkpoint.
     """
-    made: Converted = LIBRARIES[sources.spec.answering].part("converting")(sources, plan, files, folder)
-    return made
+    conversion: Converted = LIBRARIES[sources.spec.answering].part("converting")(sources, plan, files, folder)
+    return conversion

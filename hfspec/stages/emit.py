@@ -12,8 +12,7 @@ from hfspec.artifact.trial import Trial, probe, trial
 from hfspec.artifact.writing import write_bytes
 from hfspec.errors import SpecError
 from hfspec.integrity.marking import marked
-from hfspec.ir.artifact import MANIFEST_NAME, Artifact, FileRecord, Manifest
-from hfspec.ir.frozen import FrozenDict
+from hfspec.ir.artifact import MANIFEST_NAME, Artifact, FileRecord
 from hfspec.ir.golden import Fault, apart, line
 from hfspec.ir.pins import Reader
 from hfspec.ir.plan import Plan
@@ -39,34 +38,14 @@ def emit(
     replaced; OSError for what the disk refuses.
     """
     contents = generated(plan, files)
-    written = [write_bytes(path, content, staging / path) for path, content in sorted(contents.items())]
-    manifest = marked(_manifest(plan, sorted([*files, *written], key=lambda record: record.path)), staging)
+    texts = [write_bytes(path, content, staging / path) for path, content in sorted(contents.items())]
+    records = sorted([*files, *texts], key=lambda record: record.path)
+    manifest = marked(plan.manifest(records, hfspec.__version__), staging)
     write_bytes(MANIFEST_NAME, manifest.to_bytes(), staging / MANIFEST_NAME)
-    found = _tried(plan, readers, staging)
+    outcome = _tried(plan, readers, staging)
     settle(staging)
     put_in_place(staging, target)
-    return Artifact(target, manifest, notes=(*plan.notes, *filter(None, (found.note,))))
-
-
-def _manifest(plan: Plan, files: Sequence[FileRecord]) -> Manifest:
-    told = {"cleaned": plan.cleaned, "converted": plan.converted}
-    return Manifest(
-        name=plan.name,
-        spec_digest=plan.spec_digest,
-        sources=plan.sources,
-        deployment=plan.deployment,
-        signature=plan.signature,
-        files=tuple(files),
-        versions=plan.versions,
-        made_by=FrozenDict(
-            {"hfspec": hfspec.__version__, **plan.makers, **{name: made for name, made in told.items() if made}}
-        ),
-        metadata=plan.metadata,
-        pointers=plan.pointers,
-        code=plan.code,
-        serving=plan.serving,
-        graph=plan.graph,
-    )
+    return Artifact(target, manifest, notes=(*plan.notes, *filter(None, (outcome.note,))))
 
 
 def _tried(plan: Plan, readers: Mapping[str, Reader], staging: Path) -> Trial:
@@ -77,23 +56,23 @@ def _tried(plan: Plan, readers: Mapping[str, Reader], staging: Path) -> Trial:
 
 
 def _try(plan: Plan, readers: Mapping[str, Reader], staging: Path) -> Trial:
-    found = trial(staging, _weights(plan, readers), golden=plan.check_golden)
-    if found.refusal:
+    outcome = trial(staging, _weights(plan, readers), golden=plan.check_golden)
+    if outcome.refusal:
         place: KeyPath = ("golden",) if plan.input_example is None else ("input_example",)
-        message = f"The compiled predictor does not run: {found.refusal}"
+        message = f"The compiled predictor does not run: {outcome.refusal}"
         raise SpecError([Problem("example-fails", message, path=place, remedy=NO_RUN)])
-    if found.faults:
-        raise SpecError([_problem(fault) for fault in found.faults])
-    return found
+    if outcome.faults:
+        raise SpecError([_problem(fault) for fault in outcome.faults])
+    return outcome
 
 
 def _probe(plan: Plan, staging: Path) -> Trial:
-    found = probe(staging, plan.memory_bytes)
-    if found.faults:
-        reasons = "; ".join(fault.reason for fault in found.faults)
+    outcome = probe(staging, plan.memory_bytes)
+    if outcome.faults:
+        reasons = "; ".join(fault.reason for fault in outcome.faults)
         message = f"The compiled predictor answers no plain input of {plan.deployment.task}: {reasons}"
         raise SpecError([Problem("example-fails", message, path=("task",), remedy=NO_PROBE)])
-    return found
+    return outcome
 
 
 def _problem(fault: Fault) -> Problem:
@@ -123,9 +102,9 @@ def _places(count: int) -> str:
 
 def _weights(plan: Plan, readers: Mapping[str, Reader]) -> dict[str, Path]:
     """The folder of each role that pointers name, with their files in it: downloaded, since a trial run is offline."""
-    found = {}
+    folders = {}
     for pointer in plan.pointers:
         local = [(file, readers[pointer.role].fetch(file.path)) for file in pointer.files]
         file, place = local[0]
-        found[pointer.role] = place.parents[len(PurePosixPath(file.path).parts) - 1]
-    return found
+        folders[pointer.role] = place.parents[len(PurePosixPath(file.path).parts) - 1]
+    return folders

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 
 import pytest
@@ -11,6 +10,7 @@ import torch
 
 import hfspec
 from hfspec.runtime.backends import onednn
+from tests import interpreters
 from tests.compiling import write_spec
 
 EXAMPLE = {"input_example": "a fine film"}
@@ -76,7 +76,7 @@ def test_what_is_fixed_is_the_same_on_a_server(checkpoint, tmp_path, runtime, op
 @pytest.mark.probes
 def test_a_plain_input_is_a_trial_run_too(checkpoint, tmp_path):
     spec = write_spec(tmp_path / "s", checkpoint("gpt2"))
-    done = subprocess.run(
+    done = interpreters.run(
         [sys.executable, "-m", "hfspec", "compile", spec, "-o", tmp_path / "out"],
         env={**os.environ, "COLUMNS": "300"},
         capture_output=True,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from hfspec.errors import InputError, SourceError
 from hfspec.integrity.verification import read_manifest
 from hfspec.redaction import redacted, tokens
 from hfspec.report.artifact import render
+from tests import interpreters
 
 LETTERS = "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF"
 SECRETS = [
@@ -87,7 +87,7 @@ def test_a_password_in_the_endpoint_is_in_no_message(tmp_path: Path, endpoint: s
         "{spec_version: 1, library: transformers, task: ner, model: {repo: org/model}}", encoding="utf-8"
     )
     environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
-    done = subprocess.run(
+    done = interpreters.run(
         [sys.executable, "-m", "hfspec", "plan", "s.yaml", *debug],
         cwd=tmp_path,
         env={**environment, "HFSPEC_HUB_FIRST_WAIT": "0.01"},
@@ -196,7 +196,7 @@ def test_a_password_is_not_in_the_artifact(compiled: Path) -> None:
 
 
 def test_validate_warns_and_is_content(travelled: Path) -> None:
-    done = subprocess.run(
+    done = interpreters.run(
         [sys.executable, "-m", "hfspec", "validate", str(travelled)], text=True, capture_output=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, "1 spec is good\n")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import interpreters
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -21,7 +23,7 @@ def hfspec(tmp_path: Path) -> Run:
 
     def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
-        return subprocess.run(
+        return interpreters.run(
             [sys.executable, "-m", "hfspec", *map(str, arguments)],
             cwd=folder,
             env=environment,

@@ -12,6 +12,7 @@ import pytest
 import hfspec
 from hfspec.comparison.change import Change
 from hfspec.report.diff import render
+from tests import interpreters
 
 NAMES = ("a.yaml", "b.yaml")
 CHANGES = (
@@ -106,7 +107,7 @@ def test_nothing_in_a_value_is_markup() -> None:
 
 def _run(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "hfspec", "diff", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return interpreters.run(command, capture_output=True, text=True, check=False)
 
 
 def _spec(folder: Path, name: str, **keys: object) -> Path:

@@ -28,8 +28,6 @@ OPEN = frozenset(
         *("runtime/generation/prefix_cache.py", "runtime/generation/running_batch.py", "runtime/host/process.py"),
         *("language/weight_formats.py", "locking/comparison.py", "report/artifact.py", "report/sections.py"),
         *("sources/selection.py", "tasks/weight_formats.py"),
-        *("serving/fleet/values.py", "serving/front/generation.py", "serving/front/metrics.py"),
-        *("serving/front/replica.py", "serving/replica/engine.py", "serving/replica/process.py", "serving/server.py"),
     }
 )
 BEGINNINGS = ("What ", "Of ", "Whose ", "The same of ")

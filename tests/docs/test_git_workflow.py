@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from ruamel.yaml import YAML
+
+from tests import interpreters
 
 ROOT = Path(__file__).parents[2]
 GITHUB, GITLAB = (YAML(typ="safe").load(ROOT / "docs" / "ci" / f"{name}.yaml") for name in ("github", "gitlab"))
@@ -34,12 +35,9 @@ def steps(job):
 @pytest.fixture
 def shell(tmp_path):
     """``shell(script)``: run as GitHub Actions does, in a repository and with hfspec on the path."""
-    (tmp_path / "bin").mkdir()
-    command = tmp_path / "bin" / "hfspec"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m hfspec "$@"\n')
-    command.chmod(0o755)
+    commands = interpreters.put_command(tmp_path / "bin")
     for name in ("gh", "curl"):  # what they are asked for is noted, and nobody is asked
-        noted = tmp_path / "bin" / name
+        noted = commands / name
         noted.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/{name}.txt\n')
         noted.chmod(0o755)
     (tmp_path / "repository" / "specs").mkdir(parents=True)
@@ -50,7 +48,7 @@ def shell(tmp_path):
     (tmp_path / "key.pub").write_bytes(public)
     environment = {
         **os.environ,
-        "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
         "GITHUB_BASE_REF": "main",
         "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",

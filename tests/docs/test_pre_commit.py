@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests import interpreters
 
 ROOT = Path(__file__).parents[2]
 PRE_COMMIT = os.environ.get("HFSPEC_PRE_COMMIT") or shutil.which("pre-commit")
@@ -45,13 +46,10 @@ def repository(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(tmp_path: Path, repository: Path) -> Git:
     """``run(words)`` in the repository, with hfspec on the path, as in an activated environment."""
-    (tmp_path / "bin").mkdir()
-    command = tmp_path / "bin" / "hfspec"
-    command.write_text(f"#!{sys.executable}\nfrom hfspec.__main__ import command\n\ncommand()\n")
-    command.chmod(0o755)
+    commands = interpreters.put_command(tmp_path / "bin")
     environment = {
         **os.environ,
-        "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
         "PRE_COMMIT_HOME": str(tmp_path / "pre-commit"),
         "GIT_CONFIG_GLOBAL": os.devnull,

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests import interpreters
+
 ROOT = Path(__file__).parents[2]
 
 
-def run(*command: object) -> str:
+def run(*command: object, commands: Path = Path(sys.executable).parent) -> str:
     """What the command prints; offline, from the project's folder, with this environment's commands first."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{commands}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PATH": path}
-    done = subprocess.run(
-        [str(word) for word in command], cwd=ROOT, env=environment, text=True, capture_output=True, check=False
-    )
+    words = [str(word) for word in command]
+    done = interpreters.run(words, cwd=ROOT, env=environment, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -59,7 +59,8 @@ def test_semantic_search() -> None:
 
 
 def test_overrides(tmp_path: Path) -> None:
-    printed = run("bash", "examples/overrides.sh", tmp_path)
+    commands = interpreters.put_command(tmp_path / "bin")
+    printed = run("bash", "examples/overrides.sh", tmp_path, commands=commands)
     assert "dtype: bfloat16" in printed
     assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == ["dtype-float16", "dtype-float32"]
     assert not (tmp_path / "never").exists()

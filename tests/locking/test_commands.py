@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hfspec.cli.app import app
+from tests import interpreters
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,7 +22,7 @@ def run(tmp_path):
     (tmp_path / "cwd").mkdir()
 
     def command(*arguments):
-        return subprocess.run(
+        return interpreters.run(
             [sys.executable, "-m", "hfspec", *map(str, arguments)],
             cwd=tmp_path / "cwd",
             env={**os.environ, "COLUMNS": "200"},

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ import hfspec
 from hfspec.ir import artifact as artifact_module
 from hfspec.ir import manifest_versions
 from hfspec.ir.canonical import canonical, digest_of
+from tests import interpreters
 from tests.released.make import ARTIFACTS, plain
 
 RECORDS = sorted(ARTIFACTS.glob("*/*.answers.json"))
@@ -97,7 +97,7 @@ def test_answers_as_it_was_released(folder):
 def test_its_own_predictor_answers(folder):
     record = record_of(folder)
     command = [sys.executable, "predictor.py", *record["calls"][0]["input"]]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = interpreters.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == lasting(record["calls"][0]["answer"], roughly)
 
@@ -139,7 +139,7 @@ def test_what_a_newer_manifest_says_of_its_maker_is_not_repeated_unless_it_is_a_
 def test_the_command_says_it_too(released):
     changed(released, lambda value: value.update(format_version=3))
     for command in (["verify", released], ["inspect", released], ["predict", released, "a text"]):
-        done = subprocess.run([sys.executable, "-m", "hfspec", *command], capture_output=True, text=True, check=False)
+        done = interpreters.run([sys.executable, "-m", "hfspec", *command], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout) == (4, "")
         assert "was made by a newer hfspec" in done.stderr
         assert "Traceback" not in done.stderr

@@ -11,11 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import hfspec
 from hfspec.artifact.writing import write_bytes
 from hfspec.errors import HfspecError
 from hfspec.integrity.embedding_space import embedding_space
 from hfspec.ir.artifact import Deployment, FileRecord, Manifest
-from hfspec.ir.frozen import FrozenDict, freeze
+from hfspec.ir.frozen import freeze
 from hfspec.ir.plan import Plan
 from hfspec.libraries.onnxruntime.examples import Examples, Inputs
 from hfspec.libraries.onnxruntime.loading import FACTS, GRAPH, Graph
@@ -55,7 +56,7 @@ def export(plan: Plan, files: Sequence[FileRecord], staging: Path) -> tuple[Plan
     Raises:
         SpecError: The model cannot be exported, or the graph's answers are not torch's.
     """
-    manifest = _manifest(plan, files)
+    manifest = plan.manifest(files, hfspec.__version__)  # as torch would load it
     computes = _computes(plan.deployment)
     with _refusals():
         source = _source(manifest, staging, computes)
@@ -99,21 +100,6 @@ def _quantized(plan: Plan, manifest: Manifest, staging: Path, usual: Sequence[Ba
     assert task is not None, "validate lets no unknown task through"
     request = LoadRequest(staging, manifest, task, deployment.dtype, "cpu", patches=NONE)
     return quantize(plan, request, _computes(deployment), usual)
-
-
-def _manifest(plan: Plan, files: Sequence[FileRecord]) -> Manifest:
-    """Of the artifact as torch would load it."""
-    return Manifest(
-        name=plan.name,
-        spec_digest=plan.spec_digest,
-        sources=plan.sources,
-        deployment=plan.deployment,
-        signature=plan.signature,
-        files=tuple(files),
-        versions=plan.versions,
-        made_by=FrozenDict(),
-        metadata=FrozenDict(),
-    )
 
 
 def _embeds(plan: Plan) -> bool:

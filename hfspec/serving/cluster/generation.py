@@ -110,7 +110,7 @@ class Application:
 
 
 @dataclass(slots=True)
-class Seen:
+class Report:
     """A replica as it was last seen. ``facts``: its report when it became ready; ``beat``: its latest one."""
 
     facts: dict[str, Any] = field(default_factory=dict)
@@ -126,14 +126,14 @@ class Replicas:
         self.manifest: Manifest = read_manifest(Path(entry.artifact))
         self.state, self.reason = State.LOADING, ""
         self._handle: Any = None
-        self._seen: dict[str, Seen] = {}
+        self._reports: dict[str, Report] = {}
         self._first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._looking: asyncio.Task[None] | None = None
 
     @property
-    def replicas(self) -> list[Seen]:
+    def replicas(self) -> list[Report]:
         """The replicas that answered at the last look."""
-        return list(self._seen.values())
+        return list(self._reports.values())
 
     def start(self) -> None:
         """Have Ray Serve start them, and look at them from then on."""
@@ -162,13 +162,13 @@ class Replicas:
             await asyncio.gather(self._looking, return_exceptions=True)
         await self._hear()
         await asyncio.to_thread(self.application.delete)
-        for replica in self._seen.values():
+        for replica in self._reports.values():
             self.totals.count(replica.beat)
-        self._seen = {}
+        self._reports = {}
 
     def facts(self) -> dict[str, Any]:
         """The report of a replica when it became ready."""
-        return next((replica.facts for replica in self._seen.values()), {})
+        return next((replica.facts for replica in self._reports.values()), {})
 
     async def answer(self, ask: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         """The whole answer, and its cost; raises RequestError, DiedError."""
@@ -222,9 +222,9 @@ class Replicas:
             await self._hear()
         if status is ApplicationStatus.RUNNING:
             self.state, self.reason = State.READY, ""
-            if not self._first.done() and self._seen:
+            if not self._first.done() and self._reports:
                 self._first.set_result(None)
-        elif self._first.done() and not self._seen:
+        elif self._first.done() and not self._reports:
             self.state, self.reason = State.CRASHING, _reason(message)
 
     async def _hear(self) -> None:
@@ -234,14 +234,14 @@ class Replicas:
         with suppress(RayError, RayServeException, TimeoutError):
             answers = await self._handle.broadcast("said").results_async(timeout_s=PATIENCE, return_exceptions=True)
             reports = [report for report in answers if isinstance(report, dict)]
-            heard = {report["number"]: Seen(report["facts"], report["beat"]) for report in reports}
+            heard = {report["number"]: Report(report["facts"], report["beat"]) for report in reports}
             if len(reports) < len(answers):  # one does not answer: Ray Serve will say whether it has ended
-                self._seen |= heard
+                self._reports |= heard
                 return
-            for number in self._seen.keys() - heard.keys():
-                self.totals.count(self._seen[number].beat)
-                self.totals.restarts += len(self._seen) <= self._least
-            self._seen = heard
+            for number in self._reports.keys() - heard.keys():
+                self.totals.count(self._reports[number].beat)
+                self.totals.restarts += len(self._reports) <= self._least
+            self._reports = heard
 
     @property
     def _least(self) -> int:

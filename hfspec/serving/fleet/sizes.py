@@ -21,14 +21,14 @@ def size_in_bytes(value: object) -> int:
     value = integral(value)
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
-    found = re.fullmatch(r"([0-9.]+)([A-Za-z]+)", value) if isinstance(value, str) else None
-    if found is None or not re.match(PATTERN, str(value)):
+    match = re.fullmatch(r"([0-9.]+)([A-Za-z]+)", value) if isinstance(value, str) else None
+    if match is None or not re.match(PATTERN, str(value)):
         raise ValueError("must be a size such as 64MiB")
-    return int(Decimal(found[1]) * UNITS[found[2]])
+    return int(Decimal(match[1]) * UNITS[match[2]])
 
 
 def size_or_none(value: object) -> int:
-    """The same, but that 0 is nothing. Raises ValueError."""
+    """As ``size_in_bytes``, and 0 for nothing. Raises ValueError."""
     value = integral(value)
     return 0 if (value == 0 and not isinstance(value, bool)) or value == "0" else size_in_bytes(value)
 

@@ -1,4 +1,4 @@
-"""What a server serves and how, as typed, frozen values.
+"""A fleet file as typed, frozen values.
 
 The JSON Schema of fleet files is generated from these models (hfspec.serving.fleet.schema). Rules over more than one
 key are in hfspec.serving.fleet.rules.
@@ -39,7 +39,7 @@ Scope: TypeAlias = Literal["predict", "admin"]
 
 
 class Limits(Frozen):
-    """What one model takes at most. What is beyond is refused before memory is spent on it."""
+    """The most that one model takes. More is refused before memory is spent on it."""
 
     rows: Count = Field(default=10_000, description="Rows of one request; more are answered with 413.")
     queue_rows: Count = Field(
@@ -229,7 +229,7 @@ class Cors(Frozen):
 
 
 class ServerLimits(Frozen):
-    """What the server takes at most, whatever the model."""
+    """The most that the server takes, whatever the model."""
 
     body: Size = Field(default=64 << 20, description="Size of a request's body; more is answered with 413.")
     header: Size = Field(default=32 << 10, description="Size of a request's headers; more is answered with 431.")
@@ -240,7 +240,7 @@ class ServerLimits(Frozen):
 
 
 class Logs(Frozen):
-    """What is written to stderr."""
+    """The log on stderr."""
 
     format: Literal["text", "json"] = Field(default="text", description="Lines for a person, or JSON for a program.")
     level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="The least level written.")
@@ -302,7 +302,7 @@ def _named(value: object) -> object:
 
 
 class Fleet(Frozen):
-    """What one server serves. In a file ``models`` is a mapping from names to entries."""
+    """The models of one server, and the server. In a file ``models`` is a mapping from names to entries."""
 
     models: Annotated[tuple[FleetModel, ...], Strict(False), BeforeValidator(_named)] = Field(
         min_length=1, description="The models by name."

@@ -1,4 +1,4 @@
-"""The replicas of one artifact, wherever they run: all that the HTTP process knows of them."""
+"""The replicas of one artifact, wherever they run, as the HTTP process sees them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hfspec.ir.artifact import Manifest
 from hfspec.serving.fleet.values import Fleet, FleetModel
 from hfspec.serving.replica.job import Form
 
-COUNTED = ("batches", "rows", "tokens", "filled", "made", "reused")  # of what a replica says of itself
+COUNTED = ("batches", "rows", "tokens", "filled", "made", "reused")  # the counters in a replica's report
 Log: TypeAlias = Callable[[str, str], None]
 
 
@@ -24,7 +24,7 @@ class FailedError(Exception):
 
 
 class State(StrEnum):
-    """What a model is doing."""
+    """The state of a model."""
 
     LOADING = "loading"
     READY = "ready"
@@ -35,29 +35,29 @@ class State(StrEnum):
 
 @dataclass(slots=True)
 class Totals:
-    """What the model's replicas have done, those that have ended included."""
+    """How often replicas of a model were started again, and the counters of those that have ended."""
 
     restarts: int = 0
     ended: dict[str, int] = field(default_factory=dict)
 
     def count(self, beat: Mapping[str, Any]) -> None:
-        """Keep what a replica that has ended had done, so that no meter goes back."""
+        """Add the counters of a replica that has ended, so that no meter goes back."""
         for name in COUNTED:
             self.ended[name] = self.ended.get(name, 0) + beat.get(name, 0)
 
 
-class Asked(Protocol):
-    """Who answers a request: a replica, or who passes it on to one."""
+class Receiver(Protocol):
+    """The receiver of a request: a replica, or whoever passes it on to one."""
 
     async def answer(self, ask: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """The whole answer, and what it took; raises RequestError, DiedError. Ends the request when it is cancelled."""
+        """The whole answer, and its cost; raises RequestError, DiedError. Ends the request when it is cancelled."""
 
     def pieces(self, ask: Mapping[str, Any], form: Form) -> AsyncIterator[Any]:
-        """The pieces of an answer as they come, then what it took; raises the same."""
+        """The pieces of an answer as they come, then its cost; raises the same."""
 
 
-class Seen(Protocol):
-    """A replica as it was last seen. ``beat``: what it said last of itself."""
+class ReplicaReport(Protocol):
+    """A replica as it was last seen. ``beat``: its latest report."""
 
     is_ready: bool
     beat: dict[str, Any]
@@ -71,8 +71,8 @@ class Generation(Protocol):
     reason: str
 
     @property
-    def replicas(self) -> Sequence[Seen]:
-        """The replicas that there are."""
+    def replicas(self) -> Sequence[ReplicaReport]:
+        """All replicas."""
 
     def start(self) -> None:
         """Start all replicas, and keep them running."""
@@ -80,24 +80,24 @@ class Generation(Protocol):
     async def ready(self) -> None:
         """Wait until all replicas have been ready once; raises FailedError."""
 
-    def choose(self) -> Asked | None:
-        """Who is to answer the next request; None where nobody can."""
+    def choose(self) -> Receiver | None:
+        """The receiver of the next request; None where nobody can answer."""
 
-    async def wait_for_one(self, seconds: float) -> Asked | None:
-        """The same, waited for while replicas are started."""
+    async def wait_for_one(self, seconds: float) -> Receiver | None:
+        """As ``choose``, after a wait while replicas are started."""
 
     async def stop(self, seconds: float) -> None:
         """End all replicas once their work is done, within so many seconds."""
 
     def facts(self) -> dict[str, Any]:
-        """What a replica said when it was ready."""
+        """The report of a replica when it became ready."""
 
 
 class Engine(Protocol):
-    """What starts replicas: processes of this machine, or a cluster."""
+    """A starter of replicas: as processes of this machine, or on a cluster."""
 
     def threads(self, fleet: Fleet) -> Callable[[FleetModel], int]:
         """How many threads a replica of an entry has."""
 
     def generation(self, entry: FleetModel, threads: int, log: Log, totals: Totals) -> Generation:
-        """The replicas of an entry, not started; raises HfspecError for what is no artifact."""
+        """The replicas of an entry, not started; raises HfspecError where the folder is no artifact."""

@@ -28,7 +28,7 @@ FROM_BEATS = {
 
 
 class Meters:
-    """What is counted of requests, and what is read of the models when somebody asks."""
+    """The counters of requests, and the meters of the models, which are read when somebody asks."""
 
     def __init__(self, models: Models) -> None:
         self.registry = CollectorRegistry()
@@ -53,15 +53,15 @@ class Meters:
         self.last: dict[str, float] = {}  # model -> when its last answer was given, in seconds of the epoch
         self.in_flight = Gauge("hfspec_requests_in_flight", "Requests that are being answered.", **options)
         self.registry.register(_Models(models))
-        self._found: dict[tuple[Any, ...], Any] = {}
+        self._children: dict[tuple[Any, ...], Any] = {}
 
     def count(self, model: str, endpoint: str, status: int, seconds: float) -> None:
-        """A request has ended."""
+        """Count a request that has ended."""
         self._of(self.requests, model, endpoint, status).inc()
         self._of(self.seconds, model, endpoint).observe(seconds)
 
     def used(self, model: str, used: dict[str, Any]) -> None:
-        """What an answer took, by stage."""
+        """Count the seconds of an answer, by stage."""
         self.last[model] = time.time()
         for stage in STAGES:
             if stage in used:
@@ -70,15 +70,15 @@ class Meters:
     def _of(self, meter: Any, *labels: Any) -> Any:
         """The meter of these labels, which is slow to find."""
         key = (meter, *labels)
-        found = self._found.get(key)
-        if found is None:
-            found = self._found[key] = meter.labels(*labels)
-        return found
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = meter.labels(*labels)
+        return child
 
     def stage(self, model: str, stage: str) -> tuple[int, float]:
         """How many answers of a model had the stage, and the seconds of all of them."""
-        found = {sample.name: sample.value for sample in _samples(self.stages, {"model": model, "stage": stage})}
-        return int(found.get("hfspec_stage_seconds_count", 0)), found.get("hfspec_stage_seconds_sum", 0.0)
+        values = {sample.name: sample.value for sample in _samples(self.stages, {"model": model, "stage": stage})}
+        return int(values.get("hfspec_stage_seconds_count", 0)), values.get("hfspec_stage_seconds_sum", 0.0)
 
     def failed(self, model: str) -> int:
         """How many requests to a model got no answer."""
@@ -96,12 +96,12 @@ class Meters:
 
 def _samples(meter: Any, labels: Mapping[str, str]) -> list[Any]:
     """The values of a meter that have these labels."""
-    found = (sample for family in meter.collect() for sample in family.samples)
-    return [sample for sample in found if labels.items() <= sample.labels.items()]
+    samples = (sample for family in meter.collect() for sample in family.samples)
+    return [sample for sample in samples if labels.items() <= sample.labels.items()]
 
 
 class _Models(Collector):
-    """What the replicas said last, those that have ended included."""
+    """The meters in the replicas' latest reports, those that have ended included."""
 
     def __init__(self, models: Models) -> None:
         self._models = models
@@ -118,8 +118,8 @@ class _Models(Collector):
         yield self._gauge("hfspec_queue_rows", "Rows that have no answer yet.", lambda model: model.admission.rows)
         yield self._gauge("hfspec_queue_tokens", "Their tokens, estimated.", lambda model: model.admission.tokens)
         yield self._gauge("hfspec_replicas_ready", "Replicas that answer.", _ready)
-        yield self._gauge("hfspec_memory_bytes", "Memory of all replicas.", partial(_said, "memory"))
-        yield self._gauge("hfspec_prefix_bytes", "Kept of the beginnings of prompts.", partial(_said, "kept"))
+        yield self._gauge("hfspec_memory_bytes", "Memory of all replicas.", partial(_sum_of, "memory"))
+        yield self._gauge("hfspec_prefix_bytes", "Kept of the beginnings of prompts.", partial(_sum_of, "kept"))
         restarts = CounterMetricFamily("hfspec_restarts", "Replicas started again.", labels=["model"])
         for model in self._models:
             restarts.add_metric([model.name], model.totals.restarts)
@@ -133,7 +133,7 @@ class _Models(Collector):
 
 
 def total(model: Any, name: str) -> int:
-    """What all replicas of a model have done, those that have ended included."""
+    """The sum of a counter over all replicas of a model, those that have ended included."""
     replicas = [] if model.generation is None else model.generation.replicas
     return int(model.totals.ended.get(name, 0)) + sum(int(replica.beat.get(name, 0)) for replica in replicas)
 
@@ -143,6 +143,6 @@ def _ready(model: Any) -> int:
     return sum(bool(replica.is_ready) for replica in replicas)
 
 
-def _said(name: str, model: Any) -> int:
+def _sum_of(name: str, model: Any) -> int:
     replicas = [] if model.generation is None else model.generation.replicas
     return sum(int(replica.beat.get(name, 0)) for replica in replicas)

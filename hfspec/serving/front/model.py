@@ -14,7 +14,7 @@ from hfspec.ir.artifact import Manifest
 from hfspec.serving.fleet.values import FleetModel
 from hfspec.serving.front.admission import Admission, Load
 from hfspec.serving.front.errors import RequestError, unavailable
-from hfspec.serving.front.generation import Asked, DiedError, Engine, FailedError, Generation, Log, State, Totals
+from hfspec.serving.front.generation import DiedError, Engine, FailedError, Generation, Log, Receiver, State, Totals
 from hfspec.serving.replica.job import EXPIRED, Form
 from hfspec.tasks import endpoints
 from hfspec.tasks.table import canonical
@@ -173,7 +173,7 @@ class Model:
                 )
         raise unavailable("the model's process ended twice while it answered this request.")
 
-    async def _replica(self, seconds: float) -> Asked:
+    async def _replica(self, seconds: float) -> Receiver:
         now = self._now
         replica = None if now is None else now.choose() or await now.wait_for_one(seconds)
         if replica is None:

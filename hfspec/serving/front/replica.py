@@ -24,7 +24,7 @@ _NUMBERS = count(1)
 
 
 def config_of(entry: FleetModel, threads: int) -> dict[str, Any]:
-    """What a replica of an entry is told to load, and how."""
+    """The message that tells a replica of an entry what to load, and how."""
     return {
         "artifact": entry.artifact,
         "model_config": dict(entry.inference) or None,
@@ -42,7 +42,7 @@ def config_of(entry: FleetModel, threads: int) -> dict[str, Any]:
 
 
 class _Pending:
-    """Who waits for a request's frames: a future for a whole answer, a queue for pieces."""
+    """The caller that waits for a request's frames: a future for a whole answer, a queue for pieces."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, form: Form) -> None:
         self.future: asyncio.Future[tuple[Any, dict[str, Any]]] = loop.create_future()
@@ -51,13 +51,13 @@ class _Pending:
     def end(self, error: BaseException) -> None:
         if not self.future.done():
             self.future.set_exception(error)
-            self.future.exception()  # looked at, whoever still waits
+            self.future.exception()  # marked as retrieved: perhaps nobody waits any more
         if self.pieces is not None:
             self.pieces.put_nowait(None)
 
 
 class Replica(asyncio.Protocol):
-    """A started process. ``facts``: what it said when it was ready; ``beat``: what it said last of itself."""
+    """A started process. ``facts``: its report when it became ready; ``beat``: its latest one."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
@@ -78,7 +78,7 @@ class Replica(asyncio.Protocol):
 
     @classmethod
     async def start(cls, config: Mapping[str, Any]) -> Replica:
-        """Start a process that loads what the config says; it is not ready yet."""
+        """Start a process that loads the config's artifact; it is not ready yet."""
         environment = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(config["threads"])}
         ours, theirs = socket.socketpair()
         with theirs:
@@ -100,14 +100,14 @@ class Replica(asyncio.Protocol):
         """How many requests wait for it."""
         return len(self._waiting)
 
-    def send(self, kind: str, *said: Any) -> None:
-        """Send a frame; raises InputError for what cannot be passed on, DiedError where nobody is there."""
+    def send(self, kind: str, *values: Any) -> None:
+        """Send a frame; raises InputError for a value that cannot be passed on, DiedError where the process is gone."""
         if self._transport is None or self._transport.is_closing():
             raise DiedError
-        self._transport.write(wire.frame(kind, *said))
+        self._transport.write(wire.frame(kind, *values))
 
     async def answer(self, ask: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """The whole answer, and what it took; raises RequestError, DiedError. Ends the request when it is cancelled."""
+        """The whole answer, and its cost; raises RequestError, DiedError. Ends the request when it is cancelled."""
         key, pending = self._ask(ask, Form.WHOLE)
         try:
             return await pending.future
@@ -115,7 +115,7 @@ class Replica(asyncio.Protocol):
             self._end(key, pending)
 
     async def pieces(self, ask: Mapping[str, Any], form: Form) -> AsyncIterator[Any]:
-        """The pieces of an answer as they come, then what it took; raises the same."""
+        """The pieces of an answer as they come, then its cost; raises the same."""
         key, pending = self._ask(ask, form)
         assert pending.pieces is not None
         try:
@@ -131,7 +131,7 @@ class Replica(asyncio.Protocol):
             self.process.kill()
 
     async def stop(self, seconds: float) -> None:
-        """Let it end what it works at, for so long, and end it."""
+        """Let it finish its work within so many seconds, then end it."""
         self.is_leaving = True
         with suppress(DiedError):
             self.send(wire.STOP)
@@ -147,8 +147,8 @@ class Replica(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
-        for kind, *said in self._frames.feed(data):
-            self._heard(kind, said)
+        for kind, *values in self._frames.feed(data):
+            self._heard(kind, values)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's form
         self.is_ready = False
@@ -172,28 +172,28 @@ class Replica(asyncio.Protocol):
             with suppress(DiedError):
                 self.send(wire.CANCEL, key)
 
-    def _heard(self, kind: str, said: list[Any]) -> None:
+    def _heard(self, kind: str, values: list[Any]) -> None:
         if kind == wire.BEAT:
-            self.beat, self.last_beat = said[0], time.monotonic()
+            self.beat, self.last_beat = values[0], time.monotonic()
         elif kind == wire.READY:
-            self.facts, self.is_ready, self.last_beat = said[0], True, time.monotonic()
+            self.facts, self.is_ready, self.last_beat = values[0], True, time.monotonic()
             self.ready.set_result(None)
         elif kind == wire.FAILED:
-            self.ready.set_exception(FailedError(said[1]))
+            self.ready.set_exception(FailedError(values[1]))
             self.ready.exception()
         else:
-            self._answered(kind, *said)
+            self._answered(kind, *values)
 
-    def _answered(self, kind: str, key: int, *said: Any) -> None:
+    def _answered(self, kind: str, key: int, *values: Any) -> None:
         pending = self._waiting.get(key)
         if pending is None or pending.future.done():
             return
         if kind == wire.PIECE:
             assert pending.pieces is not None
-            pending.pieces.put_nowait(said[0])
+            pending.pieces.put_nowait(values[0])
         elif kind == wire.ANSWER:
-            pending.future.set_result((said[0], said[1]))
+            pending.future.set_result((values[0], values[1]))
             if pending.pieces is not None:
                 pending.pieces.put_nowait(None)
         else:
-            pending.end(of_replica(*said))
+            pending.end(of_replica(*values))

@@ -20,7 +20,7 @@ LISTS = frozenset({"timestamp_granularities[]", "timestamp_granularities"})
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TranscriptRequest:
     """The request of a form. ``settings``: the task's settings; ``times``: which of the answer's parts are timed."""
 
     settings: Mapping[str, Any]
@@ -44,7 +44,7 @@ class Asked:
         return ["word" if kind == "word" else True for kind in self.times]
 
 
-def read(form: FormData, *, translates: bool) -> Asked:
+def read(form: FormData, *, translates: bool) -> TranscriptRequest:
     """The form's fields, but for the file and the model; raises RequestError."""
     for key in form:
         if key not in KEYS | WITHOUT_EFFECT | LISTS:
@@ -61,10 +61,10 @@ def read(form: FormData, *, translates: bool) -> Asked:
     settings: dict[str, Any] = {name: form[name] for name in ("language", "prompt") if form.get(name)}
     if form.get("temperature"):
         settings["temperature"] = _temperature(str(form["temperature"]))
-    return Asked(settings, kind, _times(form, kind), translates)
+    return TranscriptRequest(settings, kind, _times(form, kind), translates)
 
 
-def written(results: Mapping[Any, Mapping[str, Any]], request: Asked) -> dict[str, Any] | str:
+def written(results: Mapping[Any, Mapping[str, Any]], request: TranscriptRequest) -> dict[str, Any] | str:
     """The answer, from the result of each pass."""
     first = next(iter(results.values()))
     text = str(first["text"]).strip()

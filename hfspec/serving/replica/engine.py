@@ -1,7 +1,7 @@
 """Batches over the rows of all requests.
 
 Each step takes the row that has waited longest, counted in the work done for its request since it came, and fills a
-batch with others that may share it: those of the same settings and of about the same length. Nothing waits for a batch
+batch with others that may share it: rows of the same settings and of about the same length. Nothing waits for a batch
 to fill, and a request of many rows is worked in batches between those of others. Prompts are continued in one running
 batch, which others join and leave at every step.
 """
@@ -39,7 +39,7 @@ class ExpiredError(HfspecError):
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """An item of a job. ``index``: among those of its row; ``virtual``: the work, in tokens, after which it is due."""
+    """An item of a job. ``index``: its index in its row; ``virtual``: the work, in tokens, after which it is due."""
 
     job: Job
     item: Item[Any]
@@ -48,13 +48,13 @@ class Waiting:
 
     @property
     def due(self) -> tuple[float, float]:
-        """By which what waits is ordered; of requests for which the same was done, by when they came."""
+        """The key that orders waiting items: the work done for their request, then its time of arrival."""
         return (self.virtual, self.job.arrived)
 
 
 @dataclass(slots=True)
 class Counters:
-    """What the engine has done since it began. ``filled``: tokens of batches, padding counted; ``reused``: tokens of
+    """The engine's counters since it began. ``filled``: tokens of batches, padding counted; ``reused``: tokens of
     prompts that began as earlier ones; ``kept``: bytes that are held for them; ``step``: when the step at hand began,
     by the monotonic clock, None between steps.
     """
@@ -71,8 +71,8 @@ class Counters:
 
 
 class Engine:
-    """One model's scheduler. All but ``counters`` belongs to one thread. ``bounds``: settings that bound what a row may
-    become, such as image_max_pixels; ``prefix_cache``: bytes in which the beginnings of prompts are kept.
+    """One model's scheduler. All but ``counters`` belongs to one thread. ``bounds``: settings that bound a row, such as
+    image_max_pixels; ``prefix_cache``: bytes in which the beginnings of prompts are kept.
     """
 
     def __init__(
@@ -104,9 +104,9 @@ class Engine:
         return self._prompts is not None and self._prompts.merges
 
     def submit(self, ask: Ask) -> None:
-        """Take a request; one that cannot be is told of at once."""
+        """Take a request; refuse at once one that cannot be answered."""
         try:
-            begun = self._predictor(ask.task).begin(
+            prediction = self._predictor(ask.task).begin(
                 ask.data,
                 ask.params,
                 ask.outputs,
@@ -115,17 +115,17 @@ class Engine:
                 sent=self.bounds,
             )
             if ask.form is Form.STREAM:
-                begun = _streaming(begun)
+                prediction = _streaming(prediction)
         except HfspecError as error:
             self.told.error(ask.key, error)
             return
-        job = Job(ask, begun, self.clock(), virtual=self._virtual)
+        job = Job(ask, prediction, self.clock(), virtual=self._virtual)
         self._jobs[ask.key] = job
         if not job.rows:
             self._finish(job)
 
     def _predictor(self, task: str | None) -> Predictor:
-        """The predictor whose requests are of this task; raises UsageError where the model has none such."""
+        """The predictor for requests of this task; raises UsageError where the model does not answer them."""
         if task is None:
             return self.predictor
         if task not in self._predictors:
@@ -133,13 +133,13 @@ class Engine:
         return self._predictors[task]
 
     def cancel(self, key: int) -> None:
-        """Nobody waits for this request any more."""
+        """Forget this request: nobody waits for it any more."""
         job = self._jobs.pop(key, None)
         if job is not None:
             self._forget(job)
 
     def step(self) -> None:
-        """Make rows ready, compute one batch or one token of every prompt, and tell what is done."""
+        """Make rows ready, compute one batch or one token of every prompt, and tell the callers the results."""
         self.counters.step = self.clock()
         try:
             self._expire()
@@ -167,19 +167,19 @@ class Engine:
                 self._end(job, ExpiredError(EXPIRED))
 
     def _prepare(self, job: Job) -> None:
-        """Make the job's next rows ready, where few of those that are ready wait."""
+        """Make the job's next rows ready, where few ready ones wait."""
         limit = AHEAD * max(1, self._budget(job.begun.call.settings).tokens)
         while not job.is_prepared and (not job.missing or job.tokens - (self._virtual - job.virtual) < limit):
             belongs = job.begun.call.runner.belonging(job.begun.call.settings) is not None
             count = len(job.rows) if belongs else AT_ONCE
             rows = job.rows[job.prepared : job.prepared + count]
-            begun = self.clock()
+            start = self.clock()
             try:
                 items = job.begun.call.prepare(rows)
             except PredictionError as error:
                 self._end(job, error)
                 return
-            job.spent["tokenise"] = job.spent.get("tokenise", 0.0) + self.clock() - begun
+            job.spent["tokenise"] = job.spent.get("tokenise", 0.0) + self.clock() - start
             job.prepared += len(rows)
             self._place(job, rows, items)
         self._tell(job)
@@ -215,8 +215,8 @@ class Engine:
         return self._budgets.setdefault(tokens, Budget(tokens))
 
     def _chosen(self) -> list[Waiting]:
-        """The items of the next batch: the one that is due first, and those of its group that go well with it."""
-        place, group = min(self._items.items(), key=lambda found: found[1][0].due)
+        """The items of the next batch: the one that is due first, and others of its group that go well with it."""
+        place, group = min(self._items.items(), key=lambda entry: entry[1][0].due)
         group.sort(key=lambda waiting: waiting.due)
         head, near = group[0], group[:CANDIDATES]
         near.sort(key=lambda waiting: -waiting.item.length)
@@ -225,10 +225,10 @@ class Engine:
         number = next(number for number, waiting in enumerate(near) if waiting is head)
         batch = [near[index] for part in parts if number in part for index in part]
         batch = batch if head.job.stream is None else [head]
-        taken = {id(waiting) for waiting in batch}
-        left = [waiting for waiting in group if id(waiting) not in taken]
-        if left:
-            self._items[place] = left
+        members = {id(waiting) for waiting in batch}
+        rest = [waiting for waiting in group if id(waiting) not in members]
+        if rest:
+            self._items[place] = rest
         else:
             del self._items[place]
         self._virtual = max(self._virtual, head.virtual)
@@ -244,9 +244,9 @@ class Engine:
         runner = call.runner
         items = [replace(waiting.item, row=number) for number, waiting in enumerate(batch)]
         refused: dict[int, RowError] = {}
-        begun = self.clock()
+        start = self.clock()
         for waiting in batch:
-            waiting.job.started = waiting.job.started or begun
+            waiting.job.started = waiting.job.started or start
         try:
             results = batching.run(
                 items, self._budget(call.settings), call.launch, 0, runner.pass_tokens, refused=refused
@@ -254,7 +254,7 @@ class Engine:
         except PredictionError as error:
             results = [None] * len(batch)
             refused = dict.fromkeys(range(len(batch)), RowError(str(error)))
-        self._count(batch, self.clock() - begun)
+        self._count(batch, self.clock() - start)
         for number, (waiting, result) in enumerate(zip(batch, results, strict=True)):
             if number in refused:
                 self._refuse(waiting.job, waiting.item.row, refused[number])
@@ -268,11 +268,11 @@ class Engine:
         """
         job = waiting.job
         runner: Any = job.begun.call.runner
-        made = runner.tokens(waiting.item.content)
+        tokens = runner.tokens(waiting.item.content)
         job.started = job.started or self.clock()
         try:
             while not self.told.has_left(job.ask.key):
-                self._piece(job, job.stream.token(waiting.index, [next(made)]))
+                self._piece(job, job.stream.token(waiting.index, [next(tokens)]))
                 self.counters.step = self.clock()
         except StopIteration as stop:
             self._ended(job, waiting, (stop.value,))
@@ -280,7 +280,7 @@ class Engine:
         except PredictionError as error:
             self._end(job, error)
         finally:
-            made.close()
+            tokens.close()
 
     def _count(self, batch: Sequence[Waiting], seconds: float) -> None:
         longest = max(waiting.item.length for waiting in batch)
@@ -294,17 +294,17 @@ class Engine:
     def _refuse(self, job: Job, row: int, error: RowError) -> None:
         if job.ask.key not in self._jobs:
             return
-        named = type(error)(error.reason, row=row)
+        row_error = type(error)(error.reason, row=row)
         if job.refused is None:
-            self._end(job, named)
+            self._end(job, row_error)
         else:
-            job.refuse(row, named)
+            job.refuse(row, row_error)
 
     def _continue(self, prompts: Prompts) -> None:
-        """One token of every prompt that is being continued, those that can join included."""
-        begun = self.clock()
+        """Make one token of every prompt in the running batch, with the prompts that can join."""
+        start = self.clock()
         touched = {}
-        for waiting, step in prompts.step(self._budget, begun):
+        for waiting, step in prompts.step(self._budget, start):
             job = waiting.job
             if job.ask.key not in self._jobs:
                 continue
@@ -369,7 +369,7 @@ class Engine:
 
     def _finish(self, job: Job) -> None:
         value = None
-        begun = self.clock()
+        start = self.clock()
         try:
             if job.ask.form is Form.WHOLE:
                 value = job.begun.answer([job.results[row.number] for row in job.rows])
@@ -378,7 +378,7 @@ class Engine:
         except PredictionError as error:
             self._end(job, error)
             return
-        job.spent["write"] = self.clock() - begun
+        job.spent["write"] = self.clock() - start
         self._jobs.pop(job.ask.key, None)
         self.told.answer(job.ask.key, value, job.used(self.clock()))
 
@@ -389,11 +389,11 @@ class Engine:
         self.told.error(job.ask.key, error)
 
     def _forget(self, job: Job) -> None:
-        """Take the job's items from where they wait."""
+        """Remove the job's items from those that wait."""
         for place, group in list(self._items.items()):
-            left = [waiting for waiting in group if waiting.job is not job]
-            if left:
-                self._items[place] = left
+            rest = [waiting for waiting in group if waiting.job is not job]
+            if rest:
+                self._items[place] = rest
             else:
                 del self._items[place]
         if self._prompts is not None:
@@ -401,13 +401,13 @@ class Engine:
 
 
 def _place(waiting: Waiting) -> Any:
-    """What the items of one batch have in common."""
+    """The key that the items of one batch have in common."""
     call = waiting.job.begun.call
     return (call.runner.task.name, call.settings.fingerprint(), waiting.item.group)
 
 
 def _prompts(runner: Any, prefix_cache: int) -> Prompts | None:
-    """What continues prompts in one batch, where the runner can; its module needs torch."""
+    """The running batch of prompts, where the runner can continue them so; its module needs torch."""
     if not isinstance(runner, CausalGeneration) or not runner.joins:
         return None
     from hfspec.serving.replica.prompts import Prompts
@@ -419,8 +419,8 @@ def _row_error(error: RowError) -> dict[str, Any]:
     return {"error": {"kind": type(error).__name__, "message": error.reason, "row": error.row}}
 
 
-def _streaming(begun: Any) -> Any:
+def _streaming(prediction: Any) -> Any:
     """The call, when its one request can be streamed; raises InputError."""
-    if len(begun.rows) != 1 or not hasattr(begun.call.runner, "streamed"):
+    if len(prediction.rows) != 1 or not hasattr(prediction.call.runner, "streamed"):
         raise InputError("this task does not stream its answers; leave stream out.")
-    return begun
+    return prediction

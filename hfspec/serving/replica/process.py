@@ -1,7 +1,6 @@
 """A replica as a process: it loads an artifact, answers frames, and ends when its socket does.
 
-One thread reads frames, one computes, one says each second that it lives. What is computed is told in the thread that
-computes.
+One thread reads frames, one computes and sends the results, and one sends a beat again and again: the process lives.
 """
 
 from __future__ import annotations
@@ -59,15 +58,15 @@ class Replica:
         while True:
             self._receive(engine)
             if engine.is_idle and self._stopping.is_set():
-                self.send(wire.BEAT, _beat_facts(engine))  # what was done since the last one
+                self.send(wire.BEAT, _beat_facts(engine))  # the counters since the last beat
                 return 0
             self._step(engine)
 
-    def send(self, kind: str, *said: Any) -> None:
+    def send(self, kind: str, *values: Any) -> None:
         """Send a frame; a reader that has gone ends the process."""
         try:
             with self._writing:
-                self._socket.sendall(wire.frame(kind, *said))
+                self._socket.sendall(wire.frame(kind, *values))
         except (BrokenPipeError, ConnectionResetError):
             os._exit(0)
 
@@ -85,10 +84,10 @@ class Replica:
         text = error.reason if isinstance(error, RowError) else str(error)
         self.send(wire.ERROR, key, type(error).__name__, redacted(text), row)
 
-    def _tell(self, kind: str, key: int, *said: Any) -> None:
-        """Send what is made of a request; what cannot be sent is an error of this request alone."""
+    def _tell(self, kind: str, key: int, *values: Any) -> None:
+        """Send a result; a value that cannot be sent is an error of this request alone."""
         try:
-            self.send(kind, key, *said)
+            self.send(kind, key, *values)
         except InputError as error:
             self.error(key, error)
 
@@ -108,26 +107,26 @@ class Replica:
     def _read(self) -> None:
         frames = wire.Frames()
         while data := self._socket.recv(1 << 20):
-            for said in frames.feed(data):
-                if said[0] == wire.CANCEL:
-                    self._left.add(said[1])
-                self._inbox.put(said)
+            for message in frames.feed(data):
+                if message[0] == wire.CANCEL:
+                    self._left.add(message[1])
+                self._inbox.put(message)
         os._exit(0)  # the HTTP process has gone
 
     def _receive(self, engine: Engine) -> None:
-        """Take what has come; wait for it where there is nothing to do."""
+        """Take the frames that have come; wait for one where there is nothing to do."""
         wait = engine.is_idle and not self._stopping.is_set()
         while True:
             try:
-                kind, *said = self._inbox.get(block=wait)
+                kind, *values = self._inbox.get(block=wait)
             except Empty:
                 return
             wait = False
             if kind == wire.ASK:
-                self._ask(engine, *said)
+                self._ask(engine, *values)
             elif kind == wire.CANCEL:
-                engine.cancel(said[0])
-                self._left.discard(said[0])
+                engine.cancel(values[0])
+                self._left.discard(values[0])
             elif kind == wire.STOP:
                 self._stopping.set()
 
@@ -136,8 +135,8 @@ class Replica:
         deadline = None if seconds is None else time.monotonic() + seconds
         form = Form(ask.get("form", Form.WHOLE))
         try:
-            named = {name: ask.get(name) for name in ("params", "outputs", "task", "settings")}
-            engine.submit(Ask(key, ask.get("data"), form=form, deadline=deadline, **named))
+            arguments = {name: ask.get(name) for name in ("params", "outputs", "task", "settings")}
+            engine.submit(Ask(key, ask.get("data"), form=form, deadline=deadline, **arguments))
         except Exception as error:  # noqa: BLE001 - a fault of ours costs one request, not the process
             self.error(key, error)
 
@@ -155,9 +154,9 @@ class Replica:
 
 
 def _facts(engine: Engine) -> dict[str, Any]:
-    """What the HTTP process tells of the model, beside what its manifest says."""
+    """The facts of the model for the HTTP process, beside the manifest."""
     predictor = engine.predictor
-    settings = {name: [_plain(found.value), found.origin] for name, found in predictor.settings().items()}
+    settings = {name: [_plain(setting.value), setting.origin] for name, setting in predictor.settings().items()}
     return {
         "pid": os.getpid(),
         "device": str(predictor.device),
@@ -173,12 +172,12 @@ def _facts(engine: Engine) -> dict[str, Any]:
 def _reads(runner: Any) -> int | None:
     """How many tokens of a text the model reads, where that is bounded."""
     limits = [getattr(runner, "limit", None), getattr(runner.loaded.tokenizer, "model_max_length", None)]
-    known = [int(limit) for limit in limits if isinstance(limit, int | float) and 0 < limit < UNBOUNDED]
-    return min(known, default=None)
+    bounds = [int(limit) for limit in limits if isinstance(limit, int | float) and 0 < limit < UNBOUNDED]
+    return min(bounds, default=None)
 
 
 def _labels(runner: Any) -> list[str]:
-    """The names of the labels in the model's order, of a model that classifies."""
+    """The names of the labels in the model's order; none for a model that does not classify."""
     config = getattr(runner.loaded.model, "config", None)
     if not any(str(name).endswith("Classification") for name in getattr(config, "architectures", None) or ()):
         return []

@@ -6,7 +6,6 @@ import json
 import math
 import re
 import shutil
-import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +21,7 @@ from hfspec.ir.golden import Golden
 from hfspec.runtime.golden.difference import differences
 from hfspec.runtime.golden.examples import tolerance_of
 from hfspec.runtime.golden.golden_text import golden_text
+from tests import interpreters
 from tests.compiling import write_spec
 
 TEXT = "a fine film"
@@ -263,7 +263,7 @@ def test_on_the_command_line(checkpoint, tmp_path, capfd):
     assert run("predict", tmp_path / "b", "--nonsense")[2].startswith("usage: hfspec predict DIR ")
     code, printed, _ = run("predict", tmp_path / "b", "--check", "golden")
     assert (code, json.loads(printed)[0]["differences"][0]["path"]) == (4, [0, "score"])
-    done = subprocess.run(
+    done = interpreters.run(
         [sys.executable, "-m", "hfspec", "verify", tmp_path / "b", "--run"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 4

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 
 import pytest
@@ -11,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 import hfspec
 from hfspec.errors import OutputError
+from tests import interpreters
 from tests.checkpoint_tasks import task_of
 from tests.runtime.sounds import tone
 
@@ -127,7 +127,7 @@ def test_the_trial_of_a_compile_fails(own_copy, tmp_path):
     with pytest.raises(hfspec.VerificationError, match=r"nan or infinity.*float16"):
         hfspec.verify(tmp_path / "out", run=True)
     command = [sys.executable, str(tmp_path / "out" / "predictor.py"), "a film"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = interpreters.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode != 0, done.stdout) == (True, "")
     assert "nan or infinity" in done.stderr
     assert "Traceback" not in done.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import subprocess
 import sys
 
 import numpy as np
@@ -15,6 +14,7 @@ from PIL import Image
 
 import hfspec
 from hfspec.errors import InputError, ParamsError
+from tests import interpreters
 from tests.runtime.images import file_of, picture
 
 PICTURES = [picture(1), picture(2, (64, 64)), picture(3, (20, 90)), picture(1), picture(4)]
@@ -303,7 +303,7 @@ def test_the_emitted_predictor_answers_base64_with_json(artifact, truth, tmp_pat
     rows = [{"image": base64.b64encode(file_of(image)).decode()} for image in PICTURES[:2]]
     (tmp_path / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
     command = [sys.executable, str(artifact("vit") / "predictor.py"), "--json", "rows.json"]
-    made = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    made = interpreters.run(command, cwd=tmp_path, capture_output=True, check=True)
     answers = json.loads(made.stdout)
     assert [answer["label"] for answer in answers] == [truth(image)[0][0] for image in PICTURES[:2]]
     assert [answer["score"] for answer in answers] == pytest.approx([truth(image)[0][1] for image in PICTURES[:2]])

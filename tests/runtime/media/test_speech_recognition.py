@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import random
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,6 +14,7 @@ import pytest
 
 import hfspec
 from hfspec.errors import InputError, ParamsError
+from tests import interpreters
 from tests.runtime.sounds import RATE, encoded, tone
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of a standard deviation inside the library
@@ -291,10 +291,10 @@ def test_the_emitted_predictor_answers_base64_with_json(artifact, ctc, tmp_path)
     (tmp_path / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
     (tmp_path / "sound.wav").write_bytes(file)
     command = [sys.executable, str(artifact("wav2vec2-ctc") / "predictor.py"), "--outputs", "full"]
-    made = subprocess.run([*command, "--json", "rows.json"], cwd=tmp_path, capture_output=True, check=True)
+    made = interpreters.run([*command, "--json", "rows.json"], cwd=tmp_path, capture_output=True, check=True)
     answers = json.loads(made.stdout)
     assert_same(answers, [ctc(sound.copy(), return_timestamps="word") for sound in (SOUND_440, SOUNDS[1])])
-    by_path = subprocess.run([*command, "sound.wav"], cwd=tmp_path, capture_output=True, check=True)
+    by_path = interpreters.run([*command, "sound.wav"], cwd=tmp_path, capture_output=True, check=True)
     assert json.loads(by_path.stdout) == answers[:1]
 
 

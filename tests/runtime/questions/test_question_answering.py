@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import random
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 import hfspec
 from hfspec.errors import InputError, ParamsError, SpecError
+from tests import interpreters
 from tests.runtime.texts import MIXED
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "question_answering.json").read_text(encoding="utf-8"))
@@ -230,7 +230,7 @@ def test_settings_that_cannot_work_are_refused(answerer, settings, words):
 def test_the_artifact_answers_json_with_json(build, checkpoint, answerer, tmp_path):
     folder = build(checkpoint("bert-squad"), "question-answering", outputs="full", model_config={"top_k": 2})
     (tmp_path / "rows.json").write_text(json.dumps(ROWS[:2]), encoding="utf-8")
-    done = subprocess.run(
+    done = interpreters.run(
         [sys.executable, folder / "predictor.py", "--json", tmp_path / "rows.json"],
         capture_output=True,
         check=False,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import random
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 import hfspec
 from hfspec.errors import InputError, ParamsError, SpecError
+from tests import interpreters
 
 GOLDEN = json.loads(
     (Path(__file__).parents[2] / "golden" / "table_question_answering.json").read_text(encoding="utf-8")
@@ -257,7 +257,7 @@ def test_the_artifact_answers_json_with_json(build, checkpoint, asker, tmp_path)
     rows = [{"query": query, "table": {**ACTORS, "age": [56, None, 5.5]}} for query in QUERIES]
     (tmp_path / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
     folder = build(checkpoint("tapas-wtq"), "table-question-answering", outputs="full")
-    done = subprocess.run(
+    done = interpreters.run(
         [sys.executable, folder / "predictor.py", "--json", tmp_path / "rows.json"],
         capture_output=True,
         check=False,

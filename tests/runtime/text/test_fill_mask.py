@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 
 import pytest
 
 import hfspec
 from hfspec.errors import InputError, ParamsError, SpecError, UsageError
+from tests import interpreters
 from tests.runtime.texts import MIXED, shuffled
 
 MASKS = {"bert-mlm": "[MASK]", "roberta-mlm": "<mask>"}
@@ -200,7 +200,7 @@ def test_a_declared_param_is_the_caller_s(build, checkpoint):
 
 def test_the_artifact_s_own_command_answers_json(build, checkpoint, pipeline_of):
     folder = build(checkpoint("roberta-mlm"), "fill-mask")
-    done = subprocess.run(
+    done = interpreters.run(
         [sys.executable, folder / "predictor.py", "--json", "-", "--outputs", "full"],
         input=json.dumps({"text": "so <mask> fox"}),
         capture_output=True,

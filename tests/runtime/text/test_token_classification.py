@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 
 import pytest
 
 import hfspec
 from hfspec.errors import InputError, ParamsError, SpecError
+from tests import interpreters
 from tests.runtime.texts import MIXED, shuffled
 
 KINDS = ["bert-ner", "roberta-ner"]
@@ -202,7 +202,7 @@ def test_text_is_never_evaluated(tagger, pipeline_of, text):
 
 def test_the_alias_means_the_same_and_full_answers_are_json(build, checkpoint, pipeline_of):
     folder = build(checkpoint("bert-ner"), "ner", model_config={"aggregation_strategy": "simple"}, outputs="full")
-    done = subprocess.run(
+    done = interpreters.run(
         [sys.executable, folder / "predictor.py", SENTENCE, ""], capture_output=True, check=False, text=True
     )
     assert done.returncode == 0, done.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 
 import hfspec
 from hfspec.errors import InputError, SpecError
+from tests import interpreters
 from tests.runtime.texts import MIXED, PLAIN, shuffled
 
 KINDS = ["distilbert-mlm", "bert-mlm", "roberta-mlm", "bart-mnli", "gpt2"]
@@ -165,7 +165,7 @@ def test_frames_are_read_by_name(extractor):
 def test_the_artifact_s_own_command_answers_json(build, checkpoint, alone):
     states, _ = alone("bert-mlm")
     folder = build(checkpoint("bert-mlm"), "feature-extraction", library="transformers")
-    done = subprocess.run(
+    done = interpreters.run(
         [sys.executable, folder / "predictor.py", PLAIN, "b", "--outputs", "full"],
         capture_output=True,
         check=False,

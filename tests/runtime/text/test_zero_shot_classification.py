@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 
 import pytest
 
 import hfspec
 from hfspec.errors import InputError, ParamsError, SpecError
+from tests import interpreters
 from tests.runtime.texts import MIXED, PLAIN, shuffled
 
 KINDS = ["bart-mnli", "roberta-mnli", "bert-nli"]
@@ -306,7 +306,7 @@ def test_a_decoder_without_a_padding_token_answers_rows_as_alone(build, tmp_path
 def test_the_artifact_s_own_command_answers_json(build, checkpoint, pipeline_of):
     folder = build(checkpoint("bart-mnli"), "zero-shot-classification")
     data = [{"sequences": PLAIN, "candidate_labels": BOTH}, {"sequences": "b", "candidate_labels": "x,y,z"}]
-    done = subprocess.run(
+    done = interpreters.run(
         [sys.executable, folder / "predictor.py", "--json", "-"],
         input=json.dumps(data),
         capture_output=True,
