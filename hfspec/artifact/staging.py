@@ -37,8 +37,8 @@ NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
 def staging_folder(target: Path, progress: Progress) -> Iterator[Path]:
     """A new, empty, locked folder beside ``target``, gone when the block ends, whatever ends it.
 
-    Another process, or thread, that builds for the target is waited for; ``progress`` is told. What dead runs left
-    beside the target is cleaned up first. Raises StorageError for what the disk refuses, there and
+    Another process, or thread, that builds for the target is waited for; ``progress`` is told. Folders that dead
+    runs left beside the target are removed first. Raises StorageError for what the disk refuses, there and
     in the block, and UsageError when the target is something that must not be replaced.
     """
     with _terminable(), _translated(target):
@@ -257,7 +257,7 @@ def _said(error: OSError, target: Path) -> str:
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
     """SIGTERM, and SIGHUP when the terminal closes, end the block as an exception, so that it cleans up after itself as
-    Ctrl-C does. What the caller has them ignore, as nohup does, stays ignored.
+    Ctrl-C does. A signal that the caller ignores, as nohup does, stays ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

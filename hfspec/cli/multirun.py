@@ -62,7 +62,7 @@ def _default_targets(spec: Path, combinations: list[list[str]]) -> list[Path]:
 def _distinct(combinations: list[list[str]]) -> list[str]:
     """A name for each, of the overrides in which it differs from the others: ``dtype-bfloat16--model_config.top_k-3``.
 
-    Those that come out alike, or too long for a file name, end in a digest of their overrides.
+    Names that come out alike, or too long for a file name, end in a digest of their overrides.
     """
     shared = set(combinations[0]).intersection(*combinations) if len(combinations) > 1 else set()
     own = [[override for override in each if override not in shared] for each in combinations]

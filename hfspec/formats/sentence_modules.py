@@ -127,7 +127,7 @@ def read(model: Path, *, causal: bool) -> Checkpoint | None:
 def read_cross_encoder(model: Path) -> Checkpoint | None:
     """The checkpoint when it is a classifier alone, at the top of its folder; None when it is made of more.
 
-    Of one that CrossEncoder has not saved the library reads the classifier, and no settings beside it.
+    sentence-transformers reads the classifier of one that CrossEncoder has not saved, and no settings beside it.
     """
     plain = Checkpoint(model, None, False, ())
     if not (model / "modules.json").is_file():

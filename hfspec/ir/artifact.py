@@ -158,7 +158,7 @@ class Manifest:
     package name -> version the artifact was planned for. ``made_by``: how (``{"hfspec": "0.1.0"}``); no times, no
     absolute paths; ``cleaned`` in it: path -> what was changed in a file of the source, where anything was;
     ``converted``: of a model that was made of the sources' checkpoint, how, and how far it answers as that does.
-    Of an artifact that gives embeddings, ``space``: a digest of what its weights, tokenizer, modules
+    Where the artifact gives embeddings, ``space``: a digest of what its weights, tokenizer, modules
     and prompts are, and ``fingerprint``: that of the embedding space, the settings that the spec fixes included; None,
     and left out, for other tasks. ``code``: what is a class of reviewed code (``config``, ``model``, or a component's
     name) -> the file of the artifact and the class in it (``model/modeling_x.py:XModel``); left out when empty.

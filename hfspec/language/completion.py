@@ -26,7 +26,7 @@ def completions(incomplete: str, file: Path | None, kind: DocumentKind) -> list[
     """List how an override may go on.
 
     Args:
-        incomplete: What is written of it, such as ``model_config.ma`` or ``dtype=b``.
+        incomplete: Its beginning, such as ``model_config.ma`` or ``dtype=b``.
         file: The document that it is for; where it is missing or wrong, every task's settings are listed.
         kind: The kind of the document.
 

@@ -52,7 +52,7 @@ class Document:
 
 
 def read_yaml(data: bytes, file: str, kind: DocumentKind = SPEC) -> Document:
-    """Read the document in bytes of YAML. What can be read in spite of a problem is read.
+    """Read the document in bytes of YAML. A problem does not keep the rest from being read.
 
     Args:
         data: The bytes.

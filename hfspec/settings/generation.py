@@ -43,8 +43,8 @@ def answers_per_prompt(settings: Settings) -> int:
 
 
 def room_wanted(settings: Settings) -> tuple[int | None, int | None]:
-    """(new tokens, total tokens) asked for: one of them is None. Of the two settings the one from the higher layer
-    holds; in the same layer max_new_tokens does, as in the library.
+    """(new tokens, total tokens) asked for: one of them is None. The setting from the higher layer holds; in the
+    same layer max_new_tokens does, as in transformers.
     """
     if "max_length" in settings and settings.rank("max_length") > settings.rank("max_new_tokens"):
         return None, int(settings["max_length"])

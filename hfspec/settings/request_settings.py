@@ -22,8 +22,8 @@ def generating(settings: Settings) -> Settings:
 
 def samples(settings: Settings) -> bool:
     """Whether answers are sampled: as do_sample says, unless a higher layer sets the temperature; a temperature above 0
-    samples, and so do, where nobody sets it, a top_p below 1 and more than one choice. What only the checkpoint says
-    counts by its do_sample alone.
+    samples, and so do, where nobody sets it, a top_p below 1 and more than one choice. Settings of the checkpoint
+    alone count by its do_sample only.
     """
     heights = {name: settings.rank(name) for name in ("do_sample", "temperature", "top_p", "n")}
     names = {name for name, height in heights.items() if height >= OWN and settings[name] is not None}
