@@ -9,7 +9,7 @@ from hfspec.ir.frozen import FrozenDict, Json
 
 @dataclass(frozen=True, slots=True)
 class CalibrationExample:
-    """What predict is given, and where in the file it stands."""
+    """An input for predict, its params, and its place in the file."""
 
     place: str
     input: Json

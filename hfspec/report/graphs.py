@@ -1,4 +1,4 @@
-"""What is said of a model that is a graph: before it is made, and once it is measured."""
+"""Rows on a model that is a graph: before it is made, and once it is measured."""
 
 from __future__ import annotations
 
