@@ -1,4 +1,4 @@
-"""What answers of a loaded model take: a row a task."""
+"""The time that answers of a loaded model take: a row a task."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from benchmarks.work import CHECKPOINTS
 FLOAT32, BFLOAT16 = 2e-5, 1e-2
 ENOUGH = 1.3
 PACKAGES = ("openvino", "onnxruntime", "onnx", "onnxscript", "torchao")
-# What it is, the way in contenders/backends.py, the weights' dtype, the tolerance that its answers are held to.
+# The name, the way in contenders/backends.py, the weights' dtype, the tolerance that its answers are held to.
 WAYS = (
     ("torch float32", "torch", "float32", FLOAT32),
     ("oneDNN for the linear layers", "onednn", "float32", FLOAT32),
@@ -94,7 +94,7 @@ def _about(name: str, count: int, measured: dict[str, Measured]) -> dict[str, An
 
 
 def _label(row: Any) -> Any:
-    """That of a classified text; None for an embedding."""
+    """The label of a classified text; None for an embedding."""
     return row[0] if isinstance(row[0], str) else None
 
 

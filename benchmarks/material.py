@@ -1,4 +1,4 @@
-"""What is measured on: random checkpoints of real sizes, texts of mixed length, sounds; seeded, made by code."""
+"""Inputs of the measurements: random checkpoints of real sizes, texts of mixed length, sounds; seeded, made by code."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def made(kind: str) -> Path:
 
 
 def seconds(artifact: Path) -> float:
-    """Of processor time that predictor.py takes for one text."""
+    """Seconds of processor time that predictor.py takes for one text."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, str(artifact / "predictor.py"), TEXT]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})

@@ -1,4 +1,4 @@
-"""What each patch is worth: the same calls with it and without it, in one process, in turn.
+"""The worth of each patch: the same calls with it and without it, in one process, in turn.
 
     python -m benchmarks.patches [--rounds N] [--only NAME ...]
 
@@ -74,7 +74,7 @@ def line(name: str, work: str, count: int, rounds: int) -> str:
 
 
 def _seconds(way: Callable[[], Any]) -> tuple[float, float]:
-    """Of the processor, and of the clock."""
+    """Seconds of the processor, and of the clock."""
     cpu, wall = time.process_time(), time.perf_counter()
     way()
     return time.process_time() - cpu, time.perf_counter() - wall

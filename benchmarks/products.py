@@ -1,4 +1,4 @@
-"""What products of a linear layer take by MKL, by oneDNN, and by oneDNN with weights in its own order.
+"""The time of products of a linear layer by MKL, by oneDNN, and by oneDNN with weights in its own order.
 
     python -m benchmarks.products
 

@@ -1,4 +1,4 @@
-"""What was measured as JSON, as a table, and as a plot."""
+"""The measurements as JSON, as a table, and as a plot."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def targets(whole: dict[str, Any]) -> str:
 
 
 def target_row(target: dict[str, Any]) -> str:
-    """What is compared, what is to be reached, what was measured and whether it was."""
+    """A comparison's name, what is to be reached, what was measured and whether it was."""
     sign = "at most" if target["most"] else "at least"
     unit = "x" if target["unit"] == "x" else f" {target['unit']}"
     met = "reached" if target["met"] else "missed"

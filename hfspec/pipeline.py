@@ -231,12 +231,12 @@ def changes_from_lock(
     """
     tree = load(file, overrides)
     spec = validate(tree)
-    held = held_lock(file)
-    moved = entries("version", "", held.versions, installed(held.versions)) if environment else ()
+    own_lock = held_lock(file)
+    moved = entries("version", "", own_lock.versions, installed(own_lock.versions)) if environment else ()
     if not content:
         return tuple(moved)
-    sources = digest(resolve(spec, tree, progress, held.commits), progress)
-    return (*changes(held, lock(spec, tree, sources, held.versions)), *moved)
+    sources = digest(resolve(spec, tree, progress, own_lock.commits), progress)
+    return (*changes(own_lock, lock(spec, tree, sources, own_lock.versions)), *moved)
 
 
 def complete_reference(
@@ -283,10 +283,10 @@ def _converted(
         files = build(artifact_plan, job.sources.readers, Path(folder), progress)
         progress.start(f"converting to {artifact_plan.conversion.to}", None)
         try:
-            made = convert(spec_sources(job.spec, job.tree, job.sources), artifact_plan, files, Path(folder))
+            conversion = convert(spec_sources(job.spec, job.tree, job.sources), artifact_plan, files, Path(folder))
         finally:
             progress.finish()
-        yield made.plan, made.readers
+        yield conversion.plan, conversion.readers
 
 
 @contextmanager

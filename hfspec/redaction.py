@@ -50,13 +50,13 @@ def without_passwords(text: str) -> str:
 
 def redacted(text: str) -> str:
     """The text without passwords, and with only the beginning of whatever looks like a token."""
-    return TOKEN.sub(lambda found: shown(found.group()), without_passwords(text))
+    return TOKEN.sub(lambda match: shown(match.group()), without_passwords(text))
 
 
 def tokens(text: str) -> Iterator[tuple[int, str, str]]:
     """Each text that looks like a token: the index where it begins, its kind, and its first characters."""
-    for found in TOKEN.finditer(text):
-        yield found.start(), FORMS[int(str(found.lastgroup)[1:])][0], shown(found.group())
+    for match in TOKEN.finditer(text):
+        yield match.start(), FORMS[int(str(match.lastgroup)[1:])][0], shown(match.group())
 
 
 def shown(token: str) -> str:

@@ -1,1 +1,1 @@
-"""What `hfspec batch` costs beside the same rows in a loop."""
+"""The cost of `hfspec batch` beside the same rows in a loop."""

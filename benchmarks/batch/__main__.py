@@ -80,7 +80,7 @@ def loop(artifact: str, source: str, _: str) -> dict[str, float]:
 
 
 def batch(artifact: str, source: str, output: str) -> dict[str, float]:
-    """The same rows by the local engine of `hfspec batch`."""
+    """Answer the same rows by the local engine of `hfspec batch`."""
     from hfspec.batch import run, work
     from hfspec.batch.job import Job
 

@@ -1,4 +1,4 @@
-"""What a good engineer writes by hand for one model: sort by length, fill a budget of tokens, restore the order."""
+"""A good engineer's code for one model: sort by length, fill a budget of tokens, restore the order."""
 
 from __future__ import annotations
 

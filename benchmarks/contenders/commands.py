@@ -1,4 +1,4 @@
-"""What whole processes do: compile, copy, save, start and answer."""
+"""Contenders that are whole processes: compile, copy, save, start and answer."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def predict_one(backend: str | None = None) -> Callable[[], Any]:
 
 
 def call_one() -> Callable[[], Any]:
-    """The same by the model and the tokenizer: tokens, logits, softmax, the best label."""
+    """One call by the model and the tokenizer: tokens, logits, softmax, the best label."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 

@@ -88,7 +88,7 @@ class Generated:
 async def ask_at_random(
     port: int, requests: Sequence[bytes], clients: int, *, tokens: int, pause: float, seed: int = 7
 ) -> list[Generated]:
-    """What came of each request, where each client waits for a random time before each of its own.
+    """The outcome of each request, where each client waits for a random time before each of its own.
 
     ``tokens``: how many an answer has that does not say so; ``pause``: the mean of the waits, in seconds.
     """

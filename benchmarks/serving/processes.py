@@ -37,7 +37,7 @@ def running(command: Sequence[str], port: int, ready: str, log: Path, environmen
 
 
 def processor_seconds(pid: int) -> float:
-    """Of the process and all its children."""
+    """Processor seconds of the process and all its children."""
     return sum(sum(map(int, fields[11:13])) for each in tree(pid) if (fields := _stat(each))) / TICK
 
 

@@ -1,4 +1,4 @@
-"""What was measured of servers, as tables."""
+"""The measurements of servers, as tables."""
 
 from __future__ import annotations
 

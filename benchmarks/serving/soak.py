@@ -196,7 +196,7 @@ def alike(answer: Any, wanted: Any) -> bool:
 
 
 def run(artifact: Path, seconds: float, *, clients: int = 16, kills: int = 2, replicas: int = 2) -> Found:
-    """What came of a server under this load."""
+    """The outcome of a server under this load."""
     import hfspec
 
     texts = [f"{word} film that one may see {'again and ' * number}again" for number in range(12) for word in WORDS]

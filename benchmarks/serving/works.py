@@ -1,4 +1,4 @@
-"""What is measured of servers, and what is to be reached."""
+"""The measurements of servers, and what is to be reached."""
 
 from __future__ import annotations
 

@@ -54,5 +54,5 @@ def _hardlink(source: Path, target: Path) -> None:
 
 
 def _reflink(source: Path, target: Path) -> None:
-    with source.open("rb") as given, target.open("xb") as made:
-        fcntl.ioctl(made.fileno(), FICLONE, given.fileno())
+    with source.open("rb") as file, target.open("xb") as copy:
+        fcntl.ioctl(copy.fileno(), FICLONE, file.fileno())

@@ -60,12 +60,12 @@ def _flavor(plan: Plan) -> dict[str, Any]:
     """``config`` lists all that load can be told: MLflow lets a caller of load_model set only what stands there."""
     task = table.find(plan.deployment.library, plan.deployment.task)
     assert task is not None
-    said = thaw(plan.deployment.model_config)
+    settings = thaw(plan.deployment.model_config)
     names = sorted([*LOAD_ARGUMENTS, *(setting.name for setting in task.settings)])
     streams = {"predict_stream_fn": "predict_stream", "streamable": True}
     return {
         "code": CODE,
-        "config": {name: said.get(name) for name in names},
+        "config": {name: settings.get(name) for name in names},
         "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
         "loader_module": LOADER,
         "python_version": plan.versions["python"],
@@ -122,8 +122,8 @@ def _side(side: tuple[Column, ...] | Tensor, task: str) -> list[dict[str, Any]]:
 
 
 def _column(column: Column, task: str) -> dict[str, Any]:
-    named = {"name": column.name} if column.name else {}
-    return {**named, **_type(column, task), "required": column.required}
+    name = {"name": column.name} if column.name else {}
+    return {**name, **_type(column, task), "required": column.required}
 
 
 def _type(column: Column, task: str) -> Mapping[str, Any]:

@@ -30,12 +30,12 @@ def persisted_texts(texts: dict[str, str], spec_digest: str, files: Sequence[Fil
 
 def _with_flavors(text: str) -> str:
     """MLmodel with the flavors that only an artifact with its weights has."""
-    stated = re.search(rf"^ +{WHEN_FULL}: (.*)\n", text, flags=re.MULTILINE)
-    if stated is None:
+    entry = re.search(rf"^ +{WHEN_FULL}: (.*)\n", text, flags=re.MULTILINE)
+    if entry is None:
         return text
-    _, *lines = to_yaml({"flavors": json.loads(json.loads(stated[1]))}).splitlines(keepends=True)
-    without = text[: stated.start()] + text[stated.end() :]
-    return re.sub(r"^flavors:\n(?: .*\n)+", lambda found: found[0] + "".join(lines), without, flags=re.MULTILINE)
+    _, *lines = to_yaml({"flavors": json.loads(json.loads(entry[1]))}).splitlines(keepends=True)
+    without = text[: entry.start()] + text[entry.end() :]
+    return re.sub(r"^flavors:\n(?: .*\n)+", lambda match: match[0] + "".join(lines), without, flags=re.MULTILINE)
 
 
 def _with(text: str, values: dict[str, Any]) -> str:

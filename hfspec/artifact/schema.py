@@ -90,12 +90,12 @@ def manifest_schema() -> dict[str, Any]:
 
 
 def _object(record: type[Any]) -> dict[str, Any]:
-    written = [field for field in fields(record) if field.init]
+    members = [field for field in fields(record) if field.init]
     return {
         "type": "object",
         "description": " ".join((inspect.getdoc(record) or "").split()),
-        "properties": {field.name: dict(NAMED.get(field.name) or TYPES[str(field.type)]) for field in written},
-        "required": [field.name for field in written if _is_required(field)],
+        "properties": {field.name: dict(NAMED.get(field.name) or TYPES[str(field.type)]) for field in members},
+        "required": [field.name for field in members if _is_required(field)],
         "additionalProperties": False,
         **RULES.get(record.__name__, {}),
     }

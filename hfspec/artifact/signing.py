@@ -63,11 +63,11 @@ def check_signature(folder: Path, manifest: Manifest, key: Path, signature: Path
 
         hint = check_public(key)
         content = _read_signature(signature)
-        held = Path(place) / "signature"  # the bytes that are looked into below
-        held.write_bytes(content)
+        copy = Path(place) / "signature"  # the bytes that are looked into below
+        copy.write_bytes(content)
         checker = verifying.Config().set_hashing_config(_everything(folder)).use_elliptic_key_verifier(public_key=key)
         try:
-            checker.verify(folder, held)
+            checker.verify(folder, copy)
             signed = _signed_files(content)
         except Exception as error:  # over a broken bundle the library may raise anything
             raise _refused(signature, _why(content, hint, key)) from error
@@ -102,8 +102,8 @@ def _everything(folder: Path) -> Any:
     """Files of git too, which the library by default leaves unsigned; not what verification lets others leave there."""
     from model_signing import hashing
 
-    left = [folder / name for name in sorted(LEFT_BY_OTHERS)]
-    return hashing.Config().set_ignored_paths(paths=left, ignore_git_paths=False)
+    foreign = [folder / name for name in sorted(LEFT_BY_OTHERS)]
+    return hashing.Config().set_ignored_paths(paths=foreign, ignore_git_paths=False)
 
 
 def _read_signature(signature: Path) -> bytes:

@@ -29,11 +29,11 @@ def check_private(key: Path, password: str | None) -> bytes | None:
     if ENCRYPTED in content and needed is None:
         raise UsageError(f"the key {key} is protected by a password; put it into the environment as {PASSWORD}.")
     try:
-        found = serialization.load_pem_private_key(content, needed)
+        private = serialization.load_pem_private_key(content, needed)
     except Exception as error:  # of many kinds
         what = "is protected by another password" if needed else "is not a private key in PEM form"
         raise UsageError(f"{key} {what}; a new key is made with `{MAKE_PRIVATE}`.") from error
-    _check_curve(key, found)
+    _check_curve(key, private)
     return needed
 
 
@@ -45,16 +45,16 @@ def check_public(key: Path) -> str:
     if b"PRIVATE KEY" in content:
         raise UsageError(f"{key} is a private key, which is for signing; its public half is made with `{MAKE_PUBLIC}`.")
     try:
-        found: Any = serialization.load_pem_public_key(content)
+        public: Any = serialization.load_pem_public_key(content)
     except Exception as error:  # of many kinds
         raise UsageError(f"{key} is not a public key in PEM form; it is made with `{MAKE_PUBLIC}`.") from error
-    _check_curve(key, found)
+    _check_curve(key, public)
     form = serialization.PublicFormat.SubjectPublicKeyInfo
-    return hashlib.sha256(found.public_bytes(serialization.Encoding.PEM, form)).hexdigest()
+    return hashlib.sha256(public.public_bytes(serialization.Encoding.PEM, form)).hexdigest()
 
 
-def _check_curve(key: Path, found: Any) -> None:
-    if getattr(getattr(found, "curve", None), "name", "") not in CURVES:
+def _check_curve(key: Path, material: Any) -> None:
+    if getattr(getattr(material, "curve", None), "name", "") not in CURVES:
         raise UsageError(
             f"{key} is not a key on one of the curves {', '.join(CURVES)}; one is made with `{MAKE_PRIVATE}`, its"
             f" public half with `{MAKE_PUBLIC}`."

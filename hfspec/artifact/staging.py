@@ -37,20 +37,20 @@ NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
 def staging_folder(target: Path, progress: Progress) -> Iterator[Path]:
     """A new, empty, locked folder beside ``target``, gone when the block ends, whatever ends it.
 
-    Another process, or thread, that builds for the target is waited for; ``progress`` is told. What dead runs left
-    beside the target is cleaned up first. Raises StorageError for what the disk refuses, there and
+    Another process, or thread, that builds for the target is waited for; ``progress`` is told. Folders that dead
+    runs left beside the target are removed first. Raises StorageError for what the disk refuses, there and
     in the block, and UsageError when the target is something that must not be replaced.
     """
     with _terminable(), _translated(target):
         check_target(target)
-        made: list[Path] = []
+        parents: list[Path] = []
         try:
-            with _alone(target, made, progress):
+            with _alone(target, parents, progress):
                 _clean(target)
                 with _locked_folder(target) as folder:
                     yield folder
         finally:
-            for parent in made:  # those that stayed empty
+            for parent in parents:  # those that stayed empty
                 with contextlib.suppress(OSError):
                     parent.rmdir()
 
@@ -81,23 +81,23 @@ def put_in_place(staging: Path, target: Path) -> None:
 
 
 @contextlib.contextmanager
-def _alone(target: Path, made: list[Path], progress: Progress) -> Iterator[None]:
-    """Nobody else builds for the target during the block. ``made``: takes the folders above it that were made."""
+def _alone(target: Path, parents: list[Path], progress: Progress) -> Iterator[None]:
+    """Nobody else builds for the target during the block. ``parents``: takes the folders above it that were made."""
     file = target.parent / f"{_prefix(target)}compile.lock"
     while True:
-        made += _make_parents(target.parent)
+        parents += _make_parents(target.parent)
         lock = -1
-        held = False
+        is_ours = False
         try:
             with contextlib.suppress(FileNotFoundError):  # whoever made the folder above may have taken it away again
                 lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
                 _wait(lock, target, progress)
-                held = os.path.samestat(os.fstat(lock), file.stat())  # else it was taken away by who held it before
-            if held:
+                is_ours = os.path.samestat(os.fstat(lock), file.stat())  # else it was taken away by who held it before
+            if is_ours:
                 yield
                 return
         finally:
-            if held:
+            if is_ours:
                 _unlink(file)
             if lock >= 0:
                 os.close(lock)
@@ -211,8 +211,8 @@ def _make_parents(folder: Path) -> tuple[Path, ...]:
 def _sync(path: Path, mode: int | None = None) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        found = os.fstat(descriptor)
-        if mode is not None and (found.st_nlink == 1 or stat.S_ISDIR(found.st_mode)):
+        status = os.fstat(descriptor)
+        if mode is not None and (status.st_nlink == 1 or stat.S_ISDIR(status.st_mode)):
             os.fchmod(descriptor, mode)
         os.fsync(descriptor)
     finally:
@@ -257,7 +257,7 @@ def _said(error: OSError, target: Path) -> str:
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
     """SIGTERM, and SIGHUP when the terminal closes, end the block as an exception, so that it cleans up after itself as
-    Ctrl-C does. What the caller has them ignore, as nohup does, stays ignored.
+    Ctrl-C does. A signal that the caller ignores, as nohup does, stays ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -35,13 +35,13 @@ def check_target(target: Path) -> None:
             f"{target} is the current folder or one above it, which cannot be replaced under your feet; go to another"
             " folder first."
         )
-    found = sorted(path.name for path in target.iterdir())
-    if not found:
+    names = sorted(path.name for path in target.iterdir())
+    if not names:
         return
-    known = _known_files(target / MANIFEST_NAME)
-    if known is None:
-        raise UsageError(f"{target} is not empty and no artifact of hfspec (it holds {found[0]}); {REMEDY}.")
-    strangers = _strangers(target, known)
+    own = _known_files(target / MANIFEST_NAME)
+    if own is None:
+        raise UsageError(f"{target} is not empty and no artifact of hfspec (it holds {names[0]}); {REMEDY}.")
+    strangers = _strangers(target, own)
     if strangers:
         raise UsageError(f"{target} holds files that hfspec did not write, such as {strangers[0]}; {REMEDY}.")
 
@@ -84,9 +84,9 @@ def _known_files(manifest: Path) -> set[str] | None:
         return None
 
 
-def _strangers(target: Path, known: set[str]) -> list[str]:
-    found = []
+def _strangers(target: Path, own: set[str]) -> list[str]:
+    paths = []
     for root, folders, files in os.walk(target):
         folders[:] = [name for name in folders if name != "__pycache__"]
-        found += [(Path(root) / name).relative_to(target).as_posix() for name in files]
-    return sorted(set(found) - known)
+        paths += [(Path(root) / name).relative_to(target).as_posix() for name in files]
+    return sorted(set(paths) - own)

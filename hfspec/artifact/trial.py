@@ -36,13 +36,13 @@ def trial(folder: Path, sources: Mapping[str, Path], *, golden: bool) -> Trial:
 
     The predictor itself holds each answer against the signature, and fails when it does not fit.
     """
-    given = [f"--source={role}={found.absolute()}" for role, found in sorted(sources.items())]
-    done = _checked(folder, "golden" if golden else "example", given)
-    read = _read(done.stdout)
-    if read is not None:
-        return read
-    said = done.stderr.decode("utf-8", errors="replace").strip().replace(f"{folder.absolute()}{os.sep}", "")
-    return Trial(refusal=said[-LONGEST_MESSAGE:] or f"it ended with exit code {done.returncode}")
+    arguments = [f"--source={role}={path.absolute()}" for role, path in sorted(sources.items())]
+    process = _checked(folder, "golden" if golden else "example", arguments)
+    account = _read(process.stdout)
+    if account is not None:
+        return account
+    message = process.stderr.decode("utf-8", errors="replace").strip().replace(f"{folder.absolute()}{os.sep}", "")
+    return Trial(refusal=message[-LONGEST_MESSAGE:] or f"it ended with exit code {process.returncode}")
 
 
 def probe(folder: Path, memory: int) -> Trial:
@@ -52,10 +52,10 @@ def probe(folder: Path, memory: int) -> Trial:
     if memory > _available():
         return Trial()
     try:
-        done = _checked(folder, "probe", (), PATIENCE)
+        process = _checked(folder, "probe", (), PATIENCE)
     except subprocess.TimeoutExpired:
         return Trial()
-    return _read(done.stdout) or Trial()
+    return _read(process.stdout) or Trial()
 
 
 def _checked(
@@ -79,13 +79,13 @@ def _checked(
     )
 
 
-def _read(said: bytes) -> Trial | None:
+def _read(output: bytes) -> Trial | None:
     """The two lines that the predictor prints; None where it has not come to the second."""
-    lines = said.splitlines()
+    lines = output.splitlines()
     if len(lines) < LINES:
         return None
-    account, found = map(json.loads, lines[:LINES])
-    return Trial(tuple(Fault.from_json(fault) for fault in found), note=account["note"])
+    account, faults = map(json.loads, lines[:LINES])
+    return Trial(tuple(Fault.from_json(fault) for fault in faults), note=account["note"])
 
 
 def _available() -> float:

@@ -41,9 +41,9 @@ class DigestingFile:
         view = memoryview(data).cast("B")
         digested = self._thread.submit(self._digest.update, view)
         try:
-            written = 0
-            while written < len(view):
-                written += self._file.write(view[written:])
+            count = 0
+            while count < len(view):
+                count += self._file.write(view[count:])
         finally:
             digested.result()
         self.size += len(view)

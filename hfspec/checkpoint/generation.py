@@ -25,9 +25,9 @@ CODE = "generation-refused"
 
 
 def generation_problems(
-    files: SourceFiles, stated: Mapping[str, Any], task: Task, *, layers: SettingLayers, config: Mapping[str, Any]
+    files: SourceFiles, content: Mapping[str, Any], task: Task, *, layers: SettingLayers, config: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    """Problems with which every request fails that changes no setting. ``stated``: generation_config.json of the
+    """Problems with which every request fails that changes no setting. ``content``: generation_config.json of the
     artifact; ``config``: the checkpoint's config.json.
     """
     if not any(task.setting(name) for name in GENERATING):
@@ -35,7 +35,7 @@ def generation_problems(
     from transformers import GenerationConfig
 
     with quiet():
-        base = unused_settings.neutral(GenerationConfig.from_dict(dict(stated)))
+        base = unused_settings.neutral(GenerationConfig.from_dict(dict(content)))
     settings = request_settings.generating(layers.in_force) if task.anew else layers.in_force
     try:
         if task.auto_class == SPEECH:
@@ -47,8 +47,8 @@ def generation_problems(
         yield files.problem(CODE, str(error))
 
 
-def generation_notes(files: SourceFiles, folder: str, task: Task, stated: Mapping[str, Any]) -> Iterator[str]:
-    """Each kind of key in generation_config.json that is no setting of the task, and what becomes of it. ``stated``:
+def generation_notes(files: SourceFiles, folder: str, task: Task, content: Mapping[str, Any]) -> Iterator[str]:
+    """Each kind of key in generation_config.json that is no setting of the task, and what becomes of it. ``content``:
     the file as the artifact has it.
     """
     if task.auto_class == SPEECH and _is_whisper_alone(files, folder):
@@ -59,7 +59,7 @@ def generation_notes(files: SourceFiles, folder: str, task: Task, stated: Mappin
     if task.auto_class == SPEECH or not any(task.setting(name) for name in GENERATING):
         return
     raw = files.json(f"{folder}{GENERATION_CONFIG}")
-    if changed := sorted(name for name in stated if stated[name] != raw.get(name)):
+    if changed := sorted(name for name in content if content[name] != raw.get(name)):
         yield (
             f"The artifact's {GENERATION_CONFIG} has {', '.join(changed)} as requests have it: the library refuses the"
             " file as the source has it."

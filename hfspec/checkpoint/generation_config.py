@@ -28,21 +28,21 @@ def generation_config(files: SourceFiles, folder: str, task: Task, spec: Spec) -
     return raw if refusal(with_spec) else with_spec
 
 
-def refusal(stated: Mapping[str, Any]) -> str:
+def refusal(config: Mapping[str, Any]) -> str:
     """Why the library would not load this generation config; empty where it would."""
     try:
-        _load(stated)
+        _load(config)
     except ValueError as error:
         return str(error)
     return ""
 
 
-def _load(stated: Mapping[str, Any]) -> None:
+def _load(config: Mapping[str, Any]) -> None:
     from transformers import GenerationConfig
 
     try:
         with quiet():
-            GenerationConfig.from_dict(dict(stated))
+            GenerationConfig.from_dict(dict(config))
     except Exception as error:  # the library may raise anything over values that make no sense
         raise ValueError(str(error) or type(error).__name__) from error
 
@@ -52,5 +52,5 @@ def _set_by(spec: Spec, task: Task) -> dict[str, Any]:
     how many answers they want, one answer.
     """
     one = {"num_return_sequences": 1} if task.anew else {}
-    said: dict[str, Any] = {name: thaw(value) for name, value in spec.inference.items() if name in NAMES}
-    return {**said, **one}
+    values: dict[str, Any] = {name: thaw(value) for name, value in spec.inference.items() if name in NAMES}
+    return {**values, **one}

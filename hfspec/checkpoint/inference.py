@@ -88,8 +88,8 @@ def infer(names: Collection[str], read: Read) -> Inferred:
     if "config.json" not in names:
         return Inferred("", "there is no config.json")
     config = _object(read("config.json"))
-    stated = config.get("architectures")
-    architecture = str(stated[0]) if isinstance(stated, list) and stated else ""
+    architectures = config.get("architectures")
+    architecture = str(architectures[0]) if isinstance(architectures, list) and architectures else ""
     if _is_reranker(config, architecture):
         reason = f"config.json names {architecture} with one score and sentence_transformers: a cross-encoder"
         return Inferred("text-ranking", reason, SENTENCES)
@@ -106,10 +106,10 @@ def infer(names: Collection[str], read: Read) -> Inferred:
 def _adapter(config: Mapping[str, Any], sentences: Inferred | None) -> Inferred:
     """The purpose of an adapter: as the files of sentence-transformers beside it say, or else its config."""
     kind = str(config.get("task_type") or "")
-    said = f"adapter_config.json has the task_type {kind}" if kind else "adapter_config.json has no task_type"
+    reason = f"adapter_config.json has the task_type {kind}" if kind else "adapter_config.json has no task_type"
     base, revision = str(config.get("base_model_name_or_path") or ""), str(config.get("revision") or "")
-    found = sentences or Inferred(ADAPTED.get(kind, ""), said)
-    return replace(found, base=base, base_revision=revision)
+    inferred = sentences or Inferred(ADAPTED.get(kind, ""), reason)
+    return replace(inferred, base=base, base_revision=revision)
 
 
 def _sentences(names: Collection[str], read: Read) -> Inferred:
@@ -135,16 +135,16 @@ def _has_chat_template(names: Collection[str], read: Read) -> bool:
     return "tokenizer_config.json" in names and bool(_object(read("tokenizer_config.json")).get("chat_template"))
 
 
-def _with_card(found: Inferred, names: Collection[str], read: Read) -> Inferred:
+def _with_card(inferred: Inferred, names: Collection[str], read: Read) -> Inferred:
     """The card's pipeline_tag decides where the architecture serves several tasks."""
     front = FRONT_MATTER.match(read("README.md")) if "README.md" in names else None
     tag = CARD_TASK.search(front.group(1)) if front else None
-    task, architectural = find(TRANSFORMERS, tag[1]) if tag else None, find(TRANSFORMERS, found.task)
-    if tag is None or task is None or tag[1] == found.task:
-        return found
+    task, architectural = find(TRANSFORMERS, tag[1]) if tag else None, find(TRANSFORMERS, inferred.task)
+    if tag is None or task is None or tag[1] == inferred.task:
+        return inferred
     if architectural is not None and task.auto_class != architectural.auto_class:
-        return found
-    return Inferred(tag[1], f"{found.reason}, and README.md has the pipeline_tag {tag[1]}", hints=found.hints)
+        return inferred
+    return Inferred(tag[1], f"{inferred.reason}, and README.md has the pipeline_tag {tag[1]}", hints=inferred.hints)
 
 
 def _hints(config: Mapping[str, Any], task: str) -> tuple[str, ...]:
@@ -161,8 +161,8 @@ def _hints(config: Mapping[str, Any], task: str) -> tuple[str, ...]:
 
 def _lacking(names: Collection[str], task: str) -> tuple[str, ...]:
     """A Trainer that was given no tokenizer saves none."""
-    known = find(TRANSFORMERS, task)
-    needs = known is not None and "tokenizer" in known.components
+    row = find(TRANSFORMERS, task)
+    needs = row is not None and "tokenizer" in row.components
     return (NO_TOKENIZER,) if needs and {*VOCABULARIES, "tokenizer_config.json"}.isdisjoint(names) else ()
 
 

@@ -95,7 +95,7 @@ def _of_folder(folder: Path, spec: Path) -> Start:
         raise UsageError(f"{folder} is an artifact of hfspec; the spec that it was compiled from is {folder}/spec.yaml")
     if (folder / "MLmodel").is_file():
         return _of_mlflow(folder, spec)
-    steps = {int(found[1]): path for path in folder.iterdir() if (found := STEP.fullmatch(path.name)) and path.is_dir()}
+    steps = {int(match[1]): path for path in folder.iterdir() if (match := STEP.fullmatch(path.name)) and path.is_dir()}
     files = {path.name for path in folder.iterdir() if path.is_file()}
     notes: list[str] = []
     if not files & set(CONFIGS) and steps:
@@ -117,8 +117,8 @@ def _of_folder(folder: Path, spec: Path) -> Start:
 
 def _below(folder: Path) -> str:
     """The folders in it that hold a checkpoint, such as ``out/final``."""
-    found = sorted(path.parent for name in CONFIGS for path in folder.glob(f"*/{name}"))
-    return " or ".join(str(path) for path in dict.fromkeys(found))
+    folders = sorted(path.parent for name in CONFIGS for path in folder.glob(f"*/{name}"))
+    return " or ".join(str(path) for path in dict.fromkeys(folders))
 
 
 def _best(steps: Mapping[int, Path]) -> tuple[Path, str]:
@@ -126,10 +126,10 @@ def _best(steps: Mapping[int, Path]) -> tuple[Path, str]:
     last = steps[max(steps)]
     state = last / "trainer_state.json"
     try:
-        stated = json.loads(state.read_text(encoding="utf-8")).get("best_model_checkpoint") if state.is_file() else None
+        name = json.loads(state.read_text(encoding="utf-8")).get("best_model_checkpoint") if state.is_file() else None
     except (ValueError, AttributeError):
-        stated = None
-    best = next((path for path in steps.values() if stated and path.name == Path(stated).name), None)
+        name = None
+    best = next((path for path in steps.values() if name and path.name == Path(name).name), None)
     if best is not None:
         return best, f"{best.name} is the best one, as trainer_state.json says"
     return last, f"{last.name} is the last one; trainer_state.json names no best one"
@@ -139,8 +139,8 @@ def _of_mlflow(folder: Path, spec: Path) -> Start:
     """A logged model that was downloaded: the folder of its model, and those of its components."""
     from ruamel.yaml import YAML
 
-    stated = YAML(typ="safe", pure=True).load((folder / "MLmodel").read_text(encoding="utf-8")) or {}
-    flavors = stated.get("flavors", {})
+    mlmodel = YAML(typ="safe", pure=True).load((folder / "MLmodel").read_text(encoding="utf-8")) or {}
+    flavors = mlmodel.get("flavors", {})
     name = next((flavor for flavor in FLAVORS if flavor in flavors), None)
     if name is None:
         raise UsageError(
@@ -149,13 +149,15 @@ def _of_mlflow(folder: Path, spec: Path) -> Start:
         )
     flavor: dict[str, Any] = {**flavors.get("python_function", {}), **flavors[name]}
     model = folder / str(flavor.get(FLAVORS[name], "model"))
-    found = _of_folder(model, spec)
+    beginning = _of_folder(model, spec)
     parts = sorted(path for path in (folder / "components").glob("*") if path.is_dir())
     components = {f"components.{part.name}": _path(part, spec) for part in parts if part.name != "pipeline"}
     if "components.tokenizer" in components:
-        hints = tuple(hint for hint in found.inferred.hints if hint != NO_TOKENIZER)
-        found = replace(found, inferred=replace(found.inferred, hints=hints))
-    return Start(_as_logged(found.inferred, stated_task(flavor)), {**found.sources, **components}, found.notes)
+        hints = tuple(hint for hint in beginning.inferred.hints if hint != NO_TOKENIZER)
+        beginning = replace(beginning, inferred=replace(beginning.inferred, hints=hints))
+    return Start(
+        _as_logged(beginning.inferred, stated_task(flavor)), {**beginning.sources, **components}, beginning.notes
+    )
 
 
 def _as_logged(inferred: Inferred, task: str) -> Inferred:
@@ -177,8 +179,8 @@ def _start(
     else:
         pinned = inferred.base_revision if re.match(COMMIT_PATTERN, inferred.base_revision) else "main"
         model = {"repo": inferred.base, "revision": pinned}
-    said = f"adapter_config.json names {inferred.base} as the model that the adapter was trained on"
-    return Start(inferred, {"model": model, "adapter": source}, (*notes, said))
+    note = f"adapter_config.json names {inferred.base} as the model that the adapter was trained on"
+    return Start(inferred, {"model": model, "adapter": source}, (*notes, note))
 
 
 def _path(folder: Path, spec: Path) -> dict[str, str]:
@@ -186,30 +188,30 @@ def _path(folder: Path, spec: Path) -> dict[str, str]:
     return {"path": relative if relative.startswith(".") else f"./{relative}"}
 
 
-def spec_text(head: str, task: str, library: str, begun: Start) -> str:
+def spec_text(head: str, task: str, library: str, beginning: Start) -> str:
     """The text of a spec that says what it must, with comments on why and on what may be set.
 
     Args:
         head: Its first line.
         task: The task.
         library: The library.
-        begun: The checkpoint.
+        beginning: The checkpoint.
 
     Returns:
         The text.
     """
-    return "\n".join([head, *_lines(task, library, begun)]) + "\n"
+    return "\n".join([head, *_lines(task, library, beginning)]) + "\n"
 
 
-def _lines(task: str, library: str, begun: Start) -> Iterator[str]:
+def _lines(task: str, library: str, beginning: Start) -> Iterator[str]:
     yield "spec_version: 1"
     yield f"library: {library}"
-    if begun.inferred.task == task:
-        yield f"# The task, because {begun.inferred.reason}."
+    if beginning.inferred.task == task:
+        yield f"# The task, because {beginning.inferred.reason}."
     yield f"task: {task}"
-    yield from (f"# {_sentence(note)}." for note in begun.notes)
-    components = {key: source for key, source in begun.sources.items() if key.startswith("components.")}
-    for key, source in begun.sources.items():
+    yield from (f"# {_sentence(note)}." for note in beginning.notes)
+    components = {key: source for key, source in beginning.sources.items() if key.startswith("components.")}
+    for key, source in beginning.sources.items():
         if key not in components:
             yield f"{key}:"
             yield from (f"  {name}: {json.dumps(value, ensure_ascii=False)}" for name, value in source.items())
@@ -217,7 +219,7 @@ def _lines(task: str, library: str, begun: Start) -> Iterator[str]:
         yield "components:"
         for key, source in components.items():
             yield f"  {key.partition('.')[2]}: {json.dumps(source, ensure_ascii=False)}"
-    yield from (f"# {hint}" for hint in begun.inferred.hints)
+    yield from (f"# {hint}" for hint in beginning.inferred.hints)
     yield from _settings(library, task)
 
 
@@ -228,8 +230,8 @@ def _sentence(note: str) -> str:
 
 def _settings(library: str, task: str) -> Iterator[str]:
     """Some settings of the task, as comments."""
-    known = find(library, task)
-    settings = known.settings[:SHOWN] if known else ()
+    row = find(library, task)
+    settings = row.settings[:SHOWN] if row else ()
     if settings:
         yield ""
         yield "# Settings for every call; docs/tasks.md has all. What callers may set goes under signature.params."

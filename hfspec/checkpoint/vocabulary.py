@@ -94,8 +94,8 @@ def _reads_no_file(files: SourceFiles, folder: str) -> bool:
     import transformers
     from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
-    stated = files.json(f"{folder}tokenizer_config.json").get("tokenizer_class")
-    name = stated or TOKENIZER_MAPPING_NAMES.get(str(files.json(f"{folder}config.json").get("model_type")))
+    own = files.json(f"{folder}tokenizer_config.json").get("tokenizer_class")
+    name = own or TOKENIZER_MAPPING_NAMES.get(str(files.json(f"{folder}config.json").get("model_type")))
     kind = getattr(transformers, name, None) if isinstance(name, str) else None
     return getattr(kind, "vocab_files_names", None) == {}
 

@@ -62,27 +62,27 @@ def verify(
 
     if signature is not None and key is None:
         raise UsageError("--signature goes with --key, the public key that it is checked with")
-    given = given_sources(source or ())
+    folders = given_sources(source or ())
     manifest = verify_artifact(
-        folder, run=run, trust_remote_code=trust_remote_code, key=key, signature=signature, sources=given
+        folder, run=run, trust_remote_code=trust_remote_code, key=key, signature=signature, sources=folders
     )
     signed = f", signed with the key of {key}" if key else ""
     print(f"{folder}: {len(manifest.files)} files verified, digest {manifest.digest}{signed}")
-    if manifest.pointers or given:
-        print(f"{folder}: {_weights(manifest, given)}")
+    if manifest.pointers or folders:
+        print(f"{folder}: {_weights(manifest, folders)}")
     if run:
         from hfspec.runtime.golden.examples import ran
 
         print(f"{folder}: {ran(folder)}")
 
 
-def _weights(manifest: Manifest, given: Mapping[str, str]) -> str:
+def _weights(manifest: Manifest, folders: Mapping[str, str]) -> str:
     from hfspec.compiler import weights_here
 
     total = sum(len(pointer.files) for pointer in manifest.pointers)
-    found = weights_here(manifest, given)
-    others = "" if found == total else "; load fetches the others, or asks for their folder"
-    return f"{found} of {total} weight files that it refers to are here, verified{others}"
+    count = weights_here(manifest, folders)
+    others = "" if count == total else "; load fetches the others, or asks for their folder"
+    return f"{count} of {total} weight files that it refers to are here, verified{others}"
 
 
 def persist(
@@ -96,8 +96,8 @@ def persist(
     from hfspec.cli.progress import for_terminal
     from hfspec.runtime.command import given_sources
 
-    given = given_sources(source or ())
-    artifact = compiler.persist(folder, sources=given, link=link.value, progress=for_terminal(quiet=quiet))
+    folders = given_sources(source or ())
+    artifact = compiler.persist(folder, sources=folders, link=link.value, progress=for_terminal(quiet=quiet))
     print(artifact.path, flush=True)
 
 

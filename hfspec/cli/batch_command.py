@@ -146,14 +146,14 @@ def batch(
         "replicas": replicas,
         "threads": threads,
     }
-    listed = {
+    mappings = {
         "input.map": None if columns is None else _named(columns),
         "output.keep": None if keep in {None, "all"} else _kept(str(keep)),
         "params": None if params is None else _mapping(params, "--params"),
         "model_config": None if model_config is None else _mapping(model_config, "--model-config"),
     }
-    given = {key: value for key, value in {**plain, **listed}.items() if value is not None}
-    job = _of_file(targets, given, set(listed)) if _is_file(targets[0]) else _of_options(targets, given)
+    options = {key: value for key, value in {**plain, **mappings}.items() if value is not None}
+    job = _of_file(targets, options, set(mappings)) if _is_file(targets[0]) else _of_options(targets, options)
     if plan or deadline is not None:
         _plan(job, deadline)
         return
@@ -168,34 +168,34 @@ def _is_file(target: str) -> bool:
     return Path(target).suffix in SPEC_SUFFIXES and not Path(target).is_dir()
 
 
-def _of_file(targets: Sequence[str], given: Mapping[str, Any], listed: Collection[str]) -> Job:
+def _of_file(targets: Sequence[str], options: Mapping[str, Any], mappings: Collection[str]) -> Job:
     from hfspec.batch.document.loading import load_batch
 
     places, overrides = split_overrides(targets[1:])
     if places:
         raise UsageError(f"{targets[0]} is a batch file, which names its inputs; what is {places[0]}?")
-    if found := [key for key in given if key in listed]:
-        raise UsageError(f"with a batch file, write `{found[0]}.NAME=VALUE`, an override, in place of the option")
-    overrides += [f"{key}={quoted(value)}" for key, value in given.items()]
+    if keys := [key for key in options if key in mappings]:
+        raise UsageError(f"with a batch file, write `{keys[0]}.NAME=VALUE`, an override, in place of the option")
+    overrides += [f"{key}={quoted(value)}" for key, value in options.items()]
     return load_batch(Path(targets[0]), overrides)
 
 
-def _of_options(targets: Sequence[str], given: Mapping[str, Any]) -> Job:
+def _of_options(targets: Sequence[str], options: Mapping[str, Any]) -> Job:
     from hfspec.batch.document.values import parse
     from hfspec.batch.engines.table import row_of
     from hfspec.batch.job import max_errors, share
 
     if len(targets) < 2:
         raise UsageError("give an artifact and at least one input, or a batch file")
-    if "output.path" not in given:
+    if "output.path" not in options:
         raise UsageError("say where the output goes, with -o FOLDER")
     checks: tuple[tuple[str, Callable[[str], object]], ...]
     checks = (("input.sample", share), ("max_errors", max_errors), ("engine", row_of))
     for key, check in checks:
-        if key in given:
-            check(given[key])
+        if key in options:
+            check(options[key])
     document: dict[str, Any] = {"artifact": targets[0], "input": {"paths": targets[1:]}, "output": {}}
-    for key, value in given.items():
+    for key, value in options.items():
         parent, _, name = key.rpartition(".")
         (document[parent] if parent else document)[name] = value
     try:
@@ -204,25 +204,25 @@ def _of_options(targets: Sequence[str], given: Mapping[str, Any]) -> Job:
         raise UsageError(_options(str(error))) from error
 
 
-def _options(said: str) -> str:
+def _options(message: str) -> str:
     """The model's complaints about the options, in a line."""
-    lines = [line.strip() for line in said.splitlines()[1:] if "errors.pydantic.dev" not in line]
-    named = {"input.format": "--input-format", "output.format": "--format"}
+    lines = [line.strip() for line in message.splitlines()[1:] if "errors.pydantic.dev" not in line]
+    flags = {"input.format": "--input-format", "output.format": "--format"}
     return "; ".join(
-        f"{named.get(key, f'--{key}')}: {text}" for key, text in zip(lines[::2], lines[1::2], strict=False)
+        f"{flags.get(key, f'--{key}')}: {text}" for key, text in zip(lines[::2], lines[1::2], strict=False)
     )
 
 
 def _plan(job: Job, deadline: float | None) -> None:
     from hfspec.batch.planning import plan
 
-    found = plan(job, None if deadline is None else deadline * 3600)
-    about = "" if found.exact else "about "
-    print(f"reads {found.files} files, {found.size} bytes, {about}{found.rows} rows")
-    print(f"writes {found.parts} parts, about {found.output_size} bytes: {', '.join(found.columns)}")
-    print(f"about {found.seconds:,.1f} s at {found.rows_per_second} rows/s, measured on a sample on this machine")
-    if found.machines is not None:
-        print(f"{found.machines} machines of this kind for {deadline} hours")
+    estimate = plan(job, None if deadline is None else deadline * 3600)
+    about = "" if estimate.exact else "about "
+    print(f"reads {estimate.files} files, {estimate.size} bytes, {about}{estimate.rows} rows")
+    print(f"writes {estimate.parts} parts, about {estimate.output_size} bytes: {', '.join(estimate.columns)}")
+    print(f"about {estimate.seconds:,.1f} s at {estimate.rows_per_second} rows/s, measured on a sample on this machine")
+    if estimate.machines is not None:
+        print(f"{estimate.machines} machines of this kind for {deadline} hours")
 
 
 def _report(outcome: Outcome, output: str) -> None:
@@ -253,13 +253,13 @@ def _stopping() -> Iterator[threading.Event]:
 
 
 def _named(texts: Sequence[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    columns: dict[str, str] = {}
     for each in (one for text in texts for one in text.split(",")):
         name, _, column = each.partition("=")
-        if not name or not column or name in found:
+        if not name or not column or name in columns:
             raise UsageError(f"--map {each}: expected an input and its column, each input once, as text=body")
-        found[name] = column
-    return found
+        columns[name] = column
+    return columns
 
 
 def _kept(text: str) -> list[str]:

@@ -36,19 +36,19 @@ class Rate:
     began: float = field(default_factory=time.monotonic)
     first: Told | None = None
 
-    def of(self, told: Told) -> dict[str, float | int | None]:
+    def of(self, progress: Told) -> dict[str, float | int | None]:
         """The figures of a moment; ``seconds_left`` is None until it can be told."""
-        first = self.first = self.first or told
+        first = self.first = self.first or progress
         seconds = max(time.monotonic() - self.began, 1e-9)
-        share = told.done - first.done
-        left = seconds * (1 - told.done) / share if share > 0 else None
+        share = progress.done - first.done
+        remaining = seconds * (1 - progress.done) / share if share > 0 else None
         return {
-            "rows": told.rows,
-            "errors": told.errors,
-            "rows_per_second": round((told.rows - first.rows) / seconds, 1),
-            "tokens_per_second": round(told.tokens / seconds, 1),
-            "done": round(told.done, 4),
-            "seconds_left": None if left is None else round(left),
+            "rows": progress.rows,
+            "errors": progress.errors,
+            "rows_per_second": round((progress.rows - first.rows) / seconds, 1),
+            "tokens_per_second": round(progress.tokens / seconds, 1),
+            "done": round(progress.done, 4),
+            "seconds_left": None if remaining is None else round(remaining),
         }
 
 
@@ -69,8 +69,8 @@ def shown(how: Progress) -> Callable[[Told], None]:
 def _lines(*, as_json: bool) -> Callable[[Told], None]:
     rate, last = Rate(), [0.0]
 
-    def line(told: Told) -> None:
-        figures = rate.of(told)
+    def line(progress: Told) -> None:
+        figures = rate.of(progress)
         now = time.monotonic()
         if now - last[0] >= EVERY:
             last[0] = now
@@ -81,8 +81,8 @@ def _lines(*, as_json: bool) -> Callable[[Told], None]:
 
 def in_words(figures: dict[str, float | int | None]) -> str:
     """The figures as one line."""
-    left = figures["seconds_left"]
-    more = "" if left is None else f", {left} s left"
+    remaining = figures["seconds_left"]
+    more = "" if remaining is None else f", {remaining} s left"
     return (
         f"{figures['rows']} rows, {figures['errors']} errors, {figures['rows_per_second']} rows/s,"
         f" {figures['tokens_per_second']} tokens/s, {100 * (figures['done'] or 0):.1f} %{more}"
@@ -98,9 +98,9 @@ def _bar() -> Callable[[Told], None]:
     bars.start()
     task, rate = bars.add_task("", total=1.0), Rate()
 
-    def draw(told: Told) -> None:
-        bars.update(task, completed=told.done, description=in_words(rate.of(told)))
-        if told.done >= 1:
+    def draw(progress: Told) -> None:
+        bars.update(task, completed=progress.done, description=in_words(rate.of(progress)))
+        if progress.done >= 1:
             bars.stop()
 
     return draw

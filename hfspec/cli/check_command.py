@@ -62,12 +62,12 @@ def check(
     from hfspec.language.discovery import spec_files
     from hfspec.report.check import Checked, render
 
-    given = paths or ([SPECS] if SPECS.is_dir() else [Path()])
+    places = paths or ([SPECS] if SPECS.is_dir() else [Path()])
     parts = (content or not environment, environment or not content)
     changes = None
     if base is not None:
-        changes = folder_changes(list(map(str, given)), base, None, compare_files, since_branched=True)
-    files = spec_files(_existing(given, gone=bool(changes)))
+        changes = folder_changes(list(map(str, places)), base, None, compare_files, since_branched=True)
+    files = spec_files(_existing(places, gone=bool(changes)))
     problems = [problem for file in files for problem in _problems(file, parts, quiet=quiet)]
     checked = Checked(tuple(map(str, files)), tuple(dict.fromkeys(problems)), changes, base or "")
     print(render(checked, format.value))
@@ -78,8 +78,8 @@ def check(
 
 def _existing(paths: Sequence[Path], *, gone: bool) -> list[Path]:
     """The paths, without those whose last spec was deleted since the base."""
-    found = [path for path in paths if path.exists()]
-    return found if gone and found else list(paths)
+    existing = [path for path in paths if path.exists()]
+    return existing if gone and existing else list(paths)
 
 
 def _problems(file: Path, parts: tuple[bool, bool], *, quiet: bool) -> Iterator[Problem]:
@@ -90,8 +90,8 @@ def _problems(file: Path, parts: tuple[bool, bool], *, quiet: bool) -> Iterator[
     from hfspec.locking.lock_file import lock_path
     from hfspec.serving.fleet.recognition import is_fleet
 
-    if found := file_problems(file):
-        yield from found
+    if problems := file_problems(file):
+        yield from problems
         return
     if is_fleet(file) or is_batch(file):
         return

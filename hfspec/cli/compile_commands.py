@@ -86,37 +86,37 @@ def compile(  # noqa: A001 - the command's name
     for warning in warnings:
         tell(f"warning: {warning}")
     options = FrozenDict({"run": run, "check_golden": check_golden, "locked": locked, "link": link.value})
-    told = partial(_show, known=warnings, quiet=quiet)
+    tell_outcome = partial(_show, warnings=warnings, quiet=quiet)
     if not multirun:
         artifact = compiler.compile(
             spec, output=output, overrides=own, progress=for_terminal(quiet=quiet), **dict(options)
         )
-        told(sweeping.made(artifact, options))
+        tell_outcome(sweeping.made(artifact, options))
         return
     sweep = sweeping.Sweep(spec, targets(spec, own, output), options)
-    found = list(sweeping.compile_all(sweep, launcher, partial(for_terminal, quiet=quiet), told))
-    failed = [made for made in found if made.fault]
+    outcomes = list(sweeping.compile_all(sweep, launcher, partial(for_terminal, quiet=quiet), tell_outcome))
+    failed = [outcome for outcome in outcomes if outcome.fault]
     if failed or not quiet:
-        sweeping.tell_table(found)
+        sweeping.tell_table(outcomes)
     if failed:
         raise typer.Exit(failed[0].code)
 
 
-def _show(made: Made, known: Sequence[str], *, quiet: bool) -> None:
+def _show(outcome: Made, warnings: Sequence[str], *, quiet: bool) -> None:
     """Show the outcome of a compile: its artifact's path on stdout, everything else on stderr."""
-    if made.fault:
-        tell(redacted(made.fault))
+    if outcome.fault:
+        tell(redacted(outcome.fault))
         return
-    for note in () if quiet else made.notes:
-        if note not in known:
+    for note in () if quiet else outcome.notes:
+        if note not in warnings:
             tell(f"note: {note}")
-    if made.replaced:
-        shown, left = made.replaced[:MOST_KEYS], len(made.replaced) - MOST_KEYS
-        more = f" and {left} more" if left > 0 else ""
-        tell(f"hfspec: replaced an artifact of another spec, which differs in {', '.join(shown)}{more}")
-    if made.unchecked:
+    if outcome.replaced:
+        keys, others = outcome.replaced[:MOST_KEYS], len(outcome.replaced) - MOST_KEYS
+        more = f" and {others} more" if others > 0 else ""
+        tell(f"hfspec: replaced an artifact of another spec, which differs in {', '.join(keys)}{more}")
+    if outcome.unchecked:
         tell("hfspec: the golden examples were not checked")
-    print(made.place, flush=True)
+    print(outcome.place, flush=True)
 
 
 def _explain(

@@ -22,14 +22,14 @@ def complete_overrides(ctx: typer.Context, incomplete: str) -> list[str]:
     Returns:
         What the word may become; nothing where it may be a file, which the shell itself completes.
     """
-    given = _given(ctx)
-    places = [Path(text) for text in given if os.path.lexists(text)]
+    words = _given(ctx)
+    places = [Path(text) for text in words if os.path.lexists(text)]
     files = [place for place in places if place.suffix in SPEC_SUFFIXES and place.is_file()]
-    after_key = _key_before_equals(given)
+    after_key = _key_before_equals(words)
     if not after_key and (not places or (not incomplete and "spec" not in ctx.params)):
         return []
-    found = _completions(f"{after_key}{incomplete}", files[0] if files else None, serves=ctx.info_name == "serve")
-    return [text.removeprefix(after_key) for text in found]
+    overrides = _completions(f"{after_key}{incomplete}", files[0] if files else None, serves=ctx.info_name == "serve")
+    return [text.removeprefix(after_key) for text in overrides]
 
 
 def complete_task(incomplete: str) -> list[str]:
@@ -65,12 +65,12 @@ def _given(ctx: typer.Context) -> list[str]:
     return [str(text) for value in values for text in (value if isinstance(value, list | tuple) else [value])]
 
 
-def _key_before_equals(given: list[str]) -> str:
+def _key_before_equals(words: list[str]) -> str:
     """``KEY=`` where bash has made words of it: KEY and = before the value, KEY alone before an empty one."""
-    if len(given) > 1 and given[-1] == "=":
-        return f"{given[-2]}="
-    if len(given) > 1 and "=" not in given[-1] and not os.path.lexists(given[-1]):
-        return f"{given[-1]}="
+    if len(words) > 1 and words[-1] == "=":
+        return f"{words[-2]}="
+    if len(words) > 1 and "=" not in words[-1] and not os.path.lexists(words[-1]):
+        return f"{words[-1]}="
     return ""
 
 

@@ -68,13 +68,13 @@ def diff(
         )
     a, b = places[0], places[1] if len(places) == 2 else None
     try:
-        found = _changes(a, b, overrides)
+        changes = _changes(a, b, overrides)
     except SpecError as error:
         raise NotComparableError(error.problems) from error
-    text = render(found, (a, b or " ".join([a, *overrides])), format.value)
+    text = render(changes, (a, b or " ".join([a, *overrides])), format.value)
     if text:
         print(text)
-    if found:
+    if changes:
         raise typer.Exit(CHANGED)
 
 
@@ -96,9 +96,9 @@ def _diff_folders(
     before, after = revisions["before"], revisions["after"] or None
     since = len(revisions["dots"]) == 3
     places = list(paths) or ["specs" if Path("specs").is_dir() else "."]
-    found = folder_changes(places, before, after, compare_files, since_branched=since)
-    if found:
-        print(redacted((changes_text if format is DiffFormat.text else changes_markdown)(found)))
+    changes = folder_changes(places, before, after, compare_files, since_branched=since)
+    if changes:
+        print(redacted((changes_text if format is DiffFormat.text else changes_markdown)(changes)))
         raise typer.Exit(CHANGED)
 
 

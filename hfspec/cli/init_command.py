@@ -74,12 +74,12 @@ def init(
     spec = output or PLACE
     if spec.exists():
         raise UsageError(f"{spec} exists; choose another name or edit it")
-    begun = _begun(spec, checkpoint, model, library)
-    inferred = begun.inferred
-    chosen = task or inferred.task or ("" if checkpoint else TASK)
-    if not chosen:
+    start = _begun(spec, checkpoint, model, library)
+    inferred = start.inferred
+    name = task or inferred.task or ("" if checkpoint else TASK)
+    if not name:
         raise UsageError(f"{checkpoint}: {inferred.reason}, so that its task is not known; give it: hfspec init TASK …")
-    _write(spec, spec_text(_editor_line(spec), chosen, library or _library(chosen, inferred.library), begun))
+    _write(spec, spec_text(_editor_line(spec), name, library or _library(name, inferred.library), start))
     if checkpoint is not None and inferred.task:
         tell(f"{inferred.task}: {inferred.reason}")
     if NO_TOKENIZER in inferred.hints:
@@ -87,8 +87,8 @@ def init(
     print(spec)
 
 
-def _asks(*given: object) -> bool:
-    return not any(given) and sys.stdin is not None and sys.stdin.isatty()
+def _asks(*options: object) -> bool:
+    return not any(options) and sys.stdin is not None and sys.stdin.isatty()
 
 
 def _begun(spec: Path, checkpoint: str | None, model: str | None, library: str | None) -> Start:

@@ -48,21 +48,21 @@ def targets(spec: Path, overrides: Sequence[str], output: Path | None) -> tuple[
 def _default_targets(spec: Path, combinations: list[list[str]]) -> list[Path]:
     from hfspec import compiler
 
-    found, places = {}, []
+    problems, places = {}, []
     for combination in combinations:
         try:
             places.append(compiler.default_target(spec, combination))
         except SpecError as error:
-            found.update(dict.fromkeys(error.problems))
-    if found:
-        raise SpecError(list(found))
+            problems.update(dict.fromkeys(error.problems))
+    if problems:
+        raise SpecError(list(problems))
     return places
 
 
 def _distinct(combinations: list[list[str]]) -> list[str]:
     """A name for each, of the overrides in which it differs from the others: ``dtype-bfloat16--model_config.top_k-3``.
 
-    Those that come out alike, or too long for a file name, end in a digest of their overrides.
+    Names that come out alike, or too long for a file name, end in a digest of their overrides.
     """
     shared = set(combinations[0]).intersection(*combinations) if len(combinations) > 1 else set()
     own = [[override for override in each if override not in shared] for each in combinations]
@@ -85,5 +85,5 @@ def _file_name(text: str) -> str:
 
 
 def _shortened(name: str, text: str) -> str:
-    kept = name.encode()[: MAX_NAME_BYTES - 9].decode(errors="ignore")
-    return f"{kept}-{sha256(text.encode(errors='surrogateescape')).hexdigest()[:8]}"
+    head = name.encode()[: MAX_NAME_BYTES - 9].decode(errors="ignore")
+    return f"{head}-{sha256(text.encode(errors='surrogateescape')).hexdigest()[:8]}"

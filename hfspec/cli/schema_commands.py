@@ -82,5 +82,5 @@ def _text(kind: Kind) -> str:
         from hfspec.batch.document.schema import schema_text
 
         return schema_text()
-    made: dict[str, Any] = lock_schema() if kind is Kind.lock else manifest_schema()
-    return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
+    document: dict[str, Any] = lock_schema() if kind is Kind.lock else manifest_schema()
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -70,13 +70,13 @@ def serve(
     places, overrides = split_overrides(targets)
     if not places:
         raise UsageError("nothing to serve is named; give artifacts or a fleet file before the overrides")
-    asked = {
+    options = {
         "server.host": host,
         "server.port": port,
         "server.grpc_port": grpc_port,
         "server.api_keys.file": api_keys,
     }
-    overrides += [f"{key}={quoted(value)}" for key, value in asked.items() if value is not None]
+    overrides += [f"{key}={quoted(value)}" for key, value in options.items() if value is not None]
     is_local = engine is EngineName.LOCAL
     if is_local and address is not None:
         raise UsageError("--address is that of a Ray cluster; give --engine ray as well")

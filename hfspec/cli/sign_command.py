@@ -37,7 +37,7 @@ def sign(
 def _password(key: Path) -> str | None:
     from hfspec.artifact.signing_keys import PASSWORD, is_protected
 
-    given = os.environ.get(PASSWORD)
-    if given or not is_protected(key) or not (sys.stdin and sys.stdin.isatty()):
-        return given
+    password = os.environ.get(PASSWORD)
+    if password or not is_protected(key) or not (sys.stdin and sys.stdin.isatty()):
+        return password
     return str(typer.prompt(f"Password of {key}", hide_input=True, err=True))

@@ -73,8 +73,8 @@ def validate(
 
 def _all_good(specs: int, fleets: int, batches: int) -> str:
     counts = [(specs, "spec"), (fleets, "fleet file"), (batches, "batch file")]
-    named = [f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts if count]
-    return f"{' and '.join(named)} {'is' if specs + fleets + batches == 1 else 'are'} good"
+    parts = [f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts if count]
+    return f"{' and '.join(parts)} {'is' if specs + fleets + batches == 1 else 'are'} good"
 
 
 def file_problems(file: Path, overrides: Sequence[str] = ()) -> Sequence[Problem]:

@@ -83,11 +83,11 @@ def split_launcher(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
 
     Raises UsageError for one that names what is to be imported.
     """
-    chosen = [text for text in overrides if _is_launchers(text)]
-    for text in chosen:
+    own = [text for text in overrides if _is_launchers(text)]
+    for text in own:
         if "_target_" in text:
             raise UsageError(f"{text}: nothing is imported by name; choose a launcher with {GROUP}=NAME")
-    return chosen, [text for text in overrides if text not in chosen]
+    return own, [text for text in overrides if text not in own]
 
 
 def _is_launchers(text: str) -> bool:
@@ -114,10 +114,10 @@ def compile_all(
         WorldError: The launcher fails.
     """
     numbers = range(len(sweep.combinations))
-    found = launched(sweep, launcher) if launcher else (sweep.compiled(number, progress()) for number in numbers)
-    for made in found:
-        show(made)
-        yield made
+    outcomes = launched(sweep, launcher) if launcher else (sweep.compiled(number, progress()) for number in numbers)
+    for outcome in outcomes:
+        show(outcome)
+        yield outcome
 
 
 def launched(sweep: Sweep, launcher: Sequence[str]) -> list[Made]:
@@ -132,8 +132,8 @@ def launched(sweep: Sweep, launcher: Sequence[str]) -> list[Made]:
     except Exception as error:
         if isinstance(error, HfspecError):
             raise
-        said = redacted(" ".join(str(error).split()))
-        raise WorldError(f"the launcher failed: {type(error).__name__}: {said}; its files are in {own}") from error
+        reason = redacted(" ".join(str(error).split()))
+        raise WorldError(f"the launcher failed: {type(error).__name__}: {reason}; its files are in {own}") from error
     shutil.rmtree(own, ignore_errors=True)
     return [job.return_value for job in jobs]
 
@@ -156,17 +156,17 @@ def _launcher(sweep: Sweep, overrides: list[str]) -> Any:
         context = HydraContext(config_loader=loader, callbacks=Callbacks())
         return plugins.instantiate_launcher(hydra_context=context, task_function=sweep, config=config)
     except (HydraException, OmegaConfBaseException) as error:
-        known = ", ".join(sorted(loader.get_group_options(GROUP)))
-        said = str(error).strip().splitlines()[0]
+        names = ", ".join(sorted(loader.get_group_options(GROUP)))
+        reason = str(error).strip().splitlines()[0]
         remedy = "others are packages such as hydra-joblib-launcher"
-        raise UsageError(f"{' '.join(overrides[:-1])}: {said}; launchers here: {known}; {remedy}") from error
+        raise UsageError(f"{' '.join(overrides[:-1])}: {reason}; launchers here: {names}; {remedy}") from error
 
 
-def tell_table(found: Sequence[Made]) -> None:
+def tell_table(outcomes: Sequence[Made]) -> None:
     """Say what became of all combinations, on stderr."""
     from hfspec.report.table import aligned
 
-    failed = [made for made in found if made.fault]
-    rows = [("failed" if made.fault else "compiled", made.place) for made in found]
+    failed = [outcome for outcome in outcomes if outcome.fault]
+    rows = [("failed" if outcome.fault else "compiled", outcome.place) for outcome in outcomes]
     tell(aligned(rows))
-    tell(f"hfspec: {len(found) - len(failed)} of {len(found)} combinations compiled")
+    tell(f"hfspec: {len(outcomes) - len(failed)} of {len(outcomes)} combinations compiled")

@@ -252,9 +252,9 @@ def _generation(files: SmallFiles, library: str) -> dict[str, Any]:
     name, key = LIBRARIES[library].generation if library in LIBRARIES else GENERATION
     path = next((path for path in sorted(files.records) if _is_part(path) and PurePosixPath(path).name == name), "")
     config = files.json(path)
-    stated = config.get(key) if key else config
-    found = stated if isinstance(stated, Mapping) else {}
-    return {key: value for key, value in found.items() if key not in NOT_SETTINGS}
+    entry = config.get(key) if key else config
+    settings = entry if isinstance(entry, Mapping) else {}
+    return {key: value for key, value in settings.items() if key not in NOT_SETTINGS}
 
 
 def _licence(files: SmallFiles) -> dict[str, Any]:

@@ -53,8 +53,8 @@ def folder_changes(
     if since_branched:
         before = merge_base(Path(paths[0]), before, after or "HEAD")
     old, new = ({*_files(paths, revision)} for revision in (before, after))
-    found = (_change(path, old, new, (before, after), compare) for path in sorted(old | new))
-    return tuple(change for change in found if change.kind != "changed" or change.changes or change.fault)
+    all_changes = (_change(path, old, new, (before, after), compare) for path in sorted(old | new))
+    return tuple(change for change in all_changes if change.kind != "changed" or change.changes or change.fault)
 
 
 def _files(paths: Sequence[str], revision: str | None) -> Iterator[str]:
@@ -62,13 +62,13 @@ def _files(paths: Sequence[str], revision: str | None) -> Iterator[str]:
     for path in paths:
         place = Path(path)
         if revision is not None:
-            listed = paths_at(place, revision)
+            files = paths_at(place, revision)
         elif place.is_dir():
-            listed = [Path(parent, name) for parent, _, names in os.walk(place) for name in names]
+            files = [Path(parent, name) for parent, _, names in os.walk(place) for name in names]
         else:
-            listed = [place] if place.exists() else []
-        artifacts = {file.parent for file in listed if file.name == MANIFEST_NAME}
-        for file in listed:
+            files = [place] if place.exists() else []
+        artifacts = {file.parent for file in files if file.name == MANIFEST_NAME}
+        for file in files:
             below = file.relative_to(place).parts if file != place else ()
             if all(map(counts, below)) and _is_spec_or_lock(file) and not artifacts & {*file.parents}:
                 yield file.as_posix()
@@ -95,8 +95,8 @@ def _account(side: str) -> FrozenDict:
     with file_of(side) as (file, place):
         if file.name.endswith(LOCK) or not _has_task(file):
             return NOTHING
-        stated = spec_account(read_spec(file, place), named=True)
-    return FrozenDict({key: value for key, value in stated.items() if value is not None})
+        account = spec_account(read_spec(file, place), named=True)
+    return FrozenDict({key: value for key, value in account.items() if value is not None})
 
 
 def _has_task(file: Path) -> bool:

@@ -17,7 +17,7 @@ TEXT, WHOLE, JSON = "text", "whole number", "JSON"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is chosen at an export for another engine: nothing."""
+    """The choices of an export for another engine: none."""
 
 
 @dataclass(frozen=True, slots=True)

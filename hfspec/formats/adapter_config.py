@@ -40,11 +40,11 @@ NEED_MORE = MappingProxyType(
 )
 
 
-def neutral(config: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
-    """The config with the options that are ``known`` to peft, without what leads elsewhere; peft loads the same adapter
+def neutral(config: Mapping[str, Any], options: Collection[str]) -> dict[str, Any]:
+    """The config with the ``options`` of peft alone, without what leads elsewhere; peft loads the same adapter
     from it.
     """
-    changed = {key: value for key, value in config.items() if key in known}
+    changed = {key: value for key, value in config.items() if key in options}
     changed.update({key: None for key in ELSEWHERE if key in changed})
     changed.update({key: {} if key == "loftq_config" else None for key in BEGINNINGS if key in changed})
     if changed.get("prompt_tuning_init") == TOKENIZED_INIT:

@@ -70,18 +70,18 @@ def refuse_undone(config: Any) -> None:
         )
 
 
-def not_done(stated: dict[str, Any], known: frozenset[str]) -> dict[str, tuple[str, ...]]:
+def not_done(stated: dict[str, Any], settings: frozenset[str]) -> dict[str, tuple[str, ...]]:
     """The attributes that a generation config states and that are no settings: why nothing comes of them -> the names,
-    sorted. ``known``: the settings of any task.
+    sorted. ``settings``: the settings of any task.
     """
-    said = {name for name, value in stated.items() if value not in (None, False) and name not in BOOKKEEPING}
+    own = {name for name, value in stated.items() if value not in (None, False) and name not in BOOKKEEPING}
     kinds = {
         "in force as the checkpoint says, and no spec can change it": PASSED_ON,
         "is about speed and memory, and is not used, so that answers are those of a plain cache": SPEED,
         "changes what the library returns beside the tokens, and is not used": OUTPUTS,
         "a way of decoding that neither the library nor hfspec has": (*GIVEN_AWAY, CUSTOM, HEALING),
     }
-    found = {why: tuple(sorted(said & set(names))) for why, names in kinds.items()}
-    others = said - known - {name for names in kinds.values() for name in names}
-    found["not known to the library's own generation, and passed over"] = tuple(sorted(others))
-    return {why: names for why, names in found.items() if names}
+    result = {why: tuple(sorted(own & set(names))) for why, names in kinds.items()}
+    others = own - settings - {name for names in kinds.values() for name in names}
+    result["not known to the library's own generation, and passed over"] = tuple(sorted(others))
+    return {why: names for why, names in result.items() if names}

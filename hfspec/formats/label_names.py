@@ -19,9 +19,9 @@ def stated_labels(raw: Mapping[str, Any]) -> tuple[str, ...]:
     """The labels of a config.json, by their numbers; the library's LABEL_0, LABEL_1, … where it names none, or another
     number of them than num_labels, which the library goes by.
     """
-    stated = raw.get("id2label")
-    if isinstance(stated, Mapping) and raw.get("num_labels") in {None, len(stated)} and not any(names_faults(stated)):
-        by_number = {int(key): label_name(value) or "" for key, value in stated.items()}
+    labels = raw.get("id2label")
+    if isinstance(labels, Mapping) and raw.get("num_labels") in {None, len(labels)} and not any(names_faults(labels)):
+        by_number = {int(key): label_name(value) or "" for key, value in labels.items()}
         return tuple(by_number[number] for number in sorted(by_number))
     count = raw.get("num_labels", 2)
     return tuple(f"LABEL_{number}" for number in range(count if isinstance(count, int) else 2))
@@ -39,35 +39,35 @@ def label_numbers(config: Any) -> dict[str, int]:
     return {name: number for number, name in label_names(config).items()}
 
 
-def names_faults(stated: Any) -> Iterator[tuple[str, str]]:
+def names_faults(labels: Any) -> Iterator[tuple[str, str]]:
     """The faults of a config's ``id2label``, each with the value at fault as it stands there; none where every
     label from 0 on has a name.
     """
-    if stated is None:
+    if labels is None:
         return
-    if not isinstance(stated, Mapping) or not stated:
-        yield "id2label names no labels", repr(stated)
+    if not isinstance(labels, Mapping) or not labels:
+        yield "id2label names no labels", repr(labels)
         return
-    numbers = {key: _number(key) for key in stated}
+    numbers = {key: _number(key) for key in labels}
     unread = [key for key, number in numbers.items() if number is None]
     yield from (("a key of id2label is not a number", f"the key {key!r}") for key in unread)
-    missing = sorted(set(range(len(stated))) - set(numbers.values()))
+    missing = sorted(set(range(len(labels))) - set(numbers.values()))
     if missing and not unread:
-        keys = ", ".join(map(str, stated))
-        yield f"id2label has no label {missing[0]}; the numbers of its labels must be 0 to {len(stated) - 1}", keys
-    for key, value in stated.items():
+        keys = ", ".join(map(str, labels))
+        yield f"id2label has no label {missing[0]}; the numbers of its labels must be 0 to {len(labels) - 1}", keys
+    for key, value in labels.items():
         if label_name(value) is None:
             yield f"id2label.{key} is not a name of a label", repr(value)
 
 
-def numbers_faults(stated: Any, count: int) -> Iterator[tuple[str, str]]:
+def numbers_faults(labels: Any, count: int) -> Iterator[tuple[str, str]]:
     """The faults of a config's ``label2id`` for a model of ``count`` labels, in the form of ``names_faults``."""
-    if not stated:
+    if not labels:
         return
-    if not isinstance(stated, Mapping):
-        yield "label2id is not a mapping of names to numbers", repr(stated)
+    if not isinstance(labels, Mapping):
+        yield "label2id is not a mapping of names to numbers", repr(labels)
         return
-    for name, value in stated.items():
+    for name, value in labels.items():
         number = _number(value)
         if number is None or not 0 <= number < count:
             yield f"label2id.{name} is not a number of a label; the model has the labels 0 to {count - 1}", repr(value)

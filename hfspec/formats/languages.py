@@ -80,7 +80,7 @@ class TokenLanguages(Languages):
         self.check(source, target)
         source, target = source or self.own[0], target or (None if started else self.own[1])
         missing = [
-            name for name, known in (("src_lang", source), ("tgt_lang", target or self.starts or started)) if not known
+            name for name, value in (("src_lang", source), ("tgt_lang", target or self.starts or started)) if not value
         ]
         if missing:
             raise LanguageError(
@@ -101,8 +101,8 @@ class PairLanguages(Languages):
 
     def check(self, source: str | None, target: str | None) -> None:
         for place, code in enumerate((source, target)):
-            known = tuple(sorted({pair[place] for pair in self.prefixes}))
-            if code is not None and code not in known:
+            codes = tuple(sorted({pair[place] for pair in self.prefixes}))
+            if code is not None and code not in codes:
                 raise LanguageError(f"the checkpoint does not translate {WAYS[place]} {code!r}; {self._pairs()}.")
 
     def direction(self, source: str | None, target: str | None, *, started: bool = False) -> Direction:  # noqa: ARG002
@@ -133,10 +133,10 @@ class OnePair(Languages):
         self.hint = hint
 
     def check(self, source: str | None, target: str | None) -> None:
-        given = source or target
-        if given is not None:
+        language = source or target
+        if language is not None:
             raise LanguageError(
-                f"this checkpoint has no choice of languages, so {given!r} would change nothing{self.hint}."
+                f"this checkpoint has no choice of languages, so {language!r} would change nothing{self.hint}."
             )
 
     def direction(self, source: str | None, target: str | None, *, started: bool = False) -> Direction:  # noqa: ARG002
@@ -154,45 +154,47 @@ def tongues(tokenizer: Any) -> Tongues:
 
 
 def languages_of(
-    known: Tongues, specific: Mapping[str, Any], starts: Sequence[int | None], *, instructed: bool
+    languages: Tongues, specific: Mapping[str, Any], starts: Sequence[int | None], *, instructed: bool
 ) -> Languages:
     """The languages of a checkpoint: what its tokenizer says, its config's task_specific_params, the tokens that its
     answers may begin with, and ``instructed`` as PairLanguages has it.
     """
-    if known.codes:
-        return TokenLanguages(known.codes, known.own, starts=any(token in known.codes.values() for token in starts))
+    if languages.codes:
+        return TokenLanguages(
+            languages.codes, languages.own, starts=any(token in languages.codes.values() for token in starts)
+        )
     prefixes = _prefixes(specific)
     if prefixes:
         return PairLanguages(prefixes, instructed=instructed)
-    return OnePair(f"; write one of {', '.join(known.marks[:3])}, … before each text" if known.marks else "")
+    return OnePair(f"; write one of {', '.join(languages.marks[:3])}, … before each text" if languages.marks else "")
 
 
 def from_task_name(task: str) -> tuple[str | None, str | None]:
     """The languages that ``translation_en_to_fr`` names; of ``translation``, none."""
-    found = PAIR.fullmatch(task)
-    return (found[1], found[2]) if found else (None, None)
+    match = PAIR.fullmatch(task)
+    return (match[1], match[2]) if match else (None, None)
 
 
 def _language_tokens(tokenizer: Any) -> dict[str, int]:
     """Code -> the id of its token, empty for a tokenizer that is not told the language."""
     if not hasattr(tokenizer, "set_src_lang_special_tokens"):
         return {}
-    stated = getattr(tokenizer, "lang_code_to_id", None)
-    if stated:
-        return dict(stated)
+    ids = getattr(tokenizer, "lang_code_to_id", None)
+    if ids:
+        return dict(ids)
     unknown = tokenizer.unk_token_id
     codes = [token for token in map(str, tokenizer.all_special_tokens) if CODE.fullmatch(token)]
-    return {code: found for code in codes if (found := tokenizer.convert_tokens_to_ids(code)) != unknown}
+    return {code: index for code in codes if (index := tokenizer.convert_tokens_to_ids(code)) != unknown}
 
 
 def _prefixes(specific: Mapping[str, Any]) -> dict[tuple[str, str], str]:
-    found = {PAIR.fullmatch(name): params for name, params in specific.items()}
-    return {(match[1], match[2]): params.get("prefix", "") for match, params in found.items() if match}
+    matches = {PAIR.fullmatch(name): params for name, params in specific.items()}
+    return {(match[1], match[2]): params.get("prefix", "") for match, params in matches.items() if match}
 
 
-def _nearest(code: str, known: Sequence[str]) -> str:
+def _nearest(code: str, codes: Sequence[str]) -> str:
     """Codes for one language differ in their tails: ``fr``, ``fra_Latn``, ``fr_XX``."""
-    begin = [name for name in known if name.lower().startswith(code[:2].lower())]
-    close = get_close_matches(code, begin, n=1, cutoff=0) or get_close_matches(code, known, n=1, cutoff=0.5)
-    listed = ", ".join(sorted(known)[:5])
-    return f"; did you mean {close[0]!r}?" if close else f"; it knows {len(known)}, among them {listed}"
+    begin = [name for name in codes if name.lower().startswith(code[:2].lower())]
+    close = get_close_matches(code, begin, n=1, cutoff=0) or get_close_matches(code, codes, n=1, cutoff=0.5)
+    examples = ", ".join(sorted(codes)[:5])
+    return f"; did you mean {close[0]!r}?" if close else f"; it knows {len(codes)}, among them {examples}"

@@ -33,22 +33,22 @@ ELSEWHERE = LOADING_OPTIONS | {
 }
 
 
-def handed_on_faults(stated: Any) -> Iterator[str]:
+def handed_on_faults(config: Any) -> Iterator[str]:
     """The options that the config of a Transformer module hands on and that are not its to say."""
-    if not isinstance(stated, Mapping):
+    if not isinstance(config, Mapping):
         return
     for section in HANDED_ON:
-        given = stated.get(section) or {}
-        if not isinstance(given, Mapping):
+        options = config.get(section) or {}
+        if not isinstance(options, Mapping):
             yield f"{section}, which is not a mapping"
             continue
-        for key in sorted(ELSEWHERE & {key for key, value in given.items() if value}):
-            yield f"{section}.{key}: {given[key]!r}, which decides where the model is loaded from, or what runs"
+        for key in sorted(ELSEWHERE & {key for key, value in options.items() if value}):
+            yield f"{section}.{key}: {options[key]!r}, which decides where the model is loaded from, or what runs"
         for key in IMPLEMENTATION_KEYS:
             yield from (
-                f"{section}.{key}: {text!r}, which the library fetches and runs" for text in foreign(given.get(key))
+                f"{section}.{key}: {text!r}, which the library fetches and runs" for text in foreign(options.get(key))
             )
-    length = stated.get("max_seq_length")
+    length = config.get("max_seq_length")
     if length is not None and (not isinstance(length, int) or length <= 0):
         yield f"max_seq_length: {length!r}, which is not a number of tokens"
 

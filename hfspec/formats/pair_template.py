@@ -34,8 +34,8 @@ class PairTemplate:
 
     def __init__(self, tokenizer: Any, model_type: str, modalities: Mapping[str, Any] | None = None) -> None:
         self.tokenizer = tokenizer
-        stated = ((modalities or {}).get("message") or {}).get("format", "auto")
-        self.is_flat = _is_flat(tokenizer, model_type) if stated == "auto" else stated == "flat"
+        form = ((modalities or {}).get("message") or {}).get("format", "auto")
+        self.is_flat = _is_flat(tokenizer, model_type) if form == "auto" else form == "flat"
         self._suffixes: dict[str, list[int]] = {}
 
     @staticmethod
@@ -69,17 +69,17 @@ class PairTemplate:
             raise InputError(
                 f"the tokenizer's chat template cannot carry a query and a document{beside}: {error}."
             ) from error
-        made = []
+        items = []
         for text in texts:
             whole = len(self._ids(text))
-            found = self.tokenizer(
+            encoding = self.tokenizer(
                 text, add_special_tokens=False, truncation="longest_first", max_length=limit, verbose=False
             )
-            tokens = {name: list(found[name]) for name in found}
+            tokens = {name: list(encoding[name]) for name in encoding}
             if len(tokens["input_ids"]) >= limit and (suffix := self._suffix(prompt)[-limit:]):
                 tokens["input_ids"][-len(suffix) :] = suffix
-            made.append((tokens, whole > limit))
-        return made
+            items.append((tokens, whole > limit))
+        return items
 
     def _suffix(self, prompt: str) -> list[int]:
         """The tokens at the end of the template that do not depend on the texts."""

@@ -15,8 +15,8 @@ def quantisation(raw: Mapping[str, Any]) -> Any:
     none.
     """
     parts = (raw, *(raw.get(name) for name in TEXT_PARTS))
-    stated = (part.get(QUANTISED) for part in parts if isinstance(part, Mapping))
-    return next((found for found in stated if found is not None), None)
+    entries = (part.get(QUANTISED) for part in parts if isinstance(part, Mapping))
+    return next((entry for entry in entries if entry is not None), None)
 
 
 def without_quantisation(raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -81,29 +81,29 @@ def settings(model: Path) -> dict[str, Any]:
 
     Raises StorageError when it states them in another form.
     """
-    found = _read(model / STATED)
-    if fault := stated_fault(found):
+    config = _read(model / STATED)
+    if fault := stated_fault(config):
         raise StorageError(f"{STATED}: {fault}")
-    return found
+    return config
 
 
-def stated_fault(stated: Mapping[str, Any]) -> str:
+def stated_fault(config: Mapping[str, Any]) -> str:
     """The fault in the form of config_sentence_transformers.json; empty for none."""
-    prompts = stated.get("prompts") or {}
+    prompts = config.get("prompts") or {}
     if not isinstance(prompts, Mapping) or not all(isinstance(text, str | None) for text in prompts.values()):
         return "its prompts are not a mapping from names to texts"
-    if (name := stated.get("default_prompt_name")) is not None and name not in prompts:
+    if (name := config.get("default_prompt_name")) is not None and name not in prompts:
         return f"its default_prompt_name {name!r} is not one of its prompts"
-    if (width := stated.get("truncate_dim")) is not None and (not isinstance(width, int) or width <= 0):
+    if (width := config.get("truncate_dim")) is not None and (not isinstance(width, int) or width <= 0):
         return f"its truncate_dim {width!r} is not a number of dimensions"
     return ""
 
 
-def own_settings(stated: Mapping[str, Any], task: Task) -> dict[str, Any]:
+def own_settings(config: Mapping[str, Any], task: Task) -> dict[str, Any]:
     """The task's settings that config_sentence_transformers.json states."""
     own = {
-        "prompt_name": stated.get("default_prompt_name"),
-        **{name: stated.get(name) for name in ("max_active_dims", "similarity_fn_name", "truncate_dim")},
+        "prompt_name": config.get("default_prompt_name"),
+        **{name: config.get(name) for name in ("max_active_dims", "similarity_fn_name", "truncate_dim")},
     }
     return {name: value for name, value in own.items() if value is not None and task.setting(name) is not None}
 
@@ -117,37 +117,37 @@ def read(model: Path, *, causal: bool) -> Checkpoint | None:
     if not (model / "modules.json").is_file():
         pooling = Module("Pooling", {"pooling_mode": "lasttoken" if causal else "mean"}, model)
         return Checkpoint(model, None, False, (pooling,))
-    found = _read_modules(model, "dense")
-    if found is None or not found.modules or not all(_is_known(module) for module in found.modules):
+    checkpoint = _read_modules(model, "dense")
+    if checkpoint is None or not checkpoint.modules or not all(_is_known(module) for module in checkpoint.modules):
         return None
-    kinds = [module.kind for module in found.modules]
-    return found if kinds[0] == "Pooling" and kinds.count("Pooling") == 1 else None
+    kinds = [module.kind for module in checkpoint.modules]
+    return checkpoint if kinds[0] == "Pooling" and kinds.count("Pooling") == 1 else None
 
 
 def read_cross_encoder(model: Path) -> Checkpoint | None:
     """The checkpoint when it is a classifier alone, at the top of its folder; None when it is made of more.
 
-    Of one that CrossEncoder has not saved the library reads the classifier, and no settings beside it.
+    sentence-transformers reads the classifier of one that CrossEncoder has not saved, and no settings beside it.
     """
     plain = Checkpoint(model, None, False, ())
     if not (model / "modules.json").is_file():
         return plain
-    found = _read_modules(model, "cross-encoder")
-    if found is None or found.modules or found.transformer != model:
+    checkpoint = _read_modules(model, "cross-encoder")
+    if checkpoint is None or checkpoint.modules or checkpoint.transformer != model:
         return None
     if not is_saved_cross_encoder(_read(model / STATED), has_modules=True):
         return plain
-    return found if "transformer_task" in transformer_settings(model) else None
+    return checkpoint if "transformer_task" in transformer_settings(model) else None
 
 
-def is_saved_cross_encoder(stated: Mapping[str, Any], *, has_modules: bool) -> bool:
+def is_saved_cross_encoder(config: Mapping[str, Any], *, has_modules: bool) -> bool:
     """Whether CrossEncoder takes what is beside the classifier for its own: prompts, activation, lengths, modalities.
 
     Args:
-        stated: config_sentence_transformers.json.
+        config: config_sentence_transformers.json.
         has_modules: whether there is a modules.json.
     """
-    return has_modules and stated.get("model_type") == "CrossEncoder"
+    return has_modules and config.get("model_type") == "CrossEncoder"
 
 
 def pair_modalities(transformer: Mapping[str, Any], *, is_saved: bool) -> Mapping[str, Any] | None:
@@ -160,18 +160,18 @@ def pair_modalities(transformer: Mapping[str, Any], *, is_saved: bool) -> Mappin
     """
     if not is_saved:
         return None
-    stated = transformer.get("modality_config", {"text": {}})
-    return stated if isinstance(stated, Mapping) else {}
+    modalities = transformer.get("modality_config", {"text": {}})
+    return modalities if isinstance(modalities, Mapping) else {}
 
 
 def read_sparse(model: Path) -> Checkpoint | None:
     """The checkpoint when it is a masked-language model with SPLADE pooling (arXiv 2109.10086), else None."""
-    found = _read_modules(model, "sparse") if (model / "modules.json").is_file() else None
-    if found is None or [module.kind for module in found.modules] != ["SpladePooling"]:
+    checkpoint = _read_modules(model, "sparse") if (model / "modules.json").is_file() else None
+    if checkpoint is None or [module.kind for module in checkpoint.modules] != ["SpladePooling"]:
         return None
-    config = found.modules[0].config
-    known = config.get("pooling_strategy", "max") in {"max", "sum"}
-    return found if known and config.get("activation_function", "relu") in {"relu", "log1p_relu"} else None
+    config = checkpoint.modules[0].config
+    can_pool = config.get("pooling_strategy", "max") in {"max", "sum"}
+    return checkpoint if can_pool and config.get("activation_function", "relu") in {"relu", "log1p_relu"} else None
 
 
 def _read_modules(model: Path, kind: str) -> Checkpoint | None:
@@ -190,7 +190,7 @@ def _read_modules(model: Path, kind: str) -> Checkpoint | None:
 
 def transformer_settings(folder: Path) -> dict[str, Any]:
     """The settings in a Transformer module's folder beside config.json: max_seq_length, do_lower_case."""
-    return next((found for name in TRANSFORMER_CONFIGS if (found := _read(folder / name))), {})
+    return next((config for name in TRANSFORMER_CONFIGS if (config := _read(folder / name))), {})
 
 
 def pooling_modes(config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -216,9 +216,9 @@ def _is_plain(config: Mapping[str, Any], kind: str) -> bool:
         forms: tuple[dict[str, str], ...] = ({}, *({"format": form} for form in ("auto", "flat", "structured")))
         modalities += [{**text_only, "message": {**text_only["text"], **form}} for form in forms]
     own = {"transformer_task": (task,), "modality_config": tuple(modalities), "module_output_name": (output,)}
-    known = {**PLAIN, **own}
+    values = {**PLAIN, **own}
     others = {name: value for name, value in config.items() if name not in {"max_seq_length", "do_lower_case"}}
-    return all(name in known and value in known[name] for name, value in others.items())
+    return all(name in values and value in values[name] for name, value in others.items())
 
 
 def is_torchs_own(activation: Any) -> bool:
@@ -241,7 +241,7 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise StorageError(f"{path.name} is not JSON: {error}") from error
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}

@@ -104,9 +104,9 @@ def _row(number: int, item: Any) -> Row:
     return Row(number, {MESSAGES: item[MESSAGES]})
 
 
-def _missing(name: str, given: Sequence[Any]) -> str:
-    listed = ", ".join(repr(other) for other in given) or "none"
-    return f"{name!r} is missing; given are {listed}{misspelt(name, given)}."
+def _missing(name: str, names: Sequence[Any]) -> str:
+    text = ", ".join(repr(other) for other in names) or "none"
+    return f"{name!r} is missing; given are {text}{misspelt(name, names)}."
 
 
 def _pandas(value: Any, name: str) -> bool:

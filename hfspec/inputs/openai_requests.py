@@ -91,28 +91,28 @@ def checked(row: Row, settings: Settings, task: Task, signature: Signature) -> R
     """
     values = {key: value for key, value in row.values.items() if not is_missing(value)}
     main = str(task.inputs[0].name)
-    declared = {param.name: param for param in signature.params}
-    known = [str(column.name) for column in task.inputs] + [name for name in declared if task.setting(name)]
+    params = {param.name: param for param in signature.params}
+    keys = [str(column.name) for column in task.inputs] + [name for name in params if task.setting(name)]
     for key, value in values.items():
-        _check_key(key, value, known, row.number)
+        _check_key(key, value, keys, row.number)
     if main not in values:
         raise InputError(f"the request has no {main}{misspelt(main, row.values) or '.'}", row=row.number)
     own = {STANDS_FOR.get(key, key): _setting(key, values, task, row.number) for key in _in_order(values, task)}
-    for name, param in declared.items():
+    for name, param in params.items():
         if STANDS_FOR.get(name, name) in own:
             _within(param, own[STANDS_FOR.get(name, name)], row.number)
     _check_stream(values, row)
     return Request(row.number, row.single, values, settings.over(own))
 
 
-def _check_key(key: str, value: Any, known: Sequence[str], row: int) -> None:
-    if key in openai.REFUSED and key not in known and value not in openai.REFUSED[key]:
+def _check_key(key: str, value: Any, keys: Sequence[str], row: int) -> None:
+    if key in openai.REFUSED and key not in keys and value not in openai.REFUSED[key]:
         raise InputError(f"{key} is not supported; leave it out of the request.", row=row)
-    if key in known or key in openai.REFUSED or key in openai.WITHOUT_EFFECT:
+    if key in keys or key in openai.REFUSED or key in openai.WITHOUT_EFFECT:
         return
-    near = get_close_matches(key, known, n=1, cutoff=0.5)
+    near = get_close_matches(key, keys, n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise InputError(f"the request has no key {key!r}{hint}; its keys are: {', '.join(sorted(known))}.", row=row)
+    raise InputError(f"the request has no key {key!r}{hint}; its keys are: {', '.join(sorted(keys))}.", row=row)
 
 
 def _in_order(values: Mapping[str, Any], task: Task) -> list[str]:

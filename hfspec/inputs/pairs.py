@@ -41,16 +41,16 @@ def pairs_of(row: Row, task: Task) -> OneAndOthers:
 
 
 def _texts(value: Any, name: str, row: int) -> tuple[str, ...]:
-    listed = value.tolist() if hasattr(value, "tolist") else value
-    if not isinstance(listed, list | tuple):
+    texts = value.tolist() if hasattr(value, "tolist") else value
+    if not isinstance(texts, list | tuple):
         raise InputError(f"column {name!r}: expected a list of texts, found {found(value)}.", row=row)
-    return tuple(checked(text, Column("string", f"{name}[{place}]"), row) for place, text in enumerate(listed))
+    return tuple(checked(text, Column("string", f"{name}[{place}]"), row) for place, text in enumerate(texts))
 
 
 def refuse_mixed(rows: Sequence[Row], task: Task) -> None:
     """Raises InputError when some rows are single pairs and others lists, whose answers have no common form."""
-    listed = [pairs_of(row, task).listed for row in rows]
-    for row, mine in zip(rows, listed, strict=True):
-        if mine is not listed[0]:
+    lists = [pairs_of(row, task).listed for row in rows]
+    for row, mine in zip(rows, lists, strict=True):
+        if mine is not lists[0]:
             _, second, many = (column.name for column in task.inputs)
             raise InputError(f"the rows of one call all have {second}, or all have {many}.", row=row.number)

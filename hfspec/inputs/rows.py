@@ -31,23 +31,23 @@ class Columns:
     task's first column where the signature does not name that. ``main``: the column that a bare value fills.
     """
 
-    def __init__(self, task: Task, declared: tuple[Column, ...] | Tensor, template: str | None = None) -> None:
-        wanted = input_columns(task, template)
-        own = {column.name: column for column in wanted}
-        given = wanted if isinstance(declared, Tensor) else declared
-        first, named = wanted[0], {column.name for column in given}
+    def __init__(self, task: Task, inputs: tuple[Column, ...] | Tensor, template: str | None = None) -> None:
+        task_columns = input_columns(task, template)
+        own = {column.name: column for column in task_columns}
+        columns = task_columns if isinstance(inputs, Tensor) else inputs
+        first, names = task_columns[0], {column.name for column in columns}
         self.by_name: dict[str, Column] = {}
         self.target: dict[str, str] = {}
-        for column in given:
+        for column in columns:
             name = column.name or str(first.name)
             meant = own.get(name)
-            if meant is None and first.name not in {*named, *self.target.values()}:
+            if meant is None and first.name not in {*names, *self.target.values()}:
                 meant = first
             self.by_name[name] = Column(meant.type if meant else column.type, name, column.required)
             if meant is not None:
                 self.target[name] = str(meant.name)
         self.main = next((name for name, target in self.target.items() if target == first.name), self.names[0])
-        self.is_pair = template is None and _begin_with_two_texts(given) and self._types()[:2] == ["string", "string"]
+        self.is_pair = template is None and _begin_with_two_texts(columns) and self._types()[:2] == ["string", "string"]
 
     def _types(self) -> list[str]:
         return [self.by_name[name].type for name in self.target]
@@ -100,18 +100,18 @@ class Columns:
             raise InputError(f"a value alone is not enough: columns {', '.join(self.required)} are needed.", row=number)
         return self.row(number, {self.main: value})
 
-    def check_names(self, given: Sequence[Any], number: int | None) -> None:
+    def check_names(self, names: Sequence[Any], number: int | None) -> None:
         for name in self.required:
-            if name not in given:
-                raise InputError(self._missing(name, given), row=number)
-        for name in given:
+            if name not in names:
+                raise InputError(self._missing(name, names), row=number)
+        for name in names:
             near = get_close_matches(str(name), self.names, n=1, cutoff=0.75) if name not in self.by_name else []
-            if near and near[0] not in given:
+            if near and near[0] not in names:
                 raise InputError(f"no column is named {name!r}; did you mean {near[0]!r}?", row=number)
 
-    def _missing(self, name: str, given: Sequence[Any]) -> str:
-        listed = ", ".join(repr(other) for other in given) or "none"
-        return f"the column {name!r} is missing; the columns given are {listed}{misspelt(name, given)}."
+    def _missing(self, name: str, names: Sequence[Any]) -> str:
+        text = ", ".join(repr(other) for other in names) or "none"
+        return f"the column {name!r} is missing; the columns given are {text}{misspelt(name, names)}."
 
 
 def _begin_with_two_texts(columns: Sequence[Column]) -> bool:
@@ -173,13 +173,13 @@ def _mapping(data: Mapping[Any, Any], columns: Columns) -> list[Row]:
 
 
 def _frame(data: Any, columns: Columns) -> list[Row]:
-    given = list(data.columns)
-    if len(set(given)) != len(given):
-        raise InputError(f"the DataFrame has columns of the same name: {', '.join(map(str, given))}.")
-    if len(given) == 1 and len(columns.required) == 1 and given[0] not in columns.by_name:
+    names = list(data.columns)
+    if len(set(names)) != len(names):
+        raise InputError(f"the DataFrame has columns of the same name: {', '.join(map(str, names))}.")
+    if len(names) == 1 and len(columns.required) == 1 and names[0] not in columns.by_name:
         return [columns.row(number, {columns.required[0]: cell}) for number, cell in enumerate(data.iloc[:, 0])]
-    columns.check_names(given, None)
-    mine = [name for name in given if name in columns.by_name]
+    columns.check_names(names, None)
+    mine = [name for name in names if name in columns.by_name]
     cells = zip(*(data[name].tolist() for name in mine), strict=True)
     return [columns.row(number, dict(zip(mine, row, strict=True))) for number, row in enumerate(cells)]
 

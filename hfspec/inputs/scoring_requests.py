@@ -19,11 +19,11 @@ SPLIT_KEYS = frozenset({"columns", "data", "index"})
 
 def form_of(body: Mapping[str, Any]) -> str:
     """The one form that the body has its rows in; raises InputError."""
-    given = [form for form in FORMS if form in body]
-    if len(given) != 1:
-        listed = ", ".join(given) or "none of them"
-        raise InputError(f"The body must have exactly one of {', '.join(FORMS)}; it has {listed}.")
-    return given[0]
+    forms = [form for form in FORMS if form in body]
+    if len(forms) != 1:
+        text = ", ".join(forms) or "none of them"
+        raise InputError(f"The body must have exactly one of {', '.join(FORMS)}; it has {text}.")
+    return forms[0]
 
 
 def check_split(value: Any) -> None:

@@ -113,8 +113,8 @@ def _settings(module: Module) -> dict[str, Any]:
         modes = sentence_modules.pooling_modes(module.config)
         return {"modes": list(modes), "include_prompt": bool(module.config.get("include_prompt", True))}
     if module.kind in sentence_modules.TRANSFORMERS:
-        stated = sentence_modules.transformer_settings(module.folder)
-        return {name: value for name, value in stated.items() if name not in LAYOUT and value not in (None, False, {})}
+        values = sentence_modules.transformer_settings(module.folder)
+        return {name: value for name, value in values.items() if name not in LAYOUT and value not in (None, False, {})}
     return {name: value for name, value in module.config.items() if value is not None}
 
 
@@ -157,11 +157,11 @@ def _tensor(path: Path, start: int, saved: Mapping[str, str], tensor: TensorInfo
     return tensor.name, [dtype, list(tensor.shape), mark]
 
 
-def _cast_sha256(data: bytes, stored: str, wanted: str) -> str:
+def _cast_sha256(data: bytes, stored: str, target: str) -> str:
     """The sha256 of a tensor's bytes once they are cast."""
     import torch
 
-    before, after = (torch_dtype(name) for name in (stored, wanted))
+    before, after = (torch_dtype(name) for name in (stored, target))
     values = torch.frombuffer(bytearray(data), dtype=before).to(after) if data else torch.empty(0, dtype=after)
     return hashlib.sha256(values.view(torch.uint8).numpy().data).hexdigest()
 

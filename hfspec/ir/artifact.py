@@ -53,10 +53,10 @@ class SourceRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; ``licences`` and ``version`` only where there are any."""
-        stated = asdict(self)
-        licences, version = stated.pop("licences"), stated.pop("version")
+        values = asdict(self)
+        licences, version = values.pop("licences"), values.pop("version")
         return {
-            **stated,
+            **values,
             **({"licences": list(licences)} if licences else {}),
             **({} if version is None else {"version": version}),
         }
@@ -96,13 +96,13 @@ class Pointer:
     def from_json(cls, value: Mapping[str, Any]) -> Pointer:
         """The inverse of to_json; raises KeyError or TypeError on any other shape."""
         check_keys(cls, value)
-        files, written = records_of(FileRecord, value["files"]), records_of(WrittenFile, value.get("written", []))
-        return cls(value["role"], value["folder"], files, written, freeze(value.get("unused", [])))
+        files, weights = records_of(FileRecord, value["files"]), records_of(WrittenFile, value.get("written", []))
+        return cls(value["role"], value["folder"], files, weights, freeze(value.get("unused", [])))
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; what is empty and may be is left out."""
-        written = [{"path": file.path, "size": file.size, "tensors": thaw(file.tensors)} for file in self.written]
-        rest = {"written": written, "unused": list(self.unused)}
+        weights = [{"path": file.path, "size": file.size, "tensors": thaw(file.tensors)} for file in self.written]
+        rest = {"written": weights, "unused": list(self.unused)}
         return {
             "role": self.role,
             "folder": self.folder,
@@ -140,9 +140,9 @@ class Deployment:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        stated = {key: thaw(getattr(self, key)) for key in type(self).__slots__}
+        values = {key: thaw(getattr(self, key)) for key in type(self).__slots__}
         usual = {"runtime": {}, "format": "safetensors"}
-        return {key: value for key, value in stated.items() if key not in usual or value != usual[key]}
+        return {key: value for key, value in values.items() if key not in usual or value != usual[key]}
 
 
 def adapter_saved(sources: Sequence[SourceRecord], paths: Iterable[str]) -> str:
@@ -158,7 +158,7 @@ class Manifest:
     package name -> version the artifact was planned for. ``made_by``: how (``{"hfspec": "0.1.0"}``); no times, no
     absolute paths; ``cleaned`` in it: path -> what was changed in a file of the source, where anything was;
     ``converted``: of a model that was made of the sources' checkpoint, how, and how far it answers as that does.
-    Of an artifact that gives embeddings, ``space``: a digest of what its weights, tokenizer, modules
+    Where the artifact gives embeddings, ``space``: a digest of what its weights, tokenizer, modules
     and prompts are, and ``fingerprint``: that of the embedding space, the settings that the spec fixes included; None,
     and left out, for other tasks. ``code``: what is a class of reviewed code (``config``, ``model``, or a component's
     name) -> the file of the artifact and the class in it (``model/modeling_x.py:XModel``); left out when empty.
@@ -213,14 +213,14 @@ class Manifest:
     @property
     def cleaned(self) -> Mapping[str, Sequence[str]]:
         """Path -> what was changed in a file of the source; empty where all are the source's own bytes."""
-        found: Mapping[str, Sequence[str]] = self.made_by.get("cleaned", {})
-        return found
+        texts: Mapping[str, Sequence[str]] = self.made_by.get("cleaned", {})
+        return texts
 
     @property
     def converted(self) -> Mapping[str, Any]:
         """How the model was made of the sources' checkpoint; empty where it is that checkpoint."""
-        found: Mapping[str, Any] = self.made_by.get("converted", {})
-        return found
+        account: Mapping[str, Any] = self.made_by.get("converted", {})
+        return account
 
     @property
     def makers(self) -> dict[str, str]:

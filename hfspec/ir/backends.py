@@ -33,7 +33,7 @@ class Backend:
     """``MODULE:FUNCTION`` of the LoadRequest, the model's class and the folder of its files: the model as the backend
     itself reads it, as ``Patched``; raises UsageError or StorageError. torch loads no weights; the
     model is a ``torch.nn.Module``, which need hold none, with ``config``, ``dtype`` and ``device``, and answers calls
-    as the class does. What needs no torch at all is a library (``hfspec/tasks/libraries.py``).
+    as the class does. One that needs no torch at all is a library (``hfspec/tasks/libraries.py``).
     """
     devices: tuple[str, ...] = ("cpu",)
     """The kinds of devices, as torch names them, the usual one first."""

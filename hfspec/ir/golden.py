@@ -83,8 +83,8 @@ class Fault:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Fault:
-        found = tuple(Difference.from_json(difference) for difference in value["differences"])
-        return cls(**{**value, "differences": found})
+        differences = tuple(Difference.from_json(difference) for difference in value["differences"])
+        return cls(**{**value, "differences": differences})
 
 
 def line(difference: Difference, place: str, tolerance: float) -> str:

@@ -59,13 +59,13 @@ class Column:
             return self.type
         if self.item is not None:
             return f"array of {self.item.described()}"
-        listed = (f"{one.name}: {one.described()}{'' if one.required else ' (optional)'}" for one in self.fields)
-        return f"{self.type} ({', '.join(listed)})"
+        members = (f"{one.name}: {one.described()}{'' if one.required else ' (optional)'}" for one in self.fields)
+        return f"{self.type} ({', '.join(members)})"
 
     def to_json(self) -> dict[str, Any]:
-        named = {} if self.name is None else {"name": self.name}
+        name = {} if self.name is None else {"name": self.name}
         nested = {"fields": [column.to_json() for column in self.fields]} if self.fields else {}
-        return {**named, "type": self.type, "required": self.required, **nested}
+        return {**name, "type": self.type, "required": self.required, **nested}
 
     @classmethod
     def from_json(cls, value: Any) -> Column:
@@ -75,8 +75,8 @@ class Column:
         nested = value.get("fields", [])
         if not isinstance(nested, list) or ("fields" in value and not nested):
             raise TypeError("Column.fields is no list of columns")
-        said = {key: freeze(item) for key, item in value.items() if key != "fields"}
-        column = cls(**said, fields=tuple(cls.from_json(one) for one in nested))
+        values = {key: freeze(item) for key, item in value.items() if key != "fields"}
+        column = cls(**values, fields=tuple(cls.from_json(one) for one in nested))
         check_fields(column)
         if column.type not in TYPES:
             raise TypeError(f"Column.type is {column.type!r}, which is none of MLflow's types")
@@ -113,8 +113,8 @@ class Param:
             "choices": thaw(self.choices),
             "description": self.description,
         }
-        known = {key: value for key, value in limits.items() if value is not None}
-        return {"name": self.name, "type": self.type, "default": thaw(self.default), **known}
+        bounds = {key: value for key, value in limits.items() if value is not None}
+        return {"name": self.name, "type": self.type, "default": thaw(self.default), **bounds}
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,5 +97,5 @@ def portable(kind: str, location: str) -> str:
     """A location that means the same on every machine: of an absolute path only the last part."""
     if not SOURCE_KINDS[kind].is_local:
         return location
-    written = PurePath(location)
-    return written.name if written.is_absolute() else PurePosixPath(*written.parts).as_posix()
+    path = PurePath(location)
+    return path.name if path.is_absolute() else PurePosixPath(*path.parts).as_posix()

@@ -1,8 +1,8 @@
 """The spec as a typed, frozen value, of whichever library.
 
 The JSON Schema is generated from this model and the tables of libraries and tasks (hfspec.language.schema); both accept
-and refuse the same documents. What needs more than one key to decide, or knowledge of a library or task, is checked by
-hfspec.language.model and hfspec.stages.validate.
+and refuse the same documents. hfspec.language.model and hfspec.stages.validate check what needs more than one key to
+decide, or knowledge of a library or task.
 """
 
 from __future__ import annotations

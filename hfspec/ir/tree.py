@@ -44,7 +44,7 @@ class Tree:
     def origin(self, path: KeyPath) -> Origin:
         """Where the value at ``path`` was written, or its nearest ancestor that was; the file when none was."""
         for length in range(len(path), -1, -1):
-            found = self.origins.get(path[:length])
-            if found is not None:
-                return found
+            origin = self.origins.get(path[:length])
+            if origin is not None:
+                return origin
         return Origin(file=self.file)

@@ -67,7 +67,7 @@ def on_other_device(tree: Tree, path: KeyPath, name: str, backend: Backend, key:
 def _task(tree: Tree, task: Task | None, name: str, backend: Backend) -> Iterator[Problem]:
     if task is None or backend.tasks is None or (task.library, task.name) in backend.tasks:
         return
-    expected = one_of(known for _, known in backend.tasks)
+    expected = one_of(label for _, label in backend.tasks)
     message = f"The backend {name} does not run the task {task.name} of {task.library}."
     yield Problem("conflict", message, tree.origin(PATH), PATH, expected=expected, remedy="Remove it.")
 

@@ -28,26 +28,26 @@ def problems(tree: Tree, kind: DocumentKind, others: Iterable[Problem] = ()) -> 
         All problems, sorted by place; empty for a good document.
     """
     tree = replace(tree, hidden={**kind.secrets(tree), **tree.hidden})
-    lifted, found = packages.lifted(tree, kind)
-    found += [*shape.problems(lifted, kind), *kind.rules(lifted), *others]
-    return _sorted([concealed(problem, tree) for problem in kind.as_whole(tree, found)])
+    lifted, own = packages.lifted(tree, kind)
+    own += [*shape.problems(lifted, kind), *kind.rules(lifted), *others]
+    return _sorted([concealed(problem, tree) for problem in kind.as_whole(tree, own)])
 
 
-def with_others(tree: Tree, known: Sequence[Problem], kind: DocumentKind) -> tuple[Problem, ...]:
+def with_others(tree: Tree, first: Sequence[Problem], kind: DocumentKind) -> tuple[Problem, ...]:
     """Find the rest of what is wrong with a document that could not be read or composed as a whole.
 
     Args:
         tree: The document, as far as it could be read.
-        known: The problems that kept the document from being read.
+        first: The problems that kept the document from being read.
         kind: The kind of document: a spec, or another.
 
     Returns:
         All problems. A key counts as missing only where nothing known can be the reason.
     """
-    withheld = [problem for problem in known if problem.code in WITHHELD and problem.path[:1] != ("defaults",)]
+    withheld = [problem for problem in first if problem.code in WITHHELD and problem.path[:1] != ("defaults",)]
     paths = {problem.path for problem in withheld if problem.path}
     origins = {problem.origin for problem in withheld}
-    is_incomplete = len(withheld) < len(known)
+    is_incomplete = len(withheld) < len(first)
     others = [
         problem
         for problem in problems(tree, kind)
@@ -55,10 +55,10 @@ def with_others(tree: Tree, known: Sequence[Problem], kind: DocumentKind) -> tup
         and not any(problem.path[: len(path)] == path for path in paths)
         and not (is_incomplete and problem.code in OF_ABSENCE)
     ]
-    return _sorted([*dict.fromkeys(known), *others])
+    return _sorted([*dict.fromkeys(first), *others])
 
 
-def _sorted(found: Sequence[Problem]) -> tuple[Problem, ...]:
+def _sorted(unsorted: Sequence[Problem]) -> tuple[Problem, ...]:
     return tuple(
-        sorted(found, key=lambda problem: (problem.origin, [str(part) for part in problem.path], problem.code))
+        sorted(unsorted, key=lambda problem: (problem.origin, [str(part) for part in problem.path], problem.code))
     )

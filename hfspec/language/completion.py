@@ -26,7 +26,7 @@ def completions(incomplete: str, file: Path | None, kind: DocumentKind) -> list[
     """List how an override may go on.
 
     Args:
-        incomplete: What is written of it, such as ``model_config.ma`` or ``dtype=b``.
+        incomplete: Its beginning, such as ``model_config.ma`` or ``dtype=b``.
         file: The document that it is for; where it is missing or wrong, every task's settings are listed.
         kind: The kind of the document.
 
@@ -53,7 +53,7 @@ def task_names(library: str | None = None) -> list[str]:
     Returns:
         Their names, aliases included, sorted.
     """
-    return sorted({name for known in LIBRARIES if library in (None, known) for name in table.names(known)})
+    return sorted({name for each in LIBRARIES if library in (None, each) for name in table.names(each)})
 
 
 def _tree(file: Path | None, kind: DocumentKind) -> Tree | None:
@@ -68,18 +68,18 @@ def _tree(file: Path | None, kind: DocumentKind) -> Tree | None:
 def _values(tree: Tree | None, kind: DocumentKind) -> dict[str, tuple[str, ...]]:
     """The keys that have a value of their own, with the values that are known of each."""
     content = tree.value if tree is not None else None
-    found = {
+    values = {
         ".".join(map(str, path)): _choices(definition)
-        for known, definition in key_places.leaves(kind)
-        for path in _named(known, content)
+        for pattern, definition in key_places.leaves(kind)
+        for path in _named(pattern, content)
     }
     if not kind.has_task:
-        return found
-    found = {key: choices for key, choices in found.items() if tuple(key.split(".")) not in SETTINGS}
+        return values
+    values = {key: choices for key, choices in values.items() if tuple(key.split(".")) not in SETTINGS}
     task = task_of(tree) if tree is not None else None
     library = content.get("library") if isinstance(content, Mapping) else None
     return {
-        **found,
+        **values,
         "library": tuple(LIBRARIES),
         "task": tuple(task_names(library if library in LIBRARIES else None)),
         **_settings([task] if task else _all_tasks()),
@@ -99,10 +99,12 @@ def _all_tasks() -> Iterator[Task]:
 
 def _named(path: KeyPath, content: Any) -> list[KeyPath]:
     """The path, once for each name that the document has where people choose the names."""
-    found: list[KeyPath] = [()]
+    paths: list[KeyPath] = [()]
     for part in path:
-        found = [(*begun, name) for begun in found for name in (_names(content, begun) if part == ANY_NAME else [part])]
-    return found
+        paths = [
+            (*prefix, name) for prefix in paths for name in (_names(content, prefix) if part == ANY_NAME else [part])
+        ]
+    return paths
 
 
 def _names(content: Any, path: KeyPath) -> list[str]:
@@ -119,10 +121,10 @@ def _choices(definition: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(choice if isinstance(choice, str) else json.dumps(choice) for choice in choices)
 
 
-def _up_to_next_dot(keys: Iterable[str], begun: str, end: str) -> list[str]:
+def _up_to_next_dot(keys: Iterable[str], prefix: str, end: str) -> list[str]:
     """The keys that may follow at this level; a level at which nothing can be chosen is passed over."""
     keys = list(keys)
-    ends = ((key, key.find(".", len(begun))) for key in keys)
+    ends = ((key, key.find(".", len(prefix))) for key in keys)
     levels = sorted({key[: dot + 1] if dot >= 0 else f"{key}{end}" for key, dot in ends})
     if len(levels) == 1 and levels[0].endswith("."):
         return _up_to_next_dot(keys, levels[0], end)

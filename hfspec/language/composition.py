@@ -61,12 +61,12 @@ class Composition:
         resolution = interpolation.Resolution(self.kind, self.layers.value)
         value = resolution.plain(self.config)
         origins, texts = self.layers.origins, self.layers.texts
-        known = set(_paths(value))
+        paths = set(_paths(value))
         tree = Tree(
             self.file,
             FrozenDict(value),
-            {path: origin for path, origin in origins.items() if path in known},
-            {path: text for path, text in texts.items() if path in known},
+            {path: origin for path, origin in origins.items() if path in paths},
+            {path: text for path, text in texts.items() if path in paths},
             dict(self.layers.packages),
             resolution.hidden,
         )
@@ -104,12 +104,12 @@ def compose(
     return compose_in(Folder(spec, document, kind), str(spec), overrides)
 
 
-def compose_in(folder: Folder, shown: str, overrides: Sequence[str]) -> Composition:
+def compose_in(folder: Folder, name: str, overrides: Sequence[str]) -> Composition:
     """Compose the primary document of a folder with its defaults and overrides.
 
     Args:
         folder: The folder.
-        shown: How problems name the document.
+        name: How problems name the document.
         overrides: Hydra's overrides, ``key=value``.
 
     Returns:
@@ -121,11 +121,11 @@ def compose_in(folder: Folder, shown: str, overrides: Sequence[str]) -> Composit
     """
     parsed, problems = _parse_all(overrides, folder.kind)
     with _hydra_version():
-        found, config, layers = _layered(folder, parsed, problems)
-    for override in found.config_overrides:
+        result, config, layers = _layered(folder, parsed, problems)
+    for override in result.config_overrides:
         with _collected(problems):
             _apply(override, config, layers, folder)
-    return Composition(shown, config, tuple(found.defaults), layers, (*folder.problems, *problems), folder.kind)
+    return Composition(name, config, tuple(result.defaults), layers, (*folder.problems, *problems), folder.kind)
 
 
 def _layered(folder: Folder, parsed: list[Override], problems: list[Problem]) -> tuple[Any, Any, Layers]:
@@ -139,12 +139,12 @@ def _layered(folder: Folder, parsed: list[Override], problems: list[Problem]) ->
         faults: list[Problem] = []
         with _collected(faults), translated(folder, ready):
             repository = SpecRepository(folder)
-            found = create_defaults_list(repository, folder.name, ready, prepend_hydra=False, skip_missing=False)
-            config = _loader()._compose_config_from_defaults_list(found.defaults, repository)  # noqa: SLF001
+            result = create_defaults_list(repository, folder.name, ready, prepend_hydra=False, skip_missing=False)
+            config = _loader()._compose_config_from_defaults_list(result.defaults, repository)  # noqa: SLF001
             layers = Layers()
-            for default in found.defaults:
+            for default in result.defaults:
                 _lay_document(layers, folder, default, repository)
-            return found, config, layers
+            return result, config, layers
         problems += faults
         ready = _without_faults(faults, ready, folder)
 
@@ -154,11 +154,11 @@ def _without_faults(faults: Sequence[Problem], overrides: list[Override], folder
     left out, so that Hydra would say the same again.
     """
     refused = {problem.origin.override for problem in faults}
-    left = [override for override in overrides if override.input_line not in refused]
+    good = [override for override in overrides if override.input_line not in refused]
     entries = [problem.origin for problem in faults if not problem.origin.override]
-    if len(left) == len(overrides) and not any(folder.leave_out(origin) for origin in entries):
+    if len(good) == len(overrides) and not any(folder.leave_out(origin) for origin in entries):
         raise SpecError([*folder.problems, *faults])
-    return left
+    return good
 
 
 @contextmanager
@@ -310,11 +310,11 @@ def _override_faults(override: Override, kind: DocumentKind) -> list[Problem]:
     value: Any = None if override.is_sweep_override() else override.value()
     for part in reversed(path):
         value = {part: value}
-    found = [*forbidden.faults(value, kind), *interpolation.faults(value, kind)]
+    problems = [*forbidden.faults(value, kind), *interpolation.faults(value, kind)]
     if path[:1] == ("defaults",):
         message = "The defaults list cannot be set by an override."
-        found.append(Problem("override", message, path=path, remedy="Choose from a config group: `group=option`."))
-    return [replace(problem, origin=Origin(override=override.input_line or "")) for problem in found]
+        problems.append(Problem("override", message, path=path, remedy="Choose from a config group: `group=option`."))
+    return [replace(problem, origin=Origin(override=override.input_line or "")) for problem in problems]
 
 
 def _as_set(override: Override, folder: Folder) -> Override:

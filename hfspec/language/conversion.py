@@ -56,8 +56,8 @@ def problems(draft: Draft) -> Iterator[Problem]:
 
 
 def _of_another_library(draft: Draft, library: str | None) -> Problem:
-    found = "are what it makes" if library == CONVERTED else "are not among them"
-    message = f"`convert` takes checkpoints of {CONVERTIBLE}; models of {library} {found}."
+    verb = "are what it makes" if library == CONVERTED else "are not among them"
+    message = f"`convert` takes checkpoints of {CONVERTIBLE}; models of {library} {verb}."
     return Problem("dead-key", message, draft.tree.origin(PATH), PATH, remedy="Remove it.")
 
 

@@ -24,12 +24,12 @@ WITHHELD = frozenset(
 )
 
 
-def read_document(file: Path, shown: str, kind: DocumentKind = SPEC) -> Document:
+def read_document(file: Path, name: str, kind: DocumentKind = SPEC) -> Document:
     """Read the document in a file, without what the language does not allow in it.
 
     Args:
         file: The file.
-        shown: How problems name the file.
+        name: How problems name the file.
         kind: The kind of document: a spec, or another.
 
     Returns:
@@ -40,12 +40,12 @@ def read_document(file: Path, shown: str, kind: DocumentKind = SPEC) -> Document
         SpecError: Nothing of the file can be read as a document.
         UsageError: The file cannot be read.
     """
-    document = read_yaml(_bytes(file, kind), shown, kind)
-    found = [*forbidden.faults(document.value, kind), *defaults.faults(document.value, kind)]
+    document = read_yaml(_bytes(file, kind), name, kind)
+    faults = [*forbidden.faults(document.value, kind), *defaults.faults(document.value, kind)]
     referring = list(interpolation.texts(document.value))
-    found += interpolation.faults(document.value, kind) if referring else ()
-    known = {problem.path for problem in document.problems}
-    problems = (*document.problems, *placed((problem for problem in found if problem.path not in known), document))
+    faults += interpolation.faults(document.value, kind) if referring else ()
+    paths = {problem.path for problem in document.problems}
+    problems = (*document.problems, *placed((problem for problem in faults if problem.path not in paths), document))
     if not problems:
         return document
     withheld = [problem.path for problem in problems if problem.code in WITHHELD or problem.path[:1] == ("defaults",)]
@@ -72,12 +72,12 @@ def without(document: Document, paths: Iterable[KeyPath]) -> Document:
             _withhold(value, path)
         elif len(path) == 1:
             value.pop("defaults", None)
-    kept = [index for index in range(len(value.get("defaults", ()))) if index not in entries]
+    rest = [index for index in range(len(value.get("defaults", ()))) if index not in entries]
     if not entries or "defaults" not in value:
         return replace(document, value=FrozenDict(value))
-    value["defaults"] = [value["defaults"][index] for index in kept]
+    value["defaults"] = [value["defaults"][index] for index in rest]
     origins = {path: at for path, at in document.origins.items() if path[:1] != ("defaults",) or len(path) == 1}
-    for place, index in enumerate(kept):
+    for place, index in enumerate(rest):
         origins["defaults", place] = document.origins["defaults", index]
     return replace(document, value=FrozenDict(value), origins=origins)
 
@@ -128,8 +128,8 @@ def unreadable(file: Path, error: UsageError) -> Problem:
     Returns:
         The problem.
     """
-    said = str(error).removeprefix(f"{file} ")
-    message = f"{error}." if said == str(error) else f"The file {said}."
+    text = str(error).removeprefix(f"{file} ")
+    message = f"{error}." if text == str(error) else f"The file {text}."
     return Problem("unreadable", message, Origin(file=str(file)))
 
 
@@ -145,8 +145,8 @@ def placed(problems: Iterable[Problem], document: Document) -> list[Problem]:
     """
     result = []
     for problem in problems:
-        known = (document.origins.get(problem.path[:length]) for length in range(len(problem.path), -1, -1))
-        result.append(replace(problem, origin=next(origin for origin in known if origin is not None)))
+        origins = (document.origins.get(problem.path[:length]) for length in range(len(problem.path), -1, -1))
+        result.append(replace(problem, origin=next(origin for origin in origins if origin is not None)))
     return result
 
 
@@ -187,8 +187,8 @@ class Folder:
             file = self._file(name)
             if file is None:
                 raise KeyError(name)
-            shown = os.path.normpath(self._shown_root / file.relative_to(self.root))
-            self._documents[name] = self._read(file, shown)
+            path = os.path.normpath(self._shown_root / file.relative_to(self.root))
+            self._documents[name] = self._read(file, path)
         return self._documents[name]
 
     @property
@@ -206,19 +206,19 @@ class Folder:
             Whether there was such an entry or list.
         """
         for name, document in self._documents.items():
-            places = [path for path, known in document.origins.items() if path[:1] == ("defaults",) and known == origin]
+            places = [path for path, place in document.origins.items() if path[:1] == ("defaults",) and place == origin]
             whole = [("defaults",)] if origin.file == document.file and "defaults" in document.value else []
             if paths := sorted(places, key=len)[-1:] or whole:
                 self._documents[name] = without(document, paths)
                 return True
         return False
 
-    def _read(self, file: Path, shown: str) -> Document:
+    def _read(self, file: Path, path: str) -> Document:
         try:
-            return read_document(file, shown, self.kind)
+            return read_document(file, path, self.kind)
         except SpecError as error:
             self._unread += error.problems
-            return Document(shown, FrozenDict({}), {(): Origin(shown)}, {}, "# @package _global_")
+            return Document(path, FrozenDict({}), {(): Origin(path)}, {}, "# @package _global_")
 
     def has(self, name: str) -> bool:
         """Whether a config of this name exists."""

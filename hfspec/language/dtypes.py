@@ -15,16 +15,16 @@ NAMES = {
 MEANT = {name: dtype for dtype, names in NAMES.items() for name in names}
 
 
-def meant(written: str) -> str:
+def meant(name: str) -> str:
     """Find the dtype that a name means.
 
     Args:
-        written: The name as the spec has it.
+        name: The name as the spec has it.
 
     Returns:
         The dtype in the spec's words; empty when none is meant, as by ``int8``.
     """
-    plain = re.sub(r"^(torch|np|numpy|jnp|tf)\.|[\s_.-]", "", written.strip().lower())
+    plain = re.sub(r"^(torch|np|numpy|jnp|tf)\.|[\s_.-]", "", name.strip().lower())
     if plain in MEANT:
         return MEANT[plain]
     if re.fullmatch(r"u?int.*|bool|.*(4|8|8bit|4bit)", plain):

@@ -55,8 +55,8 @@ def _input(draft: Draft, path: KeyPath, value: Any) -> Iterator[Problem]:
     fault = _input_fault(draft, draft.task, value) if draft.task is not None else ""
     if fault:
         message = f"The task {draft.task.name if draft.task else ''} does not take this input: {fault}"
-        found = json.dumps(thaw(value), ensure_ascii=False, default=str)[:LONGEST]
-        yield Problem("example-input", message, draft.tree.origin(path), path, found=found)
+        text = json.dumps(thaw(value), ensure_ascii=False, default=str)[:LONGEST]
+        yield Problem("example-input", message, draft.tree.origin(path), path, found=text)
 
 
 def _input_fault(draft: Draft, task: Task, value: Any) -> str:
@@ -81,8 +81,8 @@ def _reader(task: Task, columns: tuple[Column, ...], template: str | None) -> Ca
         return lambda data: to_requests(data, str(task.inputs[0].name))
     if task.inputs[0].name == "messages":
         return to_conversations
-    known = Columns(task, columns, template)
-    return lambda data: (among_prompts(data, known) if task.prompt else None) or to_rows(data, known)
+    names = Columns(task, columns, template)
+    return lambda data: (among_prompts(data, names) if task.prompt else None) or to_rows(data, names)
 
 
 def _columns(draft: Draft, task: Task) -> tuple[Column, ...] | None:

@@ -24,9 +24,9 @@ def concealed(problem: Problem, tree: Tree) -> Problem:
     """
     if not tree.hidden:
         return problem
-    written = _written(problem.path, tree.hidden)
-    if written:
-        problem = replace(problem, found=written if problem.found else "", nearest="")
+    original = _written(problem.path, tree.hidden)
+    if original:
+        problem = replace(problem, found=original if problem.found else "", nearest="")
     for path, text in tree.hidden.items():
         value = str(tree.at(path))
         if len(value) >= SHORTEST:

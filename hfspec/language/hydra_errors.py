@@ -55,28 +55,28 @@ def translated(folder: Folder, overrides: Sequence[Override], *, certain: bool =
 
 
 def _problem(folder: Folder, error: Exception, overrides: Sequence[Override], *, certain: bool) -> Problem:
-    said = _sentence(error)
-    message, remedy = _advice(said, folder.kind)
-    named = [override for override in overrides if _is_about(override, said)] or (list(overrides) if certain else [])
-    if not named:
+    text = _sentence(error)
+    message, remedy = _advice(text, folder.kind)
+    suspects = [override for override in overrides if _is_about(override, text)] or (list(overrides) if certain else [])
+    if not suspects:
         return Problem("defaults", message, _defaults_origin(folder, error), ("defaults",), remedy=remedy)
-    shown = named if certain else named[:1]
-    origin = Origin(override=" ".join(override.input_line or "" for override in shown))
+    blamed = suspects if certain else suspects[:1]
+    origin = Origin(override=" ".join(override.input_line or "" for override in blamed))
     return Problem("override", message, origin, remedy=remedy)
 
 
-def _is_about(override: Override, said: str) -> bool:
-    if override.key_or_group and override.key_or_group in said:
+def _is_about(override: Override, text: str) -> bool:
+    if override.key_or_group and override.key_or_group in text:
         return True
-    return "Config group override must be" in said and not isinstance(override.value(), str | list)
+    return "Config group override must be" in text and not isinstance(override.value(), str | list)
 
 
-def _advice(said: str, kind: DocumentKind) -> tuple[str, str]:
+def _advice(text: str, kind: DocumentKind) -> tuple[str, str]:
     """A whole sentence of what is wrong, and the remedy where Hydra's own advice would mislead."""
-    message, remedy = said.rstrip(". ") + ".", ""
+    message, remedy = text.rstrip(". ") + ".", ""
     for pattern, advice in _REMEDIES:
-        if found := re.search(pattern, said):
-            remedy = found.expand(advice).replace("{noun}", kind.noun)
+        if match := re.search(pattern, text):
+            remedy = match.expand(advice).replace("{noun}", kind.noun)
     return re.sub(r"\.? (?:1\. To use it as a list|To override a value use)\b.*", ".", message), remedy
 
 
@@ -98,15 +98,15 @@ def unreadable(text: str, error: Exception) -> Problem:
         right = re.sub(r"\[(-?\d+)\]", r".\1", key)
         remedy = f"A place in a list is written with a dot, as in `{right}=…`."
         return Problem("override", "The override's key cannot be read.", origin, found=key, remedy=remedy)
-    if named := re.fullmatch(r"([\w.]+)\.([\"'])([^\"'{}]+)\2((?:\.\w+)*)", key):
-        remedy = f"A part that has dots of its own stands in braces: {braced(named[1], named[3], named[4], value)}."
+    if match := re.fullmatch(r"([\w.]+)\.([\"'])([^\"'{}]+)\2((?:\.\w+)*)", key):
+        remedy = f"A part that has dots of its own stands in braces: {braced(match[1], match[3], match[4], value)}."
         return Problem("override", "The override's key cannot be read.", origin, found=key, remedy=remedy)
     if re.search(r"[\s\"']", key):
         remedy = "A key is written without spaces and quotes: key=value, with dots between its parts."
         return Problem("override", "The override's key cannot be read.", origin, found=key, remedy=remedy)
-    said = _sentence(error.__cause__) if error.__cause__ is not None else _NOISE.sub("", _sentence(error)).strip(" :")
-    message = f"The override cannot be read{': ' + said if said else ''}."
-    if "Unknown function" in said:
+    reason = _sentence(error.__cause__) if error.__cause__ is not None else _NOISE.sub("", _sentence(error)).strip(" :")
+    message = f"The override cannot be read{': ' + reason if reason else ''}."
+    if "Unknown function" in reason:
         remedy = "Quote the value if it is text: 'key=\"f(x)\"'."
     elif re.search(r"\{\s*[\"']", text):
         remedy = "Hydra takes no quotes round the keys of a mapping: 'key={name: \"a value\"}'."
@@ -128,9 +128,9 @@ def check_group(override: Override, folder: Folder) -> None:
     key = override.key_or_group
     if not folder.is_group(key) and folder.is_group(f"_{key}") and not key_places.is_key(key, folder.kind):
         origin = Origin(override=override.input_line or "")
-        written = (override.input_line or "").replace(key, f"_{key}", 1)
+        text = (override.input_line or "").replace(key, f"_{key}", 1)
         message = f"There is no config group `{key}`; the folder is called `_{key}`."
-        raise SpecError([Problem("override", message, origin, (key,), remedy=f"Write `{written}`.")])
+        raise SpecError([Problem("override", message, origin, (key,), remedy=f"Write `{text}`.")])
 
 
 def _missing(folder: Folder, error: Any, overrides: Sequence[Override]) -> Problem:
@@ -138,11 +138,11 @@ def _missing(folder: Folder, error: Any, overrides: Sequence[Override]) -> Probl
     group, _, last = name.rpartition("/")
     options = [option for option in folder.names(group) if not option.endswith("/")]
     close = get_close_matches(last, options, n=1) or ([f"_{name}"] if folder.has(f"_{name}") else [])
-    chosen = [override.input_line or "" for override in overrides if override.value() == last]
+    texts = [override.input_line or "" for override in overrides if override.value() == last]
     return Problem(
         "unknown-config",
         f"There is no config `{name}` below {folder.root.name}/.",
-        Origin(override=chosen[0]) if chosen else _defaults_origin(folder, error),
+        Origin(override=texts[0]) if texts else _defaults_origin(folder, error),
         ("defaults",),
         expected=one_of(options) if options else "",
         found=name,
@@ -154,12 +154,12 @@ def _missing(folder: Folder, error: Any, overrides: Sequence[Override]) -> Probl
 
 def _defaults_origin(folder: Folder, error: BaseException) -> Origin:
     """The entry that the error names, or its list, or the file."""
-    said = str(error)
-    named = re.search(r"[Ii]n '?([^':]+)'?:", said)
-    document = folder.document(named.group(1)) if named and folder.has(named.group(1)) else folder.primary
+    text = str(error)
+    match = re.search(r"[Ii]n '?([^':]+)'?:", text)
+    document = folder.document(match.group(1)) if match and folder.has(match.group(1)) else folder.primary
     missing = str(getattr(error, "missing_cfg_file", "") or "").rpartition("/")[2]
-    spoken_of = [missing] if missing else re.findall(r"override '([^']+)'|interpolation '([^']+)'", said)
-    words = [word for found in spoken_of for word in ([found] if isinstance(found, str) else found) if word]
+    spoken_of = [missing] if missing else re.findall(r"override '([^']+)'|interpolation '([^']+)'", text)
+    words = [word for groups in spoken_of for word in ([groups] if isinstance(groups, str) else groups) if word]
     entries = document.value.get("defaults")
     for index, entry in enumerate(entries if isinstance(entries, tuple) else ()):
         if any(word in str(entry) for word in words):

@@ -40,10 +40,10 @@ def problem(key: str, origin: Origin, path: KeyPath, kind: DocumentKind) -> Prob
         The problem, with what has that effect here.
     """
     rest = key.removeprefix("hydra").lstrip("./").replace("/", ".")
-    known = REMEDIES if kind is SPEC else ()
-    remedy = next((remedy for name, remedy in known if f"{rest}.".startswith(f"{name}.")), "Leave it out.")
-    written = "hydra" if not rest else key
-    message = f"`{written}` is a setting of Hydra's own applications; hfspec uses Hydra only to compose {kind.plural}."
+    remedies = REMEDIES if kind is SPEC else ()
+    remedy = next((remedy for name, remedy in remedies if f"{rest}.".startswith(f"{name}.")), "Leave it out.")
+    label = "hydra" if not rest else key
+    message = f"`{label}` is a setting of Hydra's own applications; hfspec uses Hydra only to compose {kind.plural}."
     return Problem("dead-key", message, origin, path, remedy=remedy)
 
 

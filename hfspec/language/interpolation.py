@@ -65,30 +65,30 @@ def faults(value: Any, kind: DocumentKind = SPEC) -> Iterator[Problem]:
     Returns:
         A problem, still without a place, for each that is not allowed.
     """
-    found = list(texts(value))
-    for path, text in found:
+    references = list(texts(value))
+    for path, text in references:
         if message := _fault(text, kind):
-            named = f"Refer to another key of the {kind.noun}, `{kind.reference}`"
-            remedy = f"{named}, or give the value on the command line."
+            advice = f"Refer to another key of the {kind.noun}, `{kind.reference}`"
+            remedy = f"{advice}, or give the value on the command line."
             yield Problem("interpolation", message, path=path, found=text[:200], remedy=remedy)
-    if are_too_many(found, kind):
+    if are_too_many(references, kind):
         message = f"The {kind.noun} holds more than {MAX_REFERENCES} interpolations."
-        yield Problem("interpolation", message, path=found[0][0], remedy="Write some of the values out.")
+        yield Problem("interpolation", message, path=references[0][0], remedy="Write some of the values out.")
 
 
-def are_too_many(found: Sequence[tuple[KeyPath, str]], kind: DocumentKind = SPEC) -> bool:
+def are_too_many(references: Sequence[tuple[KeyPath, str]], kind: DocumentKind = SPEC) -> bool:
     """Tell whether a document holds more interpolations than it may.
 
     Args:
-        found: The texts with an interpolation, as ``texts`` gives them.
+        references: The texts with an interpolation, as ``texts`` gives them.
         kind: The kind of document: a spec, or another.
 
     Returns:
         Whether it does. A text that only takes a variable of the environment does not count: it refers to nothing, so
         that no value grows by it.
     """
-    others = sum(len(VARIABLE.findall(text)) for _, text in found) if kind.resolvers else 0
-    return sum(text.count(MARK) for _, text in found) - others > MAX_REFERENCES
+    others = sum(len(VARIABLE.findall(text)) for _, text in references) if kind.resolvers else 0
+    return sum(text.count(MARK) for _, text in references) - others > MAX_REFERENCES
 
 
 def _fault(text: str, kind: DocumentKind) -> str:
@@ -129,9 +129,9 @@ def _resolvers(tree: Any) -> Iterator[str]:
         yield from _resolvers(child)
 
 
-def _taken(written: Any) -> frozenset[str]:
+def _taken(value: Any) -> frozenset[str]:
     """The values of the environment that a document takes."""
-    names = {name for _, text in texts(written) for name in VARIABLE.findall(text)}
+    names = {name for _, text in texts(value) for name in VARIABLE.findall(text)}
     return frozenset(os.environ[name] for name in names if os.environ.get(name))
 
 
@@ -141,12 +141,12 @@ class Resolution:
     ``hidden``: the paths of values that hold one of the environment, with the interpolation that took it.
     """
 
-    def __init__(self, kind: DocumentKind, written: Any) -> None:
-        """``written``: the config's plain values as they stand in the files and overrides."""
+    def __init__(self, kind: DocumentKind, config: Any) -> None:
+        """``config``: the config's plain values as they stand in the files and overrides."""
         self.problems: list[Problem] = []
         self.hidden: dict[KeyPath, str] = {}
         self._kind = kind
-        self._taken = _taken(written) if kind.resolvers else frozenset()
+        self._taken = _taken(config) if kind.resolvers else frozenset()
         self._budget = MAX_VALUES
 
     def plain(self, node: Any, path: KeyPath = ()) -> Any:
@@ -178,15 +178,15 @@ class Resolution:
             return MISSING
         value = self._children(target, path)
         text = str(node._value())  # noqa: SLF001
-        if ENVIRONMENT in text or any(taken in str(value) for taken in self._taken):
+        if ENVIRONMENT in text or any(name in str(value) for name in self._taken):
             self.hidden[path] = text
         return value
 
-    def _without_value(self, text: str, said: str, path: KeyPath) -> None:
+    def _without_value(self, text: str, reason: str, path: KeyPath) -> None:
         """Report that an interpolation has no value; what omegaconf said may quote the environment."""
         unset = [name for name in VARIABLE.findall(text) if name not in os.environ]
         if not self._kind.resolvers or ":" not in text:
-            self._report(path, f"The interpolation has no value: {said}.", found=text)
+            self._report(path, f"The interpolation has no value: {reason}.", found=text)
         elif unset:
             remedy = f"Set it, or write a default: `${{oc.env:{unset[0]},default}}`."
             self._report(path, unset_variable(unset[0]), found=text, remedy=remedy)

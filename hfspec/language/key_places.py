@@ -46,7 +46,7 @@ def holds_keys(path: KeyPath, kind: DocumentKind) -> bool:
         Whether the language has a mapping there.
     """
     return any(path[: len(free)] == free for free in kind.free) or any(
-        _is_like(path, known) for known in _mappings(kind)
+        _is_like(path, place) for place in _mappings(kind)
     )
 
 
@@ -72,9 +72,9 @@ def leaves(kind: DocumentKind) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
     Yields:
         Each one's path, with its definition in the JSON Schema.
     """
-    found = dict(_keys(kind, _top(kind), ()))
-    parents = {path[:-1] for path in found}
-    yield from ((path, definition) for path, definition in found.items() if path not in parents)
+    definitions = dict(_keys(kind, _top(kind), ()))
+    parents = {path[:-1] for path in definitions}
+    yield from ((path, definition) for path, definition in definitions.items() if path not in parents)
 
 
 def beside(place: KeyPath, path: KeyPath) -> KeyPath:
@@ -87,15 +87,15 @@ def beside(place: KeyPath, path: KeyPath) -> KeyPath:
     Returns:
         The place with those names, as far as the two paths go the same way.
     """
-    found: KeyPath = ()
+    result: KeyPath = ()
     for index, part in enumerate(place):
-        known = part == ANY_NAME and index < len(path) - 1 and path[:index] == found
-        found = (*found, path[index] if known else part)
-    return found
+        is_name = part == ANY_NAME and index < len(path) - 1 and path[:index] == result
+        result = (*result, path[index] if is_name else part)
+    return result
 
 
-def _is_like(path: KeyPath, known: KeyPath) -> bool:
-    return len(path) == len(known) and all(part in (ANY_NAME, one) for one, part in zip(path, known, strict=True))
+def _is_like(path: KeyPath, pattern: KeyPath) -> bool:
+    return len(path) == len(pattern) and all(part in (ANY_NAME, one) for one, part in zip(path, pattern, strict=True))
 
 
 def _settings(task: Task | None) -> list[KeyPath]:
@@ -111,20 +111,20 @@ def _fixed(kind: DocumentKind) -> tuple[KeyPath, ...]:
 
 @cache
 def _mappings(kind: DocumentKind) -> frozenset[KeyPath]:
-    found = _keys(kind, _top(kind), ())
-    return frozenset(path for path, definition in found if "object" in _types(definition))
+    definitions = _keys(kind, _top(kind), ())
+    return frozenset(path for path, definition in definitions if "object" in _types(definition))
 
 
 def _top(kind: DocumentKind) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = kind.schema()["$defs"][kind.definition]
-    return found
+    top: Mapping[str, Any] = kind.schema()["$defs"][kind.definition]
+    return top
 
 
 def _keys(
     kind: DocumentKind, definition: Mapping[str, Any], path: KeyPath
 ) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
-    named = definition.get("additionalProperties")
-    entries = {ANY_NAME: named} if isinstance(named, Mapping) and "$ref" in named else {}
+    values = definition.get("additionalProperties")
+    entries = {ANY_NAME: values} if isinstance(values, Mapping) and "$ref" in values else {}
     for name, item in {**definition.get("properties", {}), **entries}.items():
         inner = _followed(kind, item)
         yield (*path, name), {**item, **inner}
@@ -136,8 +136,8 @@ def _followed(kind: DocumentKind, definition: Mapping[str, Any]) -> Mapping[str,
     reference = definition.get("$ref") or definition.get("then", {}).get("$ref")
     if reference is None:
         return definition
-    found: Mapping[str, Any] = kind.schema()["$defs"][reference.rpartition("/")[2]]
-    return found
+    target: Mapping[str, Any] = kind.schema()["$defs"][reference.rpartition("/")[2]]
+    return target
 
 
 def _types(definition: Mapping[str, Any]) -> list[str]:

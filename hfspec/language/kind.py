@@ -20,8 +20,8 @@ def _none(tree: Tree) -> Mapping[KeyPath, str]:  # noqa: ARG001
     return {}
 
 
-def _as_found(tree: Tree, found: Sequence[Problem]) -> Sequence[Problem]:  # noqa: ARG001
-    return found
+def _as_found(tree: Tree, problems: Sequence[Problem]) -> Sequence[Problem]:  # noqa: ARG001
+    return problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +70,10 @@ def _spec_rules(tree: Tree) -> Iterator[Problem]:
     return rules.problems(tree)
 
 
-def _spec_as_whole(tree: Tree, found: Sequence[Problem]) -> Sequence[Problem]:
+def _spec_as_whole(tree: Tree, problems: Sequence[Problem]) -> Sequence[Problem]:
     from hfspec.language import parts
 
-    return parts.as_part(tree, found)
+    return parts.as_part(tree, problems)
 
 
 SPEC = DocumentKind(

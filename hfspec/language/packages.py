@@ -24,11 +24,11 @@ def lifted(tree: Tree, kind: DocumentKind) -> tuple[Tree, list[Problem]]:
         The tree with such keys at its top level, where they were meant, and a problem for each file.
     """
     strays = {path: origin for path, origin in tree.packages.items() if not key_places.holds_keys(path, kind)}
-    found = []
+    problems = []
     for package, origin in strays.items():
-        found.append(_problem(package, origin, kind))
+        problems.append(_problem(package, origin, kind))
         tree = _without_package(tree, package)
-    return tree, found
+    return tree, problems
 
 
 def _problem(package: KeyPath, origin: Origin, kind: DocumentKind) -> Problem:

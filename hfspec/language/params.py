@@ -135,8 +135,8 @@ def _choices(tree: Tree, path: KeyPath, param: DraftParam, kind: str, setting: S
 def _problem(  # noqa: PLR0917 - a problem in the order in which it is told
     tree: Tree, path: KeyPath, code: str, message: str, expected: str = "", found: Any = "", *, remedy: str = ""
 ) -> Problem:
-    shown = _shown(found)[:80]
-    return Problem(code, message, tree.origin(path), path, expected=expected, found=shown, remedy=remedy)
+    text = _shown(found)[:80]
+    return Problem(code, message, tree.origin(path), path, expected=expected, found=text, remedy=remedy)
 
 
 def _shown(value: Any) -> str:

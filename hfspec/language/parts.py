@@ -16,19 +16,19 @@ NEEDED = ("spec_version", "library", "task", "model")
 PATHS = tuple((name,) for name in NEEDED)
 
 
-def as_part(tree: Tree, found: Sequence[Problem]) -> Sequence[Problem]:
+def as_part(tree: Tree, problems: Sequence[Problem]) -> Sequence[Problem]:
     """Say of a document with hardly any key of a spec that it is a part of one.
 
     Args:
         tree: The document.
-        found: Its problems.
+        problems: Its problems.
 
     Returns:
         The same problems, or one in the place of many.
     """
-    missing = [problem for problem in found if problem.code == "missing-key" and problem.path in PATHS]
+    missing = [problem for problem in problems if problem.code == "missing-key" and problem.path in PATHS]
     if len(missing) < len(NEEDED):
-        return found
+        return problems
     if FLEET_KEYS & set(tree.value):
         remedy = "Serve it with `hfspec serve`, or check it with `hfspec validate`."
         return [Problem("missing-key", "The file is a fleet file, not a spec.", tree.origin(()), remedy=remedy)]
@@ -42,4 +42,4 @@ def as_part(tree: Tree, found: Sequence[Problem]) -> Sequence[Problem]:
     )
     message = f"The file has none of the keys that a spec needs: {names}."
     one = Problem("missing-key", message, tree.origin(()), remedy=remedy)
-    return [one, *(problem for problem in found if problem not in missing)]
+    return [one, *(problem for problem in problems if problem not in missing)]

@@ -107,5 +107,5 @@ class Layers:
 
     def _forget(self, path: KeyPath) -> None:
         for table in (self.origins, self.texts):
-            for known in [known for known in table if known[: len(path)] == path]:
-                del table[known]
+            for place in [place for place in table if place[: len(path)] == path]:
+                del table[place]

@@ -254,13 +254,13 @@ def _saving(document: Draft) -> Iterator[Problem]:
 
 
 def _columns(tree: Tree, path: KeyPath, columns: tuple[DraftColumn, ...]) -> Iterator[Problem]:
-    seen: set[Any] = set()
+    names: set[Any] = set()
     for index, column in enumerate(columns):
         name, place = column.name, (*path, index)
         if name is None and len(columns) > 1:
             message = "A column has no name, and there is more than one."
             yield Problem("missing-key", message, tree.origin(place), (*place, "name"), remedy="Name it.")
-        elif isinstance(name, str) and name in seen:
+        elif isinstance(name, str) and name in names:
             message = f"Two columns have the name {name!r}."
             yield Problem("conflict", message, tree.origin((*place, "name")), (*place, "name"), remedy="Rename one.")
-        seen.add(name if isinstance(name, str) else None)
+        names.add(name if isinstance(name, str) else None)

@@ -70,8 +70,8 @@ def _variants() -> Iterator[dict[str, Any]]:
     for library in LIBRARIES:
         yield _when({"library": {"const": library}}, {"$ref": f"#/$defs/{_variant_name(library)}"})
     # An unknown or missing library is one mistake; the other keys are checked all the same.
-    known = {"required": ["library"], "properties": {"library": {"enum": list(LIBRARIES)}}}
-    yield {"if": {"not": known}, "then": {"$ref": "#/$defs/Spec"}}
+    condition = {"required": ["library"], "properties": {"library": {"enum": list(LIBRARIES)}}}
+    yield {"if": {"not": condition}, "then": {"$ref": "#/$defs/Spec"}}
 
 
 def _when(properties: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
@@ -80,10 +80,10 @@ def _when(properties: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
 
 def _definitions(*, layered: bool) -> dict[str, Any]:
     models = {library: row.part("spec") for library, row in LIBRARIES.items()}
-    wanted: list[Any] = [*{Spec, *models.values()}, keys.Param]
+    roots: list[Any] = [*{Spec, *models.values()}, keys.Param]
     if layered:
-        wanted += [layered_spec(), layered_model(keys.Param)]
-    definitions = definitions_of(wanted)
+        roots += [layered_spec(), layered_model(keys.Param)]
+    definitions = definitions_of(roots)
     for prefix in ("", "Layered") if layered else ("",):
         signature = definitions[f"{prefix}Signature"]["properties"]
         signature["params"]["additionalProperties"] = _param_schema(prefix)
@@ -128,18 +128,18 @@ def _variant_name(library: str) -> str:
     return "".join(map(str.capitalize, library.split("-"))) + "Spec"
 
 
-def definitions_of(wanted: Iterable[type[BaseModel]]) -> dict[str, Any]:
+def definitions_of(models: Iterable[type[BaseModel]]) -> dict[str, Any]:
     """Generate the definitions of models.
 
     Args:
-        wanted: The models.
+        models: The models.
 
     Returns:
         The definition of each model and of those inside it, by name, sorted.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PydanticJsonSchemaWarning)  # a FrozenDict default is left out
-        _, generated = models_json_schema([(model, "validation") for model in wanted], by_alias=True)
+        _, generated = models_json_schema([(model, "validation") for model in models], by_alias=True)
     return {name: _tidied(definition) for name, definition in sorted(generated["$defs"].items())}
 
 
@@ -148,9 +148,9 @@ def _param_schema(prefix: str) -> dict[str, Any]:
 
 
 def _false_or_list(schema: dict[str, Any]) -> dict[str, Any]:
-    listed = {"items": schema.pop("items")}
+    items = {"items": schema.pop("items")}
     schema.pop("type")
-    return {"type": ["boolean", "array"], "if": {"type": "array"}, "then": listed, "else": {"const": False}}
+    return {"type": ["boolean", "array"], "if": {"type": "array"}, "then": items, "else": {"const": False}}
 
 
 def _tidied(value: Any) -> Any:
@@ -201,7 +201,7 @@ def _task_rules(library: str, definitions: dict[str, Any]) -> Iterator[dict[str,
             "properties": {setting.name: _param_of(name, setting.name) for setting in task.settings},
             "additionalProperties": False,
         }
-        names = [known for known in table.names(library) if table.find(library, known) is task]
+        names = [each for each in table.names(library) if table.find(library, each) is task]
         yield _when({"task": _named(library, task.name, names)}, _with_settings(task))
 
 
@@ -222,8 +222,8 @@ def _settings_of(task: Task) -> dict[str, Any]:
 
 def _named(library: str, task: str | None, names: list[str]) -> dict[str, Any]:
     """The names of a task of the library, or of all of them, and the patterns of such names."""
-    known = LIBRARIES[library].task_patterns
-    patterns = [pattern.pattern for name, pattern in known.items() if task in (None, name)]
+    by_task = LIBRARIES[library].task_patterns
+    patterns = [pattern.pattern for name, pattern in by_task.items() if task in (None, name)]
     if not patterns:
         return {"enum": names}
     return {"anyOf": [{"enum": names}, *({"type": "string", "pattern": f"^{text}$(?!\\n)"} for text in patterns)]}
@@ -248,5 +248,5 @@ def tasks(library: str) -> tuple[Task, ...]:
     Returns:
         Every task of it that works, in the table's order.
     """
-    found = (table.find(known, name) for known, name in table.TASKS if known == library)
-    return tuple(task for task in found if task is not None)
+    rows = (table.find(owner, name) for owner, name in table.TASKS if owner == library)
+    return tuple(task for task in rows if task is not None)

@@ -20,11 +20,11 @@ def spec_notes(tree: Tree) -> Iterator[str]:
     """
     for path, text in texts(tree.value):
         place = redacted(f"{tree.origin(path)}: {dotted(path)}")
-        for _, kind, shown in tokens(text):
+        for _, kind, start in tokens(text):
             yield (
-                f"{place} holds what looks like {kind} ({shown}): whoever has the artifact can read it. Take it out of"
+                f"{place} holds what looks like {kind} ({start}): whoever has the artifact can read it. Take it out of"
                 " the spec, and revoke it where it was shared."
             )
         if without_passwords(text) != text:
-            kept = f"the artifact has {HIDDEN} in its place" if path[0] == "metadata" else "the artifact carries it"
-            yield f"{place} holds a password in an address: {kept}. Take it out of the spec."
+            effect = f"the artifact has {HIDDEN} in its place" if path[0] == "metadata" else "the artifact carries it"
+            yield f"{place} holds a password in an address: {effect}. Take it out of the spec."

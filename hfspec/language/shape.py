@@ -43,11 +43,11 @@ def problems(tree: Tree, kind: DocumentKind) -> Iterator[Problem]:
     Returns:
         Every way in which it is not of the language's shape; each once.
     """
-    seen: set[tuple[str, KeyPath]] = set()
+    places: set[tuple[str, KeyPath]] = set()
     for error in _validator(kind).iter_errors(thaw(tree.value)):
         for problem in () if error.instance == MISSING or _is_said_better(error) else _translate(error, tree, kind):
-            if (problem.code, problem.path) not in seen:
-                seen.add((problem.code, problem.path))
+            if (problem.code, problem.path) not in places:
+                places.add((problem.code, problem.path))
                 yield problem
 
 
@@ -66,8 +66,8 @@ def _validator(kind: DocumentKind) -> Any:
 def _translate(error: Any, tree: Tree, kind: DocumentKind) -> Iterator[Problem]:
     path: KeyPath = tuple(error.absolute_path)
     if error.validator == "additionalProperties":
-        known = list(error.schema.get("properties", ()))
-        yield from (_unknown(tree, (*path, key), known, kind) for key in error.instance if key not in known)
+        names = list(error.schema.get("properties", ()))
+        yield from (_unknown(tree, (*path, key), names, kind) for key in error.instance if key not in names)
     elif "propertyNames" in error.absolute_schema_path:
         yield _name(tree, (*path, error.instance), error)
     elif error.validator == "required":
@@ -86,38 +86,38 @@ def _is_source(path: KeyPath) -> bool:
     return path in {("model",), ("adapter",)} or (path[:1] == ("components",) and len(path) == 2)
 
 
-def _unknown(tree: Tree, path: KeyPath, known: list[str], kind: DocumentKind) -> Problem:
+def _unknown(tree: Tree, path: KeyPath, names: list[str], kind: DocumentKind) -> Problem:
     name = str(path[-1])
     if path == ("hydra",):
         return hydra_keys.problem("hydra", tree.origin(path), ("hydra",), kind)
     is_setting = path[:-1] in (("model_config",), ("signature", "params"))
     others = _tasks_with(name) if kind.has_task and (is_setting or len(path) == 1) else []
-    nearest, remedy = _elsewhere(tree, path, known, others, kind)
+    nearest, remedy = _elsewhere(tree, path, names, others, kind)
     return Problem(
         "dead-key" if others and is_setting else "unknown-setting" if is_setting else "unknown-key",
         _no_setting(tree, name, others) if is_setting else f"There is no key `{name}` here.",
         tree.origin(path),
         path,
-        expected="" if (is_setting and len(known) > 20) or remedy.startswith("Write") else one_of(known),
+        expected="" if (is_setting and len(names) > 20) or remedy.startswith("Write") else one_of(names),
         nearest=nearest,
         remedy=remedy,
     )
 
 
-def _elsewhere(tree: Tree, path: KeyPath, known: list[str], others: list[str], kind: DocumentKind) -> tuple[str, str]:
+def _elsewhere(tree: Tree, path: KeyPath, names: list[str], others: list[str], kind: DocumentKind) -> tuple[str, str]:
     """The nearest name that is known here, and what to do: where the key belongs when that is another place."""
     name, task = str(path[-1]), task_of(tree)
     value = tree.at(path)
-    found = (key_places.beside(place, path) for place in key_places.places_of(name, task, kind))
-    places = [place for place in found if place[:-1] != path[:-1]]
-    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    candidates = (key_places.beside(place, path) for place in key_places.places_of(name, task, kind))
+    places = [place for place in candidates if place[:-1] != path[:-1]]
+    close = get_close_matches(name, names, n=1, cutoff=0.5)
     if places and (places[0][-1] == name or not _is_nearer(name, close, str(places[0][-1]))):
         shallow = [place for place in places if len(place) == len(places[0])][:2]
-        written = " or ".join(f"`{dotted(place)}{_given(tree, path, value)}`" for place in shallow)
+        keys = " or ".join(f"`{dotted(place)}{_given(tree, path, value)}`" for place in shallow)
         parents = " or ".join(
             f"under `{dotted(place[:-1])}`" if place[:-1] else "at the top level" for place in shallow
         )
-        return "", f"Write {written}: it belongs {parents}."
+        return "", f"Write {keys}: it belongs {parents}."
     if isinstance(value, Mapping) and value and task and all(task.setting(key) for key in value):
         return "", f"Write its keys under `model_config`, which holds the settings of the task {task.name}."
     if len(path) == 1 and others and not (close and _likeness(name, close[0]) > key_places.NEAR):
@@ -142,8 +142,8 @@ def _given(tree: Tree, path: KeyPath, value: Any) -> str:
 
 
 def _tasks_with(setting: str) -> list[str]:
-    found = ((library, name, table.find(library, name)) for library, name in table.TASKS)
-    return [f"{name} ({library})" for library, name, task in found if task is not None and task.setting(setting)]
+    rows = ((library, name, table.find(library, name)) for library, name in table.TASKS)
+    return [f"{name} ({library})" for library, name, task in rows if task is not None and task.setting(setting)]
 
 
 def _no_setting(tree: Tree, name: str, others: list[str]) -> str:
@@ -192,31 +192,31 @@ def _place(tree: Tree, path: KeyPath, instance: Any) -> Problem:
         if isinstance(instance, str) and instance:
             kind = "path" if instance.startswith((".", "/", "~")) else "repo"
             remedy = f"Write `{path[-1]}: {{{kind}: {instance}}}`."
-        found = _shown(instance)
+        text = _shown(instance)
         return Problem(
-            "source-place", message, tree.origin(path), path, expected="a mapping", found=found, remedy=remedy
+            "source-place", message, tree.origin(path), path, expected="a mapping", found=text, remedy=remedy
         )
-    given = [key for key in SOURCE_KINDS if isinstance(instance, dict) and instance.get(key) is not None]
-    if given:
-        message = f"A source has exactly one place; this one has {len(given)}: {', '.join(given)}."
+    kinds = [key for key in SOURCE_KINDS if isinstance(instance, dict) and instance.get(key) is not None]
+    if kinds:
+        message = f"A source has exactly one place; this one has {len(kinds)}: {', '.join(kinds)}."
     elif "options" in instance:
         message = "`options` needs a source beside it."
     else:
         message = f"The source needs one of {PLACES}."
-    remedy = "A key that a base spec gives is taken back with `key: null`." if given else ""
+    remedy = "A key that a base spec gives is taken back with `key: null`." if kinds else ""
     expected = f"exactly one of {PLACES}"
     return Problem("source-place", message, tree.origin(path), path, expected=expected, remedy=remedy)
 
 
 def _one_key(tree: Tree, path: KeyPath, error: Any) -> Problem:
     keys = [key for choice in error.validator_value for key in choice["required"]]
-    given = [key for key in keys if isinstance(error.instance, dict) and error.instance.get(key) is not None]
+    both = [key for key in keys if isinstance(error.instance, dict) and error.instance.get(key) is not None]
     message = (
-        f"`{path[-1]}` has {' and '.join(given)}, which cannot both be."
-        if given
+        f"`{path[-1]}` has {' and '.join(both)}, which cannot both be."
+        if both
         else f"`{path[-1]}` has none of its keys."
     )
-    code = "conflict" if given else "missing-key"
+    code = "conflict" if both else "missing-key"
     return Problem(code, message, tree.origin(path), path, expected=f"exactly one of {', '.join(keys)}")
 
 
@@ -226,12 +226,12 @@ def _name(tree: Tree, path: KeyPath, error: Any) -> Problem:
 
 
 def _value(tree: Tree, path: KeyPath, error: Any, kind: DocumentKind) -> Problem:
-    found, text = error.instance, tree.texts.get(path, "")
+    value, text = error.instance, tree.texts.get(path, "")
     origin, expected = tree.origin(path), _expected(error)
     name = dotted(path[-1:] if path and isinstance(path[-1], str) else path[-2:]) if path else kind.noun
-    if error.validator == "type" and isinstance(found, bool | int | float) and "string" in _types(error) and text:
+    if error.validator == "type" and isinstance(value, bool | int | float) and "string" in _types(error) and text:
         what, reader = "A revision" if name == "revision" else "A text", "Hydra" if origin.override else "YAML"
-        message = f"{what} that {reader} reads as {_kind(found)} must be quoted."
+        message = f"{what} that {reader} reads as {_kind(value)} must be quoted."
         remedy = f"Write {_quoted(origin, path, text)}"
         return Problem("quote-text", message, origin, path, expected=expected, found=text, remedy=remedy)
     if path == ("trust_remote_code",):
@@ -241,7 +241,7 @@ def _value(tree: Tree, path: KeyPath, error: Any, kind: DocumentKind) -> Problem
         )
         message = "Remote code is trusted file by file, never as a whole."
         return Problem(
-            "wrong-value", message, origin, path, expected="false or a list", found=_shown(found), remedy=remedy
+            "wrong-value", message, origin, path, expected="false or a list", found=_shown(value), remedy=remedy
         )
     options = error.schema.get("enum", ())
     return Problem(
@@ -250,18 +250,18 @@ def _value(tree: Tree, path: KeyPath, error: Any, kind: DocumentKind) -> Problem
         origin,
         path,
         expected=expected,
-        found=text or _shown(found),
-        nearest=_nearest(found, path, options),
-        remedy=_library_of_task(tree) if path == ("library",) else _plain_word(found, error),
+        found=text or _shown(value),
+        nearest=_nearest(value, path, options),
+        remedy=_library_of_task(tree) if path == ("library",) else _plain_word(value, error),
     )
 
 
-def _nearest(found: Any, path: KeyPath, options: Any) -> str:
+def _nearest(value: Any, path: KeyPath, options: Any) -> str:
     """The option meant: a dtype by another name that the field has for it, else the one spelt most alike."""
     if path[-1:] == ("dtype",):
-        meant = dtypes.meant(str(found))
+        meant = dtypes.meant(str(value))
         return meant if meant in options else ""
-    close = get_close_matches(str(found), [str(option) for option in options], n=1)
+    close = get_close_matches(str(value), [str(option) for option in options], n=1)
     return close[0] if close else ""
 
 
@@ -272,12 +272,12 @@ def _library_of_task(tree: Tree) -> str:
     return f"The task {task} is one of {' and of '.join(having)}." if having else ""
 
 
-def _plain_word(found: Any, error: Any) -> str:
+def _plain_word(value: Any, error: Any) -> str:
     """The remedy for what another YAML dialect, or a person, would read otherwise; empty when there is none."""
     types = _types(error)
-    if isinstance(found, str) and "boolean" in types and found.lower() in YAML_1_1_BOOLEANS:
-        return f"YAML 1.2 reads `{found}` as text; write {YAML_1_1_BOOLEANS[found.lower()]}."
-    if error.validator == "type" and type(found) in (int, float) and "string" in types:
+    if isinstance(value, str) and "boolean" in types and value.lower() in YAML_1_1_BOOLEANS:
+        return f"YAML 1.2 reads `{value}` as text; write {YAML_1_1_BOOLEANS[value.lower()]}."
+    if error.validator == "type" and type(value) in (int, float) and "string" in types:
         return QUOTE_TEXT
     return ""
 

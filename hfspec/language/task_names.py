@@ -57,8 +57,8 @@ def task_of(tree: Tree) -> Task | None:
     """
     name = tree.at(("task",))
     libraries = (tree.at(("convert", "to")), tree.at(("library",)))
-    found = (table.find(one, name) for one in libraries if isinstance(one, str) and isinstance(name, str))
-    return next(filter(None, found), None)
+    tasks = (table.find(one, name) for one in libraries if isinstance(one, str) and isinstance(name, str))
+    return next(filter(None, tasks), None)
 
 
 def meant(text: str, library: str | None) -> str:

@@ -52,7 +52,7 @@ class Document:
 
 
 def read_yaml(data: bytes, file: str, kind: DocumentKind = SPEC) -> Document:
-    """Read the document in bytes of YAML. What can be read in spite of a problem is read.
+    """Read the document in bytes of YAML. A problem does not keep the rest from being read.
 
     Args:
         data: The bytes.
@@ -76,8 +76,8 @@ def read_yaml(data: bytes, file: str, kind: DocumentKind = SPEC) -> Document:
     if not isinstance(builder.root, dict):
         message = f"A {kind.noun} must be a mapping of keys to values."
         _refuse("wrong-type", message, builder.origins[()], expected="a mapping")
-    found = tuple(builder.problems)
-    return Document(file, FrozenDict(builder.root), builder.origins, builder.texts, _head(text), found)
+    problems = tuple(builder.problems)
+    return Document(file, FrozenDict(builder.root), builder.origins, builder.texts, _head(text), problems)
 
 
 def _decode(data: bytes, file: str, kind: DocumentKind) -> str:
@@ -93,9 +93,9 @@ def _decode(data: bytes, file: str, kind: DocumentKind) -> str:
         before = data[: error.start].decode("utf-8", "replace")
         place = _place(file, before, len(before))
         _refuse("encoding", f"The byte 0x{data[error.start]:02x} is not UTF-8.", place, SAVE_AS_UTF8)
-    if found := _CONTROL.search(text):
-        message = f"The file holds the control character U+{ord(found.group()):04X}."
-        _refuse("control-character", message, _place(file, text, found.start()), "Remove it.")
+    if match := _CONTROL.search(text):
+        message = f"The file holds the control character U+{ord(match.group()):04X}."
+        _refuse("control-character", message, _place(file, text, match.start()), "Remove it.")
     return text
 
 
@@ -168,13 +168,13 @@ _WORDS_OF_ERRORS = (
 def _syntax_problem(file: str, error: Any, text: str) -> Problem:
     mark = error.problem_mark or error.context_mark
     origin = Origin(file, mark.line + 1, mark.column + 1) if mark else Origin(file)
-    said = f"{error.context or ''} {error.problem or ''}".strip()
+    reason = f"{error.context or ''} {error.problem or ''}".strip()
     if mark and _line(text, mark.line).lstrip(" ").startswith("\t"):
         return Problem("syntax", TAB, origin, remedy=SPACES)
     for part, message, remedy in _WORDS_OF_ERRORS:
-        if part in said:
+        if part in reason:
             return Problem("syntax", message, origin, remedy=remedy)
-    return Problem("syntax", f"This is not YAML: {said}.", origin, remedy="Check quotes, colons and indentation.")
+    return Problem("syntax", f"This is not YAML: {reason}.", origin, remedy="Check quotes, colons and indentation.")
 
 
 def _line(text: str, index: int) -> str:
@@ -282,8 +282,8 @@ class _Builder:
                 "merge-key", "The merge key `<<` is not part of the language.", _LAYER.format(self.kind.plural)
             )
         elif plain and not isinstance(self._resolve(key), str):
-            found = key or "nothing"
-            self._report("key-type", "A key must be text.", f'Write "{key}", with the quotes.', found=found)
+            text = key or "nothing"
+            self._report("key-type", "A key must be text.", f'Write "{key}", with the quotes.', found=text)
         elif key in level.content and not level.skipped:
             first = self.origins[(*level.path, key)].line
             path = (*level.path, key)

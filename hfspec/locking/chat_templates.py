@@ -20,18 +20,18 @@ def chat_templates(paths: Iterable[str], read: Callable[[str], Path]) -> dict[st
 
     A file that is not what its name says holds no template: the plan refuses it where it matters.
     """
-    known = sorted(paths)
-    found: dict[str, str] = {}
+    names = sorted(paths)
+    templates: dict[str, str] = {}
     for name in ("tokenizer_config.json", "chat_template.json"):
-        for path in _named(known, name):
-            found.update(_in_json(read(path)))
-    for path in _named(known, "chat_template.jinja"):
-        found[DEFAULT] = _text(read(path))
-    for path in known:
+        for path in _named(names, name):
+            templates.update(_in_json(read(path)))
+    for path in _named(names, "chat_template.jinja"):
+        templates[DEFAULT] = _text(read(path))
+    for path in names:
         place = PurePosixPath(path)
         if place.parent.name == ADDITIONAL and place.suffix == ".jinja":
-            found[place.stem] = _text(read(path))
-    return found
+            templates[place.stem] = _text(read(path))
+    return templates
 
 
 def _named(paths: list[str], name: str) -> Iterator[str]:

@@ -14,39 +14,39 @@ from hfspec.locking.comparison import changes, entries
 from hfspec.locking.lock_file import lock_path
 
 
-def check_held(spec: Path, overrides: Sequence[str], held: Lock, found: Lock) -> None:
-    """Nothing when ``found`` is what ``held`` says; raises LockError with everything that differs."""
-    moved = changes(held, found)
+def check_held(spec: Path, overrides: Sequence[str], lock: Lock, now: Lock) -> None:
+    """Nothing when ``now`` is what ``lock`` says; raises LockError with everything that differs."""
+    moved = changes(lock, now)
     if moved:
         raise _refused(spec, overrides, moved)
 
 
-def check_versions(spec: Path, overrides: Sequence[str], held: Lock, plan: Plan) -> None:
+def check_versions(spec: Path, overrides: Sequence[str], lock: Lock, plan: Plan) -> None:
     """Check that a plan is for the packages that were locked, neither more nor fewer; raises LockError."""
-    moved = tuple(entries("version", "", held.versions, plan.all_versions))
+    moved = tuple(entries("version", "", lock.versions, plan.all_versions))
     if moved:
         raise _refused(spec, overrides, moved)
 
 
-def notes(spec: Path, held: Lock, pins: Pins) -> tuple[str, ...]:
+def notes(spec: Path, lock: Lock, pins: Pins) -> tuple[str, ...]:
     """Notes on the lock beside the spec of an unlocked plan: whose commits were taken from it, and whose were not,
     because it does not have them.
     """
-    file, known = lock_path(spec), held.commits
+    file, commits = lock_path(spec), lock.commits
     repos = [pin for pin in pins.sources if SOURCE_KINDS[pin.kind].pinned_key]
-    taken = [pin.role for pin in repos if (pin.location, pin.revision) in known]
-    others = [pin.role for pin in repos if (pin.location, pin.revision) not in known]
-    told = f"{file} says the commit of {', '.join(taken)}." if taken else ""
+    roles = [pin.role for pin in repos if (pin.location, pin.revision) in commits]
+    others = [pin.role for pin in repos if (pin.location, pin.revision) not in commits]
+    present = f"{file} says the commit of {', '.join(roles)}." if roles else ""
     missed = f"{file} does not say the commit of {', '.join(others)}; run `hfspec lock {spec}`." if others else ""
-    return tuple(filter(None, (told, missed)))
+    return tuple(filter(None, (present, missed)))
 
 
 def _refused(spec: Path, overrides: Sequence[str], moved: Sequence[Change]) -> LockError:
     lines = "\n".join(f"    {change.message}" for change in moved)
-    given = f" (with {' '.join(overrides)})" if overrides else ""
+    suffix = f" (with {' '.join(overrides)})" if overrides else ""
     command = " ".join(["hfspec lock", str(spec), *overrides])
     return LockError(
-        f"{lock_path(spec)} does not hold for {spec}{given}:\n{lines}\n"
+        f"{lock_path(spec)} does not hold for {spec}{suffix}:\n{lines}\n"
         f"Put back what changed, or run `{command}` and commit the lock.",
         moved,
     )

@@ -41,15 +41,15 @@ def render(checked: Checked, format: str) -> str:  # noqa: A002 - the option's n
 
 def summary(checked: Checked) -> str:
     """The outcome on one line."""
-    count, wrong = len(checked.files), {problem.origin.file for problem in checked.problems}
+    count, places = len(checked.files), {problem.origin.file for problem in checked.problems}
     files = f"{count} file{'' if count == 1 else 's'} checked"
-    found = f"{len(checked.problems)} problem{'' if len(checked.problems) == 1 else 's'} in {len(wrong)}"
-    outcome = found if checked.problems else "all good"
+    problems = f"{len(checked.problems)} problem{'' if len(checked.problems) == 1 else 's'} in {len(places)}"
+    outcome = problems if checked.problems else "all good"
     if checked.changes is None:
         return f"{files}, {outcome}"
     kinds = [change.kind for change in checked.changes]
-    told = ", ".join(f"{kinds.count(kind)} {kind}" for kind in MARKS if kind in kinds) or "nothing changed"
-    return f"{files}, {outcome}; since {checked.base}: {told}"
+    changes = ", ".join(f"{kinds.count(kind)} {kind}" for kind in MARKS if kind in kinds) or "nothing changed"
+    return f"{files}, {outcome}; since {checked.base}: {changes}"
 
 
 def changes_text(changes: Sequence[FileChange]) -> str:
@@ -95,9 +95,9 @@ def _github(checked: Checked) -> str:
         for change in checked.changes or ()
         if change.kind != "deleted"
     ]
-    told = render_problems(notices, "github").replace("::error ", "::notice ")
+    remarks = render_problems(notices, "github").replace("::error ", "::notice ")
     deleted = [f"::notice ::{change.path} is deleted" for change in checked.changes or () if change.kind == "deleted"]
-    return "\n".join(filter(None, (render_problems(checked.problems, "github"), told, *deleted, summary(checked))))
+    return "\n".join(filter(None, (render_problems(checked.problems, "github"), remarks, *deleted, summary(checked))))
 
 
 def _short(change: FileChange) -> str:

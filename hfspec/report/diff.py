@@ -52,12 +52,12 @@ def _text(changes: Sequence[Change], names: tuple[str, str]) -> str:
 def _lines(members: list[Change]) -> list[str]:
     rows = [(f"{MARKS[change.kind]} {plain_text(change.key)}".rstrip(), _arrow(change)) for change in members]
     lines = aligned(rows).split("\n")
-    shown = []
+    result = []
     for change, line in zip(members, lines, strict=True):
-        shown.append(line.rstrip())
+        result.append(line.rstrip())
         if is_text(change):
-            shown += [f"    {part}" for part in line_diff(change)]
-    return shown
+            result += [f"    {part}" for part in line_diff(change)]
+    return result
 
 
 def _arrow(change: Change) -> str:
@@ -137,8 +137,8 @@ def line_diff(change: Change) -> list[str]:
         Lines that begin with ``-``, ``+`` or a blank, and ``@@`` before each stretch.
     """
     before, after = (value.split("\n") if isinstance(value, str) else [] for value in (change.before, change.after))
-    found = difflib.unified_diff(before, after, lineterm="", n=2)
-    return [plain_text(line) for line in list(found)[2:]]
+    lines = difflib.unified_diff(before, after, lineterm="", n=2)
+    return [plain_text(line) for line in list(lines)[2:]]
 
 
 def is_text(change: Change) -> bool:
@@ -160,11 +160,11 @@ def _value(change: Change, value: Any) -> str:
 
 def _code(text: str) -> str:
     """A code span that may stand in a table: nothing in it is markup, whatever it holds."""
-    shown = plain_text(text).replace("|", "\\|")
-    longest = max((len(run) for run in re.findall(r"`+", shown)), default=0)
+    plain = plain_text(text).replace("|", "\\|")
+    longest = max((len(run) for run in re.findall(r"`+", plain)), default=0)
     fence = "`" * (longest + 1)
-    pad = " " if longest or not shown.strip() else ""
-    return f"{fence}{pad}{shown}{pad}{fence}"
+    pad = " " if longest or not plain.strip() else ""
+    return f"{fence}{pad}{plain}{pad}{fence}"
 
 
 def _cell(text: str) -> str:

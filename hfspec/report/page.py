@@ -111,11 +111,11 @@ def _lines(section: Section) -> str:
 def _sizes(section: Section) -> Iterator[tuple[str, int, float]]:
     """The largest files, each with its share of the largest, and one row for the rest."""
     ordered = sorted(section.sizes, key=lambda file: (-file[1], file[0]))
-    shown, rest = ordered[:MOST_SIZES], ordered[MOST_SIZES:]
+    rows, rest = ordered[:MOST_SIZES], ordered[MOST_SIZES:]
     if rest:
-        shown = [*shown, (f"{len(rest)} smaller files", sum(size for _, size in rest))]
-    largest = max((size for _, size in shown), default=0) or 1
-    for path, size in shown:
+        rows = [*rows, (f"{len(rest)} smaller files", sum(size for _, size in rest))]
+    largest = max((size for _, size in rows), default=0) or 1
+    for path, size in rows:
         yield path, size, 100 * size / largest
 
 
@@ -153,5 +153,5 @@ def _mark(text: str) -> str:
     """A text in a table of Markdown, where nothing in it is markup."""
     if set(text) == {"-"}:
         return text
-    shown = escape(plain_text(text.replace("\n", " ")), quote=False)
-    return re.sub(r"([\\`*_{}\[\]|~#])", r"\\\1", shown)
+    escaped = escape(plain_text(text.replace("\n", " ")), quote=False)
+    return re.sub(r"([\\`*_{}\[\]|~#])", r"\\\1", escaped)

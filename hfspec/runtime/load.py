@@ -82,7 +82,7 @@ def load(
         The predictor.
 
     Raises:
-        VerificationError: A file is not what the manifest says, or the embedding space is another.
+        VerificationError: A file differs from the manifest, or the embedding space is another.
         StorageError: A file cannot be read.
         SourceError: The weights of a reference artifact are not found.
         UsageError: An argument cannot be, or this machine cannot run the artifact.

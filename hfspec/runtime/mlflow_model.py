@@ -32,7 +32,7 @@ class MlflowModel:
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:
         """The predictor's answer. Raises MlflowException, also for a request for a stream."""
         with _refusals():
-            answer = self.predictor.predict(model_input, self._chosen(params))
+            answer = self.predictor.predict(model_input, self._own_params(params))
             if isinstance(answer, Iterator):
                 raise InputError("predict does not stream; call predict_stream, or leave out stream: true.")
         return answer
@@ -40,9 +40,9 @@ class MlflowModel:
     def predict_stream(self, model_input: Mapping[str, Any], params: Mapping[str, Any] | None = None) -> Iterator[Any]:
         """The chunks of the answer to one request. Raises MlflowException."""
         with _refusals():
-            yield from self.predictor.predict({**model_input, "stream": True}, self._chosen(params))
+            yield from self.predictor.predict({**model_input, "stream": True}, self._own_params(params))
 
-    def _chosen(self, params: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _own_params(self, params: Mapping[str, Any] | None) -> dict[str, Any]:
         """The params without the defaults, which MLflow adds: as the caller's choice they would go before others."""
         values = params or {}
         return {

@@ -129,7 +129,7 @@ class Predictor:
 
         Raises InputError naming the row, ParamsError, OutputError.
         """
-        call, results, answer = self._answered(data, params, outputs)
+        call, results, answer = self._run(data, params, outputs)
         if not isinstance(answer, Table):
             return answer
         frame = answer.to_pandas()
@@ -211,9 +211,9 @@ class Predictor:
         """A call whose rows a scheduler puts into batches with those of other calls.
 
         Args:
-            data: That of predict.
-            params: Those of predict.
-            outputs: That of predict.
+            data: The same as predict's.
+            params: The same as predict's.
+            outputs: The same as predict's.
             refuses: Whether a row that cannot be answered costs no other its answer.
             protocol: Settings that the caller's protocol has keys for, whether or not the signature declares them.
             sent: For rows that another machine sent: the predictor opens no file and no address for them, and these
@@ -307,9 +307,9 @@ class Predictor:
         outputs: str | None,
         protocol: Mapping[str, Any] | None = None,
     ) -> Any:
-        return self._answered(data, params, outputs, protocol)[2]
+        return self._run(data, params, outputs, protocol)[2]
 
-    def _answered(
+    def _run(
         self,
         data: Any,
         params: Mapping[str, Any] | None,

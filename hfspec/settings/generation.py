@@ -43,8 +43,8 @@ def answers_per_prompt(settings: Settings) -> int:
 
 
 def room_wanted(settings: Settings) -> tuple[int | None, int | None]:
-    """(new tokens, total tokens) asked for: one of them is None. Of the two settings the one from the higher layer
-    holds; in the same layer max_new_tokens does, as in the library.
+    """(new tokens, total tokens) asked for: one of them is None. The setting from the higher layer holds; in the
+    same layer max_new_tokens does, as in transformers.
     """
     if "max_length" in settings and settings.rank("max_length") > settings.rank("max_new_tokens"):
         return None, int(settings["max_length"])
@@ -69,12 +69,12 @@ def samples(settings: Settings) -> bool:
 def config_for(base: Any, settings: Settings, new_tokens: int, pad: int) -> Any:
     """The generation config of one call; raises ParamsError when the library finds its settings at odds."""
     config = copy.deepcopy(base)
-    wanted = {name: settings[name] for name in NAMES - LENGTHS if name in settings}
+    options = {name: settings[name] for name in NAMES - LENGTHS if name in settings}
     unused = (set() if samples(settings) else SAMPLING) | (BEAMS if (settings.get("num_beams") or 1) == 1 else set())
     for name in (*unused, *LENGTHS, *GIVEN_AWAY):
         setattr(config, name, None)
-    given = {name: _number(name, wanted[name]) for name in wanted.keys() - unused if wanted[name] is not None}
-    config.update(**{"pad_token_id": pad, **given, "do_sample": samples(settings)}, max_new_tokens=new_tokens)
+    values = {name: _number(name, options[name]) for name in options.keys() - unused if options[name] is not None}
+    config.update(**{"pad_token_id": pad, **values, "do_sample": samples(settings)}, max_new_tokens=new_tokens)
     return config
 
 
@@ -105,8 +105,8 @@ def check_answers(settings: Settings) -> None:
 
 def seed(settings: Settings) -> int | None:
     """The seed, under hfspec's name for it or the library's: that of the higher layer."""
-    stated = {name: settings.get(name) for name in ("seed", "random_seed")}
-    names = [name for name, value in stated.items() if value is not None and value >= 0]  # -1 is none
+    seeds = {name: settings.get(name) for name in ("seed", "random_seed")}
+    names = [name for name, value in seeds.items() if value is not None and value >= 0]  # -1 is none
     return int(settings[max(names, key=settings.rank)]) if names else None
 
 

@@ -64,9 +64,9 @@ class Settings(Mapping[str, Any]):
 
     def over(self, values: Mapping[str, Any], origin: str = REQUEST) -> Settings:
         """These settings with ``values`` laid over them, as from the layer ``origin``."""
-        laid = Settings({})
-        laid._inforce = _said({**self._inforce, **{name: InForce(value, origin) for name, value in values.items()}})
-        return laid
+        settings = Settings({})
+        settings._inforce = _said({**self._inforce, **{name: InForce(value, origin) for name, value in values.items()}})
+        return settings
 
     def fingerprint(self) -> tuple[tuple[str, str], ...]:
         """The names and values, equal for settings with the same values, whichever layers they came from."""
@@ -122,10 +122,10 @@ def fixed_layers(
     task: Task,
     manifest: Manifest,
     own: Mapping[str, Any],
-    given: Mapping[str, Any],
+    config: Mapping[str, Any],
     defaults: Mapping[str, Any] | None = None,
 ) -> dict[str, Mapping[str, Any]]:
-    """The layers below those of a call. ``own``: what the checkpoint states; ``given``: model_config given to load;
+    """The layers below those of a call. ``own``: what the checkpoint states; ``config``: model_config given to load;
     ``defaults``: hfspec's own for this device.
     """
     deployment = manifest.deployment
@@ -137,17 +137,17 @@ def fixed_layers(
         signature={param.name: param.default for param in manifest.signature.params},
     )
     ours = {**(defaults or {}), **layers[HFSPEC_DEFAULT], **deployment.defaults}
-    return {**layers, HFSPEC_DEFAULT: ours, LOAD: given}
+    return {**layers, HFSPEC_DEFAULT: ours, LOAD: config}
 
 
-def load_layer(given: Mapping[str, Any] | None, task: Task, signature: Signature) -> dict[str, Any]:
+def load_layer(config: Mapping[str, Any] | None, task: Task, signature: Signature) -> dict[str, Any]:
     """The model_config given to load, checked; raises ParamsError."""
-    if given is None:
+    if config is None:
         return {}
-    if not isinstance(given, Mapping):
-        raise ParamsError(f"model_config must be a mapping of settings to values, not {type(given).__name__}.")
+    if not isinstance(config, Mapping):
+        raise ParamsError(f"model_config must be a mapping of settings to values, not {type(config).__name__}.")
     defaults = {param.name: param for param in signature.params}
-    checked = {name: _native(value) for name, value in given.items()}
+    checked = {name: _native(value) for name, value in config.items()}
     for name, value in checked.items():
         _check_setting(name, value, task)
         if name in defaults and thaw(defaults[name].default) != value:
@@ -159,38 +159,40 @@ def load_layer(given: Mapping[str, Any] | None, task: Task, signature: Signature
     return checked
 
 
-def predict_layer(given: Mapping[str, Any] | None, task: Task, signature: Signature, fixed: set[str]) -> dict[str, Any]:
+def predict_layer(
+    params: Mapping[str, Any] | None, task: Task, signature: Signature, fixed: set[str]
+) -> dict[str, Any]:
     """The params given to predict, checked against the signature; raises ParamsError.
 
     ``fixed``: the names that model_config sets, which predict cannot change unless the signature declares them.
     """
-    if given is None:
+    if params is None:
         return {}
-    if not isinstance(given, Mapping):
-        raise ParamsError(f"params must be a mapping of names to values, not {type(given).__name__}.")
-    declared = {param.name: param for param in signature.params}
+    if not isinstance(params, Mapping):
+        raise ParamsError(f"params must be a mapping of names to values, not {type(params).__name__}.")
+    by_name = {param.name: param for param in signature.params}
     result = {}
-    for name, value in given.items():
-        if name not in declared:
-            raise ParamsError(_undeclared(name, tuple(declared), fixed))
-        result[name] = param_value(declared[name], _native(value), task.setting(name))
+    for name, value in params.items():
+        if name not in by_name:
+            raise ParamsError(_undeclared(name, tuple(by_name), fixed))
+        result[name] = param_value(by_name[name], _native(value), task.setting(name))
     return result
 
 
-def protocol_layer(given: Mapping[str, Any] | None, task: Task, signature: Signature) -> dict[str, Any]:
+def protocol_layer(params: Mapping[str, Any] | None, task: Task, signature: Signature) -> dict[str, Any]:
     """Settings that a protocol has keys of its own for, checked; the limits that the signature declares for them hold.
 
     Raises ParamsError.
     """
-    declared = {param.name: param for param in signature.params}
+    by_name = {param.name: param for param in signature.params}
     result = {}
-    for name, value in (given or {}).items():
+    for name, value in (params or {}).items():
         setting = task.setting(name)
         if setting is None:
             raise ParamsError(f"{task.name} has no setting {name!r}; leave it out.")
         if fault := setting.fault(value):
             raise ParamsError(f"{name}: expected {fault}; found {value!r} ({type(value).__name__}).")
-        result[name] = param_value(declared[name], value, setting) if name in declared else value
+        result[name] = param_value(by_name[name], value, setting) if name in by_name else value
     return result
 
 
@@ -219,10 +221,10 @@ def _native(value: Any) -> Any:
 def _check_setting(name: str, value: Any, task: Task) -> None:
     setting = task.setting(name)
     if setting is None:
-        known = tuple(sorted(setting.name for setting in task.settings))
+        names = tuple(sorted(setting.name for setting in task.settings))
         raise ParamsError(
-            f"model_config given to load: {task.name} has no setting {name!r}{_nearest(name, known)};"
-            f" its settings are: {', '.join(known)}."
+            f"model_config given to load: {task.name} has no setting {name!r}{_nearest(name, names)};"
+            f" its settings are: {', '.join(names)}."
         )
     if fault := setting.fault(value):
         raise ParamsError(
@@ -230,19 +232,19 @@ def _check_setting(name: str, value: Any, task: Task) -> None:
         )
 
 
-def _undeclared(name: str, declared: Sequence[str], fixed: set[str]) -> str:
-    known = f"declared params: {', '.join(sorted(declared))}" if declared else "the signature declares no params"
+def _undeclared(name: str, names: Sequence[str], fixed: set[str]) -> str:
+    remark = f"declared params: {', '.join(sorted(names))}" if names else "the signature declares no params"
     if name in fixed:
         return (
             f"{name!r} is set by model_config only, so predict cannot change it; declare it in the spec's"
-            f" signature.params to let callers set it ({known})."
+            f" signature.params to let callers set it ({remark})."
         )
-    return f"{name!r} is not a param of this predictor{_nearest(str(name), declared)}; {known}."
+    return f"{name!r} is not a param of this predictor{_nearest(str(name), names)}; {remark}."
 
 
-def _nearest(name: str, known: Sequence[str]) -> str:
-    found = get_close_matches(name, known, n=1, cutoff=0.5)
-    return f" (did you mean {found[0]!r}?)" if found else ""
+def _nearest(name: str, names: Sequence[str]) -> str:
+    close = get_close_matches(name, names, n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _type_fault(param: Param, value: Any, setting: Setting | None) -> str:

@@ -23,8 +23,8 @@ class Prompts:
     tells queries from documents, as one that embeds texts does and one that reads pairs does not.
     """
 
-    def __init__(self, stated: Mapping[str, Any], *, roles: bool = True) -> None:
-        own = {str(name): text or "" for name, text in (stated.get("prompts") or {}).items()}
+    def __init__(self, config: Mapping[str, Any], *, roles: bool = True) -> None:
+        own = {str(name): text or "" for name, text in (config.get("prompts") or {}).items()}
         self.stated: dict[str, str] = own
         self.by_name: dict[str, str] = {**(dict.fromkeys(ALWAYS, "") if roles else {}), **own}
 
@@ -32,8 +32,8 @@ class Prompts:
         """Why no prompt has this name; empty when one has, or when it is None."""
         if name is None or name in self.by_name:
             return ""
-        known = ", ".join(sorted(self.by_name)) or "none"
-        return f"prompt_name {name!r} is not one of the model's prompts; they are: {known}"
+        names = ", ".join(sorted(self.by_name)) or "none"
+        return f"prompt_name {name!r} is not one of the model's prompts; they are: {names}"
 
     def check(self, settings: Settings) -> None:
         """Raises ParamsError when the settings name a prompt that the checkpoint does not have."""
@@ -46,8 +46,8 @@ class Prompts:
 
     def choice(self, settings: Settings) -> str:
         """Which of CHOICES decides: the one set in the highest layer, the first of them in the same; empty for none."""
-        said = [name for name in CHOICES if settings.get(name) is not None]
-        return max(said, key=settings.rank, default="")
+        names = [name for name in CHOICES if settings.get(name) is not None]
+        return max(names, key=settings.rank, default="")
 
     def text(self, settings: Settings) -> str:
         """The text put before each text."""

@@ -56,15 +56,15 @@ def quantized(vectors: Any, settings: Mapping[str, Any]) -> Any:
 
 
 def _ranges_fault(ranges: Any, width: int) -> str:
-    wanted = f"{RANGES} must be two lists, of least and of greatest values, each of 1 or {width} numbers"
+    rule = f"{RANGES} must be two lists, of least and of greatest values, each of 1 or {width} numbers"
     if not isinstance(ranges, Sequence) or len(ranges) != 2 or not all(_is_numbers(side) for side in ranges):
-        return wanted
+        return rule
     least, greatest = ranges
     if any(len(side) not in (1, width) for side in ranges):
-        return f"{wanted}, and has {len(least)} and {len(greatest)}"
+        return f"{rule}, and has {len(least)} and {len(greatest)}"
     pairs = zip(_wide(least, width), _wide(greatest, width), strict=True)
-    wrong = next((place for place, (low, high) in enumerate(pairs) if not low <= high), None)
-    return "" if wrong is None else f"{RANGES} has a least value above the greatest, in dimension {wrong}"
+    index = next((place for place, (low, high) in enumerate(pairs) if not low <= high), None)
+    return "" if index is None else f"{RANGES} has a least value above the greatest, in dimension {index}"
 
 
 def _wide(side: Sequence[float], width: int) -> Sequence[float]:

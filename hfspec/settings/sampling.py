@@ -22,8 +22,8 @@ def _of_requests(task: Task, settings: Settings, data: Any) -> Iterator[Settings
         yield settings
         return
     for request in data if isinstance(data, list | tuple) else [data]:
-        stated = request if isinstance(request, Mapping) else {}
-        own = {name: value for name, value in stated.items() if task.setting(name) is not None and value is not None}
+        values = request if isinstance(request, Mapping) else {}
+        own = {name: value for name, value in values.items() if task.setting(name) is not None and value is not None}
         yield settings.over(own, REQUEST)
 
 

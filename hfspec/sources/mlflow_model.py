@@ -60,7 +60,7 @@ class MlflowSource:
         return self.parts[path]
 
 
-def open_source(named: SourceName) -> Opened:
+def open_source(name: SourceName) -> Opened:
     """The logged model, at the version that its alias or stage stands for now.
 
     The tracking server is the one that MLflow's own settings name (``MLFLOW_TRACKING_URI``). A model that lies on
@@ -68,12 +68,12 @@ def open_source(named: SourceName) -> Opened:
 
     Raises SourceError when MLflow is not installed, does not know the model, or logged no checkpoint.
     """
-    mlflow = _mlflow(named.location)
-    version = _version(mlflow, named.location)
+    mlflow = _mlflow(name.location)
+    version = _version(mlflow, name.location)
     folder = _download(mlflow, version)
-    flavor = _flavor(mlflow, named.location, folder)
+    flavor = _flavor(mlflow, name.location, folder)
     is_artifact = (folder / MANIFEST_NAME).is_file()
-    source = MlflowSource(_parts(flavor, named.location, folder), stated_task(flavor), is_artifact)
+    source = MlflowSource(_parts(flavor, name.location, folder), stated_task(flavor), is_artifact)
     return Opened(source, source.files, version=version)
 
 

@@ -29,15 +29,15 @@ def hashed_requirements(versions: Mapping[str, str]) -> str:
     Raises:
         SourceError: Pip is not there, or finds no such packages.
     """
-    wanted = [f"{name}=={version}" for name, version in sorted(versions.items()) if name != PYTHON]
-    return hashed_lines(wanted, f"For Python {versions[PYTHON]} on {sys.platform}." if PYTHON in versions else "")
+    requirements = [f"{name}=={version}" for name, version in sorted(versions.items()) if name != PYTHON]
+    return hashed_lines(requirements, f"For Python {versions[PYTHON]} on {sys.platform}." if PYTHON in versions else "")
 
 
-def hashed_lines(wanted: Sequence[str], head: str = "") -> str:
+def hashed_lines(requirements: Sequence[str], head: str = "") -> str:
     """As ``hashed_requirements``, of what pip calls requirement specifiers: ``numpy==2.4.6``, ``uvicorn>=0.34``.
 
     Args:
-        wanted: The packages.
+        requirements: The packages.
         head: A comment for the first line; none where it is empty.
 
     Returns:
@@ -46,26 +46,26 @@ def hashed_lines(wanted: Sequence[str], head: str = "") -> str:
     Raises:
         SourceError: Pip is not there, or finds no such packages.
     """
-    lines = sorted(_line(item) for item in _resolved(wanted)["install"])
+    lines = sorted(_line(item) for item in _resolved(requirements)["install"])
     return "".join(f"{line}\n" for line in ([f"# {head}"] if head else []) + lines)
 
 
-def _resolved(wanted: Sequence[str]) -> dict[str, Any]:
+def _resolved(requirements: Sequence[str]) -> dict[str, Any]:
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-"]
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
     try:
-        done = subprocess.run(
-            [*command, *wanted], capture_output=True, text=True, check=False, env=environment, timeout=SECONDS
+        process = subprocess.run(
+            [*command, *requirements], capture_output=True, text=True, check=False, env=environment, timeout=SECONDS
         )
     except subprocess.TimeoutExpired as error:
         raise SourceError(f"pip did not find the packages within {SECONDS} seconds; run it again.") from error
-    if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()] or ["it did not say why"]
+    if process.returncode:
+        messages = [line for line in process.stderr.splitlines() if line.strip()] or ["it did not say why"]
         raise SourceError(
-            f"pip does not find what the lock names: {said[-1].removeprefix('ERROR: ')}. Give it an index that has the"
-            " packages (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL), or lock with versions that there are."
+            f"pip does not find what the lock names: {messages[-1].removeprefix('ERROR: ')}. Give it an index that has"
+            " the packages (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL), or lock with versions that there are."
         )
-    report: dict[str, Any] = json.loads(done.stdout)
+    report: dict[str, Any] = json.loads(process.stdout)
     return report
 
 

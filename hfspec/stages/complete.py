@@ -29,8 +29,8 @@ def complete(manifest: Manifest, files: Sequence[FileRecord], staging: Path, fol
     texts = {path: _text(path, manifest, folder) for path in REWRITTEN}
     spec_digest = _full_digest(texts[SPEC], manifest)
     contents = persisted_texts(texts, spec_digest, files)
-    written = [write_bytes(path, content, staging / path) for path, content in sorted(contents.items())]
-    records = tuple(sorted([*files, *written], key=lambda record: record.path))
+    own = [write_bytes(path, content, staging / path) for path, content in sorted(contents.items())]
+    records = tuple(sorted([*files, *own], key=lambda record: record.path))
     full = marked(replace(manifest, spec_digest=spec_digest, files=records, pointers=()), staging)
     write_bytes(MANIFEST_NAME, full.to_bytes(), staging / MANIFEST_NAME)
     settle(staging)

@@ -16,7 +16,7 @@ def convert(sources: Sources, plan: Plan, files: Sequence[FileRecord], folder: P
 
     Args:
         sources: The spec and the files of its sources.
-        plan: That of the checkpoint's files, with a conversion.
+        plan: The plan of the checkpoint's files, with a conversion.
         files: Their records, as they were written under ``folder``.
         folder: A folder for all that the conversion writes.
 
@@ -26,5 +26,5 @@ def convert(sources: Sources, plan: Plan, files: Sequence[FileRecord], folder: P
     Raises:
         SpecError: Where the model cannot be made, or answers too much unlike the checkpoint.
     """
-    made: Converted = LIBRARIES[sources.spec.answering].part("converting")(sources, plan, files, folder)
-    return made
+    conversion: Converted = LIBRARIES[sources.spec.answering].part("converting")(sources, plan, files, folder)
+    return conversion

@@ -46,10 +46,10 @@ def _file(pin: SourcePin, file: FilePin, reader: Reader, progress: Progress) -> 
 
 
 def _digested(file: Path, progress: Progress) -> tuple[int, str]:
-    found, size = hashlib.sha256(), 0
+    sha256, size = hashlib.sha256(), 0
     with file.open("rb") as stream:
         while chunk := stream.read(CHUNK):
-            found.update(chunk)
+            sha256.update(chunk)
             size += len(chunk)
             progress.advance(len(chunk))
-    return size, found.hexdigest()
+    return size, sha256.hexdigest()

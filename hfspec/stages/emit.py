@@ -38,14 +38,14 @@ def emit(
     replaced; OSError for what the disk refuses.
     """
     contents = generated(plan, files)
-    written = [write_bytes(path, content, staging / path) for path, content in sorted(contents.items())]
-    records = sorted([*files, *written], key=lambda record: record.path)
+    texts = [write_bytes(path, content, staging / path) for path, content in sorted(contents.items())]
+    records = sorted([*files, *texts], key=lambda record: record.path)
     manifest = marked(plan.manifest(records, hfspec.__version__), staging)
     write_bytes(MANIFEST_NAME, manifest.to_bytes(), staging / MANIFEST_NAME)
-    found = _tried(plan, readers, staging)
+    outcome = _tried(plan, readers, staging)
     settle(staging)
     put_in_place(staging, target)
-    return Artifact(target, manifest, notes=(*plan.notes, *filter(None, (found.note,))))
+    return Artifact(target, manifest, notes=(*plan.notes, *filter(None, (outcome.note,))))
 
 
 def _tried(plan: Plan, readers: Mapping[str, Reader], staging: Path) -> Trial:
@@ -56,23 +56,23 @@ def _tried(plan: Plan, readers: Mapping[str, Reader], staging: Path) -> Trial:
 
 
 def _try(plan: Plan, readers: Mapping[str, Reader], staging: Path) -> Trial:
-    found = trial(staging, _weights(plan, readers), golden=plan.check_golden)
-    if found.refusal:
+    outcome = trial(staging, _weights(plan, readers), golden=plan.check_golden)
+    if outcome.refusal:
         place: KeyPath = ("golden",) if plan.input_example is None else ("input_example",)
-        message = f"The compiled predictor does not run: {found.refusal}"
+        message = f"The compiled predictor does not run: {outcome.refusal}"
         raise SpecError([Problem("example-fails", message, path=place, remedy=NO_RUN)])
-    if found.faults:
-        raise SpecError([_problem(fault) for fault in found.faults])
-    return found
+    if outcome.faults:
+        raise SpecError([_problem(fault) for fault in outcome.faults])
+    return outcome
 
 
 def _probe(plan: Plan, staging: Path) -> Trial:
-    found = probe(staging, plan.memory_bytes)
-    if found.faults:
-        reasons = "; ".join(fault.reason for fault in found.faults)
+    outcome = probe(staging, plan.memory_bytes)
+    if outcome.faults:
+        reasons = "; ".join(fault.reason for fault in outcome.faults)
         message = f"The compiled predictor answers no plain input of {plan.deployment.task}: {reasons}"
         raise SpecError([Problem("example-fails", message, path=("task",), remedy=NO_PROBE)])
-    return found
+    return outcome
 
 
 def _problem(fault: Fault) -> Problem:
@@ -102,9 +102,9 @@ def _places(count: int) -> str:
 
 def _weights(plan: Plan, readers: Mapping[str, Reader]) -> dict[str, Path]:
     """The folder of each role that pointers name, with their files in it: downloaded, since a trial run is offline."""
-    found = {}
+    folders = {}
     for pointer in plan.pointers:
         local = [(file, readers[pointer.role].fetch(file.path)) for file in pointer.files]
         file, place = local[0]
-        found[pointer.role] = place.parents[len(PurePosixPath(file.path).parts) - 1]
-    return found
+        folders[pointer.role] = place.parents[len(PurePosixPath(file.path).parts) - 1]
+    return folders

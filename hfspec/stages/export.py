@@ -23,7 +23,7 @@ def export(
         return plan, files
     progress.start(f"{row.name}: the model's graph", None)
     try:
-        made: tuple[Plan, Sequence[FileRecord]] = row.export(plan, files, staging)
-        return made
+        result: tuple[Plan, Sequence[FileRecord]] = row.export(plan, files, staging)
+        return result
     finally:
         progress.finish()

@@ -30,5 +30,5 @@ def plan(spec: Spec, tree: Tree, resolved: Resolved) -> Plan:
     sources = spec_sources(spec, tree, resolved)
     refuse_unreadable((sources.model, *sources.components.values(), *filter(None, [sources.adapter])))
     is_converted = spec.answering != spec.library
-    made: Plan = LIBRARIES[spec.answering].part("announcing" if is_converted else "planning")(sources)
-    return made
+    result: Plan = LIBRARIES[spec.answering].part("announcing" if is_converted else "planning")(sources)
+    return result

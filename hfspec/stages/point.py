@@ -21,24 +21,24 @@ def point(plan: Plan, readers: Mapping[str, Reader], progress: Progress, memory:
     No weight is read whose digest a hub states, a lock holds, or ``memory`` (a file, as Memory keeps it) knows; any
     other is read once. Raises SourceError, StorageError.
     """
-    known = Memory.read(memory)
-    pointers = tuple(_pointed(pointer, readers[pointer.role], known, progress) for pointer in plan.pointers)
-    known.write()
+    digests = Memory.read(memory)
+    pointers = tuple(_pointed(pointer, readers[pointer.role], digests, progress) for pointer in plan.pointers)
+    digests.write()
     return replace(plan, pointers=pointers)
 
 
-def _pointed(pointer: Pointer, reader: Reader, known: Memory, progress: Progress) -> Pointer:
-    return replace(pointer, files=tuple(_digested(pointer, file, reader, known, progress) for file in pointer.files))
+def _pointed(pointer: Pointer, reader: Reader, digests: Memory, progress: Progress) -> Pointer:
+    return replace(pointer, files=tuple(_digested(pointer, file, reader, digests, progress) for file in pointer.files))
 
 
-def _digested(pointer: Pointer, file: FileRecord, reader: Reader, known: Memory, progress: Progress) -> FileRecord:
+def _digested(pointer: Pointer, file: FileRecord, reader: Reader, digests: Memory, progress: Progress) -> FileRecord:
     if file.sha256:
         return file
     local = reader.fetch(file.path)
     progress.start(f"{pointer.role}: digest of {file.path}", file.size)
     try:
         with local.open("rb", buffering=0) as stream:
-            sha256 = digest(stream, known, progress)
+            sha256 = digest(stream, digests, progress)
         reader.fetch(file.path)  # refuses a file that was written to while it was read
     except OSError as error:
         raise SourceError(f"{file.path} of {pointer.role} cannot be read: {error.strerror}.") from error

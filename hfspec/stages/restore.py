@@ -29,13 +29,13 @@ class Restored:
     merging: None = None  # what is merged is no source's, so that nothing refers to it
 
 
-def restore(folder: Path, manifest: Manifest, given: Sources, progress: Progress, remember: Path | None) -> Restored:
+def restore(folder: Path, manifest: Manifest, folders: Sources, progress: Progress, remember: Path | None) -> Restored:
     """The steps for the verified reference artifact in ``folder``; its weights are on this machine, and right.
 
-    ``given``: role -> folder. ``remember``: the file of digests that were taken before. Raises what find raises.
+    ``folders``: role -> folder. ``remember``: the file of digests that were taken before. Raises what find raises.
     """
     memory = Memory.read(remember)
-    readers = find(manifest, given, DigestCheck(memory), progress)
+    readers = find(manifest, folders, DigestCheck(memory), progress)
     memory.write()
     weights = (step for pointer in manifest.pointers for step in steps_of(pointer, readers[pointer.role]))
     return Restored((*_kept(manifest), *weights), {**readers, ARTIFACT: open_folder(f"the artifact {folder}", folder)})

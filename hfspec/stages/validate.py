@@ -19,8 +19,8 @@ def validate(tree: Tree) -> Spec:
     """The tree as a typed spec. Raises SpecError with every problem."""
     from hfspec.language.model import parse_document
 
-    if found := problems(tree):
-        raise SpecError(found)
+    if faults := problems(tree):
+        raise SpecError(faults)
     try:
         return parse_document(thaw(tree.value))
     except ValueError as error:  # only the typed model refuses it: it never does, as tests show

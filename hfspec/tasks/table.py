@@ -52,8 +52,8 @@ ALIASES = MappingProxyType(
 def canonical(library: str, name: str) -> str:
     """The name without its alias: ``ner`` is ``token-classification``, ``translation_en_to_fr`` is ``translation``."""
     patterns = LIBRARIES[library].task_patterns if library in LIBRARIES else {}
-    named = next((task for task, pattern in patterns.items() if pattern.fullmatch(name)), None)
-    return named or ALIASES.get((library, name), name)
+    match = next((task for task, pattern in patterns.items() if pattern.fullmatch(name)), None)
+    return match or ALIASES.get((library, name), name)
 
 
 @cache

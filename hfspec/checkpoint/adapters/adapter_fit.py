@@ -123,9 +123,9 @@ def _any_mask(base_layer: Any, r: int, **_: Any) -> Any:
     import torch
 
     rows, columns = base_layer.weight.shape
-    chosen = torch.zeros(rows * columns, dtype=torch.bool)
-    chosen[: r * (rows + columns)] = True
-    return chosen.view(rows, columns)
+    mask = torch.zeros(rows * columns, dtype=torch.bool)
+    mask[: r * (rows + columns)] = True
+    return mask.view(rows, columns)
 
 
 def _given(wrapped: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -163,14 +163,14 @@ def _is_lacking(name: str, adapted: Adapted) -> bool:
 def _shape_problems(
     adapter: Adapter, adapted: Adapted, parameters: Mapping[str, Any], vocabulary: int | None
 ) -> Iterator[Problem]:
-    wrong = {
+    misfits = {
         name: (tuple(tensor.shape), tuple(parameters[name].shape))
         for name, tensor in sorted(adapted.given.items())
         if name in parameters and tensor.shape != parameters[name].shape
     }
-    resized = [name for name, (_, shape) in wrong.items() if shape[:1] == (vocabulary,)]
+    resized = [name for name, (_, shape) in misfits.items() if shape[:1] == (vocabulary,)]
     if resized:
-        adapter_shape, shape = wrong[resized[0]]
+        adapter_shape, shape = misfits[resized[0]]
         yield adapter.files.problem(
             "wrong-shape",
             f"the adapter brings an embedding of another vocabulary ({_shown(resized[0])}): tokens were added to the"
@@ -179,9 +179,9 @@ def _shape_problems(
             found=str(adapter_shape[0]),
             remedy="resize the base, save it with the tokenizer, and name that as `model`",
         )
-    others = [name for name in wrong if name not in resized]
+    others = [name for name in misfits if name not in resized]
     if others:
-        adapter_shape, shape = wrong[others[0]]
+        adapter_shape, shape = misfits[others[0]]
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         yield adapter.files.problem(
             "wrong-shape",

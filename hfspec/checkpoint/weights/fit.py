@@ -135,16 +135,16 @@ def meta_model(model_class: type[Any], config: Any, tensors: Iterable[TensorInfo
     return MetaModel(model, report, dtypes, stored)
 
 
-def fit(loaded: MetaModel) -> Fit:
+def fit(meta: MetaModel) -> Fit:
     """How the checkpoint's own tensors fit, as the library said while it loaded them.
 
     Args:
-        loaded: The model without weights.
+        meta: The model without weights.
 
     Returns:
         The fit without an adapter.
     """
-    model, report = loaded.model, loaded.report
+    model, report = meta.model, meta.report
     embedding = _embedding(model)
     return Fit(
         missing=tuple(sorted(report["missing_keys"])),
@@ -154,7 +154,7 @@ def fit(loaded: MetaModel) -> Fit:
         ),
         errors=tuple(str(message) for message in report["error_msgs"]),
         base_prefix=model.base_model_prefix if hasattr(model, model.base_model_prefix) else "",
-        dtypes=loaded.dtypes,
+        dtypes=meta.dtypes,
         vocabulary=None if embedding is None else int(embedding.shape[0]),
         hidden=None if embedding is None else int(embedding.shape[-1]),
         memory_bytes=_memory(model),

@@ -103,10 +103,10 @@ def _golden(verified: Verified, predictor: Predictor) -> dict[str, float]:
     from hfspec.runtime.golden.plain_answer import plain_answer
 
     folder = verified.folder
-    if found := list(faults(predictor, folder)):
-        listed = "\n".join(f"  {fault}" for fault in found)
+    if failures := list(faults(predictor, folder)):
+        lines = "\n".join(f"  {fault}" for fault in failures)
         raise VerificationError(
-            f"{folder} does not answer its own examples as it should, so it is not logged:\n{listed}"
+            f"{folder} does not answer its own examples as it should, so it is not logged:\n{lines}"
         )
     golden = [one.to_json() for one in read_golden(folder)]
     if not golden:

@@ -120,27 +120,27 @@ def log(verified: Verified, account: Account, names: Names) -> Logged:
     """
     check_names(names)
     mlflow = library()
-    done = Logged(address(mlflow, names.tracking_uri))
-    with asked(done.uri):
-        client = mlflow.MlflowClient(tracking_uri=done.uri, registry_uri=_registry(mlflow, names))
+    entries = Logged(address(mlflow, names.tracking_uri))
+    with asked(entries.uri):
+        client = mlflow.MlflowClient(tracking_uri=entries.uri, registry_uri=_registry(mlflow, names))
     try:
-        with asked(done.uri):
-            _experiment(client, done, names)
-            _log_run(client, done, verified, account, names)
-            _log_model(client, done, verified, account)
+        with asked(entries.uri):
+            _experiment(client, entries, names)
+            _log_run(client, entries, verified, account, names)
+            _log_model(client, entries, verified, account)
         verified.check_unchanged()
-        with asked(done.uri):
-            client.finalize_logged_model(done.model_id, "READY")
-            done.is_ready = True
-            client.set_terminated(done.run_id, "FINISHED")
+        with asked(entries.uri):
+            client.finalize_logged_model(entries.model_id, "READY")
+            entries.is_ready = True
+            client.set_terminated(entries.run_id, "FINISHED")
             if names.register:
-                _register(client, done, account, names.register, names.alias)
+                _register(client, entries, account, names.register, names.alias)
     except BaseException as error:
-        _tidy(client, done)
+        _tidy(client, entries)
         if isinstance(error, WorldError):
-            raise WorldError(f"{error}\n{_what_is_there(done, names)}") from error
+            raise WorldError(f"{error}\n{_what_is_there(entries, names)}") from error
         raise
-    return done
+    return entries
 
 
 def _registry(mlflow: Any, names: Names) -> str | None:
@@ -148,67 +148,69 @@ def _registry(mlflow: Any, names: Names) -> str | None:
     return names.tracking_uri or str(mlflow.get_registry_uri())
 
 
-def _experiment(client: Any, done: Logged, names: Names) -> None:
+def _experiment(client: Any, entries: Logged, names: Names) -> None:
     name = names.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or "Default"
-    found = client.get_experiment_by_name(name)
-    if found is not None and found.lifecycle_stage == "deleted":
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None and experiment.lifecycle_stage == "deleted":
         raise UsageError(
             f"the experiment {name!r} was deleted; restore it (`mlflow experiments restore`), or name another"
         )
-    done.experiment, done.experiment_id = name, found.experiment_id if found else client.create_experiment(name)
+    entries.experiment = name
+    entries.experiment_id = experiment.experiment_id if experiment else client.create_experiment(name)
 
 
-def _log_run(client: Any, done: Logged, verified: Verified, account: Account, names: Names) -> None:
+def _log_run(client: Any, entries: Logged, verified: Verified, account: Account, names: Names) -> None:
     from mlflow.entities import Param, RunTag
 
     tags = {**account.tags, "mlflow.source.type": "JOB", "mlflow.source.name": "hfspec mlflow log"}
     name = names.run_name or verified.manifest.name
-    done.run_id = client.create_run(done.experiment_id, tags=tags, run_name=name).info.run_id
+    entries.run_id = client.create_run(entries.experiment_id, tags=tags, run_name=name).info.run_id
     params = [Param(key, value) for key, value in account.params.items()]
     for start in range(0, len(params), BATCH):
-        client.log_batch(done.run_id, params=params[start : start + BATCH])
-    client.log_batch(done.run_id, tags=[RunTag(key, value) for key, value in account.tags.items()])
+        client.log_batch(entries.run_id, params=params[start : start + BATCH])
+    client.log_batch(entries.run_id, tags=[RunTag(key, value) for key, value in account.tags.items()])
     with TemporaryDirectory(prefix="hfspec-mlflow-") as folder:
         for path, content in account.files.items():
             (Path(folder) / path).write_bytes(content)
-        client.log_artifacts(done.run_id, folder, FILES)
+        client.log_artifacts(entries.run_id, folder, FILES)
 
 
-def _log_model(client: Any, done: Logged, verified: Verified, account: Account) -> None:
+def _log_model(client: Any, entries: Logged, verified: Verified, account: Account) -> None:
     from mlflow.entities import LoggedModelOutput, Metric
 
     name = NOT_IN_NAMES.sub("-", verified.manifest.name)
     model = client.create_logged_model(
-        done.experiment_id, name, done.run_id, dict(account.tags), dict(account.params), MODEL_TYPE
+        entries.experiment_id, name, entries.run_id, dict(account.tags), dict(account.params), MODEL_TYPE
     )
-    done.model_id = model.model_id
+    entries.model_id = model.model_id
     now = int(time.time() * 1000)
     metrics = [
-        Metric(key, value, now, 0, model_id=done.model_id, run_id=done.run_id) for key, value in account.metrics.items()
+        Metric(key, value, now, 0, model_id=entries.model_id, run_id=entries.run_id)
+        for key, value in account.metrics.items()
     ]
-    client.log_batch(done.run_id, metrics=metrics)
-    client.log_outputs(done.run_id, [LoggedModelOutput(done.model_id, step=0)])
-    client.log_model_artifacts(done.model_id, str(verified.folder))
+    client.log_batch(entries.run_id, metrics=metrics)
+    client.log_outputs(entries.run_id, [LoggedModelOutput(entries.model_id, step=0)])
+    client.log_model_artifacts(entries.model_id, str(verified.folder))
 
 
-def _register(client: Any, done: Logged, account: Account, name: str, alias: str | None) -> None:
+def _register(client: Any, entries: Logged, account: Account, name: str, alias: str | None) -> None:
     """A version of a registered model; a name that was made for it and got no version is taken away again."""
     is_new = _make_name(client, name)
     try:
         version = client.create_model_version(
-            name, f"models:/{done.model_id}", done.run_id, dict(account.tags), model_id=done.model_id
+            name, f"models:/{entries.model_id}", entries.run_id, dict(account.tags), model_id=entries.model_id
         )
     except BaseException:
         if is_new:
             with one_try():
                 client.delete_registered_model(name)
         raise
-    done.name, done.version = name, str(version.version)
-    _mark_registered(client, done)
+    entries.name, entries.version = name, str(version.version)
+    _mark_registered(client, entries)
     if alias:
         before = _alias_version(client, name, alias)
-        client.set_registered_model_alias(name, alias, done.version)
-        done.alias, done.alias_before = alias, before
+        client.set_registered_model_alias(name, alias, entries.version)
+        entries.alias, entries.alias_before = alias, before
 
 
 def _make_name(client: Any, name: str) -> bool:
@@ -223,10 +225,10 @@ def _make_name(client: Any, name: str) -> bool:
     return True
 
 
-def _mark_registered(client: Any, done: Logged) -> None:
-    stated = client.get_logged_model(done.model_id).tags.get(VERSIONS)
-    versions = [*(json.loads(stated) if stated else []), {"name": done.name, "version": done.version}]
-    client.set_logged_model_tags(done.model_id, {VERSIONS: json.dumps(versions)})
+def _mark_registered(client: Any, entries: Logged) -> None:
+    tag = client.get_logged_model(entries.model_id).tags.get(VERSIONS)
+    versions = [*(json.loads(tag) if tag else []), {"name": entries.name, "version": entries.version}]
+    client.set_logged_model_tags(entries.model_id, {VERSIONS: json.dumps(versions)})
 
 
 def _alias_version(client: Any, name: str, alias: str) -> str:
@@ -241,21 +243,21 @@ def _alias_version(client: Any, name: str, alias: str) -> str:
         return ""
 
 
-def _tidy(client: Any, done: Logged) -> None:
+def _tidy(client: Any, entries: Logged) -> None:
     """Mark an unfinished model and run as failed, where the server can still be asked."""
-    if done.model_id and not done.is_ready:
+    if entries.model_id and not entries.is_ready:
         with one_try():
-            client.finalize_logged_model(done.model_id, "FAILED")
-    if done.run_id and not done.is_ready:
+            client.finalize_logged_model(entries.model_id, "FAILED")
+    if entries.run_id and not entries.is_ready:
         with one_try():
-            client.set_terminated(done.run_id, "FAILED")
+            client.set_terminated(entries.run_id, "FAILED")
 
 
-def _what_is_there(done: Logged, names: Names) -> str:
-    there = list(done.lines())
-    if names.register and not done.version:
+def _what_is_there(entries: Logged, names: Names) -> str:
+    there = list(entries.lines())
+    if names.register and not entries.version:
         there.append(f"nothing registered under {names.register!r}")
-    if names.alias and not done.alias:
+    if names.alias and not entries.alias:
         there.append(f"the alias {names.alias!r} where it was before")
-    listed = "\n".join(f"  {line}" for line in there) or "  nothing"
-    return redacted(f"There is now:\n{listed}\nOnce the server answers, run the same again: it makes a run of its own.")
+    lines = "\n".join(f"  {line}" for line in there) or "  nothing"
+    return redacted(f"There is now:\n{lines}\nOnce the server answers, run the same again: it makes a run of its own.")

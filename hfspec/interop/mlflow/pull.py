@@ -45,9 +45,9 @@ def pull(uri: str, output: Path, tracking_uri: str | None = None) -> Artifact:
     except OSError as error:
         raise StorageError(f"{output} cannot be made: {error.strerror}.") from error
     try:
-        found = _downloaded(mlflow, uri, partial, tracking_uri)
-        manifest = verify_files(found)
-        found.rename(output)
+        folder = _downloaded(mlflow, uri, partial, tracking_uri)
+        manifest = verify_files(folder)
+        folder.rename(output)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return Artifact(output, manifest)

@@ -66,7 +66,7 @@ def agreement(plan: Plan, task: Task, converted: Path, original: Path) -> Agreem
     prompts = _prompts(predictor, plan)
     tokenizer, model = _original(original)
     other = next((one.text for one in prompts if not _reads(tokenizer, one)), "")
-    pairs = [(line, _likeliest(predictor, one.ids, line)) for one in prompts for line in [_continued(model, one)]]
+    pairs = [(line, _likeliest(predictor, one.ids, line)) for one in prompts for line in [_greedy_tokens(model, one)]]
     return Agreement(
         tokens=sum(len(line) for line, _ in pairs),
         same=sum(a == b for line, answers in pairs for a, b in zip(line, answers, strict=True)),
@@ -97,12 +97,12 @@ def _prompts(predictor: Predictor, plan: Plan) -> tuple[Prompt, ...]:
     examples: list[tuple[Any, Mapping[str, Any]]] = [(thaw(one.input), thaw(one.params)) for one in plan.golden]
     if plan.input_example is not None:
         examples.insert(0, (thaw(plan.input_example), {}))
-    prompts = tuple(prompt for data, params in examples for prompt in _asked(predictor, data, params))
-    prompts = prompts or _asked(predictor, [plain_row(predictor)], {})
+    prompts = tuple(prompt for data, params in examples for prompt in _prompts_of(predictor, data, params))
+    prompts = prompts or _prompts_of(predictor, [plain_row(predictor)], {})
     return tuple({tuple(prompt.ids): prompt for prompt in prompts}.values())
 
 
-def _asked(predictor: Predictor, data: Any, params: Mapping[str, Any]) -> tuple[Prompt, ...]:
+def _prompts_of(predictor: Predictor, data: Any, params: Mapping[str, Any]) -> tuple[Prompt, ...]:
     with suppress(PredictionError):
         call = predictor.begin(data, params)
         return tuple(getattr(item.content, "prompt", item.content) for item in call.call.prepare(call.rows))
@@ -132,7 +132,7 @@ def _reads(tokenizer: Any, prompt: Prompt) -> bool:
     return any(prompt.ids in (whole[:count], whole[-count:]) for whole in wholes)
 
 
-def _continued(model: Any, prompt: Prompt) -> list[int]:
+def _greedy_tokens(model: Any, prompt: Prompt) -> list[int]:
     import torch
 
     ids = torch.tensor([prompt.ids])

@@ -1,7 +1,7 @@
 """The program that makes a model of ONNX Runtime's generate() of a checkpoint, by the library's own model builder.
 
 It runs in a process of its own and imports nothing of hfspec: the builder puts names such as ``builders`` on the import
-path, prints what it does, and holds all weights in memory.
+path, prints its progress, and holds all weights in memory.
 
 Usage: python -P building.py SOURCE TARGET PRECISION PROVIDER CACHE
 """

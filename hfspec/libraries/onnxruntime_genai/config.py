@@ -88,13 +88,13 @@ def faults(document: Any) -> Iterator[Fault]:
     decoder = model.get("decoder") if isinstance(model, Mapping) else None
     if not isinstance(model, Mapping) or not isinstance(decoder, Mapping):
         key = "model.decoder" if isinstance(model, Mapping) else "model"
-        yield Fault(key, "a mapping", _found(decoder if isinstance(model, Mapping) else model))
+        yield Fault(key, "a mapping", _shown(decoder if isinstance(model, Mapping) else model))
         return
     yield from _model_faults(model)
     yield from _decoder_faults(decoder)
     search = document.get("search", {})
     if not isinstance(search, Mapping):
-        yield Fault("search", "a mapping of search options", _found(search))
+        yield Fault("search", "a mapping of search options", _shown(search))
 
 
 def setting_faults(search: Mapping[str, Any], task: Task) -> Iterator[Fault]:
@@ -102,21 +102,21 @@ def setting_faults(search: Mapping[str, Any], task: Task) -> Iterator[Fault]:
     for name, value in search.items():
         setting = task.setting(name)
         if setting is not None and value is not None and (fault := setting.fault(value)):
-            yield Fault(f"search.{name}", fault, _found(value))
+            yield Fault(f"search.{name}", fault, _shown(value))
 
 
 def _model_faults(model: Mapping[str, Any]) -> Iterator[Fault]:
     kind = model.get("type")
     if not isinstance(kind, str) or not kind.isidentifier():
-        yield Fault("model.type", "the name of an architecture", _found(kind))
+        yield Fault("model.type", "the name of an architecture", _shown(kind))
     for name in ("context_length", "vocab_size"):
         if not _is_count(model.get(name), 1):
-            yield Fault(f"model.{name}", "a number of tokens, at least 1", _found(model.get(name)))
+            yield Fault(f"model.{name}", "a number of tokens, at least 1", _shown(model.get(name)))
     size = model["vocab_size"] if _is_count(model.get("vocab_size"), 1) else 1 << 31
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
-        for token in _listed(model.get(name)):
+        for token in _as_list(model.get(name)):
             if not _is_count(token, 0) or token >= size:
-                yield Fault(f"model.{name}", f"a token's number, below {size}", _found(token))
+                yield Fault(f"model.{name}", f"a token's number, below {size}", _shown(token))
     for part in OTHER_PARTS:
         if part in model:
             yield Fault(f"model.{part}", "nothing: only models for text, of one graph, can be run", "another graph")
@@ -125,42 +125,42 @@ def _model_faults(model: Mapping[str, Any]) -> Iterator[Fault]:
 def _decoder_faults(decoder: Mapping[str, Any]) -> Iterator[Fault]:
     name = decoder.get("filename")
     if not isinstance(name, str) or not name or leads_out(name):
-        yield Fault("model.decoder.filename", "the name of the graph's file, beside the config", _found(name))
+        yield Fault("model.decoder.filename", "the name of the graph's file, beside the config", _shown(name))
     if not _is_count(decoder.get("num_hidden_layers"), 1):
-        yield Fault("model.decoder.num_hidden_layers", "a number, at least 1", _found(decoder.get("num_hidden_layers")))
+        yield Fault("model.decoder.num_hidden_layers", "a number, at least 1", _shown(decoder.get("num_hidden_layers")))
     if "pipeline" in decoder:
         yield Fault("model.decoder.pipeline", "nothing: only models of one graph can be run", "several graphs")
     for part in ("inputs", "outputs"):
         names = decoder.get(part, {})
         if not isinstance(names, Mapping) or not all(isinstance(name, str) for name in names.values()):
-            yield Fault(f"model.decoder.{part}", "a mapping of texts", _found(names))
+            yield Fault(f"model.decoder.{part}", "a mapping of texts", _shown(names))
     yield from _session_faults(decoder.get("session_options", {}))
 
 
 def _session_faults(options: Any) -> Iterator[Fault]:
     place = "model.decoder.session_options"
     if not isinstance(options, Mapping):
-        yield Fault(place, "a mapping", _found(options))
+        yield Fault(place, "a mapping", _shown(options))
         return
     for name in CODE:
         if options.get(name):
-            yield Fault(f"{place}.{name}", "nothing: it is code, which is never run", _found(options[name]))
+            yield Fault(f"{place}.{name}", "nothing: it is code, which is never run", _shown(options[name]))
     entries = options.get("provider_options", [])
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
-        yield Fault(f"{place}.provider_options", "a list of mappings", _found(entries))
+        yield Fault(f"{place}.provider_options", "a list of mappings", _shown(entries))
 
 
 def _is_count(value: Any, least: int) -> bool:
     return type(value) is int and value >= least
 
 
-def _listed(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _numbers(value: Any) -> tuple[int, ...]:
-    return tuple(_listed(value))
+    return tuple(_as_list(value))
 
 
-def _found(value: Any) -> str:
+def _shown(value: Any) -> str:
     return "nothing" if value is None else repr(value)[:80]

@@ -93,7 +93,7 @@ def announce(sources: Sources) -> Plan:
     )
     if faults := tuple(_problems(sources, checkpoint, task, layers)):
         raise SpecError(faults)
-    return _announced(sources, checkpoint, task, layers)
+    return _announcement(sources, checkpoint, task, layers)
 
 
 def convert(sources: Sources, plan: Plan, files: Sequence[FileRecord], folder: Path) -> Converted:
@@ -134,7 +134,7 @@ def convert(sources: Sources, plan: Plan, files: Sequence[FileRecord], folder: P
             run=plan.run,
             check_golden=plan.check_golden,
             probe=plan.probe,
-            notes=(*plan.notes, *draft.notes, _said(options, result)),
+            notes=(*plan.notes, *draft.notes, _agreement_note(options, result)),
             cleaned=FrozenDict({name: plan.cleaned[name] for name in CARDS if name in plan.cleaned}),
             converted=_account(plan, files, result),
         ),
@@ -215,7 +215,7 @@ def architectures() -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _announced(sources: Sources, checkpoint: Checkpoint, task: Task, layers: SettingLayers) -> Plan:
+def _announcement(sources: Sources, checkpoint: Checkpoint, task: Task, layers: SettingLayers) -> Plan:
     spec, model, options = sources.spec, sources.model, _convert(sources)
     licence_step, licence_note = licence(model)
     steps = (*artifact_steps(sources, checkpoint), card(model, name_of(spec, sources.tree)), licence_step)
@@ -321,7 +321,7 @@ def _check(sources: Sources, options: Convert, result: Agreement) -> None:
         )
 
 
-def _said(options: Convert, result: Agreement) -> str:
+def _agreement_note(options: Convert, result: Agreement) -> str:
     prompts = "one prompt" if result.prompts == 1 else f"{result.prompts} prompts"
     return (
         f"Converted to {options.to}, {options.precision}: after {prompts} of the examples, {result.same} of"

@@ -77,7 +77,7 @@ class GenaiGeneration(CausalGeneration):
         is_alone = seeded or (not even and self.genai.pad in prompt.ids)
         return (prompt.room, len(prompt.ids) if even else 0, alone if is_alone else None)
 
-    def asked(self, item: Item[Any], settings: Settings) -> Asked | None:  # noqa: ARG002 - the library's batches are whole
+    def asked(self, item: Item[Any], settings: Settings) -> Asked | None:  # noqa: ARG002 - its batches are whole
         return None
 
     def continued(
@@ -102,7 +102,7 @@ class GenaiGeneration(CausalGeneration):
         rows = prompts if _beams(settings) > 1 else [prompt for prompt in prompts for _ in range(count)]
         ends = Ends(self.genai.eos, self.genai.pad)
         try:
-            lines = self._made(rows, settings, count, streamer, seed)
+            lines = self._lines(rows, settings, count, streamer, seed)
         except RuntimeError as error:
             if any(words in str(error).lower() for words in NO_MEMORY):
                 raise MemoryError(str(error)) from error
@@ -111,7 +111,7 @@ class GenaiGeneration(CausalGeneration):
             mine = lines[place * count : (place + 1) * count]
             yield tuple(self.continuation(prompt, line, ends, settings) for line in mine)
 
-    def _made(
+    def _lines(
         self, rows: Sequence[Prompt], settings: Settings, count: int, streamer: Any, seed: int | None
     ) -> list[list[int]]:
         """The tokens after each row's prompt, padding behind those of a row that ended before others."""

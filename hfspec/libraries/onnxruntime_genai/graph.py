@@ -1,7 +1,7 @@
-"""The header of an ONNX graph: what it takes and gives, its operators and tensors, without one byte of its weights.
+"""The header of an ONNX graph: its inputs, outputs, operators and tensors, without one byte of its weights.
 
 The file is a protobuf message (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto) of nested, length-prefixed
-fields; what is not asked for is stepped over.
+fields; the reader steps over those that nobody needs.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class External:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """What a graph's header says."""
+    """The facts of a graph's header."""
 
     ir_version: int
     opsets: dict[str, int]
@@ -91,7 +91,7 @@ class _Part(NamedTuple):
         return str(self.data[self.start : self.end], "utf-8", "replace")
 
     def numbers(self) -> Iterator[int]:
-        """Those of a packed field."""
+        """The numbers of a packed field."""
         place = self.start
         while place < self.end:
             number, place = self._varint(place)

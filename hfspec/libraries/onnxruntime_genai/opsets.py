@@ -16,8 +16,8 @@ def check_opsets(graph: Graph) -> None:
     options.log_severity_level = 4
     try:
         onnxruntime.InferenceSession(_smallest(graph), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the library raises errors of its own, all below Exception
-        reason = str(error).strip().splitlines()[0].rpartition(") ")[2]  # behind the place in the library's own code
+    except Exception as error:  # onnxruntime raises errors of its own, all below Exception
+        reason = str(error).strip().splitlines()[0].rpartition(") ")[2]  # behind the place in onnxruntime's own code
         raise ValueError(f"onnxruntime {onnxruntime.__version__} does not know its operators: {reason}") from error
 
 

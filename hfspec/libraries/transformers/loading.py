@@ -12,7 +12,6 @@ from hfspec.runtime.loading.remote_code import reviewed_classes
 from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.loading.threads import forget_threads, set_threads
 from hfspec.runtime.runner import Runner
-from hfspec.tasks.task import Task
 
 
 def place(
@@ -32,10 +31,6 @@ def load(request: LoadRequest) -> Runner:
     # Even in a caller's inference mode the model's weights are ordinary tensors, whose changes torch counts.
     with torch.inference_mode(mode=False):
         code = reviewed_classes(request.folder, request.manifest, request.task)
-        return _runner(request.task)(replace(request, code=code))
-
-
-def _runner(task: Task) -> type[Runner]:
-    module, name = task.runner.split(":")
-    runner: type[Runner] = getattr(import_module(module), name)
-    return runner
+        module, name = request.task.runner.split(":")
+        runner: type[Runner] = getattr(import_module(module), name)
+        return runner(replace(request, code=code))

@@ -45,7 +45,7 @@ from hfspec.tasks.weight_formats import WEIGHT_FORMATS
 
 @dataclass(frozen=True, slots=True)
 class _Decisions:
-    """What is decided of a checkpoint once it is examined."""
+    """The decisions about a checkpoint after its examination."""
 
     task: Task
     """The spec's task with only those of its settings that the model can use."""
@@ -57,7 +57,7 @@ class _Decisions:
 
 
 def plan(sources: Sources) -> Plan:
-    """What compiling a checkpoint of transformers or of sentence-transformers will do.
+    """The plan of compiling a checkpoint of transformers or of sentence-transformers.
 
     Args:
         sources: The spec, valid, and the files of its sources.

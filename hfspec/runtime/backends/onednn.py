@@ -77,26 +77,27 @@ def put(model: Any, request: LoadRequest) -> Patched:
     calls = CALLS if sum(layer.weight.nbytes for layer in layers) <= MOST_BYTES else None
     shapes = {(type(layer), layer.weight.shape, layer.weight.dtype, layer.bias is None): layer for layer in layers}
     examples = list(shapes.values())
-    state = tried(ONEDNN, request.dtype, partial(_library, examples), partial(_replaced, examples, calls))
+    state = tried(ONEDNN, request.dtype, partial(_torch_answers, examples), partial(_onednn_answers, examples, calls))
     if not state.on:
         return Patched(model, {ONEDNN: state})
     for layer in layers:
         layer.__class__ = LAYERS[type(layer)]
         layer.calls = calls
     steps: States = {}
-    if request.dtype == "float32" and calls is not None and _model_type(model) in T5_TYPES:
+    model_type = getattr(getattr(model, "config", None), "model_type", None)
+    if request.dtype == "float32" and calls is not None and model_type in T5_TYPES:
         from hfspec.runtime.backends import t5
 
         steps = t5.put(model, request)
     return Patched(model, {ONEDNN: state, **steps})
 
 
-def _library(layers: Sequence[Any]) -> list[Any]:
+def _torch_answers(layers: Sequence[Any]) -> list[Any]:
     """The answers of torch's layers to some rows and to one; both twice, since oneDNN's layers have two ways."""
     return [layer(values) for layer in layers for values in _tried_rows(layer) * 2]
 
 
-def _replaced(layers: Sequence[Any], calls: int | None) -> list[Any]:
+def _onednn_answers(layers: Sequence[Any], calls: int | None) -> list[Any]:
     """The answers of oneDNN's layers with the same weights, before and after the weights are put in oneDNN's order; a
     large model's never are.
     """
@@ -129,7 +130,3 @@ def _tried_rows(layer: Any) -> list[Any]:
         sizes = [(rows, inputs) for rows in (3, 1)]
     lines = [torch.linspace(-1, 1, math.prod(size)).view(size).to(layer.weight.dtype) for size in sizes]
     return [values.sin() for values in lines]
-
-
-def _model_type(model: Any) -> str | None:
-    return getattr(getattr(model, "config", None), "model_type", None)

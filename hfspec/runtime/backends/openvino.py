@@ -1,6 +1,6 @@
 """The whole encoder by OpenVINO, converted by its own converter from the loaded model, in memory, at each load.
 
-Nothing converted is kept: the artifact stays what it is, and no cache can be tampered with. It costs some seconds a
+Nothing converted is kept: the artifact stays as it is, and no cache can be tampered with. It costs some seconds a
 load (docs/backends.md).
 """
 

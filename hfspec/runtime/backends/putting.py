@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def put(request: LoadRequest, model: Any) -> Patched:
     """The model, which answers through the request's backend; raises UsageError where that cannot run it."""
-    name, states = _chosen(request)
+    name, states = _choice(request)
     if name == TORCH:
         return Patched(model, states)
     backend = BACKENDS[name]
@@ -80,7 +80,7 @@ def check(name: str, library: str, task: str) -> None:
         raise UsageError(f"the backend {name} needs the package {backend.package}; pip install 'hfspec[{name}]'.")
 
 
-def _chosen(request: LoadRequest) -> tuple[str, States]:
+def _choice(request: LoadRequest) -> tuple[str, States]:
     """The backend's name, with the reason where the processor lacks what oneDNN needs; ``auto`` is oneDNN for a model
     of transformers as it is, in dtypes where that is faster.
     """

@@ -59,7 +59,7 @@ class Steps:
 
     def __call__(self, *args: Any, **inputs: Any) -> Any:
         takes = not args and self.agrees and _is_step(self.stack, **inputs)
-        own = self._made(inputs) if takes else None
+        own = self._own_layers(inputs) if takes else None
         if own is None:
             self.looked &= takes
             return self._library(*args, **inputs)
@@ -68,10 +68,10 @@ class Steps:
     def _library(self, *args: Any, **inputs: Any) -> Any:
         return type(self.stack).forward(self.stack, *args, **inputs)
 
-    def _made(self, inputs: dict[str, Any]) -> _Made | None:
+    def _own_layers(self, inputs: dict[str, Any]) -> _Made | None:
         if any(inputs["past_key_values"].is_updated.values()):
             return self.made if self.looked else None
-        own = _made(self.stack, self.made)
+        own = _layers_of(self.stack, self.made)
         if own is not None and own is not self.made and not self._is_alike(own, inputs):
             self.agrees, own = False, None
         self.made, self.looked = own, True
@@ -105,7 +105,7 @@ def put(model: Any, request: LoadRequest) -> States:
     if "past_seen_tokens" not in inspect.signature(decoder.block[0].layer[0].SelfAttention.compute_bias).parameters:
         return {T5_STEPS: State(on=False, why="Its attention counts positions in another way.")}
     steps = Steps(decoder)
-    state = tried(T5_STEPS, request.dtype, partial(_of_library, steps), partial(_of_ours, steps))
+    state = tried(T5_STEPS, request.dtype, partial(_library_steps, steps), partial(_own_steps, steps))
     if state.on:
         decoder.forward = steps
     return {T5_STEPS: state}
@@ -123,13 +123,13 @@ def _row(config: Any) -> dict[str, Any]:
     }
 
 
-def _of_library(steps: Steps) -> list[Any]:
+def _library_steps(steps: Steps) -> list[Any]:
     return [_first(_row(steps.stack.config), lambda row: type(steps.stack).forward(steps.stack, **row))]
 
 
-def _of_ours(steps: Steps) -> list[Any]:
+def _own_steps(steps: Steps) -> list[Any]:
     """The answers of our steps; raises RuntimeError where transformers would take them."""
-    steps.made = _made(steps.stack, None)
+    steps.made = _layers_of(steps.stack, None)
     if steps.made is None:
         raise RuntimeError("a part of the decoder is not the library's own")
     layers = steps.made.layers
@@ -170,7 +170,7 @@ def _is_known(cache: Any) -> bool:
     return plain and all(type(item) in CACHES for part in parts for item in part.layers)
 
 
-def _made(stack: Any, before: _Made | None) -> _Made | None:
+def _layers_of(stack: Any, before: _Made | None) -> _Made | None:
     """The layers of the steps, ``before`` where it still holds; None where the stack has parts of another origin."""
     parts, module = tuple(_parts(stack)), type(stack).__module__
     if stack.config.dense_act_fn not in ACTIVATIONS or not all(_is_own(part, module) for part in parts):

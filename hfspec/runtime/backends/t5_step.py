@@ -47,18 +47,18 @@ def layer(block: Any) -> Layer:
     mine, theirs, dense = own.SelfAttention, cross.EncDecAttention, feed.DenseReluDense
     into = [dense.wi_0, dense.wi_1] if hasattr(dense, "wi_0") else [dense.wi]
     return Layer(
-        own_in=_ordered([mine.q, mine.k, mine.v], own.layer_norm),
-        own_out=_ordered([mine.o]),
-        cross_in=_ordered([theirs.q], cross.layer_norm),
-        cross_keys=_ordered([theirs.k, theirs.v]),
-        cross_out=_ordered([theirs.o]),
-        feed_in=tuple(_ordered([part], feed.layer_norm) for part in into),
-        feed_out=_ordered([dense.wo]),
+        own_in=_weights([mine.q, mine.k, mine.v], own.layer_norm),
+        own_out=_weights([mine.o]),
+        cross_in=_weights([theirs.q], cross.layer_norm),
+        cross_keys=_weights([theirs.k, theirs.v]),
+        cross_out=_weights([theirs.o]),
+        feed_in=tuple(_weights([part], feed.layer_norm) for part in into),
+        feed_out=_weights([dense.wo]),
         bias=mine if mine.has_relative_attention_bias else None,
     )
 
 
-def _ordered(layers: list[Any], norm: Any = None) -> Any:
+def _weights(layers: list[Any], norm: Any = None) -> Any:
     """The layers' weights as one; with a norm, times the factor that _unit() leaves out of it."""
     weight = torch.cat([layer.weight.detach() for layer in layers])
     if norm is not None:
@@ -78,16 +78,16 @@ class Distances:
         """The addends of an attention, (heads, ``length``)."""
         weight = attention.relative_attention_bias.weight
         if weight.is_inference():  # torch does not count its changes
-            return _added(attention, length)
+            return _addends(attention, length)
         owner, version, addends = self._known.get(attention, (None, 0, None))
         if owner is not weight or version != weight._version or addends.shape[1] < length:  # noqa: SLF001 - torch's count
             version, size = weight._version, length + ROOM  # noqa: SLF001
-            addends = _added(attention, size)
+            addends = _addends(attention, size)
             self._known[attention] = (weight, version, addends)
         return addends[:, addends.shape[1] - length :]
 
 
-def _added(attention: Any, length: int) -> Any:
+def _addends(attention: Any, length: int) -> Any:
     """(heads, ``length``), by the function of transformers."""
     return attention.compute_bias(1, length, past_seen_tokens=length - 1)[0, :, 0].contiguous()
 
@@ -106,14 +106,14 @@ def step(stack: Any, layers: tuple[Layer, ...], distances: Distances, inputs: di
             near = distances.of(layer.bias, length).repeat(rows, 1)[:, None]
         queries, keys, values = product(_unit(hidden, eps), layer.own_in).view(rows, 3, heads, 1, -1).unbind(1)
         keys, values = own_cache.update(keys, values, place)
-        hidden = product(_attended(queries, keys, values, near), layer.own_out, hidden)
+        hidden = product(_attention(queries, keys, values, near), layer.own_out, hidden)
         if not cache.is_updated.get(place):
             source = product(inputs["encoder_hidden_states"], layer.cross_keys).unflatten(2, (2, heads, -1))
             cross_cache.update(*source.permute(2, 0, 3, 1, 4), place)
             cache.is_updated[place] = True
         queries, states = product(_unit(hidden, eps), layer.cross_in), cross_cache.layers[place]
-        hidden = product(_attended(queries, states.keys, states.values, unseen), layer.cross_out, hidden)
-        hidden = product(_fed(stack, _unit(hidden, eps), layer.feed_in), layer.feed_out, hidden)
+        hidden = product(_attention(queries, states.keys, states.values, unseen), layer.cross_out, hidden)
+        hidden = product(_feed(stack, _unit(hidden, eps), layer.feed_in), layer.feed_out, hidden)
     answer = stack.final_layer_norm(hidden[:, None])
     return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=answer, past_key_values=cache)
 
@@ -136,7 +136,7 @@ def _unit(hidden: Any, eps: Any) -> Any:
     return hidden * (hidden * hidden).sum(1, keepdim=True).add_(eps).rsqrt_()
 
 
-def _fed(stack: Any, hidden: Any, weights: tuple[Any, ...]) -> Any:
+def _feed(stack: Any, hidden: Any, weights: tuple[Any, ...]) -> Any:
     activation = ACTIVATIONS[stack.config.dense_act_fn]
     gate = torch.ops.mkldnn._linear_pointwise(hidden, weights[0], None, *activation)  # noqa: SLF001
     if len(weights) == 1:
@@ -144,7 +144,7 @@ def _fed(stack: Any, hidden: Any, weights: tuple[Any, ...]) -> Any:
     return torch.ops.mkldnn._linear_pointwise.binary(hidden, gate, weights[1], None, "mul")  # noqa: SLF001
 
 
-def _attended(queries: Any, keys: Any, values: Any, bias: Any) -> Any:
+def _attention(queries: Any, keys: Any, values: Any, bias: Any) -> Any:
     """(rows, heads x features): the attention of ``queries`` of one token to ``keys`` and ``values`` (rows, heads,
     positions, features) with ``bias`` (rows x heads, 1, positions); row and head are one dimension.
     """

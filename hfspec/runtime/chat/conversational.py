@@ -23,11 +23,12 @@ class Conversational(CausalGeneration):
         return conversations.to_conversations(data)
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Prompt]]:
-        return [self.item(row.number, self._prompt(row, settings), settings) for row in rows]
-
-    def _prompt(self, row: Row, settings: Settings) -> Prompt:
-        text, ids = self.chat.render(messages_of(row.values["messages"], row.number), row.number)
-        return replace(self.prompt(row.number, text, ids, settings), chat=True)
+        items = []
+        for row in rows:
+            text, ids = self.chat.render(messages_of(row.values["messages"], row.number), row.number)
+            prompt = replace(self.prompt(row.number, text, ids, settings), chat=True)
+            items.append(self.item(row.number, prompt, settings))
+        return items
 
     def run(self, batch: Sequence[Item[Prompt]], settings: Settings) -> list[tuple[Continuation, ...]]:
         return self.continued([item.content for item in batch], settings)

@@ -154,7 +154,7 @@ class OpenAIGeneration(CausalGeneration):
             {"request": choice.ask.request.row, "index": choice.ask.index, **account(answer, answer.text)}
             for reply in results
             for choice in reply
-            for answer in [choice.made or self._answered(choice.ask)]
+            for answer in [choice.made or self._generate(choice.ask)]
         ]
 
     def answer(self, result: Reply, settings: Settings, form: str) -> Any:
@@ -163,7 +163,7 @@ class OpenAIGeneration(CausalGeneration):
 
     def _whole(self, reply: Reply) -> dict[str, Any]:
         answers = [choice.made for choice in reply if choice.made is not None]
-        return self.whole(self._head(), reply, usage(_read(reply), sum(answer.tokens for answer in answers)))
+        return self.whole(self._head(), reply, usage(_prompt_tokens(reply), sum(answer.tokens for answer in answers)))
 
     def _stream(self, reply: Reply) -> Iterator[dict[str, Any]]:
         """The chunks of all choices, one choice after the other, then the usage where the request asks for it."""
@@ -180,12 +180,12 @@ class OpenAIGeneration(CausalGeneration):
             finally:
                 chunks.close()
         if tells:
-            yield self.last(head, usage(_read(reply), count))
+            yield self.last(head, usage(_prompt_tokens(reply), count))
 
     def _chunks(self, head: Head, ask: Ask) -> Generator[dict[str, Any], None, int]:
         """The chunks of one choice; returns how many tokens it has."""
         yield from self.opening(head, ask)
-        text = pieces(self.tokenizer, stop_text.texts(ask.settings), partial(self._answered, ask))
+        text = pieces(self.tokenizer, stop_text.texts(ask.settings), partial(self._generate, ask))
         try:
             while True:
                 yield self.piece(head, ask.index, next(text), None)
@@ -198,9 +198,9 @@ class OpenAIGeneration(CausalGeneration):
 
     def tokens(self, ask: Ask) -> Generator[int, None, Continuation]:
         """The tokens of one choice as the model makes them; returns the whole answer."""
-        return tokens(partial(self._answered, ask))
+        return tokens(partial(self._generate, ask))
 
-    def _answered(self, ask: Ask, stream: TokenStream | None = None) -> Continuation:
+    def _generate(self, ask: Ask, stream: TokenStream | None = None) -> Continuation:
         with finite.named(self.dtype, [0]):
             ((answer,),) = self.continued([ask.prompt], ask.settings, stream)
         return answer
@@ -224,7 +224,7 @@ class Chunks:
 
     def opening(self) -> list[dict[str, Any]]:
         """The first chunks of the stream."""
-        return [self._told(chunk) for ask in self.asks for chunk in self.runner.opening(self.head, ask)]
+        return [self._with_usage(chunk) for ask in self.asks for chunk in self.runner.opening(self.head, ask)]
 
     def token(self, index: int, tokens: Sequence[int]) -> list[dict[str, Any]]:
         """The chunks of a choice's next tokens."""
@@ -242,7 +242,7 @@ class Chunks:
         self._made += answer.tokens
         return [
             *self._pieces(index, answer.text),
-            self._told(self.runner.piece(self.head, index, None, answer.finish_reason)),
+            self._with_usage(self.runner.piece(self.head, index, None, answer.finish_reason)),
         ]
 
     def closing(self) -> list[dict[str, Any]]:
@@ -257,13 +257,13 @@ class Chunks:
         if len(text) <= len(sent):
             return []
         self._said[index] = text
-        return [self._told(self.runner.piece(self.head, index, text[len(sent) :], None))]
+        return [self._with_usage(self.runner.piece(self.head, index, text[len(sent) :], None))]
 
-    def _told(self, chunk: dict[str, Any]) -> dict[str, Any]:
+    def _with_usage(self, chunk: dict[str, Any]) -> dict[str, Any]:
         return {**chunk, "usage": None} if self.asks[0].request.tells_usage else chunk
 
 
-def _read(reply: Reply) -> int:
+def _prompt_tokens(reply: Reply) -> int:
     return sum(choice.ask.prompt.shown for choice in reply if choice.ask.first)
 
 

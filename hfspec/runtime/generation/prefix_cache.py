@@ -1,8 +1,8 @@
-"""What the model has made of the beginnings of prompts, for prompts that begin alike: a chat's system message, an
-earlier turn of a conversation.
+"""The keys and values of the beginnings of prompts, for prompts that begin alike: a chat's system message, an earlier
+turn of a conversation.
 
-The beginnings lie in a tree: a node has the keys and values of the tokens that all prompts below it share. What was
-used longest ago is dropped first.
+The beginnings lie in a tree: a node has the keys and values of the tokens that all prompts below it share. The leaf
+whose last use is the longest ago is dropped first.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hfspec.runtime.generation.causal_generation import Asked
 
-LEAST = 16  # tokens that are worth their copying
+LEAST = 16  # tokens that are worth a copy
 NODES = 1024  # at most, however small their keys are
-# Ways of telling places apart by angles that depend on how long the whole prompt is.
+# Kinds of rotary positions whose angles depend on the length of the whole prompt.
 WHOLE_PROMPT = frozenset({"dynamic", "longrope"})
 
 
 @dataclass(slots=True, eq=False)
 class _Node:
-    """``layers``: of each its keys and values, (heads, tokens, features); ``used``: when it was last, counted."""
+    """A run of tokens. ``layers``: each one's keys and values, (heads, tokens, features); ``used``: its last use, by
+    the cache's clock.
+    """
 
     ids: list[int]
     layers: list[tuple[Any, Any]]
@@ -33,8 +35,8 @@ class _Node:
 
 
 class PrefixCache:
-    """``most``: bytes that are kept, 0 for none; ``size``: those that are; ``reused``: how many tokens of prompts the
-    model was spared.
+    """A cache of beginnings. ``most``: its bytes at most, 0 for none; ``size``: its bytes now; ``reused``: how many
+    tokens of prompts the model was spared.
     """
 
     def __init__(self, most: int) -> None:
@@ -44,39 +46,39 @@ class PrefixCache:
         self._nodes = 0
 
     def clear(self) -> None:
-        """Keep nothing any more."""
+        """Drop all beginnings."""
         self._top, self.size, self._nodes = _Node([], [], None), 0, 0
 
     def known(self, ids: Sequence[int]) -> int:
-        """How many tokens need not be read of a prompt, whose last one always is."""
+        """How many tokens of a prompt the model need not read; it always reads the last one."""
         return min(sum(length for _, length in self._path(ids)), len(ids) - 1)
 
-    def parts(self, asked: Sequence[Asked]) -> list[list[Asked]]:
-        """The prompts that are to be read together: those that begin as earlier ones apart from the others."""
-        apart = [one for one in asked if self.known(one.prompt.ids) >= LEAST]
-        others = [one for one in asked if one not in apart]
+    def parts(self, prompts: Sequence[Asked]) -> list[list[Asked]]:
+        """The prompts in groups to read together: those that begin like earlier ones, and the others."""
+        apart = [one for one in prompts if self.known(one.prompt.ids) >= LEAST]
+        others = [one for one in prompts if one not in apart]
         return [part for part in (apart, others) if part]
 
     def begun(self, prompts: Sequence[list[int]], rows: int) -> Any:
-        """A cache of the library, ``rows`` rows a prompt, that holds what all prompts of a batch, padded on the left,
-        need not read; None where that is not worth it.
+        """A cache of transformers, ``rows`` rows a prompt, with the columns that no prompt of a batch, padded on the
+        left, needs to read; None where that is not worth it.
         """
         width = max(map(len, prompts))
-        held = width - max(len(ids) - self.known(ids) for ids in prompts)
-        if held < LEAST:
+        columns = width - max(len(ids) - self.known(ids) for ids in prompts)
+        if columns < LEAST:
             return None
         from transformers import DynamicCache
 
         paths = [self._path(ids) for ids in prompts]
         pads = [width - len(ids) for ids in prompts]
-        self.reused += sum(max(held - pad, 0) for pad in pads)
+        self.reused += sum(max(columns - pad, 0) for pad in pads)
         cache = DynamicCache()
         for number, pair in enumerate(next(path[0][0].layers for path in paths if path)):
-            batch = [pair[0].new_zeros((len(prompts), pair[0].shape[0], held, part.shape[-1])) for part in pair]
+            batch = [pair[0].new_zeros((len(prompts), pair[0].shape[0], columns, part.shape[-1])) for part in pair]
             for place, (path, pad) in enumerate(zip(paths, pads, strict=True)):
                 first = pad
                 for node, length in path:
-                    last = min(first + length, held)
+                    last = min(first + length, columns)
                     for whole, part in zip(batch, node.layers[number], strict=True):
                         whole[place, :, first:last] = part[:, : max(last - first, 0)]
                     first = max(last, first)
@@ -84,7 +86,7 @@ class PrefixCache:
         return cache
 
     def keep(self, ids: Sequence[int], layers: Sequence[tuple[Any, Any]]) -> None:
-        """Keep what the model made of a prompt: of each layer the keys and values of its tokens."""
+        """Keep a prompt's keys and values, those of its tokens in each layer."""
         room = self.most // (sum(part[:, :1].nbytes for pair in layers for part in pair) or 1)
         ids = list(ids)[:room]
         if len(ids) < LEAST:
@@ -103,19 +105,19 @@ class PrefixCache:
 
     def _path(self, ids: Sequence[int]) -> list[tuple[_Node, int]]:
         """The nodes that a prompt begins with, and how many tokens of each."""
-        found, node, place, now = [], self._top, 0, next(self._clock)
+        nodes, node, place, now = [], self._top, 0, next(self._clock)
         while place < len(ids) and (below := node.below.get(ids[place])) is not None:
             length = _common(below.ids, ids, place)
             below.used = now
-            found.append((below, length))
+            nodes.append((below, length))
             place += length
             if length < len(below.ids):
                 break
             node = below
-        return found
+        return nodes
 
     def _split(self, node: _Node, length: int) -> _Node:
-        """The node of a node's first tokens, below which the rest of it now is."""
+        """Split a node after ``length`` tokens; returns the node of the first ones, with the rest below it."""
         assert node.above is not None
         above = node.above
         self._remove(node)
@@ -142,7 +144,7 @@ class PrefixCache:
         self._nodes -= 1
 
     def _drop_oldest(self) -> None:
-        """Drop what was used longest ago and has nothing below it."""
+        """Drop the leaf whose last use is the longest ago."""
         leaves, looked = [], [self._top]
         while looked:
             node = looked.pop()
@@ -152,10 +154,10 @@ class PrefixCache:
         self._remove(min(leaves, key=lambda leaf: leaf.used))
 
 
-def _common(kept: Sequence[int], ids: Sequence[int], first: int) -> int:
-    """How many tokens of what is kept the prompt has from ``first`` on."""
-    most = min(len(kept), len(ids) - first)
-    return next((place for place in range(most) if kept[place] != ids[first + place]), most)
+def _common(own: Sequence[int], ids: Sequence[int], first: int) -> int:
+    """How many tokens of the run ``own`` the prompt has from ``first`` on."""
+    most = min(len(own), len(ids) - first)
+    return next((place for place in range(most) if own[place] != ids[first + place]), most)
 
 
 def _size(node: _Node) -> int:
@@ -164,6 +166,6 @@ def _size(node: _Node) -> int:
 
 def is_cuttable(model: Any) -> bool:
     """Whether the keys of a prompt's beginning are the same whatever follows it."""
-    found = getattr(model.config.get_text_config(decoder=True), "rope_parameters", None) or {}
-    kinds = [part.get("rope_type") for part in (found, *found.values()) if isinstance(part, dict)]
+    parameters = getattr(model.config.get_text_config(decoder=True), "rope_parameters", None) or {}
+    kinds = [part.get("rope_type") for part in (parameters, *parameters.values()) if isinstance(part, dict)]
     return not WHOLE_PROMPT.intersection(map(str, kinds))

@@ -14,7 +14,7 @@ from transformers.cache_utils import DynamicLayer
 ROOM = 64  # tokens; the cache is copied once in so many steps
 
 
-class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # the library is not typed
+class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typed
     """The layer of transformers with the same keys and values. Code that changes them otherwise (selects rows, cuts
     tokens off) need not know of the room: the layer leaves the room once they no longer lie in it.
     """

@@ -1,8 +1,8 @@
-"""A batch of prompts that others join, and that each leaves when its answer has ended.
+"""A batch that prompts join while it runs, and leave when their answers have ended.
 
 The prompts that join together with the same settings are a cohort: generate() prepares it and reads its prompts, and it
 keeps the settings' processors of scores and its ends. One forward pass a step is for the rows of all cohorts: their
-keys and values lie in one cache, padded on the left, as the prompts of one batch are.
+keys and values lie in one cache, padded on the left like the prompts of one batch.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from hfspec.runtime.io.finite import NotFiniteError
 from hfspec.runtime.text.token_batch import padded
 
 MASK, POSITIONS = "attention_mask", "position_ids"
-# What the steps of a model are given beside its tokens, where its rows can be put beside those of others.
+# Inputs of a model's steps beside its tokens, with which its rows can go beside those of others.
 KNOWN = frozenset({CACHE, MASK, POSITIONS, "use_cache", "logits_to_keep", "return_dict", "cache_position"})
-LAYERS = frozenset({"DynamicLayer", "RoomyLayer"})  # whose keys and values are those of all tokens
+LAYERS = frozenset({"DynamicLayer", "RoomyLayer"})  # layers with the keys and values of all tokens
 MARGIN = 32  # columns of padding that all rows have, before they are cut off
 
 
@@ -32,7 +32,7 @@ class NotMergeableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a step made for one prompt. ``tokens``: the next of its first answer; ``ended``: all its answers, when they
+    """A step's result for one prompt. ``tokens``: the next of its first answer; ``ended``: all its answers, when they
     have ended; ``error``: instead of them.
     """
 
@@ -44,8 +44,8 @@ class Step:
 
 @dataclass(slots=True)
 class _Cohort:
-    """``width``: how many tokens its prompts have, padding included; ``drops``: whether a row may leave before the
-    others have ended.
+    """Prompts that joined together. ``width``: how many tokens they have, padding included; ``drops``: whether a row
+    may leave before the others have ended.
     """
 
     asked: list[Asked]
@@ -63,29 +63,27 @@ class _Cohort:
 
     def choose(self, logits: Any) -> Iterator[Step]:
         """The next token of each row, from (rows, vocabulary)."""
-        while (wrong := self.rows.unusable(logits)) is not None:
-            place = wrong // self.answers
+        while (row := self.rows.unusable(logits)) is not None:
+            place = row // self.answers
             yield Step(self.asked[place].key, error=NotFiniteError(place))
             self.end(self.asked[place].key)
         over = self.rows.ended.view(-1, self.answers).all(dim=1).tolist()
         self.rows.add(self.rows.chosen(self.processors(self.rows.ids, logits)), self.criteria)
         last = self.rows.ids[:: self.answers, -1].tolist()
-        for asked, token, is_over in zip(self.asked, last, over, strict=True):
-            if not is_over and asked.key not in self.gone:
-                yield Step(asked.key, (token,))
+        for one, token, is_over in zip(self.asked, last, over, strict=True):
+            if not is_over and one.key not in self.gone:
+                yield Step(one.key, (token,))
 
     def end(self, key: Hashable) -> None:
-        """Nobody waits for this prompt's answers any more."""
-        for place, asked in enumerate(self.asked):
-            if asked.key == key:
+        """End this prompt's answers, for which nobody waits any more."""
+        for place, one in enumerate(self.asked):
+            if one.key == key:
                 self.gone.add(key)
                 self.rows.ended[place * self.answers : (place + 1) * self.answers] = True
 
 
 class RunningBatch:
-    """Prompts that are being continued. ``prefixes``: what is kept of their beginnings. Not to be shared between
-    threads.
-    """
+    """Prompts that the model continues. ``prefixes``: the cache of their beginnings. Threads must not share a batch."""
 
     def __init__(self, runner: CausalGeneration, prefixes: PrefixCache | None = None) -> None:
         self.runner = runner
@@ -102,10 +100,10 @@ class RunningBatch:
 
     @property
     def tokens(self) -> int:
-        """How many tokens the rows hold, padding counted."""
+        """How many tokens the rows have, padding counted."""
         return 0 if self._mask is None else int(self._mask.numel())
 
-    def join(self, asked: Sequence[Asked]) -> list[Step]:
+    def join(self, prompts: Sequence[Asked]) -> list[Step]:
         """Read prompts of the same settings, but for their seeds, and make the first token of each.
 
         Raises:
@@ -114,8 +112,8 @@ class RunningBatch:
         import torch
 
         steps: list[Step] = []
-        for part in self.prefixes.parts(asked):
-            captured = self._begun(part)
+        for part in self.prefixes.parts(prompts):
+            captured = self._start(part)
             with torch.inference_mode(), self.runner.turn:
                 self._keep(part, captured.inputs[CACHE])
                 steps += captured.cohort.choose(captured.logits)
@@ -156,35 +154,35 @@ class RunningBatch:
 
     def clear(self) -> list[Hashable]:
         """Give up all prompts; returns their keys."""
-        keys = [asked.key for cohort in self._cohorts for asked in cohort.asked if asked.key not in cohort.gone]
+        keys = [one.key for cohort in self._cohorts for one in cohort.asked if one.key not in cohort.gone]
         self._cohorts, self._cache, self._mask, self._positions = [], None, None, None
         return keys
 
-    def _begun(self, asked: Sequence[Asked]) -> _Captured:
+    def _start(self, prompts: Sequence[Asked]) -> _Captured:
         import torch
         from transformers import LogitsProcessorList, StoppingCriteriaList
 
-        runner, settings = self.runner, asked[0].settings
-        config = runner.config(asked[0].prompt, settings)
-        rows = [{"input_ids": one.prompt.ids, MASK: [1] * len(one.prompt.ids)} for one in asked]
+        runner, settings = self.runner, prompts[0].settings
+        config = runner.config(prompts[0].prompt, settings)
+        rows = [{"input_ids": one.prompt.ids, MASK: [1] * len(one.prompt.ids)} for one in prompts]
         inputs = padded(rows, {"input_ids": config.pad_token_id}, "left", runner.device)
         width = inputs["input_ids"].shape[1]
-        captured = _Captured(list(asked), runner.device)
+        captured = _Captured(list(prompts), runner.device)
         tools = runner.tools(settings, width)
         tools.setdefault("logits_processor", LogitsProcessorList())
         tools.setdefault("stopping_criteria", StoppingCriteriaList())
         with torch.inference_mode(), runner.turn:
-            if (begun := self.prefixes.begun([one.prompt.ids for one in asked], asked[0].answers)) is not None:
-                inputs[CACHE] = begun
+            if (prefix := self.prefixes.begun([one.prompt.ids for one in prompts], prompts[0].answers)) is not None:
+                inputs[CACHE] = prefix
             runner.model.generate(**inputs, generation_config=config, custom_generate=captured, **tools)
         return captured
 
-    def _keep(self, asked: Sequence[Asked], cache: Any) -> None:
-        """Keep what was made of the prompts, for those that begin alike."""
-        width = max(len(one.prompt.ids) for one in asked)
+    def _keep(self, prompts: Sequence[Asked], cache: Any) -> None:
+        """Keep the prompts' keys and values, for prompts that begin alike."""
+        width = max(len(one.prompt.ids) for one in prompts)
         if not self.prefixes.most or any(layer.keys.shape[-2] != width for layer in cache.layers):
             return
-        for place, one in enumerate(asked):
+        for place, one in enumerate(prompts):
             row, first = place * one.answers, width - len(one.prompt.ids)
             layers = [(layer.keys[row, :, first:], layer.values[row, :, first:]) for layer in cache.layers]
             self.prefixes.keep(one.prompt.ids, layers)
@@ -201,61 +199,61 @@ class RunningBatch:
                 make_room(cache)
         else:
             length = max(self._mask.shape[-1], mask.shape[-1])
-            held = length - 1  # the last token of each row is not read yet
+            width = length - 1  # the last token of each row is not read yet
             for mine, new in zip(self._cache.layers, cache.layers, strict=True):
-                mine.keys = torch.cat([_wide(mine.keys, held), _wide(new.keys, held)])
-                mine.values = torch.cat([_wide(mine.values, held), _wide(new.values, held)])
-            self._mask = torch.cat([_left(self._mask, length), _left(mask, length)])
+                mine.keys = torch.cat([_wide(mine.keys, width), _wide(new.keys, width)])
+                mine.values = torch.cat([_wide(mine.values, width), _wide(new.values, width)])
+            self._mask = torch.cat([_pad_left(self._mask, length), _pad_left(mask, length)])
             if positions is not None:
                 self._positions = torch.cat([self._positions, positions])
         self._cohorts.append(cohort)
 
     def _leave(self) -> list[Step]:
-        """The answers of the prompts that have ended, whose rows are taken out."""
+        """Take out the rows of the prompts that have ended; returns their answers."""
         import torch
 
-        steps, kept, first, changed = [], [], 0, False
+        steps, stay, first, changed = [], [], 0, False
         for cohort in self._cohorts:
             count = len(cohort.rows.ids)
-            places, left = self._left(cohort)
-            steps += left
+            places, answers = self._split(cohort)
+            steps += answers
             changed |= len(places) < count
-            kept += [first + place for place in places]
+            stay += [first + place for place in places]
             first += count
         self._cohorts = [cohort for cohort in self._cohorts if cohort.asked]
         if not self._cohorts:
             self.clear()
         elif changed:
-            self._select(torch.tensor(kept, device=self._mask.device))
+            self._select(torch.tensor(stay, device=self._mask.device))
         return steps
 
-    def _left(self, cohort: _Cohort) -> tuple[list[int], list[Step]]:
-        """The places of the rows that stay in the cohort, and what those have answered that do not."""
+    def _split(self, cohort: _Cohort) -> tuple[list[int], list[Step]]:
+        """The places of the rows that stay in the cohort, and the answers of the prompts that leave."""
         answers = cohort.answers
         over = cohort.rows.ended.view(-1, answers).all(dim=1).tolist()
         if not (all(over) or (cohort.drops and any(over))):
             return list(range(len(cohort.rows.ids))), []
         steps = []
-        for place, asked in enumerate(cohort.asked):
-            if over[place] and asked.key not in cohort.gone:
+        for place, one in enumerate(cohort.asked):
+            if over[place] and one.key not in cohort.gone:
                 lines = cohort.rows.ids[place * answers : (place + 1) * answers, cohort.width :].tolist()
-                steps.append(self._ended(asked, lines, cohort.config))
-        cohort.asked = [asked for asked, is_over in zip(cohort.asked, over, strict=True) if not is_over]
+                steps.append(self._ended(one, lines, cohort.config))
+        cohort.asked = [one for one, is_over in zip(cohort.asked, over, strict=True) if not is_over]
         cohort.rows.leave(answers)
         return [row for row in range(len(over) * answers) if not over[row // answers]], steps
 
-    def _ended(self, asked: Asked, lines: Sequence[list[int]], config: Any) -> Step:
+    def _ended(self, one: Asked, lines: Sequence[list[int]], config: Any) -> Step:
         try:
-            made = [self.runner.continuation(asked.prompt, line, config, asked.settings) for line in lines]
+            answers = [self.runner.continuation(one.prompt, line, config, one.settings) for line in lines]
         except OutputError as error:
-            return Step(asked.key, error=error)
-        return Step(asked.key, ended=tuple(made))
+            return Step(one.key, error=error)
+        return Step(one.key, ended=tuple(answers))
 
-    def _select(self, kept: Any) -> None:
-        self._cache.batch_select_indices(kept)
-        self._mask = self._mask[kept]
+    def _select(self, places: Any) -> None:
+        self._cache.batch_select_indices(places)
+        self._mask = self._mask[places]
         if self._positions is not None:
-            self._positions = self._positions[kept]
+            self._positions = self._positions[places]
         unused = int(self._mask.any(dim=0).int().argmax())
         if unused >= MARGIN:
             self._mask = self._mask[:, unused:]
@@ -264,14 +262,16 @@ class RunningBatch:
 
 
 class _Captured:
-    """What generate() calls in place of its loop: it reads the prompts, and keeps what the loop would go on with."""
+    """The callable in place of generate()'s loop: it reads the prompts, and keeps the state for the loop's
+    next step.
+    """
 
     cohort: _Cohort
     inputs: dict[str, Any]
     logits: Any
 
-    def __init__(self, asked: list[Asked], device: str) -> None:
-        self._asked, self._device = asked, device
+    def __init__(self, prompts: list[Asked], device: str) -> None:
+        self._asked, self._device = prompts, device
 
     def __call__(
         self,
@@ -286,11 +286,13 @@ class _Captured:
         import torch
 
         seeds = [one.seed for one in self._asked for _ in range(one.answers)]
-        made: dict[int, Any] = {}
+        generator_of: dict[int, Any] = {}
         generators = [
             None
             if seed is None
-            else made.setdefault(row // self._asked[0].answers, torch.Generator(device=self._device).manual_seed(seed))
+            else generator_of.setdefault(
+                row // self._asked[0].answers, torch.Generator(device=self._device).manual_seed(seed)
+            )
             for row, seed in enumerate(seeds)
         ]
         rows = Rows(input_ids, generators, generation_config)
@@ -320,17 +322,17 @@ def _check_mergeable(inputs: Mapping[str, Any]) -> None:
         raise NotMergeableError(f"positions of {positions.ndim} dimensions")
 
 
-def _wide(held: Any, length: int) -> Any:
-    """(rows, heads, ``length``, features): zeros before what is held."""
-    missing = length - held.shape[-2]
+def _wide(values: Any, length: int) -> Any:
+    """(rows, heads, ``length``, features): zeros before the values."""
+    missing = length - values.shape[-2]
     if missing <= 0:
-        return held
+        return values
     import torch
 
-    return torch.nn.functional.pad(held, (0, 0, missing, 0))
+    return torch.nn.functional.pad(values, (0, 0, missing, 0))
 
 
-def _left(mask: Any, length: int) -> Any:
+def _pad_left(mask: Any, length: int) -> Any:
     """(rows, ``length``): zeros before the mask."""
     import torch
 

@@ -84,7 +84,8 @@ class Seq2Seq(Runner):
     def check(self, settings: Settings) -> None:
         generation.check(self.base, settings)
         room, most = self._room_wanted(settings), self._answer_limit()
-        if room > most and not self._takes_what_fits(settings):
+        takes_what_fits = generation.is_default_room(settings) and generation.room_wanted(settings)[1] is None
+        if room > most and not takes_what_fits:
             raise ParamsError(f"{room} new tokens are asked for, but the decoder has room for {most}; ask for fewer.")
 
     def _room_wanted(self, settings: Settings) -> int:
@@ -95,9 +96,6 @@ class Seq2Seq(Runner):
 
     def _room(self, settings: Settings) -> int:
         return min(self._room_wanted(settings), self._answer_limit())
-
-    def _takes_what_fits(self, settings: Settings) -> bool:
-        return generation.is_default_room(settings) and generation.room_wanted(settings)[1] is None
 
     def _answer_limit(self) -> int:
         """How many tokens the decoder can make, the one it starts from apart."""

@@ -1,8 +1,8 @@
 """A process of our own: the commands and an artifact's predictor.py, which only answer or compile.
 
-transformers imports at the head of its modules what training detectors, torch.compile and models split over processes
-need: a third of the start (docs/startup.md has the figures), which is never used here. Nothing of this module is for a
-process that does something else too.
+transformers imports at the head of its modules the needs of training detectors, torch.compile and models split over
+processes: a third of the start (docs/startup.md has the figures), which such a process never uses. Nothing of this
+module is for a process that does something else too.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from threading import Event
 from types import ModuleType
 from typing import Any, NoReturn
 
-# Made before Python looks for unreachable ones, 700 unless told: while libraries are imported, and while requests come.
+# Objects made before Python looks for unreachable ones, by default 700: during imports, and while requests come.
 OBJECTS, LATER_OBJECTS = 50_000, 2_000
-# What threads of OpenMP do that wait for work: without it they spin, and take the core from who has work.
+# The waiting of OpenMP's threads for work: by default they spin, and take the core from threads that have work.
 WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
 COMPILER = "torch._dynamo"
 TENSORS = "torch.distributed.tensor"
 MARKS = ("allow_in_graph", "assume_constant_result", "disable")  # of functions, for the compiler
-# Every model class imports these; at their head they ask what else is installed: scipy for detectors' losses,
+# Every model class imports these; at their head they check for more packages: scipy for detectors' losses,
 # scikit-learn for assisted generation, torch's distributed part for models that are split.
 MODULES = ("transformers.modeling_utils", "transformers.generation.utils")
 ASKED = ("is_scipy_available", "is_sklearn_available", "is_torch_distributed_available")
@@ -36,9 +36,7 @@ _BEGUN = Event()
 
 
 def begin() -> None:
-    """Say that this process is one of ours. To be called where it starts, before torch is imported and before any
-    thread is started.
-    """
+    """Declare this process one of ours. Call it at its start, before torch is imported and before any thread starts."""
     for name, value in WAITING.items():
         os.environ.setdefault(name, value)
     gc.set_threshold(OBJECTS, *gc.get_threshold()[1:])  # imports make many objects and no garbage
@@ -46,9 +44,9 @@ def begin() -> None:
 
 
 def import_libraries(packages: Collection[str]) -> None:
-    """In a process of ours import what every model class imports, without what answers never need; have the library
-    speak of errors alone, and the C library keep freed memory. In any other process this does nothing, nor for a
-    library that needs other ``packages``.
+    """In a process of ours import the modules that every model class imports, without the parts that answers never
+    need; let transformers log errors alone, and the C library keep freed memory. In any other process this does
+    nothing, nor for a library that needs other ``packages``.
     """
     if not _BEGUN.is_set() or MODULES[0] in sys.modules or MODULES[0].partition(".")[0] not in packages:
         return
@@ -68,8 +66,8 @@ def import_libraries(packages: Collection[str]) -> None:
 
 
 def settle() -> None:
-    """Say that all is loaded, in a process of ours that answers for a long time: what there is now is never looked
-    through again, so that unreachable objects can be looked for often, and their memory is used again.
+    """Declare the loading done, in a process of ours that answers for a long time: the garbage collector never looks
+    through today's objects again, so that it can look for unreachable ones often, and their memory is used again.
     """
     if _BEGUN.is_set():
         gc.collect()
@@ -78,8 +76,8 @@ def settle() -> None:
 
 
 def leave(code: int) -> NoReturn:
-    """End this process with the exit code, after what is registered for its end, and without taking apart the hundred
-    thousands of objects that torch and transformers are made of, which takes a quarter of the shortest runs.
+    """End this process with the exit code, after the functions registered for its end. It does not take apart the
+    hundred thousands of objects of torch and transformers, which takes a quarter of the shortest runs.
     """
     atexit._run_exitfuncs()  # noqa: SLF001 - there is no other way to run them
     for stream in (sys.stdout, sys.stderr):
@@ -105,7 +103,7 @@ def _without_compiler() -> Iterator[None]:
 
 
 def _silence() -> None:
-    """What the library warns of speaks to those who train."""
+    """Silence the warnings of transformers, which are for training."""
     logging = import_module("transformers.utils.logging")
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -114,7 +112,7 @@ def _silence() -> None:
 
 
 def _import_when_used(name: str) -> None:
-    """A module whose code runs when something of it is first asked for, unless it has been imported."""
+    """Add a module whose code runs at the first use of an attribute, unless it has been imported."""
     spec = None if name in sys.modules else find_spec(name)
     if spec is None or spec.loader is None:
         return
@@ -127,7 +125,7 @@ def _import_when_used(name: str) -> None:
 
 @contextmanager
 def _replaced(module: ModuleType, name: str) -> Iterator[None]:
-    """The function says no."""
+    """Let the function return False in the block."""
     old = getattr(module, name)
     setattr(module, name, _no)
     try:

@@ -17,7 +17,7 @@ def text_of(tokenizer: Any, ids: Sequence[int], **options: Any) -> str:
     Args:
         tokenizer: The tokenizer of transformers.
         ids: The tokens.
-        options: Those of ``tokenizer.decode``.
+        options: Options of ``tokenizer.decode``.
 
     Returns:
         The text.

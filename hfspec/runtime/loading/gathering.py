@@ -53,10 +53,22 @@ class Gathered:
 
 
 def gather(root: Path, manifest: Manifest, sources: Sources, *, verify: bool) -> Gathered | None:
-    """The weights of the artifact in ``root``, beside its small files; None when it has them itself.
+    """Gather the weights of a reference artifact beside its small files.
 
-    ``verify``: whether to check their digests, remembered where they were read before, or their sizes alone. Raises the
-    errors of ``find``, and VerificationError for paths that lead out of the folder.
+    Args:
+        root: The folder of the artifact.
+        manifest: Its manifest.
+        sources: Role -> the folder to take instead of any other.
+        verify: Whether to check their digests, remembered where they were read before, or their sizes alone.
+
+    Returns:
+        The folder with the weights; None when the artifact has them itself.
+
+    Raises:
+        UsageError: ``sources`` has a role that the artifact does not look for.
+        SourceError: The weights are not found.
+        StorageError: The disk refuses a read or a write.
+        VerificationError: A path leads out of the folder, or the files that were found have other bytes.
     """
     if not manifest.pointers:
         check_roles(manifest, sources)

@@ -52,7 +52,7 @@ def reviewed_classes(root: Path, manifest: Manifest, task: Task) -> Mapping[str,
     content = {record.path: _verified(root, record) for record in code_files(manifest)}
     classes = {part: _imported(root, place, content) for part, place in sorted(manifest.code.items())}
     if "model" in classes:
-        classes["model"] = _as_the_library_has_it(classes["model"], task)
+        classes["model"] = _prepared(classes["model"], task)
     return classes
 
 
@@ -146,7 +146,7 @@ class _Sources(MetaPathFinder, InspectLoader):
         return next((name for name in names if name in self.sources), None)
 
 
-def _as_the_library_has_it(model_class: Any, task: Task) -> Any:
+def _prepared(model_class: Any, task: Task) -> Any:
     """The model class as transformers prepares remote code before it loads it: marked as such, and with generation if
     it was written when every model had it.
     """

@@ -50,7 +50,7 @@ def wave(value: Any, row: int, rate: int, settings: Settings) -> Wave:
     """
     value = media.unwrapped(value, row)
     if isinstance(value, Mapping) or hasattr(value, "__array__"):
-        mono, own_rate = _given(value, row, rate)
+        mono, own_rate = _array(value, row, rate)
         pieces = _checked([mono], own_rate, row, settings)
         return Wave(next(pieces) if own_rate == rate else _resampled(pieces, own_rate, rate), rate)
     return Wave(_decoded(media.content(value, row, settings, "audio"), row, rate, settings), rate)
@@ -85,7 +85,7 @@ def _refuse_length(samples: int, rate: int, row: int, settings: Settings) -> Non
         )
 
 
-def _given(value: Any, row: int, rate: int) -> tuple[Any, int]:
+def _array(value: Any, row: int, rate: int) -> tuple[Any, int]:
     """(samples, rate) of an array, or of a mapping with ``array`` or ``raw`` and ``sampling_rate``."""
     if not isinstance(value, Mapping):
         return _mono(_floats(value, row), row), rate
@@ -160,7 +160,7 @@ def _decoded(content: bytes, row: int, rate: int, settings: Settings) -> Any:
             own_rate = int(stream.rate)
             if own_rate not in RATES:
                 raise InputError(f"the file's sampling rate is {own_rate}, which no sound has.", row=row)
-            pieces = _checked(_gathered(_frames(av, container, stream)), own_rate, row, settings)
+            pieces = _checked(_large_pieces(_frames(av, container, stream)), own_rate, row, settings)
             return np.concatenate(list(pieces)) if own_rate == rate else _resampled(pieces, own_rate, rate)
     except (av.error.FFmpegError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -175,7 +175,7 @@ def _frames(av: Any, container: Any, stream: Any) -> Iterator[Any]:
             yield piece.to_ndarray().mean(axis=0)
 
 
-def _gathered(frames: Iterable[Any]) -> Iterator[Any]:
+def _large_pieces(frames: Iterable[Any]) -> Iterator[Any]:
     """The samples of the frames in pieces of about a million."""
     import numpy as np
 

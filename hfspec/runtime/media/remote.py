@@ -26,7 +26,7 @@ def fetch(address: str, row: int | None, max_bytes: int, seconds: float, *, publ
     """The content at an address.
 
     Args:
-        address: Of http or https; redirects are followed to such ones only.
+        address: An http or https one; redirects are followed to such addresses only.
         row: The row that names it, for the error; None where nobody knows.
         max_bytes: More are refused.
         seconds: How long it may take.
@@ -68,7 +68,7 @@ def is_public(text: str) -> bool:
     return address.is_global and not address.is_multicast
 
 
-def _connected(host: str, port: int, timeout: Any) -> socket.socket:
+def _connection(host: str, port: int, timeout: Any) -> socket.socket:
     """A connection to a public address of this name.
 
     Raises PrivateAddressError where one of its addresses is not public; OSError.
@@ -82,12 +82,12 @@ def _connected(host: str, port: int, timeout: Any) -> socket.socket:
 
 class _PublicConnection(HTTPConnection):
     def connect(self) -> None:
-        self.sock = _connected(self.host, self.port, self.timeout)
+        self.sock = _connection(self.host, self.port, self.timeout)
 
 
 class _PublicSecureConnection(HTTPSConnection):
     def connect(self) -> None:
-        plain = _connected(self.host, self.port, self.timeout)
+        plain = _connection(self.host, self.port, self.timeout)
         self.sock = create_default_context().wrap_socket(plain, server_hostname=self.host)
 
 

@@ -18,7 +18,7 @@ def completed(config: Any, model_config: Any, tokenizer: Any) -> Any:
     """
     vocabulary: Mapping[str, int] = tokenizer.get_vocab()
     ids = {token: index for token, index in vocabulary.items() if index < model_config.vocab_size}
-    lacking = {name: value for name, value in _found(config, model_config, ids).items() if not _states(config, name)}
+    lacking = {name: value for name, value in _ids(config, model_config, ids).items() if not _states(config, name)}
     if not lacking:
         return config
     whole = deepcopy(config)
@@ -27,7 +27,7 @@ def completed(config: Any, model_config: Any, tokenizer: Any) -> Any:
     return whole
 
 
-def _found(config: Any, model_config: Any, vocabulary: Mapping[str, int]) -> dict[str, Any]:
+def _ids(config: Any, model_config: Any, vocabulary: Mapping[str, int]) -> dict[str, Any]:
     from transformers.models.whisper.tokenization_whisper import LANGUAGES, TASK_IDS
 
     times = (

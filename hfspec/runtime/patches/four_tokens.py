@@ -69,7 +69,9 @@ def _scores(model: Any, base: Any, device: str, loop: Callable[..., Any] | None 
     forced = Forced(size - 1, END)
     tools: dict[str, Any] = {} if loop is None else {"custom_generate": loop}
     bare = copy.copy(model)
-    bare.generation_config = type(base)()  # generate() fills what a call leaves out from the model's own: beams, too
+    bare.generation_config = type(
+        base
+    )()  # generate() takes values that a call leaves out, such as beams, from the model's own
     answers = bare.generate(
         **_inputs(device, size, is_left=not model.config.is_encoder_decoder),
         generation_config=config,

@@ -47,11 +47,21 @@ class Size:
 def windows(
     row: int, inputs: Tokens, encoding: Any, size: Size, *, context: int, null_token: int | None
 ) -> list[Window]:
-    """The windows of a row, in the order of its context.
+    """Cut a row's context into windows.
 
-    ``inputs`` and ``encoding`` are the row's tokens uncut, in the model's names and as the tokenizer's own object;
-    ``context`` says which of the two texts of the encoding is the context. Raises InputError when the context has no
-    tokens or when the question leaves no room for it.
+    Args:
+        row: The row's number.
+        inputs: The row's tokens uncut, by the model's names.
+        encoding: The same tokens as the tokenizer's own object.
+        size: The size of windows.
+        context: Which of the two texts of the encoding is the context.
+        null_token: The token that stands for no answer, None without one.
+
+    Returns:
+        The windows, in the order of the context.
+
+    Raises:
+        InputError: The context has no tokens, or the question leaves no room for it.
     """
     sides = encoding.sequence_ids
     mine = [place for place, side in enumerate(sides) if side == context]

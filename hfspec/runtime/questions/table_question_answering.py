@@ -144,17 +144,17 @@ class TableQuestionAnswering(Runner):
         questions = [item.content for item in batch]
         if any(question.before for question in questions):
             return [self._last(question) for question in questions]
-        return self._chosen(questions)
+        return self._choices(questions)
 
     def _last(self, question: Question) -> Chosen:
         """The answer at the end of a conversation: the model reads each query with the answer to the one before it."""
         cells: Coordinates = ()
         for inputs in question.before:
             earlier = replace(question, inputs=_seeing(inputs, cells))
-            cells = self._chosen([earlier])[0].coordinates
-        return self._chosen([replace(question, inputs=_seeing(question.inputs, cells))])[0]
+            cells = self._choices([earlier])[0].coordinates
+        return self._choices([replace(question, inputs=_seeing(question.inputs, cells))])[0]
 
-    def _chosen(self, questions: Sequence[Question]) -> list[Chosen]:
+    def _choices(self, questions: Sequence[Question]) -> list[Chosen]:
         import torch
 
         inputs = padded([question.inputs for question in questions], self.pad, "right", self.device)

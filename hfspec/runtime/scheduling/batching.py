@@ -60,15 +60,26 @@ def run(
     *,
     refused: MutableMapping[int, RowError] | None = None,
 ) -> list[Result | None]:
-    """The results of batches of the items, one an item, in the items' order. ``launch`` begins a batch's forward pass
-    and returns a function that waits for the results; at most ``ahead`` + 1 launched batches are unread. ``cost``: of a
-    pass beside its tokens, in tokens; None: more than any padding.
+    """Run the items in batches.
 
     No batch takes more than the budget, its longest item's length counted for each of its items, but an item longer
     than the budget still gets a batch of its own. A batch that runs out of memory, when it is launched or when it is
-    read, is tried again in halves. Raises RowError naming the row of an item that does not fit by itself, or that has
-    no answer; with ``refused``, the error goes there under the row's number instead, the batch runs again without that
-    row, and its items have the result None.
+    read, is tried again in halves.
+
+    Args:
+        items: The items.
+        budget: The tokens that a batch may take.
+        launch: Begins a batch's forward pass, and returns a function that waits for the results.
+        ahead: At most so many launched batches, and one more, are unread.
+        cost: Of a pass beside its tokens, in tokens; None: more than any padding.
+        refused: Takes the errors of rows by their numbers; a batch then runs again without such a row, whose items
+            have the result None.
+
+    Returns:
+        The results, one an item, in the items' order.
+
+    Raises:
+        RowError: Naming the row of an item that does not fit by itself, or that has no answer, without ``refused``.
     """
     return _Run(items, budget, launch, ahead, cost, refused=refused).results()
 

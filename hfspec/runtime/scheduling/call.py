@@ -43,7 +43,7 @@ class Call:
         runner = self.runner
         size = Size(window, runner.look_ahead * self._budget.tokens, runner.rows_at_once, first)
         for batch in windows(rows, size, self.prepare, self._belonging()):
-            yield self._joined(batch)
+            yield self._row_results(batch)
 
     def _belonging(self) -> Callable[[Row, Row], bool] | None:
         """The runner's ``belonging``, but a refused row, which has no values, belongs to both its neighbours."""
@@ -98,7 +98,7 @@ class Call:
     def _named(self, batch: Sequence[Item[Any]]) -> AbstractContextManager[None]:
         return finite.named(self.runner.dtype, [item.row for item in batch])
 
-    def _joined(self, window: Window) -> list[Any]:
+    def _row_results(self, window: Window) -> list[Any]:
         """The results of a window's rows, one a row, whatever the number of items that a row has."""
         runner = self.runner
         self.tokens += sum(item.length for item in window.items)

@@ -15,10 +15,18 @@ from hfspec.inputs.row import Row
 def each_row(
     data: Any, parse: Callable[[Any], list[Row]], refused: MutableMapping[int, RowError] | None = None
 ) -> Iterator[Row]:
-    """The rows of ``data``, numbered from 0 over all of it. ``parse`` makes rows of an input of predict.
+    """Read rows one by one.
 
-    Raises InputError at once for data without rows. A row that is wrong raises InputError naming it; with ``refused``,
-    its error goes there under its number instead, and the row in its place has no values.
+    Args:
+        data: The rows.
+        parse: Makes rows of an input of predict.
+        refused: Takes the errors of wrong rows by their numbers; the row in such a row's place has no values.
+
+    Returns:
+        The rows, numbered from 0 over all of ``data``.
+
+    Raises:
+        InputError: At once for data without rows; naming it for a row that is wrong, without ``refused``.
     """
     if _is_whole(data):
         return iter(parse(data)) if refused is None else _pieces(data, parse, refused)

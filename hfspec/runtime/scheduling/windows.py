@@ -1,6 +1,6 @@
 """Rows in windows: those that are prepared, sorted by length and answered together.
 
-A window bounds what is in memory, whatever the number of rows. The first windows of a stream are small, so that its
+A window bounds the rows in memory, whatever their number. The first windows of a stream are small, so that its
 first answers come at once, and each is larger than the one before until they are full.
 """
 
@@ -43,8 +43,17 @@ def windows(
     prepare: Callable[[Sequence[Row]], list[Item[Any]]],
     belongs: Callable[[Row, Row], bool] | None = None,
 ) -> Iterator[Window]:
-    """Every row in one window, in order; takes no row from ``rows`` before the caller asks for its window. ``belongs``:
-    whether a row must be prepared together with the row before it; to know, this takes one row more than the window's.
+    """Prepare rows window by window.
+
+    Args:
+        rows: The rows; none is taken before the caller asks for its window.
+        size: The size of windows.
+        prepare: Makes the items of rows.
+        belongs: Whether a row must be prepared together with the row before it; to know, this takes one row more than
+            the window's.
+
+    Returns:
+        Every row in one window, in order.
     """
     source = _Source(rows, belongs)
     most = min(size.first, size.rows)

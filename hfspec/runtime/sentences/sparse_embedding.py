@@ -99,12 +99,11 @@ class SparseEmbedding(Runner):
     ) -> list[Weighted]:
         import numpy as np
 
-        lines = np.asarray(output.here())
-        return [self._row(line, item.content) for line, item in zip(lines, batch, strict=True)]
-
-    def _row(self, weights: Any, text: Text) -> Weighted:
-        (indices,) = weights.nonzero()
-        return Weighted(indices, weights[indices], text.tokens, text.cut)
+        rows = []
+        for weights, item in zip(np.asarray(output.here()), batch, strict=True):
+            (indices,) = weights.nonzero()
+            rows.append(Weighted(indices, weights[indices], item.content.tokens, item.content.cut))
+        return rows
 
     def standard(self, results: Sequence[Weighted], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
         return [{"indices": row.indices, "values": row.values} for row in results]

@@ -104,7 +104,7 @@ class TextRanking(SequenceClassifier):
         pairs.refuse_mixed(rows, self.task)
 
     def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Pair]]:
-        texts = [(row.number, mine, other) for row in rows for mine in [self._given(row)] for other in mine.others]
+        texts = [(row.number, mine, other) for row in rows for mine in [self._texts(row)] for other in mine.others]
         encoded = self._pairs([(mine, other) for _, mine, other in texts], settings)
         groups = self.groups([pair.tokens for pair in encoded])
         return [
@@ -112,7 +112,7 @@ class TextRanking(SequenceClassifier):
             for (number, _, _), pair, group in zip(texts, encoded, groups, strict=True)
         ]
 
-    def _given(self, row: Row) -> OneAndOthers:
+    def _texts(self, row: Row) -> OneAndOthers:
         """The texts of a row; raises InputError naming the row."""
         texts = pairs.pairs_of(row, self.task)
         if self.labels > 1 and texts.listed:
@@ -130,7 +130,7 @@ class TextRanking(SequenceClassifier):
         limit = min(self.limit, settings.get("max_length") or self.limit)
         plain = [(mine.one, other) for mine, other in texts]
         encoded = (
-            self._joined(plain, prompt, limit)
+            self._encode(plain, prompt, limit)
             if self.pair_template is None
             else self.pair_template.encode(plain, prompt, limit)
         )
@@ -138,7 +138,7 @@ class TextRanking(SequenceClassifier):
             Pair(tokens, cut, other, mine.listed) for (tokens, cut), (mine, other) in zip(encoded, texts, strict=True)
         ]
 
-    def _joined(self, texts: Sequence[tuple[str, str]], prompt: str, limit: int) -> list[tuple[Tokens, bool]]:
+    def _encode(self, texts: Sequence[tuple[str, str]], prompt: str, limit: int) -> list[tuple[Tokens, bool]]:
         """The tokens of the pairs as the tokenizer joins them, and whether each was cut."""
         firsts, seconds = [prompt + query for query, _ in texts], [document for _, document in texts]
         encoded = self.tokenizer(

@@ -120,7 +120,7 @@ class FillMask(Runner):
         inputs = padded([item.content.tokens for item in batch], self.pad, "right", self.device)
         places = [(row, place) for row, item in enumerate(batch) for place in self._places(item.content)]
         rows, columns = (sent(torch.tensor(side), self.device) for side in zip(*places, strict=True))
-        targets = batch[0].content.targets  # of the call
+        targets = batch[0].content.targets  # the same for all rows of a call
         with torch.inference_mode():
             scores = self.head.logits(inputs, (rows, columns)).float().softmax(-1)
             if targets is not None:

@@ -1,8 +1,8 @@
 """A masked-language model's scores at the masks alone.
 
 The head over the vocabulary costs about as much a token as half of a small encoder, and its answers for a batch take
-more memory than the batch; the task asks for those at the masks alone. Most models compute them last, in one
-layer that sees each token alone, but no config says so: the model is tried.
+more memory than the batch; the task asks for those at the masks alone. Most models compute them last, in one layer that
+sees each token alone, but no config says so: the model is tried.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any, TypeAlias
 
 Places: TypeAlias = tuple[Any, Any]  # tensors of rows and of columns, as many as there are places
 
-# The shape (rows, tokens), and where of it hidden vectors are kept; a context of its own for each thread's call.
+# The shape (rows, tokens), and the places whose hidden vectors the head gets; each thread's call has its own.
 _KEPT: ContextVar[tuple[Any, Places] | None] = ContextVar("kept", default=None)
-TOLERANCE = 1e-2  # of the largest score; another layer's answers would be off by far more
+TOLERANCE = 1e-2  # relative to the largest score; another layer's answers would be off by far more
 
 
 class MaskedHead:
@@ -30,7 +30,7 @@ class MaskedHead:
 
     def logits(self, inputs: Mapping[str, Any], places: Places) -> Any:
         """Scores (places, vocabulary). Places are numbers: a mask would have to wait for a GPU to count it."""
-        return self._kept(inputs, places) if self._sees_tokens_alone else self._whole(inputs, places)
+        return self._at_places(inputs, places) if self._sees_tokens_alone else self._whole(inputs, places)
 
     @cached_property
     def _sees_tokens_alone(self) -> bool:
@@ -44,7 +44,7 @@ class MaskedHead:
         places = torch.tensor([0, 0], device=ids.device), torch.tensor([1, 4], device=ids.device)
         expected = self._whole(inputs, places)
         try:
-            scores = self._kept(inputs, places)
+            scores = self._at_places(inputs, places)
         except (IndexError, RuntimeError, ValueError):
             return False
         if scores.shape != expected.shape:
@@ -54,7 +54,7 @@ class MaskedHead:
     def _whole(self, inputs: Mapping[str, Any], places: Places) -> Any:
         return self._model(**inputs).logits[places]
 
-    def _kept(self, inputs: Mapping[str, Any], places: Places) -> Any:
+    def _at_places(self, inputs: Mapping[str, Any], places: Places) -> Any:
         token = _KEPT.set((inputs["input_ids"].shape, places))
         try:
             return self._model(**inputs).logits

@@ -33,7 +33,10 @@ class Padding:
         """Whether the answer to a sequence changes when padding follows it. Assumed without a trial where no mask says
         which tokens are padding, and where the tokenizer would pad on the left.
         """
-        short, long = (self._cut(tokens) for tokens in encode(self.tokenizer, [SHORT, LONG]))
+        short, long = (
+            {name: values[: self.limit] for name, values in tokens.items()}
+            for tokens in encode(self.tokenizer, [SHORT, LONG])
+        )
         if "attention_mask" not in short or self.tokenizer.padding_side == "left":
             return True
         length = len(short["input_ids"])
@@ -42,9 +45,6 @@ class Padding:
             alone, beside = alone[:, :length], beside[:, :length]
         difference = float((alone[0] - beside[0]).abs().max() / alone[0].abs().max().clamp(min=1e-6))
         return not difference <= arithmetic_of(str(self.model.dtype).removeprefix("torch.")).rounding
-
-    def _cut(self, tokens: Tokens) -> Tokens:
-        return {name: values[: self.limit] for name, values in tokens.items()}
 
     def _answer(self, sequences: Sequence[Tokens]) -> Any:
         import torch

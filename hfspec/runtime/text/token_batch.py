@@ -33,7 +33,7 @@ def padded(rows: Sequence[Mapping[str, list[int]]], pad: Mapping[str, int], side
 def filled(
     rows: Sequence[Mapping[str, list[int]]], pad: Mapping[str, int], side: str, names: Iterable[str]
 ) -> dict[str, Any]:
-    """Those ``names`` of the token lists as numpy arrays, filled up as ``padded`` does."""
+    """The token lists of these ``names`` as numpy arrays, filled up as ``padded`` does."""
     import numpy as np
 
     return {name: np.array(_lines(rows, name, pad, side), dtype=np.int64) for name in names}

@@ -19,8 +19,8 @@ def knows_words(backend: Any) -> bool:
 class WordReader:
     """Reads a text's tokens in order and says which of them go on with the word before.
 
-    A word is what the tokenizer says, and never goes over white space. Where the tokenizer does not say, words are what
-    white space parts. White space is what Unicode calls so: line breaks, tabs, no-break and ideographic spaces too.
+    A word is the tokenizer's, and never goes over white space. Where the tokenizer does not say, white space parts the
+    words. White space is that of Unicode: line breaks, tabs, no-break and ideographic spaces too.
     """
 
     def __init__(self, text: str) -> None:

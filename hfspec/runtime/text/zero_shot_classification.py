@@ -54,12 +54,11 @@ class ZeroShotClassification(SequenceClassifier):
 
     def __init__(self, request: LoadRequest) -> None:
         super().__init__(request)
-        self.entailment = self._entailment()
-
-    def _entailment(self) -> int:
-        """The number of the label that says entailment; the plan has checked that there is one."""
         numbers = label_numbers(self.model.config)
-        return next(number for label, number in numbers.items() if label.lower().startswith(self.task.needed_label))
+        # The number of the label that says entailment; the plan has checked that there is one.
+        self.entailment = next(
+            number for label, number in numbers.items() if label.lower().startswith(self.task.needed_label)
+        )
 
     def check(self, settings: Settings) -> None:
         try:
