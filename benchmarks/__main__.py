@@ -24,29 +24,29 @@ from benchmarks.work import CHECKPOINTS
 def main(arguments: list[str]) -> int:
     """1 when contenders gave different answers or one failed; a missed target is no failure."""
     options = _options(arguments)
-    known = pythons(options.baseline)
+    interpreters = pythons(options.baseline)
     # Not in this process: what it holds would count in the peak of each that it starts.
-    made = {"folder": str(CHECKPOINTS), "large": not options.quick}
-    prepare([("main", "benchmarks.material:make", made)], known)
+    arguments_of_make = {"folder": str(CHECKPOINTS), "large": not options.quick}
+    prepare([("main", "benchmarks.material:make", arguments_of_make)], interpreters)
     results, failures, ready = [], [], []
     for row in [*answering.rows(quick=options.quick), *commands.rows(quick=options.quick)]:
         if options.quick and not row.quick:
             continue
         if options.only and row.name not in options.only:
             continue
-        if any(contender.python not in known for contender in row.contenders):
+        if any(contender.python not in interpreters for contender in row.contenders):
             print(f"{row.name}: left out, needs --baseline", flush=True)
             continue
         try:
-            prepare([call for call in row.prepares if call not in ready], known)
+            prepare([call for call in row.prepares if call not in ready], interpreters)
             ready += row.prepares
-            results.append(_measured(row, known))
+            results.append(_measured(row, interpreters))
         except RuntimeError as error:
             failures.append(f"{row.name}: {error}")
             print(failures[-1], flush=True)
             continue
         print(report.section(results[-1]), flush=True)
-        whole = {"machine": machine.describe(known), "quick": options.quick, "rows": results}
+        whole = {"machine": machine.describe(interpreters), "quick": options.quick, "rows": results}
         report.write(whole, Path(options.output))  # after each row: what is measured is kept, whatever ends the run
     failures += [line for result in results for line in result["disagreements"]]
     print("\n".join(failures) or f"written to {options.output}", flush=True)
@@ -62,10 +62,10 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _measured(row: Row, known: dict[str, str]) -> dict[str, Any]:
+def _measured(row: Row, interpreters: dict[str, str]) -> dict[str, Any]:
     started = time.monotonic()
-    found = measure(row.contenders, known, row.rounds)
-    targets = [(target, target.value(found)) for target in row.targets]
+    figures = measure(row.contenders, interpreters, row.rounds)
+    targets = [(target, target.value(figures)) for target in row.targets]
     return {
         "name": row.name,
         "title": row.title,
@@ -74,26 +74,26 @@ def _measured(row: Row, known: dict[str, str]) -> dict[str, Any]:
         "note": row.note,
         "rounds": row.rounds,
         "took": round(time.monotonic() - started, 1),
-        "contenders": {name: _contender(mine, row.count) for name, mine in found.items()},
+        "contenders": {name: _contender(mine, row.count) for name, mine in figures.items()},
         "targets": [
             {"what": target.words, "reach": target.reach, "most": target.most, "unit": target.unit,
              "measured": round(figure, 4), "met": target.met(figure)}
             for target, figure in targets
         ],
-        "disagreements": [f"{row.name}: {line}" for line in agreement.disagreements(row.same or {}, found)],
+        "disagreements": [f"{row.name}: {line}" for line in agreement.disagreements(row.same or {}, figures)],
     }  # fmt: skip
 
 
-def _contender(found: Measured, count: int) -> dict[str, Any]:
-    middle = median(found.seconds)
-    loading = {} if found.loading is None else {"loading": round(found.loading, 2)}
+def _contender(figures: Measured, count: int) -> dict[str, Any]:
+    middle = median(figures.seconds)
+    loading = {} if figures.loading is None else {"loading": round(figures.loading, 2)}
     return {
-        "seconds": [round(seconds, 4) for seconds in found.seconds],
+        "seconds": [round(seconds, 4) for seconds in figures.seconds],
         "median": round(middle, 4),
         "a_second": round(count / middle, 2),
-        "peak_mb": round(found.peak / 1e6),
+        "peak_mb": round(figures.peak / 1e6),
         **loading,
-        **({"said": found.said} if isinstance(found.said, dict) else {}),
+        **({"said": figures.said} if isinstance(figures.said, dict) else {}),
     }
 
 

@@ -8,12 +8,12 @@ from typing import Any
 from benchmarks.measuring import Measured
 
 
-def disagreements(same: Mapping[str, float], found: Mapping[str, Measured]) -> list[str]:
+def disagreements(same: Mapping[str, float], figures: Mapping[str, Measured]) -> list[str]:
     """A line for each contender whose answers are not those of the first, up to its tolerance."""
-    first = next(iter(found))
+    first = next(iter(figures))
     lines = []
     for name, tolerance in same.items():
-        differing = _differing(found[first].said, found[name].said, tolerance)
+        differing = _differing(figures[first].said, figures[name].said, tolerance)
         if differing:
             lines.append(f"{name} differs from {first} in {differing}")
     return lines
@@ -22,12 +22,14 @@ def disagreements(same: Mapping[str, float], found: Mapping[str, Measured]) -> l
 def _differing(ours: Any, theirs: Any, tolerance: float) -> str:
     if len(ours) != len(theirs):
         return f"the number of answers: {len(ours)} and {len(theirs)}"
-    wrong = [place for place, pair in enumerate(zip(ours, theirs, strict=True)) if not _equal(*pair, tolerance)]
+    others = [place for place, pair in enumerate(zip(ours, theirs, strict=True)) if not _equal(*pair, tolerance)]
     # One near tie may fall the other way in another dtype; where the tolerance is coarse, one row in fifty may.
     allowed = len(ours) // 50 if tolerance > 0.01 else 0
-    if len(wrong) <= allowed:
+    if len(others) <= allowed:
         return ""
-    return f"{len(wrong)} of {len(ours)} rows, such as {wrong[0]}: {ours[wrong[0]]!r:.80} and {theirs[wrong[0]]!r:.80}"
+    return (
+        f"{len(others)} of {len(ours)} rows, such as {others[0]}: {ours[others[0]]!r:.80} and {theirs[others[0]]!r:.80}"
+    )
 
 
 def _equal(ours: Any, theirs: Any, tolerance: float) -> bool:

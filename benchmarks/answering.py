@@ -45,7 +45,7 @@ def _ours(work: str, count: int) -> list[Contender]:
 
 
 def _each_faster(others: Sequence[Contender], reach: float) -> tuple[Target, ...]:
-    return tuple(faster(made.name, reach) for made in others)
+    return tuple(faster(contender.name, reach) for contender in others)
 
 
 def _prepared(work: str, python: str, sizes: Sizes) -> tuple[tuple[str, str, dict[str, Any]], ...]:
@@ -69,7 +69,7 @@ def _classification(count: int, rounds: int, sizes: Sizes, *, quick: bool) -> Ro
     incumbents = _incumbents(work, count, sizes)
     library = [] if quick else [_contender("pipeline batch_size 32", LIBRARY, work, count, batch_size=32)]
     half = [] if quick else [Contender("by hand bfloat16", f"{HAND}:classify", {"count": count, "dtype": "bfloat16"})]
-    exact = [*(made.name for made in (*incumbents, *library)), "by hand", PLAIN]
+    exact = [*(contender.name for contender in (*incumbents, *library)), "by hand", PLAIN]
     return Row(
         work,
         f"text-classification, {count} texts (DistilBERT, 66M)",
@@ -88,7 +88,7 @@ def _classification(count: int, rounds: int, sizes: Sizes, *, quick: bool) -> Ro
             faster("MLflow", 6, "hfspec bfloat16"),
         ),
         rounds=rounds,
-        same={**dict.fromkeys(exact, 1e-4), "hfspec bfloat16": 0.05, **{made.name: 0.05 for made in half}},
+        same={**dict.fromkeys(exact, 1e-4), "hfspec bfloat16": 0.05, **{contender.name: 0.05 for contender in half}},
         prepares=_prepared(work, "main", sizes),
     )
 
@@ -103,7 +103,7 @@ def _embeddings(count: int, rounds: int, sizes: Sizes) -> Row:
         (*_ours(work, count), *others),
         _each_faster(others, 1.3),
         rounds=rounds,
-        same={**{made.name: 1e-5 for made in others}, PLAIN: 1e-5},
+        same={**{contender.name: 1e-5 for contender in others}, PLAIN: 1e-5},
         prepares=_prepared(work, "main", sizes),
         quick=False,
     )
@@ -121,7 +121,7 @@ def _generation(count: int, rounds: int, sizes: Sizes) -> Row:
         (faster("MLflow", 5), faster("by hand", 0.95)),
         rounds=rounds,
         unit="prompts",
-        same={**{made.name: 0 for made in others}, PLAIN: 0},
+        same={**{contender.name: 0 for contender in others}, PLAIN: 0},
         prepares=_prepared(work, "main", sizes),
         quick=False,
         note="MLflow's batch needs a padding token and left padding set on the pipeline before it is saved.",
@@ -139,7 +139,7 @@ def _task(work: str, count: int, rounds: int, python: str, *, sizes: Sizes = (No
         _each_faster(incumbents, 2.5),
         rounds=rounds,
         unit=unit,
-        same={made.name: 1e-3 for made in incumbents},
+        same={contender.name: 1e-3 for contender in incumbents},
         prepares=_prepared(work, python, sizes),
         quick=False,
     )

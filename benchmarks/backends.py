@@ -51,31 +51,33 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="few texts, one round")
     parser.add_argument("--output", default="benchmarks/results", help="the folder to write to")
     options = parser.parse_args(arguments)
-    known = pythons(None)
-    prepare([("main", "benchmarks.material:make_one", {"folder": str(CHECKPOINTS), "name": "classifier"})], known)
+    interpreters = pythons(None)
+    prepare(
+        [("main", "benchmarks.material:make_one", {"folder": str(CHECKPOINTS), "name": "classifier"})], interpreters
+    )
     rounds = 1 if options.quick else 3
     works = []
     for work, counts in WORKS.items():
-        works.append(_measured(work, counts[options.quick], rounds, known))
+        works.append(_measured(work, counts[options.quick], rounds, interpreters))
         print(f"{work}\n{table(works[-1])}", flush=True)
-    described_by = machine.describe(known, PACKAGES)
+    described_by = machine.describe(interpreters, PACKAGES)
     whole = {"machine": described_by, "quick": options.quick, "rounds": rounds, "works": works}
     write(whole, Path(options.output))
     return 0
 
 
-def _measured(work: str, count: int, rounds: int, known: dict[str, str]) -> dict[str, Any]:
+def _measured(work: str, count: int, rounds: int, interpreters: dict[str, str]) -> dict[str, Any]:
     """All ways in turn, so that a slow minute falls on all; the first is what the others are compared with."""
-    prepare([("main", "benchmarks.contenders.ours:prepare", {"work": work})], known)
+    prepare([("main", "benchmarks.contenders.ours:prepare", {"work": work})], interpreters)
     ways = [way for way in WAYS if ONLY.get(way[1], work) == work]
     settings = {"work": work, "count": count}
     contenders = [
         Contender(name, "benchmarks.contenders.backends:predict", {**settings, "way": way, "dtype": dtype})
         for name, way, dtype, _ in ways
     ]
-    measured = measure(contenders, known, rounds)
-    found = [{"name": name, "tolerance": tolerance, **_about(name, count, measured)} for name, _, _, tolerance in ways]
-    return {"name": work, "count": count, "ways": found}
+    measured = measure(contenders, interpreters, rounds)
+    rows = [{"name": name, "tolerance": tolerance, **_about(name, count, measured)} for name, _, _, tolerance in ways]
+    return {"name": work, "count": count, "ways": rows}
 
 
 def _about(name: str, count: int, measured: dict[str, Measured]) -> dict[str, Any]:
@@ -104,10 +106,10 @@ def _apart(base: Measured, tried: Measured) -> float:
     return float(f"{max(abs(one - other) for one, other in pairs):.2g}")
 
 
-def _numbers(said: Any) -> list[float]:
-    if isinstance(said, list):
-        return [number for value in said for number in _numbers(value)]
-    return [float(said)] if isinstance(said, int | float) else []
+def _numbers(answer: Any) -> list[float]:
+    if isinstance(answer, list):
+        return [number for value in answer for number in _numbers(value)]
+    return [float(answer)] if isinstance(answer, int | float) else []
 
 
 def write(whole: dict[str, Any], folder: Path) -> None:
@@ -135,12 +137,12 @@ def _line(way: dict[str, Any]) -> str:
 
 
 def _verdict(way: dict[str, Any]) -> str:
-    found = [] if way["ratio"] >= ENOUGH or way["name"] == WAYS[0][0] else [f"below {ENOUGH:g}x"]
+    remarks = [] if way["ratio"] >= ENOUGH or way["name"] == WAYS[0][0] else [f"below {ENOUGH:g}x"]
     if way["apart"] > way["tolerance"]:
-        found.append(f"beyond its tolerance of {way['tolerance']:g}")
+        remarks.append(f"beyond its tolerance of {way['tolerance']:g}")
     if way["other_labels"]:
-        found.append(f"{way['other_labels']} other labels")
-    return ", ".join(found) or "good"
+        remarks.append(f"{way['other_labels']} other labels")
+    return ", ".join(remarks) or "good"
 
 
 if __name__ == "__main__":

@@ -36,12 +36,12 @@ def _seconds(work: str, count: int, dtype: str) -> list[float]:
     from benchmarks.work import WORK
 
     prepare(work)
-    made = [hfspec.load(artifact(work), dtype=dtype, model_config={"batch_tokens": most}) for most in BUDGETS]
+    predictors = [hfspec.load(artifact(work), dtype=dtype, model_config={"batch_tokens": most}) for most in BUDGETS]
     rows = WORK[work].rows(count)
     rounds = []
     for _ in range(6):
         rounds.append([])
-        for predictor in made:
+        for predictor in predictors:
             started = time.perf_counter()
             predictor.predict(rows)
             rounds[-1].append(time.perf_counter() - started)

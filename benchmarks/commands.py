@@ -33,10 +33,10 @@ def _whole(name: str, function: str, **settings: Any) -> Contender:
     return Contender(name, f"{DOING}:{function}", settings, whole=True)
 
 
-def _slope(found: Found, who: str, large: str) -> float:
+def _slope(figures: Found, who: str, large: str) -> float:
     """Seconds for each further gigabyte: what starting takes is the same for both sizes and falls away."""
     more = (SIZES[large] - SIZES[SMALL]) / 1e9
-    return (median(found[f"{who}, {large}"].seconds) - median(found[f"{who}, {SMALL}"].seconds)) / more
+    return (median(figures[f"{who}, {large}"].seconds) - median(figures[f"{who}, {SMALL}"].seconds)) / more
 
 
 def _compiling(large: str, rounds: int, *, casts: bool) -> Row:
@@ -44,10 +44,10 @@ def _compiling(large: str, rounds: int, *, casts: bool) -> Row:
         return [_whole(f"{name}, {size}", function, checkpoint=size, **settings) for size in (SMALL, large)]
 
     def against(who: str) -> Any:
-        return lambda found: _slope(found, who, large) / _slope(found, "copy and hash", large)
+        return lambda figures: _slope(figures, who, large) / _slope(figures, "copy and hash", large)
 
     def more_memory(who: str) -> Any:
-        return lambda found: (found[f"{who}, {large}"].peak - found[f"{who}, {SMALL}"].peak) / 1e6
+        return lambda figures: (figures[f"{who}, {large}"].peak - figures[f"{who}, {SMALL}"].peak) / 1e6
 
     ours = both("compile", "compile_spec", options=[UNTRIED])
     cast = both("cast", "compile_spec", options=[UNTRIED, "dtype=bfloat16"]) if casts else []
@@ -122,7 +122,7 @@ def _validating(rounds: int) -> Row:
         1,
         (Contender("hfspec validate", "-m", command, whole=True), libraries),
         (
-            Target("seconds", 0.6, lambda found: median(found["hfspec validate"].seconds), most=True, unit="s"),
+            Target("seconds", 0.6, lambda figures: median(figures["hfspec validate"].seconds), most=True, unit="s"),
             Target(
                 "time against importing its own libraries",
                 1.3,
@@ -156,7 +156,7 @@ def _overhead(rounds: int) -> Row:
 
 def _stream(count: int) -> Row:
     def said(name: str) -> Any:
-        return lambda found: _said(found["predict_iter"])[name]
+        return lambda figures: _said(figures["predict_iter"])[name]
 
     return Row(
         "stream",

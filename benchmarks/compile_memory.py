@@ -119,10 +119,10 @@ def peak(folder: Path, overrides: list[str]) -> tuple[int, float]:
     spec.write_text(SPEC.format(name=folder.name))
     started = time.monotonic()
     command = [sys.executable, "-c", COMPILE, str(spec), str(target), *overrides]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    process = subprocess.run(command, check=True, capture_output=True, text=True)
     seconds = time.monotonic() - started
     shutil.rmtree(target)
-    return int(done.stdout.split()[-1]), seconds
+    return int(process.stdout.split()[-1]), seconds
 
 
 def main() -> int:
@@ -139,9 +139,9 @@ def main() -> int:
             write_adapter(folders[name].with_name(f"{name}-adapter"), layers)
             print(f"{name}: {write_checkpoint(folders[name], layers) / 1e6:,.0f} MB of weights", flush=True)
         for way, overrides in WAYS.items():
-            found = {name: peak(folder, overrides) for name, folder in folders.items()}
-            more = (found["large"][0] - found["small"][0]) / 1e6
-            for name, (peak_bytes, seconds) in found.items():
+            peaks = {name: peak(folder, overrides) for name, folder in folders.items()}
+            more = (peaks["large"][0] - peaks["small"][0]) / 1e6
+            for name, (peak_bytes, seconds) in peaks.items():
                 print(f"{way}: {name} peak {peak_bytes / 1e6:,.0f} MB, {seconds:.1f} s")
             print(f"{way}: difference {more:+,.0f} MB, at most {ALLOWED_MB} allowed", flush=True)
             flat = flat and more <= ALLOWED_MB

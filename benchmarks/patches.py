@@ -64,11 +64,11 @@ def line(name: str, work: str, count: int, rounds: int) -> str:
         way()
     spent: tuple[list[tuple[float, float]], ...] = ([], [])
     for _ in range(rounds):
-        for kept, way in zip(spent, ways, strict=True):
-            kept.append(_seconds(way))
+        for times, way in zip(spent, ways, strict=True):
+            times.append(_seconds(way))
     figures = []
     for kind in (0, 1):
-        without, with_it = (median(pair[kind] for pair in kept) for kept in spent)
+        without, with_it = (median(pair[kind] for pair in times) for times in spent)
         figures.append(f"{without:.3f} | {with_it:.3f} | {without / with_it:.2f}x")
     return f"| {name} | {work} | {count} | {' | '.join(figures)} |"
 
@@ -92,9 +92,9 @@ def _call(name: str, work: str, count: int, *, is_on: bool) -> Callable[[], Any]
     ours.prepare(work)
     with _untested(name, not is_on):
         predictor = hfspec.load(ours.artifact(work), backend="onednn" if name in ONEDNNS else "torch")
-    found = predictor.patches[name]
-    if found.on != is_on:
-        raise SystemExit(f"{name} is {'on' if found.on else 'off'} for {work}: {found.why}")
+    patch = predictor.patches[name]
+    if patch.on != is_on:
+        raise SystemExit(f"{name} is {'on' if patch.on else 'off'} for {work}: {patch.why}")
     _end_at_random(predictor)
     rows = WORK[work].rows(count)
     return lambda: predictor.predict(rows)
@@ -113,8 +113,8 @@ def _end_at_random(predictor: Any) -> None:
         import torch
 
         steps["count"] += 1
-        drawn = torch.rand(len(logits), generator=torch.Generator().manual_seed(steps["count"]))
-        logits[:, -1, end] = torch.where(drawn < ENDING, 1e4, logits[:, -1, end])
+        chances = torch.rand(len(logits), generator=torch.Generator().manual_seed(steps["count"]))
+        logits[:, -1, end] = torch.where(chances < ENDING, 1e4, logits[:, -1, end])
         return logits
 
     head.register_forward_hook(ending)
@@ -127,13 +127,13 @@ def _untested(name: str, is_off: bool) -> Iterator[None]:  # noqa: FBT001
 
     from hfspec.runtime.patches.table import PATCHES
 
-    kept = PATCHES[name]
+    patch = PATCHES[name]
     if is_off:
-        PATCHES[name] = replace(kept, tested=NEVER)
+        PATCHES[name] = replace(patch, tested=NEVER)
     try:
         yield
     finally:
-        PATCHES[name] = kept
+        PATCHES[name] = patch
 
 
 if __name__ == "__main__":

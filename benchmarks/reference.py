@@ -130,27 +130,27 @@ def put_in_cache(cache: Path, repo: str, layers: int) -> int:
 def in_memory(file: Path) -> int:
     """Bytes of a file that the system holds in memory: what was read of it in any way, and what it read ahead."""
     with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_COPY) as mapped:
-        held = (ctypes.c_ubyte * -(-len(mapped) // mmap.PAGESIZE))()
+        pages = (ctypes.c_ubyte * -(-len(mapped) // mmap.PAGESIZE))()
         start = ctypes.c_char.from_buffer(mapped)
-        failed = ctypes.CDLL(None).mincore(ctypes.byref(start), ctypes.c_size_t(len(mapped)), held)
+        failed = ctypes.CDLL(None).mincore(ctypes.byref(start), ctypes.c_size_t(len(mapped)), pages)
         del start
     if failed:
         raise OSError(f"mincore does not say what is in memory of {file}")
-    return sum(page & 1 for page in held) * mmap.PAGESIZE
+    return sum(page & 1 for page in pages) * mmap.PAGESIZE
 
 
 def compiled(place: Path, name: str) -> tuple[float, ...]:
     """Seconds, of them on a CPU, and bytes that the process read with read calls, its own modules among them."""
     environment = {**os.environ, "HF_HUB_CACHE": str(place / "cache"), "HF_HUB_OFFLINE": "1"}
     environment["XDG_CACHE_HOME"] = str(place / "memory")
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", COMPILE, str(place / f"{name}.yaml"), str(place / name)],
         env=environment,
         check=True,
         capture_output=True,
         text=True,
     )
-    return tuple(map(float, done.stdout.split()[-3:]))
+    return tuple(map(float, process.stdout.split()[-3:]))
 
 
 class Measured(NamedTuple):
@@ -172,11 +172,11 @@ def prepare(place: Path, name: str, layers: int) -> int:
 
 
 def measured(place: Path, name: str, weights: int, results: list[tuple[float, ...]]) -> Measured:
-    seconds, of_cpu, read = (min(column) for column in zip(*results, strict=True))
-    held = in_memory(place / "cache" / f"models--bench--{name}" / "snapshots" / COMMIT / "model.safetensors")
+    seconds, of_cpu, bytes_read = (min(column) for column in zip(*results, strict=True))
+    in_cache = in_memory(place / "cache" / f"models--bench--{name}" / "snapshots" / COMMIT / "model.safetensors")
     sizes = {path: path.stat().st_size for path in (place / name).rglob("*") if path.is_file()}
     tokenizer = sum(size for path, size in sizes.items() if path.name.startswith("tokenizer"))
-    return Measured(weights, seconds, of_cpu, int(read), held, sum(sizes.values()), tokenizer)
+    return Measured(weights, seconds, of_cpu, int(bytes_read), in_cache, sum(sizes.values()), tokenizer)
 
 
 def main() -> int:
@@ -191,7 +191,7 @@ def main() -> int:
         weights = {name: prepare(place, name, count) for name, count in layers.items()}
         # In turn, so that whatever else the machine does slows both.
         rounds = [{name: compiled(place, name) for name in layers} for _ in range(arguments.runs)]
-        tiny, large = (measured(place, name, weights[name], [done[name] for done in rounds]) for name in layers)
+        tiny, large = (measured(place, name, weights[name], [results[name] for results in rounds]) for name in layers)
     print(f"{'':24}{'tiny':>16}{'large':>16}")
     for field, one, other in zip(Measured._fields, tiny, large, strict=True):
         print(f"{field.replace('_', ' '):24}{one:>16.10g}{other:>16.10g}")

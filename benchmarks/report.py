@@ -26,8 +26,8 @@ def page(whole: dict[str, Any]) -> str:
 def described(machine: dict[str, Any]) -> str:
     """The machine in a paragraph."""
     versions = "; ".join(
-        f"{name}: " + ", ".join(f"{package} {version}" for package, version in found.items())
-        for name, found in machine["versions"].items()
+        f"{name}: " + ", ".join(f"{package} {version}" for package, version in packages.items())
+        for name, packages in machine["versions"].items()
     )
     return (
         f"{machine['processor']}, {machine['cores']} cores ({', '.join(machine['instructions'])}),"
@@ -63,11 +63,11 @@ def section(result: dict[str, Any]) -> str:
         f"| contender | seconds (median of {result['rounds']}) | least to most | {unit}/s | peak MB |",
         "|---|---|---|---|---|",
     ]
-    for name, found in result["contenders"].items():
-        low, high = min(found["seconds"]), max(found["seconds"])
+    for name, figures in result["contenders"].items():
+        low, high = min(figures["seconds"]), max(figures["seconds"])
         lines.append(
-            f"| {name} | {found['median']:.3g} | {low:.3g} to {high:.3g} | {found['a_second']:.3g}"
-            f" | {found['peak_mb']:,} |"
+            f"| {name} | {figures['median']:.3g} | {low:.3g} to {high:.3g} | {figures['a_second']:.3g}"
+            f" | {figures['peak_mb']:,} |"
         )
     lines += [
         "",

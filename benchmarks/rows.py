@@ -49,8 +49,8 @@ class Row:
 def times(slow: str, fast: str) -> Callable[[Found], float]:
     """How many times as long ``slow`` takes: the median over the rounds, each round's two being neighbours in time."""
 
-    def value(found: Found) -> float:
-        pairs = zip(found[slow].seconds, found[fast].seconds, strict=True)
+    def value(figures: Found) -> float:
+        pairs = zip(figures[slow].seconds, figures[fast].seconds, strict=True)
         return median(long / short for long, short in pairs)
 
     return value

@@ -32,9 +32,9 @@ class Work:
 
 
 def _questions(count: int) -> list[dict[str, str]]:
-    asked = material.texts(count, most=15, least=4, seed=1)
+    questions = material.texts(count, most=15, least=4, seed=1)
     contexts = material.texts(count, most=300, least=8)
-    return [{"question": question, "context": context} for question, context in zip(asked, contexts, strict=True)]
+    return [{"question": question, "context": context} for question, context in zip(questions, contexts, strict=True)]
 
 
 def _masked(count: int) -> list[str]:

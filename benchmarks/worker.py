@@ -29,10 +29,10 @@ def main(target: str, settings: dict[str, Any]) -> None:
     _say({"seconds": time.perf_counter() - started})
     for line in sys.stdin:
         started = time.perf_counter()
-        given = answer()
+        result = answer()
         seconds = time.perf_counter() - started
         if path := line.strip():
-            Path(path).write_text(json.dumps(plain(given)), encoding="utf-8")
+            Path(path).write_text(json.dumps(plain(result)), encoding="utf-8")
         _say({"seconds": seconds, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024})
 
 

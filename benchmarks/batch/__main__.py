@@ -47,12 +47,12 @@ WORDS = [
 
 def material(path: Path, rows: int) -> None:
     """Short texts, the same ones each time, in row groups of 65,536."""
-    drawn = random.Random(1)
+    random_words = random.Random(1)
     schema = pa.schema([("id", pa.int64()), ("text", pa.string())])
     with pq.ParquetWriter(path, schema) as writer:
         for start in range(0, rows, 65_536):
             numbers = range(start, min(start + 65_536, rows))
-            texts = [" ".join(drawn.choices(WORDS, k=drawn.randrange(2, 9))) for _ in numbers]
+            texts = [" ".join(random_words.choices(WORDS, k=random_words.randrange(2, 9))) for _ in numbers]
             writer.write_table(pa.table({"id": list(numbers), "text": texts}, schema=schema))
 
 
@@ -89,19 +89,19 @@ def batch(artifact: str, source: str, output: str) -> dict[str, float]:
     load = work.loaded
 
     def loaded(job: Job) -> object:
-        made = load(job)
+        worker = load(job)
         began.append(time.perf_counter())
-        return made
+        return worker
 
-    def told(found: run.Told) -> None:
-        if found.rows >= EARLY and not early:
+    def told(progress: run.Told) -> None:
+        if progress.rows >= EARLY and not early:
             early.append(memory())
 
     work.loaded = loaded
-    found = run.run(Job(artifact, (source,), output), tell=told)
+    progress = run.run(Job(artifact, (source,), output), tell=told)
     seconds = time.perf_counter() - began[0]
     return {
-        "rows_per_second": found.manifest["rows"] / seconds,
+        "rows_per_second": progress.manifest["rows"] / seconds,
         "early_mb": early[0] if early else memory(),
         "peak_mb": memory(),
     }
@@ -119,26 +119,35 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     parser.add_argument("--one", choices=CONTENDERS, help=argparse.SUPPRESS)
     parser.add_argument("--source", help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        if given.one:
-            print(json.dumps(CONTENDERS[given.one](given.artifact, given.source, f"{folder}/out")))
+        if options.one:
+            print(json.dumps(CONTENDERS[options.one](options.artifact, options.source, f"{folder}/out")))
             return
         source = Path(folder, "in.parquet")
-        material(source, given.rows)
-        found: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
-        for _ in range(given.rounds):
+        material(source, options.rows)
+        figures: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
+        for _ in range(options.rounds):
             for name in CONTENDERS:
-                command = [sys.executable, "-m", "benchmarks.batch", given.artifact, "--one", name, "--source", source]
-                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=3600)
-                found[name].append(json.loads(done.stdout.splitlines()[-1]))
-                print(name, found[name][-1], flush=True)
-    pairs = zip(found["batch"], found["loop"], strict=True)
+                command = [
+                    sys.executable,
+                    "-m",
+                    "benchmarks.batch",
+                    options.artifact,
+                    "--one",
+                    name,
+                    "--source",
+                    source,
+                ]
+                process = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=3600)
+                figures[name].append(json.loads(process.stdout.splitlines()[-1]))
+                print(name, figures[name][-1], flush=True)
+    pairs = zip(figures["batch"], figures["loop"], strict=True)
     ratios = [mine["rows_per_second"] / other["rows_per_second"] for mine, other in pairs]
-    result = {"rows": given.rows, "ratio": statistics.median(ratios), "rounds": found}
+    result = {"rows": options.rows, "ratio": statistics.median(ratios), "rounds": figures}
     print(f"batch is {result['ratio']:.2f} times as fast as the loop")
-    if given.output:
-        given.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    if options.output:
+        options.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -49,15 +49,15 @@ def child(artifact: str, source: str, output: str) -> None:
 def job(artifact: str, source: Path, output: Path, kill_at: int | None = None) -> dict[str, Any]:
     """One run of the job, killed after so many rows; the last line that it told."""
     command = [sys.executable, "-m", "benchmarks.batch.endurance", artifact, "--child", str(source), str(output)]
-    told: dict[str, Any] = {}
+    line: dict[str, Any] = {}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        for told in _lines(process.stdout):
-            if kill_at is not None and told.get("rows", 0) >= kill_at:
+        for line in _lines(process.stdout):
+            if kill_at is not None and line.get("rows", 0) >= kill_at:
                 process.kill()
                 break
     assert process.returncode == (0 if kill_at is None else -signal.SIGKILL)
-    return told
+    return line
 
 
 def _lines(stream: IO[str]) -> Any:
@@ -77,23 +77,23 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.child:
-        child(given.artifact, *given.child)
+    options = parser.parse_args()
+    if options.child:
+        child(options.artifact, *options.child)
         return
-    drawn = random.Random(2)
+    draw = random.Random(2)
     with tempfile.TemporaryDirectory() as folder:
         source, quiet, killed = (Path(folder, name) for name in ("in.parquet", "quiet", "killed"))
-        material(source, given.rows)
-        found = job(given.artifact, source, quiet)
-        found["growth_mb"] = found["peak_mb"] - found["early_mb"]
-        kills = sorted(drawn.sample(range(1, given.rows), given.kills))
-        found["killed_at"] = [job(given.artifact, source, killed, at)["rows"] for at in kills]
+        material(source, options.rows)
+        figures = job(options.artifact, source, quiet)
+        figures["growth_mb"] = figures["peak_mb"] - figures["early_mb"]
+        kills = sorted(draw.sample(range(1, options.rows), options.kills))
+        figures["killed_at"] = [job(options.artifact, source, killed, at)["rows"] for at in kills]
         if kills:
-            job(given.artifact, source, killed)
-            found["same_bytes"] = same(quiet, killed)
-    print(json.dumps({"rows": given.rows, **found}, indent=2))
-    sys.exit(0 if found["growth_mb"] <= FLAT and found.get("same_bytes", True) else 1)
+            job(options.artifact, source, killed)
+            figures["same_bytes"] = same(quiet, killed)
+    print(json.dumps({"rows": options.rows, **figures}, indent=2))
+    sys.exit(0 if figures["growth_mb"] <= FLAT and figures.get("same_bytes", True) else 1)
 
 
 if __name__ == "__main__":

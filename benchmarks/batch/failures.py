@@ -69,44 +69,44 @@ def written(_: IO[bytes]) -> tuple[int, Mapping[str, int]]:
     return 1, {}
 
 
-def simulated(folder: Path, made: tuple[Part, ...], cluster: Cluster, kills: int) -> dict[str, Any]:
+def simulated(folder: Path, pieces: tuple[Part, ...], cluster: Cluster, kills: int) -> dict[str, Any]:
     """Do the parts; the command is killed so many times on the way."""
-    found: dict[str, Any] = {"parts": len(made), "resume_seconds": []}
+    figures: dict[str, Any] = {"parts": len(pieces), "resume_seconds": []}
     journal = Journal(Folder(place(str(folder))))
     began = time.perf_counter()
-    left = list(reversed(journal.begin(IDENTITY, lambda: made)))
-    found["begin_seconds"] = time.perf_counter() - began
-    found["job_json_bytes"] = (folder / JOB).stat().st_size
+    rest = list(reversed(journal.begin(IDENTITY, lambda: pieces)))
+    figures["begin_seconds"] = time.perf_counter() - began
+    figures["job_json_bytes"] = (folder / JOB).stat().st_size
     free = [(0.0, machine) for machine in range(cluster.machines)]
-    killed_at = [len(made) * (number + 1) // (kills + 1) for number in range(kills)]
+    killed_at = [len(pieces) * (number + 1) // (kills + 1) for number in range(kills)]
     now, writing = 0.0, 0.0
-    while left:
+    while rest:
         at, machine = heapq.heappop(free)
-        part = left.pop()
+        part = rest.pop()
         until, is_whole = cluster.tried(machine, at)
         heapq.heappush(free, (until, machine))
         if not is_whole:
-            left.append(part)
+            rest.append(part)
             continue
         now = max(now, until)
         began = time.perf_counter()
         journal.write(part, ".parquet", written)
         writing += time.perf_counter() - began
-        if killed_at and len(made) - len(left) >= killed_at[0]:
+        if killed_at and len(pieces) - len(rest) >= killed_at[0]:
             killed_at.pop(0)
             began = time.perf_counter()
             journal = Journal(Folder(place(str(folder))))
             whole = journal.records()
-            left = [each for each in reversed(journal.begin(IDENTITY, tuple)) if each.number not in whole]
-            found["resume_seconds"].append(round(time.perf_counter() - began, 2))
+            rest = [each for each in reversed(journal.begin(IDENTITY, tuple)) if each.number not in whole]
+            figures["resume_seconds"].append(round(time.perf_counter() - began, 2))
             cluster.lost += cluster.machines * cluster.seconds / 2  # what was at hand when the command died
     began = time.perf_counter()
     manifest = journal.finish(IDENTITY, list(journal.records().values()), {})
-    found["finish_seconds"] = time.perf_counter() - began
-    assert manifest["rows"] == len(made), "every part is there once"
-    found["record_seconds_a_part"] = writing / len(made)
-    found["hours"] = now / 3600
-    return found
+    figures["finish_seconds"] = time.perf_counter() - began
+    assert manifest["rows"] == len(pieces), "every part is there once"
+    figures["record_seconds_a_part"] = writing / len(pieces)
+    figures["hours"] = now / 3600
+    return figures
 
 
 def main() -> None:
@@ -121,20 +121,20 @@ def main() -> None:
     )
     parser.add_argument("--restart", type=float, default=300.0, help="seconds until a machine is there again")
     parser.add_argument("--kills", type=int, default=3, help="how often the command itself is killed")
-    given = parser.parse_args()
-    made = cut(given.rows, given.part_rows)
+    options = parser.parse_args()
+    pieces = cut(options.rows, options.part_rows)
     cluster = Cluster(
-        given.machines,
-        given.part_rows / given.rate,
-        given.between_failures,
-        given.restart,
+        options.machines,
+        options.part_rows / options.rate,
+        options.between_failures,
+        options.restart,
         random.Random(1),
     )
     with tempfile.TemporaryDirectory() as folder:
-        found = simulated(Path(folder), made, cluster, given.kills)
-    ideal = given.rows / given.rate / given.machines / 3600
-    found |= {"ideal_hours": ideal, "failures": cluster.failures, "lost_machine_hours": cluster.lost / 3600}
-    print(json.dumps({**vars(given), **found}, indent=2))
+        figures = simulated(Path(folder), pieces, cluster, options.kills)
+    ideal = options.rows / options.rate / options.machines / 3600
+    figures |= {"ideal_hours": ideal, "failures": cluster.failures, "lost_machine_hours": cluster.lost / 3600}
+    print(json.dumps({**vars(options), **figures}, indent=2))
 
 
 if __name__ == "__main__":

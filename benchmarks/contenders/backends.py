@@ -73,8 +73,8 @@ def _compiled_bucketed(model: Any) -> None:
         wider["attention_mask"][rows:, 0] = 1  # a row without a token has no softmax
         answer = compiled(**{**inputs, **wider})
         name = next(iter(answer))
-        kept = answer[name][:rows] if answer[name].ndim == 2 else answer[name][:rows, :width]
-        return type(answer)(**{name: kept})
+        values = answer[name][:rows] if answer[name].ndim == 2 else answer[name][:rows, :width]
+        return type(answer)(**{name: values})
 
     model.forward = forward
 
@@ -106,12 +106,12 @@ def _packed(model: Any) -> None:
         lengths = attention_mask.sum(1)
         row = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
         apart = torch.where(row[:, None] == row[None], 0.0, torch.finfo(torch.float32).min)[None, None]
-        kept = attention_mask.bool()
-        places = torch.arange(input_ids.shape[1]).expand_as(input_ids)[kept][None]
-        answer = inner(input_ids=input_ids[kept][None], position_ids=places, attention_mask=apart)
+        mask = attention_mask.bool()
+        places = torch.arange(input_ids.shape[1]).expand_as(input_ids)[mask][None]
+        answer = inner(input_ids=input_ids[mask][None], position_ids=places, attention_mask=apart)
         states = answer.last_hidden_state[0]
         wide = states.new_zeros((*input_ids.shape, states.shape[-1]))
-        wide[kept] = states
+        wide[mask] = states
         return type(answer)(last_hidden_state=wide)
 
     model.forward = forward
@@ -179,8 +179,8 @@ def _answered_by(model: Any, engine: Callable[[dict[str, Any]], Any]) -> None:
     name, kind = next(iter(answer)), type(answer)
 
     def forward(input_ids: Any, attention_mask: Any, **_: Any) -> Any:
-        found = engine({"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()})
-        return kind(**{name: torch.from_numpy(found)})
+        answers = engine({"input_ids": input_ids.numpy(), "attention_mask": attention_mask.numpy()})
+        return kind(**{name: torch.from_numpy(answers)})
 
     model.forward = forward
 

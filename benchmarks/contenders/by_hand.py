@@ -22,14 +22,14 @@ def classify(count: int, dtype: str = "float32", budget: int = BUDGET) -> Callab
 
     def answer() -> list[list[Any]]:
         ids = words(texts)["input_ids"]
-        found: dict[int, list[Any]] = {}
+        answers: dict[int, list[Any]] = {}
         with torch.inference_mode():
             for places in _batches(ids, budget):
                 padded, mask = _padded([ids[place] for place in places])
                 scores = model(input_ids=padded, attention_mask=mask).logits.float().softmax(-1).max(-1)
                 for place, score, best in zip(places, scores.values.tolist(), scores.indices.tolist(), strict=True):
-                    found[place] = [model.config.id2label[best], score]
-        return [found[place] for place in range(len(texts))]
+                    answers[place] = [model.config.id2label[best], score]
+        return [answers[place] for place in range(len(texts))]
 
     return answer
 
@@ -49,8 +49,8 @@ def generate(count: int) -> Callable[[], Any]:
         batch = words(texts, return_tensors="pt", padding=True)
         batch.pop("token_type_ids", None)
         with torch.inference_mode():
-            made = model.generate(**batch, max_new_tokens=32, do_sample=False, pad_token_id=words.pad_token_id)
-        return words.batch_decode(made[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+            tokens = model.generate(**batch, max_new_tokens=32, do_sample=False, pad_token_id=words.pad_token_id)
+        return words.batch_decode(tokens[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
 
     return answer
 

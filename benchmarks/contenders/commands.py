@@ -111,17 +111,17 @@ def start_bare(work: str) -> None:
     if work == "embeddings":
         from transformers import BertModel, BertTokenizer
 
-        words, loaded = BertTokenizer.from_pretrained(model), BertModel.from_pretrained(model)
+        words, network = BertTokenizer.from_pretrained(model), BertModel.from_pretrained(model)
     else:
         from transformers import BertTokenizer, DistilBertForSequenceClassification
 
         words = BertTokenizer.from_pretrained(model)
-        loaded = DistilBertForSequenceClassification.from_pretrained(model)
+        network = DistilBertForSequenceClassification.from_pretrained(model)
     batch = words([TEXT], return_tensors="pt")
     if work != "embeddings":
         batch.pop("token_type_ids", None)
     with torch.inference_mode():
-        loaded.eval()(**batch)[0].sum().item()
+        network.eval()(**batch)[0].sum().item()
 
 
 def start_library() -> None:
@@ -138,8 +138,8 @@ def list_libraries() -> None:
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "print(json.dumps([name for name in sys.modules if name.partition('.')[0] not in ('hfspec', '__main__')]))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    names = json.loads(done.stdout.splitlines()[-1])
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    names = json.loads(process.stdout.splitlines()[-1])
     lines = [f"try:\n    import {name}\nexcept ImportError:\n    pass" for name in names if _can_be_imported(name)]
     LIBRARIES.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -164,14 +164,14 @@ def call_one() -> Callable[[], Any]:
 
     model = str(WORK["classification"].model)
     words = AutoTokenizer.from_pretrained(model)
-    loaded = AutoModelForSequenceClassification.from_pretrained(model).eval()
+    network = AutoModelForSequenceClassification.from_pretrained(model).eval()
 
     def call() -> list[Any]:
         with torch.inference_mode():
             batch = words(TEXT, return_tensors="pt")
-            scores = loaded(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits.softmax(-1)
+            scores = network(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits.softmax(-1)
             score, label = scores.max(-1)
-            return [[loaded.config.id2label[label.item()], score.item()]]
+            return [[network.config.id2label[label.item()], score.item()]]
 
     return lambda: [call() for _ in range(50)]
 

@@ -56,11 +56,11 @@ def main(arguments: list[str]) -> int:
     whole["machine"] = machine.describe({"main": sys.executable}, ("uvicorn", "starlette"))
     failed = False
     for name in options.works or WORKS:
-        found = _measured(WORKS[name](prepared), options.rounds)
-        failed |= bool(found["failures"])
-        whole["works"][name] = found
+        figures = _measured(WORKS[name](prepared), options.rounds)
+        failed |= bool(figures["failures"])
+        whole["works"][name] = figures
         report.write(whole, output)
-        print(report.section(found), flush=True)
+        print(report.section(figures), flush=True)
     return 1 if failed else 0
 
 
@@ -75,21 +75,21 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
 
 def _measured(work: Work, rounds: int) -> dict[str, Any]:
     """Every round of every contender; one that fails is left out of the rest. An interrupt ends the rounds."""
-    found: dict[str, list[dict[str, float]]] = {}
+    figures: dict[str, list[dict[str, float]]] = {}
     failures: dict[str, str] = {}
     try:
         for number in range(rounds):
             for name, measure in work.measures.items():
                 if name not in failures:
-                    _one_round(number + 1, name, measure, found, failures)
+                    _one_round(number + 1, name, measure, figures, failures)
     except KeyboardInterrupt:
         print("interrupted: what was measured is kept", flush=True)
     return {
         "title": work.title,
-        "rounds": found,
+        "rounds": figures,
         "contenders": {
             name: {figure: median(one[figure] for one in each) for figure in each[0]}
-            for name, each in found.items()
+            for name, each in figures.items()
             if each
         },
         "failures": failures,
@@ -103,7 +103,7 @@ def _measured(work: Work, rounds: int) -> dict[str, Any]:
                 "met": value <= target.reach if target.most else value >= target.reach,
             }
             for target in work.targets
-            if (value := target.value(found)) is not None
+            if (value := target.value(figures)) is not None
         ],
     }
 
@@ -112,16 +112,16 @@ def _one_round(
     number: int,
     name: str,
     measure: Callable[[], dict[str, float]],
-    found: dict[str, list[dict[str, float]]],
+    figures: dict[str, list[dict[str, float]]],
     failures: dict[str, str],
 ) -> None:
     try:
-        found.setdefault(name, []).append(measure())
+        figures.setdefault(name, []).append(measure())
     except (MissingError, RuntimeError, OSError) as error:
         failures[name] = str(error)
-        found.pop(name, None)
-    said = failures.get(name) or {figure: round(value, 1) for figure, value in found[name][-1].items()}
-    print(f"round {number}, {name}: {said}", flush=True)
+        figures.pop(name, None)
+    text = failures.get(name) or {figure: round(value, 1) for figure, value in figures[name][-1].items()}
+    print(f"round {number}, {name}: {text}", flush=True)
 
 
 def _artifact(name: str) -> Path:

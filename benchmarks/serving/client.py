@@ -53,13 +53,13 @@ class _Client(asyncio.Protocol):
         self._fail(f"the server closed the connection: {exc}")
 
     def _next(self) -> None:
-        asked = next(self._pending, None)
-        if asked is None:
+        message = next(self._pending, None)
+        if message is None:
             self.done.set_result(None)
             self._transport.close()
             return
         self._held, self._wanted, self._begun = b"", 0, time.perf_counter()
-        self._transport.write(asked)
+        self._transport.write(message)
 
     def _fail(self, why: str) -> None:
         if not self.done.done():
@@ -70,8 +70,10 @@ class _Client(asyncio.Protocol):
 async def ask_in_turn(port: int, requests: Sequence[bytes], clients: int) -> list[float]:
     """Seconds of each request, where each client sends the next that is left once it has its answer."""
     loop, waits, pending = asyncio.get_running_loop(), [], iter(requests)
-    made = [await loop.create_connection(lambda: _Client(pending, waits), "127.0.0.1", port) for _ in range(clients)]
-    await asyncio.gather(*(client.done for _, client in made))
+    connections = [
+        await loop.create_connection(lambda: _Client(pending, waits), "127.0.0.1", port) for _ in range(clients)
+    ]
+    await asyncio.gather(*(client.done for _, client in connections))
     return waits
 
 
@@ -95,27 +97,27 @@ async def ask_at_random(
     draw, pending = random.Random(seed), iter(requests)
 
     async def client(waits: random.Random) -> list[Generated]:
-        found = []
-        for asked in pending:
+        answers = []
+        for message in pending:
             await asyncio.sleep(waits.expovariate(1 / pause))
-            found.append(await _generated(port, asked, tokens))
-        return found
+            answers.append(await _generated(port, message, tokens))
+        return answers
 
-    made = await asyncio.gather(*(client(random.Random(draw.random())) for _ in range(clients)))
-    return [each for found in made for each in found]
+    groups = await asyncio.gather(*(client(random.Random(draw.random())) for _ in range(clients)))
+    return [each for answers in groups for each in answers]
 
 
-async def _generated(port: int, asked: bytes, tokens: int) -> Generated:
-    begun, first, held = time.perf_counter(), 0.0, b""
+async def _generated(port: int, message: bytes, tokens: int) -> Generated:
+    start, first, answer = time.perf_counter(), 0.0, b""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(asked)
+    writer.write(message)
     while data := await reader.read(1 << 16):
-        held += data
-        if not first and FIRST_TOKEN.search(held):
+        answer += data
+        if not first and FIRST_TOKEN.search(answer):
             first = time.perf_counter()
-        if not held.startswith(b"HTTP/1.1 200"):
-            raise RuntimeError(f"an answer that is not as it should be: {held[:500]!r}")
+        if not answer.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(f"an answer that is not as it should be: {answer[:500]!r}")
     writer.close()
-    said = COMPLETION_TOKENS.findall(held)
+    counts = COMPLETION_TOKENS.findall(answer)
     ended = time.perf_counter()
-    return Generated(begun, (first or ended) - begun, ended, int(said[-1]) if said else tokens)
+    return Generated(start, (first or ended) - start, ended, int(counts[-1]) if counts else tokens)

@@ -28,20 +28,20 @@ class MissingError(Exception):
 def python(name: str) -> str:
     """The environment's Python; raises MissingError."""
     folder = CACHE / name
-    found = folder / "bin/python"
+    interpreter = folder / "bin/python"
     if (folder / "made").is_file():
-        return str(found)
+        return str(interpreter)
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
     _see_ours(folder)
-    command = [str(found), "-m", "pip", "install", "-q", "--disable-pip-version-check", *PACKAGES[name]]
+    command = [str(interpreter), "-m", "pip", "install", "-q", "--disable-pip-version-check", *PACKAGES[name]]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+        process = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
         raise MissingError(f"{name}: pip took more than {SECONDS} s") from error
-    if done.returncode:
-        raise MissingError(f"{name}: {done.stderr.strip().splitlines()[-1]}")
+    if process.returncode:
+        raise MissingError(f"{name}: {process.stderr.strip().splitlines()[-1]}")
     (folder / "made").touch()
-    return str(found)
+    return str(interpreter)
 
 
 def _see_ours(folder: Path) -> None:

@@ -25,9 +25,9 @@ def free_port() -> int:
 @contextmanager
 def running(command: Sequence[str], port: int, ready: str, log: Path, environment: Mapping[str, str]) -> Iterator[int]:
     """The server's process id, once ``ready`` is answered; raises RuntimeError."""
-    with log.open("wb") as said:
+    with log.open("wb") as output:
         process = subprocess.Popen(
-            command, stdout=said, stderr=said, start_new_session=True, env={**os.environ, **environment}
+            command, stdout=output, stderr=output, start_new_session=True, env={**os.environ, **environment}
         )
     try:
         _wait(process, port, ready, log)
@@ -46,10 +46,10 @@ def tree(pid: int) -> list[int]:
     parents = {
         int(place.name): int(fields[1]) for place in Path("/proc").glob("[0-9]*") if (fields := _stat(place.name))
     }
-    found = [pid]
-    for each in found:
-        found += [child for child, parent in parents.items() if parent == each]
-    return found
+    pids = [pid]
+    for each in pids:
+        pids += [child for child, parent in parents.items() if parent == each]
+    return pids
 
 
 def _stat(pid: int | str) -> list[str]:
@@ -62,18 +62,18 @@ def _stat(pid: int | str) -> list[str]:
 
 def _wait(process: subprocess.Popen[bytes], port: int, path: str, log: Path) -> None:
     last = time.monotonic() + STARTS
-    asked = f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode()
+    request = f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode()
     while time.monotonic() < last and process.poll() is None:
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=5) as probe:
-                probe.sendall(asked)
+                probe.sendall(request)
                 if b" 200 " in probe.recv(100):
                     return
         except OSError:
             pass
         time.sleep(0.2)
-    said = log.read_text(encoding="utf-8", errors="replace").strip()[-800:]
-    raise RuntimeError(f"{' '.join(process.args[:6])} did not start:\n{said}")
+    text = log.read_text(encoding="utf-8", errors="replace").strip()[-800:]
+    raise RuntimeError(f"{' '.join(process.args[:6])} did not start:\n{text}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

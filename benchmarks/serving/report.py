@@ -26,14 +26,14 @@ def page(whole: dict[str, Any]) -> str:
 def section(work: dict[str, Any]) -> str:
     """One work: its contenders side by side, then what was to be reached."""
     contenders = work["contenders"]
-    figures = list(dict.fromkeys(figure for found in contenders.values() for figure in found))
+    figures = list(dict.fromkeys(figure for values in contenders.values() for figure in values))
     rounds = max((len(each) for each in work["rounds"].values()), default=0)
     lines = [
         f"| {work['title']}; medians of {rounds} | " + " | ".join(figures) + " |",
         "|---" * (len(figures) + 1) + "|",
     ]
-    for name, found in contenders.items():
-        lines.append(f"| {name} | " + " | ".join(_cell(found.get(figure)) for figure in figures) + " |")
+    for name, values in contenders.items():
+        lines.append(f"| {name} | " + " | ".join(_cell(values.get(figure)) for figure in figures) + " |")
     lines += ["", "| compared | reach | measured | |", "|---|---|---|---|"]
     lines += [f"| {target_row(target)} |" for target in work["targets"]]
     lines += [f"\nLeft out: {name}: {why.splitlines()[0]}" for name, why in work["failures"].items()]

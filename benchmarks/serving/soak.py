@@ -101,10 +101,10 @@ class Soak:
     async def _lines(self, draw: random.Random, name: str) -> None:
         texts = draw.sample(self._texts, 8)
         body = b"\n".join(json.dumps(text).encode() for text in texts)
-        status, said = await self._ask(body, kind="application/jsonl", closes=True)
+        status, content = await self._ask(body, kind="application/jsonl", closes=True)
         if self._count(name, status, {200}) != 200:
             return
-        lines = [json.loads(line) for line in _unchunked(said).splitlines()]
+        lines = [json.loads(line) for line in _unchunked(content).splitlines()]
         errors = [line["error"]["kind"] for line in lines if "error" in line]
         if errors == ["UnavailableError"]:  # a replica that was killed while the lines came
             self.found.statuses[f"{name}: ended by an error"] += 1
@@ -145,9 +145,9 @@ class Soak:
         if self._count(name, status, {200, 504}) == 200:
             self._compare(name, texts, json.loads(body)["predictions"])
 
-    def _count(self, name: str, status: int, stated: set[int]) -> int:
+    def _count(self, name: str, status: int, statuses: set[int]) -> int:
         self.found.statuses[f"{name}: {status}"] += 1
-        if status not in stated | REFUSED:
+        if status not in statuses | REFUSED:
             self.found.lost.append(f"{name}: {status}")
         return status
 
@@ -182,17 +182,17 @@ class Soak:
             writer.close()
 
 
-def alike(answer: Any, wanted: Any) -> bool:
+def alike(answer: Any, expected: Any) -> bool:
     """Whether an answer is the wanted one to the rounding of float32."""
-    if isinstance(wanted, Mapping):
-        return isinstance(answer, Mapping) and answer.keys() == wanted.keys() and all(
-            alike(answer[key], value) for key, value in wanted.items()
+    if isinstance(expected, Mapping):
+        return isinstance(answer, Mapping) and answer.keys() == expected.keys() and all(
+            alike(answer[key], value) for key, value in expected.items()
         )  # fmt: skip
-    if isinstance(wanted, list | tuple):
-        return isinstance(answer, list) and len(answer) == len(wanted) and all(map(alike, answer, wanted))
-    if isinstance(wanted, float):
-        return isinstance(answer, float | int) and math.isclose(answer, wanted, rel_tol=1e-3, abs_tol=1e-4)
-    return bool(answer == wanted)
+    if isinstance(expected, list | tuple):
+        return isinstance(answer, list) and len(answer) == len(expected) and all(map(alike, answer, expected))
+    if isinstance(expected, float):
+        return isinstance(answer, float | int) and math.isclose(answer, expected, rel_tol=1e-3, abs_tol=1e-4)
+    return bool(answer == expected)
 
 
 def run(artifact: Path, seconds: float, *, clients: int = 16, kills: int = 2, replicas: int = 2) -> Found:
@@ -233,20 +233,20 @@ async def _load(soak: Soak, pid: int, seconds: float, clients: int, kills: int) 
     soak.found.restarts = await _restarts(port)
 
 
-async def _watch(found: Found, pid: int, seconds: float, kills: int) -> None:
+async def _watch(figures: Found, pid: int, seconds: float, kills: int) -> None:
     """Look at the memory, and kill replicas in the first third of the time."""
-    begun = time.monotonic()
-    while (spent := (time.monotonic() - begun) / seconds) < 1:
-        if found.killed < kills and spent > (found.killed + 1) / (3 * kills + 3):
+    start = time.monotonic()
+    while (spent := (time.monotonic() - start) / seconds) < 1:
+        if figures.killed < kills and spent > (figures.killed + 1) / (3 * kills + 3):
             os.kill(_replicas(pid)[0], signal.SIGKILL)
-            found.killed += 1
-        found.memory.append((_resident(pid), sum(map(_resident, _replicas(pid)))))
+            figures.killed += 1
+        figures.memory.append((_resident(pid), sum(map(_resident, _replicas(pid)))))
         await asyncio.sleep(seconds / 200)
 
 
 def _replicas(pid: int) -> list[int]:
-    named = [(each, Path(f"/proc/{each}/cmdline")) for each in processes.tree(pid)[1:]]
-    return [each for each, place in named if place.is_file() and b"hfspec.serving.replica" in place.read_bytes()]
+    commands = [(each, Path(f"/proc/{each}/cmdline")) for each in processes.tree(pid)[1:]]
+    return [each for each, place in commands if place.is_file() and b"hfspec.serving.replica" in place.read_bytes()]
 
 
 def _resident(pid: int) -> int:
@@ -259,18 +259,18 @@ def _resident(pid: int) -> int:
 async def _restarts(port: int) -> int:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-    said = await reader.read()
+    answer = await reader.read()
     writer.close()
-    return sum(int(float(value)) for value in re.findall(rb"^hfspec_restarts_total\S* (\S+)$", said, re.MULTILINE))
+    return sum(int(float(value)) for value in re.findall(rb"^hfspec_restarts_total\S* (\S+)$", answer, re.MULTILINE))
 
 
 def _unchunked(body: bytes) -> bytes:
     """The content of a body in chunks."""
-    found = b""
+    content = b""
     while body:
         size, _, rest = body.partition(b"\r\n")
-        found, body = found + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
-    return found
+        content, body = content + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
+    return content
 
 
 def main(arguments: list[str]) -> int:
@@ -280,12 +280,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--kills", type=int, default=2)
     options = parser.parse_args(arguments)
-    found = run(options.artifact, options.seconds, clients=options.clients, kills=options.kills)
-    print(json.dumps(dict(sorted(found.statuses.items())), indent=1))
-    print(f"{sum(found.statuses.values())} requests, {found.killed} replicas killed, {found.restarts} started again")
-    print(f"{len(found.wrong)} wrong answers {found.wrong[:5]}, {len(found.lost)} lost {found.lost[:5]}")
-    print(f"memory in MB, at each tenth of the time: {', '.join(found.curve())}; growth {100 * found.growth:.1f} %")
-    return int(bool(found.wrong or found.lost or found.restarts != found.killed or found.growth > 0.05))
+    figures = run(options.artifact, options.seconds, clients=options.clients, kills=options.kills)
+    print(json.dumps(dict(sorted(figures.statuses.items())), indent=1))
+    requests = sum(figures.statuses.values())
+    print(f"{requests} requests, {figures.killed} replicas killed, {figures.restarts} started again")
+    print(f"{len(figures.wrong)} wrong answers {figures.wrong[:5]}, {len(figures.lost)} lost {figures.lost[:5]}")
+    print(f"memory in MB, at each tenth of the time: {', '.join(figures.curve())}; growth {100 * figures.growth:.1f} %")
+    return int(bool(figures.wrong or figures.lost or figures.restarts != figures.killed or figures.growth > 0.05))
 
 
 if __name__ == "__main__":

@@ -97,10 +97,10 @@ def http(options: Options) -> Work:
     around = {"ARTIFACT": str(options.artifact), "PYTHONPATH": str(Path(__file__).parents[2])}
     servers = contenders.nothing(options.artifact)
     count = 40 * options.requests
-    asked = [request(server.path, server.bytes_of(body)) for server in servers]
+    requests = [request(server.path, server.bytes_of(body)) for server in servers]
     measures = {
         server.name: lambda server=server, one=one: _http(server, [one] * count, around)
-        for server, one in zip(servers, asked, strict=True)
+        for server, one in zip(servers, requests, strict=True)
     }
     bare, ours, _ = measures
     reach = 6000 / 20_000
@@ -182,47 +182,51 @@ def _beside_predict(ours: str, rate: str) -> list[Target]:
 
 def _embeds(server: Server, texts: Sequence[str], size: int) -> Callable[[], Figures]:
     groups = [list(texts[first : first + size]) for first in range(0, len(texts), size)]
-    asked = [request(server.path, server.bytes_of(group)) for group in groups]
+    requests = [request(server.path, server.bytes_of(group)) for group in groups]
 
     def measure() -> Figures:
         with _running(server) as (pid, port):
-            _run(ask_in_turn(port, asked[:WARMS_UP], CLIENTS))
-            lone = _run(ask_in_turn(port, asked[:ALONE], 1)) if size == 1 else []
-            before, begun = processes.processor_seconds(pid), time.perf_counter()
-            waits = _run(ask_in_turn(port, asked, CLIENTS))
-            took, spent = time.perf_counter() - begun, processes.processor_seconds(pid) - before
-        found = {**_rates(waits, took, spent), "CPU ms a text": 1000 * spent / len(texts), "texts/s": len(texts) / took}
-        return {**found, "lone p50 ms": 1000 * statistics.median(lone)} if lone else found
+            _run(ask_in_turn(port, requests[:WARMS_UP], CLIENTS))
+            lone = _run(ask_in_turn(port, requests[:ALONE], 1)) if size == 1 else []
+            before, start = processes.processor_seconds(pid), time.perf_counter()
+            waits = _run(ask_in_turn(port, requests, CLIENTS))
+            took, spent = time.perf_counter() - start, processes.processor_seconds(pid) - before
+        figures = {
+            **_rates(waits, took, spent),
+            "CPU ms a text": 1000 * spent / len(texts),
+            "texts/s": len(texts) / took,
+        }
+        return {**figures, "lone p50 ms": 1000 * statistics.median(lone)} if lone else figures
 
     return measure
 
 
-def _http(server: Server, asked: Sequence[bytes], around: Mapping[str, str]) -> Figures:
+def _http(server: Server, requests: Sequence[bytes], around: Mapping[str, str]) -> Figures:
     with _running(server, around) as (pid, port):
-        _run(ask_in_turn(port, asked[:1000], CLIENTS))
-        before, begun = processes.processor_seconds(pid), time.perf_counter()
-        waits = _run(ask_in_turn(port, asked, CLIENTS))
-        took, spent = time.perf_counter() - begun, processes.processor_seconds(pid) - before
+        _run(ask_in_turn(port, requests[:1000], CLIENTS))
+        before, start = processes.processor_seconds(pid), time.perf_counter()
+        waits = _run(ask_in_turn(port, requests, CLIENTS))
+        took, spent = time.perf_counter() - start, processes.processor_seconds(pid) - before
     return _rates(waits, took, spent)
 
 
 def _generates(server: Server, prompts: Sequence[str], clients: int) -> Callable[[], Figures]:
-    asked = [request(server.path, server.bytes_of([prompt]), closes=True) for prompt in prompts]
+    requests = [request(server.path, server.bytes_of([prompt]), closes=True) for prompt in prompts]
 
     def measure() -> Figures:
         with _running(server) as (pid, port):
-            _run(ask_at_random(port, asked[:2], 2, tokens=TOKENS, pause=0.01))
+            _run(ask_at_random(port, requests[:2], 2, tokens=TOKENS, pause=0.01))
             before = processes.processor_seconds(pid)
-            made = _run(ask_at_random(port, asked, clients, tokens=TOKENS, pause=PAUSE))
+            answers = _run(ask_at_random(port, requests, clients, tokens=TOKENS, pause=PAUSE))
             spent = processes.processor_seconds(pid) - before
-        took = max(one.ended for one in made) - min(one.begun for one in made)
-        tokens = sum(one.tokens for one in made)
-        firsts = sorted(one.first for one in made)
+        took = max(one.ended for one in answers) - min(one.begun for one in answers)
+        tokens = sum(one.tokens for one in answers)
+        firsts = sorted(one.first for one in answers)
         return {
             "tokens/s": tokens / took,
             "first token p50 ms": 1000 * _at(firsts, 0.5),
             "first token p95 ms": 1000 * _at(firsts, 0.95),
-            "p95 ms": 1000 * _at(sorted(one.ended - one.begun for one in made), 0.95),
+            "p95 ms": 1000 * _at(sorted(one.ended - one.begun for one in answers), 0.95),
             "CPU ms a token": 1000 * spent / tokens,
         }
 
@@ -231,8 +235,8 @@ def _generates(server: Server, prompts: Sequence[str], clients: int) -> Callable
 
 def _rates(waits: Sequence[float], took: float, spent: float) -> Figures:
     ordered = sorted(waits)
-    found = {f"p{share} ms": 1000 * _at(ordered, share / 100) for share in (50, 95, 99)}
-    return {"requests/s": len(waits) / took, **found, "CPU ms": 1000 * spent / len(waits)}
+    figures = {f"p{share} ms": 1000 * _at(ordered, share / 100) for share in (50, 95, 99)}
+    return {"requests/s": len(waits) / took, **figures, "CPU ms": 1000 * spent / len(waits)}
 
 
 def _at(ordered: Sequence[float], share: float) -> float:
@@ -241,14 +245,14 @@ def _at(ordered: Sequence[float], share: float) -> float:
 
 def _direct(artifact: Path, texts: Sequence[str]) -> Figures:
     command = [sys.executable, "-m", "benchmarks.serving.programs.in_process", str(artifact)]
-    done = subprocess.run(
+    process = subprocess.run(
         command, input=json.dumps(list(texts)), text=True, capture_output=True, check=True, env={**os.environ, **ONE}
     )
-    found = json.loads(done.stdout.splitlines()[-1])
+    figures = json.loads(process.stdout.splitlines()[-1])
     return {
-        "texts/s": found["texts/s"],
-        "CPU ms a text": found["CPU ms"],
-        "lone p50 ms": statistics.median(found["alone"]),
+        "texts/s": figures["texts/s"],
+        "CPU ms a text": figures["CPU ms"],
+        "lone p50 ms": statistics.median(figures["alone"]),
     }
 
 

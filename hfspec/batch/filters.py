@@ -33,7 +33,7 @@ FORM = (
 
 
 def parsed(text: str | None) -> Any:
-    """The condition as an expression of pyarrow's; None for no condition. Raises UsageError saying what is wrong."""
+    """The condition as an expression of pyarrow's; None for no condition. Raises UsageError with the cause."""
     if text is None:
         return None
     reader = _Reader(text)

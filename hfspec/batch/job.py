@@ -24,7 +24,7 @@ SHARE_PATTERN = rf"^(\d+(\.\d+)?)(%?){END}"
 
 @dataclass(frozen=True, slots=True)
 class MaxErrors:
-    """How many rows may fail: a number, or a share of those that were tried."""
+    """How many rows may fail: a number, or a share of the rows tried."""
 
     text: str
     count: int | None = None

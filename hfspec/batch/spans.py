@@ -84,7 +84,7 @@ class Chunk:
 
 
 class Reader(Protocol):
-    """How files of one format are cut and read. A reader keeps nothing between calls."""
+    """A reader of one format: it cuts and reads files, and keeps nothing between calls."""
 
     def schema(self, files: list[InputFile]) -> pa.Schema:
         """The columns of these files together; raises InputError naming the file."""

@@ -81,7 +81,7 @@ class LinesFile:
             self._stream.write(line.encode() + b"\n")
 
     def close(self) -> None:
-        """Nothing ends such a file."""
+        """Do nothing: such a file has no end mark."""
 
 
 class CommasFile:
@@ -100,7 +100,7 @@ class CommasFile:
         self._stream.write(text.getvalue().encode("utf-8", "surrogatepass"))
 
     def close(self) -> None:
-        """Nothing ends such a file."""
+        """Do nothing: such a file has no end mark."""
 
 
 def rows_of(table: pa.Table) -> list[dict[str, Any]]:

@@ -74,7 +74,7 @@ def files(facts: Facts, options: Options) -> Files:
     paths = {record.path for record in facts.weights}
     return {
         "Dockerfile": _dockerfile(facts, base, options),
-        ".dockerignore": _ignored(),
+        ".dockerignore": _dockerignore(),
         "compose.yaml": to_yaml(_compose(facts, options)),
         "fleet.yaml": to_yaml(_fleet(facts, options)),
         "requirements.txt": requirements(facts, options.requirements),
@@ -186,7 +186,7 @@ def _list(*parts: str) -> str:
     return json.dumps(list(parts), ensure_ascii=False)
 
 
-def _ignored() -> str:
+def _dockerignore() -> str:
     """The .dockerignore: the exported files alone go to the builder, and all of them, ``__pycache__`` folders too."""
     names = ("requirements.txt", wheel_name(), "fleet.yaml", "weights", "artifact")
     return "\n".join(["# Nothing but what the Dockerfile copies.", "*", *(f"!{name}" for name in names), ""])

@@ -106,7 +106,7 @@ def _runtime_name(facts: Facts) -> str:
     return f"{facts.label}-hfspec"
 
 
-def _named(name: str, facts: Facts, options: Options, annotations: dict[str, str] | None = None) -> dict[str, Any]:
+def _metadata(name: str, facts: Facts, options: Options, annotations: dict[str, str] | None = None) -> dict[str, Any]:
     labels = {"app.kubernetes.io/managed-by": "hfspec", "app.kubernetes.io/version": facts.manifest.digest[:12]}
     return {
         "name": name,
@@ -121,7 +121,7 @@ def _runtime(facts: Facts, options: Options, *, has_gpu: bool) -> dict[str, Any]
     return {
         "apiVersion": "serving.kserve.io/v1alpha1",
         "kind": "ServingRuntime",
-        "metadata": _named(_runtime_name(facts), facts, options),
+        "metadata": _metadata(_runtime_name(facts), facts, options),
         "spec": {
             "annotations": scraped,
             "supportedModelFormats": [{"name": FORMAT, "version": "1", "autoSelect": False}],
@@ -207,7 +207,7 @@ def _service(facts: Facts, options: Options, *, has_gpu: bool) -> dict[str, Any]
     return {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
-        "metadata": _named(facts.label, facts, options, annotations),
+        "metadata": _metadata(facts.label, facts, options, annotations),
         "spec": {
             "predictor": {
                 "minReplicas": options.min_replicas,

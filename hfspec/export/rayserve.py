@@ -98,7 +98,7 @@ def _config_map(fleet: Fleet, label: str, options: Options) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": _named(label, options),
+        "metadata": _metadata(label, options),
         "data": {"fleet.yaml": to_yaml(fleet_document(fleet, options))},
     }
 
@@ -114,7 +114,7 @@ def fleet_document(fleet: Fleet, options: Options) -> dict[str, Any]:
     return {"models": models, "server": {**server, **access}}
 
 
-def _named(label: str, options: Options) -> dict[str, Any]:
+def _metadata(label: str, options: Options) -> dict[str, Any]:
     return {
         "name": label,
         **({} if options.namespace is None else {"namespace": options.namespace}),
@@ -139,7 +139,7 @@ def _service(fleet: Fleet, facts: Mapping[str, Facts], label: str, options: Opti
     return {
         "apiVersion": "ray.io/v1",
         "kind": "RayService",
-        "metadata": _named(label, options),
+        "metadata": _metadata(label, options),
         "spec": {
             "serveConfigV2": to_yaml(serves),
             "rayClusterConfig": {

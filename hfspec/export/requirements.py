@@ -51,10 +51,10 @@ def requirements(facts: Facts, file: Path | None) -> str:
 
 def needed(facts: Facts) -> list[str]:
     """The packages that the artifact names, and those of the server, as pip takes them."""
-    return [*facts.requirements, *_of_hfspec(facts)]
+    return [*facts.requirements, *_server_packages(facts)]
 
 
-def _of_hfspec(facts: Facts) -> Iterator[str]:
+def _server_packages(facts: Facts) -> Iterator[str]:
     """The server's packages beside the artifact's own requirements, at the versions that are installed here."""
     others = {canonicalize_name(Requirement(line).name) for line in facts.requirements} | OF_MODELS
     for line in installed().requires or ():

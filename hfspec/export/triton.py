@@ -164,11 +164,11 @@ def _bytes(column: Column, value: Any) -> bytes:
 
 def _text(value: Mapping[str, Any], indent: str = "") -> str:
     """A message in protobuf's text form."""
-    return "".join(_field(name, each, indent) for name, item in value.items() for each in _each(item))
-
-
-def _each(item: Any) -> list[Any]:
-    return item if isinstance(item, list) else [item]
+    return "".join(
+        _field(name, each, indent)
+        for name, item in value.items()
+        for each in (item if isinstance(item, list) else [item])
+    )
 
 
 def _field(name: str, value: Any, indent: str) -> str:

@@ -40,7 +40,7 @@ class TritonPythonModel:
             try:
                 rows = self._rows(request)
             except self.refusals as error:
-                answers[place] = _failed(error)
+                answers[place] = _error_response(error)
                 continue
             key = (request.parameters() or "{}", tuple(rows[0]) if rows else ())
             groups.setdefault(key, []).append((place, rows))
@@ -59,7 +59,7 @@ class TritonPythonModel:
             return [(place, self._response([answer.pop(0) for _ in own])) for place, own in members]
         except self.refusals as error:
             if len(members) == 1:
-                return [(members[0][0], _failed(error))]
+                return [(members[0][0], _error_response(error))]
             return [answer for member in members for answer in self._answered([member], params)]
 
     def _rows(self, request: Any) -> list[dict[str, Any]]:
@@ -96,6 +96,6 @@ def _text(cell: Any) -> str:
     return cell if isinstance(cell, str) else json.dumps(cell, ensure_ascii=False)
 
 
-def _failed(error: Exception) -> Any:
+def _error_response(error: Exception) -> Any:
     message = " ".join(str(error).split()) or type(error).__name__
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, pb_utils.TritonError.INVALID_ARG))

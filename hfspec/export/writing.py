@@ -70,7 +70,7 @@ def check_place(output: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise UsageError(f"{output} exists; give --overwrite to replace an export, or choose another --output")
-    strangers = sorted(present - _written(output / RECORD))
+    strangers = sorted(present - _files_of(output / RECORD))
     if strangers:
         raise UsageError(
             f"{output} holds files that hfspec did not write there, such as {strangers[0]}; move them away, or choose"
@@ -78,7 +78,7 @@ def check_place(output: Path, *, overwrite: bool) -> None:
         )
 
 
-def _written(record: Path) -> set[str]:
+def _files_of(record: Path) -> set[str]:
     """The files that an export's record names; none without such a record."""
     try:
         content = json.loads(record.read_text(encoding="utf-8"))

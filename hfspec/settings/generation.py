@@ -12,6 +12,7 @@ from hfspec.tasks import generation
 from hfspec.tasks import setting as setting_roles
 
 NAMES = frozenset(setting.name for setting in generation.SETTINGS) - generation.OUR_OWN
+COLDEST = 1e-6
 NUMBERS = frozenset(setting.name for setting in generation.SETTINGS if "number" in setting.types)
 LENGTHS = frozenset({"max_new_tokens", "max_length"})
 SAMPLING = frozenset(setting.name for setting in generation.SETTINGS if setting.only_with == setting_roles.SAMPLING)
@@ -79,8 +80,11 @@ def config_for(base: Any, settings: Settings, new_tokens: int, pad: int) -> Any:
 
 
 def _number(name: str, value: Any) -> Any:
-    """The value, of a setting that takes any number as a float: the library refuses a temperature of 2."""
-    return float(value) if name in NUMBERS and type(value) is int else value
+    """The value, of a setting that takes any number as a float: the library refuses a temperature of 2. Logits over a
+    temperature below COLDEST are beyond float32, and so are their odds; there the likeliest token has them all.
+    """
+    number = float(value) if name in NUMBERS and type(value) is int else value
+    return max(number, COLDEST) if name == "temperature" and type(number) is float else number
 
 
 def check(base: Any, settings: Settings) -> None:

@@ -114,7 +114,11 @@ TOKENS = (
     Setting("forced_eos_token_id", ("integer", "array"), "The token forced at max_length.", items="integer"),
 )
 SEED = Setting(
-    "seed", ("integer",), "Sampling begins from this seed for each row, so that an answer can be repeated.", minimum=0
+    "seed",
+    ("integer",),
+    "Sampling begins from this seed for each row, so that an answer can be repeated.",
+    minimum=0,
+    maximum=2**63 - 1,
 )
 SETTINGS = (*LENGTH, *STRATEGY, *LOGITS, *TOKENS, SEED)
 OUR_OWN = frozenset({"seed"})

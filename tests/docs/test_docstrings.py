@@ -52,7 +52,7 @@ def test_docstrings_begin_with_what_they_describe(pattern):
 
 
 def test_docstrings_of_the_benchmarks_do_too():
-    files = {file.name: file.read_text() for file in (PACKAGE.parent / "benchmarks").rglob("*.py")}
+    files = {str(file): file.read_text() for file in (PACKAGE.parent / "benchmarks").rglob("*.py")}
     assert files
     assert {file: faults for file, text in files.items() if (faults := clauses(text))} == {}
 

@@ -161,6 +161,18 @@ def test_the_steps_are_as_many_as_the_longest_answer_and_not_their_sum(engine_of
     assert engine.counters.batches <= 24
 
 
+def test_a_prompt_that_may_go_on_for_long_keeps_no_other_out(engine_of):
+    engine = engine_of("llama-chat", "text-generation", model_config={"batch_tokens": 64})
+    engine.submit(Ask(1, "hello", settings={"max_new_tokens": 200, "min_new_tokens": 200}))
+    engine.step()
+    engine.submit(Ask(2, "you", settings={"max_new_tokens": 4}))
+    for _ in range(8):
+        engine.step()
+    assert list(engine.told.answers) == [2]
+    drained(engine)
+    assert len(engine.told.answers) == 2
+
+
 def test_streams_interleave_and_make_up_the_answers(engine_of):
     engine = engine_of("llama-chat", "llm/v1/chat")
     request = {"messages": HELLO, "max_tokens": 8, "stream": True, "stream_options": {"include_usage": True}}

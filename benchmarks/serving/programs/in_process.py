@@ -16,12 +16,12 @@ def main(artifact: str) -> None:
     predictor, texts, alone = hfspec.load(artifact), json.load(sys.stdin), []
     predictor.predict(texts[:64])
     for text in texts[:100]:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         predictor.predict([text])
-        alone.append(1000 * (time.perf_counter() - begun))
-    begun, spent = time.perf_counter(), time.process_time()
+        alone.append(1000 * (time.perf_counter() - start))
+    start, spent = time.perf_counter(), time.process_time()
     predictor.predict(texts)
-    took, spent = time.perf_counter() - begun, time.process_time() - spent
+    took, spent = time.perf_counter() - start, time.process_time() - spent
     print(json.dumps({"texts/s": len(texts) / took, "CPU ms": 1000 * spent / len(texts), "alone": alone}))
 
 

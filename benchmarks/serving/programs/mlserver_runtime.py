@@ -17,5 +17,5 @@ class Embedder(MLModel):
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         texts = StringCodec.decode_input(payload.inputs[0])
-        made = np.asarray(self.predictor.predict(texts))
-        return InferenceResponse(model_name=self.name, outputs=[NumpyCodec.encode_output("embeddings", made)])
+        answers = np.asarray(self.predictor.predict(texts))
+        return InferenceResponse(model_name=self.name, outputs=[NumpyCodec.encode_output("embeddings", answers)])

@@ -33,11 +33,11 @@ def replicate(descriptor: int) -> None:
     frames = wire.Frames()
     with socket.socket(fileno=descriptor) as connection:
         while data := connection.recv(1 << 20):
-            for kind, *said in frames.feed(data):
+            for kind, *fields in frames.feed(data):
                 if kind == wire.CONFIG:
                     connection.sendall(wire.frame(wire.READY, {}))
                 elif kind == wire.ASK:
-                    connection.sendall(wire.frame(wire.ANSWER, said[0], [1], USED))
+                    connection.sendall(wire.frame(wire.ANSWER, fields[0], [1], USED))
 
 
 def main(port: int, *, is_apart: bool) -> int:

@@ -1,1 +1,1 @@
-"""Where the parts of a job are made: a row of the table each. All of them write the same files."""
+"""The engines that make the parts of a job, a row of the table each. All of them write the same files."""

@@ -25,4 +25,4 @@ class Local:
             yield self._worker.make(each, tell)
 
     def close(self) -> None:
-        """There is nothing to end."""
+        """Do nothing: the engine has no processes to end."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Engine(Protocol):
-    """Processes that make the parts of one job. Whoever opened it closes it."""
+    """Processes that make the parts of one job. The caller of ``Row.open`` closes it."""
 
     @property
     def about(self) -> dict[str, Any]:
@@ -28,7 +28,7 @@ class Engine(Protocol):
         """Have each part made by ``Worker.make``, in any order; a worker that dies costs only time.
 
         Args:
-            handed: The parts, each taken when there is somebody to make it; it ends early when the job is stopped.
+            handed: The parts, each taken when a worker is free; the iterator ends early when the job is stopped.
             count: How many there are at most.
             tell: Called with the progress of the part at hand, where there is one at a time.
 
@@ -37,7 +37,7 @@ class Engine(Protocol):
         """
 
     def close(self) -> None:
-        """End what it started."""
+        """End the processes that the engine started."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The kinds of problem that a fleet file can have beside those of the language: code -> what it means."""
+"""The kinds of problem that a fleet file can have beside those of the language: code -> its meaning."""
 
 from __future__ import annotations
 

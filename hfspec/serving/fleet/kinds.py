@@ -52,19 +52,19 @@ def _secrets(path: KeyPath, tree: Tree) -> Mapping[KeyPath, str]:
     return hidden
 
 
-def _told_better(tree: Tree, problems: Sequence[Problem]) -> Sequence[Problem]:
+def _reword_all(tree: Tree, problems: Sequence[Problem]) -> Sequence[Problem]:
     """The problems in better words. An override that names no model of the fleet makes an empty one of that name: its
     problem says so. A text from the environment in place of a number: its problem says what to write.
     """
     unknown = {problem.path[:2] for problem in problems if _is_of_an_override(tree, problem)}
     return [
-        _better(tree, problem)
+        _reword(tree, problem)
         for problem in problems
         if problem.path[:2] not in unknown or _is_of_an_override(tree, problem)
     ]
 
 
-def _better(tree: Tree, problem: Problem) -> Problem:
+def _reword(tree: Tree, problem: Problem) -> Problem:
     if _is_of_an_override(tree, problem):
         return _unknown_model(tree, problem)
     source = tree.hidden.get(problem.path, "")
@@ -105,7 +105,7 @@ FLEET = DocumentKind(
     schema=_schema,
     definition="Fleet",
     rules=_rules,
-    as_whole=_told_better,
+    as_whole=_reword_all,
     reference="${server.host}",
     secrets=partial(_secrets, ("server", "api_keys", "keys")),
     resolvers=frozenset({"oc.env", "oc.decode"}),

@@ -1,4 +1,4 @@
-"""Whether a file is a fleet file, before anything else of it is read."""
+"""Whether a file is a fleet file, by its top-level keys alone."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ from hfspec.serving.front.traces import Traces
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
 ALLOWED_HEADERS = "authorization, content-type, x-api-key, x-request-timeout"  # from pages of other sites
+SHOWN = 200  # characters of a path, in an error
 LEFT = 499  # nginx's status for a caller that has left
 ErrorForm = Callable[[RequestError, Exchange], Response]
 
@@ -112,14 +113,14 @@ class App:
 
     async def _response(self, exchange: Exchange) -> Response:
         """The handler's response, or a response with the error it raises."""
-        form: ErrorForm = plain_error
+        form = self._form(exchange.path)
         try:
             self._check_headers(exchange)
             endpoint = self._find(exchange)
             form = endpoint.error
             exchange.endpoint, exchange.protocol = endpoint.path, endpoint.protocol
             if exchange.method == "OPTIONS":
-                return Response(status_code=204)
+                return Response(status_code=204, headers={"allow": self._allowed(self._methods(exchange))})
             if endpoint.scope:
                 exchange.caller = keys.caller(self.settings.api_keys, exchange.headers, endpoint.scope, exchange.method)
             return await endpoint.handler(exchange)
@@ -147,27 +148,50 @@ class App:
 
     def _find(self, exchange: Exchange) -> Endpoint:
         """The endpoint of the path and the method; raises RequestError (404, 405)."""
-        methods: Mapping[str, Endpoint] | None = self._fixed.get(exchange.path)
-        if methods is None:
-            for pattern, candidates in self._varying:
-                if match := pattern.match(exchange.path):
-                    exchange.names, methods = match.groupdict(), candidates
-                    break
-        if methods is None:
-            message = f"there is nothing at {exchange.path}; /openapi.json lists what there is."
-            raise RequestError(404, message, "PathError")
+        methods = self._methods(exchange)
         method = "GET" if exchange.method == "HEAD" else exchange.method
         if method == "OPTIONS":
             return next(iter(methods.values()))
         if method not in methods:
-            allowed = ", ".join(sorted(methods))
+            allowed = self._allowed(methods)
             raise RequestError(405, f"{exchange.path} takes {allowed}.", "MethodError", headers={"allow": allowed})
         return methods[method]
 
+    def _methods(self, exchange: Exchange) -> Mapping[str, Endpoint]:
+        """The endpoints of the path, with or without a slash at its end; raises RequestError."""
+        path = exchange.path if len(exchange.path) == 1 else exchange.path.removesuffix("/")
+        if (methods := self._fixed.get(path)) is not None:
+            return methods
+        for pattern, candidates in self._varying:
+            if match := pattern.match(path):
+                exchange.names = match.groupdict()
+                return candidates
+        message = f"there is nothing at {exchange.path[:SHOWN]}; /openapi.json lists what there is."
+        raise RequestError(404, message, "PathError")
+
+    @staticmethod
+    def _allowed(methods: Mapping[str, Endpoint]) -> str:
+        return ", ".join(sorted(methods))
+
+    def _form(self, path: str) -> ErrorForm:
+        """The form of errors of the endpoint whose path begins as this one does for longest."""
+        parts = _segments(path)
+
+        def nearness(endpoint: Endpoint) -> tuple[int, int]:
+            own = _segments(endpoint.path)
+            pairs = list(zip(own, parts, strict=False))
+            shared = next((place for place, (one, other) in enumerate(pairs) if one != other), len(pairs))
+            return (shared, -len(own))
+
+        nearest = max(self.endpoints, key=nearness)
+        return nearest.error if nearness(nearest)[0] else plain_error
+
     def _check_headers(self, exchange: Exchange) -> None:
-        size = sum(len(name) + len(value) + 4 for name, value in exchange.scope["headers"])
+        scope = exchange.scope
+        size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+        size += sum(len(name) + len(value) + 4 for name, value in scope["headers"])
         if size > self.settings.limits.header:
-            raise RequestError(431, "the headers are larger than this server takes.", "TooLargeError")
+            raise RequestError(431, "the address and the headers are larger than this server takes.", "TooLargeError")
 
     def _allow_origin(self, exchange: Exchange, response: Response) -> None:
         """Add the headers by which a browser lets a page of another site call."""
@@ -194,6 +218,10 @@ class App:
         if self.settings.logs.bodies:
             facts["body"] = exchange.sent[:10_000].decode("utf-8", "replace")
         self.log("info", f"{exchange.method} {exchange.path}", **facts)
+
+
+def _segments(path: str) -> list[str]:
+    return [part for part in path.split("/") if part]
 
 
 def request_id(scope: Scope) -> str:

@@ -1,4 +1,4 @@
-"""A connection as uvicorn has it, which is closed when it asks for nothing, or sends its headers too slowly."""
+"""A connection of uvicorn that is closed when it is idle, or sends its headers too slowly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OPEN: set[Any] = set()
 
 
 class Connection(HttpToolsProtocol):
-    """``limits``: of the server. Where there are too many connections, those that ask for nothing are closed first."""
+    """``limits``: the server's. Where there are too many connections, an idle one is closed first."""
 
     limits: ClassVar[ServerLimits] = ServerLimits()
 

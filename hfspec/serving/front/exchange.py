@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from codecs import BOM_UTF8
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, MutableMapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from hfspec.serving.front import addresses
 from hfspec.serving.front.admission import Load
 from hfspec.serving.front.errors import RequestError
 from hfspec.serving.front.model import Asking, Model
+from hfspec.serving.front.packed import unpacking
 from hfspec.serving.replica.job import Form
 
 if TYPE_CHECKING:
@@ -129,8 +131,9 @@ class Exchange:
         return self.sent
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes; raises the same."""
+        """The body as it comes, made plain where it is compressed; raises the same."""
         limits, size = self.app.settings.limits, 0
+        plain = unpacking(self.headers.get(b"content-encoding", b"").decode("latin-1").strip().lower())
         more = True
         while more:
             try:
@@ -141,12 +144,16 @@ class Exchange:
             if message["type"] == "http.disconnect":
                 raise LeftError
             part = message.get("body", b"")
+            if plain is not None:
+                part = plain(part, limits.body - size + 1)
             size += len(part)
             if size > limits.body:
                 raise _too_large(limits.body)
             more = message.get("more_body", False)
             if part:
                 yield part
+        if plain is not None:
+            plain.end()
         self._is_read = True
 
     async def json(self) -> Any:
@@ -156,8 +163,8 @@ class Exchange:
             raise RequestError(415, f"the body must be JSON ({JSON}), not {kind}.", "ContentTypeError")
         sent = await self.body()
         try:
-            return orjson.loads(sent)
-        except orjson.JSONDecodeError as error:
+            return loaded(sent)
+        except ValueError as error:
             raise RequestError(400, f"the body is not JSON: {error}.", "JSONError") from error
 
     async def json_object(self) -> dict[str, Any]:
@@ -273,6 +280,24 @@ def to_json(value: Any, status: int = 200, headers: Mapping[str, str] | None = N
     return Response(dumped(value), status, dict(headers or {}), JSON)
 
 
+def loaded(text: bytes) -> Any:
+    """The value of a text of JSON, in UTF-8 with or without a mark that says so; raises ValueError."""
+    text = text.removeprefix(BOM_UTF8)
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        with_utf8 = text.isascii() or _is_utf8(text)
+        raise ValueError(str(error) if with_utf8 else "it is not in UTF-8") from error
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def dumped(value: Any) -> bytes:
     """The value as JSON, arrays and all."""
     return orjson.dumps(value, option=OPTIONS, default=_plain)
@@ -283,6 +308,10 @@ class Streamed(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
+            if scope["http_version"] == "1.0":  # has no way to say where an answer of unknown length ends
+                whole = b"".join([part async for part in self.body_iterator if isinstance(part, bytes)])
+                await Response(whole, self.status_code, self.headers)(scope, receive, send)
+                return
             await super().__call__(scope, receive, send)
         except (OSError, ClientDisconnect) as error:
             raise LeftError from error

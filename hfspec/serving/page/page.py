@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -200,10 +200,10 @@ def _plots() -> Markup:
 
 
 def _card(model: Model, manifest: Manifest, facts: Mapping[str, Any]) -> Markup:
-    deployment = manifest.deployment
+    deployment, comma = manifest.deployment, ", "
     sources = "; ".join(
         f"{source.location}{f' at {source.revision}' if source.revision else ''}"
-        f"{f' ({_listed(source.licences)})' if source.licences else ''}"
+        f"{f' ({comma.join(source.licences)})' if source.licences else ''}"
         for source in manifest.sources
     )
     entries = {
@@ -221,10 +221,6 @@ def _card(model: Model, manifest: Manifest, facts: Mapping[str, Any]) -> Markup:
     }
     pairs = [part for key, value in entries.items() if value for part in (element("dt", key), element("dd", value))]
     return element("dl", *pairs)
-
-
-def _listed(words: Iterable[str]) -> str:
-    return ", ".join(words)
 
 
 def _details(model: Model, manifest: Manifest) -> list[Markup]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-import orjson
 from starlette.responses import Response
 
 from hfspec.serving.front.app import Endpoint, plain_error
 from hfspec.serving.front.errors import RequestError
-from hfspec.serving.front.exchange import Exchange, dumped, streamed, to_json
+from hfspec.serving.front.exchange import Exchange, dumped, loaded, streamed, to_json
 from hfspec.serving.front.model import Model
 from hfspec.serving.protocols import fields
 from hfspec.serving.replica.job import Form
@@ -104,8 +103,8 @@ async def _lines(exchange: Exchange, target: Model) -> Response:
         if not line.strip():
             continue
         try:
-            rows.append(orjson.loads(line))
-        except orjson.JSONDecodeError as error:
+            rows.append(loaded(line))
+        except ValueError as error:
             raise RequestError(400, f"line {number + 1} is not JSON: {error}.", "JSONError", number) from error
 
     async def lines() -> AsyncIterator[bytes]:

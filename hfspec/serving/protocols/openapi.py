@@ -115,7 +115,8 @@ def _check(exchange: Exchange) -> None:
 def document(app: App) -> dict[str, Any]:
     """The OpenAPI document of a running server."""
     models = {model.name: model.generation.manifest for model in app.models if model.generation is not None}
-    components: dict[str, Any] = {"schemas": {"Error": ERROR, "Model": MODEL, **_rows(models)}}
+    rows = {f"{name}.row": schemas.row(manifest) for name, manifest in models.items()}
+    components: dict[str, Any] = {"schemas": {"Error": ERROR, "Model": MODEL, **rows}}
     content: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": "hfspec", "version": __version__, "description": f"Models: {', '.join(models) or 'none'}."},
@@ -126,10 +127,6 @@ def document(app: App) -> dict[str, Any]:
     if app.settings.api_keys is not None and app.settings.api_keys.keys:
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     return content
-
-
-def _rows(models: Mapping[str, Manifest]) -> dict[str, Schema]:
-    return {f"{name}.row": schemas.row(manifest) for name, manifest in models.items()}
 
 
 def _paths(app: App) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""POST /, by which clients ask a server that they know by its address alone, such as huggingface_hub's InferenceClient.
+"""POST /, for clients that know a server by its address alone, such as huggingface_hub's InferenceClient.
 
-As TEI has it, the model's task says what the request means.
+As in TEI, the model's task says what the request means.
 """
 
 from __future__ import annotations

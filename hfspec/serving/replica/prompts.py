@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from hfspec.serving.replica.engine import Waiting
     from hfspec.serving.replica.job import Job
 
+# Prompts that run together, however long their answers may be: one that may go on for long keeps nobody out.
+TOGETHER = 8
+
 
 class Prompts:
     """``merges``: whether the model's rows can be put beside those of others, as far as is known. ``virtual``: when the
@@ -90,12 +93,13 @@ class Prompts:
         self._queue.sort(key=lambda found: found[0].due)
         head = self._queue[0]
         settings = head[0].job.begun.call.settings
-        room = budget(settings).tokens - sum(self._weights.values())
+        tokens = budget(settings).tokens
+        room = tokens - sum(self._weights.values())
         chosen: list[tuple[Waiting, Asked]] = []
         for found in self._queue:
             if not _goes_with(found, head):
                 continue
-            weight = found[0].item.length
+            weight = _weight(found[0], tokens)
             if weight > room and (self._inside or chosen):
                 break
             chosen.append(found)
@@ -106,7 +110,7 @@ class Prompts:
         keys = {asked.key for _, asked in chosen}
         self._queue = [found for found in self._queue if found[1].key not in keys]
         for waiting, asked in chosen:
-            self._inside[asked.key], self._weights[asked.key] = waiting, waiting.item.length
+            self._inside[asked.key], self._weights[asked.key] = waiting, _weight(waiting, tokens)
             waiting.job.started = waiting.job.started or now
         try:
             return self._attempt(lambda: self._running.join([asked for _, asked in chosen]))
@@ -136,6 +140,11 @@ class Prompts:
     def _gone(self, key: Hashable) -> None:
         self._inside.pop(key, None)
         self._weights.pop(key, None)
+
+
+def _weight(waiting: Waiting, tokens: int) -> int:
+    """The tokens that a prompt and its answers count for, of the room for so many."""
+    return min(waiting.item.length, max(1, tokens // TOGETHER))
 
 
 def _goes_with(found: tuple[Waiting, Asked], head: tuple[Waiting, Asked]) -> bool:

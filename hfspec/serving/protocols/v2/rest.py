@@ -7,12 +7,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
 from starlette.responses import Response
 
 from hfspec.serving.front.app import Endpoint
 from hfspec.serving.front.errors import RequestError
-from hfspec.serving.front.exchange import Exchange, dumped, to_json
+from hfspec.serving.front.exchange import Exchange, dumped, loaded, to_json
 from hfspec.serving.front.model import Model
 from hfspec.serving.protocols.v2 import facts, requests, tensors
 from hfspec.serving.protocols.v2.requests import Head, Request
@@ -96,8 +95,6 @@ def _model(exchange: Exchange) -> Model:
 
 async def _request(exchange: Exchange, model: Model) -> Request:
     """The request in the body; raises RequestError."""
-    if b"content-encoding" in exchange.headers:
-        raise RequestError(415, "the body must not be compressed.", "ContentTypeError")
     body = await exchange.body()
     size = _head_size(exchange, len(body))
     head = _object(body[:size], "the request")
@@ -141,8 +138,8 @@ def _head_size(exchange: Exchange, size: int) -> int:
 def _object(body: bytes, what: str) -> dict[str, Any]:
     """The JSON object in these bytes, empty where there are none; raises RequestError."""
     try:
-        value = orjson.loads(body) if body.strip() else {}
-    except orjson.JSONDecodeError as error:
+        value = loaded(body) if body.strip() else {}
+    except ValueError as error:
         raise RequestError(400, f"{what} is not JSON: {error}.", "JSONError") from error
     if not isinstance(value, dict):
         raise RequestError(400, f"{what} must be a JSON object.", "JSONError")
