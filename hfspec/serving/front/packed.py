@@ -12,7 +12,7 @@ EITHER = 32 + zlib.MAX_WBITS  # gzip's head or zlib's
 
 
 def unpacking(encoding: str) -> Unpacking | None:
-    """What makes a body of this encoding plain, None for one that is; raises RequestError."""
+    """The function that makes a body of this encoding plain, None for a plain one; raises RequestError."""
     if encoding in PLAIN:
         return None
     if encoding not in TAKEN:
@@ -45,5 +45,5 @@ class Unpacking:
             raise self._wrong()
 
     def _wrong(self) -> RequestError:
-        said = f"the body is not {self._encoding}, as its header content-encoding says."
-        return RequestError(400, said, "ContentEncodingError")
+        message = f"the body is not {self._encoding}, as its header content-encoding says."
+        return RequestError(400, message, "ContentEncodingError")
