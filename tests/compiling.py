@@ -91,6 +91,13 @@ def change_tensors(folder: Path, change: Callable[[dict], None]) -> None:
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
+def plan_refusal(spec: Path) -> hfspec.SpecError:
+    """Why the plan of a spec is refused."""
+    with pytest.raises(hfspec.SpecError) as caught:
+        hfspec.plan(spec)
+    return caught.value
+
+
 def refusal(spec: Path, *overrides: str) -> hfspec.SpecError:
     """Why the spec is refused; nothing may have been written."""
     target = spec.parent / "target"

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hfspec.ir.artifact import Deployment, FileRecord, Manifest, Pointer, SourceRecord, WrittenFile
-from hfspec.ir.manifest_versions import FORMAT_VERSION
+from hfspec.ir.manifest_versions import READERS
 from hfspec.ir.signature import NESTED, Column, Param, Signature, Tensor
 
 SCHEMA_ID = "urn:hfspec:schema:artifact:1"
@@ -82,7 +82,7 @@ RULES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 def manifest_schema() -> dict[str, Any]:
     """The schema of an artifact's manifest."""
     manifest = _object(Manifest)
-    manifest["properties"]["format_version"] = {"const": FORMAT_VERSION}
+    manifest["properties"]["format_version"] = {"enum": sorted(READERS)}
     manifest["properties"]["digest"] = {**SHA256, "description": "sha256 over everything else in this file."}
     manifest["required"] = sorted([*manifest["required"], "digest", "format_version"])
     definitions = {record.__name__: _object(record) for record in RECORDS}

@@ -13,6 +13,7 @@ CODES = MappingProxyType(
         "broken-processor": "A feature extractor or image processor that the library cannot load.",
         "broken-chat-template": "A chat template that refuses what the task puts through it.",
         "broken-tokenizer": "A tokenizer that the library cannot load.",
+        "calibration": "A file of calibration examples that is missing, or whose examples cannot be read or answered.",
         "cannot-merge": "An adapter that cannot be merged into the model's weights.",
         "unknown-quantisation": "The checkpoint is quantised in a way that transformers does not know.",
         "cast-of-quantised": "A dtype asked for of a quantised checkpoint, which is kept as it is.",

@@ -17,8 +17,15 @@ Locked = Mapping[tuple[str, str | None], str]
 
 
 def base_folder(tree: Tree, key: KeyPath) -> Path:
-    """Where a relative path starts: the folder of the file that wrote it; the current one for the command line."""
-    origin = tree.origin((*key, "path"))
+    """Where the relative path of a source starts."""
+    return folder_of(tree, (*key, "path"))
+
+
+def folder_of(tree: Tree, path: KeyPath) -> Path:
+    """Where a key's value starts that is a relative path: the folder of the file that wrote it; the current one for the
+    command line.
+    """
+    origin = tree.origin(path)
     return Path() if origin.override else Path(origin.file or tree.file).parent
 
 

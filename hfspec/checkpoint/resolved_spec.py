@@ -10,7 +10,7 @@ from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.ir.artifact import SourceRecord
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.pins import Resolved
-from hfspec.ir.source_kinds import SOURCE_KINDS
+from hfspec.ir.source_kinds import SOURCE_KINDS, portable
 from hfspec.ir.spec import Spec, dump
 from hfspec.ir.tree import Tree
 
@@ -35,6 +35,8 @@ def resolved_spec(spec: Spec, name: str, resolved: Resolved) -> FrozenDict:
         key = SOURCE_KINDS[pin.kind].pinned_key
         if key is not None:
             place[key] = pin.pinned
+    if spec.quantization and spec.quantization.calibration:
+        document["quantization"]["calibration"] = portable("path", spec.quantization.calibration)
     if "metadata" in document:
         document["metadata"] = without_secrets(spec.metadata)
     return FrozenDict(document)

@@ -16,6 +16,7 @@ from hfspec.checkpoint.weights.saving import Saving, size_in_bytes, weight_bytes
 from hfspec.checkpoint.weights.weight_files import is_copied
 from hfspec.ir.plan import CopyFile, WriteBytes, WriteWeights
 from hfspec.ir.spec import Spec
+from hfspec.sources.selection import graph_files
 
 INDEXES = (".safetensors.index.json", ".bin.index.json")
 
@@ -62,7 +63,8 @@ def _model_steps(sources: Sources, checkpoint: Checkpoint) -> Iterator[Step]:
     config = f"{checkpoint.folder}config.json"
     rewritten = checkpoint.labels is not None or (saving.cast is not None and not says(checkpoint.config, saving.cast))
     weights = {path for group in checkpoint.groups for path in (*group.headers, group.index)}
-    handled = {*card_files(model), *weights, *([config] if rewritten else [])}
+    graph = graph_files(model.paths, spec.model.file) if spec.model.file else ()
+    handled = {*card_files(model), *weights, *graph, *([config] if rewritten else [])}
     generation = f"{checkpoint.folder}{GENERATION_CONFIG}"
     stated = generation_config(model, checkpoint.folder, task, spec)
     if stated != model.json(generation):

@@ -39,6 +39,7 @@ def lock_account(file: Path) -> FrozenDict:
             "generation defaults": {"generation_config.json": lock.generation_config}
             if lock.generation_config
             else None,
+            "calibration": {"sha256": lock.calibration} if lock.calibration else None,
             "library versions": lock.versions,
             "size": {source.role: sum(file.size for file in source.files) for source in lock.sources},
             "code files": {

@@ -14,7 +14,7 @@ from typing import Any
 from hfspec.ir.canonical import canonical, digest_of
 from hfspec.ir.field_types import check_fields, check_keys, records_of
 from hfspec.ir.frozen import FrozenDict, freeze, thaw
-from hfspec.ir.manifest_versions import FORMAT_VERSION, read
+from hfspec.ir.manifest_versions import FORMAT_VERSION, GRAPH_VERSION, read
 from hfspec.ir.signature import Signature
 
 MANIFEST_NAME = "artifact.json"
@@ -193,7 +193,7 @@ class Manifest:
         return {
             **{name: value for name, value in optional.items() if value is not None},
             **({"pointers": [pointer.to_json() for pointer in self.pointers]} if self.pointers else {}),
-            "format_version": FORMAT_VERSION,
+            "format_version": GRAPH_VERSION if self.graph else FORMAT_VERSION,
             "name": self.name,
             "spec_digest": self.spec_digest,
             "sources": [source.to_json() for source in self.sources],

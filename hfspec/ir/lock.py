@@ -164,6 +164,11 @@ class Lock(Frozen):
     generation_config: Sha256 | None = Field(
         description="sha256 of the model's generation_config.json; null when it has none."
     )
+    calibration: Sha256 | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="sha256 of the file that `quantization.calibration` names.",
+    )
     versions: Versions = Field(description="The versions of Python and packages that the artifact is planned for.")
 
     def source(self, role: str) -> LockedSource | None:

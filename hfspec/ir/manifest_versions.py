@@ -1,7 +1,8 @@
 """``artifact.json`` as any released hfspec wrote it, read as the form of today.
 
 ``format_version`` says which form a manifest has. A version of hfspec that changes the form raises FORMAT_VERSION and
-adds a row to READERS for the form that was before, so that every artifact ever written is still read.
+adds a row to READERS for the form that was before, so that every artifact ever written is still read. A manifest that
+says what older ones cannot read has a number of its own, as that of a graph has, and all others keep theirs.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 from hfspec.ir.canonical import canonical, digest_of
 
-FORMAT_VERSION = 1
+FORMAT_VERSION, GRAPH_VERSION = 1, 2
 RELEASE = re.compile(r"[0-9][0-9A-Za-z.+]{0,31}")
 
 Body = Mapping[str, Any]
@@ -29,7 +30,7 @@ def _todays(body: Body) -> Body:
 
 
 # Format version -> what makes today's form of a manifest in that form, given without its digest.
-READERS: Mapping[int, Callable[[Body], Body]] = MappingProxyType({FORMAT_VERSION: _todays})
+READERS: Mapping[int, Callable[[Body], Body]] = MappingProxyType({FORMAT_VERSION: _todays, GRAPH_VERSION: _todays})
 
 
 def read(data: bytes) -> tuple[Body, str]:

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 from hfspec.ir.artifact import Deployment, FileRecord, Manifest, Pointer, SourceRecord
+from hfspec.ir.calibration import Calibration
 from hfspec.ir.frozen import FrozenDict, Json
 from hfspec.ir.golden import Golden
 from hfspec.ir.pins import Reader, TensorInfo
 from hfspec.ir.signature import Signature
+from hfspec.ir.spec_keys import Quantization
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,8 @@ class Plan:
     for other tasks. ``serving``: what the spec says of serving. ``flavor``: by which MLflow makes the library's own
     object, None where it cannot. ``conversion``: of a plan whose files are those of a checkpoint that is to be
     converted; ``converted``: of the plan of what that gave, how it was made, as the manifest has it. ``makers``: the
-    packages that make a model's graph -> their versions; ``graph``: what the manifest says of one.
+    packages that make a model's graph -> their versions; ``graph_file``: where the source has one already;
+    ``quantization``: what is asked of it, ``calibration``: by which examples; ``graph``: what the manifest says of one.
     """
 
     name: str
@@ -202,6 +205,9 @@ class Plan:
     conversion: Conversion | None = None
     converted: FrozenDict = field(default_factory=FrozenDict)
     makers: FrozenDict = field(default_factory=FrozenDict)
+    graph_file: str | None = None
+    quantization: Quantization | None = None
+    calibration: Calibration | None = None
     graph: FrozenDict = field(default_factory=FrozenDict)
 
     @property

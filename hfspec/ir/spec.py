@@ -24,11 +24,12 @@ from hfspec.ir.spec_keys import (
     Golden,
     LicensePolicy,
     Mapping,
+    ModelSource,
+    Quantization,
     ReviewedFile,
     Runtime,
     Serving,
     Signature,
-    Source,
     Text,
     integral,
 )
@@ -56,7 +57,7 @@ class Spec(Frozen):
         description="The task, by the name the field uses; aliases such as `sentiment-analysis` and `ner` work.",
         examples=["text-classification", "text-generation", "feature-extraction"],
     )
-    model: Source = Field(description="The checkpoint: exactly one of repo, path, package.")
+    model: ModelSource = Field(description="The checkpoint: exactly one of repo, path, package.")
     components: Components = Field(default=Components(), description="Only what differs from the model's own source.")
     adapter: Adapter | None = Field(default=None, description="A PEFT adapter on top of the model.")
     convert: Convert | None = Field(
@@ -90,6 +91,11 @@ class Spec(Frozen):
         default="safetensors",
         description="What the model is in the artifact: `safetensors`, computed by torch; `onnx`, a graph that compile "
         "makes of the weights, computed by ONNX Runtime without torch.",
+    )
+    quantization: Quantization | None = Field(
+        default=None,
+        description="Fewer bits for the weights of a model in `onnx`.",
+        examples=[{"method": "dynamic-int8", "tolerance": 0.05}],
     )
     save_mode: Literal["full", "reference"] = Field(
         default="full", description="`full`: weights in the artifact; `reference`: a pinned pointer to them."

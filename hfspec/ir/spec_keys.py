@@ -132,7 +132,18 @@ class Source(_Places):
         return self
 
 
-class FolderSource(Source):
+class ModelSource(Source):
+    """A source of a model."""
+
+    file: str | None = Field(
+        default=None,
+        pattern=FOLDER_PATTERN,
+        description="With `format: onnx`: the source's own graph, which is taken as it is (docs/onnx.md).",
+        examples=["onnx/model.onnx"],
+    )
+
+
+class FolderSource(ModelSource):
     """A source of which one folder is the model."""
 
     folder: str | None = Field(
@@ -210,6 +221,29 @@ class Convert(Frozen):
         """The largest part of the checked tokens that may be others than the original's."""
         default = 0.0 if self.precision == "fp32" else 1.0
         return default if self.tolerance is None else self.tolerance
+
+
+class Quantization(Frozen):
+    """Weights in fewer bits than the graph of a model computes in."""
+
+    method: Literal["dynamic-int8", "static-int8", "stored"] = Field(
+        description="Matrices in 8 bits. `dynamic-int8`: what they are multiplied with as it comes; `static-int8`: by "
+        "the range that it has over the examples in `calibration`; `stored`: as the graph in `model.file` is "
+        "(docs/onnx.md)."
+    )
+    calibration: Text | None = Field(
+        default=None,
+        description="A file of examples, by its path from the spec's folder: an input in each line, as JSON, or a "
+        "golden example. `static-int8` needs it; the answers to it are measured.",
+        examples=["calibration.jsonl"],
+    )
+    tolerance: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="How far an answer's numbers may lie from those of float32, over the largest of them where that is "
+        "above 1; compile measures it, and refuses more. Without a limit if left out.",
+    )
 
 
 class Param(Frozen):

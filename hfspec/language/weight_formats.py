@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from hfspec.ir.problem import KeyPath, Problem, one_of
 from hfspec.language.draft import Draft
 from hfspec.tasks.libraries import LIBRARIES
-from hfspec.tasks.weight_formats import WEIGHT_FORMATS, WeightFormat
+from hfspec.tasks.weight_formats import ONNX, WEIGHT_FORMATS, WeightFormat
 
 AT: KeyPath = ("format",)
+FILE: KeyPath = ("model", "file")
 
 
 def problems(document: Draft) -> Iterator[Problem]:
@@ -23,8 +24,19 @@ def problems(document: Draft) -> Iterator[Problem]:
     """
     row = WEIGHT_FORMATS.get(str(document.tree.at(AT)))
     if row is None or not row.exports:
+        if document.has("quantization"):
+            path: KeyPath = ("quantization",)
+            message = "Weights are quantised as those of a graph, and this model stays as it is stored."
+            remedy = f"Write `format: {ONNX}`, or leave out `quantization`."
+            yield Problem("conflict", message, document.tree.origin(path), path, remedy=remedy)
+        if document.tree.at(FILE) is not None:
+            message = "`file` names a graph, and this model is not answered by one."
+            remedy = f"Write `format: {ONNX}`, or remove it."
+            yield Problem("conflict", message, document.tree.origin(FILE), FILE, remedy=remedy)
         return
     yield from _task(document, row)
+    yield from _own_graph(document)
+    yield from _calibration(document)
     if document.has("convert"):
         message = f"`convert` makes a model of another library, and `format: {row.name}` a graph for this one."
         yield Problem("conflict", message, document.tree.origin(AT), AT, remedy="Keep `convert` or `format`.")
@@ -42,6 +54,32 @@ def _task(document: Draft, row: WeightFormat) -> Iterator[Problem]:
     message = f"The task {task.name} of {task.library} cannot be answered by a model in {row.name}."
     remedy = "Leave out `format`, so that torch answers." if offers else "Leave out `format`."
     yield Problem("format", message, tree.origin(AT), AT, expected=expected, found=task.name, remedy=remedy)
+
+
+def _calibration(document: Draft) -> Iterator[Problem]:
+    path: KeyPath = ("quantization", "calibration")
+    if document.tree.at(("quantization", "method")) == "static-int8" and document.tree.at(path) is None:
+        message = "The ranges of static-int8 are those of examples, and there are none."
+        remedy = "Write `calibration:` with a file of inputs, or take `method: dynamic-int8`."
+        yield Problem("conflict", message, document.tree.origin(path), path, remedy=remedy)
+
+
+def _own_graph(document: Draft) -> Iterator[Problem]:
+    """What goes with a graph of the source's own."""
+    tree, is_own = document.tree, document.tree.at(FILE) is not None
+    path: KeyPath = ("quantization", "method")
+    method = tree.at(path)
+    if is_own and method not in (None, "stored"):
+        message = "The source's own graph is taken as it is, and not quantised."
+        remedy = "Write `method: stored` to say how far a quantised graph may be from torch, or remove `file`."
+        yield Problem("conflict", message, tree.origin(path), path, remedy=remedy)
+    if not is_own and method == "stored":
+        message = "`stored` is about a graph that the source has already, and compile makes this one."
+        yield Problem("conflict", message, tree.origin(path), path, remedy="Name the graph by `file` under `model`.")
+    if is_own and document.has("adapter"):
+        path = ("adapter",)
+        message = "The source's own graph is taken as it is, without an adapter."
+        yield Problem("conflict", message, tree.origin(path), path, remedy="Remove `file` or `adapter`.")
 
 
 def _weights(document: Draft, row: WeightFormat) -> Iterator[Problem]:

@@ -76,6 +76,9 @@ def _settings(before: Lock, after: Lock) -> Iterator[Change]:
     old, new = before.generation_config, after.generation_config
     if old != new:
         yield Change("generation-config", "generation_config", _differs("generation config", old, new), old, new)
+    was, now = before.calibration, after.calibration
+    if was != now:
+        yield Change("calibration", "quantization.calibration", _differs("calibration file", was, now), was, now)
 
 
 def _differs(what: str, old: str | None, new: str | None) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from hfspec.ir.artifact import Manifest, SourceRecord, adapter_saved
 from hfspec.ir.frozen import thaw
+from hfspec.report.graphs import measured_rows
 from hfspec.report.pointers import pointer_rows, save_mode
 from hfspec.report.signature import describe
 from hfspec.report.sizes import in_bytes
@@ -48,6 +49,7 @@ def _text(manifest: Manifest, labels: Sequence[str]) -> str:
         ("save mode", save_mode(manifest.pointers)),
         *adapter_rows(manifest.sources, [record.path for record in manifest.files]),
         *_converted_rows(manifest),
+        *measured_rows(manifest),
         ("made by", ", ".join(f"{name} {version}" for name, version in sorted(manifest.makers.items()))),
     )
     config = ((key, json.dumps(thaw(value), ensure_ascii=False)) for key, value in deployment.model_config.items())

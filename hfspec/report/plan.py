@@ -10,6 +10,7 @@ from hfspec.ir.artifact import SourceRecord, adapter_saved
 from hfspec.ir.frozen import thaw
 from hfspec.ir.plan import CopyFile, Plan, WriteBytes, WriteWeights
 from hfspec.report.artifact import adapter_rows, label_rows, licence
+from hfspec.report.graphs import planned_rows
 from hfspec.report.pointers import pointer_rows, save_mode
 from hfspec.report.signature import describe
 from hfspec.report.sizes import in_bytes, in_count
@@ -61,6 +62,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "golden": [golden.to_json() for golden in plan.golden],
         "adapter": adapter_saved(plan.sources, [step.target for step in plan.steps]),
         "conversion": thaw(plan.conversion.to_json()) if plan.conversion else None,
+        "quantization": plan.quantization.model_dump(exclude_none=True) if plan.quantization else None,
     }
 
 
@@ -76,6 +78,7 @@ def _text(plan: Plan) -> str:
         *adapter_rows(plan.sources, [step.target for step in plan.steps]),
         ("memory", f"{in_bytes(plan.memory_bytes)} for the weights"),
         *_conversion_rows(plan),
+        *planned_rows(plan),
         ("run at compile", _run(plan)),
     )
     settings = aligned((row.key, json.dumps(thaw(row.value), ensure_ascii=False), row.origin) for row in plan.settings)

@@ -15,6 +15,7 @@ from hfspec.ir.plan import Plan, SettingRow
 from hfspec.ir.signature import Column, Param, Signature, Tensor
 from hfspec.report.artifact import licence
 from hfspec.report.diff import is_text, line_diff, told
+from hfspec.report.graphs import measured_rows, planned_rows
 from hfspec.report.pointers import pointer_rows, save_mode
 from hfspec.report.sizes import in_bytes, in_count
 
@@ -73,6 +74,7 @@ def artifact_report(manifest: Manifest, labels: Sequence[str], settings: Sequenc
         ("dtype", deployment.dtype),
         ("adapter", adapter_saved(manifest.sources, [path for path, _ in files])),
         ("save mode", save_mode(manifest.pointers)),
+        *measured_rows(manifest),
         ("made by", ", ".join(f"{name} {version}" for name, version in sorted(manifest.makers.items()))),
     )
     return Report(
@@ -112,6 +114,7 @@ def plan_report(plan: Plan, read: Read) -> Report:
         ("memory for the weights", in_bytes(plan.memory_bytes)),
         ("adapter", adapter_saved(plan.sources, [step.target for step in plan.steps])),
         ("save mode", save_mode(plan.pointers)),
+        *planned_rows(plan),
     )
     golden = [one.to_json() for one in plan.golden]
     return Report(

@@ -17,6 +17,7 @@ from hfspec.ir.weight_index import weight_map
 
 CONFIG = "config.json"
 PYTHON_CODE = ".py"
+ONNX = ".onnx"
 TOKENIZER = re.compile(
     r"tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json|vocab\.(txt|json|bpe)|"
     r"vocab-(src|tgt)\.json|(entity|target)_vocab\.json|byte_maps\.json|dict\.txt|emoji\.json|prophetnet\.tokenizer|"
@@ -246,6 +247,43 @@ def select_adapter(names: Collection[str], where: str) -> Selection:
         tuple(sorted(needed)),
         tuple((name, TOKENIZER_OF_ADAPTER if TOKENIZER.fullmatch(name) else reason) for name, reason in skipped),
     )
+
+
+def graph_files(names: Collection[str], file: str) -> frozenset[str]:
+    """The files of a graph: its own and those of its data, which are named after it.
+
+    Args:
+        names: The paths of the source's files.
+        file: The graph's.
+
+    Returns:
+        Those of them that are there.
+    """
+    data = re.compile(re.escape(file) + r"[._]data[^/]*")
+    return frozenset(name for name in names if name == file or data.fullmatch(name))
+
+
+def with_graph(selection: Selection, file: str, where: str) -> Selection:
+    """Add a graph that the spec names.
+
+    Args:
+        selection: The selection of the model's files.
+        file: The graph's path.
+        where: The source's place, with which a message begins.
+
+    Returns:
+        The selection with the graph and its data.
+
+    Raises:
+        SourceError: When there is no such file; it lists the graphs that are there.
+    """
+    left = [path for path, _ in selection.skipped]
+    graph = graph_files([*selection.needed, *left], file)
+    if file not in graph:
+        there = [path for path in left if path.endswith(ONNX)]
+        raise SourceError(f"{where} has no file {file}; its graphs: {', '.join(there[:20]) or 'none'}.")
+    skipped = tuple((path, why) for path, why in selection.skipped if path not in graph)
+    return Selection(tuple(sorted({*selection.needed, *graph})), skipped)
 
 
 def with_code(selection: Selection, reviewed: Collection[str]) -> Selection:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
+from hfspec.checkpoint.calibration import calibration
 from hfspec.ir.canonical import digest_of
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.lock import Lock, LockedSource, locked_file
@@ -30,6 +31,7 @@ def lock(spec: Spec, tree: Tree, digested: Resolved, versions: Mapping[str, str]
     task = find(spec.library, spec.task)
     assert task is not None, "validate lets no unknown task through"
     name = spec.name or PurePath(tree.file).stem
+    examples = calibration(spec, tree)
     return Lock(
         lock_version=1,
         name=name,
@@ -39,6 +41,7 @@ def lock(spec: Spec, tree: Tree, digested: Resolved, versions: Mapping[str, str]
         sources=tuple(_source(pin) for pin in digested.pins.sources),
         chat_templates=_templates(digested),
         generation_config=_generation_config(digested),
+        calibration=examples.sha256 if examples else None,
         versions=FrozenDict(versions),
     )
 
@@ -51,6 +54,8 @@ def _document(spec: Spec, name: str) -> dict[str, Any]:
         for key in SOURCE_KINDS:
             if source and source.get(key):
                 source[key] = portable(key, source[key])
+    if spec.quantization and spec.quantization.calibration:
+        document["quantization"]["calibration"] = portable("path", spec.quantization.calibration)
     return document
 
 

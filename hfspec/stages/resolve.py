@@ -16,7 +16,7 @@ from hfspec.ir.spec_keys import Source
 from hfspec.ir.tree import Tree
 from hfspec.sources.folder import NoSuchFolderError
 from hfspec.sources.opening import Layout, open_source
-from hfspec.sources.selection import within
+from hfspec.sources.selection import Selection, with_graph, within
 from hfspec.tasks.libraries import LIBRARIES
 from hfspec.tasks.table import find
 
@@ -79,5 +79,10 @@ def _sources(spec: Spec) -> Iterator[tuple[str, Source]]:
 def _layout(spec: Spec) -> Layout:
     """How the library chooses the model's files."""
     task, select = find(spec.library, spec.task), LIBRARIES[spec.library].part("layout")
-    folder = getattr(spec.model, "folder", None)
-    return lambda names, reader, location: select(within(names, folder, location), reader, location, task)
+    folder, file = getattr(spec.model, "folder", None), spec.model.file
+
+    def layout(names: Sequence[str], reader: Reader, location: str) -> Selection:
+        found: Selection = select(within(names, folder, location), reader, location, task)
+        return found if file is None else with_graph(found, file, location)
+
+    return layout

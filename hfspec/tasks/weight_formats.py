@@ -42,6 +42,8 @@ class WeightFormat:
     """A function of the plan, the files that were built and the folder they are in: both as they are once the model is
     made in this format; empty where weights stay as they are. Raises SpecError.
     """
+    taking: str = ""
+    """A function of the spec's sources: what puts a file of the model that the source has already into the artifact."""
     parts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """Fields of Library that have another value in this format."""
     folder: str = ""
@@ -84,8 +86,16 @@ class WeightFormat:
 
     def export(self, *arguments: Any) -> Any:
         """What the row's ``exporting`` gives."""
-        module, _, name = self.exporting.partition(":")
-        return getattr(import_module(module), name)(*arguments)
+        return _called(self.exporting, arguments)
+
+    def taken(self, sources: Any) -> tuple[Any, ...]:
+        """What the row's ``taking`` gives; nothing where it has none."""
+        return _called(self.taking, (sources,)) if self.taking else ()
+
+
+def _called(path: str, arguments: tuple[Any, ...]) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)(*arguments)
 
 
 _RUNNERS = "hfspec.libraries.onnxruntime.runners"
@@ -98,6 +108,7 @@ WEIGHT_FORMATS: Mapping[str, WeightFormat] = MappingProxyType(
             WeightFormat(
                 ONNX,
                 exporting="hfspec.libraries.onnxruntime.exporting:export",
+                taking="hfspec.libraries.onnxruntime.own_graph:steps",
                 parts=MappingProxyType(
                     {
                         "placing": "hfspec.libraries.onnxruntime.loading:place",
@@ -111,7 +122,10 @@ WEIGHT_FORMATS: Mapping[str, WeightFormat] = MappingProxyType(
                     }
                 ),
                 folder="onnxruntime",
-                compiling=("examples", "exporting", "media_sources", "refusal", "torch_modules"),
+                compiling=(
+                    *("examples", "exporting", "measuring", "media_sources", "own_graph", "quantization", "refusal"),
+                    *("torch_modules", "unheard"),
+                ),
                 makers=("onnx", "onnxscript", "torch", "transformers"),
                 makers_extra="onnx-build",
                 dtypes=("float32",),

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import hfspec
-from hfspec.ir.artifact import Artifact
+from hfspec.ir import manifest_versions
 from tests.compiling import change_json, change_tensors, refusal, write_spec
 
 CLOSE = 1e-4
@@ -34,21 +34,6 @@ print(json.dumps({"answer": answer, "modules": sorted({name.split(".")[0] for na
 
 # MLflow warns of its own type hints.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::ResourceWarning")
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory, checkpoint):
-    """``exported(name)``: the artifact of a tiny checkpoint as a graph, made once. Never write into it."""
-    done: dict[str, Artifact] = {}
-
-    def get(name: str) -> Artifact:
-        if name not in done:
-            place = tmp_path_factory.mktemp(name)
-            spec = write_spec(place, checkpoint(name), format="onnx")
-            done[name] = hfspec.compile(spec, output=place / "artifact")
-        return done[name]
-
-    return get
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +172,17 @@ def test_what_differs_from_the_weights_artifact(exported, compiled):
     said = " ".join(map(str, changes))
     assert "format" in said
     assert "onnx" in said
+
+
+def test_an_older_hfspec_says_that_a_newer_one_made_it(exported, compiled, monkeypatch):
+    made, plain = exported("minilm-like").path, compiled("minilm-like").path
+    assert [json.loads((path / "artifact.json").read_bytes())["format_version"] for path in (made, plain)] == [2, 1]
+    older = {1: manifest_versions.READERS[1]}
+    monkeypatch.setattr(manifest_versions, "READERS", older)
+    assert hfspec.verify(plain).graph == {}
+    for refused in (hfspec.verify, hfspec.load):
+        with pytest.raises(hfspec.VerificationError, match="was made by a newer hfspec"):
+            refused(made)
 
 
 def test_golden_examples_and_locks_hold_and_the_same_spec_makes_the_same_bytes(

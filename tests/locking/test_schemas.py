@@ -52,7 +52,7 @@ def test_an_artifacts_manifest_is_one_by_its_schema(manifest, checkpoint, write,
 def test_what_is_no_manifest_is_refused_at_its_place(manifest):
     validator = Draft202012Validator(manifest_schema())
     wrong = [
-        (("format_version",), 2),
+        (("format_version",), 3),
         (("digest",), "0"),
         (("files", 0, "sha256"), "0"),
         (("files", 0, "size"), -1),

@@ -111,7 +111,7 @@ def test_the_signature_still_vouches():
 
 
 @pytest.mark.parametrize("seal", [True, False], ids=["with its digest", "with another digest"])
-@pytest.mark.parametrize("version", [2, 3, 1000])
+@pytest.mark.parametrize("version", [3, 4, 1000])
 def test_an_artifact_of_a_newer_hfspec_is_refused(version, seal, released):
     """Whatever a newer form says, and however it takes its digest: what this one cannot know is not called damaged."""
 
@@ -123,21 +123,21 @@ def test_an_artifact_of_a_newer_hfspec_is_refused(version, seal, released):
     for refused in (hfspec.verify, hfspec.load, hfspec.persist):
         with pytest.raises(hfspec.VerificationError, match="made by a newer hfspec") as caught:
             refused(released)
-        assert f"has format version {version}, and this hfspec reads 1 at most" in str(caught.value)
+        assert f"has format version {version}, and this hfspec reads 2 at most" in str(caught.value)
         assert "pip install --upgrade 'hfspec>=7.1.0'" in str(caught.value)
         assert "damaged" not in str(caught.value)
         assert caught.value.files == ("artifact.json",)
 
 
 def test_what_a_newer_manifest_says_of_its_maker_is_not_repeated_unless_it_is_a_version(released):
-    changed(released, lambda value: value.update(format_version=2, made_by={"hfspec": "1'; rm -rf /"}))
+    changed(released, lambda value: value.update(format_version=3, made_by={"hfspec": "1'; rm -rf /"}))
     with pytest.raises(hfspec.VerificationError, match="made by a newer hfspec") as caught:
         hfspec.verify(released)
     assert "pip install --upgrade 'hfspec'" in str(caught.value)
 
 
 def test_the_command_says_it_too(released):
-    changed(released, lambda value: value.update(format_version=2))
+    changed(released, lambda value: value.update(format_version=3))
     for command in (["verify", released], ["inspect", released], ["predict", released, "a text"]):
         done = interpreters.run([sys.executable, "-m", "hfspec", *command], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout) == (4, "")

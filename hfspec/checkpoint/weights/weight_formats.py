@@ -20,6 +20,8 @@ def makers(spec: Spec) -> FrozenDict:
     Raises UsageError when one is not installed.
     """
     row = WEIGHT_FORMATS[spec.format]
+    if spec.model.file is not None:  # torch computes what the graph is held against
+        return FrozenDict()
     found = {name: version for name, version in installed(row.makers).items() if name != "python"}
     if missing := [name for name, version in found.items() if version == "not installed"]:
         raise UsageError(
@@ -59,8 +61,19 @@ def format_problems(tree: Tree, spec: Spec, checkpoint: Checkpoint) -> Iterator[
 def format_notes(spec: Spec) -> Iterator[str]:
     """What becomes of the weights."""
     row = WEIGHT_FORMATS[spec.format]
-    if row.exports:
+    if spec.model.file is not None:
+        yield (
+            f"The model is the graph {spec.model.file} of the source, as it is: compile holds its answers against"
+            " torch's and keeps the graph alone; whoever runs the artifact needs no torch."
+        )
+    elif row.exports:
         yield (
             f"The model becomes {row.name}: compile makes a graph of the weights, holds its answers against torch's and"
             " keeps the graph alone; whoever runs the artifact needs no torch."
+        )
+    if spec.quantization is not None and spec.quantization.method != "stored":
+        most = spec.quantization.tolerance
+        yield (
+            f"The graph's matrices are quantised by {spec.quantization.method}; its numbers may lie"
+            f" {'at any distance' if most is None else f'{most:g}'} from those of float32."
         )

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,14 +15,20 @@ import hfspec
 from hfspec.artifact.writing import write_bytes
 from hfspec.errors import HfspecError
 from hfspec.integrity.embedding_space import embedding_space
-from hfspec.ir.artifact import FileRecord, Manifest
+from hfspec.ir.artifact import Deployment, FileRecord, Manifest
 from hfspec.ir.frozen import freeze
 from hfspec.ir.plan import Plan
 from hfspec.libraries.onnxruntime.examples import Examples, Inputs
-from hfspec.libraries.onnxruntime.loading import FACTS, GRAPH, session
+from hfspec.libraries.onnxruntime.loading import FACTS, GRAPH, Graph
+from hfspec.libraries.onnxruntime.measuring import Distance
 from hfspec.libraries.onnxruntime.media_sources import MediaSource
+from hfspec.libraries.onnxruntime.own_graph import allowed_difference, told_of_graph
+from hfspec.libraries.onnxruntime.quantization import Batch, quantize, told
 from hfspec.libraries.onnxruntime.refusal import refusal
+from hfspec.libraries.onnxruntime.runners import POOLING_MASK
 from hfspec.libraries.onnxruntime.torch_modules import COMPUTES, Source, module
+from hfspec.libraries.onnxruntime.unheard import unheard
+from hfspec.libraries.onnxruntime_genai.graph import read_graph
 from hfspec.library_calls.quiet import quiet
 from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.patches.masks import MASK
@@ -35,7 +39,6 @@ from hfspec.tasks.weight_formats import WEIGHT_FORMATS
 
 MODEL = "model/"
 WEIGHTS = (".safetensors", ".safetensors.index.json")
-TOLERANCE = 1e-4  # of an answer's numbers, or of the largest of them where that is above 1
 LARGE = 1 << 30  # bytes of weights, above which they lie beside the graph: protobuf takes 2 GB
 
 
@@ -54,31 +57,49 @@ def export(plan: Plan, files: Sequence[FileRecord], staging: Path) -> tuple[Plan
         SpecError: The model cannot be exported, or the graph's answers are not torch's.
     """
     manifest = plan.manifest(files, hfspec.__version__)  # as torch would load it
+    computes = _computes(plan.deployment)
     with _refusals():
-        source = _source(plan, manifest, staging)
+        source = _source(manifest, staging, computes)
         examples = source.examples()
         torch_module = module(examples.names, source.compute, [source.owner.model])
-        opset = _written(torch_module, examples, staging / MODEL / GRAPH, is_large=plan.weight_bytes > LARGE)
-        difference = _difference(torch_module, examples.batches, staging)
+        if plan.graph_file is None:
+            _written(torch_module, examples, staging / MODEL / GRAPH, is_large=plan.weight_bytes > LARGE)
     space = embedding_space(staging, manifest) if _embeds(plan) else None
     for record in files:
         if record.path.endswith(WEIGHTS):
             (staging / record.path).unlink()
-    made = {record.path: record for record in (*_beside(source, staging), *_records(staging))}
+    beside = tuple(_beside(source, staging, told_of_graph(plan, staging / MODEL / GRAPH, computes)))
+    difference, compared = _compared(torch_module, examples.batches, Graph(staging / MODEL, None), computes)
+    allowed = allowed_difference(plan, difference, staging / MODEL / GRAPH)
+    quantized = _quantized(plan, manifest, staging, compared)
+    made = {record.path: record for record in (*beside, *(_records(staging) if plan.graph_file is None else ()))}
     kept = [record for record in files if not record.path.endswith(WEIGHTS) and record.path not in made]
     account = {
-        "exporter": "torch.onnx, dynamo",
-        "opset": opset,
+        "exporter": plan.graph_file or "torch.onnx, dynamo",
+        "opset": read_graph(staging / MODEL / GRAPH).opsets.get("", 0),
         "difference": difference,
-        "tolerance": TOLERANCE,
+        "tolerance": allowed,
+        **({"quantization": quantized} if quantized else {}),
         **({} if space is None else {"weights_space": space}),
     }
     note = (
         f"{MODEL}{GRAPH} computes what torch computes of the weights; over {examples.words} its numbers"
-        f" differ by {difference:g} at most, and {TOLERANCE:g} is allowed."
+        f" differ by {difference:g} at most, and {'any distance' if allowed is None else f'{allowed:g}'} is allowed."
     )
-    changed = replace(plan, graph=freeze(account), notes=(*plan.notes, note))
+    notes = (*plan.notes, note, *([told(quantized)] if quantized else []))
+    changed = replace(plan, graph=freeze(account), notes=notes)
     return changed, tuple(sorted([*kept, *made.values()], key=lambda record: record.path))
+
+
+def _quantized(plan: Plan, manifest: Manifest, staging: Path, usual: Sequence[Batch]) -> dict[str, Any]:
+    """What the manifest says of a graph that was quantised; empty where nobody asks for it."""
+    if plan.quantization is None or plan.graph_file is not None:
+        return {}
+    deployment = plan.deployment
+    task = WEIGHT_FORMATS[deployment.format].task(deployment.library, deployment.task)
+    assert task is not None, "validate lets no unknown task through"
+    request = LoadRequest(staging, manifest, task, deployment.dtype, "cpu", patches=NONE)
+    return quantize(plan, request, _computes(deployment), usual)
 
 
 def _embeds(plan: Plan) -> bool:
@@ -86,47 +107,36 @@ def _embeds(plan: Plan) -> bool:
     return task is not None and task.embeds
 
 
-def _source(plan: Plan, manifest: Manifest, staging: Path) -> Source | MediaSource:
-    deployment = plan.deployment
+def _computes(deployment: Deployment) -> str:
+    """What the task's graph computes."""
     task = table.find(deployment.library, deployment.task)
     tasks = WEIGHT_FORMATS[deployment.format].tasks
     assert task is not None, "validate lets no unknown task through"
     assert tasks is not None, "a format that exports says which tasks it has"
+    return tasks[task.library, task.name].computes
+
+
+def _source(manifest: Manifest, staging: Path, computes: str) -> Source | MediaSource:
+    deployment = manifest.deployment
+    task = table.find(deployment.library, deployment.task)
+    assert task is not None, "validate lets no unknown task through"
     request = LoadRequest(staging, manifest, task, deployment.dtype, "cpu", patches=NONE)
-    runner = LIBRARIES[task.library].part("loading")(request)
-    return COMPUTES[tasks[task.library, task.name].computes](runner)
+    return COMPUTES[computes](LIBRARIES[task.library].part("loading")(request))
 
 
-def _written(torch_module: Any, examples: Examples, path: Path, *, is_large: bool) -> int:
-    """The graph in a file, without what torch notes of this machine; returns its opset."""
+def _written(torch_module: Any, examples: Examples, path: Path, *, is_large: bool) -> None:
+    """The graph in a file, without what torch notes of this machine."""
     import torch
 
     tensors = tuple(map(torch.from_numpy, examples.example.values()))
     shapes = tuple(dict(examples.axes) for _ in tensors)
     names = list(examples.names)
-    with quiet(), _unheard("torch.onnx", "onnxscript", "onnx_ir"), torch.no_grad():
+    with quiet(), unheard("torch.onnx", "onnxscript", "onnx_ir"), torch.no_grad():
         program = torch.onnx.export(
             torch_module, tensors, dynamo=True, input_names=names, dynamic_shapes=(shapes,), verbose=False
         )
     _cleaned(program.model)
     program.save(str(path), external_data=is_large)
-    return int(program.model.opset_imports[""])
-
-
-@contextmanager
-def _unheard(*names: str) -> Iterator[None]:
-    """The exporter tells those who write models how it went, by warnings and by loggers of these names."""
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
 
 
 def _cleaned(model: Any) -> None:
@@ -145,53 +155,28 @@ def _cleaned(model: Any) -> None:
         value.metadata_props.clear()
 
 
-def _difference(torch_module: Any, batches: Sequence[Inputs], staging: Path) -> float:
-    """The largest difference between the graph's numbers and torch's, rounded up to two digits.
-
-    Raises SpecError where it is beyond the tolerance.
-    """
+def _compared(
+    torch_module: Any, batches: Sequence[Inputs], graph: Graph, computes: str
+) -> tuple[float, tuple[Batch, ...]]:
+    """The largest difference between the graph's numbers and torch's, and the batches as the graph takes them."""
     import torch
 
-    made = session(staging / MODEL / GRAPH)
-    taken = {value.name for value in made.get_inputs()}
-    largest = 0.0
-    for inputs in batches:
+    given = tuple({name: inputs[name] for name in inputs if name in graph.inputs} for inputs in batches)
+    distance = Distance(computes)
+    for inputs, batch in zip(batches, given, strict=True):
         with torch.no_grad():
             answer = torch_module(*map(torch.from_numpy, inputs.values()))
         wanted = [side.numpy() for side in (answer if isinstance(answer, tuple) else (answer,))]
-        found = made.run(None, {name: array for name, array in inputs.items() if name in taken})
-        largest = max(largest, *(_apart(one, other, inputs) for one, other in zip(wanted, found, strict=True)))
-    if not largest <= TOLERANCE:
-        raise refusal(
-            "The graph's answers are not those that torch computes of the same weights.",
-            expected=f"numbers at most {TOLERANCE:g} apart",
-            found=f"{largest:.2g}",
-        )
-    return float(f"{largest:.1e}")
+        found = graph.run(batch)
+        if graph.pooling is not None:
+            found = [graph.pooled(found[0], inputs.get(POOLING_MASK, inputs[MASK]))]
+        distance.add(inputs, wanted, found)
+    return distance.difference, given
 
 
-def _apart(one: Any, other: Any, inputs: Inputs) -> float:
-    """The largest difference, over the largest number where that is above 1; of answers a token without padding."""
-    import numpy as np
-
-    if one.shape != other.shape:
-        return float("inf")
-    lengths = [int(line.sum()) for line in inputs.get(MASK, ())]
-    per_token = one.ndim > 1 and len(set(lengths)) > 1 and one.shape[1] == max(lengths)
-    parts = [(one[place, :length], other[place, :length]) for place, length in enumerate(lengths)]
-    found = 0.0
-    for mine, theirs in parts if per_token else [(one, other)]:
-        counted = np.isfinite(mine)
-        if not np.array_equal(counted, np.isfinite(theirs)):
-            return float("inf")
-        scale = max(1.0, float(np.abs(mine[counted]).max(initial=0)))
-        found = max(found, float(np.abs(mine[counted] - theirs[counted]).max(initial=0)) / scale)
-    return found
-
-
-def _beside(source: Source | MediaSource, staging: Path) -> Iterator[FileRecord]:
+def _beside(source: Source | MediaSource, staging: Path, told_of: Mapping[str, Any]) -> Iterator[FileRecord]:
     """The tokenizer as it was in use, where there is one, and what the graph's runner is told."""
-    facts = json.dumps(source.facts(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    facts = json.dumps({**source.facts(), **told_of}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     for name, content in {**source.files(), FACTS: facts.encode()}.items():
         path = f"{MODEL}{name}"
         (staging / path).unlink(missing_ok=True)

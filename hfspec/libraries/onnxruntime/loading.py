@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from hfspec.errors import StorageError, UsageError
+from hfspec.formats.sentence_modules import pooling_modes
 from hfspec.ir.artifact import Manifest
 from hfspec.runtime.loading.placement import Placement
 from hfspec.runtime.loading.request import LoadRequest
@@ -54,8 +55,9 @@ class Graph:
 
     ``config``: what the runners read of the model's config; ``attributes``: of the runner that answered by torch;
     ``tokenizer``, ``features``: what was recorded of the tokenizer, and of the processor of images or sounds; ``pad``:
-    model input -> the value that fills a batch; ``sees_padding``: whether padding would change an answer. Raises
-    StorageError where the files make none.
+    model input -> the value that fills a batch; ``sees_padding``: whether padding would change an answer; ``outputs``:
+    those that are read, all where it is None; ``pooling``: what makes vectors of sentences of those of tokens, None
+    where the graph does it. Raises StorageError where the files make none.
     """
 
     def __init__(self, folder: Path, threads: int | None) -> None:
@@ -67,6 +69,8 @@ class Graph:
             self.features: Mapping[str, Any] = facts.get("features", {})
             self.pad: Mapping[str, int] = facts["pad"]
             self.sees_padding = bool(facts["sees_padding"])
+            self.outputs: Sequence[str] | None = facts.get("outputs")
+            self.pooling: Mapping[str, Any] | None = facts.get("pooling")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StorageError(f"{FACTS} is not what hfspec writes beside a graph; compile again.") from error
         self.session = session(folder / GRAPH, threads)
@@ -77,10 +81,17 @@ class Graph:
         given = filled(rows, self.pad, "right", [name for name in self.inputs if name not in arrays])
         return self.run({**given, **arrays})
 
+    def pooled(self, vectors: Any, mask: Any) -> Any:
+        """Vectors of sentences, of those of tokens that the graph has given for rows with this mask."""
+        from hfspec.libraries.onnxruntime.pooling import pooled
+
+        assert self.pooling is not None, "asked of graphs that leave the pooling open"
+        return pooled(vectors, mask, pooling_modes(self.pooling["config"]), normalize=self.pooling["normalize"])
+
     def run(self, inputs: Mapping[str, Any]) -> list[Any]:
         """What the graph computes of its inputs. Raises MemoryError where there is not enough."""
         try:
-            return list(self.session.run(None, dict(inputs)))
+            return list(self.session.run(self.outputs, dict(inputs)))
         except Exception as error:  # the library raises errors of its own, all below Exception
             if any(said in str(error) for said in NO_MEMORY):
                 raise MemoryError(str(error)) from error

@@ -24,6 +24,7 @@ from hfspec.runtime.sentences.text_ranking import TextRanking
 from hfspec.runtime.text.padding import KnownPadding, Padding
 from hfspec.runtime.text.sequence_classifier import SequenceClassifier
 from hfspec.runtime.text.text_classification import TextClassification
+from hfspec.runtime.text.token_batch import filled
 from hfspec.runtime.text.token_classification import TokenClassification, Window
 from hfspec.runtime.text.token_features import TokenFeatures
 from hfspec.runtime.text.tokens import Tokens
@@ -149,11 +150,16 @@ class GraphEncoder:
 
     def encode(self, batch: Sequence[Text], prompt: str) -> Any:
         rows = [text.inputs for text in batch]
-        if POOLING_MASK not in self.model.inputs:
+        pooling = self.model.pooling
+        if POOLING_MASK not in self.model.inputs and pooling is None:
             return self.model(rows)[0]
-        left_out = prompt_tokens(self.tokenizer, prompt)
+        is_left_out = pooling is None or not pooling["config"].get("include_prompt", True)
+        left_out = prompt_tokens(self.tokenizer, prompt) if is_left_out else 0
         kept = [{POOLING_MASK: [0] * left_out + [1] * (len(row["input_ids"]) - left_out), **row} for row in rows]
-        return self.model(kept)[0]
+        made = self.model(kept)[0]
+        if pooling is None:
+            return made
+        return self.model.pooled(made, filled(kept, {}, "right", [POOLING_MASK])[POOLING_MASK])
 
 
 class GraphSentences(SentenceRunner):

@@ -6,6 +6,7 @@ fields; the reader steps over those that nobody needs.
 
 from __future__ import annotations
 
+import math
 import mmap
 from collections import Counter
 from collections.abc import Iterator
@@ -60,6 +61,8 @@ class Graph:
     external: tuple[External, ...]
     elements: int
     """Of all weights, as they are stored."""
+    longest: int
+    """The rows of the longest matrix, which is the table of tokens where there is one."""
 
 
 class _Part(NamedTuple):
@@ -139,7 +142,8 @@ def _graph(model: _Part) -> Graph:
         operators=Counter(name for name, _ in nodes),
         bits=Counter(bits for _, bits in nodes if bits),
         external=tuple(external for external, _ in tensors if external is not None),
-        elements=sum(count for _, count in tensors),
+        elements=sum(math.prod(shape) for _, shape in tensors),
+        longest=max((shape[0] for _, shape in tensors if len(shape) == 2), default=0),
     )
 
 
@@ -166,14 +170,13 @@ def _node(part: _Part) -> tuple[str, int]:
     return name, bits
 
 
-def _tensor(part: _Part) -> tuple[External | None, int]:
-    """Where the tensor's bytes are, None where they are in the graph, and how many elements it has."""
-    name, count, entries = "", 1, {}
-    width = 1
+def _tensor(part: _Part) -> tuple[External | None, tuple[int, ...]]:
+    """Where the tensor's bytes are, None where they are in the graph, and its shape."""
+    name, entries, width = "", {}, 1
+    shape: tuple[int, ...] = ()
     for number, value in part.fields():
         if number == 1:
-            for size in value.numbers() if isinstance(value, _Part) else [value]:
-                count *= size
+            shape += tuple(value.numbers()) if isinstance(value, _Part) else (value,)
         elif number == 2 and isinstance(value, int):
             width = DTYPES.get(value, ("", 1))[1]
         elif number == 8 and isinstance(value, _Part):
@@ -182,9 +185,9 @@ def _tensor(part: _Part) -> tuple[External | None, int]:
             key, item = (field.text() for _, field in value.fields() if isinstance(field, _Part))
             entries[key] = item
     if "location" not in entries:
-        return None, count
-    offset, length = int(entries.get("offset", 0)), int(entries.get("length", count * width))
-    return External(name, entries["location"], offset + length), count
+        return None, shape
+    offset, length = int(entries.get("offset", 0)), int(entries.get("length", math.prod(shape) * width))
+    return External(name, entries["location"], offset + length), shape
 
 
 def _value(part: _Part) -> Value:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfspec.checkpoint.backends import backend_package, backend_problems
+from hfspec.checkpoint.calibration import calibration
 from hfspec.checkpoint.card import card, licence
 from hfspec.checkpoint.checkpoint import Checkpoint
 from hfspec.checkpoint.examination import examine
@@ -82,7 +83,8 @@ def _decisions(sources: Sources, checkpoint: Checkpoint) -> _Decisions:
     task = narrowed(sources.task, checkpoint.model_class.name)
     licence_step, licence_note = licence(model)
     flavor = native_flavor(sources, checkpoint)
-    files = (*artifact_steps(sources, checkpoint), *native_steps(sources, checkpoint, flavor))
+    graph = WEIGHT_FORMATS[spec.format].taken(sources)
+    files = (*artifact_steps(sources, checkpoint), *native_steps(sources, checkpoint, flavor), *graph)
     steps = (*files, card(model, name_of(spec, sources.tree)), licence_step)
     return _Decisions(
         task=task,
@@ -154,6 +156,9 @@ def _plan(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -> Pl
         labels=stated_labels(checkpoint.config) if answers_labels(decisions.task) else (),
         flavor=decisions.flavor,
         makers=makers(spec),
+        graph_file=spec.model.file,
+        quantization=spec.quantization,
+        calibration=calibration(spec, sources.tree),
     )
 
 

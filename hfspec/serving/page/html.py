@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from hfspec.serving.front.errors import RequestError
+from hfspec.tasks.endpoints import PROTOCOLS
 
 if TYPE_CHECKING:
     from hfspec.serving.front.exchange import Exchange
@@ -110,11 +111,13 @@ def docs(document: Mapping[str, Any]) -> Markup:
         for method, operation in operations.items():
             by_tag[operation["tags"][0]].append(_operation(method, path, operation))
     sections = [
-        element("section", element("h2", _titled(tag)), *parts, class_="card", id=tag)
+        element("section", element("h2", PROTOCOLS[tag].title), *parts, class_="card", id=tag)
         for tag, parts in by_tag.items()
         if parts
     ]
-    links = [element("li", element("a", _titled(tag), href=f"#{tag}")) for tag, parts in by_tag.items() if parts]
+    links = [
+        element("li", element("a", PROTOCOLS[tag].title, href=f"#{tag}")) for tag, parts in by_tag.items() if parts
+    ]
     top = element(
         "header",
         element("h1", "What this server offers"),
@@ -127,20 +130,6 @@ def docs(document: Mapping[str, Any]) -> Markup:
     ]
     rest = element("section", element("h2", "Schemas"), *details, class_="card")
     return page("hfspec: what this server offers", top, element("main", *sections, rest))
-
-
-TITLES = {
-    "hfspec": "hfspec's own",
-    "openai": "OpenAI",
-    "rerank": "Rerank",
-    "tei": "Text Embeddings Inference",
-    "v2": "Open Inference Protocol",
-    "mlflow": "MLflow",
-}
-
-
-def _titled(tag: str) -> str:
-    return TITLES.get(tag, tag)
 
 
 def _operation(method: str, path: str, operation: Mapping[str, Any]) -> Markup:

@@ -21,6 +21,7 @@ from hfspec.serving.page.html import Markup, element
 from hfspec.serving.page.stats import stats
 from hfspec.serving.protocols import schemas
 from hfspec.serving.protocols.fields import CHATS
+from hfspec.tasks.endpoints import PROTOCOLS
 
 FOLDER = Path(__file__).parent
 SHOWN = 12  # numbers of an array, and rows of a table
@@ -217,7 +218,7 @@ def _card(model: Model, manifest: Manifest, facts: Mapping[str, Any]) -> Markup:
         "Digest": manifest.digest[:16],
         "Fingerprint": (facts.get("fingerprint") or "")[:16],
         "Prompts": "join and leave at every step" if facts.get("joins") else "",
-        "Protocols": ", ".join(html.TITLES.get(name, name) for name in model.protocols),
+        "Protocols": ", ".join(PROTOCOLS[name].title for name in model.protocols),
     }
     pairs = [part for key, value in entries.items() if value for part in (element("dt", key), element("dd", value))]
     return element("dl", *pairs)

@@ -1,0 +1,50 @@
+"""Rows on a model that is a graph: before it is made, and once it is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from hfspec.ir.artifact import Manifest
+from hfspec.ir.plan import Plan
+
+
+def planned_rows(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Show what is asked of a graph's weights.
+
+    Args:
+        plan: The plan.
+
+    Yields:
+        A row with the method and what is allowed; none without quantisation.
+    """
+    asked = plan.quantization
+    if asked is not None:
+        most = "at any distance" if asked.tolerance is None else f"{asked.tolerance:g} at most"
+        yield "quantization", f"{asked.method}, {most} from the numbers of float32"
+
+
+def measured_rows(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """Show what was measured of a graph.
+
+    Args:
+        manifest: The artifact's.
+
+    Yields:
+        A row of the graph, and one of its quantisation; none for other models.
+    """
+    graph: Any = manifest.graph
+    if "exporter" in graph:
+        yield "graph", f"by {graph['exporter']}, {graph['difference']:g} from torch's numbers"
+    if quantized := graph.get("quantization"):
+        yield "quantization", _measured(quantized)
+
+
+def _measured(account: Any) -> str:
+    """How far a quantised graph is from the one before, over how many examples."""
+    examples = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in account["measured_on"].items())
+    allowed = "any distance" if account["tolerance"] is None else f"{account['tolerance']:g}"
+    names = ("same_answers", "least_cosine")
+    others = "".join(f", {name.replace('_', ' ')} {account[name]:g}" for name in names if name in account)
+    difference = f"{account['difference']:g} from the numbers of float32 ({allowed} is allowed)"
+    return f"{account['method']}, {difference}{others}; measured on {examples}"

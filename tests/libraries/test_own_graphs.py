@@ -1,0 +1,224 @@
+"""Graphs that a checkpoint's source has already, taken as they are and held against torch."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hfspec
+from tests.compiling import change_json, plan_refusal, refusal, write_spec
+
+TEXTS = ["hello world", "", "the capital of Spain is Madrid " * 60, "a b c"]
+FILE = "onnx/model.onnx"
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::ResourceWarning")
+
+
+def exported_by_torch(model, names, outputs, path):
+    """As optimum exports a model: named inputs and outputs, any number of rows and tokens."""
+    import torch
+
+    class Named(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, *tensors):
+            made = self.model(**dict(zip(names, tensors, strict=True)), return_dict=True)
+            return tuple(made[name] for name in outputs)
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shapes = {name: {0: "rows", 1: "tokens"} for name in (*names, *outputs)}
+    example = tuple(torch.ones((2, 5), dtype=torch.long) for _ in names)
+    options = {"input_names": names, "output_names": outputs, "dynamic_axes": shapes}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(Named().eval(), example, path, dynamo=False, **options)
+
+
+@pytest.fixture(scope="module")
+def embedder(checkpoint, tmp_path_factory):
+    """A checkpoint of sentence-transformers with a graph of the Transformer alone, and a quantised one beside it."""
+    import transformers
+    from onnxruntime.quantization import quantize_dynamic
+
+    folder = Path(shutil.copytree(checkpoint("minilm-like"), tmp_path_factory.mktemp("own") / "minilm-like"))
+    model = transformers.AutoModel.from_pretrained(folder)
+    names = ["input_ids", "attention_mask", "token_type_ids"]
+    exported_by_torch(model, names, ["last_hidden_state"], folder / FILE)
+    quantize_dynamic(folder / FILE, folder / "onnx/model_quint8_avx512.onnx")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def artifact(embedder, tmp_path_factory):
+    place = tmp_path_factory.mktemp("artifact")
+    return hfspec.compile(of(place, embedder), output=place / "artifact", run=False)
+
+
+def of(place, folder, file=FILE, **keys):
+    return write_spec(place, folder, **{"format": "onnx", "model": {"path": str(folder), "file": file}, **keys})
+
+
+@pytest.fixture
+def own(embedder, tmp_path):
+    return Path(shutil.copytree(embedder, tmp_path / "minilm-like"))
+
+
+def test_answers_are_those_of_the_library_and_the_bytes_those_of_the_source(artifact, embedder):
+    from sentence_transformers import SentenceTransformer
+
+    wanted = SentenceTransformer(str(embedder), device="cpu").encode(TEXTS)
+    np.testing.assert_allclose(hfspec.load(artifact.path).predict(TEXTS), wanted, atol=1e-5)
+    assert (artifact.path / "model/model.onnx").read_bytes() == (embedder / FILE).read_bytes()
+    paths = [record.path for record in artifact.manifest.files]
+    assert not [path for path in paths if path.endswith(".safetensors") or path.startswith("model/onnx/")]
+    graph = artifact.manifest.graph
+    assert graph["exporter"] == FILE
+    assert 0 <= graph["difference"] <= graph["tolerance"] == 1e-4
+    assert any(f"{graph['difference']:g}" in note for note in artifact.notes)
+
+
+def test_it_is_a_space_of_its_own_that_names_that_of_the_weights(artifact, compiled):
+    assert artifact.manifest.space != compiled("minilm-like").manifest.space
+    assert artifact.manifest.graph["weights_space"] == compiled("minilm-like").manifest.space
+
+
+def test_a_quantised_graph_has_to_say_how_far_it_may_be(embedder, tmp_path):
+    file = "onnx/model_quint8_avx512.onnx"
+    error = refusal(of(tmp_path / "a", embedder, file))
+    (problem,) = error.problems
+    assert problem.path == ("model", "file")
+    assert "quantization: {method: stored, tolerance: " in problem.remedy
+    assert float(problem.found) > 1e-4
+    few = {"method": "stored", "tolerance": 1e-6}
+    assert refusal(of(tmp_path / "b", embedder, file, quantization=few)).problems[0].path[0] == "quantization"
+    enough = {"method": "stored", "tolerance": 0.3}
+    made = hfspec.compile(of(tmp_path / "c", embedder, file, quantization=enough), output=tmp_path / "out", run=False)
+    assert made.manifest.graph["difference"] == pytest.approx(float(problem.found), rel=0.1)
+    assert made.manifest.graph["tolerance"] == 0.3
+
+
+@pytest.mark.parametrize("mode", ["cls", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken", ["mean", "max"]])
+def test_every_pooling_is_that_of_the_library(mode):
+    import torch
+
+    from hfspec.libraries.onnxruntime.pooling import pooled
+    from hfspec.runtime.sentences.sentence_layers import pool
+
+    modes = [mode] if isinstance(mode, str) else mode
+    vectors = np.random.default_rng(0).normal(size=(3, 5, 4)).astype(np.float32)
+    mask = np.array([[1] * 5, [1, 1, 0, 0, 0], [0, 1, 1, 1, 0]])
+    wanted = pool(torch.from_numpy(vectors), torch.from_numpy(mask), modes, 0).numpy()
+    np.testing.assert_allclose(pooled(vectors, mask, modes, normalize=False), wanted, atol=1e-6)
+
+
+def test_prompts_are_left_out_of_the_pooling_where_it_says_so(own, tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    change_json(own / "1_Pooling/config.json", include_prompt=False)
+    change_json(own / "config_sentence_transformers.json", prompts={"query": "search for this: "})
+    param = {"default": "query", "choices": ["query"]}
+    spec = of(tmp_path / "s", own, signature={"params": {"prompt_name": param}})
+    made = hfspec.load(hfspec.compile(spec, output=tmp_path / "out", run=False).path).predict(TEXTS)
+    wanted = SentenceTransformer(str(own), device="cpu").encode(TEXTS, prompt_name="query")
+    np.testing.assert_allclose(made, wanted, atol=1e-5)
+
+
+def test_data_beside_the_graph_goes_along_and_has_to_be_there(own, tmp_path):
+    import onnx
+
+    graph = onnx.load(own / FILE)
+    (own / FILE).unlink()
+    onnx.save_model(graph, own / FILE, save_as_external_data=True, location="model.onnx_data", size_threshold=1024)
+    made = hfspec.compile(of(tmp_path / "a", own), output=tmp_path / "out", run=False)
+    assert "model/model.onnx_data" in [record.path for record in made.manifest.files]
+    assert hfspec.load(made.path).predict(["hello"]).shape[0] == 1
+    data = own / "onnx/model.onnx_data"
+    data.write_bytes(data.read_bytes()[:-100])
+    assert "bytes" in plan_refusal(of(tmp_path / "b", own)).problems[0].found
+    data.unlink()
+    assert "no such file" in plan_refusal(of(tmp_path / "c", own)).problems[0].found
+
+
+def changed(path, change):
+    import onnx
+
+    graph = onnx.load(path)
+    change(graph)
+    onnx.save(graph, path)
+
+
+def rename_output(graph):
+    graph.graph.output[0].name = graph.graph.node[-1].output[0] = "other"
+
+
+def rename_input(graph):
+    for node in graph.graph.node:
+        node.input[:] = ["pixels" if name == "token_type_ids" else name for name in node.input]
+    next(value for value in graph.graph.input if value.name == "token_type_ids").name = "pixels"
+
+
+def newer_operators(graph):
+    graph.opset_import[0].version = 999
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (rename_output, "the output sentence_embedding or last_hidden_state"),
+        (rename_input, "pixels"),
+        (newer_operators, "does not know its operators"),
+    ],
+)
+def test_a_graph_that_does_not_fit_is_refused_by_the_plan(own, tmp_path, change, words):
+    changed(own / FILE, change)
+    assert words in str(plan_refusal(of(tmp_path / "s", own)))
+
+
+def test_a_graph_cut_short_and_one_of_fewer_tokens_are_refused(own, tmp_path):
+    whole = (own / FILE).read_bytes()
+    (own / FILE).write_bytes(whole[: len(whole) // 2])
+    assert "cut short" in str(plan_refusal(of(tmp_path / "a", own)))
+    (own / FILE).write_bytes(b"")
+    assert "is empty" in str(plan_refusal(of(tmp_path / "b", own)))
+
+
+def test_a_graph_of_other_weights_is_refused(own, tmp_path):
+    import onnx
+    from onnx import numpy_helper
+
+    def double(graph):
+        for tensor in graph.graph.initializer:
+            if len(tensor.dims) == 2:
+                tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * 2, tensor.name))
+
+    assert onnx.__version__
+    changed(own / FILE, double)
+    (problem,) = refusal(of(tmp_path / "s", own)).problems
+    assert "expected numbers at most 0.0001 apart" in str(problem)
+    assert "method: stored" not in problem.remedy
+
+
+def test_a_file_that_is_not_there_is_told_with_those_that_are(embedder, tmp_path):
+    with pytest.raises(hfspec.SourceError, match=r"no file onnx/model_O9.onnx; its graphs: onnx/model.onnx"):
+        hfspec.plan(of(tmp_path / "s", embedder, "onnx/model_O9.onnx"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"format": "safetensors"}, "Write `format: onnx`"),
+        ({"quantization": {"method": "dynamic-int8"}}, "method: stored"),
+        ({"adapter": {"path": "/nowhere", "merge": True}}, "without an adapter"),
+        ({"model": {"path": "/nowhere"}, "quantization": {"method": "stored"}}, "`file`"),
+        ({"model": {"path": "/nowhere", "file": "/onnx/model.onnx"}}, "model.file"),
+        ({"model": {"path": "/nowhere", "file": "../model.onnx"}}, "model.file"),
+    ],
+)
+def test_what_does_not_go_with_it_is_refused(embedder, tmp_path, keys, words):
+    problems = hfspec.validate(of(tmp_path / "s", embedder, **keys))
+    assert any(words in str(problem) for problem in problems), problems
