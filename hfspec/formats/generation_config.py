@@ -70,11 +70,11 @@ def refuse_undone(config: Any) -> None:
         )
 
 
-def not_done(stated: dict[str, Any], settings: frozenset[str]) -> dict[str, tuple[str, ...]]:
-    """The attributes that a generation config states and that are no settings: why nothing comes of them -> the names,
+def not_done(config: dict[str, Any], settings: frozenset[str]) -> dict[str, tuple[str, ...]]:
+    """The attributes of a generation ``config`` that are no settings: why nothing comes of them -> the names,
     sorted. ``settings``: the settings of any task.
     """
-    own = {name for name, value in stated.items() if value not in (None, False) and name not in BOOKKEEPING}
+    own = {name for name, value in config.items() if value not in (None, False) and name not in BOOKKEEPING}
     kinds = {
         "in force as the checkpoint says, and no spec can change it": PASSED_ON,
         "is about speed and memory, and is not used, so that answers are those of a plain cache": SPEED,
