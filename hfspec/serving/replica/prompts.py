@@ -23,8 +23,8 @@ TOGETHER = 8
 
 
 class Prompts:
-    """``merges``: whether the model's rows can be put beside those of others, as far as is known. ``virtual``: when the
-    last prompt that joined was due; ``prefixes``: what is kept of the beginnings of prompts.
+    """``merges``: whether the model's rows can be put beside other rows, as far as is known. ``virtual``: when the
+    last prompt that joined was due; ``prefixes``: the kept beginnings of prompts.
     """
 
     def __init__(self, runner: CausalGeneration, prefix_cache: int = 0) -> None:
@@ -49,38 +49,38 @@ class Prompts:
             return False
         call = waiting.job.begun.call
         runner: Any = call.runner
-        asked: Asked | None = runner.asked(waiting.item, call.settings)
-        if asked is None:
+        request: Asked | None = runner.asked(waiting.item, call.settings)
+        if request is None:
             return False
-        self._queue.append((waiting, replace(asked, key=next(self._numbers))))
+        self._queue.append((waiting, replace(request, key=next(self._numbers))))
         return True
 
     def drop(self, job: Job) -> None:
-        """Nobody waits for this job."""
-        self._queue = [found for found in self._queue if found[0].job is not job]
+        """Drop the prompts of this job, for which nobody waits."""
+        self._queue = [entry for entry in self._queue if entry[0].job is not job]
         for key in [key for key, waiting in self._inside.items() if waiting.job is job]:
             self._running.drop(key)
             self._gone(key)
 
     def clear(self) -> None:
-        """Give up all prompts, and what a step that failed may have left half done."""
+        """Give up all prompts, and the running batch, which a failed step may have left half done."""
         self._running = RunningBatch(self._running.runner, self.prefixes)
         self._queue, self._given_back = [], []
         self._inside, self._weights = {}, {}
 
     def returned(self) -> list[Waiting]:
-        """The items that are to be computed in whole batches after all."""
-        given, self._given_back = self._given_back, []
-        return given
+        """The items that must be computed in whole batches after all."""
+        items, self._given_back = self._given_back, []
+        return items
 
     def step(self, budget: Callable[[Settings], Budget], now: float) -> Iterator[tuple[Waiting, Step]]:
-        """Let in what has room, and make one token of every prompt; what was made, with the item it was made for."""
-        made: list[Step] = []
+        """Let in the prompts that have room, and make one token of every prompt; yield each step with its item."""
+        steps: list[Step] = []
         if len(self._running):
-            made += self._attempt(self._running.step)
+            steps += self._attempt(self._running.step)
         if self._queue:
-            made += self._join(budget, now)
-        for step in made:
+            steps += self._join(budget, now)
+        for step in steps:
             waiting = self._inside.get(step.key)
             if waiting is None:
                 continue
@@ -90,36 +90,36 @@ class Prompts:
 
     def _join(self, budget: Callable[[Settings], Budget], now: float) -> list[Step]:
         """Read the prompts that wait longest and go together, as far as there is room."""
-        self._queue.sort(key=lambda found: found[0].due)
+        self._queue.sort(key=lambda entry: entry[0].due)
         head = self._queue[0]
         settings = head[0].job.begun.call.settings
         tokens = budget(settings).tokens
         room = tokens - sum(self._weights.values())
-        chosen: list[tuple[Waiting, Asked]] = []
-        for found in self._queue:
-            if not _goes_with(found, head):
+        batch: list[tuple[Waiting, Asked]] = []
+        for entry in self._queue:
+            if not _goes_with(entry, head):
                 continue
-            weight = _weight(found[0], tokens)
-            if weight > room and (self._inside or chosen):
+            weight = _weight(entry[0], tokens)
+            if weight > room and (self._inside or batch):
                 break
-            chosen.append(found)
+            batch.append(entry)
             room -= weight
-        if not chosen:
+        if not batch:
             return []
         self.virtual = max(self.virtual, head[0].virtual)
-        keys = {asked.key for _, asked in chosen}
-        self._queue = [found for found in self._queue if found[1].key not in keys]
-        for waiting, asked in chosen:
-            self._inside[asked.key], self._weights[asked.key] = waiting, _weight(waiting, tokens)
+        keys = {request.key for _, request in batch}
+        self._queue = [entry for entry in self._queue if entry[1].key not in keys]
+        for waiting, request in batch:
+            self._inside[request.key], self._weights[request.key] = waiting, _weight(waiting, tokens)
             waiting.job.started = waiting.job.started or now
         try:
-            return self._attempt(lambda: self._running.join([asked for _, asked in chosen]))
+            return self._attempt(lambda: self._running.join([request for _, request in batch]))
         except NotMergeableError:
             self.merges = False
-            self._given_back = [waiting for waiting, _ in [*chosen, *self._queue]]
+            self._given_back = [waiting for waiting, _ in [*batch, *self._queue]]
             self._queue = []
-            for _, asked in chosen:
-                self._gone(asked.key)
+            for _, request in batch:
+                self._gone(request.key)
             return []
 
     def _attempt(self, step: Callable[[], list[Step]]) -> list[Step]:
@@ -147,11 +147,11 @@ def _weight(waiting: Waiting, tokens: int) -> int:
     return min(waiting.item.length, max(1, tokens // TOGETHER))
 
 
-def _goes_with(found: tuple[Waiting, Asked], head: tuple[Waiting, Asked]) -> bool:
+def _goes_with(entry: tuple[Waiting, Asked], head: tuple[Waiting, Asked]) -> bool:
     """Whether two prompts can be read together: their settings and the room of their answers are the same."""
-    return found[1].prompt.room == head[1].prompt.room and _key(found[1]) == _key(head[1])
+    return entry[1].prompt.room == head[1].prompt.room and _key(entry[1]) == _key(head[1])
 
 
-def _key(asked: Asked) -> Any:
-    settings = asked.settings.over({"seed": None}) if asked.settings.get("seed") is not None else asked.settings
-    return (settings.fingerprint(), asked.answers, asked.seed is None)
+def _key(request: Asked) -> Any:
+    settings = request.settings.over({"seed": None}) if request.settings.get("seed") is not None else request.settings
+    return (settings.fingerprint(), request.answers, request.seed is None)
