@@ -113,6 +113,9 @@ def test_an_upload_that_was_broken_off_is_no_part(s3: Any, monkeypatch: pytest.M
     upload = s3.create_multipart_upload(Bucket="rows", Key="broken/part-00001.parquet")["UploadId"]
     s3.upload_part(Bucket="rows", Key="broken/part-00001.parquet", UploadId=upload, PartNumber=1, Body=b"half")
 
+    def write(stream: Any) -> None:
+        stream.write(b"whole")
+
     def interrupted(_: Any, out: Any, size: int) -> None:
         out.write(b"h" * size)
         raise KeyboardInterrupt
@@ -120,10 +123,10 @@ def test_an_upload_that_was_broken_off_is_no_part(s3: Any, monkeypatch: pytest.M
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "copyfileobj", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            folder.put("part-00000.parquet", lambda stream: stream.write(b"whole"))
+            folder.put("part-00000.parquet", write)
     assert folder.names() == []
     for name in ("part-00000.parquet", "part-00001.parquet"):
-        folder.put(name, lambda stream: stream.write(b"whole"))
+        folder.put(name, write)
     assert set(objects(s3, "broken").values()) == {b"whole"}
 
 
