@@ -28,9 +28,20 @@ MLFLOW = "mlflow>=3.1,<4"
 PREDICTOR_TEXT = '''"""Run this model: python predictor.py "a text", or --help. It needs what requirements.txt lists."""
 
 import sys
-from pathlib import Path, PurePosixPath
+import zipimport
+from pathlib import Path
+
+
+class Archive(zipimport.zipimporter):
+    """An archive that says where a module lies without compiling it, which Python would do once more to run it."""
+
+    def get_filename(self, fullname):
+        name = fullname.rpartition(".")[2] + ("/__init__.py" if self.is_package(fullname) else ".py")
+        return str(Path(self.archive, self.prefix, name))
+
 
 sys.dont_write_bytecode = True
+sys.path_hooks.insert(0, Archive)
 HERE = Path(__file__).resolve().parent
 sys.path[:] = [str(HERE / "code/hfspec.zip"), *(place for place in sys.path if Path(place or ".").resolve() != HERE)]
 

@@ -15,6 +15,7 @@ from hfspec.integrity.verification import examine, read_manifest
 from hfspec.integrity.verified_memory import default_memory
 from hfspec.ir.artifact import Manifest
 from hfspec.ir.dtypes import RUNNABLE
+from hfspec.runtime.backends import half_precision
 from hfspec.runtime.host.allocator import keep_freed_memory
 from hfspec.runtime.host.process import import_libraries
 from hfspec.runtime.loading.gathering import gather
@@ -121,7 +122,9 @@ def load(
     with request.unchanged():
         if expect_fingerprint is not None:
             fingerprint.check(expect_fingerprint, request.fingerprint(layer))
-        return Predictor(library.part("loading")(request), layer, form)
+        predictor = Predictor(library.part("loading")(request), layer, form)
+    half_precision.warn(request)
+    return predictor
 
 
 def _task(manifest: Manifest) -> Task:

@@ -119,7 +119,7 @@ class Predictor:
         return taken(self._runner.request, self._runner.loaded.patches)
 
     def trial_note(self) -> str:
-        """A sentence for the user of compile: the backend here, and the other one where ``auto`` takes another."""
+        """A note for the user of compile: the backend here, that of ``auto`` elsewhere, and a dtype that is slow."""
         return trial_note(self._runner.request, self._runner.loaded.patches)
 
     def predict(self, data: Any, params: Mapping[str, Any] | None = None, outputs: str | None = None) -> Any:

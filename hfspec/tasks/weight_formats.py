@@ -99,7 +99,6 @@ def _called(path: str, arguments: tuple[Any, ...]) -> Any:
 
 
 _RUNNERS = "hfspec.libraries.onnxruntime.runners"
-_MEDIA_RUNNERS = "hfspec.libraries.onnxruntime.media_runners"
 WEIGHT_FORMATS: Mapping[str, WeightFormat] = MappingProxyType(
     {
         row.name: row
@@ -132,39 +131,43 @@ WEIGHT_FORMATS: Mapping[str, WeightFormat] = MappingProxyType(
                 tasks=MappingProxyType(
                     {
                         ("sentence-transformers", "feature-extraction"): GraphTask(
-                            f"{_RUNNERS}:GraphSentenceEmbedding", "sentence vectors"
+                            f"{_RUNNERS}.sentences:GraphSentenceEmbedding", "sentence vectors"
                         ),
                         ("sentence-transformers", "llm/v1/embeddings"): GraphTask(
-                            f"{_RUNNERS}:GraphOpenAIEmbeddings", "sentence vectors"
+                            f"{_RUNNERS}.sentences:GraphOpenAIEmbeddings", "sentence vectors"
                         ),
                         ("sentence-transformers", "sentence-similarity"): GraphTask(
-                            f"{_RUNNERS}:GraphSentenceSimilarity", "sentence vectors"
+                            f"{_RUNNERS}.sentences:GraphSentenceSimilarity", "sentence vectors"
                         ),
                         ("transformers", "zero-shot-classification"): GraphTask(
-                            f"{_RUNNERS}:GraphZeroShotClassification", "logits", _TABLES
+                            f"{_RUNNERS}.sequences:GraphZeroShotClassification", "logits", _TABLES
                         ),
                         ("transformers", "token-classification"): GraphTask(
-                            f"{_RUNNERS}:GraphTokenClassification", "token logits"
+                            f"{_RUNNERS}.tokens:GraphTokenClassification", "token logits"
                         ),
                         ("transformers", "question-answering"): GraphTask(
-                            f"{_RUNNERS}:GraphQuestionAnswering", "spans"
+                            f"{_RUNNERS}.questions:GraphQuestionAnswering", "spans"
                         ),
-                        ("transformers", "feature-extraction"): GraphTask(f"{_RUNNERS}:GraphTokenFeatures", "states"),
+                        ("transformers", "feature-extraction"): GraphTask(
+                            f"{_RUNNERS}.tokens:GraphTokenFeatures", "states"
+                        ),
                         ("transformers", "llm/v1/embeddings"): GraphTask(
-                            f"{_RUNNERS}:GraphOpenAIEmbeddings", "sentence vectors"
+                            f"{_RUNNERS}.sentences:GraphOpenAIEmbeddings", "sentence vectors"
                         ),
                         ("sentence-transformers", "sparse-embedding"): GraphTask(
-                            f"{_RUNNERS}:GraphSparseEmbedding", "sparse weights"
+                            f"{_RUNNERS}.sparse:GraphSparseEmbedding", "sparse weights"
                         ),
-                        ("sentence-transformers", "text-ranking"): GraphTask(f"{_RUNNERS}:GraphTextRanking", "scores"),
+                        ("sentence-transformers", "text-ranking"): GraphTask(
+                            f"{_RUNNERS}.sequences:GraphTextRanking", "scores"
+                        ),
                         ("transformers", "image-classification"): GraphTask(
-                            f"{_MEDIA_RUNNERS}:GraphImageClassification", "image logits", (*_TABLES, "pillow")
+                            f"{_RUNNERS}.media:GraphImageClassification", "image logits", (*_TABLES, "pillow")
                         ),
                         ("transformers", "audio-classification"): GraphTask(
-                            f"{_MEDIA_RUNNERS}:GraphAudioClassification", "sound logits", ("av", *_TABLES)
+                            f"{_RUNNERS}.media:GraphAudioClassification", "sound logits", ("av", *_TABLES)
                         ),
                         ("transformers", "text-classification"): GraphTask(
-                            f"{_RUNNERS}:GraphTextClassification", "logits", _TABLES
+                            f"{_RUNNERS}.sequences:GraphTextClassification", "logits", _TABLES
                         ),
                     }
                 ),

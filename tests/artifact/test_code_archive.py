@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import ast
 import io
+import json
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 
-from hfspec.artifact.texts import code_archive
+from hfspec.artifact.texts import PREDICTOR_TEXT, code_archive
 from hfspec.ir.source_kinds import SOURCE_KINDS
+
+COMPILED = """
+import json, runpy, sys
+compiled = []
+sys.addaudithook(lambda event, told: compiled.append(str(told[1])) if event == "compile" else None)
+runpy.run_path(sys.argv[1], run_name="predictor")
+files = [module.__file__ for name, module in sys.modules.items() if name.partition(".")[0] == "hfspec"]
+print(json.dumps([files, [name for name in compiled if "hfspec.zip" in name]]))
+"""
 
 
 def modules(archive: zipfile.ZipFile) -> dict[str, str]:
@@ -44,3 +57,17 @@ def test_a_reference_artifact_can_open_every_kind_of_source() -> None:
     with zipfile.ZipFile(io.BytesIO(code_archive())) as archive:
         held = modules(archive)
     assert {kind.opened_by.partition(":")[0] for kind in SOURCE_KINDS.values()} <= set(held)
+
+
+def test_the_predictor_compiles_each_module_once_and_knows_where_it_lies(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code/hfspec.zip").write_bytes(code_archive())
+    (tmp_path / "predictor.py").write_text(PREDICTOR_TEXT)
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILED, str(tmp_path / "predictor.py")],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    files, compiled = json.loads(done.stdout)
+    assert str(tmp_path / "code/hfspec.zip/hfspec/runtime/command.py") in files
+    assert str(tmp_path / "code/hfspec.zip/hfspec/runtime/__init__.py") in files
+    assert sorted(compiled) == sorted(files)

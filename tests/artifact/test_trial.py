@@ -70,7 +70,7 @@ def test_what_is_fixed_is_the_same_on_a_server(checkpoint, tmp_path, runtime, op
     assert not [note for note in made.notes if "trial run" in note]  # of a run that was not
     note = hfspec.load(made.path, **options).trial_note()
     assert "GPU" not in note
-    assert expected is None or note == expected
+    assert expected is None or note.partition(" Products in ")[0] == expected
 
 
 @pytest.mark.probes

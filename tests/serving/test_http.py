@@ -51,6 +51,7 @@ def raw(served, text):
         ("identity", TEXT),
         ("", TEXT),
     ],
+    ids=["gzip", "capitals", "deflate", "identity", "none"],
 )
 def test_a_compressed_body_is_read(served, truth, encoding, body):
     assert sent(served, PREDICT, body, **{"content-encoding": encoding}).json() == truth
@@ -68,6 +69,7 @@ def test_a_compressed_body_is_read(served, truth, encoding, body):
         ("gzip, gzip", gzip.compress(gzip.compress(TEXT)), 415, "gzip or deflate"),
         ("gzip", gzip.compress(b" " * (65 << 20)), 413, "larger"),
     ],
+    ids=["not gzip", "cut off", "more behind it", "empty", "not deflate", "br", "twice", "too large"],
 )
 def test_a_body_that_is_not_compressed_as_it_says_is_refused(served, encoding, body, status, part):
     for path in (PREDICT, "/v1/embeddings", "/v2/models/sentiment/infer", "/invocations?model=sentiment"):

@@ -25,7 +25,7 @@ from hfspec.libraries.onnxruntime.media_sources import MediaSource
 from hfspec.libraries.onnxruntime.own_graph import allowed_difference, told_of_graph
 from hfspec.libraries.onnxruntime.quantization import Batch, quantize, told
 from hfspec.libraries.onnxruntime.refusal import refusal
-from hfspec.libraries.onnxruntime.runners import POOLING_MASK
+from hfspec.libraries.onnxruntime.runners.sentences import POOLING_MASK
 from hfspec.libraries.onnxruntime.torch_modules import COMPUTES, Source, module
 from hfspec.libraries.onnxruntime.unheard import unheard
 from hfspec.libraries.onnxruntime_genai.graph import read_graph

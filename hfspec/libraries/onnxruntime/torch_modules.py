@@ -11,7 +11,7 @@ from hfspec.ir.problem import one_of
 from hfspec.libraries.onnxruntime.examples import Examples
 from hfspec.libraries.onnxruntime.media_sources import MediaSource, image_logits, sound_logits
 from hfspec.libraries.onnxruntime.refusal import refusal
-from hfspec.libraries.onnxruntime.runners import POOLING_MASK
+from hfspec.libraries.onnxruntime.runners.sentences import POOLING_MASK
 from hfspec.libraries.onnxruntime.tokenizer import TOKENIZER as TOKENIZER_FILE
 from hfspec.runtime.loading.positions import cut_length
 from hfspec.runtime.runner import Runner

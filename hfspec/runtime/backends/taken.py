@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hfspec.ir.backends import AUTO, BACKENDS, ONEDNN, TORCH
+from hfspec.runtime.backends.half_precision import slow_note
 from hfspec.runtime.backends.putting import takes_library_model
 from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.patches.states import States, hindrance
@@ -18,13 +19,16 @@ def taken(request: LoadRequest, states: States) -> str:
 
 
 def trial_note(request: LoadRequest, states: States) -> str:
-    """A sentence for the user of compile: the backend of the trial run, and that of a server where it depends on the
-    processor.
+    """A note for the user of compile: the backend of the trial run, that of a server where it depends on the processor,
+    and whether the weights' dtype is slow here.
     """
     name = taken(request, states)
     sentence = f"The trial run took the backend {name} on {request.device}"
     others = _elsewhere(request, states, name)
-    return f"{sentence}; a server takes {others}, with answers that differ in rounding." if others else f"{sentence}."
+    backend = (
+        f"{sentence}; a server takes {others}, with answers that differ in rounding." if others else f"{sentence}."
+    )
+    return " ".join(filter(None, (backend, slow_note(request))))
 
 
 def _elsewhere(request: LoadRequest, states: States, name: str) -> str:

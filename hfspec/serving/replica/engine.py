@@ -20,8 +20,8 @@ from hfspec.runtime.io import finite
 from hfspec.runtime.predictor import Predictor
 from hfspec.runtime.scheduling import batching
 from hfspec.runtime.scheduling.batching import Budget, Item
-from hfspec.runtime.scheduling.partition import partition
-from hfspec.serving.replica.job import EXPIRED, Ask, Form, Job, Told
+from hfspec.serving.replica.job import EXPIRED, Ask, Form, Job, Told, Waiting
+from hfspec.serving.replica.queue import Queue
 from hfspec.settings.precedence import Settings
 
 if TYPE_CHECKING:
@@ -30,26 +30,10 @@ if TYPE_CHECKING:
 
 AT_ONCE = 256  # rows of a job that are made ready together
 AHEAD = 16  # full batches of a job that are made ready before any is answered
-CANDIDATES = 256  # items looked at for a batch
 
 
 class ExpiredError(HfspecError):
     """The request's time is over."""
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """An item of a job. ``index``: its index in its row; ``virtual``: the work, in tokens, after which it is due."""
-
-    job: Job
-    item: Item[Any]
-    index: int
-    virtual: float
-
-    @property
-    def due(self) -> tuple[float, float]:
-        """The key that orders waiting items: the work done for their request, then its time of arrival."""
-        return (self.virtual, self.job.arrived)
 
 
 @dataclass(slots=True)
@@ -86,8 +70,7 @@ class Engine:
         self.predictor, self.told, self.clock, self.bounds = predictor, told, clock, bounds
         self.counters = Counters()
         self._jobs: dict[int, Job] = {}
-        self._items: dict[Any, list[Waiting]] = {}
-        self._virtual = 0.0
+        self._queue = Queue()
         runner = predictor.runner
         self._prompts = _prompts(runner, prefix_cache)
         self._budgets: dict[int, Budget] = {}
@@ -119,7 +102,7 @@ class Engine:
         except HfspecError as error:
             self.told.error(ask.key, error)
             return
-        job = Job(ask, prediction, self.clock(), virtual=self._virtual)
+        job = Job(ask, prediction, self.clock(), virtual=self._queue.virtual)
         self._jobs[ask.key] = job
         if not job.rows:
             self._finish(job)
@@ -148,7 +131,7 @@ class Engine:
                     self._prepare(job)
             if self._prompts is not None and self._prompts.has_work:
                 self._continue(self._prompts)
-            if self._items:
+            if self._queue:
                 self._batch()
         finally:
             self.counters.step = None
@@ -169,7 +152,7 @@ class Engine:
     def _prepare(self, job: Job) -> None:
         """Make the job's next rows ready, where few ready ones wait."""
         limit = AHEAD * max(1, self._budget(job.begun.call.settings).tokens)
-        while not job.is_prepared and (not job.missing or job.tokens - (self._virtual - job.virtual) < limit):
+        while not job.is_prepared and (not job.missing or job.tokens - (self._queue.virtual - job.virtual) < limit):
             belongs = job.begun.call.runner.belonging(job.begun.call.settings) is not None
             count = len(job.rows) if belongs else AT_ONCE
             rows = job.rows[job.prepared : job.prepared + count]
@@ -193,7 +176,7 @@ class Engine:
             waiting = Waiting(job, item, index, job.virtual + job.tokens)
             job.tokens += item.length
             if self._prompts is None or not self._prompts.take(waiting):
-                self._items.setdefault(_place(waiting), []).append(waiting)
+                self._queue.put(waiting)
         for number, count in counts.items():
             job.parts[number], job.missing[number] = [None] * count, count
         refused = job.refused
@@ -214,29 +197,9 @@ class Engine:
         tokens = self.predictor.runner.budget(settings)
         return self._budgets.setdefault(tokens, Budget(tokens))
 
-    def _chosen(self) -> list[Waiting]:
-        """The items of the next batch: the one that is due first, and others of its group that go well with it."""
-        place, group = min(self._items.items(), key=lambda entry: entry[1][0].due)
-        group.sort(key=lambda waiting: waiting.due)
-        head, near = group[0], group[:CANDIDATES]
-        near.sort(key=lambda waiting: -waiting.item.length)
-        runner, budget = self.predictor.runner, self._budget(head.job.begun.call.settings)
-        parts = partition([waiting.item.length for waiting in near], budget.tokens, runner.pass_tokens)
-        number = next(number for number, waiting in enumerate(near) if waiting is head)
-        batch = [near[index] for part in parts if number in part for index in part]
-        batch = batch if head.job.stream is None else [head]
-        members = {id(waiting) for waiting in batch}
-        rest = [waiting for waiting in group if id(waiting) not in members]
-        if rest:
-            self._items[place] = rest
-        else:
-            del self._items[place]
-        self._virtual = max(self._virtual, head.virtual)
-        return batch
-
     def _batch(self) -> None:
         """Compute a batch and give its results to their jobs."""
-        batch = self._chosen()
+        batch = self._queue.next_batch(self._budget, self.predictor.runner.pass_tokens)
         if batch[0].job.stream is not None:
             self._stream_alone(batch[0])
             return
@@ -316,12 +279,12 @@ class Engine:
                 self._refuse(job, waiting.item.row, error)
         self.counters.batches += 1
         self.counters.reused, self.counters.kept = prompts.prefixes.reused, prompts.prefixes.size
-        self._virtual = max(self._virtual, prompts.virtual)
+        self._queue.virtual = max(self._queue.virtual, prompts.virtual)
         self._tell_all(touched)
         for waiting in prompts.returned():  # the model's cache cannot be merged: whole batches, as predict has them
             if waiting.job.stream is not None:
                 waiting.job.stream.begin_again(waiting.index)
-            self._items.setdefault(_place(waiting), []).append(waiting)
+            self._queue.put(waiting)
 
     def _take(self, waiting: Waiting, step: Step) -> None:
         """Raises OutputError where the step has no answer, or a token that has no text."""
@@ -390,20 +353,9 @@ class Engine:
 
     def _forget(self, job: Job) -> None:
         """Remove the job's items from those that wait."""
-        for place, group in list(self._items.items()):
-            rest = [waiting for waiting in group if waiting.job is not job]
-            if rest:
-                self._items[place] = rest
-            else:
-                del self._items[place]
+        self._queue.drop(job)
         if self._prompts is not None:
             self._prompts.drop(job)
-
-
-def _place(waiting: Waiting) -> Any:
-    """The key that the items of one batch have in common."""
-    call = waiting.job.begun.call
-    return (call.runner.task.name, call.settings.fingerprint(), waiting.item.group)
 
 
 def _prompts(runner: Any, prefix_cache: int) -> Prompts | None:

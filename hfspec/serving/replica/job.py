@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from hfspec.errors import RowError
 from hfspec.inputs.row import Row
+from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.scheduling.begun import Begun
 
 EXPIRED = "the request's time was over before it was answered."
@@ -117,3 +118,18 @@ class Job:
         """The cost of the job, for the meters."""
         waited = (self.started or now) - self.arrived
         return {"rows": len(self.rows), "tokens": self.tokens, "queue": waited, **self.spent}
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An item of a job. ``index``: its index in its row; ``virtual``: the work, in tokens, after which it is due."""
+
+    job: Job
+    item: Item[Any]
+    index: int
+    virtual: float
+
+    @property
+    def due(self) -> tuple[float, float]:
+        """The key that orders waiting items: the work done for their request, then its time of arrival."""
+        return (self.virtual, self.job.arrived)

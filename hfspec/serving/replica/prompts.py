@@ -15,8 +15,7 @@ from hfspec.runtime.scheduling.batching import Budget
 from hfspec.settings.precedence import Settings
 
 if TYPE_CHECKING:
-    from hfspec.serving.replica.engine import Waiting
-    from hfspec.serving.replica.job import Job
+    from hfspec.serving.replica.job import Job, Waiting
 
 # Prompts that run together, however long their answers may be: one that may go on for long keeps nobody out.
 TOGETHER = 8
