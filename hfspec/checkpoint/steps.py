@@ -24,7 +24,7 @@ Step = CopyFile | WriteWeights | WriteBytes
 
 
 def artifact_steps(sources: Sources, checkpoint: Checkpoint) -> tuple[Step, ...]:
-    """What puts a deployment's files into its artifact, but for the model card and the licences.
+    """List the steps that put a deployment's files into its artifact, but for the model card and the licences.
 
     Args:
         sources: The spec and the files of its sources.

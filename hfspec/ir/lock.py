@@ -1,4 +1,4 @@
-"""What a lock says: every source of a spec at an exact commit, with the digest of every file that a deployment uses.
+"""A lock: every source of a spec at an exact commit, with the digest of every file that a deployment uses.
 
 Written canonically, as ``artifact.json`` is, with no time and no path of a machine, so that two machines write the same
 bytes. The JSON Schema is generated from these models (hfspec.locking.schema).
@@ -141,7 +141,7 @@ class LockedSource(Frozen):
 
     @property
     def origin(self) -> tuple[str, str, str | None]:
-        """What the spec says of it."""
+        """The source as the spec names it."""
         return self.kind, self.location, self.revision
 
 
@@ -243,8 +243,8 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """What locking a spec came to: the file, what it says now, how that differs from before. ``is_new``: there was no
-    lock before, so that there is nothing to differ from; ``notes``: those of the plan, in whole sentences.
+    """The result of locking a spec: the file, the new lock, and its differences from the old one. ``is_new``: there
+    was no lock before, so that there is nothing to differ from; ``notes``: those of the plan, in whole sentences.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""What a compile will do: every decision made, nothing written yet."""
+"""The plan of a compile: every decision made, nothing written yet."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class TensorMove:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """What a parameter of a module becomes when an adapter is merged into the module. ``module``: its name in the
+    """The merge of an adapter into one parameter of a module. ``module``: its name in the
     model; ``parameter``: its own name in the module (``weight``). ``parts``: each parameter of the module by that name,
     with the dtype that the model loads it as; ``adapter``: the adapter's tensors for the module.
     """
@@ -114,8 +114,8 @@ class WriteBytes:
 
 @dataclass(frozen=True, slots=True)
 class Flavor:
-    """What MLflow's own flavor of a library makes of the artifact's files. ``name``: the flavor; ``task``: that of
-    transformers' pipeline; ``class_name``: of the object; ``components``: those it takes.
+    """The object that MLflow's own flavor of a library makes of the artifact's files. ``name``: the flavor; ``task``:
+    that of transformers' pipeline; ``class_name``: of the object; ``components``: those it takes.
     """
 
     name: str
@@ -239,14 +239,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """What a conversion gave: a plan of its files, and who reads them, by role."""
+    """The result of a conversion: a plan of its files, and their readers by role."""
 
     plan: Plan
     readers: Mapping[str, Reader]
 
 
 class Work(Protocol):
-    """What is to be built: steps, and the model of an adapter that is merged into the weights they write."""
+    """The work of a build: steps, and the model of an adapter that is merged into the weights they write."""
 
     @property
     def steps(self) -> tuple[CopyFile | WriteWeights | WriteBytes, ...]: ...

@@ -61,7 +61,7 @@ TensorDtype: TypeAlias = Literal["float16", "float32", "float64", "int8", "uint8
 
 
 class Frozen(BaseModel):
-    """What every part of a spec is: strict, closed, immutable."""
+    """The base of every part of a spec: strict, closed, immutable."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -281,7 +281,7 @@ class Tensor(Frozen):
 
 
 class Signature(Frozen):
-    """What predict takes and gives; what is left out is inferred from the task."""
+    """The inputs, outputs and params of predict; those left out are inferred from the task."""
 
     inputs: Annotated[tuple[Column, ...], Strict(False)] | None = Field(
         default=None, min_length=1, description="The columns of the input."
@@ -387,7 +387,7 @@ class Runtime(Frozen):
 
 
 class ServingLimits(Frozen):
-    """What a server takes of one request, unless its fleet file says otherwise."""
+    """Limits on one request to a server, unless its fleet file says otherwise."""
 
     rows: Count | None = Field(default=None, description="Rows of one request.", examples=[256])
     timeout: Seconds | None = Field(default=None, description="Seconds that a request may wait and run.", examples=[60])
@@ -405,6 +405,6 @@ class Serving(Frozen):
     )
 
     def stated(self) -> FrozenDict:
-        """What the spec says of it; empty where it says nothing."""
+        """The keys that the spec sets; empty where it sets none."""
         said = self.model_dump(mode="json", exclude_none=True)
         return FrozenDict({key: value for key, value in said.items() if value})

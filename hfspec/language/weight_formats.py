@@ -1,4 +1,4 @@
-"""What a format of the model goes with: tasks of the library, and other keys of the spec."""
+"""The rules of a model's format: the tasks and the other keys of the spec that go with it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _calibration(document: Draft) -> Iterator[Problem]:
 
 
 def _own_graph(document: Draft) -> Iterator[Problem]:
-    """What goes with a graph of the source's own."""
+    """The problems of a spec with a graph of the source's own."""
     tree, is_own = document.tree, document.tree.at(FILE) is not None
     path: KeyPath = ("quantization", "method")
     method = tree.at(path)

@@ -1,4 +1,4 @@
-"""What differs between two locks, such as the one in git and the one that would be written now."""
+"""The differences between two locks, such as the one in git and the one that would be written now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an artifact says of itself, for a person or as JSON."""
+"""An artifact's account of itself, for a person or as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reviewer reads of an artifact or a plan, in parts that every format of a report is made from."""
+"""A reviewer's account of an artifact or a plan, in parts that every format of a report is made from."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def plan_report(plan: Plan, read: Read) -> Report:
 
 
 def difference(changes: Sequence[Change], names: tuple[str, str]) -> Section:
-    """What changed from one side to the other, side by side; the first part of a report on two."""
+    """The changes from one side to the other, side by side; the first part of a report on two."""
     rows = []
     for change in changes:
         before, after = told(change)

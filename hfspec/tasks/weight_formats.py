@@ -55,7 +55,7 @@ class WeightFormat:
     makers_extra: str = ""
     """The extra that installs them."""
     dtypes: tuple[str, ...] = ()
-    """Of the weights; empty: all that the library loads."""
+    """The dtypes of the weights; empty: all that the library loads."""
     tasks: Mapping[tuple[str, str], GraphTask] | None = None
     """Library and task -> how it is answered; None: every task, by its own runner."""
 
@@ -85,11 +85,11 @@ class WeightFormat:
         return None if row is None else replace(found, runner=row.runner, requirements=())
 
     def export(self, *arguments: Any) -> Any:
-        """What the row's ``exporting`` gives."""
+        """The result of the row's ``exporting``."""
         return _called(self.exporting, arguments)
 
     def taken(self, sources: Any) -> tuple[Any, ...]:
-        """What the row's ``taking`` gives; nothing where it has none."""
+        """The result of the row's ``taking``; empty where it has none."""
         return _called(self.taking, (sources,)) if self.taking else ()
 
 

@@ -62,7 +62,7 @@ def _header(file: InputFile) -> list[str]:
 
 
 def _problem(names: list[str]) -> str:
-    """What is wrong with the names of the columns, with its remedy."""
+    """The fault of the columns' names, with its remedy."""
     if not names:
         return "has no first line with the names of columns; leave it out, or add the line"
     if not all(map(_is_unicode, names)):

@@ -76,7 +76,7 @@ def is_compressed(file: InputFile) -> bool:
 
 
 def hint_for(file: InputFile) -> str:
-    """What may be the matter with a file that cannot be read."""
+    """The likely fault of a file that cannot be read."""
     said = "; it is damaged, or not compressed as its ending says: compress it anew, or leave it out"
     return said if is_compressed(file) else ""
 

@@ -59,7 +59,7 @@ def format_problems(tree: Tree, spec: Spec, checkpoint: Checkpoint) -> Iterator[
 
 
 def format_notes(spec: Spec) -> Iterator[str]:
-    """What becomes of the weights."""
+    """A sentence on how the weights are stored."""
     row = WEIGHT_FORMATS[spec.format]
     if spec.model.file is not None:
         yield (

@@ -1,4 +1,4 @@
-"""What a graph is made with, and held against torch on."""
+"""Inputs that a graph is exported with, and compared with torch on."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Inputs = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Batches of a task's inputs. ``words``: what they are; ``example``: the batch that the exporter follows; ``axes``:
-    of any length, with their names, the same of each input.
+    """Batches of a task's inputs. ``words``: their name in messages; ``example``: the batch that the exporter traces;
+    ``axes``: the axes of any length, with their names, the same of each input.
     """
 
     words: str
@@ -23,5 +23,5 @@ class Examples:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the graph's inputs."""
+        """The names of the graph's inputs."""
         return tuple(self.example)

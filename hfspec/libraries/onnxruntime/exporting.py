@@ -92,7 +92,7 @@ def export(plan: Plan, files: Sequence[FileRecord], staging: Path) -> tuple[Plan
 
 
 def _quantized(plan: Plan, manifest: Manifest, staging: Path, usual: Sequence[Batch]) -> dict[str, Any]:
-    """What the manifest says of a graph that was quantised; empty where nobody asks for it."""
+    """The manifest's account of a quantised graph; empty where the spec asks for none."""
     if plan.quantization is None or plan.graph_file is not None:
         return {}
     deployment = plan.deployment
@@ -108,7 +108,7 @@ def _embeds(plan: Plan) -> bool:
 
 
 def _computes(deployment: Deployment) -> str:
-    """What the task's graph computes."""
+    """The kind of outputs of the task's graph."""
     task = table.find(deployment.library, deployment.task)
     tasks = WEIGHT_FORMATS[deployment.format].tasks
     assert task is not None, "validate lets no unknown task through"
@@ -195,7 +195,7 @@ def _records(staging: Path) -> Iterator[FileRecord]:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """What torch raises over a model that it cannot export, as a problem of the spec."""
+    """Raise torch's error over a model that it cannot export as a problem of the spec."""
     try:
         yield
     except (HfspecError, OSError, MemoryError):

@@ -22,7 +22,7 @@ class ImageSteps:
     crop: Sequence[int]
     """Height and width around the centre, zeros beyond the image."""
     scale: float | None
-    """What pixels are multiplied by, and ``shift``, what is added then."""
+    """The factor of each pixel; ``shift`` is added to the product."""
     shift: float
     normalising: Sequence[Mapping[str, Sequence[float]]]
     """``mean`` and ``std`` of each channel, of one or more normalisations."""

@@ -77,19 +77,19 @@ class Graph:
         self.inputs = tuple(value.name for value in self.session.get_inputs())
 
     def __call__(self, rows: Sequence[Mapping[str, list[int]]], **arrays: Any) -> list[Any]:
-        """What the graph computes of rows of tokens, filled up on the right. ``arrays``: inputs that no tokens are."""
+        """The graph's outputs for rows of tokens, padded on the right. ``arrays``: its other inputs."""
         given = filled(rows, self.pad, "right", [name for name in self.inputs if name not in arrays])
         return self.run({**given, **arrays})
 
     def pooled(self, vectors: Any, mask: Any) -> Any:
-        """Vectors of sentences, of those of tokens that the graph has given for rows with this mask."""
+        """Vectors of sentences, pooled from the graph's vectors of tokens for rows with this mask."""
         from hfspec.libraries.onnxruntime.pooling import pooled
 
         assert self.pooling is not None, "asked of graphs that leave the pooling open"
         return pooled(vectors, mask, pooling_modes(self.pooling["config"]), normalize=self.pooling["normalize"])
 
     def run(self, inputs: Mapping[str, Any]) -> list[Any]:
-        """What the graph computes of its inputs. Raises MemoryError where there is not enough."""
+        """The graph's outputs for its inputs. Raises MemoryError where memory runs out."""
         try:
             return list(self.session.run(self.outputs, dict(inputs)))
         except Exception as error:  # the library raises errors of its own, all below Exception

@@ -18,9 +18,9 @@ POINTING = frozenset({"sentence vectors", "sparse weights"})
 
 @dataclass(slots=True)
 class Distance:
-    """What was found so far. ``computes``: what the two compute; ``largest``: the largest difference of two numbers,
-    over the largest number of their row where that is above 1; ``choices``: how often the largest number of a line
-    decides, ``same``: how often it decides alike; ``cosine``: the least of two vectors.
+    """The distance of two graphs so far. ``computes``: the kind of their outputs; ``largest``: the largest difference
+    of two numbers, over the largest number of their row where that is above 1; ``choices``: how often the largest
+    number of a line decides, ``same``: how often it decides alike; ``cosine``: the least of two vectors.
     """
 
     computes: str
@@ -70,6 +70,6 @@ class Distance:
 
 
 def _lengths(inputs: Mapping[str, Any]) -> list[int | None]:
-    """Of the rows of tokens without their padding."""
+    """The lengths of rows of tokens, without their padding."""
     ids = inputs["input_ids"]
     return [int(line.sum()) for line in inputs[MASK]] if MASK in inputs else [ids.shape[1]] * len(ids)

@@ -33,11 +33,11 @@ class MediaSource:
         return self.owner.model(**inputs).logits.float()
 
     def examples(self) -> Examples:
-        """What the graph is held against torch on."""
+        """The inputs that the graph is compared with torch on."""
         return self._examples
 
     def facts(self) -> dict[str, Any]:
-        """What the graph's runner is told."""
+        """The facts that the graph's runner needs."""
         config = self.owner.model.config
         return {
             "attributes": {},
@@ -49,12 +49,12 @@ class MediaSource:
         }
 
     def files(self) -> dict[str, bytes]:
-        """What else stands beside the graph: nothing."""
+        """The other files beside the graph: none."""
         return {}
 
 
 def image_logits(runner: Any) -> MediaSource:
-    """Of an image classifier; raises SpecError for a processor whose steps are others than those that are known."""
+    """The source of an image classifier; raises SpecError for a processor with steps that hfspec does not know."""
     processor = runner.processor
     steps = image_steps(processor)
     images = [_image(*size) for size in SIZES]
@@ -67,7 +67,7 @@ def image_logits(runner: Any) -> MediaSource:
 
 
 def sound_logits(runner: Any) -> MediaSource:
-    """Of a classifier of sounds that reads samples; raises SpecError for one that reads anything else."""
+    """The source of a sound classifier that reads samples; raises SpecError for one that reads anything else."""
     extractor = runner.features.extractor
     name = type(extractor).__name__
     if name != "Wav2Vec2FeatureExtractor":

@@ -25,7 +25,7 @@ AGAIN = "fetch the file again, or take another graph of the source"
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 TOKENS = ("last_hidden_state", "token_embeddings")
 VECTORS = "sentence_embedding"
-# What a graph computes -> the outputs that say it, the best first; each is one output a task reads, or several.
+# Kind of outputs -> the graph outputs that hold it, the best first; a task reads one of them, or several together.
 OUTPUTS: Mapping[str, Sequence[tuple[str, ...]]] = {
     "logits": (("logits",),),
     "scores": (("logits",),),
@@ -74,12 +74,12 @@ def steps(sources: Sources) -> tuple[CopyFile, ...]:
 
 
 def told_of_graph(plan: Plan, path: Path, computes: str) -> dict[str, Any]:
-    """What the runner of a graph is told of one that was made elsewhere.
+    """State the facts that the runner needs of a graph made elsewhere.
 
     Args:
-        plan: What was planned.
+        plan: The plan of the compile.
         path: The graph, in the folder of the model.
-        computes: What it is asked for.
+        computes: The kind of outputs that the task needs.
 
     Returns:
         The outputs that are read, and how token vectors become those of a sentence where the graph leaves that open;
@@ -110,7 +110,7 @@ def allowed_difference(plan: Plan, difference: float, path: Path) -> float | Non
     """Hold a graph's difference from torch's numbers against what is allowed.
 
     Args:
-        plan: What was planned.
+        plan: The plan of the compile.
         difference: The largest one that was found.
         path: The graph.
 

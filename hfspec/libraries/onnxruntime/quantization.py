@@ -35,7 +35,7 @@ class Recorder:
         self._session = recorded
 
     def run(self, names: Any, inputs: Batch) -> Any:
-        """What the session computes."""
+        """The outputs of the session."""
         self.batches.append(inputs)
         return self._session.run(names, inputs)
 
@@ -88,7 +88,7 @@ def told(account: Mapping[str, Any]) -> str:
 
 
 def counted(measured_on: Mapping[str, int]) -> str:
-    """What was measured, in words."""
+    """The examples measured, in words."""
     names = {
         "calibration": "calibration examples",
         "golden": "golden examples",

@@ -1,4 +1,4 @@
-"""What a graph computes, as a module of torch over a runner that has loaded its model by torch."""
+"""The computations of graphs, as modules of torch over a runner that has loaded its model by torch."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from hfspec.runtime.text.padding import Padding
 from hfspec.runtime.text.token_batch import filled
 from hfspec.runtime.text.tokens import Tokens, encode
 
-# What a runner of a graph has from the one that it was made of, as far as that has it.
+# Attributes that a graph's runner takes over from torch's, where that has them.
 ATTRIBUTES = (
     *("activation", "entailment", "fast", "knows_words", "labels", "limit", "most", "question_first", "size", "takes"),
     "takes_use_cache",
 )
-# What runners read of a config.
+# Keys of a config that runners read.
 CONFIG = (
     *("eos_token_id", "hidden_size", "id2label", "is_encoder_decoder", "label2id", "model_type", "num_labels"),
     *("pad_token_id", "problem_type", "vocab_size"),
@@ -69,23 +69,23 @@ class Source:
         return padding is not None and padding.is_seen
 
     def attributes(self) -> dict[str, Any]:
-        """What the graph's runner takes over."""
+        """The attributes that the graph's runner takes over."""
         found = {name: getattr(self.owner, name) for name in ATTRIBUTES if hasattr(self.owner, name)}
         return {name: sorted(value) if isinstance(value, set | frozenset) else value for name, value in found.items()}
 
     def config(self) -> dict[str, Any]:
-        """What runners read of the config, as JSON has it."""
+        """The keys of the config that runners read, as JSON has them."""
         config = self.owner.model.config
         return {
             name: getattr(config, name) for name in CONFIG if getattr(config, name, None) is not None or name in NULL
         }
 
     def tokenizer(self) -> dict[str, Any]:
-        """What runners ask of the tokenizer."""
+        """The attributes of the tokenizer that runners read."""
         return {name: getattr(self.owner.tokenizer, name, None) for name in TOKENIZER}
 
     def facts(self) -> dict[str, Any]:
-        """What the graph's runner is told."""
+        """The facts that the graph's runner needs."""
         return {
             "attributes": self.attributes(),
             "config": self.config(),
@@ -95,14 +95,14 @@ class Source:
         }
 
     def files(self) -> dict[str, bytes]:
-        """What else stands beside the graph: the tokenizer as it was in use."""
+        """The other files beside the graph: the tokenizer as torch's runner used it."""
         tokenizer = self.owner.tokenizer.backend_tokenizer
         tokenizer.no_truncation()
         tokenizer.no_padding()
         return {TOKENIZER_FILE: tokenizer.to_str(pretty=True).encode()}
 
     def examples(self) -> Examples:
-        """What the graph is held against torch on: each text alone, all of them together, and the shorter ones."""
+        """The inputs that the graph is compared with torch on: each text alone, all together, the shorter ones."""
         names, rows = self._rows()
         batches = [filled(batch, self.pad, "right", names) for batch in (*([row] for row in rows), rows, rows[:2])]
         example = filled(rows[1:3], self.pad, "right", names)

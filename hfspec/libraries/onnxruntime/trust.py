@@ -1,4 +1,4 @@
-"""What no manifest of a graph says."""
+"""Entries that no manifest of a graph may have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes graphs, without what it tells those who write models."""
+"""Exporters and quantisers without their messages to the authors of models."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class Graph:
     """How many products of quantised weights there are of each number of bits."""
     external: tuple[External, ...]
     elements: int
-    """Of all weights, as they are stored."""
+    """The number of elements of all weights, as they are stored."""
     longest: int
     """The rows of the longest matrix, which is the table of tokens where there is one."""
 

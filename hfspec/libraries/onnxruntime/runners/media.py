@@ -47,7 +47,7 @@ class GraphAudioClassification(AudioClassification):
 
 
 def _steps(kind: Any, graph: Graph) -> Any:
-    """What was recorded of the processor; raises StorageError where that is something else."""
+    """The recorded steps of the processor; raises StorageError where they are something else."""
     try:
         return kind(**graph.features)
     except TypeError as error:
