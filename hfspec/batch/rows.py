@@ -92,9 +92,9 @@ class InputRows:
         try:
             return table.filter(self.where)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, KeyError) as error:
-            said = " ".join(str(error).split()).split(" in ")[0]
+            reason = " ".join(str(error).split()).split(" in ")[0]
             columns = ", ".join(f"{field.name} ({field.type})" for field in self.schema)
-            raise UsageError(f"--where: {said}; the input has the columns {columns}") from error
+            raise UsageError(f"--where: {reason}; the input has the columns {columns}") from error
 
     def check_filter(self) -> None:
         """Raises UsageError where the filter does not go with the columns."""

@@ -36,44 +36,44 @@ def calibration(spec: Spec, tree: Tree) -> Calibration | None:
     Raises:
         SpecError: The file cannot be read, or holds something else than examples.
     """
-    written = spec.quantization.calibration if spec.quantization else None
-    if written is None:
+    path = spec.quantization.calibration if spec.quantization else None
+    if path is None:
         return None
-    data = _bytes(tree, written)
+    data = _bytes(tree, path)
     task = find(spec.library, spec.task)
     is_column = task is not None and any(column.name == "input" for column in task.inputs)
-    examples = tuple(_example(place, value, is_column=is_column) for place, value in _values(tree, written, data))
+    examples = tuple(_example(place, value, is_column=is_column) for place, value in _values(tree, path, data))
     if not examples:
-        raise _refusal(tree, f"{written} holds no example.")
-    return Calibration(portable("path", written), hashlib.sha256(data).hexdigest(), examples)
+        raise _refusal(tree, f"{path} holds no example.")
+    return Calibration(portable("path", path), hashlib.sha256(data).hexdigest(), examples)
 
 
-def _bytes(tree: Tree, written: str) -> bytes:
-    file = folder_of(tree, AT) / Path(written).expanduser()
+def _bytes(tree: Tree, path: str) -> bytes:
+    file = folder_of(tree, AT) / Path(path).expanduser()
     try:
         if file.stat().st_size > LARGEST:
-            raise _refusal(tree, f"{written} is larger than {LARGEST >> 20} MB; a few hundred examples are enough.")
+            raise _refusal(tree, f"{path} is larger than {LARGEST >> 20} MB; a few hundred examples are enough.")
         return file.read_bytes()
     except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or error
-        raise _refusal(tree, f"The calibration file {written} cannot be read: {said}.") from error
+        reason = getattr(error, "strerror", None) or error
+        raise _refusal(tree, f"The calibration file {path} cannot be read: {reason}.") from error
 
 
-def _values(tree: Tree, written: str, data: bytes) -> Iterator[tuple[str, Any]]:
+def _values(tree: Tree, path: str, data: bytes) -> Iterator[tuple[str, Any]]:
     """Each value with its place: the lines of a file, or the items of a list in one that is a JSON document."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _refusal(tree, f"{written} is not text in UTF-8 (byte {error.start}).") from error
-    if written.endswith(".json"):
-        value = _value(tree, written, text)
+        raise _refusal(tree, f"{path} is not text in UTF-8 (byte {error.start}).") from error
+    if path.endswith(".json"):
+        value = _value(tree, path, text)
         if not isinstance(value, list):
-            raise _refusal(tree, f"{written} is no list of examples.")
+            raise _refusal(tree, f"{path} is no list of examples.")
         yield from ((f"example {place}", item) for place, item in enumerate(value))
         return
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
-            yield f"line {number}", _value(tree, f"{written}, line {number}", line)
+            yield f"line {number}", _value(tree, f"{path}, line {number}", line)
 
 
 def _value(tree: Tree, place: str, text: str) -> Any:

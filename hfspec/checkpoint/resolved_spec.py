@@ -44,7 +44,7 @@ def resolved_spec(spec: Spec, name: str, resolved: Resolved) -> FrozenDict:
 
 def source_record(files: SourceFiles) -> SourceRecord:
     """Where a source's files came from, as the manifest says it."""
-    pin, stated = files.pin, licences(files)
+    pin, identifiers = files.pin, licences(files)
     return SourceRecord(
-        pin.role, pin.kind, pin.portable_location, pin.revision, pin.commit, stated, version=pin.version
+        pin.role, pin.kind, pin.portable_location, pin.revision, pin.commit, identifiers, version=pin.version
     )

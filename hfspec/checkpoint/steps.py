@@ -66,10 +66,10 @@ def _model_steps(sources: Sources, checkpoint: Checkpoint) -> Iterator[Step]:
     graph = graph_files(model.paths, spec.model.file) if spec.model.file else ()
     handled = {*card_files(model), *weights, *graph, *([config] if rewritten else [])}
     generation = f"{checkpoint.folder}{GENERATION_CONFIG}"
-    stated = generation_config(model, checkpoint.folder, task, spec)
-    if stated != model.json(generation):
+    settings = generation_config(model, checkpoint.folder, task, spec)
+    if settings != model.json(generation):
         handled.add(generation)
-        yield WriteBytes(f"model/{generation}", (json.dumps(stated, indent=2) + "\n").encode())
+        yield WriteBytes(f"model/{generation}", (json.dumps(settings, indent=2) + "\n").encode())
     yield from _copies(model, "model/", handled)
     if rewritten:
         yield WriteBytes(

@@ -58,13 +58,13 @@ def lock_account(file: Path) -> FrozenDict:
 
 
 def _source(source: LockedSource) -> dict[str, Any]:
-    stated = {
+    fields = {
         source.kind: source.location,
         "revision": source.revision,
         "commit": source.commit,
         "version": source.version,
     }
-    return {key: value for key, value in stated.items() if value is not None}
+    return {key: value for key, value in fields.items() if value is not None}
 
 
 def _read(file: Path) -> Lock:

@@ -50,9 +50,9 @@ def _texts(value: object) -> FrozenDict:
 
 def _digests(value: object) -> FrozenDict:
     texts = _texts(value)
-    wrong = [name for name, text in texts.items() if not re.match(SHA256_PATTERN, text)]
-    if wrong:
-        raise ValueError(f"a sha256 in hex was expected under {', '.join(wrong)}")
+    names = [name for name, text in texts.items() if not re.match(SHA256_PATTERN, text)]
+    if names:
+        raise ValueError(f"a sha256 in hex was expected under {', '.join(names)}")
     return texts
 
 
@@ -178,8 +178,8 @@ class Lock(Frozen):
     @property
     def commits(self) -> dict[tuple[str, str | None], str]:
         """Location and revision as written -> the commit or version that they stood for."""
-        found = ((source, source.commit or source.version) for source in self.sources)
-        return {(source.location, source.revision): version for source, version in found if version}
+        versions = ((source, source.commit or source.version) for source in self.sources)
+        return {(source.location, source.revision): version for source, version in versions if version}
 
     def to_bytes(self) -> bytes:
         """The bytes of the lock file."""
@@ -196,7 +196,7 @@ class Lock(Frozen):
             json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
             return cls.model_validate_json(text)
         except ValidationError as error:
-            raise ValueError("; ".join(_explained(found) for found in error.errors())) from error
+            raise ValueError("; ".join(_explained(details) for details in error.errors())) from error
         except UnicodeDecodeError as error:
             raise ValueError(f"it is not text in UTF-8 (byte {error.start})") from error
         except json.JSONDecodeError as error:
@@ -205,9 +205,9 @@ class Lock(Frozen):
             raise ValueError("it is nested too deeply") from error
 
 
-def _explained(found: Any) -> str:
-    place = ".".join(str(part) for part in found["loc"])
-    text = str(found["msg"]).removeprefix("Value error, ")
+def _explained(details: Any) -> str:
+    place = ".".join(str(part) for part in details["loc"])
+    text = str(details["msg"]).removeprefix("Value error, ")
     return f"{place}: {text}" if place else text
 
 

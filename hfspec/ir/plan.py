@@ -217,7 +217,7 @@ class Plan:
 
     def manifest(self, files: Sequence[FileRecord], version: str) -> Manifest:
         """The manifest of an artifact with these files, made by hfspec ``version``."""
-        told = {"cleaned": self.cleaned, "converted": self.converted}
+        accounts = {"cleaned": self.cleaned, "converted": self.converted}
         return Manifest(
             name=self.name,
             spec_digest=self.spec_digest,
@@ -227,7 +227,7 @@ class Plan:
             files=tuple(files),
             versions=self.versions,
             made_by=FrozenDict(
-                {"hfspec": version, **self.makers, **{name: made for name, made in told.items() if made}}
+                {"hfspec": version, **self.makers, **{name: account for name, account in accounts.items() if account}}
             ),
             metadata=self.metadata,
             pointers=self.pointers,

@@ -92,10 +92,10 @@ PROTOCOLS = "The protocols that the model is offered by; by default all that fit
 
 
 def _field(kind: SourceKind) -> Any:
-    stated: dict[str, Any] = {"description": kind.description}
-    stated |= {"min_length": 1} if kind.pattern is None else {"pattern": kind.pattern}
-    stated |= {"examples": list(kind.examples)} if kind.examples else {}
-    return str | None, Field(default=None, **stated)
+    arguments: dict[str, Any] = {"description": kind.description}
+    arguments |= {"min_length": 1} if kind.pattern is None else {"pattern": kind.pattern}
+    arguments |= {"examples": list(kind.examples)} if kind.examples else {}
+    return str | None, Field(default=None, **arguments)
 
 
 _Places: Any = create_model("_Places", __base__=Frozen, **{kind.key: _field(kind) for kind in SOURCE_KINDS.values()})
@@ -178,8 +178,8 @@ class Components(Frozen):
 
     def given(self) -> tuple[tuple[str, ComponentSource], ...]:
         """Those that the spec names, with their sources."""
-        found = ((name, getattr(self, name)) for name in type(self).model_fields)
-        return tuple((name, component) for name, component in found if component is not None)
+        components = ((name, getattr(self, name)) for name in type(self).model_fields)
+        return tuple((name, component) for name, component in components if component is not None)
 
     def options(self, name: str) -> FrozenDict:
         """The options of a component: its own, or those of the processor that brings it."""
@@ -406,5 +406,5 @@ class Serving(Frozen):
 
     def stated(self) -> FrozenDict:
         """The keys that the spec sets; empty where it sets none."""
-        said = self.model_dump(mode="json", exclude_none=True)
-        return FrozenDict({key: value for key, value in said.items() if value})
+        document = self.model_dump(mode="json", exclude_none=True)
+        return FrozenDict({key: value for key, value in document.items() if value})

@@ -133,9 +133,9 @@ def _choices(tree: Tree, path: KeyPath, param: DraftParam, kind: str, setting: S
 
 
 def _problem(  # noqa: PLR0917 - a problem in the order in which it is told
-    tree: Tree, path: KeyPath, code: str, message: str, expected: str = "", found: Any = "", *, remedy: str = ""
+    tree: Tree, path: KeyPath, code: str, message: str, expected: str = "", value: Any = "", *, remedy: str = ""
 ) -> Problem:
-    text = _shown(found)[:80]
+    text = _shown(value)[:80]
     return Problem(code, message, tree.origin(path), path, expected=expected, found=text, remedy=remedy)
 
 

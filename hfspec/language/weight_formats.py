@@ -95,9 +95,9 @@ def _weights(document: Draft, row: WeightFormat) -> Iterator[Problem]:
     if document.dtype not in (None, "auto", *row.dtypes):
         path = ("dtype",)
         message = f"A model in {row.name} computes in {' or '.join(row.dtypes)}."
-        expected, found = one_of(("auto", *row.dtypes)), document.dtype or ""
+        expected, dtype = one_of(("auto", *row.dtypes)), document.dtype or ""
         remedy = f"Write `dtype: {row.dtypes[0]}`, or leave out `format`."
-        yield Problem("conflict", message, tree.origin(path), path, expected=expected, found=found, remedy=remedy)
+        yield Problem("conflict", message, tree.origin(path), path, expected=expected, found=dtype, remedy=remedy)
     if tree.at(("trust_remote_code",)):
         path = ("trust_remote_code",)
         message = f"A model of reviewed code cannot be made {row.name}: compile runs no code of a checkpoint."
@@ -114,7 +114,7 @@ def _runtime(document: Draft, row: WeightFormat) -> Iterator[Problem]:
     path = ("runtime", "device")
     if tree.at(path) not in (None, "auto", "cpu"):
         message = f"A model in {row.name} is computed on the CPU."
-        found = str(tree.at(path))
+        device = str(tree.at(path))
         yield Problem(
-            "conflict", message, tree.origin(path), path, expected="cpu or auto", found=found, remedy="Remove it."
+            "conflict", message, tree.origin(path), path, expected="cpu or auto", found=device, remedy="Remove it."
         )

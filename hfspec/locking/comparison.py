@@ -12,8 +12,8 @@ CODE = ".py"
 
 def changes(before: Lock, after: Lock) -> tuple[Change, ...]:
     """Everything in which ``after`` differs, in the order of a lock's keys; none for equal locks."""
-    found = entries("version", "", before.versions, after.versions)
-    return (*_spec(before, after), *_sources(before, after), *_settings(before, after), *found)
+    versions = entries("version", "", before.versions, after.versions)
+    return (*_spec(before, after), *_sources(before, after), *_settings(before, after), *versions)
 
 
 def entries(code: str, kind: str, old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Change]:

@@ -67,11 +67,11 @@ def _text(manifest: Manifest, labels: Sequence[str]) -> str:
 
 
 def _converted_rows(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    made = manifest.converted
-    if made:
-        makers = ", ".join(f"{name} {version}" for name, version in sorted(made["made_by"].items()))
-        agreement = made["agreement"]
-        yield "converted", f"to {made['to']}, {made['precision']}, {made['execution_provider']}, by {makers}"
+    account = manifest.converted
+    if account:
+        makers = ", ".join(f"{name} {version}" for name, version in sorted(account["made_by"].items()))
+        agreement = account["agreement"]
+        yield "converted", f"to {account['to']}, {account['precision']}, {account['execution_provider']}, by {makers}"
         yield "agreement", f"{agreement['same']} of {agreement['tokens']} of the checkpoint's greedy tokens"
 
 

@@ -18,10 +18,10 @@ def planned_rows(plan: Plan) -> Iterator[tuple[str, str]]:
     Yields:
         A row with the method and what is allowed; none without quantisation.
     """
-    asked = plan.quantization
-    if asked is not None:
-        most = "at any distance" if asked.tolerance is None else f"{asked.tolerance:g} at most"
-        yield "quantization", f"{asked.method}, {most} from the numbers of float32"
+    quantization = plan.quantization
+    if quantization is not None:
+        most = "at any distance" if quantization.tolerance is None else f"{quantization.tolerance:g} at most"
+        yield "quantization", f"{quantization.method}, {most} from the numbers of float32"
 
 
 def measured_rows(manifest: Manifest) -> Iterator[tuple[str, str]]:

@@ -152,8 +152,8 @@ def _parts(*sections: Section) -> tuple[Section, ...]:
 
 
 def _table(title: str, header: tuple[str, ...], rows: Any) -> Section:
-    kept = (tuple(str(cell) for cell in row) for row in rows)
-    return Section(title, header, tuple(row for row in kept if row[-1]))
+    texts = (tuple(str(cell) for cell in row) for row in rows)
+    return Section(title, header, tuple(row for row in texts if row[-1]))
 
 
 def _sources(sources: Sequence[SourceRecord]) -> Section:

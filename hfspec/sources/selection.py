@@ -141,8 +141,8 @@ def within(names: Sequence[str], folder: str | None, where: str) -> Sequence[str
     inside = [name for name in names if name.startswith(f"{folder}/")]
     if not inside:
         folders = sorted({str(PurePosixPath(name).parent) for name in names} - {"."})
-        listed = ", ".join(folders[:20]) or "none"
-        raise SourceError(f"{where} has no folder {folder}; its folders: {listed}.")
+        choices = ", ".join(folders[:20]) or "none"
+        raise SourceError(f"{where} has no folder {folder}; its folders: {choices}.")
     return [*(name for name in names if CARD_AND_LICENCES.fullmatch(name)), *inside]
 
 
@@ -277,10 +277,10 @@ def with_graph(selection: Selection, file: str, where: str) -> Selection:
     Raises:
         SourceError: When there is no such file; it lists the graphs that are there.
     """
-    left = [path for path, _ in selection.skipped]
-    graph = graph_files([*selection.needed, *left], file)
+    others = [path for path, _ in selection.skipped]
+    graph = graph_files([*selection.needed, *others], file)
     if file not in graph:
-        there = [path for path in left if path.endswith(ONNX)]
+        there = [path for path in others if path.endswith(ONNX)]
         raise SourceError(f"{where} has no file {file}; its graphs: {', '.join(there[:20]) or 'none'}.")
     skipped = tuple((path, why) for path, why in selection.skipped if path not in graph)
     return Selection(tuple(sorted({*selection.needed, *graph})), skipped)

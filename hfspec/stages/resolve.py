@@ -82,7 +82,7 @@ def _layout(spec: Spec) -> Layout:
     folder, file = getattr(spec.model, "folder", None), spec.model.file
 
     def layout(names: Sequence[str], reader: Reader, location: str) -> Selection:
-        found: Selection = select(within(names, folder, location), reader, location, task)
-        return found if file is None else with_graph(found, file, location)
+        selection: Selection = select(within(names, folder, location), reader, location, task)
+        return selection if file is None else with_graph(selection, file, location)
 
     return layout

@@ -72,17 +72,17 @@ class WeightFormat:
 
     def library(self, name: str, task: str) -> Library:
         """The library as this format has it, for a task."""
-        made = replace(LIBRARIES[name], **self.parts)
+        library = replace(LIBRARIES[name], **self.parts)
         row = (self.tasks or {}).get((name, task))
-        return made if row is None else replace(made, packages=(*made.packages, *row.packages))
+        return library if row is None else replace(library, packages=(*library.packages, *row.packages))
 
     def task(self, library: str, name: str) -> Task | None:
         """The task with the runner that answers it in this format; None where there is none."""
-        found = table.find(library, name)
-        if found is None or self.tasks is None:
-            return found
-        row = self.tasks.get((library, found.name))
-        return None if row is None else replace(found, runner=row.runner, requirements=())
+        task = table.find(library, name)
+        if task is None or self.tasks is None:
+            return task
+        row = self.tasks.get((library, task.name))
+        return None if row is None else replace(task, runner=row.runner, requirements=())
 
     def export(self, *arguments: Any) -> Any:
         """The result of the row's ``exporting``."""

@@ -115,6 +115,28 @@ def test_a_wrong_row_costs_its_own_answer_where_rows_are_told_one_by_one(engine_
     assert engine.told.errors[2].row == 1
 
 
+def test_an_unexpected_error_of_a_library_costs_its_request_alone(engine_of, monkeypatch):
+    engine = engine_of("bert-sentiment", "text-classification")
+    expected = engine.predictor.predict_json(TEXTS)
+    prediction = engine.predictor.begin(TEXTS)
+    lengths = [item.length for item in prediction.call.prepare(prediction.rows)]
+    wrong = lengths.index(max(lengths))
+    run = engine.predictor.runner.run
+
+    def failing(batch, settings):
+        if any(item.length == max(lengths) for item in batch):
+            raise RuntimeError("no kernel for this row")
+        return run(batch, settings)
+
+    monkeypatch.setattr(engine.predictor.runner, "run", failing)
+    for key, text in enumerate(TEXTS):
+        engine.submit(Ask(key, text))
+    drained(engine)
+    assert {key: str(error) for key, error in engine.told.errors.items()} == {wrong: "no kernel for this row"}
+    labels = {key: answer.rows[0][0] for key, (answer, _) in engine.told.answers.items()}
+    assert labels == {key: row["label"] for key, row in enumerate(expected) if key != wrong}
+
+
 def test_a_request_that_nobody_waits_for_is_dropped(engine_of):
     engine = engine_of("bert-sentiment", "text-classification", model_config={"batch_tokens": 16})
     engine.submit(Ask(1, ["good"] * 100))

@@ -96,8 +96,8 @@ def _arrow(file: InputFile) -> Any:
 
 
 def _damaged(file: InputFile, kind: str, error: Exception) -> StorageError:
-    said = " ".join(str(error).split()).rstrip(".")
-    return StorageError(f"{file.place.shown} is no {kind} file: {said}; write it anew, or leave it out")
+    reason = " ".join(str(error).split()).rstrip(".")
+    return StorageError(f"{file.place.shown} is no {kind} file: {reason}; write it anew, or leave it out")
 
 
 def _fitting(file: InputFile, where: Any) -> list[int]:

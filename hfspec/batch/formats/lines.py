@@ -77,8 +77,8 @@ def is_compressed(file: InputFile) -> bool:
 
 def hint_for(file: InputFile) -> str:
     """The likely fault of a file that cannot be read."""
-    said = "; it is damaged, or not compressed as its ending says: compress it anew, or leave it out"
-    return said if is_compressed(file) else ""
+    hint = "; it is damaged, or not compressed as its ending says: compress it anew, or leave it out"
+    return hint if is_compressed(file) else ""
 
 
 def lines_of(file: InputFile, start: int, stop: int) -> Iterator[bytes]:
@@ -86,11 +86,11 @@ def lines_of(file: InputFile, start: int, stop: int) -> Iterator[bytes]:
 
     Raises UsageError where the file is of another encoding.
     """
-    found = _lines_of(file, start, stop)
-    if start == 0 and (first := next(found, None)) is not None:
+    lines = _lines_of(file, start, stop)
+    if start == 0 and (first := next(lines, None)) is not None:
         check_encoding(file, first)
         yield first.removeprefix(codecs.BOM_UTF8)
-    yield from found
+    yield from lines
 
 
 def check_encoding(file: InputFile, start: bytes) -> None:

@@ -22,13 +22,13 @@ def makers(spec: Spec) -> FrozenDict:
     row = WEIGHT_FORMATS[spec.format]
     if spec.model.file is not None:  # torch computes what the graph is held against
         return FrozenDict()
-    found = {name: version for name, version in installed(row.makers).items() if name != "python"}
-    if missing := [name for name, version in found.items() if version == "not installed"]:
+    versions = {name: version for name, version in installed(row.makers).items() if name != "python"}
+    if missing := [name for name, version in versions.items() if version == "not installed"]:
         raise UsageError(
             f"format: {row.name} needs {' and '.join(missing)} to make the model's file, which is not installed here;"
             f" pip install 'hfspec[{row.makers_extra}]'."
         )
-    return FrozenDict(found)
+    return FrozenDict(versions)
 
 
 def format_problems(tree: Tree, spec: Spec, checkpoint: Checkpoint) -> Iterator[Problem]:

@@ -72,8 +72,8 @@ def export(plan: Plan, files: Sequence[FileRecord], staging: Path) -> tuple[Plan
     difference, compared = _compared(torch_module, examples.batches, Graph(staging / MODEL, None), computes)
     allowed = allowed_difference(plan, difference, staging / MODEL / GRAPH)
     quantized = _quantized(plan, manifest, staging, compared)
-    made = {record.path: record for record in (*beside, *(_records(staging) if plan.graph_file is None else ()))}
-    kept = [record for record in files if not record.path.endswith(WEIGHTS) and record.path not in made]
+    records = {record.path: record for record in (*beside, *(_records(staging) if plan.graph_file is None else ()))}
+    rest = [record for record in files if not record.path.endswith(WEIGHTS) and record.path not in records]
     account = {
         "exporter": plan.graph_file or "torch.onnx, dynamo",
         "opset": read_graph(staging / MODEL / GRAPH).opsets.get("", 0),
@@ -88,7 +88,7 @@ def export(plan: Plan, files: Sequence[FileRecord], staging: Path) -> tuple[Plan
     )
     notes = (*plan.notes, note, *([told(quantized)] if quantized else []))
     changed = replace(plan, graph=freeze(account), notes=notes)
-    return changed, tuple(sorted([*kept, *made.values()], key=lambda record: record.path))
+    return changed, tuple(sorted([*rest, *records.values()], key=lambda record: record.path))
 
 
 def _quantized(plan: Plan, manifest: Manifest, staging: Path, usual: Sequence[Batch]) -> dict[str, Any]:
@@ -161,17 +161,17 @@ def _compared(
     """The largest difference between the graph's numbers and torch's, and the batches as the graph takes them."""
     import torch
 
-    given = tuple({name: inputs[name] for name in inputs if name in graph.inputs} for inputs in batches)
+    graph_batches = tuple({name: inputs[name] for name in inputs if name in graph.inputs} for inputs in batches)
     distance = Distance(computes)
-    for inputs, batch in zip(batches, given, strict=True):
+    for inputs, batch in zip(batches, graph_batches, strict=True):
         with torch.no_grad():
             answer = torch_module(*map(torch.from_numpy, inputs.values()))
-        wanted = [side.numpy() for side in (answer if isinstance(answer, tuple) else (answer,))]
-        found = graph.run(batch)
+        torch_arrays = [side.numpy() for side in (answer if isinstance(answer, tuple) else (answer,))]
+        graph_arrays = graph.run(batch)
         if graph.pooling is not None:
-            found = [graph.pooled(found[0], inputs.get(POOLING_MASK, inputs[MASK]))]
-        distance.add(inputs, wanted, found)
-    return distance.difference, given
+            graph_arrays = [graph.pooled(graph_arrays[0], inputs.get(POOLING_MASK, inputs[MASK]))]
+        distance.add(inputs, torch_arrays, graph_arrays)
+    return distance.difference, graph_batches
 
 
 def _beside(source: Source | MediaSource, staging: Path, told_of: Mapping[str, Any]) -> Iterator[FileRecord]:
@@ -202,5 +202,5 @@ def _refusals() -> Iterator[None]:
         raise
     except Exception as error:  # the exporter raises errors of many kinds
         lines = [line for line in str(error).strip().splitlines() if line.strip()]
-        said = lines[0][:300] if lines else type(error).__name__
-        raise refusal(f"torch.onnx cannot export this model: {said}.") from error
+        reason = lines[0][:300] if lines else type(error).__name__
+        raise refusal(f"torch.onnx cannot export this model: {reason}.") from error

@@ -27,14 +27,14 @@ def place(
     manifest: Manifest, *, device: str | None, device_map: Any, threads: int | None, backend: str | None
 ) -> Placement:
     """The CPU, with the caller's number of threads before the spec's; raises UsageError for what cannot be."""
-    said = manifest.deployment.runtime
+    runtime = manifest.deployment.runtime
     if device_map is not None or backend not in (None, "auto", BACKEND):
         name = "backend" if device_map is None else "device_map"
         raise UsageError(f"{name} is for models that torch computes; a graph takes device and threads.")
-    device = said.get("device") if device is None else device
+    device = runtime.get("device") if device is None else device
     if device not in (None, "auto", CPU):
         raise UsageError(f"a graph is computed on the CPU, not on {device!r}; load with device='cpu'.")
-    threads = said.get("threads") if threads is None else threads
+    threads = runtime.get("threads") if threads is None else threads
     if threads is not None and (type(threads) is not int or threads < 1):
         raise UsageError(f"threads must be a number, at least 1, not {threads!r}.")
     return Placement(CPU, threads=threads, backend=BACKEND)
@@ -78,8 +78,8 @@ class Graph:
 
     def __call__(self, rows: Sequence[Mapping[str, list[int]]], **arrays: Any) -> list[Any]:
         """The graph's outputs for rows of tokens, padded on the right. ``arrays``: its other inputs."""
-        given = filled(rows, self.pad, "right", [name for name in self.inputs if name not in arrays])
-        return self.run({**given, **arrays})
+        inputs = filled(rows, self.pad, "right", [name for name in self.inputs if name not in arrays])
+        return self.run({**inputs, **arrays})
 
     def pooled(self, vectors: Any, mask: Any) -> Any:
         """Vectors of sentences, pooled from the graph's vectors of tokens for rows with this mask."""
@@ -93,7 +93,7 @@ class Graph:
         try:
             return list(self.session.run(self.outputs, dict(inputs)))
         except Exception as error:  # the library raises errors of its own, all below Exception
-            if any(said in str(error) for said in NO_MEMORY):
+            if any(phrase in str(error) for phrase in NO_MEMORY):
                 raise MemoryError(str(error)) from error
             raise
 
@@ -111,21 +111,21 @@ def session(path: Path, threads: int | None = None) -> Any:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the library raises errors of its own, all below Exception
         lines = str(error).replace(str(path), path.name).strip().splitlines()
-        said = lines[0] if lines else type(error).__name__
+        reason = lines[0] if lines else type(error).__name__
         raise StorageError(
-            f"onnxruntime cannot load the graph {path.name}: {said}; compile the artifact again."
+            f"onnxruntime cannot load the graph {path.name}: {reason}; compile the artifact again."
         ) from error
 
 
 def _facts(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_bytes())
+        facts: dict[str, Any] = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise StorageError(f"{path.name}, which stands beside a graph, cannot be read: {error}.") from error
-    return found
+    return facts
 
 
-def _config(stated: Mapping[str, Any]) -> SimpleNamespace:
+def _config(facts: Mapping[str, Any]) -> SimpleNamespace:
     """As runners read a config of transformers: labels by their numbers."""
-    labels = {int(number): name for number, name in (stated.get("id2label") or {}).items()}
-    return SimpleNamespace(**{**stated, "id2label": labels})
+    labels = {int(number): name for number, name in (facts.get("id2label") or {}).items()}
+    return SimpleNamespace(**{**facts, "id2label": labels})

@@ -36,12 +36,12 @@ class Distance:
 
     def to_json(self) -> dict[str, Any]:
         """The difference, and what it means for answers of this kind."""
-        found: dict[str, Any] = {"difference": self.difference}
+        measures: dict[str, Any] = {"difference": self.difference}
         if self.choices:
-            found["same_answers"] = round(self.same / self.choices, 4)
+            measures["same_answers"] = round(self.same / self.choices, 4)
         if self.computes in POINTING:
-            found["least_cosine"] = round(self.cosine, 4)
-        return found
+            measures["least_cosine"] = round(self.cosine, 4)
+        return measures
 
     def add(self, inputs: Mapping[str, Any], wanted: Sequence[Any], found: Sequence[Any]) -> None:
         """Count what the two have computed of a batch, without its padding."""

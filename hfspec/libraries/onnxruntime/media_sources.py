@@ -58,12 +58,12 @@ def image_logits(runner: Any) -> MediaSource:
     processor = runner.processor
     steps = image_steps(processor)
     images = [_image(*size) for size in SIZES]
-    made = [steps(image)[PIXELS] for image in images]
-    for image, mine in zip(images, made, strict=True):
+    arrays = [steps(image)[PIXELS] for image in images]
+    for image, mine in zip(images, arrays, strict=True):
         _refuse_other(dict(processor(images=image, return_tensors="np")), PIXELS, mine, processor)
-    is_fixed = len({one.shape for one in made}) == 1
+    is_fixed = len({one.shape for one in arrays}) == 1
     axes = {0: "rows"} if is_fixed else {0: "rows", 2: "height", 3: "width"}
-    return MediaSource(runner, steps, _examples("images of several sizes", PIXELS, axes, made))
+    return MediaSource(runner, steps, _examples("images of several sizes", PIXELS, axes, arrays))
 
 
 def sound_logits(runner: Any) -> MediaSource:
@@ -76,22 +76,24 @@ def sound_logits(runner: Any) -> MediaSource:
     steps = SoundSteps(int(extractor.sampling_rate), bool(extractor.do_normalize))
     counts = [runner.features.least, *(int(seconds * steps.sampling_rate) for seconds in SECONDS)]
     sounds = [_sound(count) for count in counts]
-    made = [steps(sound)[SAMPLES] for sound in sounds]
-    for sound, mine in zip(sounds, made, strict=True):
-        given = dict(extractor(sound, sampling_rate=steps.sampling_rate, return_tensors="np"))
-        mask = given.pop(MASK, None)
-        _refuse_other(given, SAMPLES, mine, extractor)
+    arrays = [steps(sound)[SAMPLES] for sound in sounds]
+    for sound, mine in zip(sounds, arrays, strict=True):
+        inputs = dict(extractor(sound, sampling_rate=steps.sampling_rate, return_tensors="np"))
+        mask = inputs.pop(MASK, None)
+        _refuse_other(inputs, SAMPLES, mine, extractor)
         if mask is not None:
             _refuse_masking(runner.model, mine, mask)
-    return MediaSource(runner, steps, _examples("sounds of several lengths", SAMPLES, {0: "rows", 1: "samples"}, made))
+    return MediaSource(
+        runner, steps, _examples("sounds of several lengths", SAMPLES, {0: "rows", 1: "samples"}, arrays)
+    )
 
 
-def _examples(words: str, name: str, axes: Mapping[int, str], made: Sequence[Any]) -> Examples:
+def _examples(words: str, name: str, axes: Mapping[int, str], arrays: Sequence[Any]) -> Examples:
     """Each input alone, and two of each shape together."""
     import numpy as np
 
-    pairs = [np.concatenate([one, one[..., ::-1]]) for one in made]
-    batches: list[Inputs] = [{name: array} for array in (*made, *pairs)]
+    pairs = [np.concatenate([one, one[..., ::-1]]) for one in arrays]
+    batches: list[Inputs] = [{name: array} for array in (*arrays, *pairs)]
     return Examples(words, batches[-2], axes, batches)
 
 
@@ -135,12 +137,12 @@ def _normalising(processor: Any, name: str) -> list[dict[str, list[float]]]:
     if name == "MobileViTImageProcessor":
         return []
     std = _channels(processor.image_std)
-    found = []
+    steps = []
     if _says(processor, "do_normalize"):
-        found.append({"mean": _channels(processor.image_mean), "std": std})
+        steps.append({"mean": _channels(processor.image_mean), "std": std})
     if name == "EfficientNetImageProcessor" and _says(processor, "include_top"):
-        found.append({"mean": [0.0] * 3, "std": std})
-    return found
+        steps.append({"mean": [0.0] * 3, "std": std})
+    return steps
 
 
 def _channels(values: Any) -> list[float]:
@@ -228,11 +230,11 @@ def _sound(count: int) -> Any:
     return (np.random.default_rng(count).standard_normal(count) / 10 + 0.02).astype(np.float32)
 
 
-def _refuse_other(given: Inputs, name: str, mine: Any, processor: Any) -> None:
+def _refuse_other(inputs: Inputs, name: str, mine: Any, processor: Any) -> None:
     """Raises SpecError where transformers' processor makes something else."""
     import numpy as np
 
-    if set(given) != {name} or not np.array_equal(np.asarray(given[name], dtype=np.float32), mine):
+    if set(inputs) != {name} or not np.array_equal(np.asarray(inputs[name], dtype=np.float32), mine):
         raise refusal(f"{type(processor).__name__} of the checkpoint makes other inputs than its settings say.")
 
 
@@ -242,8 +244,8 @@ def _refuse_masking(model: Any, samples: Any, mask: Any) -> None:
 
     with torch.no_grad():
         plain, masked = (
-            model(input_values=torch.from_numpy(samples), **given).logits
-            for given in ({}, {MASK: torch.from_numpy(mask)})
+            model(input_values=torch.from_numpy(samples), **options).logits
+            for options in ({}, {MASK: torch.from_numpy(mask)})
         )
     if not float((plain - masked).abs().max()) <= NO_MASK * max(1.0, float(plain.abs().max())):
         raise refusal("The model answers otherwise when it is told that no sample is masked.")

@@ -93,16 +93,16 @@ def told_of_graph(plan: Plan, path: Path, computes: str) -> dict[str, Any]:
     outputs = _outputs({value.name for value in read_graph(path).outputs}, computes)
     if computes != "sentence vectors" or outputs == (VECTORS,):
         return {"outputs": list(outputs)}
-    known = read(path.parent, causal=False)
-    kinds = [] if known is None else [module.kind for module in known.modules]
-    if known is None or kinds[:1] != [POOLING] or set(kinds[1:]) - {NORMALIZE}:
+    checkpoint = read(path.parent, causal=False)
+    kinds = [] if checkpoint is None else [module.kind for module in checkpoint.modules]
+    if checkpoint is None or kinds[:1] != [POOLING] or set(kinds[1:]) - {NORMALIZE}:
         message = (
             f"{plan.graph_file} gives vectors of tokens, and what makes one of a sentence of them is"
             f" {', '.join(kinds) or 'not known'}."
         )
         remedy = "Remove `file`, so that compile makes a graph with the modules in it."
         raise SpecError([Problem("format", message, path=AT, remedy=remedy)])
-    config = known.modules[0].config
+    config = checkpoint.modules[0].config
     return {"outputs": list(outputs), "pooling": {"config": dict(config), "normalize": NORMALIZE in kinds}}
 
 
@@ -124,14 +124,14 @@ def allowed_difference(plan: Plan, difference: float, path: Path) -> float | Non
     allowed = TOLERANCE if stored is None else stored.tolerance
     if allowed is None or difference <= allowed:
         return allowed
-    expected, found = f"numbers at most {allowed:g} apart", f"{difference:.2g}"
+    expected, number = f"numbers at most {allowed:g} apart", f"{difference:.2g}"
     message = "The graph's answers are not those that torch computes of the same weights."
     if plan.graph_file is None:
-        raise refusal(message, expected=expected, found=found)
+        raise refusal(message, expected=expected, found=number)
     again = f"Write `quantization: {{method: stored, tolerance: {difference:.1g}}}` to allow for it, or take"
     remedy = f"{again if _is_quantised(read_graph(path)) else 'Take'} another graph, or remove `file`."
     place: KeyPath = AT if stored is None else ("quantization", "tolerance")
-    raise SpecError([Problem("format", message, path=place, expected=expected, found=found, remedy=remedy)])
+    raise SpecError([Problem("format", message, path=place, expected=expected, found=number, remedy=remedy)])
 
 
 def _is_quantised(graph: Graph) -> bool:
@@ -168,16 +168,16 @@ def _value_problems(files: SourceFiles, file: str, graph: Graph, computes: str) 
             found=", ".join(value.name for value in graph.inputs),
             remedy="take a graph that was exported for this task",
         )
-    if wrong := [value for value in graph.inputs if value.dtype != "int64"]:
-        message = f"{file} takes {wrong[0].name} in {wrong[0].dtype}"
-        yield files.problem(BROKEN, message, at=AT, expected="int64", found=wrong[0].dtype, remedy=AGAIN)
+    if misfits := [value for value in graph.inputs if value.dtype != "int64"]:
+        message = f"{file} takes {misfits[0].name} in {misfits[0].dtype}"
+        yield files.problem(BROKEN, message, at=AT, expected="int64", found=misfits[0].dtype, remedy=AGAIN)
     if not _outputs({value.name for value in graph.outputs}, computes):
-        wanted = " or ".join(" and ".join(names) for names in OUTPUTS[computes])
+        outputs = " or ".join(" and ".join(names) for names in OUTPUTS[computes])
         yield files.problem(
             BROKEN,
             f"{file} computes nothing that answers {files.tree.at(('task',))}",
             at=AT,
-            expected=f"the output {wanted}",
+            expected=f"the output {outputs}",
             found=", ".join(value.name for value in graph.outputs),
             remedy="take a graph that was exported for this task",
         )
@@ -192,11 +192,11 @@ def _data_problems(files: SourceFiles, file: str, graph: Graph) -> Iterator[Prob
         path = (PurePosixPath(file).parent / location).as_posix()
         message = f"{file} keeps weights in {location}"
         if "/" in location or "\\" in location or not files.has(path):
-            found, remedy = "no such file beside it", "add the file: a graph and its data belong together"
-            yield files.problem(BROKEN, message, at=AT, expected=f"{end} bytes", found=found, remedy=remedy)
+            state, remedy = "no such file beside it", "add the file: a graph and its data belong together"
+            yield files.problem(BROKEN, message, at=AT, expected=f"{end} bytes", found=state, remedy=remedy)
         elif files.file(path).size < end:
-            found = f"{files.file(path).size} bytes"
-            yield files.problem(BROKEN, message, at=AT, expected=f"{end} bytes", found=found, remedy=AGAIN)
+            state = f"{files.file(path).size} bytes"
+            yield files.problem(BROKEN, message, at=AT, expected=f"{end} bytes", found=state, remedy=AGAIN)
 
 
 def _opset_problems(files: SourceFiles, file: str, graph: Graph) -> Iterator[Problem]:
@@ -208,8 +208,8 @@ def _opset_problems(files: SourceFiles, file: str, graph: Graph) -> Iterator[Pro
 
 def _vocabulary_problems(files: SourceFiles, file: str, graph: Graph) -> Iterator[Problem]:
     """A table of tokens smaller than the vocabulary that config.json states."""
-    stated = files.json("config.json").get("vocab_size")
-    if isinstance(stated, int) and graph.longest < stated:
+    vocabulary = files.json("config.json").get("vocab_size")
+    if isinstance(vocabulary, int) and graph.longest < vocabulary:
         message = f"{file} has no table of as many tokens as the checkpoint"
-        expected, found = f"a matrix of {stated} rows", f"{graph.longest} at most"
-        yield files.problem(BROKEN, message, at=AT, expected=expected, found=found, remedy=AGAIN)
+        expected, longest = f"a matrix of {vocabulary} rows", f"{graph.longest} at most"
+        yield files.problem(BROKEN, message, at=AT, expected=expected, found=longest, remedy=AGAIN)

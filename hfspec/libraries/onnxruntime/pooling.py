@@ -12,11 +12,11 @@ def pooled(vectors: Any, mask: Any, modes: Sequence[str], *, normalize: bool) ->
     """
     import numpy as np
 
-    made = np.concatenate([_pooled(vectors.astype(np.float32), mask, mode) for mode in modes], axis=-1)
+    rows = np.concatenate([_pooled(vectors.astype(np.float32), mask, mode) for mode in modes], axis=-1)
     if not normalize:
-        return made
-    lengths = np.linalg.norm(made, axis=-1, keepdims=True)
-    return made / np.maximum(lengths, 1e-12)
+        return rows
+    lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
+    return rows / np.maximum(lengths, 1e-12)
 
 
 def _pooled(vectors: Any, mask: Any, mode: str) -> Any:

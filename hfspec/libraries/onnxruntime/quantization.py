@@ -55,24 +55,31 @@ def quantize(plan: Plan, request: LoadRequest, computes: str, usual: Sequence[Ba
     Raises:
         SpecError: The numbers are too far from those of float32.
     """
-    asked = plan.quantization
-    assert asked is not None, "nobody else calls this"
+    quantization = plan.quantization
+    assert quantization is not None, "nobody else calls this"
     counts, batches = _examples(plan, request)
     if not batches:
         counts, batches = {"plain": len(usual)}, list(usual)
     graph = request.model_folder / GRAPH
     before, size = session(graph), _size(graph)
-    wanted = [before.run(None, dict(batch)) for batch in batches]
-    _write(asked, graph, batches)
+    answers = [before.run(None, dict(batch)) for batch in batches]
+    _write(quantization, graph, batches)
     after, distance = session(graph), Distance(computes)
-    for batch, numbers in zip(batches, wanted, strict=True):
+    for batch, numbers in zip(batches, answers, strict=True):
         distance.add(batch, numbers, after.run(None, dict(batch)))
-    found = distance.to_json()
-    if asked.tolerance is not None and not distance.difference <= asked.tolerance:
-        raise _too_far(asked.tolerance, found)
+    measures = distance.to_json()
+    if quantization.tolerance is not None and not distance.difference <= quantization.tolerance:
+        raise _too_far(quantization.tolerance, measures)
     examples = {} if plan.calibration is None else {"calibration_sha256": plan.calibration.sha256}
     sizes = {"bytes": _size(graph), "bytes_before": size}
-    return {"method": asked.method, "tolerance": asked.tolerance, **found, "measured_on": counts, **examples, **sizes}
+    return {
+        "method": quantization.method,
+        "tolerance": quantization.tolerance,
+        **measures,
+        "measured_on": counts,
+        **examples,
+        **sizes,
+    }
 
 
 def told(account: Mapping[str, Any]) -> str:
@@ -109,11 +116,11 @@ def _examples(plan: Plan, request: LoadRequest) -> tuple[dict[str, int], list[Ba
     graph = runner.loaded.model
     recorder = graph.session = Recorder(graph.session)
     predictor = Predictor(runner, {}, plan.deployment.outputs)
-    asked = [("golden", thaw(one.input), thaw(one.params)) for one in plan.golden]
+    examples = [("golden", thaw(one.input), thaw(one.params)) for one in plan.golden]
     if plan.input_example is not None:
-        asked.append(("input_example", thaw(plan.input_example), {}))
+        examples.append(("input_example", thaw(plan.input_example), {}))
     counts: dict[str, int] = {}
-    for kind, data, params in asked:
+    for kind, data, params in examples:
         with suppress(HfspecError):
             predictor.predict(data, params)
             counts[kind] = counts.get(kind, 0) + 1
@@ -152,7 +159,7 @@ class _Batches:
         return None if batch is None else dict(batch)
 
 
-def _write(asked: Quantization, graph: Path, batches: Sequence[Batch]) -> None:
+def _write(quantization: Quantization, graph: Path, batches: Sequence[Batch]) -> None:
     """The graph quantised in its place; ``batches``: by which the ranges of static-int8 are found.
 
     Weights of 7 bits: processors without VNNI add up two products of 8 bits in 16, which would overflow, and give other
@@ -168,14 +175,14 @@ def _write(asked: Quantization, graph: Path, batches: Sequence[Batch]) -> None:
         "use_external_data_format": beside,
     }
     with TemporaryDirectory(prefix=".quantized-", dir=graph.parent) as folder:
-        made = Path(folder, GRAPH)
+        target = Path(folder, GRAPH)
         with quiet(), unheard("root"):
-            if asked.method == DYNAMIC:
-                quantize_dynamic(graph, made, **usual)
+            if quantization.method == DYNAMIC:
+                quantize_dynamic(graph, target, **usual)
             else:
                 options = {"MatMulConstBOnly": True}
                 quantize_static(
-                    graph, made, _Batches(batches), op_types_to_quantize=STATIC, extra_options=options, **usual
+                    graph, target, _Batches(batches), op_types_to_quantize=STATIC, extra_options=options, **usual
                 )
         for old in graph.parent.glob(f"{GRAPH}*"):
             old.unlink()
@@ -183,14 +190,14 @@ def _write(asked: Quantization, graph: Path, batches: Sequence[Batch]) -> None:
             shutil.move(file, graph.parent / file.name)
 
 
-def _too_far(most: float, found: Mapping[str, Any]) -> SpecError:
-    also = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in found.items() if name != "difference")
+def _too_far(most: float, measures: Mapping[str, Any]) -> SpecError:
+    also = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in measures.items() if name != "difference")
     problem = Problem(
         "format",
         "The quantised graph's answers are too far from those of float32.",
         path=("quantization", "tolerance"),
         expected=f"numbers at most {most:g} apart",
-        found=f"{found['difference']:g}" + (f" ({also})" if also else ""),
+        found=f"{measures['difference']:g}" + (f" ({also})" if also else ""),
         remedy="Raise `tolerance`, or leave out `quantization`.",
     )
     return SpecError([problem])

@@ -20,7 +20,7 @@ class SoundSteps:
         """(1, samples) of float32 from one channel of samples."""
         import numpy as np
 
-        made = np.asarray(samples, dtype=np.float32)
+        wave = np.asarray(samples, dtype=np.float32)
         if self.normalises:
-            made = (made - made.mean()) / np.sqrt(made.var() + SMALL)
-        return {SAMPLES: made.astype(np.float32)[None]}
+            wave = (wave - wave.mean()) / np.sqrt(wave.var() + SMALL)
+        return {SAMPLES: wave.astype(np.float32)[None]}

@@ -35,8 +35,8 @@ class Encoded(Mapping[str, Any]):
 
     def word_ids(self, place: int = 0) -> list[int | None]:
         """The word of each token of a text, None for special ones."""
-        found: list[int | None] = self.encodings[place].word_ids
-        return found
+        words: list[int | None] = self.encodings[place].word_ids
+        return words
 
 
 class GraphTokenizer:
@@ -82,21 +82,21 @@ class GraphTokenizer:
     ) -> Encoded:
         """The tokens of a text, or of each of several, or of pairs."""
         self._cut(STRATEGIES.get(truncation, ""), max_length, stride)
-        given = [texts] if isinstance(texts, str) else list(texts)
-        asked: list[Any] = given if pairs is None else list(zip(given, pairs, strict=True))
-        whole = self.backend_tokenizer.encode_batch(asked, add_special_tokens=add_special_tokens)
+        firsts = [texts] if isinstance(texts, str) else list(texts)
+        inputs: list[Any] = firsts if pairs is None else list(zip(firsts, pairs, strict=True))
+        whole = self.backend_tokenizer.encode_batch(inputs, add_special_tokens=add_special_tokens)
         rests = [one.overflowing if return_overflowing_tokens else [] for one in whole]
-        found = [part for one, rest in zip(whole, rests, strict=True) for part in (one, *rest)]
-        columns = {name: [getattr(one, self._field(name)) for one in found] for name in self.model_input_names}
+        encodings = [part for one, rest in zip(whole, rests, strict=True) for part in (one, *rest)]
+        columns = {name: [getattr(one, self._field(name)) for one in encodings] for name in self.model_input_names}
         if return_overflowing_tokens:
             columns["overflow_to_sample_mapping"] = [place for place, rest in enumerate(rests) for _ in (0, *rest)]
         if return_special_tokens_mask:
-            columns["special_tokens_mask"] = [one.special_tokens_mask for one in found]
+            columns["special_tokens_mask"] = [one.special_tokens_mask for one in encodings]
         if return_offsets_mapping:
-            columns["offset_mapping"] = [one.offsets for one in found]
+            columns["offset_mapping"] = [one.offsets for one in encodings]
         if isinstance(texts, str) and not return_overflowing_tokens:
             columns = {name: rows[0] for name, rows in columns.items()}
-        return Encoded(found, columns)
+        return Encoded(encodings, columns)
 
     @staticmethod
     def _field(name: str) -> str:

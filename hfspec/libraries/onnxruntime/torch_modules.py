@@ -60,8 +60,8 @@ class Source:
     @property
     def pad(self) -> Mapping[str, int]:
         """Model input -> the value that fills a batch."""
-        found: Mapping[str, int] = self.owner.pad
-        return found
+        values: Mapping[str, int] = self.owner.pad
+        return values
 
     def sees_padding(self) -> bool:
         """Whether padding changes an answer, as the model was tried or is known to."""
@@ -70,8 +70,8 @@ class Source:
 
     def attributes(self) -> dict[str, Any]:
         """The attributes that the graph's runner takes over."""
-        found = {name: getattr(self.owner, name) for name in ATTRIBUTES if hasattr(self.owner, name)}
-        return {name: sorted(value) if isinstance(value, set | frozenset) else value for name, value in found.items()}
+        values = {name: getattr(self.owner, name) for name in ATTRIBUTES if hasattr(self.owner, name)}
+        return {name: sorted(value) if isinstance(value, set | frozenset) else value for name, value in values.items()}
 
     def config(self) -> dict[str, Any]:
         """The keys of the config that runners read, as JSON has them."""
@@ -111,8 +111,8 @@ class Source:
     def _rows(self) -> tuple[list[str], list[Tokens]]:
         """The names of the graph's inputs, and rows of tokens of several lengths."""
         takes = inspect.signature(self.owner.model.forward).parameters
-        made = encode(self.owner.tokenizer, TEXTS, truncation=True, max_length=self.most)
-        rows = [{name: ids for name, ids in row.items() if name in takes} for row in made]
+        encodings = encode(self.owner.tokenizer, TEXTS, truncation=True, max_length=self.most)
+        rows = [{name: ids for name, ids in row.items() if name in takes} for row in encodings]
         for row in rows:
             length = len(row["input_ids"])
             row.update({name: [1] * length for name in self.inputs})
@@ -141,9 +141,9 @@ def module(names: Sequence[str], compute: Compute, models: Iterable[Any]) -> Any
     def forward(_: Any, *tensors: Any) -> Any:
         return compute(dict(zip(names, tensors, strict=True)))
 
-    made: Any = type("Named", (torch.nn.Module,), {"forward": forward})()
-    made.held = torch.nn.ModuleList(models)
-    return made.eval()
+    instance: Any = type("Named", (torch.nn.Module,), {"forward": forward})()
+    instance.held = torch.nn.ModuleList(models)
+    return instance.eval()
 
 
 def _logits(runner: Any) -> Source:
@@ -173,8 +173,8 @@ def _spans(runner: Any) -> Source:
     options = {"use_cache": False} if "use_cache" in runner.takes else {}
 
     def compute(inputs: dict[str, Any]) -> Any:
-        made = runner.model(**inputs, **options)
-        return made.start_logits.float(), made.end_logits.float()
+        answer = runner.model(**inputs, **options)
+        return answer.start_logits.float(), answer.end_logits.float()
 
     return Source(runner, compute)
 
@@ -198,10 +198,10 @@ def _sentence_vectors(runner: Any) -> Source:
     def compute(inputs: dict[str, Any]) -> Any:
         mask = inputs.pop(POOLING_MASK, None)
         vectors = encoder.model(**inputs, return_dict=True).last_hidden_state
-        made = pool(vectors, inputs["attention_mask"] if mask is None else mask, encoder.modes, 0)
+        answer = pool(vectors, inputs["attention_mask"] if mask is None else mask, encoder.modes, 0)
         for layer in encoder.layers:
-            made = layer(made)
-        return made.float()
+            answer = layer(answer)
+        return answer.float()
 
     return Source(encoder, compute, () if encoder.include_prompt else (POOLING_MASK,))
 

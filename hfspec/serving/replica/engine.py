@@ -202,7 +202,13 @@ class Engine:
         batch = self._queue.next_batch(self._budget, self.predictor.runner.pass_tokens)
         if batch[0].job.stream is not None:
             self._stream_alone(batch[0])
-            return
+        else:
+            self._compute(batch)
+
+    def _compute(self, batch: Sequence[Waiting]) -> None:
+        """Compute items that may share a batch. An error that is no answer to one row ends the request that it is of:
+        the requests are computed apart to find it.
+        """
         call = batch[0].job.begun.call
         runner = call.runner
         items = [replace(waiting.item, row=number) for number, waiting in enumerate(batch)]
@@ -217,6 +223,14 @@ class Engine:
         except PredictionError as error:
             results = [None] * len(batch)
             refused = dict.fromkeys(range(len(batch)), RowError(str(error)))
+        except Exception as error:  # noqa: BLE001 - a fault of the libraries costs one request, not those beside it
+            jobs = {id(waiting.job): waiting.job for waiting in batch}.values()
+            if len(jobs) == 1:
+                self._end(batch[0].job, error)
+                return
+            for job in jobs:
+                self._compute([waiting for waiting in batch if waiting.job is job])
+            return
         self._count(batch, self.clock() - start)
         for number, (waiting, result) in enumerate(zip(batch, results, strict=True)):
             if number in refused:

@@ -44,11 +44,11 @@ class GraphEncoder:
             return self.model(rows)[0]
         is_left_out = pooling is None or not pooling["config"].get("include_prompt", True)
         left_out = prompt_tokens(self.tokenizer, prompt) if is_left_out else 0
-        kept = [{POOLING_MASK: [0] * left_out + [1] * (len(row["input_ids"]) - left_out), **row} for row in rows]
-        made = self.model(kept)[0]
+        inputs = [{POOLING_MASK: [0] * left_out + [1] * (len(row["input_ids"]) - left_out), **row} for row in rows]
+        vectors = self.model(inputs)[0]
         if pooling is None:
-            return made
-        return self.model.pooled(made, filled(kept, {}, "right", [POOLING_MASK])[POOLING_MASK])
+            return vectors
+        return self.model.pooled(vectors, filled(inputs, {}, "right", [POOLING_MASK])[POOLING_MASK])
 
 
 class GraphSentences(SentenceRunner):
@@ -58,8 +58,8 @@ class GraphSentences(SentenceRunner):
         return GraphEncoder(request)
 
     def vectors(self, batch: Sequence[Item[Text]], settings: Settings) -> Computed:
-        made = self.encoder.encode([item.content for item in batch], self.prompts.text(settings))
-        return Computed(made[:, : settings.get("truncate_dim") or made.shape[1]])
+        vectors = self.encoder.encode([item.content for item in batch], self.prompts.text(settings))
+        return Computed(vectors[:, : settings.get("truncate_dim") or vectors.shape[1]])
 
 
 class GraphSentenceEmbedding(GraphSentences, SentenceEmbedding):

@@ -34,6 +34,6 @@ def _heaviest(weights: Any, count: int) -> Any:
     if count >= weights.shape[1]:
         return weights
     places = np.argpartition(-weights, count - 1, axis=1)[:, :count]
-    kept = np.zeros_like(weights)
-    np.put_along_axis(kept, places, np.take_along_axis(weights, places, axis=1), axis=1)
-    return kept
+    heaviest = np.zeros_like(weights)
+    np.put_along_axis(heaviest, places, np.take_along_axis(weights, places, axis=1), axis=1)
+    return heaviest
