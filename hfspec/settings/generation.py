@@ -84,7 +84,8 @@ def _number(name: str, value: Any) -> Any:
     temperature below COLDEST are beyond float32, and so are their odds; there the likeliest token has them all.
     """
     number = float(value) if name in NUMBERS and type(value) is int else value
-    return max(number, COLDEST) if name == "temperature" and type(number) is float else number
+    is_cold = name == "temperature" and type(number) is float and 0 < number < COLDEST
+    return COLDEST if is_cold else number
 
 
 def check(base: Any, settings: Settings) -> None:
