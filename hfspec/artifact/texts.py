@@ -65,6 +65,7 @@ RUNTIME_FILES = (
     "ir/field_types.py",
     "ir/frozen.py",
     "ir/golden.py",
+    "ir/lazy.py",
     "ir/manifest_versions.py",
     "ir/patterns.py",
     "ir/pins.py",

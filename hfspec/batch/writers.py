@@ -72,7 +72,7 @@ class ArrowFile:
 class LinesFile:
     """A JSON object a line; bytes as base64, nan and infinities as null."""
 
-    def __init__(self, stream: IO[bytes], schema: pa.Schema) -> None:  # noqa: ARG002
+    def __init__(self, stream: IO[bytes], schema: pa.Schema) -> None:
         self._stream = stream
 
     def write(self, table: pa.Table) -> None:

@@ -105,7 +105,7 @@ class PairLanguages(Languages):
             if code is not None and code not in codes:
                 raise LanguageError(f"the checkpoint does not translate {WAYS[place]} {code!r}; {self._pairs()}.")
 
-    def direction(self, source: str | None, target: str | None, *, started: bool = False) -> Direction:  # noqa: ARG002
+    def direction(self, source: str | None, target: str | None, *, started: bool = False) -> Direction:
         if source is None and target is None and self.instructed:
             return Direction()
         self.check(source, target)
@@ -139,7 +139,7 @@ class OnePair(Languages):
                 f"this checkpoint has no choice of languages, so {language!r} would change nothing{self.hint}."
             )
 
-    def direction(self, source: str | None, target: str | None, *, started: bool = False) -> Direction:  # noqa: ARG002
+    def direction(self, source: str | None, target: str | None, *, started: bool = False) -> Direction:
         self.check(source, target)
         return Direction()
 

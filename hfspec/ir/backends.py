@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from hfspec.ir.lazy import named
 
 AUTO, TORCH, ONEDNN = "auto", "torch", "onednn"
 ENCODERS = frozenset(
@@ -46,8 +47,7 @@ class Backend:
 
     def part(self, name: str) -> Any:
         """The function that the field ``name`` names, imported."""
-        module, _, attribute = getattr(self, name).partition(":")
-        return getattr(import_module(module), attribute)
+        return named(getattr(self, name))
 
     def takes(self, device: str | None) -> bool:
         """Whether it runs on the device that was asked for; None and ``auto`` leave it to the backend."""

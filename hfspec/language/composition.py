@@ -259,7 +259,7 @@ class _Groups:
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
 
-    def get_group_options(self, group_name: str, results_filter: Any = None) -> list[str]:  # noqa: ARG002
+    def get_group_options(self, group_name: str, results_filter: Any = None) -> list[str]:
         return [name for name in self._folder.names(group_name) if not name.endswith("/")]
 
 

@@ -266,7 +266,7 @@ class Folder:
 class Alone(Folder):
     """The folder of a document that was not read from a file: it has nothing beside it."""
 
-    def _inside(self, name: str) -> bool:  # noqa: ARG002
+    def _inside(self, name: str) -> bool:
         return False
 
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
-from importlib import import_module
 from threading import Lock
 from typing import Any
 
@@ -14,6 +13,7 @@ from hfspec.errors import RowError, UsageError
 from hfspec.inputs.row import Row
 from hfspec.inputs.rows import Columns, index_of, to_rows
 from hfspec.ir.artifact import FORMS, STANDARD, Manifest
+from hfspec.ir.lazy import named
 from hfspec.ir.signature import Signature
 from hfspec.runtime.backends.taken import taken, trial_note
 from hfspec.runtime.io.answers import Table, plain, to_json
@@ -247,8 +247,7 @@ class Predictor:
         task = WEIGHT_FORMATS[self.manifest.deployment.format].task(own.library, name)
         if task is None or name not in own.answers_as:
             raise UsageError(f"a model for {own.name} does not answer as {name}.")
-        module, attribute = task.runner.split(":")
-        runner_class: type[Runner] = getattr(import_module(module), attribute)
+        runner_class: type[Runner] = named(task.runner)
         signature = replace(self.signature, inputs=task.inputs, outputs=task.outputs)
         request = replace(self._runner.request, task=task, manifest=replace(self.manifest, signature=signature))
         predictor = Predictor(runner_class.over(self._runner, request), self._layers[LOAD], STANDARD)

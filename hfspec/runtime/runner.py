@@ -82,7 +82,7 @@ class Runner(ABC):
     def check(self, settings: Settings) -> None:  # noqa: B027 - most runners have nothing to check
         """Raises ParamsError for settings that cannot work with this checkpoint."""
 
-    def rows(self, data: Any) -> list[Row] | None:  # noqa: ARG002 - most runners read columns
+    def rows(self, data: Any) -> list[Row] | None:
         """The rows of an input with a form of its own, such as a conversation; None for rows of the task's columns.
 
         Raises InputError naming the row.
@@ -92,11 +92,11 @@ class Runner(ABC):
     def check_rows(self, rows: Sequence[Row]) -> None:  # noqa: B027 - most rows stand for themselves
         """Raises InputError when the rows of a call have no common form of answer."""
 
-    def belonging(self, settings: Settings) -> Callable[[Row, Row], bool] | None:  # noqa: ARG002 - for most tasks
+    def belonging(self, settings: Settings) -> Callable[[Row, Row], bool] | None:
         """Whether a row's answer depends on the row before it, so that preprocess must see both; None for never."""
         return None
 
-    def declared(self, outputs: tuple[Column, ...] | Tensor, settings: Settings) -> tuple[Column, ...] | Tensor:  # noqa: ARG002
+    def declared(self, outputs: tuple[Column, ...] | Tensor, settings: Settings) -> tuple[Column, ...] | Tensor:
         """The signature's ``outputs`` under the settings of a call: the same for most tasks."""
         return outputs
 
@@ -113,14 +113,14 @@ class Runner(ABC):
         does not wait.
         """
 
-    def read(self, output: Any, batch: Sequence[Item[Any]], settings: Settings) -> Sequence[Any]:  # noqa: ARG002
+    def read(self, output: Any, batch: Sequence[Item[Any]], settings: Settings) -> Sequence[Any]:
         """The model's result for each item of a batch, from the output of ``run``, for which this waits; each equals
         the item's result alone. By default ``run`` has waited already.
         """
         results: Sequence[Any] = output
         return results
 
-    def joined(self, parts: Sequence[Any], settings: Settings) -> Any:  # noqa: ARG002 - most rows have one part
+    def joined(self, parts: Sequence[Any], settings: Settings) -> Any:
         """A row's result from those of its items, in their order."""
         return parts[0]
 

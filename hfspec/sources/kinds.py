@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
+from hfspec.ir.lazy import named
 from hfspec.ir.pins import Opened, SourceName
 from hfspec.ir.source_kinds import SOURCE_KINDS
 
@@ -22,6 +21,5 @@ def open_kind(kind: str, source: SourceName) -> Opened:
         SourceError: The source is not there or cannot be read.
         StorageError: The disk refuses.
     """
-    module, _, name = SOURCE_KINDS[kind].opened_by.partition(":")
-    content: Opened = getattr(import_module(module), name)(source)
+    content: Opened = named(SOURCE_KINDS[kind].opened_by)(source)
     return content

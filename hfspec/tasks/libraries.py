@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from types import MappingProxyType
 from typing import Any
+
+from hfspec.ir.lazy import named
 
 GENERATION = ("generation_config.json", "")
 
@@ -78,8 +79,7 @@ class Library:
 
     def part(self, name: str) -> Any:
         """The function or class that the field ``name`` names, imported."""
-        module, _, attribute = getattr(self, name).partition(":")
-        return getattr(import_module(module), attribute)
+        return named(getattr(self, name))
 
 
 # The library whose checkpoints `convert` takes, and the one that they can be converted to.
@@ -129,7 +129,7 @@ LIBRARIES: Mapping[str, Library] = MappingProxyType(
                 packages=("jinja2", "numpy", "onnxruntime-genai", "tokenizers"),
                 spec="hfspec.libraries.onnxruntime_genai.spec:OnnxruntimeGenaiSpec",
                 compiling=(
-                    *("layout", "planning", "examination", "graph", "opsets", "spec"),
+                    *("layout", "planning", "examination", "spec"),
                     *("conversion", "building", "agreement"),
                 ),
                 weights=(".onnx", ".onnx.data", ".onnx_data", ".data"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import import_module
 from types import MappingProxyType
 
+from hfspec.ir.lazy import named
 from hfspec.tasks.libraries import LIBRARIES
 from hfspec.tasks.task import Task
 
@@ -62,8 +62,7 @@ def find(library: str, name: str) -> Task | None:
     place = TASKS.get((library, canonical(library, name)))
     if place is None:
         return None
-    module, attribute = place.split(":")
-    task: Task = getattr(import_module(module), attribute)
+    task: Task = named(place)
     return task
 
 

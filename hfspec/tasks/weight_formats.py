@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
 from hfspec.ir.artifact import Deployment
+from hfspec.ir.lazy import named
 from hfspec.tasks import table
 from hfspec.tasks.libraries import LIBRARIES, Library
 from hfspec.tasks.task import Task
@@ -86,16 +86,11 @@ class WeightFormat:
 
     def export(self, *arguments: Any) -> Any:
         """The result of the row's ``exporting``."""
-        return _called(self.exporting, arguments)
+        return named(self.exporting)(*arguments)
 
     def taken(self, sources: Any) -> tuple[Any, ...]:
         """The result of the row's ``taking``; empty where it has none."""
-        return _called(self.taking, (sources,)) if self.taking else ()
-
-
-def _called(path: str, arguments: tuple[Any, ...]) -> Any:
-    module, _, name = path.partition(":")
-    return getattr(import_module(module), name)(*arguments)
+        return named(self.taking)(sources) if self.taking else ()
 
 
 _RUNNERS = "hfspec.libraries.onnxruntime.runners"

@@ -7,7 +7,7 @@ import litserve
 
 
 class Embedder(litserve.LitAPI):
-    def setup(self, device: str) -> None:  # noqa: ARG002 - its form
+    def setup(self, device: str) -> None:
         import hfspec
 
         self.predictor = hfspec.load(os.environ["ARTIFACT"])

@@ -19,7 +19,7 @@ class Local:
         """``Worker.about``."""
         return self._worker.about
 
-    def make(self, handed: Iterator[Handed], count: int, tell: Callable[[Seen], None]) -> Iterator[Made]:  # noqa: ARG002
+    def make(self, handed: Iterator[Handed], count: int, tell: Callable[[Seen], None]) -> Iterator[Made]:
         """Each part, one after the other."""
         for each in handed:
             yield self._worker.make(each, tell)

@@ -88,7 +88,7 @@ class Pool:
             self._look()
         return self._about
 
-    def make(self, handed: Iterator[Handed], count: int, tell: Callable[[Seen], None]) -> Iterator[Made]:  # noqa: ARG002
+    def make(self, handed: Iterator[Handed], count: int, tell: Callable[[Seen], None]) -> Iterator[Made]:
         """Each part, as it is made."""
         remaining = count
         while remaining:

@@ -79,7 +79,7 @@ class Tasks:
         answer: dict[str, Any] = self._done(None)
         return answer
 
-    def make(self, handed: Iterator[Handed], count: int, tell: Callable[[Seen], None]) -> Iterator[Made]:  # noqa: ARG002
+    def make(self, handed: Iterator[Handed], count: int, tell: Callable[[Seen], None]) -> Iterator[Made]:
         """Each part, as it is made."""
         running: set[Future[Any]] = set()
         with ThreadPoolExecutor(self._slots) as threads:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hfspec.errors import UsageError
+from hfspec.ir.lazy import named
 
 if TYPE_CHECKING:
     from hfspec.batch.job import Job
@@ -52,9 +52,8 @@ class Row:
 
     def open(self, work: Work) -> Engine:
         """The engine, at work on a job; raises UsageError where it is not installed or not there."""
-        module, name = self.opens.split(":")
         try:
-            make = getattr(import_module(module), name)
+            make = named(self.opens)
         except ModuleNotFoundError as error:
             raise UsageError(
                 f"--engine {work.job.engine} needs more packages ({error.name}): pip install 'hfspec[{self.extra}]'"

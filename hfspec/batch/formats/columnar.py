@@ -47,7 +47,7 @@ class Arrow:
     def schema(self, files: list[InputFile]) -> pa.Schema:
         return unified([(file, _arrow(file).schema) for file in files])
 
-    def spans(self, number: int, file: InputFile, sizes: Sizes, where: Any) -> Iterator[Span]:  # noqa: ARG002
+    def spans(self, number: int, file: InputFile, sizes: Sizes, where: Any) -> Iterator[Span]:
         opened = _arrow(file)
         for group in range(opened.num_record_batches):
             batch = opened.get_batch(group)

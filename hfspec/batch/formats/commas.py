@@ -27,7 +27,7 @@ class Commas:
     def schema(self, files: list[InputFile]) -> pa.Schema:
         return unified([(file, pa.schema([(name, pa.string()) for name in _header(file)])) for file in files])
 
-    def spans(self, number: int, file: InputFile, sizes: Sizes, where: object) -> Iterator[Span]:  # noqa: ARG002
+    def spans(self, number: int, file: InputFile, sizes: Sizes, where: object) -> Iterator[Span]:
         step = file.size if is_compressed(file) else sizes.bytes
         start = 0
         for stop in _ends(file, step):

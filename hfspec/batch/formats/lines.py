@@ -28,10 +28,10 @@ class Text:
             next(lines_of(file, 0, 1), None)
         return pa.schema([("text", pa.string())])
 
-    def spans(self, number: int, file: InputFile, sizes: Sizes, where: Any) -> Iterator[Span]:  # noqa: ARG002
+    def spans(self, number: int, file: InputFile, sizes: Sizes, where: Any) -> Iterator[Span]:
         return ranges(number, file, sizes)
 
-    def chunks(self, file: InputFile, span: Span, schema: pa.Schema) -> Iterator[Chunk]:  # noqa: ARG002
+    def chunks(self, file: InputFile, span: Span, schema: pa.Schema) -> Iterator[Chunk]:
         for lines in _groups(file, span):
             yield _rows([_decoded(line) for line in lines])
 
@@ -54,7 +54,7 @@ class JsonLines:
             )
         return pa.schema([field if field.type != pa.null() else pa.field(field.name, pa.string()) for field in whole])
 
-    def spans(self, number: int, file: InputFile, sizes: Sizes, where: Any) -> Iterator[Span]:  # noqa: ARG002
+    def spans(self, number: int, file: InputFile, sizes: Sizes, where: Any) -> Iterator[Span]:
         return ranges(number, file, sizes)
 
     def chunks(self, file: InputFile, span: Span, schema: pa.Schema) -> Iterator[Chunk]:

@@ -13,13 +13,13 @@ from hfspec.batch.spans import Chunk, InputFile, Sizes, Span
 class Media:
     """A row a file: ``path`` as it was found, and ``bytes``, its content. A span is one file."""
 
-    def schema(self, files: list[InputFile]) -> pa.Schema:  # noqa: ARG002
+    def schema(self, files: list[InputFile]) -> pa.Schema:
         return pa.schema([("path", pa.string()), ("bytes", pa.binary())])
 
-    def spans(self, number: int, file: InputFile, sizes: Sizes, where: object) -> Iterator[Span]:  # noqa: ARG002
+    def spans(self, number: int, file: InputFile, sizes: Sizes, where: object) -> Iterator[Span]:
         yield Span(number, 0, file.size, file.size, rows=1)
 
-    def chunks(self, file: InputFile, span: Span, schema: pa.Schema) -> Iterator[Chunk]:  # noqa: ARG002
+    def chunks(self, file: InputFile, span: Span, schema: pa.Schema) -> Iterator[Chunk]:
         faults: dict[int, str] = {}
         data = None
         with storage(file.place.shown):

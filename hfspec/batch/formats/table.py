@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from types import MappingProxyType
 
 from hfspec.batch.spans import Reader
+from hfspec.ir.lazy import named
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,7 @@ class Format:
 
     def open(self) -> Reader:
         """The reader."""
-        module, name = self.reader.split(":")
-        reader: Reader = getattr(import_module(module), name)()
+        reader: Reader = named(self.reader)()
         return reader
 
 

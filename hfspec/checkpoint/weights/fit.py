@@ -71,7 +71,7 @@ class _StandIn:
     def __getitem__(self, _: Any) -> _StandIn:
         return self
 
-    def to(self, device: Any = None, dtype: Any = None, **_: Any) -> Any:  # noqa: ARG002 - the library names a device
+    def to(self, device: Any = None, dtype: Any = None, **_: Any) -> Any:
         import torch
 
         own = torch_dtype(self.info.dtype)

@@ -13,6 +13,7 @@ from typing import Any
 
 import hfspec
 from hfspec.artifact.writing import write_bytes
+from hfspec.checkpoint.graphs.header import read_graph
 from hfspec.errors import HfspecError
 from hfspec.integrity.embedding_space import embedding_space
 from hfspec.ir.artifact import Deployment, FileRecord, Manifest
@@ -23,12 +24,11 @@ from hfspec.libraries.onnxruntime.loading import FACTS, GRAPH, Graph
 from hfspec.libraries.onnxruntime.measuring import Distance
 from hfspec.libraries.onnxruntime.media_sources import MediaSource
 from hfspec.libraries.onnxruntime.own_graph import allowed_difference, told_of_graph
-from hfspec.libraries.onnxruntime.quantization import Batch, quantize, told
+from hfspec.libraries.onnxruntime.quantization import quantize, told
 from hfspec.libraries.onnxruntime.refusal import refusal
 from hfspec.libraries.onnxruntime.runners.sentences import POOLING_MASK
 from hfspec.libraries.onnxruntime.torch_modules import COMPUTES, Source, module
 from hfspec.libraries.onnxruntime.unheard import unheard
-from hfspec.libraries.onnxruntime_genai.graph import read_graph
 from hfspec.library_calls.quiet import quiet
 from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.patches.masks import MASK
@@ -91,7 +91,7 @@ def export(plan: Plan, files: Sequence[FileRecord], staging: Path) -> tuple[Plan
     return changed, tuple(sorted([*rest, *records.values()], key=lambda record: record.path))
 
 
-def _quantized(plan: Plan, manifest: Manifest, staging: Path, usual: Sequence[Batch]) -> dict[str, Any]:
+def _quantized(plan: Plan, manifest: Manifest, staging: Path, usual: Sequence[Inputs]) -> dict[str, Any]:
     """The manifest's account of a quantised graph; empty where the spec asks for none."""
     if plan.quantization is None or plan.graph_file is not None:
         return {}
@@ -157,7 +157,7 @@ def _cleaned(model: Any) -> None:
 
 def _compared(
     torch_module: Any, batches: Sequence[Inputs], graph: Graph, computes: str
-) -> tuple[float, tuple[Batch, ...]]:
+) -> tuple[float, tuple[Inputs, ...]]:
     """The largest difference between the graph's numbers and torch's, and the batches as the graph takes them."""
     import torch
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +11,8 @@ from typing import Any
 from hfspec.errors import StorageError, UsageError
 from hfspec.formats.sentence_modules import pooling_modes
 from hfspec.ir.artifact import Manifest
-from hfspec.runtime.loading.placement import Placement
+from hfspec.ir.lazy import named
+from hfspec.runtime.loading.placement import Placement, check_threads
 from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.runner import Runner
 from hfspec.runtime.text.token_batch import filled
@@ -35,8 +35,7 @@ def place(
     if device not in (None, "auto", CPU):
         raise UsageError(f"a graph is computed on the CPU, not on {device!r}; load with device='cpu'.")
     threads = runtime.get("threads") if threads is None else threads
-    if threads is not None and (type(threads) is not int or threads < 1):
-        raise UsageError(f"threads must be a number, at least 1, not {threads!r}.")
+    check_threads(threads)
     return Placement(CPU, threads=threads, backend=BACKEND)
 
 
@@ -45,8 +44,7 @@ def load(request: LoadRequest) -> Runner:
     stored = request.manifest.deployment.dtype
     if request.dtype != stored:
         raise UsageError(f"dtype: a graph computes in its own, here {stored}; load without dtype={request.dtype!r}.")
-    module, name = request.task.runner.split(":")
-    runner: Runner = getattr(import_module(module), name)(request)
+    runner: Runner = named(request.task.runner)(request)
     return runner
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from hfspec.checkpoint.graphs.header import Graph, read_graph
+from hfspec.checkpoint.graphs.opsets import check_opsets
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.spec_sources import Sources
 from hfspec.errors import SpecError
@@ -14,8 +16,6 @@ from hfspec.ir.plan import CopyFile, Plan
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.libraries.onnxruntime.loading import GRAPH
 from hfspec.libraries.onnxruntime.refusal import refusal
-from hfspec.libraries.onnxruntime_genai.graph import Graph, read_graph
-from hfspec.libraries.onnxruntime_genai.opsets import check_opsets
 from hfspec.tasks.weight_formats import WEIGHT_FORMATS
 
 BROKEN = "broken-checkpoint"

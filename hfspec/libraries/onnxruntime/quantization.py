@@ -15,6 +15,7 @@ from hfspec.ir.frozen import thaw
 from hfspec.ir.plan import Plan
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.spec_keys import Quantization
+from hfspec.libraries.onnxruntime.examples import Inputs
 from hfspec.libraries.onnxruntime.loading import GRAPH, load, session
 from hfspec.libraries.onnxruntime.measuring import Distance
 from hfspec.libraries.onnxruntime.unheard import unheard
@@ -22,7 +23,6 @@ from hfspec.library_calls.quiet import quiet
 from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.predictor import Predictor
 
-Batch = Mapping[str, Any]
 DYNAMIC = "dynamic-int8"
 STATIC = ["Gather", "Gemm", "MatMul"]  # where the weights are
 
@@ -31,16 +31,16 @@ class Recorder:
     """A session that remembers what it is given."""
 
     def __init__(self, recorded: Any) -> None:
-        self.batches: list[Batch] = []
+        self.batches: list[Inputs] = []
         self._session = recorded
 
-    def run(self, names: Any, inputs: Batch) -> Any:
+    def run(self, names: Any, inputs: Inputs) -> Any:
         """The outputs of the session."""
         self.batches.append(inputs)
         return self._session.run(names, inputs)
 
 
-def quantize(plan: Plan, request: LoadRequest, computes: str, usual: Sequence[Batch]) -> dict[str, Any]:
+def quantize(plan: Plan, request: LoadRequest, computes: str, usual: Sequence[Inputs]) -> dict[str, Any]:
     """Quantise the graph of a folder in its place, and measure what that changes.
 
     Args:
@@ -108,7 +108,7 @@ def counted(measured_on: Mapping[str, int]) -> str:
     return " and ".join(parts)
 
 
-def _examples(plan: Plan, request: LoadRequest) -> tuple[dict[str, int], list[Batch]]:
+def _examples(plan: Plan, request: LoadRequest) -> tuple[dict[str, int], list[Inputs]]:
     """How many examples of which kind the model was asked, and the batches that it was given for them. An example that
     cannot be answered is told of where it is tried.
     """
@@ -150,7 +150,7 @@ def _size(graph: Path) -> int:
 class _Batches:
     """Batches one after the other, as onnxruntime's calibrators ask for them."""
 
-    def __init__(self, batches: Sequence[Batch]) -> None:
+    def __init__(self, batches: Sequence[Inputs]) -> None:
         self._left = iter(batches)
 
     def get_next(self) -> dict[str, Any] | None:
@@ -159,7 +159,7 @@ class _Batches:
         return None if batch is None else dict(batch)
 
 
-def _write(quantization: Quantization, graph: Path, batches: Sequence[Batch]) -> None:
+def _write(quantization: Quantization, graph: Path, batches: Sequence[Inputs]) -> None:
     """The graph quantised in its place; ``batches``: by which the ranges of static-int8 are found.
 
     Weights of 7 bits: processors without VNNI add up two products of 8 bits in 16, which would overflow, and give other

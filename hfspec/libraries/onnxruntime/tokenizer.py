@@ -77,8 +77,8 @@ class GraphTokenizer:
         return_overflowing_tokens: bool = False,
         return_special_tokens_mask: bool = False,
         return_offsets_mapping: bool = False,
-        padding: bool = False,  # noqa: ARG002 - batches are filled by the runners
-        verbose: bool = False,  # noqa: ARG002 - it says nothing
+        padding: bool = False,
+        verbose: bool = False,
     ) -> Encoded:
         """The tokens of a text, or of each of several, or of pairs."""
         self._cut(STRATEGIES.get(truncation, ""), max_length, stride)

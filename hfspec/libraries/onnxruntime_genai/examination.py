@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from hfspec.checkpoint.graphs.header import Graph, read_graph
+from hfspec.checkpoint.graphs.opsets import check_opsets
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.vocabulary import no_template
 from hfspec.errors import SpecError, StorageError
 from hfspec.ir.problem import Problem
 from hfspec.libraries.onnxruntime_genai.config import CONFIG, GenaiConfig, faults, setting_faults
-from hfspec.libraries.onnxruntime_genai.graph import Graph, read_graph
-from hfspec.libraries.onnxruntime_genai.opsets import check_opsets
 from hfspec.libraries.onnxruntime_genai.tokenizer import TOKENIZER, Tokenizer
 from hfspec.sources.selection import TOKENIZER as TOKENIZER_FILES
 from hfspec.tasks.task import Task

@@ -77,7 +77,7 @@ class GenaiGeneration(CausalGeneration):
         is_alone = seeded or (not even and self.genai.pad in prompt.ids)
         return (prompt.room, len(prompt.ids) if even else 0, alone if is_alone else None)
 
-    def asked(self, item: Item[Any], settings: Settings) -> Asked | None:  # noqa: ARG002 - its batches are whole
+    def asked(self, item: Item[Any], settings: Settings) -> Asked | None:
         return None
 
     def continued(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from hfspec.errors import StorageError, UsageError
 from hfspec.ir.artifact import Manifest
+from hfspec.ir.lazy import named
 from hfspec.libraries.onnxruntime_genai.config import CONFIG, GenaiConfig, faults, setting_faults
 from hfspec.runtime.loading.placement import Placement, check_threads
 from hfspec.runtime.loading.request import LoadRequest
@@ -51,8 +51,7 @@ def place(
 
 def load(request: LoadRequest) -> Runner:
     """The task's runner, with its model loaded."""
-    module, name = request.task.runner.split(":")
-    runner: Runner = getattr(import_module(module), name)(request)
+    runner: Runner = named(request.task.runner)(request)
     return runner
 
 

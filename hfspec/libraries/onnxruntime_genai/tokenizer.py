@@ -47,10 +47,10 @@ class Tokenizer:
     def __call__(
         self,
         text: str | Sequence[str],
-        pairs: None = None,  # noqa: ARG002 - no task of text has pairs
+        pairs: None = None,
         *,
         add_special_tokens: bool = True,
-        **options: Any,  # noqa: ARG002 - for padding and warnings, which this has none of
+        **options: Any,
     ) -> dict[str, Any]:
         """The tokens of a text, or of each of several."""
         if isinstance(text, str):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib import import_module
 from typing import Any
 
 from hfspec.ir.artifact import Manifest
+from hfspec.ir.lazy import named
 from hfspec.runtime.loading.placement import Placement, placement
 from hfspec.runtime.loading.remote_code import reviewed_classes
 from hfspec.runtime.loading.request import LoadRequest
@@ -31,6 +31,5 @@ def load(request: LoadRequest) -> Runner:
     # Even in a caller's inference mode the model's weights are ordinary tensors, whose changes torch counts.
     with torch.inference_mode(mode=False):
         code = reviewed_classes(request.folder, request.manifest, request.task)
-        module, name = request.task.runner.split(":")
-        runner: type[Runner] = getattr(import_module(module), name)
-        return runner(replace(request, code=code))
+        runner: Runner = named(request.task.runner)(replace(request, code=code))
+        return runner

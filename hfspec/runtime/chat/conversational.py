@@ -33,8 +33,8 @@ class Conversational(CausalGeneration):
     def run(self, batch: Sequence[Item[Prompt]], settings: Settings) -> list[tuple[Continuation, ...]]:
         return self.continued([item.content for item in batch], settings)
 
-    def standard(self, results: Sequence[tuple[Continuation, ...]], settings: Settings) -> list[str]:  # noqa: ARG002
+    def standard(self, results: Sequence[tuple[Continuation, ...]], settings: Settings) -> list[str]:
         return [answer.text for several in results for answer in several]
 
-    def full(self, results: Sequence[tuple[Continuation, ...]], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
+    def full(self, results: Sequence[tuple[Continuation, ...]], settings: Settings) -> list[dict[str, Any]]:
         return [account(answer, answer.text) for several in results for answer in several]

@@ -105,22 +105,22 @@ class OpenAIEmbeddings(SentenceEmbedding):
                     row=part.request.row,
                 )
 
-    def run(self, batch: Sequence[Item[Any]], settings: Settings) -> Arriving | Computed:  # noqa: ARG002 - each has its own
+    def run(self, batch: Sequence[Item[Any]], settings: Settings) -> Arriving | Computed:
         return super().run(_texts_of(batch), batch[0].content.settings)
 
-    def read(self, output: Arriving | Computed, batch: Sequence[Item[Any]], settings: Settings) -> list[Any]:  # noqa: ARG002 - as above
+    def read(self, output: Arriving | Computed, batch: Sequence[Item[Any]], settings: Settings) -> list[Any]:
         embedded = super().read(output, _texts_of(batch), batch[0].content.settings)
         return [Vector(item.content, mine) for item, mine in zip(batch, embedded, strict=True)]
 
-    def joined(self, parts: Sequence[Any], settings: Settings) -> Reply:  # noqa: ARG002
+    def joined(self, parts: Sequence[Any], settings: Settings) -> Reply:
         return tuple(parts)
 
-    def standard(self, results: Sequence[Any], settings: Settings) -> Any:  # noqa: ARG002 - each has its own
+    def standard(self, results: Sequence[Any], settings: Settings) -> Any:
         if len(results) == 1 and results[0][0].part.request.single:
             return self._object(results[0])
         return [self._object(reply) for reply in results]
 
-    def full(self, results: Sequence[Any], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002 - as above
+    def full(self, results: Sequence[Any], settings: Settings) -> list[dict[str, Any]]:
         return [
             {"request": vector.part.request.row, "index": vector.part.index, **more}
             for reply in results

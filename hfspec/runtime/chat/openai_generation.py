@@ -121,7 +121,7 @@ class OpenAIGeneration(CausalGeneration):
         group = (*self.group(ask.prompt, ask.settings, alone), *shared)
         return Item(ask.request.row, self.weight(ask.prompt, ask.settings), ask, group)
 
-    def run(self, batch: Sequence[Item[Ask]], settings: Settings) -> list[Choice]:  # noqa: ARG002 - each has its own
+    def run(self, batch: Sequence[Item[Ask]], settings: Settings) -> list[Choice]:
         asks = [item.content for item in batch]
         if asks[0].request.streams:
             return [Choice(ask, None) for ask in asks]
@@ -129,7 +129,7 @@ class OpenAIGeneration(CausalGeneration):
         answers = self.continued([ask.prompt for ask in asks], asks[0].settings, seeds=seeds)
         return [Choice(ask, answer) for ask, (answer,) in zip(asks, answers, strict=True)]
 
-    def asked(self, item: Item[Any], settings: Settings) -> Asked | None:  # noqa: ARG002 - each has its own
+    def asked(self, item: Item[Any], settings: Settings) -> Asked | None:
         ask: Ask = item.content
         prompt = super().asked(item, ask.settings)
         return None if prompt is None else replace(prompt, prompt=ask.prompt, answers=1)
@@ -141,15 +141,15 @@ class OpenAIGeneration(CausalGeneration):
         """The chunks of a request's choices, which somebody else makes."""
         return Chunks(self, self._head(), asks)
 
-    def joined(self, parts: Sequence[Choice], settings: Settings) -> Reply:  # noqa: ARG002
+    def joined(self, parts: Sequence[Choice], settings: Settings) -> Reply:
         return tuple(parts)
 
-    def standard(self, results: Sequence[Reply], settings: Settings) -> Any:  # noqa: ARG002 - each has its own
+    def standard(self, results: Sequence[Reply], settings: Settings) -> Any:
         if len(results) == 1 and (request := results[0][0].ask.request).single:
             return self._stream(results[0]) if request.streams else self._whole(results[0])
         return [self._whole(reply) for reply in results]
 
-    def full(self, results: Sequence[Reply], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
+    def full(self, results: Sequence[Reply], settings: Settings) -> list[dict[str, Any]]:
         return [
             {"request": choice.ask.request.row, "index": choice.ask.index, **account(answer, answer.text)}
             for reply in results

@@ -264,7 +264,7 @@ class Forced:
         self.seen: list[Any] = []
         self._end, self._last = end, last
 
-    def __call__(self, ids: Any, scores: Any) -> Any:  # noqa: ARG002 - as transformers calls it
+    def __call__(self, ids: Any, scores: Any) -> Any:
         forced = scores.new_zeros(scores.shape)
         forced[:, 0] = 1
         if len(self.seen) == self._last:

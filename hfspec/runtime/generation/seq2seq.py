@@ -162,10 +162,10 @@ class Seq2Seq(Runner):
         stopped = (ended and not forced) or has_stop_text(self.tokenizer, ids, config)
         return Answer(source, text, len(ids), stopped)
 
-    def standard(self, results: Sequence[tuple[Answer, ...]], settings: Settings) -> list[str]:  # noqa: ARG002
+    def standard(self, results: Sequence[tuple[Answer, ...]], settings: Settings) -> list[str]:
         return [answer.text for several in results for answer in several]
 
-    def full(self, results: Sequence[tuple[Answer, ...]], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
+    def full(self, results: Sequence[tuple[Answer, ...]], settings: Settings) -> list[dict[str, Any]]:
         return [self._account(answer) for several in results for answer in several]
 
     def answer(self, result: tuple[Answer, ...], settings: Settings, form: str) -> Any:

@@ -78,7 +78,7 @@ class _Ending:
     def __init__(self, tokenizer: Any, stops: Sequence[str], width: int, streamer: Any) -> None:
         self.watch, self.width, self.streamer = Watch(tokenizer, stops), width, streamer
 
-    def __call__(self, input_ids: Any, scores: Any, **options: Any) -> Any:  # noqa: ARG002 - as generate() calls it
+    def __call__(self, input_ids: Any, scores: Any, **options: Any) -> Any:
         import torch
 
         over = self.streamer is not None and self.streamer.abandoned

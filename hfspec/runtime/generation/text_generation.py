@@ -56,7 +56,7 @@ class TextGeneration(CausalGeneration):
     def run(self, batch: Sequence[Item[Prompt]], settings: Settings) -> list[tuple[Continuation, ...]]:
         return self.continued([item.content for item in batch], settings)
 
-    def finished(self, item: Item[Prompt], answers: tuple[Continuation, ...]) -> tuple[Continuation, ...]:  # noqa: ARG002
+    def finished(self, item: Item[Prompt], answers: tuple[Continuation, ...]) -> tuple[Continuation, ...]:
         return answers
 
     def _answer(self, answer: Continuation, settings: Settings) -> str:

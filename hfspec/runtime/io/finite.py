@@ -99,7 +99,7 @@ class FiniteLogits:
 
     items: int
 
-    def __call__(self, input_ids: Any, scores: Any) -> Any:  # noqa: ARG002 - as generate() calls it
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
         if bool((faults := unusable(scores)).any()):
             raise NotFiniteError(int(faults.nonzero()[0, 0]) * self.items // scores.shape[0])
         return scores

@@ -48,7 +48,7 @@ class Labeller(Runner):
         top = settings.get("top_k", 1)
         return lines[0] if top == 1 else lines[:top]
 
-    def full(self, results: Sequence[Labelled], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
+    def full(self, results: Sequence[Labelled], settings: Settings) -> list[dict[str, Any]]:
         """Every label and score of each row, and its other facts."""
         return [{"labels": list(result.labels), "scores": list(result.scores), **result.about} for result in results]
 

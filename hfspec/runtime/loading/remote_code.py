@@ -110,7 +110,7 @@ class _Sources(MetaPathFinder, InspectLoader):
     def __init__(self, package: str, folder: Path, sources: Mapping[str, bytes]) -> None:
         self.package, self.folder, self.sources = package, folder, sources
 
-    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:  # noqa: ARG002
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if not fullname.startswith(f"{self.package}."):
             return None
         file = self._file(fullname)

@@ -56,7 +56,7 @@ class AudioClassification(Labeller):
         heard = Sound(features, sound.seconds, self.features.cuts(len(sound.samples)))
         return Item(row.number, len(sound.samples), heard, shape_of(features))
 
-    def run(self, batch: Sequence[Item[Sound]], settings: Settings) -> Arriving | Computed:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Sound]], settings: Settings) -> Arriving | Computed:
         import torch
 
         with torch.inference_mode():

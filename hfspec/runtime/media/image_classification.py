@@ -60,7 +60,7 @@ class ImageClassification(Labeller):
             raise InputError(f"the image processor refuses the image: {reason}", row=row.number) from error
         return Item(row.number, 1, Picture(features, picture.size), shape_of(features))
 
-    def run(self, batch: Sequence[Item[Picture]], settings: Settings) -> Arriving | Computed:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Picture]], settings: Settings) -> Arriving | Computed:
         import torch
 
         with torch.inference_mode():

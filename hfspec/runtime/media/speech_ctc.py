@@ -76,7 +76,7 @@ class CtcRecognizer:
         features = self.features(sound.samples[chunk.start : chunk.end], row, return_attention_mask=True)
         return Item(row, chunk.end - chunk.start, Heard(features, chunk, sound.seconds), shape_of(features))
 
-    def run(self, batch: Sequence[Item[Heard]], settings: Settings) -> tuple[Arriving, Arriving]:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Heard]], settings: Settings) -> tuple[Arriving, Arriving]:
         """The logit and the number of each frame's likeliest letter."""
         import torch
 
@@ -89,7 +89,7 @@ class CtcRecognizer:
         self,
         output: tuple[Arriving, Arriving],
         batch: Sequence[Item[Heard]],
-        settings: Settings,  # noqa: ARG002 - the letters are the same
+        settings: Settings,
     ) -> list[Letters]:
         _, lines = (side.here().tolist() for side in output)
         return [self._letters(line, item.content) for line, item in zip(lines, batch, strict=True)]

@@ -60,10 +60,10 @@ class SpeechRecognition(Runner):
     def joined(self, parts: Sequence[Any], settings: Settings) -> Transcript:
         return self.recognizer.joined(parts, settings)
 
-    def standard(self, results: Sequence[Transcript], settings: Settings) -> list[str]:  # noqa: ARG002
+    def standard(self, results: Sequence[Transcript], settings: Settings) -> list[str]:
         return [result.text for result in results]
 
-    def full(self, results: Sequence[Transcript], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
+    def full(self, results: Sequence[Transcript], settings: Settings) -> list[dict[str, Any]]:
         return [result.full() for result in results]
 
     @property

@@ -169,7 +169,7 @@ class WhisperRecognizer:
             output = self._generate(inputs, options)
         return [self._written(output, place, item.content, settings) for place, item in enumerate(batch)]
 
-    def read(self, output: list[Written], batch: Sequence[Item[Heard]], settings: Settings) -> list[Written]:  # noqa: ARG002
+    def read(self, output: list[Written], batch: Sequence[Item[Heard]], settings: Settings) -> list[Written]:
         return output
 
     def _generate(self, inputs: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -113,7 +113,7 @@ class QuestionAnswering(Runner):
             for question, encoding in zip(questions, encoded.encodings, strict=True)
         ]
 
-    def run(self, batch: Sequence[Item[Reading]], settings: Settings) -> Sides:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Reading]], settings: Settings) -> Sides:
         """The logits of an answer's start and of its end, (rows, tokens) each."""
         import torch
 
@@ -148,10 +148,10 @@ class QuestionAnswering(Runner):
         may_be_none = settings["handle_impossible_answer"]
         return Answered(answer_spans.joined(parts, settings["top_k"], may_be_none=may_be_none), len(parts))
 
-    def standard(self, results: Sequence[Answered], settings: Settings) -> list[str]:  # noqa: ARG002
+    def standard(self, results: Sequence[Answered], settings: Settings) -> list[str]:
         return [result.answers[0].text for result in results]
 
-    def full(self, results: Sequence[Answered], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
+    def full(self, results: Sequence[Answered], settings: Settings) -> list[dict[str, Any]]:
         return [
             {
                 **result.answers[0].record(),

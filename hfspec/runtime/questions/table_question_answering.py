@@ -140,7 +140,7 @@ class TableQuestionAnswering(Runner):
             ) from error
         return {name: list(encoded[name]) for name in encoded}
 
-    def run(self, batch: Sequence[Item[Question]], settings: Settings) -> list[Chosen]:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Question]], settings: Settings) -> list[Chosen]:
         questions = [item.content for item in batch]
         if any(question.before for question in questions):
             return [self._last(question) for question in questions]
@@ -187,10 +187,10 @@ class TableQuestionAnswering(Runner):
             truncated=question.truncated,
         )
 
-    def standard(self, results: Sequence[Chosen], settings: Settings) -> list[str]:  # noqa: ARG002
+    def standard(self, results: Sequence[Chosen], settings: Settings) -> list[str]:
         return [result.answer for result in results]
 
-    def full(self, results: Sequence[Chosen], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
+    def full(self, results: Sequence[Chosen], settings: Settings) -> list[dict[str, Any]]:
         return [
             {
                 "answer": result.answer,

@@ -153,7 +153,7 @@ class LibraryEncoder:
         self.size = int(self.model.get_embedding_dimension() or 0)
         self._turn = Lock()  # it tokenizes while it encodes, and a tokenizer serves one call at a time
 
-    def prepare(self, texts: Sequence[str], prompt: str, *, whole: bool = False) -> list[Text]:  # noqa: ARG002 - sentence-transformers cuts
+    def prepare(self, texts: Sequence[str], prompt: str, *, whole: bool = False) -> list[Text]:
         with self._turn:
             features = [self.model.preprocess([prompt + text]) for text in texts]
         counts = [int(inputs["input_ids"].numel()) if "input_ids" in inputs else 1 for inputs in features]

@@ -56,7 +56,7 @@ class SentenceSimilarity(SentenceRunner):
         self,
         output: Arriving | Computed,
         batch: Sequence[Item[tuple[Text, bool]]],
-        settings: Settings,  # noqa: ARG002
+        settings: Settings,
     ) -> list[Side]:
         import numpy as np
 
@@ -74,7 +74,7 @@ class SentenceSimilarity(SentenceRunner):
         beside = np.stack([other.vector for other in others])
         return Compared(SIMILARITIES[_function(settings)](first.vector, beside), tuple(parts), first.listed)
 
-    def standard(self, results: Sequence[Compared], settings: Settings) -> Any:  # noqa: ARG002
+    def standard(self, results: Sequence[Compared], settings: Settings) -> Any:
         """(pairs,), float32; for texts with sentences one array a row, for one such row that array itself."""
         import numpy as np
 

@@ -95,7 +95,7 @@ class SparseEmbedding(Runner):
         self,
         output: Arriving | Computed,
         batch: Sequence[Item[Text]],
-        settings: Settings,  # noqa: ARG002
+        settings: Settings,
     ) -> list[Weighted]:
         import numpy as np
 
@@ -105,7 +105,7 @@ class SparseEmbedding(Runner):
             rows.append(Weighted(indices, weights[indices], item.content.tokens, item.content.cut))
         return rows
 
-    def standard(self, results: Sequence[Weighted], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
+    def standard(self, results: Sequence[Weighted], settings: Settings) -> list[dict[str, Any]]:
         return [{"indices": row.indices, "values": row.values} for row in results]
 
     def full(self, results: Sequence[Weighted], settings: Settings) -> list[dict[str, Any]]:

@@ -152,7 +152,7 @@ class TextRanking(SequenceClassifier):
         whole = self.tokenizer(firsts, seconds, padding=False, verbose=False)["input_ids"]
         return [(mine, len(ids) > limit) for mine, ids in zip(tokens, whole, strict=True)]
 
-    def run(self, batch: Sequence[Item[Pair]], settings: Settings) -> Arriving | Computed:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Pair]], settings: Settings) -> Arriving | Computed:
         return self.logits([item.content.tokens for item in batch])
 
     def read(self, output: Arriving | Computed, batch: Sequence[Item[Pair]], settings: Settings) -> list[Scored]:
@@ -166,10 +166,10 @@ class TextRanking(SequenceClassifier):
             for line, item in zip(scores, batch, strict=True)
         ]
 
-    def joined(self, parts: Sequence[Scored], settings: Settings) -> list[Scored]:  # noqa: ARG002
+    def joined(self, parts: Sequence[Scored], settings: Settings) -> list[Scored]:
         return list(parts)
 
-    def standard(self, results: Sequence[list[Scored]], settings: Settings) -> Any:  # noqa: ARG002
+    def standard(self, results: Sequence[list[Scored]], settings: Settings) -> Any:
         """(pairs,) or (pairs, labels), float32; for queries with documents one array a query, for one query that array
         itself.
         """

@@ -135,7 +135,7 @@ class FillMask(Runner):
         self,
         output: tuple[Arriving, Arriving],
         batch: Sequence[Item[Masked]],
-        settings: Settings,  # noqa: ARG002
+        settings: Settings,
     ) -> list[Filled]:
         with finite.lines([len(self._places(item.content)) for item in batch]):
             best = zip(*(side.here().tolist() for side in output), strict=True)
@@ -162,10 +162,10 @@ class FillMask(Runner):
         sequence = text_of(self.tokenizer, visible, skip_special_tokens=alone)
         return Candidate(score, token, text_of(self.tokenizer, [token]), sequence)
 
-    def standard(self, results: Sequence[Filled], settings: Settings) -> list[str]:  # noqa: ARG002
+    def standard(self, results: Sequence[Filled], settings: Settings) -> list[str]:
         return [" ".join(_stripped(candidates[0].text) for candidates in row.masks) for row in results]
 
-    def full(self, results: Sequence[Filled], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
+    def full(self, results: Sequence[Filled], settings: Settings) -> list[dict[str, Any]]:
         return [
             {"masks": [[_as_dict(candidate) for candidate in mask] for mask in row.masks], "tokens": row.tokens}
             for row in results

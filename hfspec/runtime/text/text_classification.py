@@ -38,7 +38,7 @@ class TextClassification(Labeller, SequenceClassifier):
         cut = {"truncation": True, "max_length": self.limit} if settings.get("truncation") else {}
         return encode(self.tokenizer, texts, pairs, **cut)
 
-    def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> Arriving | Computed:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> Arriving | Computed:
         return self.logits([item.content for item in batch])
 
     def read(self, output: Arriving | Computed, batch: Sequence[Item[Tokens]], settings: Settings) -> list[Labelled]:

@@ -107,7 +107,7 @@ class TokenClassification(Runner):
         word_ids = encoded.word_ids(place) if self.knows_words else None
         return Window(row.values["text"], tokens, list(encoded["special_tokens_mask"][place]), offsets, word_ids)
 
-    def run(self, batch: Sequence[Item[Window]], settings: Settings) -> Arriving | Computed | None:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Window]], settings: Settings) -> Arriving | Computed | None:
         """Scores (rows, tokens, labels); None where no row has tokens: an empty text, to a tokenizer without special
         tokens.
         """
@@ -150,12 +150,12 @@ class TokenClassification(Runner):
             word_id = None if window.word_ids is None else window.word_ids[index]
             yield Piece(text, scores[index], start, end, index, continues=reader.continues(start, end, word_id))
 
-    def joined(self, parts: Sequence[list[Entity]], settings: Settings) -> list[Entity]:  # noqa: ARG002
+    def joined(self, parts: Sequence[list[Entity]], settings: Settings) -> list[Entity]:
         if len(parts) == 1:
             return parts[0]
         return without_overlap([entity for part in parts for entity in part])
 
-    def standard(self, results: Sequence[list[Entity]], settings: Settings) -> list[str]:  # noqa: ARG002
+    def standard(self, results: Sequence[list[Entity]], settings: Settings) -> list[str]:
         return [",".join(entity.label for entity in row) for row in results]
 
     def full(self, results: Sequence[list[Entity]], settings: Settings) -> list[dict[str, Any]]:

@@ -76,7 +76,7 @@ class TokenFeatures(Runner):
             for row, mine, group in zip(rows, tokens, self.padding.groups(tokens), strict=True)
         ]
 
-    def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> Arriving | Computed | None:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> Arriving | Computed | None:
         """States (rows, tokens, hidden); None where no row has tokens."""
         import torch
 
@@ -92,7 +92,7 @@ class TokenFeatures(Runner):
         self,
         output: Arriving | Computed | None,
         batch: Sequence[Item[Tokens]],
-        settings: Settings,  # noqa: ARG002
+        settings: Settings,
     ) -> list[Features]:
         import numpy as np
 
@@ -113,7 +113,7 @@ class TokenFeatures(Runner):
         offsets: Any = tokens.get(OFFSETS)
         return Features(states[: len(ids)].copy(), self.tokenizer.convert_ids_to_tokens(ids), offsets)
 
-    def standard(self, results: Sequence[Features], settings: Settings) -> Any:  # noqa: ARG002
+    def standard(self, results: Sequence[Features], settings: Settings) -> Any:
         """(tokens, hidden) for one text, a list of them for any other number."""
         states = [result.states for result in results]
         return states[0] if len(states) == 1 else states
@@ -121,5 +121,5 @@ class TokenFeatures(Runner):
     def answer(self, result: Features, settings: Settings, form: str) -> Any:
         return super().answer(result, settings, form) if form == FULL else result.states
 
-    def full(self, results: Sequence[Features], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
+    def full(self, results: Sequence[Features], settings: Settings) -> list[dict[str, Any]]:
         return [{"features": row.states, "tokens": row.tokens, "offsets": row.offsets} for row in results]

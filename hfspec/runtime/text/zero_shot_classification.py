@@ -103,10 +103,10 @@ class ZeroShotClassification(SequenceClassifier):
         )
         return cut
 
-    def run(self, batch: Sequence[Item[Hypothesis]], settings: Settings) -> Arriving | Computed:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Hypothesis]], settings: Settings) -> Arriving | Computed:
         return self.logits([item.content.tokens for item in batch])
 
-    def read(self, output: Arriving | Computed, batch: Sequence[Item[Hypothesis]], settings: Settings) -> list[Judged]:  # noqa: ARG002
+    def read(self, output: Arriving | Computed, batch: Sequence[Item[Hypothesis]], settings: Settings) -> list[Judged]:
         lines = output.here().tolist()
         return [Judged(item.content, line) for item, line in zip(batch, lines, strict=True)]
 
@@ -123,17 +123,17 @@ class ZeroShotClassification(SequenceClassifier):
         names = tuple(parts[place].hypothesis.label for place in order)
         return Ranked(parts[0].hypothesis.text, names, tuple(scores[place] for place in order))
 
-    def standard(self, results: Sequence[Ranked], settings: Settings) -> Table:  # noqa: ARG002
+    def standard(self, results: Sequence[Ranked], settings: Settings) -> Table:
         lines = [
             (row.text, label, score) for row in results for label, score in zip(row.labels, row.scores, strict=True)
         ]
         return Table({"sequence": "string", "labels": "string", "scores": "double"}, tuple(lines))
 
-    def answer(self, result: Ranked, settings: Settings, form: str) -> dict[str, Any]:  # noqa: ARG002
+    def answer(self, result: Ranked, settings: Settings, form: str) -> dict[str, Any]:
         """The same in both forms: a row has several labels."""
         return self.full([result], settings)[0]
 
-    def full(self, results: Sequence[Ranked], settings: Settings) -> list[dict[str, Any]]:  # noqa: ARG002
+    def full(self, results: Sequence[Ranked], settings: Settings) -> list[dict[str, Any]]:
         return [{"sequence": row.text, "labels": list(row.labels), "scores": list(row.scores)} for row in results]
 
 

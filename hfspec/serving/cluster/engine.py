@@ -37,7 +37,7 @@ class Cluster:
             if name.startswith(f"{self._label}."):
                 serve.delete(name)
 
-    def threads(self, fleet: Fleet) -> Callable[[FleetModel], int]:  # noqa: ARG002 - other engines use it
+    def threads(self, fleet: Fleet) -> Callable[[FleetModel], int]:
         """Threads of a replica, one where the fleet does not say: Ray counts them as cores."""
         return lambda entry: entry.threads or 1
 

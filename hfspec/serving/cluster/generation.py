@@ -154,7 +154,7 @@ class Replicas:
             await asyncio.sleep(OFTEN)
         return self.choose()
 
-    async def stop(self, seconds: float) -> None:  # noqa: ARG002 - Ray Serve was told the grace
+    async def stop(self, seconds: float) -> None:
         """End all replicas once their work is done."""
         self.state = State.UNLOADED
         if self._looking is not None:

@@ -99,11 +99,11 @@ class Handles:
 
     found: Mapping[str, Any]
 
-    def threads(self, fleet: Fleet) -> Callable[[FleetModel], int]:  # noqa: ARG002 - other engines use it
+    def threads(self, fleet: Fleet) -> Callable[[FleetModel], int]:
         """The threads of a deployment."""
         return lambda entry: entry.threads or 1
 
-    def generation(self, entry: FleetModel, threads: int, log: Log, totals: Totals) -> Replicas:  # noqa: ARG002 - set
+    def generation(self, entry: FleetModel, threads: int, log: Log, totals: Totals) -> Replicas:
         """The replicas of an entry."""
         return Replicas(entry, Beside(deployment_name(entry.name), self.found[entry.name]), log, totals)
 

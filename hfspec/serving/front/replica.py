@@ -150,7 +150,7 @@ class Replica(asyncio.Protocol):
         for kind, *values in self._frames.feed(data):
             self._heard(kind, values)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's form
+    def connection_lost(self, exc: Exception | None) -> None:
         self.is_ready = False
         if not self.ready.done():
             self.ready.set_exception(DiedError())

@@ -28,7 +28,7 @@ class GraphImageClassification(ImageClassification):
         self.loaded = Loaded(model=self.model)
         self.device = request.device
 
-    def run(self, batch: Sequence[Item[Picture]], settings: Settings) -> Computed:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Picture]], settings: Settings) -> Computed:
         return _logits(self.model, [item.content.features for item in batch])
 
 
@@ -42,7 +42,7 @@ class GraphAudioClassification(AudioClassification):
         self.loaded = Loaded(model=self.model)
         self.device = request.device
 
-    def run(self, batch: Sequence[Item[Sound]], settings: Settings) -> Computed:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Sound]], settings: Settings) -> Computed:
         return _logits(self.model, [item.content.features for item in batch])
 
 

@@ -14,7 +14,7 @@ from hfspec.settings.precedence import Settings
 class GraphQuestionAnswering(GraphRunner, QuestionAnswering):
     """The span of a context that answers a question."""
 
-    def run(self, batch: Sequence[Item[Reading]], settings: Settings) -> Sides:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Reading]], settings: Settings) -> Sides:
         starts, ends = self.model([item.content.window.inputs for item in batch])
         lengths = [item.length for item in batch]
         return Computed(starts, lengths, masked=True), Computed(ends, lengths, masked=True)

@@ -17,7 +17,7 @@ from hfspec.settings.precedence import Settings
 class GraphTokenClassification(GraphRunner, TokenClassification):
     """Labels for tokens."""
 
-    def run(self, batch: Sequence[Item[Window]], settings: Settings) -> Computed | None:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Window]], settings: Settings) -> Computed | None:
         if not any(item.length for item in batch):
             return None
         (logits,) = self.model([item.content.tokens for item in batch])
@@ -27,7 +27,7 @@ class GraphTokenClassification(GraphRunner, TokenClassification):
 class GraphTokenFeatures(GraphRunner, TokenFeatures):
     """The last hidden state of each token."""
 
-    def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> Computed | None:  # noqa: ARG002
+    def run(self, batch: Sequence[Item[Tokens]], settings: Settings) -> Computed | None:
         if not any(item.length for item in batch):
             return None
         (states,) = self.model([item.content for item in batch])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hfspec.libraries.onnxruntime_genai.graph import LENGTH, VARINT, Graph
+from hfspec.checkpoint.graphs.header import LENGTH, VARINT, Graph
 
 NAME = "x"
 FLOAT = 1

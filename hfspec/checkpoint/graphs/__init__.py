@@ -1,0 +1,1 @@
+"""ONNX graphs of a checkpoint: their headers, and whether the installed runtime knows their operators."""
