@@ -38,7 +38,8 @@ def _inputs(texts: list[str]) -> Any:
     return {"inputs": texts}
 
 
-def hfspec(artifact: Path) -> Server:
+def hfspec(artifact: Path, *, threads: int | None = THREADS) -> Server:
+    """`hfspec serve` with so many threads of the model, or as many as it takes by itself."""
     name = json.loads((artifact / "artifact.json").read_text(encoding="utf-8"))["name"]
     command = [
         sys.executable,
@@ -48,8 +49,9 @@ def hfspec(artifact: Path) -> Server:
         str(artifact),
         "--port",
         "PORT",
-        f"models.{name}.threads={THREADS}",
     ]
+    if threads is not None:
+        command.append(f"models.{name}.threads={threads}")
     return Server("`hfspec serve`", lambda: command, "/ready", f"/models/{name}/predict", _inputs)
 
 
@@ -60,7 +62,7 @@ def mlflow(artifact: Path) -> Server:
     return Server("`mlflow models serve`", lambda: command, "/ping", "/invocations", _inputs, {"PATH": path})
 
 
-def embedders(artifact: Path, checkpoint: Path) -> list[Server]:
+def embedders(artifact: Path, checkpoint: Path, *, threads: int | None = THREADS) -> list[Server]:
     """Servers of sentence embeddings: ours, MLflow's, others around our predictor, and one of its own."""
     around = {"ARTIFACT": str(artifact)}
 
@@ -69,7 +71,7 @@ def embedders(artifact: Path, checkpoint: Path) -> list[Server]:
 
     tensor = {"name": "inputs", "datatype": "BYTES"}
     return [
-        hfspec(artifact),
+        hfspec(artifact, threads=threads),
         mlflow(artifact),
         Server(
             "MLServer 1.7 around `predict`",

@@ -61,14 +61,24 @@ class Work:
 
 
 def embeddings(options: Options) -> Work:
-    """Single texts from many clients, and from one."""
+    """Single texts from many clients, and from one; one thread a model."""
+    title = f"{CLIENTS} clients, one of {options.requests} mixed texts a request (all-MiniLM-L6-v2)"
+    return _singly(options, title, contenders.THREADS, ONE)
+
+
+def as_they_come(options: Options) -> Work:
+    """The same, with the threads that each server takes by itself."""
+    title = f"The same {CLIENTS} clients, each server with the threads that it takes by itself"
+    return _singly(options, title, None, {})
+
+
+def _singly(options: Options, title: str, threads: int | None, environment: Mapping[str, str]) -> Work:
     texts = material.texts(options.requests)
-    servers = contenders.embedders(options.artifact, material.minilm())
-    measures = {server.name: _embeds(server, texts, 1) for server in servers}
-    measures[DIRECT] = lambda: _direct(options.artifact, texts)
+    servers = contenders.embedders(options.artifact, material.minilm(), threads=threads)
+    measures = {server.name: _embeds(server, texts, 1, environment) for server in servers}
+    measures[DIRECT] = lambda: _direct(options.artifact, texts, environment)
     ours, mlflow, *around, own = [server.name for server in servers]
     rate, last = "requests/s", "p99 ms"
-    title = f"{CLIENTS} clients, one of {len(texts)} mixed texts a request (all-MiniLM-L6-v2)"
     targets = [Target(f"requests/s against {name}", 4, ratio(ours, name, rate)) for name in (mlflow, own)]
     targets += [Target(f"requests/s against {name}", 2, ratio(ours, name, rate)) for name in around]
     targets += [Target(f"p99 against {name}", 1, ratio(ours, name, last), most=True) for name in (mlflow, *around, own)]
@@ -84,8 +94,8 @@ def batches(options: Options) -> Work:
     """Many texts a request."""
     texts = material.texts(2 * options.requests)
     servers = [contenders.hfspec(options.artifact), contenders.mlflow(options.artifact)]
-    measures = {server.name: _embeds(server, texts, BATCH) for server in servers}
-    measures[DIRECT] = lambda: _direct(options.artifact, texts)
+    measures = {server.name: _embeds(server, texts, BATCH, ONE) for server in servers}
+    measures[DIRECT] = lambda: _direct(options.artifact, texts, ONE)
     ours, _ = [server.name for server in servers]
     title = f"{CLIENTS} clients, {BATCH} of {len(texts)} mixed texts a request (all-MiniLM-L6-v2)"
     return Work(title, measures, _beside_predict(ours, "texts/s"))
@@ -94,7 +104,7 @@ def batches(options: Options) -> Work:
 def http(options: Options) -> Work:
     """HTTP without a model."""
     body = [" ".join(["word"] * 36)]
-    around = {"ARTIFACT": str(options.artifact), "PYTHONPATH": str(Path(__file__).parents[2])}
+    around = {**ONE, "ARTIFACT": str(options.artifact), "PYTHONPATH": str(Path(__file__).parents[2])}
     servers = contenders.nothing(options.artifact)
     count = 40 * options.requests
     requests = [request(server.path, server.bytes_of(body)) for server in servers]
@@ -138,6 +148,7 @@ def generation(options: Options) -> Work:
 WORKS: dict[str, Callable[[Options], Work]] = {
     "http": http,
     "embeddings": embeddings,
+    "as-they-come": as_they_come,
     "batches": batches,
     "generation": generation,
 }
@@ -180,12 +191,12 @@ def _beside_predict(ours: str, rate: str) -> list[Target]:
     ]
 
 
-def _embeds(server: Server, texts: Sequence[str], size: int) -> Callable[[], Figures]:
+def _embeds(server: Server, texts: Sequence[str], size: int, environment: Mapping[str, str]) -> Callable[[], Figures]:
     groups = [list(texts[first : first + size]) for first in range(0, len(texts), size)]
     requests = [request(server.path, server.bytes_of(group)) for group in groups]
 
     def measure() -> Figures:
-        with _running(server) as (pid, port):
+        with _running(server, environment) as (pid, port):
             _run(ask_in_turn(port, requests[:WARMS_UP], CLIENTS))
             lone = _run(ask_in_turn(port, requests[:ALONE], 1)) if size == 1 else []
             before, start = processes.processor_seconds(pid), time.perf_counter()
@@ -214,7 +225,7 @@ def _generates(server: Server, prompts: Sequence[str], clients: int) -> Callable
     requests = [request(server.path, server.bytes_of([prompt]), closes=True) for prompt in prompts]
 
     def measure() -> Figures:
-        with _running(server) as (pid, port):
+        with _running(server, ONE) as (pid, port):
             _run(ask_at_random(port, requests[:2], 2, tokens=TOKENS, pause=0.01))
             before = processes.processor_seconds(pid)
             answers = _run(ask_at_random(port, requests, clients, tokens=TOKENS, pause=PAUSE))
@@ -243,10 +254,15 @@ def _at(ordered: Sequence[float], share: float) -> float:
     return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
 
 
-def _direct(artifact: Path, texts: Sequence[str]) -> Figures:
+def _direct(artifact: Path, texts: Sequence[str], environment: Mapping[str, str]) -> Figures:
     command = [sys.executable, "-m", "benchmarks.serving.programs.in_process", str(artifact)]
     process = subprocess.run(
-        command, input=json.dumps(list(texts)), text=True, capture_output=True, check=True, env={**os.environ, **ONE}
+        command,
+        input=json.dumps(list(texts)),
+        text=True,
+        capture_output=True,
+        check=True,
+        env={**os.environ, **environment},
     )
     figures = json.loads(process.stdout.splitlines()[-1])
     return {
@@ -256,7 +272,7 @@ def _direct(artifact: Path, texts: Sequence[str]) -> Figures:
     }
 
 
-def _running(server: Server, around: Mapping[str, str] | None = None) -> Any:
+def _running(server: Server, environment: Mapping[str, str]) -> Any:
     """The server's process id and port, while it runs."""
     from contextlib import contextmanager
 
@@ -266,9 +282,7 @@ def _running(server: Server, around: Mapping[str, str] | None = None) -> Any:
         port = processes.free_port()
         command = [str(port) if word == "PORT" else word for word in server.command()]
         log = LOGS / f"{''.join(filter(str.isalnum, server.name))}.log"
-        with processes.running(
-            command, port, server.ready, log, {**ONE, **server.environment, **(around or {})}
-        ) as pid:
+        with processes.running(command, port, server.ready, log, {**environment, **server.environment}) as pid:
             yield pid, port
 
     return started()

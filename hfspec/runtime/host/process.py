@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import platform
 import sys
 import warnings
 from collections.abc import Collection, Iterator
@@ -22,8 +23,11 @@ from typing import Any, NoReturn
 
 # Objects made before Python looks for unreachable ones, by default 700: during imports, and while requests come.
 OBJECTS, LATER_OBJECTS = 50_000, 2_000
-# The waiting of OpenMP's threads for work: by default they spin, and take the core from threads that have work.
-WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
+# OpenMP's threads spin while they wait for work by default, and take the core from threads that have work. numpy starts
+# threads for matrix products, which nobody asks of it here: a tenth of a second; on ARM they are torch's as well.
+THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
+if platform.machine() in ("x86_64", "AMD64"):
+    THREADS["OPENBLAS_NUM_THREADS"] = "1"
 COMPILER = "torch._dynamo"
 TENSORS = "torch.distributed.tensor"
 MARKS = ("allow_in_graph", "assume_constant_result", "disable")  # of functions, for the compiler
@@ -37,7 +41,7 @@ _BEGUN = Event()
 
 def begin() -> None:
     """Declare this process one of ours. Call it at its start, before torch is imported and before any thread starts."""
-    for name, value in WAITING.items():
+    for name, value in THREADS.items():
         os.environ.setdefault(name, value)
     gc.set_threshold(OBJECTS, *gc.get_threshold()[1:])  # imports make many objects and no garbage
     _BEGUN.set()

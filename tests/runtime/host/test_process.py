@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import subprocess
 import sys
 
@@ -127,6 +129,19 @@ def test_what_the_library_asks_for_is_answered_truly_afterwards():
 def test_what_the_environment_says_of_waiting_threads_holds(monkeypatch):
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     assert run(OURS + "import os; print(os.environ['OMP_WAIT_POLICY'])") == ["ACTIVE"]
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() != "x86_64", reason="reads /proc; ARM keeps the threads"
+)
+@pytest.mark.parametrize(("said", "threads"), [(None, 1), ("3", 3)])
+def test_numpy_starts_threads_only_where_the_environment_says_so(monkeypatch, said, threads):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if said:
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", said)
+    assert run(OURS + "import numpy, os; print(len(os.listdir('/proc/self/task')))") == [
+        str(min(threads, os.cpu_count()))
+    ]
 
 
 def test_only_a_process_of_ours_is_started_in_a_shorter_way():
