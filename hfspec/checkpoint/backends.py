@@ -15,15 +15,18 @@ PATH: KeyPath = ("runtime", "backend")
 
 def backend_problems(tree: Tree, spec: Spec, config: Mapping[str, Any], dtype: str) -> Iterator[Problem]:
     """``config``: the checkpoint's; ``dtype``: of its weights, as they are saved."""
-    name = spec.runtime.backend
+    name, dtype = spec.runtime.backend, spec.runtime.computed_dtype(dtype)
     backend = BACKENDS.get(name)
     if backend is None:
         return
     origin, model_type = tree.origin(PATH), str(config.get("model_type"))
     if dtype not in backend.dtypes:
         expected = f"weights of {' or '.join(backend.dtypes)}"
-        remedy = f"Write `dtype: {backend.dtypes[0]}`, or remove the backend."
-        message = f"The backend {name} does not run the weights as they are stored."
+        remedy = (
+            f"Write `dtype: {backend.dtypes[0]}`, or `compute_dtype: {backend.dtypes[0]}` under `runtime`, or remove"
+            " the backend."
+        )
+        message = f"The backend {name} does not run the weights as they are loaded."
         yield Problem("backend-not-possible", message, origin, PATH, expected=expected, found=dtype, remedy=remedy)
     if backend.model_types is not None and model_type not in backend.model_types:
         expected = f"a model type among {', '.join(sorted(backend.model_types))}"

@@ -12,6 +12,7 @@ from hfspec.checkpoint.weights.quantised import is_expanded, packages
 from hfspec.checkpoint.weights.stored_dtype import declared_dtype
 from hfspec.checkpoint.weights.weight_files import WeightGroup, listed
 from hfspec.formats.quantisation import quantisation
+from hfspec.ir.dtypes import BY_TORCH_NAME, HALVES, size_of
 from hfspec.ir.spec import Spec
 from hfspec.tasks.task import Task
 
@@ -30,6 +31,15 @@ def weight_notes(spec: Spec, raw: Mapping[str, Any], group: WeightGroup, dtype: 
     config_dtype = declared_dtype(raw)
     if spec.dtype == "auto" and config_dtype not in (None, dtype) and quantisation(raw) is None:
         yield f"config.json says {config_dtype}, the weights are stored as {dtype}; they stay as stored."
+    chosen = spec.runtime.compute_dtype
+    if chosen == "auto" and dtype in HALVES:
+        yield (
+            f"On a CPU where products in {dtype} are measured to be slower than in float32, a load casts the weights to"
+            " float32, which takes twice the memory."
+        )
+    elif chosen not in (None, "auto", dtype):
+        times = size_of(BY_TORCH_NAME[chosen]) / size_of(BY_TORCH_NAME[dtype])
+        yield f"A load casts the weights from {dtype} to {chosen}: {times:g} times the memory that they take as stored."
     if group.pickled:
         yield "The weights are pickled (.bin) at the source and are written as safetensors."
 

@@ -44,12 +44,14 @@ def saved_bytes(spec: Spec, checkpoint: Checkpoint) -> int:
 
 
 def memory_bytes(spec: Spec, checkpoint: Checkpoint) -> int:
-    """Bytes that the loaded weights take; what is saved, where the library cannot say."""
-    saving = _saving(spec, checkpoint)
-    own = checkpoint.expanded_bytes if checkpoint.fit is None else checkpoint.fit.memory_bytes
-    if own is None:
-        return saved_bytes(spec, checkpoint)
-    return own + sum(weight_bytes(group, saving) for group in checkpoint.module_weights)
+    """Bytes that the loaded weights take; those of their tensors, where the library cannot say."""
+    saving, computed = _saving(spec, checkpoint), spec.runtime.computed_dtype(checkpoint.dtype)
+    if computed != checkpoint.dtype:
+        saving = Saving(computed, {}, None)
+    fit = checkpoint.fit
+    own = checkpoint.expanded_bytes if fit is None else fit.memory_bytes({checkpoint.dtype: computed})
+    groups = checkpoint.groups if own is None else checkpoint.module_weights
+    return (own or 0) + sum(weight_bytes(group, saving) for group in groups)
 
 
 def _saving(spec: Spec, checkpoint: Checkpoint) -> Saving:

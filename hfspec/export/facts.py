@@ -13,6 +13,7 @@ from hfspec.errors import UsageError
 from hfspec.integrity.verification import verify_files
 from hfspec.ir.artifact import FileRecord, Manifest
 from hfspec.ir.backends import BACKENDS
+from hfspec.ir.dtypes import HALVES
 from hfspec.ir.patterns import SIZE_PATTERN
 from hfspec.settings.precedence import InForce
 from hfspec.tasks import table
@@ -23,7 +24,6 @@ from hfspec.tasks.weight_formats import library_of
 MIB, GIB = 2**20, 2**30
 LIBRARIES_TAKE = GIB  # bytes that Python, torch and the HTTP process take beside the weights, with room
 LARGE = 4 * GIB  # weights of a generator, in 16 bits, beyond which a CPU is too slow to serve it
-HALVES = ("float16", "bfloat16")
 LONGEST_LABEL = 40  # Kubernetes allows 63, but Kubernetes and hfspec append words
 
 

@@ -69,8 +69,8 @@ def _reasons(facts: Facts) -> Iterator[str]:
     if kind not in models:
         yield f"task: {facts.task.name} by a model of the type {kind}; TEI does it by {', '.join(sorted(models))}"
     yield from shared_reasons(facts)
-    if facts.manifest.deployment.dtype not in DTYPES:
-        yield f"dtype: {facts.manifest.deployment.dtype}; TEI has {', '.join(DTYPES)}"
+    if facts.manifest.deployment.computed_dtype not in DTYPES:
+        yield f"dtype: {facts.manifest.deployment.computed_dtype}; TEI has {', '.join(DTYPES)}"
     if facts.has_adapter:
         yield "adapter: TEI takes none; `merge: true` in the spec's adapter makes it part of the model"
     if facts.task.name in EMBEDDINGS:
@@ -140,7 +140,7 @@ def _modules(facts: Facts) -> tuple[Mapping[str, Any], ...]:
 def _options(facts: Facts) -> Iterator[tuple[str, str | None]]:
     yield "--model-id", "./model"
     yield "--served-model-name", facts.name
-    yield "--dtype", facts.manifest.deployment.dtype
+    yield "--dtype", facts.manifest.deployment.computed_dtype
     if facts.task.name == "sparse-embedding":
         yield "--pooling", "splade"
     yield "--auto-truncate", "true" if _truncates(facts) else "false"

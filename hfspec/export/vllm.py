@@ -117,8 +117,8 @@ def _reasons(facts: Facts) -> Iterator[str]:
         yield f"task: {deployment.task}; vLLM is exported for {', '.join(TASKS)}, and `export tei` for embeddings"
         return
     yield from shared_reasons(facts)
-    if deployment.dtype not in DTYPES:
-        yield f"dtype: {deployment.dtype}; vLLM has {', '.join(DTYPES)}"
+    if deployment.computed_dtype not in DTYPES:
+        yield f"dtype: {deployment.computed_dtype}; vLLM has {', '.join(DTYPES)}"
     if facts.has_adapter:
         yield from _adapter_reasons(facts.files.json("adapter/adapter_config.json"))
     for name in ("bos_token_id", "eos_token_id"):
@@ -152,7 +152,7 @@ def _ranks() -> tuple[str, ...]:
 
 def _options(facts: Facts, *, has_template: bool) -> Iterator[tuple[str, str | None]]:
     yield "--served-model-name", facts.name if not facts.has_adapter else f"{facts.name}-base"
-    yield "--dtype", facts.manifest.deployment.dtype
+    yield "--dtype", facts.manifest.deployment.computed_dtype
     yield "--generation-config", "vllm"  # the model's own, which would let greedy models sample, is left out
     yield "--override-generation-config", json.dumps(generation(facts))
     if has_template:

@@ -25,6 +25,6 @@ def marked(manifest: Manifest, folder: Path) -> Manifest:
     if task is None or not task.embeds or manifest.pointers:
         return manifest
     with_space = replace(manifest, space=embedding_space(folder, manifest))
-    dtype, space = manifest.deployment.dtype, with_space.space
+    dtype, space = manifest.deployment.computed_dtype, with_space.space
     digest = fingerprint.of_folder(folder, with_space, task, {}, dtype=dtype, space=space)
     return replace(with_space, fingerprint=digest)

@@ -14,7 +14,7 @@ from typing import Any
 from hfspec.ir.canonical import canonical, digest_of
 from hfspec.ir.field_types import check_fields, check_keys, records_of
 from hfspec.ir.frozen import FrozenDict, freeze, thaw
-from hfspec.ir.manifest_versions import FORMAT_VERSION, GRAPH_VERSION, read
+from hfspec.ir.manifest_versions import FORMAT_VERSION, LATER_VERSION, read
 from hfspec.ir.signature import Signature
 
 MANIFEST_NAME = "artifact.json"
@@ -120,7 +120,8 @@ class Deployment:
     component name -> class name). ``model_config`` holds the spec's inference settings, ``defaults`` hfspec's own for
     what neither the checkpoint nor the spec says. ``dtype`` is the resolved dtype of the weights as saved (``float32``,
     never ``auto``). ``options``: component name -> constructor options that the spec overrides.
-    ``runtime``: device, device_map, threads and backend to load with, as far as the spec says; left out when empty.
+    ``runtime``: device, device_map, threads, backend and compute_dtype to load with, as far as the spec says; left out
+    when empty.
     ``format``: of the model's weights, a row of hfspec/tasks/weight_formats.py; left out when it is safetensors.
     """
 
@@ -137,6 +138,12 @@ class Deployment:
     options: FrozenDict
     runtime: FrozenDict = field(default_factory=FrozenDict)
     format: str = "safetensors"
+
+    @property
+    def computed_dtype(self) -> str:
+        """The dtype that a load casts the weights to where nothing is measured."""
+        stated = self.runtime.get("compute_dtype", "auto")
+        return self.dtype if stated == "auto" else str(stated)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -193,7 +200,7 @@ class Manifest:
         return {
             **{name: value for name, value in optional.items() if value is not None},
             **({"pointers": [pointer.to_json() for pointer in self.pointers]} if self.pointers else {}),
-            "format_version": GRAPH_VERSION if self.graph else FORMAT_VERSION,
+            "format_version": self._format_version,
             "name": self.name,
             "spec_digest": self.spec_digest,
             "sources": [source.to_json() for source in self.sources],
@@ -204,6 +211,11 @@ class Manifest:
             "made_by": thaw(self.made_by),
             "metadata": thaw(self.metadata),
         }
+
+    @property
+    def _format_version(self) -> int:
+        is_beyond_older = bool(self.graph) or "compute_dtype" in self.deployment.runtime
+        return LATER_VERSION if is_beyond_older else FORMAT_VERSION
 
     def to_bytes(self) -> bytes:
         """The bytes of ``artifact.json``."""

@@ -68,6 +68,8 @@ DTYPES: Mapping[str, Dtype] = MappingProxyType(
 CASTABLE = tuple(name for name, dtype in DTYPES.items() if dtype.arithmetic is not None)
 # The dtypes that a spec and load may ask for beside auto.
 RUNNABLE = tuple(DTYPES[name].name for name in CASTABLE)
+# Those of 16 bits, in which only CPUs with instructions for it are not slower than in float32.
+HALVES = tuple(name for name in RUNNABLE if name.endswith("float16"))
 BY_TORCH_NAME: Mapping[str, str] = MappingProxyType({dtype.name: name for name, dtype in DTYPES.items()})
 
 if TYPE_CHECKING:

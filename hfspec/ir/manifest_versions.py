@@ -2,7 +2,8 @@
 
 ``format_version`` says which form a manifest has. A version of hfspec that changes the form raises FORMAT_VERSION and
 adds a row to READERS for the form that was before, so that every artifact ever written is still read. A manifest that
-says what older ones cannot read has a number of its own, as that of a graph has, and all others keep theirs.
+says what older ones cannot read, or would pass over, has a number of its own, as that of a graph or of a compute_dtype
+has, and all others keep theirs.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 from hfspec.ir.canonical import canonical, digest_of
 
-FORMAT_VERSION, GRAPH_VERSION = 1, 2
+FORMAT_VERSION, LATER_VERSION = 1, 2
 RELEASE = re.compile(r"[0-9][0-9A-Za-z.+]{0,31}")
 
 Body = Mapping[str, Any]
@@ -30,7 +31,7 @@ def _todays(body: Body) -> Body:
 
 
 # Format version -> what makes today's form of a manifest in that form, given without its digest.
-READERS: Mapping[int, Callable[[Body], Body]] = MappingProxyType({FORMAT_VERSION: _todays, GRAPH_VERSION: _todays})
+READERS: Mapping[int, Callable[[Body], Body]] = MappingProxyType({FORMAT_VERSION: _todays, LATER_VERSION: _todays})
 
 
 def read(data: bytes) -> tuple[Body, str]:

@@ -22,7 +22,8 @@ def problems(draft: Draft) -> Iterator[Problem]:
     Returns:
         A problem for each.
     """
-    tree, name, dtype = draft.tree, draft.backend, draft.dtype
+    tree, name = draft.tree, draft.backend
+    dtype = draft.dtype if draft.compute_dtype in (None, "auto") else draft.compute_dtype
     backend = BACKENDS.get(name) if name is not None else None
     if name is None or backend is None:
         return
@@ -44,7 +45,7 @@ def of_other_dtype(name: str, dtype: object) -> str:
     Returns:
         The message.
     """
-    return f"The backend {name} does not run {dtype} weights."
+    return f"The backend {name} does not compute in {dtype}."
 
 
 def on_other_device(tree: Tree, path: KeyPath, name: str, backend: Backend, key: str) -> Problem:

@@ -26,6 +26,7 @@ AT_ODDS: dict[tuple[str, ...], tuple[str, str]] = {
         "Remove `allow_architecture_mismatch`, or `convert`.",
     ),
     ("runtime", "backend"): ("The converted model is run by its own library.", "Remove `backend`."),
+    ("runtime", "compute_dtype"): ("The converted model computes in its own precision.", "Remove `compute_dtype`."),
 }
 SAYS_NOTHING: dict[tuple[str, ...], str | bool] = {("dtype",): "auto", ("trust_remote_code",): False}
 

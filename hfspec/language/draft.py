@@ -59,6 +59,7 @@ class Draft:
     task: Task | None
     """The task of that library and name; None when there is none."""
     dtype: str | None
+    compute_dtype: str | None
     prompt_template: str | None
     """None where it is empty, too."""
     options: Mapping[str, tuple[str, ...]]
@@ -96,6 +97,7 @@ def draft(tree: Tree) -> Draft:
         _text(tree, "task"),
         task_of(tree),
         _text(tree, "dtype"),
+        _text(tree, "runtime", "compute_dtype"),
         _text(tree, "prompt_template") or None,
         {name: tuple(_mapping(tree, "components", name, "options")) for name in _given(tree, "components")},
         _columns(tree, "inputs"),

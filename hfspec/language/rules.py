@@ -212,9 +212,14 @@ def _slots(document: Draft, task: Task, slots: tuple[str, ...]) -> Iterator[Prob
 
 def _runtime(document: Draft) -> Iterator[Problem]:
     tree = document.tree
+    path: KeyPath = ("runtime", "compute_dtype")
+    if document.compute_dtype == "auto" and document.task is not None and document.task.embeds:
+        message = "`auto` goes by the processor, and embeddings computed in another dtype are another space."
+        remedy = "Name the dtype, such as `compute_dtype: float32`, or remove it."
+        yield Problem("conflict", message, tree.origin(path), path, found="auto", remedy=remedy)
     if not document.has("runtime", "device_map"):
         return
-    path: KeyPath = ("runtime", "device_map")
+    path = ("runtime", "device_map")
     if document.has("runtime", "device"):
         message = "`device` puts the model on one device, and `device_map` spreads it over several."
         yield Problem("conflict", message, tree.origin(path), path, remedy="Keep `device` or `device_map`.")

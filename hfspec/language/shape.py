@@ -258,7 +258,7 @@ def _value(tree: Tree, path: KeyPath, error: Any, kind: DocumentKind) -> Problem
 
 def _nearest(value: Any, path: KeyPath, options: Any) -> str:
     """The option meant: a dtype by another name that the field has for it, else the one spelt most alike."""
-    if path[-1:] == ("dtype",):
+    if path[-1:] in (("dtype",), ("compute_dtype",)):
         meant = dtypes.meant(str(value))
         return meant if meant in options else ""
     close = get_close_matches(str(value), [str(option) for option in options], n=1)

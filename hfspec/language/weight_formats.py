@@ -106,7 +106,7 @@ def _weights(document: Draft, row: WeightFormat) -> Iterator[Problem]:
 
 def _runtime(document: Draft, row: WeightFormat) -> Iterator[Problem]:
     tree = document.tree
-    for name, usual in (("backend", "auto"), ("device_map", None)):
+    for name, usual in (("backend", "auto"), ("device_map", None), ("compute_dtype", None)):
         path: KeyPath = ("runtime", name)
         if tree.at(path) not in (None, usual):
             message = f"`{name}` is for models that torch computes, and this one is {row.name}."

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
-from hfspec.ir.artifact import Manifest, SourceRecord, adapter_saved
+from hfspec.ir.artifact import Deployment, Manifest, SourceRecord, adapter_saved
+from hfspec.ir.dtypes import HALVES
 from hfspec.ir.frozen import thaw
 from hfspec.report.graphs import measured_rows
 from hfspec.report.pointers import pointer_rows, save_mode
@@ -41,7 +42,7 @@ def _text(manifest: Manifest, labels: Sequence[str]) -> str:
         *([("fingerprint", manifest.fingerprint)] if manifest.fingerprint else []),
         ("task", f"{deployment.task} ({deployment.library})"),
         ("model", deployment.model_class),
-        ("dtype", deployment.dtype),
+        ("dtype", dtype_text(deployment)),
         *label_rows(labels),
         ("prompt template", deployment.prompt_template or "none"),
         ("size", f"{in_bytes(sum(record.size for record in manifest.files))} in {len(manifest.files)} files"),
@@ -131,3 +132,18 @@ def licence(source: SourceRecord) -> str:
 def _source(source: SourceRecord) -> tuple[str, str, str, str]:
     at = f" at {source.revision}" if source.revision else ""
     return (source.role, f"{source.kind} {source.location}{at}", source.commit or "", licence(source))
+
+
+def dtype_text(deployment: Deployment) -> str:
+    """Say the dtype of the weights, and the one that torch computes in where that is another.
+
+    Args:
+        deployment: That of an artifact or a plan.
+
+    Returns:
+        The text.
+    """
+    stored, computed = deployment.dtype, deployment.computed_dtype
+    if deployment.runtime.get("compute_dtype") == "auto" and stored in HALVES:
+        return f"{stored}, computed in float32 on a CPU that is measured to be slower in 16 bits"
+    return stored if stored == computed else f"{stored}, computed in {computed}"

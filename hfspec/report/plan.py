@@ -9,7 +9,7 @@ from typing import Any
 from hfspec.ir.artifact import SourceRecord, adapter_saved
 from hfspec.ir.frozen import thaw
 from hfspec.ir.plan import CopyFile, Plan, WriteBytes, WriteWeights
-from hfspec.report.artifact import adapter_rows, label_rows, licence
+from hfspec.report.artifact import adapter_rows, dtype_text, label_rows, licence
 from hfspec.report.graphs import planned_rows
 from hfspec.report.pointers import pointer_rows, save_mode
 from hfspec.report.signature import describe
@@ -70,7 +70,7 @@ def _text(plan: Plan) -> str:
     classes = (("model", plan.deployment.model_class), *plan.deployment.components.items())
     head = (
         ("task", f"{plan.deployment.task} ({plan.deployment.library})"),
-        ("dtype", plan.deployment.dtype),
+        ("dtype", dtype_text(plan.deployment)),
         *label_rows(plan.labels),
         ("parameters", in_count(plan.parameters)),
         ("weights", in_bytes(plan.weight_bytes)),

@@ -13,7 +13,7 @@ from hfspec.ir.frozen import thaw
 from hfspec.ir.golden import GOLDEN
 from hfspec.ir.plan import Plan, SettingRow
 from hfspec.ir.signature import Column, Param, Signature, Tensor
-from hfspec.report.artifact import licence
+from hfspec.report.artifact import dtype_text, licence
 from hfspec.report.diff import is_text, line_diff, told
 from hfspec.report.graphs import measured_rows, planned_rows
 from hfspec.report.pointers import pointer_rows, save_mode
@@ -71,7 +71,7 @@ def artifact_report(manifest: Manifest, labels: Sequence[str], settings: Sequenc
         ("embedding space", manifest.fingerprint or ""),
         ("task", f"{deployment.task} ({deployment.library})"),
         ("model class", deployment.model_class),
-        ("dtype", deployment.dtype),
+        ("dtype", dtype_text(deployment)),
         ("adapter", adapter_saved(manifest.sources, [path for path, _ in files])),
         ("save mode", save_mode(manifest.pointers)),
         *measured_rows(manifest),
@@ -109,7 +109,7 @@ def plan_report(plan: Plan, read: Read) -> Report:
     what = (
         ("task", f"{deployment.task} ({deployment.library})"),
         ("model class", deployment.model_class),
-        ("dtype", deployment.dtype),
+        ("dtype", dtype_text(deployment)),
         ("parameters", in_count(plan.parameters)),
         ("memory for the weights", in_bytes(plan.memory_bytes)),
         ("adapter", adapter_saved(plan.sources, [step.target for step in plan.steps])),

@@ -14,11 +14,13 @@ from hfspec.integrity.trust import check_trust
 from hfspec.integrity.verification import examine, read_manifest
 from hfspec.integrity.verified_memory import default_memory
 from hfspec.ir.artifact import Manifest
+from hfspec.ir.backends import AUTO
 from hfspec.ir.dtypes import RUNNABLE
 from hfspec.runtime.backends import half_precision
 from hfspec.runtime.host.allocator import keep_freed_memory
 from hfspec.runtime.host.process import import_libraries
 from hfspec.runtime.loading.gathering import gather
+from hfspec.runtime.loading.placement import Placement
 from hfspec.runtime.loading.remote_code import check_consent
 from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.patches.states import checked_choice
@@ -64,7 +66,8 @@ def load(
         folder: The artifact.
         model_config: Settings that override the spec's.
         outputs: ``standard`` or ``full``, instead of the spec's choice.
-        dtype: Cast the weights to this while loading; ``auto``: as stored.
+        dtype: Cast the weights to this while loading; ``auto``: as stored; by default the spec's
+            ``runtime.compute_dtype``, else as stored.
         device: By torch's name; by default the spec's, else a GPU where torch finds one.
         device_map: Spread the model over devices instead: a rule of the package accelerate, or module -> device.
         threads: How many CPU threads torch uses from now on, in this whole process.
@@ -110,7 +113,7 @@ def load(
         root,
         manifest,
         task,
-        _dtype(dtype, manifest),
+        _dtype(dtype, manifest, place),
         place.device,
         device_map=place.device_map,
         threads=place.threads,
@@ -142,9 +145,14 @@ def _task(manifest: Manifest) -> Task:
     return task
 
 
-def _dtype(name: str | None, manifest: Manifest) -> str:
-    if name in (None, "auto"):
-        return manifest.deployment.dtype
-    if name not in RUNNABLE:
-        raise UsageError(f"dtype must be one of auto, {', '.join(RUNNABLE)}, not {name!r}.")
-    return str(name)
+def _dtype(name: str | None, manifest: Manifest, place: Placement) -> str:
+    """The dtype to load in: the caller's, that of the spec's ``compute_dtype``, else as stored."""
+    deployment = manifest.deployment
+    if name == AUTO or (name is None and "compute_dtype" not in deployment.runtime):
+        return deployment.dtype
+    if name is None and deployment.runtime["compute_dtype"] == AUTO:
+        return half_precision.quickest(deployment.dtype, place.device, place.device_map)
+    chosen = deployment.computed_dtype if name is None else name
+    if chosen not in RUNNABLE:
+        raise UsageError(f"dtype must be one of {AUTO}, {', '.join(RUNNABLE)}, not {chosen!r}.")
+    return chosen

@@ -124,6 +124,7 @@ def test_a_chat_needs_a_template_that_works(said, change, expected):
     [
         ({"dtype": "bfloat16"}, "`dtype` does nothing for a model of onnxruntime-genai"),
         ({"runtime": {"backend": "torch"}}, "`runtime.backend` does nothing"),
+        ({"runtime": {"compute_dtype": "float32"}}, "`runtime.compute_dtype` does nothing"),
         ({"runtime": {"device_map": "auto"}}, "puts a model on one device"),
         ({"allow_architecture_mismatch": "x"}, "`allow_architecture_mismatch` does nothing"),
         ({"components": {"tokenizer": {"path": "x"}}}, "uses no tokenizer"),

@@ -7,15 +7,19 @@ into a model on torch's meta device: nothing is allocated whatever the size of t
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from hfspec.checkpoint.weights.saving import UNCHANGED
-from hfspec.ir.dtypes import torch_dtype
+from hfspec.ir.dtypes import BY_TORCH_NAME, size_of, torch_dtype
 from hfspec.ir.pins import TensorInfo
 from hfspec.ir.plan import TensorMove
+
+UNCAST: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +48,18 @@ class Fit:
     """Rows of the input embedding, None without one."""
     hidden: int | None
     """The width of the input embedding, None without one."""
-    memory_bytes: int
-    """The memory of the loaded parameters and buffers, shared ones once."""
+    elements: Mapping[str, int]
+    """Torch's name of a dtype -> elements of the loaded parameters and buffers of it, shared ones once."""
     labels: int | None = None
     """How many labels the adapter's head tells apart, where config.json says another number."""
     changes: Mapping[str, TensorMove] = UNCHANGED
     """The tensors that a merged adapter puts in place of the checkpoint's, by their names."""
     notes: tuple[str, ...] = ()
     """Notes of the plan on the adapter, each a whole sentence."""
+
+    def memory_bytes(self, cast: Mapping[str, str] = UNCAST) -> int:
+        """The memory of the loaded parameters and buffers. ``cast``: a dtype of theirs -> the one to cast it to."""
+        return sum(count * size_of(BY_TORCH_NAME[cast.get(dtype, dtype)]) for dtype, count in self.elements.items())
 
 
 class _StandIn:
@@ -157,7 +165,7 @@ def fit(meta: MetaModel) -> Fit:
         dtypes=meta.dtypes,
         vocabulary=None if embedding is None else int(embedding.shape[0]),
         hidden=None if embedding is None else int(embedding.shape[-1]),
-        memory_bytes=_memory(model),
+        elements=_elements(model),
     )
 
 
@@ -173,9 +181,12 @@ def _embedding(model: Any) -> Any:
         return None
 
 
-def _memory(model: Any) -> int:
+def _elements(model: Any) -> dict[str, int]:
     distinct = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    return sum(tensor.numel() * tensor.element_size() for tensor in distinct.values())
+    counts: Counter[str] = Counter()
+    for tensor in distinct.values():
+        counts[str(tensor.dtype).removeprefix("torch.")] += tensor.numel()
+    return dict(counts)
 
 
 @contextmanager

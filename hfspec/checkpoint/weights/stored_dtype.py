@@ -30,12 +30,11 @@ def declared_dtype(raw: Mapping[str, Any]) -> str | None:
 
 def quantised_cast(spec: Spec, files: SourceFiles, raw: Mapping[str, Any]) -> Iterator[Problem]:
     """A cast of what only its quantiser understands."""
-    if spec.dtype == "auto" or quantisation(raw) is None:
+    message = "the checkpoint is quantised, and its weights cannot be cast"
+    if quantisation(raw) is None:
         return
-    yield files.problem(
-        "cast-of-quantised",
-        "the checkpoint is quantised, and its weights cannot be cast",
-        at=("dtype",),
-        expected="auto",
-        found=spec.dtype,
-    )
+    if spec.dtype != "auto":
+        yield files.problem("cast-of-quantised", message, at=("dtype",), expected="auto", found=spec.dtype)
+    if (chosen := spec.runtime.compute_dtype) is not None:
+        at = ("runtime", "compute_dtype")
+        yield files.problem("cast-of-quantised", message, at=at, found=chosen, remedy="remove `compute_dtype`")

@@ -118,6 +118,7 @@ def _dead_keys(files: SourceFiles, spec: Spec, model: Model) -> Iterator[Problem
         ("trust_remote_code",): bool(spec.trust_remote_code),
         ("runtime", "device_map"): spec.runtime.device_map is not None,
         ("runtime", "backend"): "backend" in spec.runtime.model_fields_set,
+        ("runtime", "compute_dtype"): spec.runtime.compute_dtype is not None,
     }
     for path, is_set in dead.items():
         if is_set:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hfspec.ir.backends import AUTO, BACKENDS, ONEDNN, TORCH
-from hfspec.runtime.backends.half_precision import slow_note
+from hfspec.runtime.backends.half_precision import dtype_note
 from hfspec.runtime.backends.putting import takes_library_model
 from hfspec.runtime.loading.request import LoadRequest
 from hfspec.runtime.patches.states import States, hindrance
@@ -28,7 +28,7 @@ def trial_note(request: LoadRequest, states: States) -> str:
     backend = (
         f"{sentence}; a server takes {others}, with answers that differ in rounding." if others else f"{sentence}."
     )
-    return " ".join(filter(None, (backend, slow_note(request))))
+    return " ".join(filter(None, (backend, dtype_note(request))))
 
 
 def _elsewhere(request: LoadRequest, states: States, name: str) -> str:

@@ -79,6 +79,14 @@ def test_methods_that_transformers_does_not_know(stated, own_copy, tmp_path):
     assert "one of aqlm, auto-round, awq" in str(caught.value)
 
 
+def test_quantised_weights_are_cast_to_no_other_dtype(own_copy, tmp_path):
+    model = quantised(own_copy("llama-chat"), {"quant_method": "gptq", "bits": 4})
+    with pytest.raises(hfspec.SpecError) as caught:
+        hfspec.plan(write_spec(tmp_path / "s", model, runtime={"compute_dtype": "float32"}))
+    assert [problem.path for problem in caught.value.problems] == [("runtime", "compute_dtype")]
+    assert [problem.code for problem in caught.value.problems] == ["cast-of-quantised"]
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU may keep the weights in float8")
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_memory_of_weights_that_are_expanded_at_load(dtype, own_copy, tmp_path):
