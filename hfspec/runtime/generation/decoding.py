@@ -109,7 +109,7 @@ class Decoding:
             many = outputs.logits.shape[1] > 1  # a copy of the last lets the others go
             logits = outputs.logits[:, -1].to(copy=many, dtype=torch.float32, device=input_ids.device)
             rows.check(logits, self.answers)
-            rows.add(rows.chosen(logits_processor(rows.ids, logits)), stopping_criteria)
+            rows.end(stopping_criteria(rows.add(rows.chosen(logits_processor(rows.ids, logits))), None))
             if rows.all_ended:
                 return rows.whole()
             count = len(rows.ids)
@@ -180,13 +180,17 @@ class Rows:
                 yield first, place
                 first = place
 
-    def add(self, tokens: Any, stopping_criteria: Any) -> None:
-        """Add the next token of each row that has not ended, padding to the others."""
+    def add(self, tokens: Any) -> Any:
+        """Add the next token of each row that has not ended, padding to the others; returns all tokens."""
         import torch
 
         tokens = tokens.masked_fill(self.ended, self._pad)
         self.ids = torch.cat([self.ids, tokens[:, None]], dim=-1)
-        self.ended = self.ended | stopping_criteria(self.ids, None)
+        return self.ids
+
+    def end(self, ended: Any) -> None:
+        """End the rows at which ``ended`` is true, beside those that have ended."""
+        self.ended = self.ended | ended
 
     def leave(self, answers: int) -> Any:
         """Take out the prompts whose rows have all ended. The places that stay, None when no prompt has ended."""
@@ -214,8 +218,12 @@ class Rows:
 
 def may_drop(logits_processor: Any, stopping_criteria: Any) -> bool:
     """Whether rows may leave: no processor keeps anything by their places, and an end token marks what is padding."""
-    by_row = all(type(processor).__name__ in BY_ROW for processor in logits_processor)
-    return by_row and any(hasattr(criterion, "eos_token_id") for criterion in stopping_criteria)
+    return looks_by_row(logits_processor) and any(hasattr(criterion, "eos_token_id") for criterion in stopping_criteria)
+
+
+def looks_by_row(logits_processor: Any) -> bool:
+    """Whether every processor looks at each row by itself."""
+    return all(type(processor).__name__ in BY_ROW for processor in logits_processor)
 
 
 def _selectable(inputs: Mapping[str, Any]) -> bool:

@@ -7,16 +7,17 @@ keys and values lie in one cache, padded on the left like the prompts of one bat
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, chain
 from typing import Any
 
-from hfspec.errors import OutputError
 from hfspec.runtime.generation.causal_generation import Asked, CausalGeneration, Continuation
-from hfspec.runtime.generation.decoding import CACHE, Rows, may_drop
+from hfspec.runtime.generation.decoding import CACHE, Rows, looks_by_row, may_drop
 from hfspec.runtime.generation.prefix_cache import PrefixCache
 from hfspec.runtime.generation.roomy_cache import make_room
 from hfspec.runtime.io.finite import NotFiniteError
+from hfspec.runtime.scheduling.isolation import isolated
 from hfspec.runtime.text.token_batch import padded
 
 MASK, POSITIONS = "attention_mask", "position_ids"
@@ -39,13 +40,13 @@ class Step:
     key: Hashable
     tokens: tuple[int, ...] = ()
     ended: tuple[Continuation, ...] | None = None
-    error: OutputError | None = None
+    error: Exception | None = None
 
 
 @dataclass(slots=True)
 class _Cohort:
-    """Prompts that joined together. ``width``: how many tokens they have, padding included; ``drops``: whether a row
-    may leave before the others have ended.
+    """Prompts that joined together. ``width``: how many tokens they have, padding included; ``by_row``: whether every
+    logits processor looks at a row by itself; ``drops``: whether a row may leave before the others have ended.
     """
 
     asked: list[Asked]
@@ -54,6 +55,7 @@ class _Cohort:
     processors: Any
     criteria: Any
     width: int
+    by_row: bool
     drops: bool
     gone: set[Hashable] = field(default_factory=set)
 
@@ -63,16 +65,53 @@ class _Cohort:
 
     def choose(self, logits: Any) -> Iterator[Step]:
         """The next token of each row, from (rows, vocabulary)."""
+        import torch
+
         while (row := self.rows.unusable(logits)) is not None:
             place = row // self.answers
-            yield Step(self.asked[place].key, error=NotFiniteError(place))
-            self.end(self.asked[place].key)
+            yield from self.fail(place, NotFiniteError(place))
+            logits = logits.masked_fill(self.rows.ended[:, None], 0.0)  # nothing can be drawn from nan
         over = self.rows.ended.view(-1, self.answers).all(dim=1).tolist()
-        self.rows.add(self.rows.chosen(self.processors(self.rows.ids, logits)), self.criteria)
+        ids = self.rows.ids
+        scores = yield from self._each(
+            lambda rows: self.processors(ids[rows], logits[rows]), lambda: torch.zeros_like(logits)
+        )
+        longer = self.rows.add(self.rows.chosen(scores))
+        ended = yield from self._each(lambda rows: self.criteria(longer[rows], None), self.rows.ended.clone)
+        self.rows.end(ended)
         last = self.rows.ids[:: self.answers, -1].tolist()
         for one, token, is_over in zip(self.asked, last, over, strict=True):
             if not is_over and one.key not in self.gone:
                 yield Step(one.key, (token,))
+
+    def fail(self, place: int, error: Exception) -> Iterator[Step]:
+        """End the prompt at this place with an error."""
+        if self.asked[place].key not in self.gone:
+            yield Step(self.asked[place].key, error=error)
+        self.end(self.asked[place].key)
+
+    def _each(self, work: Callable[[Any], Any], other: Callable[[], Any]) -> Generator[Step, None, Any]:
+        """The work's result for each row, or ``other``'s where the work fails, which ends the prompt."""
+        every = range(len(self.asked))
+        groups = [[place] for place in every] if self.by_row else [list(every)]
+
+        def result(part: Sequence[list[int]]) -> Any:
+            return work(slice(None) if len(part) == len(groups) else self.rows_of(chain(*part)))
+
+        done, failed = isolated(groups, result)
+        if not failed:
+            return done[0][1]
+        whole = other()
+        for part, values in done:
+            whole[self.rows_of(chain(*part))] = values
+        for group, error in failed:
+            for place in group:
+                yield from self.fail(place, error)
+        return whole
+
+    def rows_of(self, places: Iterable[int]) -> list[int]:
+        """The rows of the prompts at these places."""
+        return [row for place in places for row in range(place * self.answers, (place + 1) * self.answers)]
 
     def end(self, key: Hashable) -> None:
         """End this prompt's answers, for which nobody waits any more."""
@@ -112,37 +151,78 @@ class RunningBatch:
         import torch
 
         steps: list[Step] = []
-        for part in self.prefixes.parts(prompts):
-            captured = self._start(part)
-            with torch.inference_mode(), self.runner.turn:
-                self._keep(part, captured.inputs[CACHE])
-                steps += captured.cohort.choose(captured.logits)
-                self._merge(captured.cohort, captured.inputs)
+        for together in self.prefixes.parts(prompts):
+            done, failed = isolated(together, self._start, passes=(NotMergeableError,))
+            steps += [Step(one.key, error=error) for one, error in failed]
+            for part, captured in done:
+                with torch.inference_mode(), self.runner.turn:
+                    self._keep(part, captured.inputs[CACHE])
+                    steps += captured.cohort.choose(captured.logits)
+                    self._merge(captured.cohort, captured.inputs)
         with torch.inference_mode(), self.runner.turn:
             return [*steps, *self._leave()]
 
     def step(self) -> list[Step]:
-        """Make the next token of every row."""
+        """Make the next token of every row. A prompt at which the model fails ends with the error; the others go on."""
         import torch
 
         with torch.inference_mode(), self.runner.turn:
-            model = self.runner.model
             last = torch.cat([cohort.rows.ids[:, -1:] for cohort in self._cohorts])
-            inputs = {**self._more, CACHE: self._cache, MASK: self._mask, "use_cache": True}
-            if self._positions is not None:
-                inputs[POSITIONS] = self._positions
-            ready = model.prepare_inputs_for_generation(last, next_sequence_length=1, **inputs)
-            logits = model(**ready, return_dict=True).logits[:, -1].float()
+            first = list(accumulate((len(cohort.rows.ids) for cohort in self._cohorts), initial=0))
+            places = [
+                (cohort, place, [first[number] + row for row in cohort.rows_of([place])])
+                for number, cohort in enumerate(self._cohorts)
+                for place in range(len(cohort.asked))
+            ]
+            width = self._mask.shape[-1] - 1  # the last token of each row is not read yet
+
+            def read(part: Sequence[tuple[_Cohort, int, list[int]]]) -> tuple[Any, Any, list[int]]:
+                rows = [row for _, _, own in part for row in own]
+                if len(part) == len(places):
+                    return self._read(last, self._cache, self._mask, self._positions), self._cache, rows
+                cache = _part(self._cache, rows, width)
+                positions = None if self._positions is None else self._positions[rows]
+                return self._read(last[rows], cache, self._mask[rows], positions), cache, rows
+
+            done, failed = isolated(places, read)
+            logits = self._joined([result for _, result in done], width) if failed else done[0][1][0]
+            steps = [step for (cohort, place, _), error in failed for step in cohort.fail(place, error)]
+            if logits is None:
+                self.clear()
+                return steps
             self._mask = torch.cat([self._mask, self._mask.new_ones((len(last), 1))], dim=-1)
             if self._positions is not None:
                 self._positions = self._positions + 1
             sizes = [len(cohort.rows.ids) for cohort in self._cohorts]
-            steps = [
-                step
-                for cohort, mine in zip(self._cohorts, logits.split(sizes), strict=True)
-                for step in cohort.choose(mine)
-            ]
+            for cohort, mine in zip(self._cohorts, logits.split(sizes), strict=True):
+                steps += cohort.choose(mine)
             return [*steps, *self._leave()]
+
+    def _read(self, last: Any, cache: Any, mask: Any, positions: Any) -> Any:
+        """The model's scores after each row's last token, (rows, vocabulary); the cache takes that token."""
+        inputs = {**self._more, CACHE: cache, MASK: mask, "use_cache": True}
+        if positions is not None:
+            inputs[POSITIONS] = positions
+        ready = self.runner.model.prepare_inputs_for_generation(last, next_sequence_length=1, **inputs)
+        return self.runner.model(**ready, return_dict=True).logits[:, -1].float()
+
+    def _joined(self, parts: Sequence[tuple[Any, Any, list[int]]], width: int) -> Any:
+        """Put the caches of parts of the rows back into the batch's; returns the scores of all rows, zeros for those in
+        no part, and None where there is no part.
+        """
+        for number, layer in enumerate(self._cache.layers):
+            pair = [_wide(values[..., :width, :], width + 1).clone() for values in (layer.keys, layer.values)]
+            for _, cache, rows in parts:
+                read = cache.layers[number]
+                for whole, values in zip(pair, (read.keys, read.values), strict=True):
+                    whole[rows] = values
+            layer.keys, layer.values = pair
+        if not parts:
+            return None
+        logits = parts[0][0].new_zeros((len(self), parts[0][0].shape[-1]))
+        for part, _, rows in parts:
+            logits[rows] = part
+        return logits
 
     def drop(self, key: Hashable) -> None:
         """Make no further token for this prompt; its rows leave at the next step."""
@@ -245,7 +325,7 @@ class RunningBatch:
     def _ended(self, one: Asked, lines: Sequence[list[int]], config: Any) -> Step:
         try:
             answers = [self.runner.continuation(one.prompt, line, config, one.settings) for line in lines]
-        except OutputError as error:
+        except Exception as error:  # noqa: BLE001 - a fault of the libraries ends one prompt, not those beside it
             return Step(one.key, error=error)
         return Step(one.key, ended=tuple(answers))
 
@@ -305,9 +385,17 @@ class _Captured:
         many = outputs.logits.shape[1] > 1
         self.logits = outputs.logits[:, -1].to(copy=many, dtype=torch.float32, device=input_ids.device)
         self.inputs = inputs
-        drops = may_drop(logits_processor, stopping_criteria)
-        width = input_ids.shape[1]
-        self.cohort = _Cohort(self._asked, rows, generation_config, logits_processor, stopping_criteria, width, drops)
+        by_row = looks_by_row(logits_processor)
+        self.cohort = _Cohort(
+            asked=self._asked,
+            rows=rows,
+            config=generation_config,
+            processors=logits_processor,
+            criteria=stopping_criteria,
+            width=input_ids.shape[1],
+            by_row=by_row,
+            drops=may_drop(logits_processor, stopping_criteria),
+        )
         return input_ids
 
 
@@ -320,6 +408,16 @@ def _check_mergeable(inputs: Mapping[str, Any]) -> None:
     positions = inputs.get(POSITIONS)
     if positions is not None and positions.ndim != 2:
         raise NotMergeableError(f"positions of {positions.ndim} dimensions")
+
+
+def _part(cache: Any, rows: list[int], width: int) -> Any:
+    """A copy of some rows' first ``width`` tokens; a pass that failed may have written more into some layers."""
+    from transformers import DynamicCache
+
+    part = DynamicCache()
+    for number, layer in enumerate(cache.layers):
+        part.update(layer.keys[rows][..., :width, :], layer.values[rows][..., :width, :], number)
+    return part
 
 
 def _wide(values: Any, length: int) -> Any:

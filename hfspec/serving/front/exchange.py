@@ -5,8 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from codecs import BOM_UTF8
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, MutableMapping
-from contextlib import suppress
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    MutableMapping,
+)
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -226,17 +235,29 @@ class Exchange:
         self.app.meters.used(model.name, used)
 
     async def _answer(self, model: Model, asking: Asking) -> tuple[Any, dict[str, Any]]:
-        return await model.answer(await addresses.fetched(asking, model, self.app.settings.limits))
+        with self._naming_causes(model):
+            return await model.answer(await addresses.fetched(asking, model, self.app.settings.limits))
+
+    @contextmanager
+    def _naming_causes(self, model: Model) -> Iterator[None]:
+        """Write the cause of an error that its caller is not told into the log."""
+        try:
+            yield
+        except RequestError as error:
+            if error.cause:
+                self.app.log("error", f"{model.name} failed: {error.cause}", request=self.id)
+            raise
 
     async def pieces(self, model: Model, asking: Asking, form: Form) -> AsyncIterator[Any]:
         """The pieces of the answer as they come; raises RequestError."""
         previous: Any = None
         is_first = True
         asking = await addresses.fetched(asking, model, self.app.settings.limits)
-        async for piece in model.pieces(asking, form):
-            if not is_first:
-                yield previous
-            previous, is_first = piece, False
+        with self._naming_causes(model):
+            async for piece in model.pieces(asking, form):
+                if not is_first:
+                    yield previous
+                previous, is_first = piece, False
         if not is_first:  # the last piece is the answer's cost
             self._took(model, previous)
 

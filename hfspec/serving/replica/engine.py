@@ -9,7 +9,8 @@ batch, which others join and leave at every step.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -105,7 +106,8 @@ class Engine:
         job = Job(ask, prediction, self.clock(), virtual=self._queue.virtual)
         self._jobs[ask.key] = job
         if not job.rows:
-            self._finish(job)
+            with self._ending(job):
+                self._finish(job)
 
     def _predictor(self, task: str | None) -> Predictor:
         """The predictor for requests of this task; raises UsageError where the model does not answer them."""
@@ -128,13 +130,22 @@ class Engine:
             self._expire()
             for job in list(self._jobs.values()):
                 if job.ask.key in self._jobs:
-                    self._prepare(job)
+                    with self._ending(job):
+                        self._prepare(job)
             if self._prompts is not None and self._prompts.has_work:
                 self._continue(self._prompts)
             if self._queue:
                 self._batch()
         finally:
             self.counters.step = None
+
+    @contextmanager
+    def _ending(self, job: Job) -> Iterator[None]:
+        """End the job at an error, whatever it is: a fault of the libraries costs one request, not those beside it."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - as said
+            self._end(job, error)
 
     def fail(self, error: BaseException) -> None:
         """End all requests with this error."""
@@ -157,11 +168,7 @@ class Engine:
             count = len(job.rows) if belongs else AT_ONCE
             rows = job.rows[job.prepared : job.prepared + count]
             start = self.clock()
-            try:
-                items = job.begun.call.prepare(rows)
-            except PredictionError as error:
-                self._end(job, error)
-                return
+            items = job.begun.call.prepare(rows)
             job.spent["tokenise"] = job.spent.get("tokenise", 0.0) + self.clock() - start
             job.prepared += len(rows)
             self._place(job, rows, items)
@@ -201,7 +208,8 @@ class Engine:
         """Compute a batch and give its results to their jobs."""
         batch = self._queue.next_batch(self._budget, self.predictor.runner.pass_tokens)
         if batch[0].job.stream is not None:
-            self._stream_alone(batch[0])
+            with self._ending(batch[0].job):
+                self._stream_alone(batch[0])
         else:
             self._compute(batch)
 
@@ -236,7 +244,8 @@ class Engine:
             if number in refused:
                 self._refuse(waiting.job, waiting.item.row, refused[number])
             elif waiting.item.row in waiting.job.missing:
-                waiting.job.take(waiting.item.row, waiting.index, result)
+                with self._ending(waiting.job):
+                    waiting.job.take(waiting.item.row, waiting.index, result)
         self._tell_all({id(waiting.job): waiting.job for waiting in batch})
 
     def _stream_alone(self, waiting: Waiting) -> None:
@@ -254,8 +263,6 @@ class Engine:
         except StopIteration as stop:
             self._ended(job, waiting, (stop.value,))
             self._tell(job)
-        except PredictionError as error:
-            self._end(job, error)
         finally:
             tokens.close()
 
@@ -287,10 +294,11 @@ class Engine:
                 continue
             touched[id(job)] = job
             self.counters.made += len(step.tokens)
-            try:
-                self._take(waiting, step)
-            except OutputError as error:
-                self._refuse(job, waiting.item.row, error)
+            with self._ending(job):
+                try:
+                    self._take(waiting, step)
+                except OutputError as error:
+                    self._refuse(job, waiting.item.row, error)
         self.counters.batches += 1
         self.counters.reused, self.counters.kept = prompts.prefixes.reused, prompts.prefixes.size
         self._queue.virtual = max(self._queue.virtual, prompts.virtual)
@@ -323,7 +331,8 @@ class Engine:
     def _tell_all(self, jobs: dict[int, Job]) -> None:
         for job in jobs.values():
             if job.ask.key in self._jobs:
-                self._tell(job)
+                with self._ending(job):
+                    self._tell(job)
 
     def _tell(self, job: Job) -> None:
         if job.ask.form is Form.ROWS and not self._tell_rows(job):
@@ -347,14 +356,10 @@ class Engine:
     def _finish(self, job: Job) -> None:
         value = None
         start = self.clock()
-        try:
-            if job.ask.form is Form.WHOLE:
-                value = job.begun.answer([job.results[row.number] for row in job.rows])
-            elif job.stream is not None:
-                self._piece(job, job.stream.closing())
-        except PredictionError as error:
-            self._end(job, error)
-            return
+        if job.ask.form is Form.WHOLE:
+            value = job.begun.answer([job.results[row.number] for row in job.rows])
+        elif job.stream is not None:
+            self._piece(job, job.stream.closing())
         job.spent["write"] = self.clock() - start
         self._jobs.pop(job.ask.key, None)
         self.told.answer(job.ask.key, value, job.used(self.clock()))
