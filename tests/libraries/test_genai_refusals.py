@@ -38,6 +38,12 @@ def written(name, text):
     return lambda folder: (folder / name).write_text(text)
 
 
+def elsewhere(folder):
+    """The graph with its weights in a file outside of the model's folder."""
+    content = (folder / "model.onnx").read_bytes()
+    (folder / "model.onnx").write_bytes(content.replace(b"model.onnx.data", b"../el.onnx.data"))
+
+
 def gone(name):
     return lambda folder: (folder / name).unlink()
 
@@ -78,6 +84,7 @@ def taught(folder):
         (cut("model.onnx", 0), "model.onnx is empty"),
         (written("model.onnx", "<html>not found</html>" * 50), "model.onnx is no ONNX graph"),
         (written("model.onnx", "version https://git-lfs.github.com/spec/v1\n"), "model.onnx is"),
+        (elsewhere, "in '../el.onnx.data', which is not the relative path of a file beside the graph"),
         (stamped, "Opset 99 is under development"),
         (gone("model.onnx"), "names the graph model.onnx, which is not beside it"),
         (gone("model.onnx.data"), "keeps weights in model.onnx.data, which is not beside it"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -142,6 +143,47 @@ def test_data_beside_the_graph_goes_along_and_has_to_be_there(own, tmp_path):
     assert "bytes" in plan_refusal(of(tmp_path / "b", own)).problems[0].found
     data.unlink()
     assert "no such file" in plan_refusal(of(tmp_path / "c", own)).problems[0].found
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ({"location": None}, "in '', which is not the relative path"),
+        ({"location": "/etc/passwd"}, "in '/etc/passwd', which is not the relative path"),
+        ({"location": "../model.onnx"}, "in '../model.onnx', which is not the relative path"),
+        ({"location": "..\\model.onnx"}, "which is not the relative path"),
+        ({"location": "C:model.onnx"}, "in 'C:model.onnx', which is not the relative path"),
+        ({"location": "data/"}, "in 'data/', which is not the relative path"),
+        ({"location": "."}, "in '.', which is not the relative path"),
+        ({"location": "folder"}, "keeps weights in folder; expected {bytes} bytes; found no such file beside it"),
+        ({"offset": "-4096"}, "at the offset '-4096', which is not a number of bytes"),
+        ({"offset": "9" * 5000}, "at the offset '999"),
+        ({"offset": "1" + "0" * 18}, "found {bytes} bytes"),
+        ({"offset": "1e3"}, "at the offset '1e3', which is not a number of bytes"),
+        ({"offset": ""}, "at the offset '', which is not a number of bytes"),
+        ({"length": "-1"}, "at the length '-1', which is not a number of bytes"),
+        ({"length": "0x10"}, "at the length '0x10', which is not a number of bytes"),
+        ({"length": "12"}, "in 12 bytes, and their shape and dtype take {bytes}"),
+        ({"length": "9" * 18}, "in 999999999999999999 bytes, and their shape and dtype take {bytes}"),
+    ],
+    ids=lambda value: "-".join(f"{key}-{text}"[:24] for key, text in value.items()) if isinstance(value, dict) else "",
+)
+def test_weights_at_a_place_that_cannot_be_are_refused_by_the_plan(own, tmp_path, entries, words):
+    import onnx
+
+    graph = onnx.load(own / FILE)
+    onnx.save_model(graph, own / FILE, save_as_external_data=True, location="model.onnx_data", size_threshold=1024)
+    (own / "onnx/folder").mkdir()
+    graph = onnx.load(own / FILE, load_external_data=False)
+    tensor = next(one for one in graph.graph.initializer if one.external_data)
+    place = {"location": "model.onnx_data", **entries}
+    del tensor.external_data[:]
+    for key, value in place.items():
+        if value is not None:
+            tensor.external_data.add(key=key, value=value)
+    (own / FILE).write_bytes(graph.SerializeToString())
+    (problem,) = plan_refusal(of(tmp_path / "s", own)).problems
+    assert re.search(re.escape(words).replace(r"\{bytes\}", r"\d+"), str(problem)), problem
 
 
 def changed(path, change):

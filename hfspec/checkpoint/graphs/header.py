@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import mmap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +27,8 @@ DTYPES = {
 }
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 WIDTHS = {FIXED64: 8, FIXED32: 4}
+OUTSIDE = 1  # data_location of a tensor whose bytes are in another file
+DIGITS = 19  # of the largest offset that a file system knows
 
 
 class Value(NamedTuple):
@@ -172,22 +174,40 @@ def _node(part: _Part) -> tuple[str, int]:
 
 def _tensor(part: _Part) -> tuple[External | None, tuple[int, ...]]:
     """Where the tensor's bytes are, None where they are in the graph, and its shape."""
-    name, entries, width = "", {}, 1
+    name, width, is_outside = "", 0, False
+    entries: dict[str, str] = {}
     shape: tuple[int, ...] = ()
     for number, value in part.fields():
         if number == 1:
             shape += tuple(value.numbers()) if isinstance(value, _Part) else (value,)
         elif number == 2 and isinstance(value, int):
-            width = DTYPES.get(value, ("", 1))[1]
+            width = DTYPES.get(value, ("", 0))[1]
         elif number == 8 and isinstance(value, _Part):
             name = value.text()
         elif number == 13 and isinstance(value, _Part):
-            key, item = (field.text() for _, field in value.fields() if isinstance(field, _Part))
-            entries[key] = item
-    if "location" not in entries:
+            texts = {key: field.text() for key, field in value.fields() if isinstance(field, _Part)}
+            entries[texts.get(1, "")] = texts.get(2, "")
+        elif number == 14:
+            is_outside = value == OUTSIDE
+    if not is_outside and "location" not in entries:
         return None, shape
-    offset, length = int(entries.get("offset", 0)), int(entries.get("length", math.prod(shape) * width))
-    return External(name, entries["location"], offset + length), shape
+    return _external(name, entries, math.prod(shape) * width), shape
+
+
+def _external(tensor: str, entries: Mapping[str, str], size: int) -> External:
+    """A tensor's place beside the graph; ``size``: its bytes by its shape, 0 where the dtype's width is not known."""
+    place = f"keeps the weights {tensor!r} outside of it"
+    location = entries.get("location", "")
+    parts = location.replace("\\", "/").split("/")
+    if parts[0][1:2] == ":" or not set(parts).isdisjoint({"", ".", ".."}):
+        raise ValueError(f"{place} in {location[:100]!r}, which is not the relative path of a file beside the graph")
+    for key in ("offset", "length"):
+        if key in entries and not (entries[key].isascii() and entries[key].isdigit() and len(entries[key]) <= DIGITS):
+            raise ValueError(f"{place}, at the {key} {entries[key][:30]!r}, which is not a number of bytes")
+    length = int(entries.get("length", size))
+    if size and length != size:
+        raise ValueError(f"{place}, in {length} bytes, and their shape and dtype take {size}")
+    return External(tensor, location, int(entries.get("offset", 0)) + length)
 
 
 def _value(part: _Part) -> Value:
