@@ -25,7 +25,12 @@ CONFIGS = ("preprocessor_config.json", "processor_config.json")
 
 
 def processor_class(files: SourceFiles, name: str, options: FrozenDict) -> str:
-    """The class of the component ``name`` in a source, with these options.
+    """The class of the component ``name``, as ``read_processor`` reads it."""
+    return type(read_processor(files, name, options)).__name__
+
+
+def read_processor(files: SourceFiles, name: str, options: FrozenDict) -> Any:
+    """The component ``name`` of a source, with these options.
 
     Raises SpecError when there is none or when the library cannot load it without running code of the checkpoint.
     """
@@ -49,7 +54,7 @@ def processor_class(files: SourceFiles, name: str, options: FrozenDict) -> str:
         component = _load(files, place, name, options)
     if files.key == ("components", name):
         _refuse_unknown(files, name, component, options)
-    return type(component).__name__
+    return component
 
 
 def _refuse_unknown(files: SourceFiles, name: str, component: Any, options: FrozenDict) -> None:

@@ -6,7 +6,7 @@ library's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -44,6 +44,8 @@ class WeightFormat:
     """
     taking: str = ""
     """A function of the spec's sources: what puts a file of the model that the source has already into the artifact."""
+    examining: str = ""
+    """A function of the spec's sources: the problems of parts of the model that cannot be made in this format."""
     parts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """Fields of Library that have another value in this format."""
     folder: str = ""
@@ -92,6 +94,11 @@ class WeightFormat:
         """The result of the row's ``taking``; empty where it has none."""
         return named(self.taking)(sources) if self.taking else ()
 
+    def problems(self, sources: Any) -> Iterable[Any]:
+        """The result of the row's ``examining``; empty where it has none."""
+        found: Iterable[Any] = named(self.examining)(sources) if self.examining else ()
+        return found
+
 
 _RUNNERS = "hfspec.libraries.onnxruntime.runners"
 WEIGHT_FORMATS: Mapping[str, WeightFormat] = MappingProxyType(
@@ -103,6 +110,7 @@ WEIGHT_FORMATS: Mapping[str, WeightFormat] = MappingProxyType(
                 ONNX,
                 exporting="hfspec.libraries.onnxruntime.exporting:export",
                 taking="hfspec.libraries.onnxruntime.own_graph:steps",
+                examining="hfspec.libraries.onnxruntime.media_sources:problems",
                 parts=MappingProxyType(
                     {
                         "placing": "hfspec.libraries.onnxruntime.loading:place",

@@ -15,7 +15,7 @@ import pytest
 
 import hfspec
 from hfspec.libraries.onnxruntime.media_sources import image_steps
-from tests.compiling import change_json, refusal, write_spec
+from tests.compiling import change_json, plan_refusal, write_spec
 from tests.libraries.blocking import told
 from tests.libraries.test_onnx_tasks import close, shallow
 
@@ -157,17 +157,43 @@ def test_processors_of_other_steps_are_refused(kind, settings, words):
         image_steps(processor(kind, settings))
 
 
-def test_a_checkpoint_whose_processor_transformers_computes_is_refused(checkpoint, tmp_path):
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"do_pad": True, "pad_size": {"height": 32, "width": 32}},
+            ("pads images", "do_pad in preprocessor_config.json"),
+        ),
+        (
+            {"image_processor_type": "ImageGPTImageProcessor", "clusters": [[0.0, 0.0, 0.0]]},
+            ("ImageGPTImageProcessor",),
+        ),
+        ({"size": {"longest_edge": 64}}, ("resizes by longest_edge", "expected shortest_edge")),
+    ],
+    ids=["pads", "unknown", "size"],
+)
+def test_the_plan_refuses_a_processor_that_transformers_computes(checkpoint, tmp_path, changes, words):
     folder = Path(shutil.copytree(checkpoint("vit"), tmp_path / "vit"))
-    change_json(folder / "preprocessor_config.json", do_pad=True, pad_size={"height": 32, "width": 32})
-    assert "pads images" in str(
-        refusal(write_spec(tmp_path / "specs", folder, task="image-classification", format="onnx"))
-    )
+    change_json(folder / "preprocessor_config.json", **changes)
+    spec = write_spec(tmp_path / "specs", folder, task="image-classification", format="onnx")
+    (problem,) = plan_refusal(spec).problems
+    assert all(word in str(problem) for word in words), problem
+    assert (problem.path, problem.origin.line > 0) == (("format",), True)
+    assert "Leave out `format`" in problem.remedy
 
 
-def test_spectrograms_are_refused(checkpoint, tmp_path):
+def test_the_plan_refuses_the_spectrograms_of_another_extractor_too(checkpoint, tmp_path):
     spec = write_spec(tmp_path, checkpoint("ast-tagging"), task="audio-classification", format="onnx")
-    assert "ASTFeatureExtractor" in str(refusal(spec))
+    (problem,) = plan_refusal(spec).problems
+    assert "ASTFeatureExtractor" in str(problem)
+    assert problem.origin.line > 0
+
+
+def test_options_of_the_spec_decide_what_the_plan_refuses(checkpoint, tmp_path):
+    options = {"do_pad": True, "pad_size": {"height": 32, "width": 32}}
+    place = {"path": str(checkpoint("vit")), "options": options}
+    keys = {"task": "image-classification", "format": "onnx", "components": {"image_processor": place}}
+    assert "pads images" in str(plan_refusal(write_spec(tmp_path, checkpoint("vit"), **keys)))
 
 
 def test_a_new_process_loads_it_without_pandas(pair):

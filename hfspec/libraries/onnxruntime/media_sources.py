@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
-from hfspec.ir.problem import one_of
+from hfspec.checkpoint.processors import read_processor
+from hfspec.checkpoint.spec_sources import Sources
+from hfspec.errors import SpecError
+from hfspec.ir.problem import Problem, one_of
 from hfspec.libraries.onnxruntime.examples import Examples, Inputs
 from hfspec.libraries.onnxruntime.images import HEIGHT, PIXELS, SHORTEST, WIDTH, ImageSteps
 from hfspec.libraries.onnxruntime.refusal import refusal
 from hfspec.libraries.onnxruntime.sounds import SAMPLES, SoundSteps
 from hfspec.runtime.patches.masks import MASK
+from hfspec.tasks.task import PROCESSOR
+from hfspec.tasks.weight_formats import WEIGHT_FORMATS
 
 Size = Mapping[str, int]
 NO_MASK = 1e-5  # how far a mask over whole sounds may move a logit, where the largest is 1
@@ -53,14 +58,45 @@ class MediaSource:
         return {}
 
 
-def image_logits(runner: Any) -> MediaSource:
-    """The source of an image classifier; raises SpecError for a processor with steps that hfspec does not know."""
-    processor = runner.processor
-    steps = image_steps(processor)
+def problems(sources: Sources) -> Iterator[Problem]:
+    """The problems of a processor of images or sounds that only transformers can compute.
+
+    Args:
+        sources: The spec and the files of its sources.
+
+    Yields:
+        Each, at the spec's key ``format``.
+    """
+    spec, tasks = sources.spec, WEIGHT_FORMATS[sources.spec.format].tasks
+    assert tasks is not None, "a format that exports says which tasks it has"
+    name, check = CHECKS.get(tasks[sources.task.library, sources.task.name].computes, ("", None))
+    if check is None:
+        return
+    files = sources.components.get(name) or sources.components.get(PROCESSOR) or sources.model
+    try:
+        check(read_processor(files, name, spec.components.options(name)))
+    except SpecError as error:
+        for problem in error.problems:
+            yield replace(problem, origin=sources.tree.origin(problem.path))
+
+
+def _check_image_processor(processor: Any) -> None:
+    _pixels(processor, image_steps(processor))
+
+
+def _pixels(processor: Any, steps: ImageSteps) -> list[Any]:
+    """The pixels of images of several sizes; raises SpecError where the processor makes others of one."""
     images = [_image(*size) for size in SIZES]
     arrays = [steps(image)[PIXELS] for image in images]
     for image, mine in zip(images, arrays, strict=True):
         _refuse_other(dict(processor(images=image, return_tensors="np")), PIXELS, mine, processor)
+    return arrays
+
+
+def image_logits(runner: Any) -> MediaSource:
+    """The source of an image classifier; raises SpecError for a processor with steps that hfspec does not know."""
+    steps = image_steps(runner.processor)
+    arrays = _pixels(runner.processor, steps)
     is_fixed = len({one.shape for one in arrays}) == 1
     axes = {0: "rows"} if is_fixed else {0: "rows", 2: "height", 3: "width"}
     return MediaSource(runner, steps, _examples("images of several sizes", PIXELS, axes, arrays))
@@ -69,11 +105,7 @@ def image_logits(runner: Any) -> MediaSource:
 def sound_logits(runner: Any) -> MediaSource:
     """The source of a sound classifier that reads samples; raises SpecError for one that reads anything else."""
     extractor = runner.features.extractor
-    name = type(extractor).__name__
-    if name != "Wav2Vec2FeatureExtractor":
-        message = f"The checkpoint reads its sounds through {name}, which transformers computes."
-        raise refusal(message, expected="Wav2Vec2FeatureExtractor, which hands on samples", found=name)
-    steps = SoundSteps(int(extractor.sampling_rate), bool(extractor.do_normalize))
+    steps = sound_steps(extractor)
     counts = [runner.features.least, *(int(seconds * steps.sampling_rate) for seconds in SECONDS)]
     sounds = [_sound(count) for count in counts]
     arrays = [steps(sound)[SAMPLES] for sound in sounds]
@@ -97,6 +129,15 @@ def _examples(words: str, name: str, axes: Mapping[int, str], arrays: Sequence[A
     return Examples(words, batches[-2], axes, batches)
 
 
+def sound_steps(extractor: Any) -> SoundSteps:
+    """The steps of a feature extractor of transformers; raises SpecError for one that does not hand on samples."""
+    name = type(extractor).__name__
+    if name != "Wav2Vec2FeatureExtractor":
+        message = f"The checkpoint reads its sounds through {name}, which transformers computes."
+        raise refusal(message, expected="Wav2Vec2FeatureExtractor, which hands on samples", found=name)
+    return SoundSteps(int(extractor.sampling_rate), bool(extractor.do_normalize))
+
+
 def image_steps(processor: Any) -> ImageSteps:
     """The steps of a processor of transformers.
 
@@ -112,7 +153,8 @@ def image_steps(processor: Any) -> ImageSteps:
         message = f"The checkpoint reads its images through {name}, which transformers computes."
         raise refusal(message, expected=one_of(RESIZED), found=name)
     if _says(processor, "do_pad"):
-        raise refusal(f"The checkpoint's {name} pads images, which transformers computes.")
+        message = f"The checkpoint's {name} pads images, which transformers computes."
+        raise refusal(message, found="do_pad in preprocessor_config.json")
     size, crop = resized(processor, name) if _says(processor, "do_resize") else ({}, ())
     if _says(processor, "do_center_crop") and not crop:
         own = _sizes(processor.crop_size)
@@ -249,3 +291,10 @@ def _refuse_masking(model: Any, samples: Any, mask: Any) -> None:
         )
     if not float((plain - masked).abs().max()) <= NO_MASK * max(1.0, float(plain.abs().max())):
         raise refusal("The model answers otherwise when it is told that no sample is masked.")
+
+
+# What a graph computes -> the component that makes its input, and the check of it.
+CHECKS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "image logits": ("image_processor", _check_image_processor),
+    "sound logits": ("feature_extractor", sound_steps),
+}

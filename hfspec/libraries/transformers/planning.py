@@ -124,6 +124,7 @@ def _problems(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -
     yield from target_problems(model, decisions.clean.steps)
     yield from backend_problems(tree, spec, config, checkpoint.dtype)
     yield from format_problems(tree, spec, checkpoint)
+    yield from WEIGHT_FORMATS[spec.format].problems(sources)
     settings = {**layers.defaults, **layers.generation}
     yield from undetermined(tree, spec, task, decisions.signature, settings)
 
