@@ -23,7 +23,9 @@ Nothing here knows of HTTP status codes or of exit codes: the command line maps 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from hfspec.redaction import redacted
@@ -31,6 +33,25 @@ from hfspec.redaction import redacted
 if TYPE_CHECKING:
     from hfspec.ir.lock import Change
     from hfspec.ir.problem import Problem
+
+_REMEDIES: Mapping[int, str] = MappingProxyType(
+    {
+        errno.EMFILE: "raise the limit with `ulimit -n`, and run again",
+        errno.ENOSPC: "free some space, and run again",
+        errno.EDQUOT: "free some space of your quota, and run again",
+        errno.EFBIG: "raise the limit with `ulimit -f`, or choose a disk that takes larger files, and run again",
+        errno.EACCES: "check its permissions, and who you are",
+        errno.EPERM: "check its permissions, and who you are",
+        errno.EROFS: "choose a place that can be written to",
+        errno.EIO: "check the disk, and run again",
+        errno.ESTALE: "mount the disk anew, and run again",
+    }
+)
+
+
+def remedy(error: Exception) -> str:
+    """The remedy for an OSError, by its number; empty where none is known."""
+    return _REMEDIES.get(getattr(error, "errno", None) or 0, "")
 
 
 class HfspecError(Exception):

@@ -46,6 +46,10 @@ def found_files(
         while block := sys.stdin.buffer.read(1 << 20):
             digest.update(block)
             stream.write(block)
+        if not stream.tell():
+            raise UsageError(
+                "-: standard input is empty; pipe rows into it, a JSON object a line unless told otherwise"
+            )
         stream.flush()
         at = Place(pafs.LocalFileSystem(), stream.name, "-")
         yield (InputFile(at, kind, stream.tell(), int(digest.hexdigest()[:15], 16)),)
@@ -121,16 +125,19 @@ def _below(folder: Place, format: str | None, pattern: PurePosixPath) -> list[In
         infos = folder.system.get_file_info(pafs.FileSelector(folder.path, recursive=True))
     whole = folder.path.rstrip("/") + "/"
     names = {info.path.removeprefix(whole): info for info in infos if info.type == pafs.FileType.File}
-    files = []
-    for name in sorted(names):
-        hidden = any(part.startswith((".", "_")) for part in name.split("/"))
-        fits = not pattern.parts or _glob(str(pattern)).fullmatch(name)
-        kind = format or format_of(name)
-        if fits and not hidden and kind is not None:
-            files.append(_file(folder.child(name), names[name], kind, name))
+    fitting = [name for name in sorted(names) if not any(one.startswith((".", "_")) for one in name.split("/"))]
+    where = folder.shown
+    if pattern.parts:
+        where, glob_pattern = f"{folder.shown}/{pattern}", _glob(str(pattern))
+        fitting = [name for name in fitting if glob_pattern.fullmatch(name)]
+        if not fitting:
+            raise UsageError(f"{where}: there is no file that fits this pattern")
+    kinds = [(name, format or format_of(name)) for name in fitting]
+    files = [_file(folder.child(name), names[name], kind, name) for name, kind in kinds if kind is not None]
     if not files:
-        where = f"{folder.shown}/{pattern}" if pattern.parts else folder.shown
-        raise UsageError(f"{where}: there is no file that a format of these has: {', '.join(FORMATS)}")
+        raise UsageError(
+            f"{where}: there is no file that a format of these has: {', '.join(FORMATS)}; say it with --input-format"
+        )
     return files
 
 
@@ -150,7 +157,16 @@ def _glob(pattern: str) -> re.Pattern[str]:
     """``*`` is within a folder, ``**/`` is any folders."""
     pieces = re.split(r"(\*\*/|\*|\?|\[[^\]]+\])", pattern)
     words = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
-    return re.compile("".join(words.get(one, one if one.startswith("[") else re.escape(one)) for one in pieces))
+    try:
+        return re.compile("".join(words.get(one, _of_class(one)) for one in pieces))
+    except re.error as error:
+        raise UsageError(f"{pattern}: this glob cannot be read: {error.msg}") from error
+
+
+def _of_class(piece: str) -> str:
+    """A class of letters, such as ``[0-9]`` or ``[!a]``, or plain text, as a regular expression."""
+    is_class = piece.startswith("[") and piece.endswith("]")
+    return f"[^{piece[2:]}" if is_class and piece[1] == "!" else piece if is_class else re.escape(piece)
 
 
 def _file(at: Place, info: Any, kind: str, name: str | None = None) -> InputFile:

@@ -15,11 +15,15 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
+import pyarrow as pa
 from pyarrow import fs as pafs
 
-from hfspec.errors import StorageError, UsageError
+from hfspec.batch.foreign import Foreign
+from hfspec.errors import StorageError, UsageError, remedy
 
 TEMPORARY = ".tmp-"
+GOOGLE_SECONDS, LONGEST = "30", 400
+SERVER = "check the address, the network, and the keys or region in the environment, or copy it to this machine first"
 WITHOUT_FOLDERS = ("s3", "gcs", "abfs")  # as pyarrow names them: a file needs none around it
 
 
@@ -55,23 +59,36 @@ class Place:
 
 
 def place(text: str) -> Place:
-    """The place that a path or URL names; raises UsageError for a URL that nothing here opens. A URL's query, such as
-    ``?endpoint_override=``, is for pyarrow; it is no part of the name.
+    """The place that a path or URL names; a URL's query, such as ``?endpoint_override=``, is for pyarrow and
+    no part of the name. Raises UsageError for a URL that nothing here opens, StorageError where its server refuses.
     """
     if "://" not in text:
         return Place(pafs.LocalFileSystem(), os.path.abspath(text), text)  # noqa: PTH100 - keeps links
     name, _ = without_query(text)
     try:
-        system, path = pafs.FileSystem.from_uri(_at_endpoint(text))
-    except (ValueError, OSError) as first:
-        try:
-            import fsspec
-
-            filesystem, path = fsspec.core.url_to_fs(text)
-        except (ImportError, ValueError, OSError) as error:
-            raise UsageError(f"{name} cannot be opened: {first}; {error}") from error
-        system = pafs.PyFileSystem(pafs.FSSpecHandler(filesystem))
+        with storage(name):
+            system, path = pafs.FileSystem.from_uri(_for_pyarrow(text))
+    except (ValueError, NotImplementedError) as unknown:  # a scheme that pyarrow does not have, or a bad URL
+        system, path = _by_fsspec(text, name, unknown)
+    if isinstance(system, pafs.PyFileSystem):  # pyarrow opens hf:// by fsspec
+        system = pafs.PyFileSystem(Foreign(system.handler.fs))
     return Place(system, path, name)
+
+
+def _by_fsspec(text: str, name: str, unknown: Exception) -> tuple[Any, str]:
+    """The filesystem and the path of a URL that pyarrow does not open, for the reason given."""
+    try:
+        import fsspec
+
+        with storage(name):
+            filesystem, path = fsspec.core.url_to_fs(text)
+    except ImportError as error:
+        raise UsageError(f"{name} needs a package that is not installed: {error}") from error
+    except StorageError:
+        raise
+    except Exception as error:  # each filesystem has errors of its own
+        raise UsageError(f"{name} cannot be opened: {unknown}; {error}; check the URL") from error
+    return pafs.PyFileSystem(Foreign(filesystem)), path
 
 
 def without_query(text: str) -> tuple[str, str]:
@@ -80,26 +97,39 @@ def without_query(text: str) -> tuple[str, str]:
     return (text, "") if match is None else (text[: match.start()], text[match.start() :])
 
 
-def _at_endpoint(text: str) -> str:
-    """The URL with the endpoint that the environment names for S3, which pyarrow's reading of URLs passes over."""
+def _for_pyarrow(text: str) -> str:
+    """The URL with what pyarrow's reading of URLs passes over: the endpoint that the environment names for S3. For
+    Google's store with an end to its tries, which is else after 15 minutes.
+    """
+    more = {}
+    if text.startswith(("gs://", "gcs://")):
+        more["retry_limit_seconds"] = GOOGLE_SECONDS
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    if not text.startswith("s3://") or not endpoint or "endpoint_override=" in text:
-        return text
-    scheme, _, host = endpoint.rstrip("/").rpartition("://")
-    query = f"endpoint_override={quote(host, safe='')}&scheme={scheme or 'https'}"
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    more = f"&region={region}" if region and "region=" not in text else ""
-    return f"{text}{'&' if without_query(text)[1] else '?'}{query}{more}"
+    if text.startswith("s3://") and endpoint and "endpoint_override=" not in text:
+        scheme, _, host = endpoint.rstrip("/").rpartition("://")
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        more = {"endpoint_override": host, "scheme": scheme or "https", **({"region": region} if region else {})}
+    query = "&".join(f"{key}={quote(value, safe='')}" for key, value in more.items() if f"{key}=" not in text)
+    return f"{text}{'&' if without_query(text)[1] else '?'}{query}" if query else text
 
 
 @contextmanager
 def storage(name: str, hint: str = "") -> Iterator[None]:
-    """Turn a filesystem's OSError into a StorageError that names the place; ``hint`` is said after the cause."""
+    """Turn a filesystem's OSError, or pyarrow's unknown error, into a StorageError that names the place.
+
+    Args:
+        name: The place, as the user wrote it.
+        hint: The remedy; by default that of the error's number, or for a URL that of a server.
+    """
     try:
         yield
-    except OSError as error:
-        message = error.strerror or " ".join(str(error).split())
-        raise StorageError(f"{name}: {message}{hint}") from error
+    except (OSError, pa.ArrowException) as error:
+        if not isinstance(error, OSError) and type(error) is not pa.ArrowException:
+            raise
+        message = getattr(error, "strerror", None) or " ".join(str(error).split())
+        cause = message if len(message) <= LONGEST else f"{message[:LONGEST]}…"
+        more = hint or remedy(error) or (SERVER if "://" in name else "")
+        raise StorageError(f"{name}: {cause.rstrip('.')}{f'; {more}' if more else ''}") from error
 
 
 class Folder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import traceback
@@ -31,7 +30,7 @@ from hfspec.cli import (
     spec_commands,
 )
 from hfspec.cli.exit_codes import INTERRUPTED, READER_LEFT, WORLD, exit_code, message
-from hfspec.errors import HfspecError
+from hfspec.errors import HfspecError, remedy
 from hfspec.redaction import redacted
 
 app = typer.Typer(
@@ -44,12 +43,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-REMEDIES = {
-    errno.EMFILE: "raise the limit with `ulimit -n`, and run again",
-    errno.ENOSPC: "free some space, and run again",
-    errno.EACCES: "check its permissions, and who you are",
-    errno.EROFS: "choose a place that can be written to",
-}
 COMMANDS = (
     init_command,
     spec_commands,
@@ -101,8 +94,8 @@ def main() -> None:
     except OSError as error:
         _leave(f"hfspec: {_said(error)}", WORLD)
     except Exception as error:  # noqa: BLE001 - the one place where a fault of ours becomes a line, not a traceback
-        remedy = "" if debug else "; run it again with --debug, and report the traceback"
-        _leave(f"hfspec: unexpected {type(error).__name__}: {' '.join(str(error).split())}{remedy}", WORLD)
+        more = "" if debug else "; run it again with --debug, and report the traceback"
+        _leave(f"hfspec: unexpected {type(error).__name__}: {' '.join(str(error).split())}{more}", WORLD)
     if code == INTERRUPTED:
         _leave("hfspec: interrupted; no artifact is half written", INTERRUPTED)
     sys.exit(code)
@@ -161,5 +154,5 @@ def _leave(message: str, code: int) -> NoReturn:
 
 def _said(error: OSError) -> str:
     """The text of an error that no stage has put into words; without a file's name it is of a standard stream."""
-    remedy = REMEDIES.get(error.errno or 0, "")
-    return f"{error.strerror or error}: {error.filename or 'standard output'}{f'; {remedy}' if remedy else ''}"
+    more = remedy(error)
+    return f"{error.strerror or error}: {error.filename or 'standard output'}{f'; {more}' if more else ''}"

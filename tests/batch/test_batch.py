@@ -30,6 +30,7 @@ from hfspec.integrity.verification import read_manifest
 from hfspec.ir.artifact import Artifact
 from hfspec.tasks.libraries import LIBRARIES
 from tests.compiling import tree_of
+from tests.permissions import enforced
 
 pa = pytest.importorskip("pyarrow", reason="the extra `batch` is not installed")
 
@@ -238,6 +239,12 @@ def test_a_folder_of_something_else_is_left_alone(dense: str, parquet: str, tmp_
     assert (tmp_path / "out" / "thesis.txt").read_text() == "mine"
 
 
+def test_a_folder_that_cannot_be_written_is_told(dense: str, parquet: str, tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir(mode=0o555)
+    with enforced(), pytest.raises(StorageError, match="theirs/out: Permission denied; choose another --output"):
+        run(asked(dense, parquet, tmp_path / "theirs" / "out"))
+
+
 def test_a_second_run_at_once_is_refused_and_harms_nothing(dense: str, parquet: str, tmp_path: Path) -> None:
     refused: list[str] = []
 
@@ -259,7 +266,7 @@ def test_a_full_disk_is_told_and_the_job_goes_on(dense: str, parquet: str, tmp_p
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))
     try:
-        with pytest.raises(StorageError, match=r"harmed/part-00000\.parquet: File too large"):
+        with pytest.raises(StorageError, match=r"harmed/part-00000\.parquet: File too large; raise the limit"):
             run(asked(dense, parquet, harmed))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

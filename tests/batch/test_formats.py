@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import gzip
+import io
 import json
 import random
 from collections.abc import Callable
@@ -107,7 +108,8 @@ def test_folders_globs_partitions_and_hidden_files(tmp_path: Path) -> None:
     assert whole(rows).to_pydict() == {"text": ["text 3", "text 2", "text 1"], "lang": [None, "de", "en"]}
     assert len(find([str(tmp_path / "data" / "*" / "part.parquet")])) == 3
     assert len(find([str(tmp_path / "data" / "**" / "*.parquet")])) == 3
-    assert len(find([str(tmp_path / "data" / "lang=e?" / "*")])) == 1
+    for pattern in ("lang=e?", "lang=[a-e]n", "lang=[!_d]*"):
+        assert len(find([str(tmp_path / "data" / pattern / "*")])) == 1
     only = InputRows(find([str(tmp_path / "data")]), where=parsed("lang = 'de'"))
     assert whole(only).column("text").to_pylist() == ["text 2"]
     assert sum(len(part.spans) for part in only.parts()) == 1  # the other files are not read
@@ -214,14 +216,17 @@ FORMATS_OF_LINES, CODES = ("csv", "jsonl", "txt"), ("utf-16", "utf-16-be", "utf-
 @pytest.mark.parametrize(
     ("name", "data", "said"),
     [
-        ("in.parquet", b"nothing", "is no Parquet file"),
-        ("in.arrow", b"nothing", "is no Arrow file"),
+        ("in.parquet", b"nothing", "cannot be read as Parquet: .*; write it anew"),
+        ("in.arrow", b"nothing", "cannot be read as Arrow: .*; write it anew"),
+        ("in.arrow", b"", "cannot be read as Arrow: .*; write it anew"),
+        ("in.arrow", b"ARROW1\0\0 and then the disk was full", "cannot be read as Arrow"),
         ("in.csv", b"", "no first line"),
         ("in.csv", b"a,a\n1,2\n", "two columns of the name 'a'"),
         ("in.jsonl", b"", "has no line that is a JSON object; .* leave an empty file out"),
         ("in.jsonl", b'[{"text": "a"},\n{"text": "b"}]', "as jq -c"),
         ("in.jsonl.gz", b'{"text": "a"}', "not compressed as its ending says"),
         ("in.csv.gz", gzip.compress(b"text\n" + bytes(range(48, 58)) * 999, mtime=0)[:-12], "compress it anew"),
+        ("in.csv.gz", gzip.compress(b'text\na\n"b\nc\n', mtime=0), "a quote in the record that begins with 'b.* close"),
         ("in.csv", b"text;id\ngood;1\n", r"separated by commas, not by ';'"),
         ("in.csv", b"text\tid\ngood\t1\n", r"separated by commas, not by '\\t'"),
         ("in.csv", "préf,id\na,1\n".encode("latin-1"), "not UTF-8; convert it first"),
@@ -236,6 +241,65 @@ FORMATS_OF_LINES, CODES = ("csv", "jsonl", "txt"), ("utf-16", "utf-16-be", "utf-
 def test_files_that_cannot_be_read_are_named(tmp_path: Path, name: str, data: bytes, said: str) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises((UsageError, StorageError), match=rf"{name}.* {said}|{name} has {said}"):
+        whole(InputRows(find([str(tmp_path / name)])))
+
+
+def test_a_quote_that_is_never_closed_is_told_before_any_row(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("text,id\n" + "whole,1\n" * 9 + '"half,2\n' + "lost,3\n" * 9, encoding="utf-8")
+    with pytest.raises(StorageError, match="record that begins with 'half,2"):
+        InputRows(find([str(tmp_path)]), Sizes(9, 20)).parts()
+    (tmp_path / "in.csv").write_text('text,id\n3" disk,1\n"two\nlines",2', encoding="utf-8")
+    assert whole(InputRows(find([str(tmp_path)]))).column("text").to_pylist() == ['3" disk', "two\nlines"]
+
+
+def test_an_arrow_stream_is_read_too_and_is_one_part(tmp_path: Path) -> None:
+    with ipc.new_stream(tmp_path / "in.arrow", TABLE.schema) as writer:
+        writer.write_table(TABLE, max_chunksize=11)
+    rows = InputRows(find([str(tmp_path)]), Sizes(7, 7))
+    assert whole(rows).equals(TABLE)
+    assert len(rows.parts()) == 1
+
+
+def encrypted(path: Path, table: Any) -> None:
+    encryption = pytest.importorskip("pyarrow.parquet.encryption")
+
+    class Keys(encryption.KmsClient):  # type: ignore[misc, name-defined]
+        def wrap_key(self, key: bytes, _: str) -> bytes:
+            return key.hex().encode()
+
+    factory = encryption.CryptoFactory(lambda _: Keys())
+    about = encryption.EncryptionConfiguration(footer_key="key", column_keys={"key": ["text"]})
+    properties = factory.file_encryption_properties(encryption.KmsConnectionConfig(), about)
+    with pq.ParquetWriter(path, table.schema, encryption_properties=properties) as writer:
+        writer.write_table(table)
+
+
+def cut(path: Path, table: Any) -> None:
+    with ipc.new_stream(path, table.schema) as writer:
+        writer.write_table(table)
+    path.write_bytes(path.read_bytes()[:-900])
+
+
+def overwritten(path: Path, table: Any) -> None:
+    """A file whose middle is of other bytes: offsets that lead out of it, or pages that are no pages."""
+    WRITE[path.suffix[1:]](path, table)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 4 : len(data) * 3 // 4] = b"\x7f" * (len(data) * 3 // 4 - len(data) // 4)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "said"),
+    [
+        ("in.parquet", encrypted, "cannot be read as Parquet: .* decrypt it first"),
+        ("in.parquet", overwritten, "cannot be read as Parquet: .* write it anew"),
+        ("in.arrow", overwritten, "cannot be read as Arrow: .* write it anew"),
+        ("in.arrow", cut, "cannot be read as Arrow: .* write it anew"),
+    ],
+)
+def test_damaged_and_encrypted_files(tmp_path: Path, name: str, write: Callable[[Path, Any], None], said: str) -> None:
+    write(tmp_path / name, TABLE)
+    with pytest.raises(StorageError, match=rf"{name} {said}"):
         whole(InputRows(find([str(tmp_path / name)])))
 
 
@@ -287,12 +351,27 @@ def test_files_of_the_output_are_no_input(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("given", ["nowhere", "no/*.csv", "nope://x/y", "empty"])
-def test_inputs_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("nowhere", "nowhere does not exist"),
+        ("no/*.csv", "no/\\*.csv does not exist"),
+        ("nope://x/y", "nope://x/y cannot be opened"),
+        ("empty", "empty: there is no file that a format of these has"),
+        ("*.csv", "csv: there is no file that fits this pattern"),
+        ("*.md", "md: there is no file that a format of these has"),
+        ("[b-a]*", "this glob cannot be read: bad character range b-a"),
+        ("[a", "there is no file that fits this pattern"),
+        ("-", "-: standard input is empty; pipe rows into it"),
+    ],
+)
+def test_inputs_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, said: str) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match=given.split("/", maxsplit=1)[0]):
-        find([given])
+    (tmp_path / "notes.md").write_text("no format")
+    with pytest.raises(UsageError, match=said), found_files([given]):
+        pass
 
 
 def test_sounds_and_images_are_rows(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_a_changed_object_and_another_s_output_are_refused(
     ("source", "output", "error", "said"),
     [
         ("s3://rows/nowhere", "s3://rows/x1", UsageError, "s3://rows/nowhere does not exist"),
-        ("s3://rows/in/*.csv", "s3://rows/x2", UsageError, "there is no file"),
+        ("s3://rows/in/*.csv", "s3://rows/x2", UsageError, "there is no file that fits this pattern"),
         ("s3://no-such-bucket/in", "s3://rows/x3", UsageError, "does not exist"),
         ("s3://rows/in", "s3://no-such-bucket/out", StorageError, "s3://no-such-bucket/out"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +17,8 @@ from pyarrow import ipc
 from hfspec.batch.places import storage
 from hfspec.batch.spans import CHUNK_BYTES, CHUNK_ROWS, Chunk, InputFile, Sizes, Span
 from hfspec.errors import StorageError, UsageError
+
+MAGIC = b"ARROW1"  # begins the file format, not the stream format
 
 
 class Parquet:
@@ -36,28 +39,48 @@ class Parquet:
         names = [name for name in schema.names if name in opened.schema_arrow.names]
         row = max(1, span.size // max(1, span.stop - span.start))
         rows = max(1, min(CHUNK_ROWS, CHUNK_BYTES // row))
-        with storage(file.place.shown):
+        with _reading(file, "Parquet"):
             batches = opened.iter_batches(rows, row_groups=[span.group], columns=names, use_threads=False)
             yield from _between(batches, span)
 
 
 class Arrow:
-    """An Arrow IPC file; a span is a record batch, or rows of a large one."""
+    """An Arrow IPC file; a span is a record batch, or rows of a large one. The stream format, which can only be read
+    from its beginning, is one span.
+    """
 
     def schema(self, files: list[InputFile]) -> pa.Schema:
         return unified([(file, _arrow(file).schema) for file in files])
 
     def spans(self, number: int, file: InputFile, sizes: Sizes, where: Any) -> Iterator[Span]:
         opened = _arrow(file)
+        if isinstance(opened, ipc.RecordBatchStreamReader):
+            yield Span(number, 0, file.size, file.size)
+            return
         for group in range(opened.num_record_batches):
-            batch = opened.get_batch(group)
+            with _reading(file, "Arrow"):
+                batch = opened.get_batch(group)
             yield from _cut(number, group, batch.num_rows, batch.nbytes, sizes)
 
     def chunks(self, file: InputFile, span: Span, schema: pa.Schema) -> Iterator[Chunk]:
-        with storage(file.place.shown):
-            batch = _arrow(file).get_batch(span.group)
-            batch = batch.select([name for name in schema.names if name in batch.schema.names])
-            yield from _between((batch.slice(at, CHUNK_ROWS) for at in range(0, batch.num_rows, CHUNK_ROWS)), span)
+        opened = _arrow(file)
+        with _reading(file, "Arrow"):
+            if span.group is None:
+                for batch in opened:
+                    yield from (Chunk(pa.Table.from_batches([piece])) for piece in _pieces(batch, schema))
+            else:
+                yield from _between(_pieces(opened.get_batch(span.group), schema), span)
+
+
+def _pieces(batch: pa.RecordBatch, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The rows of a batch with the columns of ``schema``, a bounded number at a time. Arrow does not look at what it
+    reads, and damaged offsets would end the process.
+    """
+    wanted = batch.select([name for name in schema.names if name in batch.schema.names])
+    for at in range(0, batch.num_rows, CHUNK_ROWS):
+        piece = wanted.slice(at, CHUNK_ROWS)
+        piece.validate(full=True)
+        yield piece
 
 
 def unified(schemas: list[tuple[InputFile, pa.Schema]]) -> pa.Schema:
@@ -80,24 +103,36 @@ def unified(schemas: list[tuple[InputFile, pa.Schema]]) -> pa.Schema:
 
 
 def _parquet(file: InputFile) -> Any:
-    with storage(file.place.shown):
-        try:
-            return pq.ParquetFile(file.place.open(), pre_buffer=False, buffer_size=1 << 20)
-        except pa.ArrowInvalid as error:
-            raise _damaged(file, "Parquet", error) from error
+    with _reading(file, "Parquet"):
+        return pq.ParquetFile(file.place.open(), pre_buffer=False, buffer_size=1 << 20)
 
 
 def _arrow(file: InputFile) -> Any:
-    with storage(file.place.shown):
-        try:
-            return ipc.open_file(file.place.open())
-        except pa.ArrowInvalid as error:
-            raise _damaged(file, "Arrow", error) from error
+    """A reader of the file or stream format."""
+    with _reading(file, "Arrow"):
+        stream = file.place.open()
+        is_file = stream.read(len(MAGIC)) == MAGIC
+        stream.seek(0)
+        return ipc.open_file(stream) if is_file else ipc.open_stream(stream)
 
 
-def _damaged(file: InputFile, kind: str, error: Exception) -> StorageError:
-    reason = " ".join(str(error).split()).rstrip(".")
-    return StorageError(f"{file.place.shown} is no {kind} file: {reason}; write it anew, or leave it out")
+@contextmanager
+def _reading(file: InputFile, kind: str) -> Iterator[None]:
+    """Turn what pyarrow raises over a damaged or encrypted file into a StorageError."""
+    try:
+        with storage(file.place.shown):
+            yield
+    except (pa.ArrowException, StorageError) as error:
+        fault = error.__cause__ or error
+        if getattr(fault, "errno", None) is not None:
+            raise
+        reason = " ".join(str(fault).split()).rstrip(".")
+        remedy = "write it anew, or leave it out"
+        if "crypt" in reason:
+            remedy = "decrypt it first, or leave it out"
+        elif "://" in file.place.shown:
+            remedy = f"{remedy}; where it is whole, check the network and the keys that the environment has"
+        raise StorageError(f"{file.place.shown} cannot be read as {kind}: {reason}; {remedy}") from error
 
 
 def _fitting(file: InputFile, where: Any) -> list[int]:

@@ -13,7 +13,7 @@ from hfspec.batch.formats.columnar import unified
 from hfspec.batch.formats.lines import check_encoding, hint_for, is_compressed
 from hfspec.batch.places import storage
 from hfspec.batch.spans import CHUNK_BYTES, CHUNK_ROWS, Chunk, InputFile, Sizes, Span
-from hfspec.errors import UsageError
+from hfspec.errors import StorageError, UsageError
 
 BLOCK = 1 << 20
 MARK = "\ufeff"
@@ -79,7 +79,7 @@ def _lines(file: InputFile, start: int, stop: int | None) -> Generator[str, None
     with storage(file.place.shown, hint_for(file)):
         whole = is_compressed(file)
         with file.place.system.open_input_stream(file.place.path) if whole else file.place.open() as stream:
-            if not whole:
+            if start and not whole:
                 stream.seek(start)
             at = start
             for line in io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline=""):
@@ -90,12 +90,28 @@ def _lines(file: InputFile, start: int, stop: int | None) -> Generator[str, None
 
 
 def _records(file: InputFile, span: Span) -> Iterator[list[str]]:
-    """The records of the span. ``span.stop`` is the end of a record, so that counting bytes ends there."""
+    """The records of the span. ``span.stop`` is the end of a record, so that counting bytes ends there. Raises
+    StorageError for a quote that is never closed, which would make one field of all further lines.
+    """
     csv.field_size_limit(1 << 30)
-    records = csv.reader(_lines(file, span.start, span.stop))
-    if span.start == 0:
-        next(records, None)
-    yield from records
+    is_over = False
+
+    def lines() -> Iterator[str]:
+        nonlocal is_over
+        yield from _lines(file, span.start, span.stop)
+        is_over = True
+
+    try:
+        for number, record in enumerate(csv.reader(lines())):
+            if is_over:  # the reader looked for more lines before this record was whole
+                raise StorageError(
+                    f"{file.place.shown}: a quote in the record that begins with {','.join(record)[:30]!r} is never"
+                    " closed; close or double it, or leave the file out"
+                )
+            if number or span.start:
+                yield record
+    except csv.Error as error:
+        raise StorageError(f"{file.place.shown} is no CSV: {error}; write it anew, or leave it out") from error
 
 
 def _ends(file: InputFile, step: int) -> Iterator[int]:
@@ -117,6 +133,9 @@ def _ends(file: InputFile, step: int) -> Iterator[int]:
             quotes += block.count(b'"', begin)
             at += len(block)
     if last < file.size:
+        if quotes % 2:
+            for _ in _records(file, Span(0, last, file.size, file.size - last)):
+                """Read to the end, before anything is written: the odd quote may never be closed."""
         yield file.size
 
 

@@ -76,8 +76,8 @@ def is_compressed(file: InputFile) -> bool:
 
 
 def hint_for(file: InputFile) -> str:
-    """The likely fault of a file that cannot be read."""
-    hint = "; it is damaged, or not compressed as its ending says: compress it anew, or leave it out"
+    """The likely fault of a file that cannot be read, and its remedy."""
+    hint = "it is damaged, or not compressed as its ending says: compress it anew, or leave it out"
     return hint if is_compressed(file) else ""
 
 
@@ -112,7 +112,8 @@ def _lines_of(file: InputFile, start: int, stop: int) -> Iterator[bytes]:
             return
         with file.place.open() as stream:
             before = max(start - 1, 0)  # a line begins at start where the byte before it ends one
-            stream.seek(before)
+            if before:  # a server that gives no ranges of bytes refuses to seek
+                stream.seek(before)
             yield from _lines(stream, stop - before, skip=start > 0)
 
 
