@@ -60,7 +60,7 @@ def make_one(folder: str, name: str) -> None:
     if not (place / "made").is_file():
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
-        {**MAKERS, **LARGE}[name](place)
+        {**MAKERS, **LARGE, **DECODERS}[name](place)
         (place / "made").touch()
 
 
@@ -140,6 +140,77 @@ def _t5(folder: Path) -> None:
     _save(folder, "T5ForConditionalGeneration", T5Config(decoder_start_token_id=0, pad_token_id=0, eos_token_id=1))
 
 
+def _bart(folder: Path) -> None:
+    """The shape of bart-base."""
+    from transformers import BartConfig
+
+    specials = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    _word_tokens(folder, 50265, specials=specials, ending="</s>", limit=1024)
+    sides = {
+        f"{side}_{name}": size
+        for side in ("encoder", "decoder")
+        for name, size in (("layers", 6), ("attention_heads", 12), ("ffn_dim", 3072))
+    }
+    config = BartConfig(d_model=768, vocab_size=50265, forced_eos_token_id=None, **sides)
+    _save(folder, "BartForConditionalGeneration", config)
+
+
+def _marian(folder: Path) -> None:
+    """The shape of opus-mt-en-de."""
+    from transformers import MarianConfig
+
+    specials = {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+    _word_tokens(folder, 58101, specials=specials, ending="</s>", limit=512)
+    sides = {
+        f"{side}_{name}": size
+        for side in ("encoder", "decoder")
+        for name, size in (("layers", 6), ("attention_heads", 8), ("ffn_dim", 2048))
+    }
+    config = MarianConfig(
+        d_model=512,
+        vocab_size=58101,
+        max_position_embeddings=512,
+        activation_function="swish",
+        scale_embedding=True,
+        eos_token_id=0,
+        pad_token_id=2,
+        decoder_start_token_id=2,
+        forced_eos_token_id=None,
+        **sides,
+    )
+    _save(folder, "MarianMTModel", config)
+
+
+def _whisper(folder: Path) -> None:
+    """The shape of whisper-tiny.en."""
+    import torch
+    from tokenizers.pre_tokenizers import ByteLevel
+    from transformers import (
+        GenerationConfig,
+        WhisperConfig,
+        WhisperFeatureExtractor,
+        WhisperForConditionalGeneration,
+        WhisperProcessor,
+        WhisperTokenizer,
+    )
+
+    alphabet = sorted(ByteLevel.alphabet())
+    named = [*alphabet, *(f"word{number}" for number in range(50256 - len(alphabet))), "<|endoftext|>"]
+    tokenizer = WhisperTokenizer(vocab={word: number for number, word in enumerate(named)}, merges=[])
+    specials = ["<|startoftranscript|>", "<|startoflm|>", "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>"]
+    tokenizer.add_special_tokens({"additional_special_tokens": specials})
+    end, start, no_times = map(tokenizer.convert_tokens_to_ids, ("<|endoftext|>", specials[0], specials[-1]))
+    tokens = {"pad_token_id": end, "bos_token_id": end, "eos_token_id": end, "decoder_start_token_id": start}
+    torch.manual_seed(SEED)
+    model = WhisperForConditionalGeneration(WhisperConfig(vocab_size=51864, **tokens))
+    _spread(model)
+    model.generation_config = GenerationConfig(
+        **tokens, no_timestamps_token_id=no_times, is_multilingual=False, return_timestamps=False, max_length=448
+    )
+    model.save_pretrained(folder)
+    WhisperProcessor(WhisperFeatureExtractor(), tokenizer).save_pretrained(folder)
+
+
 def _wav2vec2(folder: Path) -> None:
     from transformers import Wav2Vec2Config, Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor
 
@@ -187,3 +258,5 @@ MAKERS: dict[str, Callable[[Path], None]] = {
 LARGE: dict[str, Callable[[Path], None]] = {
     "llama-4gb": _llama(104),
 }
+# Of decoder_graphs.py alone.
+DECODERS: dict[str, Callable[[Path], None]] = {"bart": _bart, "marian": _marian, "whisper": _whisper}
