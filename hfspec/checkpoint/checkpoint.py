@@ -23,7 +23,7 @@ from hfspec.checkpoint.weights.fit import Fit
 from hfspec.checkpoint.weights.quantised import packages, quantiser_problems
 from hfspec.checkpoint.weights.saving import UNCHANGED
 from hfspec.checkpoint.weights.stored_dtype import quantised_cast, resolved_dtype
-from hfspec.checkpoint.weights.weight_files import WeightGroup, weight_group
+from hfspec.checkpoint.weights.weight_files import WeightGroup, has_weights, weight_group
 from hfspec.errors import SpecError
 from hfspec.ir.frozen import FrozenDict, thaw
 from hfspec.ir.plan import Merging, TensorMove
@@ -110,6 +110,11 @@ class Checkpoint:
         return (self.weights, *self.module_weights)
 
     @property
+    def is_graph_alone(self) -> bool:
+        """Whether the source has a graph and no weights beside it."""
+        return not self.weights.headers
+
+    @property
     def components(self) -> FrozenDict:
         """Each component of the task -> its class."""
         tokenizer = {"tokenizer": self.tokenizer.class_name} if self.tokenizer else {}
@@ -175,7 +180,10 @@ def read_checkpoint(sources: Sources, problems: ProblemList) -> Checkpoint:
     model_class = problems.attempt(lambda: _model_class(files, config, task, code)) if config is not None else None
     if model_class is not None and model_class.of_library is not None:
         config = class_config(model_class.of_library, config)
-    weights = problems.attempt(lambda: weight_group(files, folder))
+    if spec.model.file is not None and not has_weights(files, folder):
+        weights: WeightGroup | None = WeightGroup(folder, {}, "", pickled=False)
+    else:
+        weights = problems.attempt(lambda: weight_group(files, folder))
     pair = problems.attempt(lambda: _pair(sources, raw))
     tokenizer = problems.attempt(lambda: _tokenizer(sources, folder, code))
     processors = problems.attempt(lambda: _processors(sources, code)) or {}

@@ -88,7 +88,7 @@ def _check_fit(problems: ProblemList, sources: Sources, checkpoint: Checkpoint, 
     refusals = tuple(head_problems(sources.model, task, name, fault, reason))
     problems.add(*refusals)
     notes = tuple(head_notes(name, fault, reason))
-    if fit is None:
+    if fit is None or checkpoint.is_graph_alone:
         return notes
     counted, ignored = needed(task, fit)
     if not refusals:  # what a head of another kind lacks would only hide that it is one

@@ -29,7 +29,7 @@ def weight_notes(spec: Spec, raw: Mapping[str, Any], group: WeightGroup, dtype: 
     if missing := packages(raw)[1]:
         yield f"What reads its weights is not installed here, and requirements.txt names it: {', '.join(missing)}."
     config_dtype = declared_dtype(raw)
-    if spec.dtype == "auto" and config_dtype not in (None, dtype) and quantisation(raw) is None:
+    if group.headers and spec.dtype == "auto" and config_dtype not in (None, dtype) and quantisation(raw) is None:
         yield f"config.json says {config_dtype}, the weights are stored as {dtype}; they stay as stored."
     chosen = spec.runtime.compute_dtype
     if chosen == "auto" and dtype in HALVES:

@@ -35,7 +35,12 @@ def measured_rows(manifest: Manifest) -> Iterator[tuple[str, str]]:
     """
     graph: Any = manifest.graph
     if "exporter" in graph:
-        yield "graph", f"by {graph['exporter']}, {graph['difference']:g} from torch's numbers"
+        far = (
+            f"{graph['difference']:g} from torch's numbers"
+            if "difference" in graph
+            else f"compared {graph['compared']}"
+        )
+        yield "graph", f"by {graph['exporter']}, {far}"
     if quantized := graph.get("quantization"):
         yield "quantization", _measured(quantized)
 

@@ -153,6 +153,7 @@ def select_model(
     *,
     shards: Mapping[str, Collection[str]] = NO_INDEX,
     is_judged_later: bool = False,
+    has_graph: bool = False,
 ) -> Selection:
     """The files of a model: weights in one format only, configs, tokenizer, processors, card and licence.
 
@@ -162,6 +163,7 @@ def select_model(
         folders: Those of its modules; the empty one is the source itself, whose configs always count.
         shards: Each index of weights that can be read -> the paths in the source that it names.
         is_judged_later: Whether its modules decide whether it is a model, and a lack of config or weights is no error.
+        has_graph: Whether the spec names a graph of the source, beside which there need be no weights.
 
     Returns:
         The files, and the others with the reason why they are left.
@@ -173,11 +175,13 @@ def select_model(
     for prefix in {_prefix(folder) for folder in ("", *folders)}:
         needed |= _in_folder(names, prefix) | _weights(names, prefix, shards)
     if not is_judged_later:
-        _check(names, needed, where)
+        _check(names, needed, where, has_graph=has_graph)
     return Selection(tuple(sorted(needed)), _skipped(names, needed))
 
 
-def select_checkpoint(names: Sequence[str], reader: Reader, where: str, folders: Iterable[str] = ("",)) -> Selection:
+def select_checkpoint(
+    names: Sequence[str], reader: Reader, where: str, folders: Iterable[str] = ("",), *, has_graph: bool = False
+) -> Selection:
     """The same, with what indexes of weights and modules.json say read.
 
     Args:
@@ -185,6 +189,7 @@ def select_checkpoint(names: Sequence[str], reader: Reader, where: str, folders:
         reader: Reads them.
         where: The source's place, with which a message begins.
         folders: Those of its modules.
+        has_graph: Whether the spec names a graph of the source, beside which there need be no weights.
 
     Returns:
         The files, and the others with the reason why they are left.
@@ -195,7 +200,7 @@ def select_checkpoint(names: Sequence[str], reader: Reader, where: str, folders:
     folders = tuple(folders)
     other = MODULES in names and _has_other_modules(reader)
     shards = _shards(reader, weight_indexes(names, folders))
-    return select_model(names, where, folders, shards=shards, is_judged_later=other)
+    return select_model(names, where, folders, shards=shards, is_judged_later=other, has_graph=has_graph)
 
 
 def select_component(name: str, names: Collection[str], where: str) -> Selection:
@@ -336,7 +341,7 @@ def _weights(names: Collection[str], prefix: str, shards: Mapping[str, Collectio
     return lone
 
 
-def _check(names: Collection[str], needed: set[str], where: str) -> None:
+def _check(names: Collection[str], needed: set[str], where: str, *, has_graph: bool) -> None:
     gaps = []
     if ADAPTER_CONFIG in names and not any(PurePosixPath(name).name == CONFIG for name in names):
         raise SourceError(
@@ -344,7 +349,9 @@ def _check(names: Collection[str], needed: set[str], where: str) -> None:
         )
     if not any(PurePosixPath(name).name == CONFIG for name in needed):
         gaps.append(CONFIG)
-    if not any(name.endswith((*WEIGHTS, *(f"{single}{INDEX}" for single in WEIGHTS))) for name in needed):
+    if not has_graph and not any(
+        name.endswith((*WEIGHTS, *(f"{single}{INDEX}" for single in WEIGHTS))) for name in needed
+    ):
         gaps.append("weights (model.safetensors, or pytorch_model.bin, or an index with all its shards)")
     if gaps:
         raise SourceError(

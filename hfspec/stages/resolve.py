@@ -82,7 +82,10 @@ def _layout(spec: Spec) -> Layout:
     folder, file = getattr(spec.model, "folder", None), spec.model.file
 
     def layout(names: Sequence[str], reader: Reader, location: str) -> Selection:
-        selection: Selection = select(within(names, folder, location), reader, location, task)
-        return selection if file is None else with_graph(selection, file, location)
+        inside = within(names, folder, location)
+        if file is None:
+            selection: Selection = select(inside, reader, location, task)
+            return selection
+        return with_graph(select(inside, reader, location, task, has_graph=True), file, location)
 
     return layout

@@ -25,7 +25,8 @@ class Library:
     """The value of the spec's key ``library``, and the name of its package."""
     layout: str
     """A function of the paths of a source, its reader, its location and the task: the ``Selection`` of the model's
-    files (``hfspec/sources/selection.py``). Raises SourceError where they are no checkpoint of the library.
+    files (``hfspec/sources/selection.py``). Raises SourceError where they are no checkpoint of the library. With
+    ``has_graph=True`` where the spec names a graph of the source, beside which there need be no weights.
     """
     planning: str
     """A function of the ``Sources`` of a spec (``hfspec/checkpoint/spec_sources.py``): the ``Plan``. Raises SpecError

@@ -126,7 +126,7 @@ WEIGHT_FORMATS: Mapping[str, WeightFormat] = MappingProxyType(
                 folder="onnxruntime",
                 compiling=(
                     *("examples", "exporting", "measuring", "media_sources", "own_graph", "quantization", "refusal"),
-                    *("torch_modules", "unheard"),
+                    *("stand_ins", "torch_modules", "unheard"),
                 ),
                 makers=("onnx", "onnxscript", "torch", "transformers"),
                 makers_extra="onnx-build",

@@ -264,3 +264,83 @@ def test_a_file_that_is_not_there_is_told_with_those_that_are(embedder, tmp_path
 def test_what_does_not_go_with_it_is_refused(embedder, tmp_path, keys, words):
     problems = hfspec.validate(of(tmp_path / "s", embedder, **keys))
     assert any(words in str(problem) for problem in problems), problems
+
+
+@pytest.fixture(scope="module")
+def alone(embedder, checkpoint, tmp_path_factory):
+    """Repositories as Xenova's are: an embedder and a classifier, each with graphs and no weights."""
+    import transformers
+
+    place = tmp_path_factory.mktemp("alone")
+    folders = {name: Path(shutil.copytree(checkpoint(name), place / name)) for name in ("bert-sentiment",)}
+    folders["minilm-like"] = Path(shutil.copytree(embedder, place / "minilm-like"))
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folders["bert-sentiment"])
+    names = ["input_ids", "attention_mask", "token_type_ids"]
+    exported_by_torch(model, names, ["logits"], folders["bert-sentiment"] / FILE)
+    for folder in folders.values():
+        (folder / "model.safetensors").unlink()
+        (folder / "quantize_config.json").write_text('{"per_channel": true}')
+    return folders
+
+
+def by_hand(folder, texts, file=FILE):
+    """The graph's first output for each text, by onnxruntime and tokenizers alone."""
+    import onnxruntime
+    import tokenizers
+
+    session = onnxruntime.InferenceSession(folder / file)
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_truncation(128)
+    for text in texts:
+        one = tokenizer.encode(text)
+        given = {"input_ids": one.ids, "attention_mask": one.attention_mask, "token_type_ids": one.type_ids}
+        taken = [value.name for value in session.get_inputs()]
+        yield session.run(None, {name: np.array([given[name]], np.int64) for name in taken})[0]
+
+
+def test_a_classifier_with_a_graph_alone_answers_as_its_session(alone, tmp_path):
+    folder, texts = alone["bert-sentiment"], ["hello world", "the capital of Spain is Madrid"]
+    spec = of(tmp_path / "s", folder, input_example=texts[0])
+    plan = hfspec.plan(spec)
+    assert any("not compared with weights: the source has none" in note for note in plan.notes)
+    assert plan.weight_bytes == plan.memory_bytes == (folder / FILE).stat().st_size
+    assert plan.parameters > 0
+    made = hfspec.compile(spec, output=tmp_path / "out")
+    assert made.manifest.graph["compared"] == "not with weights: the source has none"
+    assert "difference" not in made.manifest.graph
+    assert not [record.path for record in made.manifest.files if record.path.endswith(".safetensors")]
+    logits = np.concatenate(list(by_hand(folder, texts)))
+    wanted = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    np.testing.assert_allclose(hfspec.load(made.path).predict(texts)["score"], wanted.max(-1), atol=1e-6)
+
+
+@pytest.mark.parametrize("file", [FILE, "onnx/model_quint8_avx512.onnx"])
+def test_an_embedder_with_a_graph_alone_is_pooled_as_its_modules_say(alone, tmp_path, file):
+    folder, texts = alone["minilm-like"], ["hello world", "a b c"]
+    made = hfspec.compile(of(tmp_path / "s", folder, file), output=tmp_path / "out", run=False)
+    wanted = np.stack([vectors[0].mean(0) for vectors in by_hand(folder, texts, file)])
+    wanted /= np.linalg.norm(wanted, axis=-1, keepdims=True)
+    predictor = hfspec.load(made.path, expect_fingerprint=made.manifest.fingerprint)
+    np.testing.assert_allclose([predictor.predict([text])[0] for text in texts], wanted, atol=1e-5)
+    assert "weights_space" not in made.manifest.graph
+
+
+def test_a_distance_from_weights_that_are_not_there_is_refused(alone, tmp_path):
+    keys = {"quantization": {"method": "stored", "tolerance": 0.1}}
+    (problem,) = plan_refusal(of(tmp_path / "a", alone["bert-sentiment"], **keys)).problems
+    assert problem.path == ("quantization",)
+    assert "no weights" in str(problem)
+
+
+def test_a_graph_alone_of_another_head_is_refused(alone, tmp_path):
+    folder = Path(shutil.copytree(alone["bert-sentiment"], tmp_path / "bert-sentiment"))
+    names = {str(place): f"label {place}" for place in range(7)}
+    change_json(folder / "config.json", id2label=names, label2id={name: int(place) for place, name in names.items()})
+    (problem,) = refusal(of(tmp_path / "s", folder)).problems
+    assert (problem.path, "another shape" in str(problem)) == (("model", "file"), True)
+
+
+def test_pooling_that_nothing_states_is_refused(alone, tmp_path):
+    folder = Path(shutil.copytree(alone["minilm-like"], tmp_path / "minilm-like"))
+    (folder / "modules.json").unlink()
+    assert "no modules.json" in str(plan_refusal(of(tmp_path / "s", folder)))

@@ -80,6 +80,11 @@ def weight_group(files: SourceFiles, folder: str = "", names: tuple[str, str] = 
     return group
 
 
+def has_weights(files: SourceFiles, folder: str = "") -> bool:
+    """Whether there are weights in ``folder`` (empty, or ending with a slash)."""
+    return bool(_paths(files, folder, (SAFETENSORS, PICKLED))[1])
+
+
 def is_copied(path: str) -> bool:
     """Whether a file that is no weight goes into the artifact as it is."""
     return PurePosixPath(path).suffix.lower() not in NEVER_COPIED

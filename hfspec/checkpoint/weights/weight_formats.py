@@ -8,7 +8,7 @@ from hfspec.checkpoint.checkpoint import Checkpoint
 from hfspec.checkpoint.requirements import installed
 from hfspec.errors import UsageError
 from hfspec.ir.frozen import FrozenDict
-from hfspec.ir.problem import Problem
+from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.spec import Spec
 from hfspec.ir.tree import Tree
 from hfspec.tasks.weight_formats import WEIGHT_FORMATS
@@ -37,6 +37,10 @@ def format_problems(tree: Tree, spec: Spec, checkpoint: Checkpoint) -> Iterator[
     if not row.exports:
         return
     origin = tree.origin(("format",))
+    if checkpoint.is_graph_alone and spec.quantization is not None:
+        path: KeyPath = ("quantization",)
+        message = "The source has a graph and no weights, from which its distance could be measured."
+        yield Problem("dead-key", message, tree.origin(path), path, remedy="Remove `quantization`.")
     if checkpoint.dtype not in row.dtypes:
         yield Problem(
             "format",
@@ -58,10 +62,15 @@ def format_problems(tree: Tree, spec: Spec, checkpoint: Checkpoint) -> Iterator[
         yield Problem("format", message, origin, ("format",), remedy="Use the checkpoint before it was quantised.")
 
 
-def format_notes(spec: Spec) -> Iterator[str]:
+def format_notes(spec: Spec, checkpoint: Checkpoint) -> Iterator[str]:
     """A sentence on how the weights are stored."""
     row = WEIGHT_FORMATS[spec.format]
-    if spec.model.file is not None:
+    if checkpoint.is_graph_alone:
+        yield (
+            f"The model is the graph {spec.model.file} of the source, as it is. It is not compared with weights: the"
+            " source has none. Golden examples and the input example are what checks its answers."
+        )
+    elif spec.model.file is not None:
         yield (
             f"The model is the graph {spec.model.file} of the source, as it is: compile holds its answers against"
             " torch's and keeps the graph alone; whoever runs the artifact needs no torch."

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from hfspec.libraries.onnxruntime.own_graph import allowed_difference, told_of_g
 from hfspec.libraries.onnxruntime.quantization import quantize, told
 from hfspec.libraries.onnxruntime.refusal import refusal
 from hfspec.libraries.onnxruntime.runners.sentences import POOLING_MASK
+from hfspec.libraries.onnxruntime.stand_ins import check_shapes, stand_in_weights
 from hfspec.libraries.onnxruntime.torch_modules import COMPUTES, Source, module
 from hfspec.libraries.onnxruntime.unheard import unheard
 from hfspec.library_calls.quiet import quiet
@@ -58,35 +59,43 @@ def export(plan: Plan, files: Sequence[FileRecord], staging: Path) -> tuple[Plan
     """
     manifest = plan.manifest(files, hfspec.__version__)  # as torch would load it
     computes = _computes(plan.deployment)
-    with _refusals():
+    is_alone = plan.graph_file is not None and not any(record.path.endswith(WEIGHTS) for record in files)
+    with _refusals(), stand_in_weights(manifest, staging / MODEL) if is_alone else nullcontext():
         source = _source(manifest, staging, computes)
         examples = source.examples()
         torch_module = module(examples.names, source.compute, [source.owner.model])
         if plan.graph_file is None:
             _written(torch_module, examples, staging / MODEL / GRAPH, is_large=plan.weight_bytes > LARGE)
-    space = embedding_space(staging, manifest) if _embeds(plan) else None
+    space = embedding_space(staging, manifest) if _embeds(plan) and not is_alone else None
     for record in files:
         if record.path.endswith(WEIGHTS):
             (staging / record.path).unlink()
     beside = tuple(_beside(source, staging, told_of_graph(plan, staging / MODEL / GRAPH, computes)))
-    difference, compared = _compared(torch_module, examples.batches, Graph(staging / MODEL, None), computes)
-    allowed = allowed_difference(plan, difference, staging / MODEL / GRAPH)
-    quantized = _quantized(plan, manifest, staging, compared)
+    graph = Graph(staging / MODEL, None)
+    told_apart: dict[str, Any]
+    note, quantized = "", {}
+    if is_alone:
+        check_shapes(_both(torch_module, examples.batches, graph))
+        told_apart = {"compared": "not with weights: the source has none"}
+    else:
+        difference, compared = _compared(torch_module, examples.batches, graph, computes)
+        allowed = allowed_difference(plan, difference, staging / MODEL / GRAPH)
+        told_apart = {"difference": difference, "tolerance": allowed}
+        quantized = _quantized(plan, manifest, staging, compared)
+        note = (
+            f"{MODEL}{GRAPH} computes what torch computes of the weights; over {examples.words} its numbers differ"
+            f" by {difference:g} at most, and {'any distance' if allowed is None else f'{allowed:g}'} is allowed."
+        )
     records = {record.path: record for record in (*beside, *(_records(staging) if plan.graph_file is None else ()))}
     rest = [record for record in files if not record.path.endswith(WEIGHTS) and record.path not in records]
     account = {
         "exporter": plan.graph_file or "torch.onnx, dynamo",
         "opset": read_graph(staging / MODEL / GRAPH).opsets.get("", 0),
-        "difference": difference,
-        "tolerance": allowed,
+        **told_apart,
         **({"quantization": quantized} if quantized else {}),
         **({} if space is None else {"weights_space": space}),
     }
-    note = (
-        f"{MODEL}{GRAPH} computes what torch computes of the weights; over {examples.words} its numbers"
-        f" differ by {difference:g} at most, and {'any distance' if allowed is None else f'{allowed:g}'} is allowed."
-    )
-    notes = (*plan.notes, note, *([told(quantized)] if quantized else []))
+    notes = (*plan.notes, *([note] if note else []), *([told(quantized)] if quantized else []))
     changed = replace(plan, graph=freeze(account), notes=notes)
     return changed, tuple(sorted([*rest, *records.values()], key=lambda record: record.path))
 
@@ -159,19 +168,30 @@ def _compared(
     torch_module: Any, batches: Sequence[Inputs], graph: Graph, computes: str
 ) -> tuple[float, tuple[Inputs, ...]]:
     """The largest difference between the graph's numbers and torch's, and the batches as the graph takes them."""
+    distance = Distance(computes)
+    for inputs, torch_arrays, graph_arrays in _both(torch_module, batches, graph):
+        distance.add(inputs, torch_arrays, graph_arrays)
+    return distance.difference, tuple(_taken(inputs, graph) for inputs in batches)
+
+
+def _taken(inputs: Inputs, graph: Graph) -> Inputs:
+    return {name: inputs[name] for name in inputs if name in graph.inputs}
+
+
+def _both(
+    torch_module: Any, batches: Sequence[Inputs], graph: Graph
+) -> Iterator[tuple[Inputs, Sequence[Any], Sequence[Any]]]:
+    """Each batch with torch's numbers and the graph's."""
     import torch
 
-    graph_batches = tuple({name: inputs[name] for name in inputs if name in graph.inputs} for inputs in batches)
-    distance = Distance(computes)
-    for inputs, batch in zip(batches, graph_batches, strict=True):
+    for inputs in batches:
         with torch.no_grad():
             answer = torch_module(*map(torch.from_numpy, inputs.values()))
         torch_arrays = [side.numpy() for side in (answer if isinstance(answer, tuple) else (answer,))]
-        graph_arrays = graph.run(batch)
+        graph_arrays = graph.run(_taken(inputs, graph))
         if graph.pooling is not None:
             graph_arrays = [graph.pooled(graph_arrays[0], inputs.get(POOLING_MASK, inputs[MASK]))]
-        distance.add(inputs, torch_arrays, graph_arrays)
-    return distance.difference, graph_batches
+        yield inputs, torch_arrays, graph_arrays
 
 
 def _beside(source: Source | MediaSource, staging: Path, told_of: Mapping[str, Any]) -> Iterator[FileRecord]:

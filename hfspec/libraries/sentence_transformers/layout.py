@@ -10,12 +10,19 @@ from hfspec.sources.selection import MODULES, Selection, module_folders, select_
 from hfspec.tasks.task import Task
 
 
-def select(names: Sequence[str], reader: Reader, location: str, task: Task) -> Selection:  # noqa: ARG001 - as it is called
+def select(
+    names: Sequence[str],
+    reader: Reader,
+    location: str,
+    task: Task,  # noqa: ARG001 - as it is called
+    *,
+    has_graph: bool = False,
+) -> Selection:
     """The files of the model and of its modules.
 
     Raises SourceError where there is no config or no weights, or modules.json is no list of modules.
     """
-    return select_checkpoint(names, reader, location, _folders(names, reader, location))
+    return select_checkpoint(names, reader, location, _folders(names, reader, location), has_graph=has_graph)
 
 
 def _folders(names: Sequence[str], reader: Reader, location: str) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ from hfspec.checkpoint.weights.weight_formats import format_notes, format_proble
 from hfspec.errors import SpecError
 from hfspec.formats.label_names import stated_labels
 from hfspec.ir.artifact import Deployment
-from hfspec.ir.plan import Flavor, Plan
+from hfspec.ir.plan import CopyFile, Flavor, Plan
 from hfspec.ir.problem import Problem
 from hfspec.ir.signature import Signature
 from hfspec.ir.spec import Spec
@@ -51,6 +51,8 @@ class _Decisions:
     task: Task
     """The spec's task with only those of its settings that the model can use."""
     layers: SettingLayers
+    graph: tuple[CopyFile, ...]
+    """The steps for a graph of the source."""
     clean: Cleaned
     flavor: Flavor | None
     licence_note: str
@@ -97,6 +99,7 @@ def _decisions(sources: Sources, checkpoint: Checkpoint) -> _Decisions:
             model_class=checkpoint.model_class.name,
             is_code=bool(checkpoint.code.classes),
         ),
+        graph=graph,
         clean=cleaned(steps, sources.all),
         flavor=flavor,
         licence_note=licence_note,
@@ -145,9 +148,7 @@ def _plan(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -> Pl
         tuple(_notes(sources, checkpoint, decisions)),
         signature=decisions.signature,
         steps=carried(model, checkpoint.groups, steps) if is_reference else steps,
-        parameters=sum(parameters(group) for group in checkpoint.groups),
-        weight_bytes=saved_bytes(spec, checkpoint),
-        memory_bytes=memory_bytes(spec, checkpoint),
+        **_sizes(spec, checkpoint, decisions),
         settings=setting_rows(sources.tree, spec, decisions.layers, checkpoint.dtype),
         requirements=requirement_lines(libraries, packages(checkpoint.config)[1]),
         versions=libraries,
@@ -163,6 +164,20 @@ def _plan(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -> Pl
     )
 
 
+def _sizes(spec: Spec, checkpoint: Checkpoint, decisions: _Decisions) -> dict[str, int]:
+    """How large the model is; by its architecture and its graph where there are no weights."""
+    if checkpoint.is_graph_alone:
+        assert checkpoint.fit is not None, "a graph is refused for a quantised checkpoint"
+        size = sum(step.size for step in decisions.graph)
+        elements = checkpoint.fit.elements.get(checkpoint.dtype, 0)
+        return {"parameters": elements, "weight_bytes": size, "memory_bytes": size}
+    return {
+        "parameters": sum(parameters(group) for group in checkpoint.groups),
+        "weight_bytes": saved_bytes(spec, checkpoint),
+        "memory_bytes": memory_bytes(spec, checkpoint),
+    }
+
+
 def _deployment(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -> Deployment:
     return deployed(
         sources,
@@ -176,7 +191,7 @@ def _deployment(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions)
 
 def _notes(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -> Iterator[str]:
     yield from checkpoint.notes
-    yield from format_notes(sources.spec)
+    yield from format_notes(sources.spec, checkpoint)
     yield from generation_notes(
         sources.model, checkpoint.folder, decisions.task, _generation_config(sources, checkpoint)
     )
