@@ -45,10 +45,13 @@ def targets(whole: dict[str, Any]) -> str:
 
 def target_row(target: dict[str, Any]) -> str:
     """A comparison's name, what is to be reached, what was measured and whether it was."""
-    sign = "at most" if target["most"] else "at least"
     unit = "x" if target["unit"] == "x" else f" {target['unit']}"
+    measured = f"**{_figure(target['measured'])}{unit}**"
+    if target["reach"] is None:
+        return f"{target['what']} | | {measured} | "
+    sign = "at most" if target["most"] else "at least"
     met = "reached" if target["met"] else "missed"
-    return f"{target['what']} | {sign} {target['reach']:g}{unit} | **{_figure(target['measured'])}{unit}** | {met}"
+    return f"{target['what']} | {sign} {target['reach']:g}{unit} | {measured} | {met}"
 
 
 def _figure(value: float) -> str:

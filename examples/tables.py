@@ -1,4 +1,4 @@
-"""An artifact over tables that other libraries have: Hugging Face datasets, DuckDB, and pandas in chunks.
+"""An artifact over tables that other libraries have: Hugging Face datasets, polars, DuckDB, and pandas in chunks.
 
 `hfspec.ray.Predict` takes any Arrow table and needs no Ray: rows in, the same rows with typed answers and their errors
 out. It loads the artifact once.
@@ -25,6 +25,13 @@ from hfspec.ray import Predict
 def over_dataset(artifact: str | Path, dataset: Any) -> Any:
     """A `datasets.Dataset` with the answers as further columns. Arrow tables go in and come out: no row is a dict."""
     return dataset.with_format("arrow").map(Predict(artifact), batched=True, batch_size=1024)
+
+
+def over_frame(artifact: str | Path, frame: Any) -> Any:
+    """A polars DataFrame with the answers as further columns."""
+    import polars as pl
+
+    return pl.from_arrow(Predict(artifact)(frame.to_arrow()))
 
 
 def over_relation(artifact: str | Path, rows: Any) -> pa.RecordBatchReader:

@@ -15,15 +15,13 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-from benchmarks import machine, material
+from benchmarks import machine, material, rounds
 from benchmarks.serving import report
-from benchmarks.serving.environments import CACHE, MissingError
-from benchmarks.serving.works import WORKS, Options, Work
+from benchmarks.serving.environments import CACHE
+from benchmarks.serving.works import WORKS, Options
 
 CHAT = (
     "{% for message in messages %}{{ message.content }} {% endfor %}"
@@ -56,7 +54,7 @@ def main(arguments: list[str]) -> int:
     whole["machine"] = machine.describe({"main": sys.executable}, ("uvicorn", "starlette"))
     failed = False
     for name in options.works or WORKS:
-        figures = _measured(WORKS[name](prepared), options.rounds)
+        figures = rounds.measured(WORKS[name](prepared), options.rounds)
         failed |= bool(figures["failures"])
         whole["works"][name] = figures
         report.write(whole, output)
@@ -71,57 +69,6 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--requests", type=int, default=500, help="of single texts; others in proportion")
     parser.add_argument("--output", default="benchmarks/results/serving.json")
     return parser.parse_args(arguments)
-
-
-def _measured(work: Work, rounds: int) -> dict[str, Any]:
-    """Every round of every contender; one that fails is left out of the rest. An interrupt ends the rounds."""
-    figures: dict[str, list[dict[str, float]]] = {}
-    failures: dict[str, str] = {}
-    try:
-        for number in range(rounds):
-            for name, measure in work.measures.items():
-                if name not in failures:
-                    _one_round(number + 1, name, measure, figures, failures)
-    except KeyboardInterrupt:
-        print("interrupted: what was measured is kept", flush=True)
-    return {
-        "title": work.title,
-        "rounds": figures,
-        "contenders": {
-            name: {figure: median(one[figure] for one in each) for figure in each[0]}
-            for name, each in figures.items()
-            if each
-        },
-        "failures": failures,
-        "targets": [
-            {
-                "what": target.words,
-                "reach": target.reach,
-                "most": target.most,
-                "unit": target.unit,
-                "measured": round(value, 4),
-                "met": value <= target.reach if target.most else value >= target.reach,
-            }
-            for target in work.targets
-            if (value := target.value(figures)) is not None
-        ],
-    }
-
-
-def _one_round(
-    number: int,
-    name: str,
-    measure: Callable[[], dict[str, float]],
-    figures: dict[str, list[dict[str, float]]],
-    failures: dict[str, str],
-) -> None:
-    try:
-        figures.setdefault(name, []).append(measure())
-    except (MissingError, RuntimeError, OSError) as error:
-        failures[name] = str(error)
-        figures.pop(name, None)
-    text = failures.get(name) or {figure: round(value, 1) for figure, value in figures[name][-1].items()}
-    print(f"round {number}, {name}: {text}", flush=True)
 
 
 def _artifact(name: str) -> Path:

@@ -9,6 +9,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from benchmarks.rounds import MissingError
+
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "hfspec-serving"
 SECONDS = 1800  # to install one
 # Name -> what is installed.
@@ -18,10 +20,6 @@ PACKAGES = {
     "bentoml": ("bentoml==1.4.40",),
     "infinity": ("infinity-emb[torch,server]==0.0.78", "transformers==4.57.6"),
 }
-
-
-class MissingError(Exception):
-    """The environment cannot be made; the text says why."""
 
 
 @cache

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 TICK = os.sysconf("SC_CLK_TCK")
 STARTS = 180  # seconds
@@ -33,12 +34,17 @@ def running(command: Sequence[str], port: int, ready: str, log: Path, environmen
         _wait(process, port, ready, log)
         yield process.pid
     finally:
-        _end(process)
+        end(process)
 
 
 def processor_seconds(pid: int) -> float:
     """Processor seconds of the process and all its children."""
-    return sum(sum(map(int, fields[11:13])) for each in tree(pid) if (fields := _stat(each))) / TICK
+    return sum(processor_times(pid).values())
+
+
+def processor_times(pid: int) -> dict[int, float]:
+    """Processor seconds of each: the process, its children, and theirs."""
+    return {each: sum(map(int, fields[11:13])) / TICK for each in tree(pid) if (fields := _stat(each))}
 
 
 def tree(pid: int) -> list[int]:
@@ -76,7 +82,8 @@ def _wait(process: subprocess.Popen[bytes], port: int, path: str, log: Path) -> 
     raise RuntimeError(f"{' '.join(process.args[:6])} did not start:\n{text}")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[Any]) -> None:
+    """End the process and all that it started."""
     children = tree(process.pid)
     process.terminate()
     try:

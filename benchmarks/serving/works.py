@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import material
+from benchmarks.rounds import Figures, Rounds, Target, Work, above, ratio
 from benchmarks.serving import contenders, environments, processes
 from benchmarks.serving.client import ask_at_random, ask_in_turn, request
 from benchmarks.serving.contenders import Server
 
-Figures = dict[str, float]
-Rounds = Mapping[str, Sequence[Figures]]
 DIRECT = "`predict` of all in one process"
 CLIENTS, PROMPTING = 32, 16
 BATCH = 16  # texts of a request that has several
@@ -38,26 +37,6 @@ class Options:
     generator: Path
     checkpoint: Path
     requests: int
-
-
-@dataclass(frozen=True)
-class Target:
-    """``value``: what was measured, from the figures of each round; None where there is nothing to compare."""
-
-    words: str
-    reach: float
-    value: Callable[[Rounds], float | None]
-    most: bool = False
-    unit: str = "x"
-
-
-@dataclass(frozen=True)
-class Work:
-    """``measures``: name -> what measures it once."""
-
-    title: str
-    measures: Mapping[str, Callable[[], Figures]]
-    targets: Sequence[Target]
 
 
 def embeddings(options: Options) -> Work:
@@ -152,26 +131,6 @@ WORKS: dict[str, Callable[[Options], Work]] = {
     "batches": batches,
     "generation": generation,
 }
-
-
-def ratio(ours: str, theirs: str, figure: str) -> Callable[[Rounds], float | None]:
-    """The median over the rounds of what one has over what the other has."""
-    return lambda rounds: _each(rounds, ours, theirs, figure, lambda mine, other: mine / other)
-
-
-def above(ours: str, theirs: str, figure: str) -> Callable[[Rounds], float | None]:
-    """The median over the rounds of what one has more than the other."""
-    return lambda rounds: _each(rounds, ours, theirs, figure, lambda mine, other: mine - other)
-
-
-def _each(
-    rounds: Rounds, ours: str, theirs: str, figure: str, compared: Callable[[float, float], float]
-) -> float | None:
-    if ours not in rounds or theirs not in rounds:
-        return None
-    return statistics.median(
-        compared(mine[figure], other[figure]) for mine, other in zip(rounds[ours], rounds[theirs], strict=False)
-    )
 
 
 def _beside_predict(ours: str, rate: str) -> list[Target]:

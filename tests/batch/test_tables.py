@@ -49,15 +49,25 @@ def assert_answered(rows: list[dict[str, Any]], expected: Any) -> None:
     assert rows[1]["label"] is None
 
 
+def _package(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    if folder := os.environ.get("HFSPEC_TEST_PACKAGES"):
+        monkeypatch.syspath_prepend(folder)
+    return pytest.importorskip(name, reason=f"{name} is not installed, nor does HFSPEC_TEST_PACKAGES name its folder")
+
+
+def test_a_frame_of_polars(example: ModuleType, artifact: Path, expected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pl = _package("polars", monkeypatch)
+    found = example.over_frame(artifact, pl.DataFrame({"text": TEXTS, "id": range(len(TEXTS))}))
+    assert found["id"].to_list() == list(range(len(TEXTS)))
+    assert found.schema["score"] == pl.Float64
+    assert_answered(found.to_dicts(), expected)
+
+
 def test_a_dataset_of_the_hub_s_library(
     example: ModuleType, artifact: Path, expected: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    if folder := os.environ.get("HFSPEC_TEST_PACKAGES"):
-        monkeypatch.syspath_prepend(folder)
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
-    datasets = pytest.importorskip(
-        "datasets", reason="datasets is not installed, nor does HFSPEC_TEST_PACKAGES name its folder"
-    )
+    datasets = _package("datasets", monkeypatch)
     found = example.over_dataset(artifact, datasets.Dataset.from_dict({"text": TEXTS, "id": range(len(TEXTS))}))
     assert found.features["score"].dtype == "float64"
     rows = found.with_format(None).to_list()
