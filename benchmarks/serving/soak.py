@@ -3,8 +3,9 @@
     python -m benchmarks.serving.soak ARTIFACT [--seconds 1800] [--clients 16] [--kills 2]
 
 ARTIFACT takes texts. Clients send valid, invalid, oversized, slow and abandoned requests. Every answer is compared
-with predict's; a request that has neither its answer nor a refusal with a status that its kind may have is lost. Exits
-with 1 where an answer was wrong, a request lost, a replica not replaced, or memory not flat within 5 %.
+with predict's; a request that has neither its answer nor a refusal with a status that its kind may have is lost. Where
+all processes were stopped for a while, as on a shared machine, the requests at hand are counted apart. Exits with 1
+where an answer was wrong, a request lost, a replica not replaced, or memory not flat within 5 %.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ from benchmarks.serving.client import HEAD_END, LENGTH, request
 
 ROWS, BODY, SLOW = 32, 64 << 10, 2.0  # limits of the server: rows, bytes, seconds of a slow client
 PATIENCE = 120.0  # seconds for which a client waits for an answer
+TICK, STOPPED = 0.5, 5.0  # seconds between two looks at the clock, and after which everything must have been stopped
 SETTLED = 0.4  # of the time, when memory is looked at: caches are full then, and killed replicas replaced
 REFUSED = frozenset({429, 503})  # what any request may be answered with
 INVALID = (
@@ -47,15 +50,30 @@ INVALID = (
 )
 
 
+@dataclass(frozen=True)
+class Fault:
+    """A wrong or a lost answer, and from when to when it was waited for."""
+
+    began: float
+    ended: float
+    text: str
+
+
+BEGAN: ContextVar[float] = ContextVar("began")
+
+
 @dataclass
 class Found:
     """``statuses``: how many requests of each kind had each status; ``memory``: bytes at each look, of the HTTP process
-    and of its replicas together.
+    and of its replicas together; ``stops``: from when to when everything was stopped; ``stopped``: the wrong and lost
+    requests of these times.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
-    wrong: list[str] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
+    wrong: list[Fault] = field(default_factory=list)
+    lost: list[Fault] = field(default_factory=list)
+    stops: list[tuple[float, float]] = field(default_factory=list)
+    stopped: list[Fault] = field(default_factory=list)
     memory: list[tuple[int, int]] = field(default_factory=list)
     killed: int = 0
     restarts: int = 0
@@ -66,6 +84,17 @@ class Found:
         settled = [sum(look) for look in self.memory[int(len(self.memory) * SETTLED) :]]
         part = max(1, len(settled) // 3)
         return statistics.median(settled[-part:]) / statistics.median(settled[:part]) - 1
+
+    def set_apart(self) -> None:
+        """Take the requests at which everything was stopped out of the wrong and the lost ones."""
+        for faults in (self.wrong, self.lost):
+            apart = [
+                fault
+                for fault in faults
+                if any(fault.began < last and first < fault.ended for first, last in self.stops)
+            ]
+            self.stopped += apart
+            faults[:] = [fault for fault in faults if fault not in apart]
 
     def curve(self) -> list[str]:
         """The memory at each tenth of the time, in MB: the HTTP process and its replicas."""
@@ -87,10 +116,11 @@ class Soak:
         while time.monotonic() < self._last:
             (kind,) = draw.choices(kinds, weights=(60, 10, 10, 6, 4, 6, 4))
             name = kind.__name__.strip("_")
+            BEGAN.set(time.monotonic())
             try:
                 await asyncio.wait_for(kind(draw, name), PATIENCE)
             except (OSError, EOFError, TimeoutError) as error:
-                self.found.lost.append(f"{name}: {type(error).__name__} {error}")
+                self._note(self.found.lost, f"{name}: {type(error).__name__} {error}")
 
     async def _valid(self, draw: random.Random, name: str) -> None:
         texts = draw.sample(self._texts, draw.choice((1, 1, 1, 4, 16)))
@@ -114,7 +144,7 @@ class Soak:
     async def _invalid(self, draw: random.Random, name: str) -> None:
         status, body = await self._ask(draw.choice(INVALID))
         if self._count(name, status, {400}) == 400 and b'"request_id"' not in body:
-            self.found.wrong.append(f"{name}: {body[:200]!r}")
+            self._note(self.found.wrong, f"{name}: {body[:200]!r}")
 
     async def _oversized(self, draw: random.Random, name: str) -> None:
         many = [self._texts[0]] * (ROWS + 1) if draw.random() < 0.5 else ["a" * BODY]
@@ -148,15 +178,19 @@ class Soak:
     def _count(self, name: str, status: int, statuses: set[int]) -> int:
         self.found.statuses[f"{name}: {status}"] += 1
         if status not in statuses | REFUSED:
-            self.found.lost.append(f"{name}: {status}")
+            self._note(self.found.lost, f"{name}: {status}")
         return status
 
     def _compare(self, name: str, texts: list[str], answers: list[Any]) -> None:
         if len(texts) != len(answers):
-            self.found.lost.append(f"{name}: {len(answers)} answers to {len(texts)} rows")
+            self._note(self.found.lost, f"{name}: {len(answers)} answers to {len(texts)} rows")
         for text, answer in zip(texts, answers, strict=False):
             if not alike(answer, self._expected[text]):
-                self.found.wrong.append(f"{name}: {text!r}: {str(answer)[:200]}")
+                self._note(self.found.wrong, f"{name}: {text!r}: {str(answer)[:200]}")
+
+    @staticmethod
+    def _note(faults: list[Fault], text: str) -> None:
+        faults.append(Fault(BEGAN.get(), time.monotonic(), text))
 
     async def _ask(
         self, body: bytes, *, kind: str = "application/json", more: str = "", closes: bool = False
@@ -227,8 +261,11 @@ def _fleet(artifact: Path, port: int, replicas: int) -> dict[str, Any]:
 
 async def _load(soak: Soak, pid: int, seconds: float, clients: int, kills: int) -> None:
     watching = asyncio.create_task(_watch(soak.found, pid, seconds, kills))
+    ticking = asyncio.create_task(_tick(soak.found))
     draws = [random.Random(number) for number in range(clients)]
     await asyncio.gather(watching, *(soak.client(draw) for draw in draws))
+    ticking.cancel()
+    soak.found.set_apart()
     port = soak._port  # noqa: SLF001 - the same module
     soak.found.restarts = await _restarts(port)
 
@@ -242,6 +279,17 @@ async def _watch(figures: Found, pid: int, seconds: float, kills: int) -> None:
             figures.killed += 1
         figures.memory.append((_resident(pid), sum(map(_resident, _replicas(pid)))))
         await asyncio.sleep(seconds / 200)
+
+
+async def _tick(found: Found) -> None:
+    """Note when everything was stopped."""
+    before = time.monotonic()
+    while True:
+        await asyncio.sleep(TICK)
+        now = time.monotonic()
+        if now - before > STOPPED:
+            found.stops.append((before, now))
+        before = now
 
 
 def _replicas(pid: int) -> list[int]:
@@ -273,6 +321,10 @@ def _unchunked(body: bytes) -> bytes:
     return content
 
 
+def _texts(faults: list[Fault]) -> list[str]:
+    return [fault.text for fault in faults[:20]]
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("artifact", type=Path)
@@ -284,7 +336,11 @@ def main(arguments: list[str]) -> int:
     print(json.dumps(dict(sorted(figures.statuses.items())), indent=1))
     requests = sum(figures.statuses.values())
     print(f"{requests} requests, {figures.killed} replicas killed, {figures.restarts} started again")
-    print(f"{len(figures.wrong)} wrong answers {figures.wrong[:5]}, {len(figures.lost)} lost {figures.lost[:5]}")
+    print(
+        f"{len(figures.wrong)} wrong answers {_texts(figures.wrong)}, {len(figures.lost)} lost {_texts(figures.lost)}"
+    )
+    seconds = sum(last - first for first, last in figures.stops)
+    print(f"{len(figures.stops)} times stopped, {seconds:.0f} s in all; {len(figures.stopped)} requests at that time")
     print(f"memory in MB, at each tenth of the time: {', '.join(figures.curve())}; growth {100 * figures.growth:.1f} %")
     return int(bool(figures.wrong or figures.lost or figures.restarts != figures.killed or figures.growth > 0.05))
 
