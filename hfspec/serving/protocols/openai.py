@@ -39,16 +39,31 @@ TYPES = {
     429: "rate_limit_error",
 }
 CODES = {401: "invalid_api_key", 413: "request_too_large", 429: "rate_limit_exceeded"}
-PARAM = re.compile(r"([a-z_]+): ")
+# The key that a message is about: `n: expected …`, `logprobs is not supported`, `the request has no key 'x'`.
+PARAM = re.compile(r"(?:the request has no (?:key ')?)?([a-z_]+)(?:: |'| is not supported|\.| \()")
+ABOUT_MESSAGES = re.compile(r"message \d+: |the conversation |the model's chat template refuses ")
+ABOUT_TOOLS = "the model's chat template takes no tools"
+ABOUT_MODEL = frozenset({"ModelError", "TaskError", "EndpointError"})
 
 
 def error_of(error: RequestError) -> dict[str, Any]:
     """The error in OpenAI's form."""
     kind = TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "server_error")
-    match = PARAM.match(error.message)
-    param = "model" if error.kind == "ModelError" else match[1] if match else None
+    param = _param(error)
     code = "model_not_found" if (error.status, param) == (404, "model") else CODES.get(error.status)
     return {"error": {"message": error.message, "type": kind, "param": param, "code": code}}
+
+
+def _param(error: RequestError) -> str | None:
+    """The key of the request that an error is about, where its message names one."""
+    if error.kind in ABOUT_MODEL:
+        return "model"
+    if ABOUT_MESSAGES.match(error.message):
+        return "messages"
+    if error.message.startswith(ABOUT_TOOLS):
+        return "tools"
+    match = PARAM.match(error.message)
+    return match[1] if match else None
 
 
 def openai_error(error: RequestError, _: Exchange) -> Response:
@@ -89,6 +104,10 @@ async def _generated(exchange: Exchange, task: str) -> Response:
     prompts, count = body.get("prompt"), body.get("n")
     rows = (len(prompts) if isinstance(prompts, list) else 1) * (count if type(count) is int and count > 0 else 1)
     asking = exchange.asking(body, rows, task=task)
+    if body.get("stream_options") and body.get("stream") is not True:
+        raise RequestError(
+            400, "stream_options: they are for streams; give stream as well, or leave them out.", "InputError"
+        )
     if body.get("stream") is not True:
         return to_json({**await exchange.answer(model, asking), "model": model.name})
     pieces = await exchange.started(exchange.pieces(model, asking, Form.STREAM))
