@@ -82,10 +82,14 @@ class Served:
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
-    def stop(self) -> int:
+    def stop(self, seconds: float = 60) -> int:
         """Tell it to stop; its exit code."""
         self.signal(signal.SIGTERM)
-        return self.process.wait(60)
+        return self.process.wait(seconds)
+
+    def stand_still(self, pid: int) -> None:
+        """Stop a process of the server, as a load that takes long would."""
+        os.kill(pid, signal.SIGSTOP)
 
     def said(self, text: str, seconds: float = 60) -> bool:
         """Whether it writes a line with the text in time."""

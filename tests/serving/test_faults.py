@@ -5,7 +5,6 @@ bad.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import shutil
@@ -26,29 +25,11 @@ from hfspec.serving.front import processes
 from hfspec.serving.front.generation import State
 from hfspec.serving.front.models import Models
 from tests.runtime.chats import HELLO
+from tests.serving.certificates import self_signed
 from tests.serving.process import Served, eventually
 
 PREDICT = "/models/sentiment/predict"
 KEY, ADMIN = "a-key-of-the-tests-only", "an-admin-key-of-the-tests"
-
-
-@pytest.fixture
-def fleet(artifact, build, checkpoint, tmp_path):
-    """``fleet(entry, server)``: a fleet file with the classifier under these keys."""
-
-    def write(entry=(), server=(), **models):
-        named = {"sentiment": {"artifact": str(artifact("bert-sentiment")), **dict(entry)}, **models}
-        path = tmp_path / "fleet.yaml"
-        path.write_text(json.dumps({"models": named, "server": dict(server)}), encoding="utf-8")
-        return path
-
-    return write
-
-
-@pytest.fixture
-def expected(artifact):
-    predictor = hfspec.load(artifact("bert-sentiment"))
-    return lambda texts: [record["label"] for record in predictor.predict_json(texts)]
 
 
 def labels(response):
@@ -331,36 +312,6 @@ def test_tls_is_spoken_and_pages_of_other_sites_call_where_they_may(fleet, tmp_p
         assert "access-control-allow-origin" not in other.headers
 
 
-def self_signed(folder):
-    """A certificate of 127.0.0.1 and its key, as files."""
-    import datetime as dt
-    import ipaddress
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    files = folder / "certificate.pem", folder / "key.pem"
-    files[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    plain = serialization.NoEncryption()
-    files[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
-    return files
-
-
 def test_a_unix_socket_is_served(fleet, tmp_path):
     path = tmp_path / "s"
     with Served(fleet(), overrides=[f"server.unix_socket={path}"], wait=False) as served:
@@ -383,18 +334,6 @@ def test_an_address_that_is_taken_and_an_artifact_that_is_bad_are_said(fleet, co
     assert done.returncode == 3
     assert "cannot start" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-@pytest.fixture
-def run_serve():
-    import subprocess
-    import sys
-
-    def run(*arguments):
-        command = [sys.executable, "-m", "hfspec", "serve", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-
-    return run
 
 
 def test_no_meter_goes_back_when_an_artifact_is_replaced(fleet, artifact):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from hfspec.integrity.verification import read_manifest
 from hfspec.ir.artifact import Manifest, code_files
 from hfspec.ir.problem import KeyPath, Problem, one_of
 from hfspec.ir.tree import Tree
+from hfspec.serving.fleet import certificates
 from hfspec.serving.fleet.api_keys import keys_elsewhere
 from hfspec.serving.fleet.places import missing_file, place_of
 from hfspec.serving.fleet.rules import models_of
@@ -124,24 +124,11 @@ def _tls(tree: Tree) -> Iterator[Problem]:
     yield from missing
     if missing or certificate is None or key is None:
         return
-    if fault := _tls_fault(certificate, key):
-        remedy = "Give a certificate in PEM and the key that belongs to it, without a password."
+    if fault := certificates.fault(certificate, key):
+        remedy = "Give a certificate in PEM that is valid today, and the key that belongs to it, without a password."
         yield Problem(
-            "tls", f"The certificate and its key cannot be used: {fault}.", tree.origin(path), path, remedy=remedy
+            "tls", f"The server cannot show this certificate: {fault}.", tree.origin(path), path, remedy=remedy
         )
-
-
-def _tls_fault(certificate: Path, key: Path) -> str:
-    import ssl
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(certificate, key, password=lambda: "")
-    except ssl.SSLError as error:
-        return error.reason.lower().replace("_", " ") if error.reason else "they are not PEM"
-    except (OSError, ValueError) as error:
-        return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-    return ""
 
 
 def _unread(error: HfspecError, folder: Path, name: str) -> str:

@@ -41,14 +41,15 @@ class Asking:
 class Model:
     """A model under its names. ``entry``: its present entry in the fleet."""
 
-    def __init__(self, entry: FleetModel, threads: int, log: Log, engine: Engine) -> None:
-        self.entry, self.threads = entry, threads
+    def __init__(self, entry: FleetModel, log: Log, engine: Engine) -> None:
+        self.entry = entry
         self.admission = Admission(entry.limits)
         self.totals = Totals()
         self._log, self._engine = log, engine
         self._changing = asyncio.Lock()
         self._now: Generation | None = None
         self._later: set[asyncio.Task[None]] = set()
+        self._refusal = ""
 
     @property
     def name(self) -> str:
@@ -85,40 +86,39 @@ class Model:
 
     @property
     def reason(self) -> str:
-        """Why the model is not ready, where that is known."""
-        return "" if self._now is None else self._now.reason
+        """Why the model is not ready, or why its last load left the artifact before it, where that is known."""
+        return (self._now.reason if self._now is not None else "") or self._refusal
 
     @property
     def is_ready(self) -> bool:
         """Whether a request would be answered now."""
         return self._now is not None and self._now.choose() is not None
 
-    async def start(self) -> None:
+    async def start(self, threads: int) -> None:
         """Load the model for the first time, and wait until it is ready; raises FailedError."""
         await asyncio.to_thread(_check_signature, self.entry)
-        self._now = self._generation(self.entry)
+        self._now = self._generation(self.entry, threads)
         self._now.start()
         await self._now.ready()
 
-    async def replace(self, entry: FleetModel, grace: float) -> None:
+    async def replace(self, entry: FleetModel, threads: int, grace: float) -> None:
         """Load another artifact beside the one that answers, switch to it, and let the old one end its work.
+
+        Args:
+            entry: What the fleet says of the model now.
+            threads: Threads of each replica.
+            grace: Seconds that the old one has to end its work.
 
         Raises:
             FailedError: The new one is not as it should be; the old one goes on.
         """
         async with self._changing:
             try:
-                await asyncio.to_thread(_check_signature, entry)
-                new = self._generation(entry)
-            except HfspecError as error:
-                raise FailedError(str(error)) from error
-            new.start()
-            try:
-                await new.ready()
-            except BaseException:
-                await new.stop(0)
+                new = await self._loaded(entry, threads)
+            except FailedError as error:
+                self._refusal = f"not loaded{', the old one goes on' if self._now else ''}: {error}"
                 raise
-            old, self._now, self.entry = self._now, new, entry
+            old, self._now, self.entry, self._refusal = self._now, new, entry, ""
             self.admission.limits = entry.limits
             if old is not None:
                 task = asyncio.create_task(old.stop(grace))
@@ -181,8 +181,23 @@ class Model:
             raise unavailable(f"the model {self.name!r} cannot answer now: {why}.", 5.0)
         return replica
 
-    def _generation(self, entry: FleetModel) -> Generation:
-        return self._engine.generation(entry, self.threads, self._log, self.totals)
+    async def _loaded(self, entry: FleetModel, threads: int) -> Generation:
+        """Replicas of the entry that are ready; raises FailedError."""
+        try:
+            await asyncio.to_thread(_check_signature, entry)
+            new = self._generation(entry, threads)
+        except HfspecError as error:
+            raise FailedError(str(error)) from error
+        new.start()
+        try:
+            await new.ready()
+        except BaseException:
+            await new.stop(0)
+            raise
+        return new
+
+    def _generation(self, entry: FleetModel, threads: int) -> Generation:
+        return self._engine.generation(entry, threads, self._log, self.totals)
 
 
 def _frame(asking: Asking, seconds: float) -> dict[str, Any]:

@@ -13,19 +13,20 @@ from hfspec.serving.front.processes import Local
 
 
 class Models:
-    """``fleet``: the present fleet; ``again``: reads it anew; ``engine``: starts replicas."""
+    """``fleet``: the present fleet; ``again``: reads it anew; ``engine``: starts replicas; ``fault``: why the last
+    reload did not take the whole fleet.
+    """
 
     def __init__(
         self, fleet: Fleet, log: Log, again: Callable[[], Fleet] | None = None, engine: Engine | None = None
     ) -> None:
-        self.fleet, self.again = fleet, again
+        self.fleet, self.again, self.fault = fleet, again, ""
         self._engine = engine or Local()
         self._loading = asyncio.Lock()
         self._log = log
         self._models: dict[str, Model] = {}
-        self._threads = self._engine.threads(fleet)
         for entry in fleet.models:
-            self._add(entry)
+            self._models[entry.name] = Model(entry, log, self._engine)
 
     def __iter__(self) -> Iterator[Model]:
         return iter(self._models.values())
@@ -48,10 +49,11 @@ class Models:
 
     async def start(self) -> None:
         """Load all models; raises FailedError naming the first that cannot be loaded."""
+        threads = self._engine.threads(self.fleet)
 
         async def loaded(model: Model) -> None:
             try:
-                await model.start()
+                await model.start(threads(model.entry))
             except FailedError as error:
                 raise FailedError(f"{model.name}: {error}") from error
             self._log("info", f"{model.name} is ready")
@@ -64,25 +66,22 @@ class Models:
         """
         failed = []
         names = {entry.name for entry in fleet.models}
-        for entry in fleet.models:
-            try:
-                await self.load(entry, grace)
-            except FailedError as error:
-                failed.append(f"{entry.name}: {error}")
-        for name in [name for name in self._models if name not in names]:
-            await self._models.pop(name).unload(grace)
-        self.fleet = fleet
+        async with self._loading:
+            for entry in fleet.models:
+                try:
+                    await self._load(entry, fleet, grace)
+                except FailedError as error:
+                    failed.append(f"{entry.name}: {error}")
+            for name in [name for name in self._models if name not in names]:
+                await self._models.pop(name).unload(grace)
+            self.fleet, self.fault = fleet, "; ".join(failed)
         return failed
 
-    async def load(self, entry: FleetModel, grace: float) -> None:
+    async def _load(self, entry: FleetModel, fleet: Fleet, grace: float) -> None:
         """Load the entry's artifact, beside the one that answers under its name; raises FailedError."""
-        model = self._models.get(entry.name)
-        if model is not None:
-            await model.replace(entry, grace)
-        else:
-            model = Model(entry, self._threads(entry), self._log, self._engine)
-            await model.replace(entry, grace)
-            self._models[entry.name] = model
+        model = self._models.get(entry.name) or Model(entry, self._log, self._engine)
+        await model.replace(entry, self._engine.threads(fleet)(entry), grace)
+        self._models[entry.name] = model
         self._log("info", f"{entry.name} answers from {entry.artifact}")
 
     async def load_again(self, name: str, grace: float) -> None:
@@ -96,7 +95,7 @@ class Models:
             raise _unknown(name, (entry.name for entry in fleet.models))
         try:
             async with self._loading:  # two callers that load a new model at once would each make one
-                await self.load(entry, grace)
+                await self._load(entry, fleet, grace)
         except FailedError as error:
             self._log("error", f"not loaded, what was there goes on: {entry.name}: {error}")
             raise RequestError(400, f"{entry.name} cannot be loaded: {error}", "LoadError") from error
@@ -104,9 +103,6 @@ class Models:
     async def stop(self, grace: float) -> None:
         """End all replicas."""
         await asyncio.gather(*(model.unload(grace) for model in self))
-
-    def _add(self, entry: FleetModel) -> None:
-        self._models[entry.name] = Model(entry, self._threads(entry), self._log, self._engine)
 
 
 def _unknown(name: str, names: Iterable[str]) -> RequestError:

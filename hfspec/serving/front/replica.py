@@ -131,12 +131,13 @@ class Replica(asyncio.Protocol):
             self.process.kill()
 
     async def stop(self, seconds: float) -> None:
-        """Let it finish its work within so many seconds, then end it."""
+        """Let it finish its work within so many seconds, then end it; at once while it loads."""
         self.is_leaving = True
-        with suppress(DiedError):
-            self.send(wire.STOP)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self.gone.wait(), seconds)
+        if self.is_ready:
+            with suppress(DiedError):
+                self.send(wire.STOP)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.gone.wait(), seconds)
         self.kill()
         await asyncio.to_thread(self.process.wait)
         if self._transport is not None:

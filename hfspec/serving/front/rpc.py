@@ -17,7 +17,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from hfspec.errors import UsageError
-from hfspec.serving.fleet.values import ServerSettings
+from hfspec.serving.fleet.values import ServerSettings, Tls
 from hfspec.serving.front import keys
 from hfspec.serving.front.app import App, request_id
 from hfspec.serving.front.errors import INTERNAL, RequestError
@@ -93,6 +93,7 @@ class RpcServer:
         )
         self._methods = {method.path: method for method in methods}
         self._app: App | None = None
+        self._next: Any = None
         self.address = self._open(settings)
 
     async def start(self, app: App) -> None:
@@ -100,6 +101,10 @@ class RpcServer:
         self._app = app
         self._server.add_generic_rpc_handlers((_Handlers(self._handler),))
         await self._server.start()
+
+    def show(self, tls: Tls) -> None:
+        """Show new connections the certificate as its files are now; raises OSError."""
+        self._next = _certificate(tls)
 
     async def stop(self, grace: float) -> None:
         """Take no more calls, and end once those in flight are answered, within so many seconds."""
@@ -111,13 +116,17 @@ class RpcServer:
             if settings.tls is None:
                 port = self._server.add_insecure_port(f"{host}:{settings.grpc_port}")
             else:
-                pair = (Path(settings.tls.key).read_bytes(), Path(settings.tls.certificate).read_bytes())
-                credentials = grpc.ssl_server_credentials([pair])
+                credentials = grpc.dynamic_ssl_server_credentials(_certificate(settings.tls), self._new_certificate)
                 port = self._server.add_secure_port(f"{host}:{settings.grpc_port}", credentials)
         except (RuntimeError, OSError) as error:
             place = f"{host}:{settings.grpc_port}"
             raise UsageError(f"the server cannot listen at {place} for gRPC; choose another `grpc_port`.") from error
         return f"{host}:{port}"
+
+    def _new_certificate(self) -> Any:
+        """What gRPC asks at each new connection: another certificate, or None for the same."""
+        certificate, self._next = self._next, None
+        return certificate
 
     def _handler(self, path: str) -> Any:
         """The handler for a path, as grpc takes it; None where there is none."""
@@ -180,6 +189,11 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     def service(self, handler_call_details: Any) -> Any:
         return self._find(handler_call_details.method)
+
+
+def _certificate(tls: Tls) -> Any:
+    pair = (Path(tls.key).read_bytes(), Path(tls.certificate).read_bytes())
+    return grpc.ssl_server_certificate_configuration([pair])
 
 
 def _bytes(value: str | bytes) -> bytes:

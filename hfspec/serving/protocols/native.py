@@ -28,8 +28,9 @@ def count(data: Any) -> int:
 
 
 async def models(exchange: Exchange) -> Response:
-    """Every model, with its task and state."""
-    return to_json({"models": [described(model) for model in exchange.app.models]})
+    """Every model, with its task and state, and why the last reload did not take the whole fleet."""
+    models = exchange.app.models
+    return to_json({"models": [described(model) for model in models], "reason": models.fault})
 
 
 async def model(exchange: Exchange) -> Response:

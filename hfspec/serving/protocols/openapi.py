@@ -216,7 +216,8 @@ def _whole(endpoint: Endpoint, app: App) -> dict[str, Any]:
     """An operation over all models."""
     operation: dict[str, Any] = {}
     if endpoint.path == "/models":
-        schema = {"type": "object", "properties": {"models": {"type": "array", "items": MODEL}}}
+        properties = {"models": {"type": "array", "items": MODEL}, "reason": {"type": "string"}}
+        schema = {"type": "object", "properties": properties}
         return {"responses": _answered({JSON: {"schema": schema}})}
     if endpoint.path.startswith("/v1/audio/"):
         fields = {"file": {"type": "string", "format": "binary"}, "model": _names(endpoint, app)}
