@@ -124,7 +124,7 @@ class RpcServer:
         return f"{host}:{port}"
 
     def _new_certificate(self) -> Any:
-        """What gRPC asks at each new connection: another certificate, or None for the same."""
+        """Give gRPC, which asks at each new connection, another certificate, or None for the same."""
         certificate, self._next = self._next, None
         return certificate
 
