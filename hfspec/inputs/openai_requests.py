@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hfspec.errors import InputError, ParamsError
-from hfspec.inputs.cells import found, is_missing, misspelt
+from hfspec.inputs.cells import found, is_missing
 from hfspec.inputs.row import Row
 from hfspec.ir.signature import Signature
 from hfspec.settings.precedence import Settings, param_value
@@ -96,7 +96,7 @@ def checked(row: Row, settings: Settings, task: Task, signature: Signature) -> R
     for key, value in values.items():
         _check_key(key, value, keys, row.number)
     if main not in values:
-        raise InputError(f"the request has no {main}{misspelt(main, row.values) or '.'}", row=row.number)
+        raise InputError(f"the request has no {main}, or gives it as null.", row=row.number)
     own = {STANDS_FOR.get(key, key): _setting(key, values, task, row.number) for key in _in_order(values, task)}
     for name, param in params.items():
         if STANDS_FOR.get(name, name) in own:

@@ -40,7 +40,7 @@ TYPES = {
 }
 CODES = {401: "invalid_api_key", 413: "request_too_large", 429: "rate_limit_exceeded"}
 # The key that a message is about: `n: expected …`, `logprobs is not supported`, `the request has no key 'x'`.
-PARAM = re.compile(r"(?:the request has no (?:key ')?)?([a-z_]+)(?:: |'| is not supported|\.| \()")
+PARAM = re.compile(r"(?:the request has no (?:key ')?)?([a-z_]+)(?:: |'|, | is not supported|\.| \()")
 ABOUT_MESSAGES = re.compile(r"message \d+: |the conversation |the model's chat template refuses ")
 ABOUT_TOOLS = "the model's chat template takes no tools"
 ABOUT_MODEL = frozenset({"ModelError", "TaskError", "EndpointError"})
