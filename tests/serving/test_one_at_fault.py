@@ -81,10 +81,12 @@ def request_of(word, **more):
     return {"prompt": word, "max_tokens": MOST, "temperature": 0, **more}
 
 
-def test_a_token_that_the_model_fails_at_ends_its_own_prompt_at_a_real_server(failing, told, refused):
+@pytest.mark.parametrize("bodies", ["false", "true"])
+def test_a_token_that_the_model_fails_at_ends_its_own_prompt_at_a_real_server(failing, told, refused, bodies):
     word_at_fault = refused[1]
     outcomes = {}
-    with Served(failing, overrides=[f"models.{failing.name}.trust_remote_code=true"]) as served:
+    overrides = [f"models.{failing.name}.trust_remote_code=true", f"server.logs.bodies={bodies}"]
+    with Served(failing, overrides=overrides) as served:
         client = openai.OpenAI(base_url=served.url + "/v1", api_key="none", max_retries=0)
         assert served.get("/models").json()["models"][0]["joins_at_every_step"]
 
@@ -105,8 +107,10 @@ def test_a_token_that_the_model_fails_at_ends_its_own_prompt_at_a_real_server(fa
         assert all(isinstance(error, openai.APIError) for error in at_fault), at_fault
         assert "the model failed on this request" in str(at_fault[0])
         assert outcomes == {(word, streamed): told[word][1] for word, streamed in outcomes}
-        assert served.said("no kernel for this token")
-        assert any("no kernel" in line and "request=" in line for line in served.lines)
+        assert served.said("failed: RuntimeError: ")
+        (line, *_) = [line for line in served.lines if "failed: RuntimeError: " in line]
+        assert "request=" in line
+        assert any("no kernel for this token" in line for line in served.lines) == (bodies == "true")
         assert eventually(lambda: served.meter("hfspec_queue_rows") == 0)
         assert served.meter("hfspec_restarts_total") == 0
 

@@ -17,7 +17,7 @@ class RequestError(Exception):
         kind: The name of hfspec's error, or one of the server's own.
         row: The row at fault, counted from 0, where known.
         headers: Further headers of the response.
-        cause: The cause that the server's log gets, and the caller does not.
+        cause: The class and the message of the library's error, for the server's log and not for the caller.
     """
 
     status: int
@@ -25,7 +25,7 @@ class RequestError(Exception):
     kind: str = "RequestError"
     row: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    cause: str = ""
+    cause: tuple[str, str] | None = None
 
     @property
     def text(self) -> str:
@@ -50,7 +50,7 @@ INTERNAL = "the model failed on this request; the server's log has the request's
 def of_replica(kind: str, message: str, row: int | None) -> RequestError:
     """A replica's error; a fault of the server gets a general message instead of its own."""
     if kind not in STATUS:
-        return RequestError(500, INTERNAL, "InternalError", row, cause=f"{kind}: {' '.join(message.split())}")
+        return RequestError(500, INTERNAL, "InternalError", row, cause=(kind, " ".join(message.split())))
     return RequestError(STATUS[kind], message, kind, row)
 
 

@@ -240,12 +240,16 @@ class Exchange:
 
     @contextmanager
     def _naming_causes(self, model: Model) -> Iterator[None]:
-        """Write the cause of an error that its caller is not told into the log."""
+        """Write the cause of an error that its caller is not told into the log. A library's message may quote the
+        request, and stands there only where bodies may.
+        """
         try:
             yield
         except RequestError as error:
             if error.cause:
-                self.app.log("error", f"{model.name} failed: {error.cause}", request=self.id)
+                kind, message = error.cause
+                shown = message if self.app.settings.logs.bodies else "`logs.bodies: true` shows what it said"
+                self.app.log("error", f"{model.name} failed: {kind}: {shown}", request=self.id)
             raise
 
     async def pieces(self, model: Model, asking: Asking, form: Form) -> AsyncIterator[Any]:
