@@ -86,6 +86,11 @@ class WeightFormat:
         row = self.tasks.get((library, task.name))
         return None if row is None else replace(task, runner=row.runner, requirements=())
 
+    def computes(self, task: Task) -> str:
+        """The kind of outputs of a task's graph, by its name in the exporter."""
+        assert self.tasks is not None, "a format that exports says which tasks it has"
+        return self.tasks[task.library, task.name].computes
+
     def export(self, *arguments: Any) -> Any:
         """The result of the row's ``exporting``."""
         return named(self.exporting)(*arguments)
@@ -125,8 +130,8 @@ WEIGHT_FORMATS: Mapping[str, WeightFormat] = MappingProxyType(
                 ),
                 folder="onnxruntime",
                 compiling=(
-                    *("examples", "exporting", "measuring", "media_sources", "own_graph", "quantization", "refusal"),
-                    *("stand_ins", "torch_modules", "unheard"),
+                    *("comparing", "examples", "exporting", "measuring", "media_sources", "own_graph", "quantization"),
+                    *("refusal", "stand_ins", "torch_modules", "unheard"),
                 ),
                 makers=("onnx", "onnxscript", "torch", "transformers"),
                 makers_extra="onnx-build",

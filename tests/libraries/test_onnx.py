@@ -252,7 +252,7 @@ def test_a_graph_beyond_the_tolerance_is_refused(exported, checkpoint, tmp_path,
     graph = exported("bert-sentiment").path / "model/model.onnx"
     folder = Path(shutil.copytree(checkpoint("bert-sentiment"), tmp_path / "other"))
     change_tensors(folder, lambda tensors: tensors["classifier.weight"].mul_(2))
-    exporting = "hfspec.libraries.onnxruntime.exporting._written"
+    exporting = "hfspec.libraries.onnxruntime.exporting.write_graph"
     monkeypatch.setattr(exporting, lambda module, example, path, **_: shutil.copyfile(graph, path) and 20)
     error = refusal(write_spec(tmp_path / "specs", folder, format="onnx", task="text-classification"))
     assert re.search(r"expected numbers at most 0.0001 apart; found \d", str(error))

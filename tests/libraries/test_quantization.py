@@ -28,7 +28,7 @@ def quantized(exported, checkpoint, tmp_path_factory):
         graph = exported(name).path / "model/model.onnx"
         spec = write_spec(tmp_path_factory.mktemp("q"), checkpoint(name), format="onnx", quantization=asked, **keys)
         with pytest.MonkeyPatch.context() as patch:
-            written = "hfspec.libraries.onnxruntime.exporting._written"
+            written = "hfspec.libraries.onnxruntime.exporting.write_graph"
             patch.setattr(written, lambda module, example, path, **_: shutil.copyfile(graph, path) and 20)
             return hfspec.compile(spec, output=spec.parent / "artifact", run=False)
 

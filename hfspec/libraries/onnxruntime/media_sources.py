@@ -67,9 +67,8 @@ def problems(sources: Sources) -> Iterator[Problem]:
     Yields:
         Each, at the spec's key ``format``.
     """
-    spec, tasks = sources.spec, WEIGHT_FORMATS[sources.spec.format].tasks
-    assert tasks is not None, "a format that exports says which tasks it has"
-    name, check = CHECKS.get(tasks[sources.task.library, sources.task.name].computes, ("", None))
+    spec = sources.spec
+    name, check = CHECKS.get(WEIGHT_FORMATS[spec.format].computes(sources.task), ("", None))
     if check is None:
         return
     files = sources.components.get(name) or sources.components.get(PROCESSOR) or sources.model

@@ -57,9 +57,7 @@ def steps(sources: Sources) -> tuple[CopyFile, ...]:
         return ()
     files = sources.model
     graph = _graph(files, file)
-    row = WEIGHT_FORMATS[sources.spec.format]
-    assert row.tasks is not None, "a format that exports says which tasks it has"
-    computes = row.tasks[sources.task.library, sources.task.name].computes
+    computes = WEIGHT_FORMATS[sources.spec.format].computes(sources.task)
     if problems := [
         *_value_problems(files, file, graph, computes),
         *_data_problems(files, file, graph),

@@ -5,20 +5,16 @@ the architecture, the tokenizer and their limits. No number of theirs reaches an
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from hfspec.errors import SpecError
 from hfspec.formats.sentence_modules import read
 from hfspec.ir.artifact import Manifest
-from hfspec.ir.problem import KeyPath, Problem
 from hfspec.library_calls.making import making
 from hfspec.library_calls.quiet import quiet
 
-AT: KeyPath = ("model", "file")
 WEIGHTS = "model.safetensors"
 
 
@@ -46,27 +42,3 @@ def stand_in_weights(manifest: Manifest, model: Path) -> Iterator[None]:
         yield
     finally:
         (folder / WEIGHTS).unlink()
-
-
-def check_shapes(answers: Iterable[tuple[Any, Sequence[Any], Sequence[Any]]]) -> None:
-    """Check that a graph answers in the form of the architecture that config.json states.
-
-    Args:
-        answers: Batches, each with the arrays of the architecture and those of the graph.
-
-    Raises:
-        SpecError: An array has another shape, or holds a number that is none.
-    """
-    import numpy as np
-
-    for _, wanted, found in answers:
-        expected, shapes = ([list(array.shape) for array in arrays] for arrays in (wanted, found))
-        if expected != shapes:
-            message = "The graph's answers have another shape than those of the architecture that config.json states."
-            remedy = "Take the graph of this checkpoint and task."
-            raise SpecError(
-                [Problem("format", message, path=AT, expected=str(expected), found=str(shapes), remedy=remedy)]
-            )
-        if not all(np.isfinite(array).all() for array in found):
-            message = "The graph computes numbers that are infinite, or none, of plain texts."
-            raise SpecError([Problem("format", message, path=AT, remedy="Take another graph of the source.")])
