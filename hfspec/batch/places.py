@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 from urllib.parse import quote
 
@@ -24,6 +25,8 @@ from hfspec.errors import StorageError, UsageError, remedy
 TEMPORARY = ".tmp-"
 GOOGLE_SECONDS, LONGEST = "30", 400
 SERVER = "check the address, the network, and the keys or region in the environment, or copy it to this machine first"
+# Ending of a file's name, in any case -> its compression, as pyarrow names it.
+COMPRESSED = MappingProxyType({".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"})
 WITHOUT_FOLDERS = ("s3", "gcs", "abfs")  # as pyarrow names them: a file needs none around it
 
 
@@ -38,6 +41,11 @@ class Place:
     @property
     def is_local(self) -> bool:
         return isinstance(self.system, pafs.LocalFileSystem)
+
+    @property
+    def compression(self) -> str | None:
+        """What its name's ending says; None for a plain file."""
+        return next((kind for ending, kind in COMPRESSED.items() if self.path.lower().endswith(ending)), None)
 
     def __reduce__(self) -> tuple[type[Place], tuple[Any, str, str]]:
         return Place, (self.system, self.path, self.shown)

@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
@@ -60,9 +62,9 @@ class InputRows:
     def read(self, part: Part) -> Iterator[Chunk]:
         """The rows of a part, in order, a bounded number at a time."""
         place = 0
-        for span in part.spans:
-            file = self.files[span.file]
-            for chunk in self.readers[file.format].chunks(file, span, self.schema):
+        for number, spans in groupby(part.spans, attrgetter("file")):
+            file = self.files[number]
+            for chunk in self.readers[file.format].chunks(file, list(spans), self.schema):
                 whole = self._filtered(self._whole(chunk, file))
                 if self.sample is not None:
                     whole, place = self._sampled(whole, part, place), place + whole.table.num_rows

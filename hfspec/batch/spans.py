@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -34,8 +34,8 @@ class InputFile:
 @dataclass(frozen=True, slots=True)
 class Span:
     """A piece of one file that is read by itself. ``file``: its number. ``start`` and ``stop``: rows of the row group
-    ``group`` where the format has such, else bytes of the file, or numbers of files. ``rows``: how many it holds, where
-    that is known without reading it; ``size``: its bytes.
+    or record batch ``group`` where the format has such, else bytes of the file once it is decompressed. ``rows``: how
+    many it holds, where that is known without reading it; ``size``: its bytes.
     """
 
     file: int
@@ -94,8 +94,8 @@ class Reader(Protocol):
         be left out.
         """
 
-    def chunks(self, file: InputFile, span: Span, schema: pa.Schema) -> Iterator[Chunk]:
-        """The rows of a span with the columns of ``schema``, a bounded number at a time."""
+    def chunks(self, file: InputFile, spans: Sequence[Span], schema: pa.Schema) -> Iterator[Chunk]:
+        """The rows of the file's spans that a part has, with the columns of ``schema``, a bounded number at a time."""
 
 
 def parts(spans: Iterable[Span], sizes: Sizes) -> Iterator[Part]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import gzip
 import io
 import json
 import os
@@ -35,6 +36,7 @@ from tests.permissions import enforced
 pa = pytest.importorskip("pyarrow", reason="the extra `batch` is not installed")
 
 import pyarrow.parquet as pq  # noqa: E402
+from pyarrow import ipc  # noqa: E402
 
 from hfspec.batch.engines.local import Local  # noqa: E402
 from hfspec.batch.engines.table import Row  # noqa: E402
@@ -60,7 +62,7 @@ def table() -> Any:
 
 @pytest.fixture
 def parquet(tmp_path: Path, table: Any) -> str:
-    pq.write_table(table, tmp_path / "in.parquet", row_group_size=150)
+    of_parquet(tmp_path / "in.parquet", table)
     return str(tmp_path / "in.parquet")
 
 
@@ -167,15 +169,35 @@ def test_json_lines_in_and_their_faults(dense: str, table: Any, tmp_path: Path) 
     assert rows.column("embedding").to_pylist()[0] is not None
 
 
-def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(dense: str, parquet: str, tmp_path: Path) -> None:
-    quiet, harmed = tmp_path / "quiet", tmp_path / "harmed"
-    run(asked(dense, parquet, quiet))
+def of_parquet(path: Path, table: Any) -> None:
+    pq.write_table(table, path, row_group_size=150)
+
+
+def of_stream(path: Path, table: Any) -> None:
+    with ipc.new_stream(path, table.schema) as writer:
+        writer.write_table(table, max_chunksize=30)
+
+
+def of_lines(path: Path, table: Any) -> None:
+    path.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in table.to_pylist()).encode()))
+
+
+@pytest.mark.parametrize(
+    ("name", "write"), [("in.parquet", of_parquet), ("in.arrows", of_stream), ("in.jsonl.gz", of_lines)]
+)
+def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(
+    dense: str, table: Any, tmp_path: Path, name: str, write: Callable[[Path, Any], None]
+) -> None:
+    quiet, harmed, given = tmp_path / "quiet", tmp_path / "harmed", str(tmp_path / name)
+    write(Path(given), table)
+    run(asked(dense, given, quiet))
+    assert read(quiet).select(table.column_names).equals(table)
     for rows in (1, 150, 350):
-        killed_after(rows, asked(dense, parquet, harmed))
+        killed_after(rows, asked(dense, given, harmed))
         assert not (harmed / "_SUCCESS").exists()
     assert list(harmed.glob("part-*.parquet"))
     told: list[int] = []
-    found = run(asked(dense, parquet, harmed), tell=lambda each: told.append(each.rows))
+    found = run(asked(dense, given, harmed), tell=lambda each: told.append(each.rows))
     assert found.manifest is not None
     assert told[0] > 300  # the parts that were whole were not answered again
     assert tree_of(harmed) == tree_of(quiet)

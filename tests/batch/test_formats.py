@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import csv
 import gzip
@@ -41,6 +42,11 @@ def arrow(path: Path, table: Any) -> None:
         writer.write_table(table, max_chunksize=11)
 
 
+def stream(path: Path, table: Any, **options: Any) -> None:
+    with ipc.new_stream(path, table.schema, options=ipc.IpcWriteOptions(**options)) as writer:
+        writer.write_table(table, max_chunksize=11)
+
+
 def lines(path: Path, table: Any) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()), encoding="utf-8")
 
@@ -52,7 +58,13 @@ def commas(path: Path, table: Any) -> None:
         writer.writerows(row.values() for row in table.to_pylist())
 
 
-WRITE: dict[str, Callable[[Path, Any], None]] = {"parquet": parquet, "arrow": arrow, "jsonl": lines, "csv": commas}
+WRITE: dict[str, Callable[[Path, Any], None]] = {
+    "parquet": parquet,
+    "arrow": arrow,
+    "arrows": stream,
+    "jsonl": lines,
+    "csv": commas,
+}
 
 
 def whole(rows: InputRows) -> Any:
@@ -87,12 +99,30 @@ def test_random_commas_are_cut_where_records_end(tmp_path: Path) -> None:
         assert whole(rows).equals(table)
 
 
-def test_compressed_files_are_one_span(tmp_path: Path) -> None:
-    lines(tmp_path / "in.jsonl", TABLE)
-    (tmp_path / "in.jsonl.gz").write_bytes(gzip.compress((tmp_path / "in.jsonl").read_bytes()))
-    rows = InputRows(find([str(tmp_path / "in.jsonl.gz")]), Sizes(5, 5))
+def by_command(name: str) -> Callable[[bytes], bytes]:
+    return lambda data: pa.compress(data, codec=name, asbytes=True)
+
+
+@pytest.mark.parametrize("size", [1, 200, 10**6])
+@pytest.mark.parametrize(
+    ("ending", "compress"),
+    [
+        (".gz", gzip.compress),
+        (".GZ", lambda data: gzip.compress(data[:100]) + gzip.compress(data[100:])),  # as bgzip and `cat a.gz b.gz` do
+        (".bz2", bz2.compress),
+        (".zst", by_command("zstd")),
+        (".lz4", by_command("lz4")),
+    ],
+)
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_compressed_files_are_cut_too(
+    tmp_path: Path, kind: str, ending: str, compress: Callable[[bytes], bytes], size: int
+) -> None:
+    WRITE[kind](tmp_path / "plain", TABLE)
+    (tmp_path / f"in.{kind}{ending}").write_bytes(compress((tmp_path / "plain").read_bytes()))
+    rows = InputRows(find([str(tmp_path)]), Sizes(5, size))
     assert whole(rows).equals(TABLE)
-    assert len(rows.parts()) == 1
+    assert {1: 10, 200: 10, 10**6: 1}[size] <= len(rows.parts()) <= 32
 
 
 def test_folders_globs_partitions_and_hidden_files(tmp_path: Path) -> None:
@@ -252,12 +282,64 @@ def test_a_quote_that_is_never_closed_is_told_before_any_row(tmp_path: Path) -> 
     assert whole(InputRows(find([str(tmp_path)]))).column("text").to_pylist() == ['3" disk', "two\nlines"]
 
 
-def test_an_arrow_stream_is_read_too_and_is_one_part(tmp_path: Path) -> None:
-    with ipc.new_stream(tmp_path / "in.arrow", TABLE.schema) as writer:
-        writer.write_table(TABLE, max_chunksize=11)
-    rows = InputRows(find([str(tmp_path)]), Sizes(7, 7))
-    assert whole(rows).equals(TABLE)
-    assert len(rows.parts()) == 1
+def changing(path: Path, table: Any, **options: Any) -> None:
+    """A stream whose dictionaries begin anew, or go on with ``emit_dictionary_deltas``, between its record batches."""
+    wide = table.append_column("lang", pa.array(["en"] * table.num_rows).dictionary_encode())
+    wide = wide.append_column("tags", pa.array([[f"tag {n}"] for n in range(table.num_rows)]))
+    schema = wide.schema.set(3, pa.field("tags", pa.list_(pa.dictionary(pa.int32(), pa.string()))))
+    with ipc.new_stream(path, schema, options=ipc.IpcWriteOptions(**options)) as writer:
+        for at in range(0, table.num_rows, 7):
+            words = [f"tag {n}" for n in range(at + 7)]
+            offsets = pa.array(range(8), pa.int32())
+            indices = pa.array(range(at, at + 7), pa.int32())
+            tags = pa.ListArray.from_arrays(offsets, pa.DictionaryArray.from_arrays(indices, pa.array(words)))
+            part = wide.slice(at, 7).combine_chunks()
+            columns = [*(part.column(name).chunk(0) for name in ("id", "text", "lang")), tags.slice(0, part.num_rows)]
+            batch = pa.RecordBatch.from_arrays(columns, schema=schema)
+            writer.write_batch(batch)
+            writer.write_batch(batch.slice(0, 0))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"emit_dictionary_deltas": True},
+        {"compression": "zstd"},
+        {"use_legacy_format": True, "metadata_version": ipc.MetadataVersion.V4},
+    ],
+    ids=["plain", "deltas", "compressed", "legacy"],
+)
+@pytest.mark.parametrize("size", [1, 5, 20, 1000])
+@pytest.mark.parametrize("write", [stream, changing])
+def test_a_stream_of_arrow_is_cut_whatever_is_in_it(
+    tmp_path: Path, write: Callable[..., None], size: int, options: dict[str, Any]
+) -> None:
+    write(tmp_path / "in.arrow", TABLE, **options)
+    expected = ipc.open_stream((tmp_path / "in.arrow").read_bytes()).read_all()
+    rows = InputRows(find([str(tmp_path)]), Sizes(size, 1))
+    parts = rows.parts()
+    counts = [part.rows or 0 for part in parts]
+    assert max(counts) <= size
+    assert len(parts) >= TABLE.num_rows // size
+    for part in reversed(parts):  # each by itself, in any order, as the workers of a cluster read them
+        found = pa.concat_tables([chunk.table for chunk in rows.read(part)])
+        mine = expected.slice(sum(counts[: part.number]), counts[part.number])
+        assert found.to_pylist() == mine.to_pylist()
+
+
+@pytest.mark.parametrize("write", [arrow, stream])
+def test_arrow_is_cut_without_reading_its_columns(tmp_path: Path, write: Callable[[Path, Any], None]) -> None:
+    write(tmp_path / "in.arrow", pa.table({"text": ["a" * 200_000] * 66}))
+
+    def read() -> int:
+        counts = dict(line.split(": ") for line in Path("/proc/self/io").read_text(encoding="utf-8").splitlines())
+        return int(counts["rchar"])
+
+    before = read()
+    parts = InputRows(find([str(tmp_path)]), Sizes(11, 1)).parts()
+    assert [part.rows for part in parts] == [11] * 6
+    assert read() - before < 13_200_000 / 4
 
 
 def encrypted(path: Path, table: Any) -> None:
@@ -275,9 +357,13 @@ def encrypted(path: Path, table: Any) -> None:
 
 
 def cut(path: Path, table: Any) -> None:
-    with ipc.new_stream(path, table.schema) as writer:
-        writer.write_table(table)
+    stream(path, table)
     path.write_bytes(path.read_bytes()[:-900])
+
+
+def compressed(path: Path, table: Any) -> None:
+    WRITE[path.suffixes[0][1:]](path, table)
+    path.write_bytes(gzip.compress(path.read_bytes()))
 
 
 def overwritten(path: Path, table: Any) -> None:
@@ -294,7 +380,10 @@ def overwritten(path: Path, table: Any) -> None:
         ("in.parquet", encrypted, "cannot be read as Parquet: .* decrypt it first"),
         ("in.parquet", overwritten, "cannot be read as Parquet: .* write it anew"),
         ("in.arrow", overwritten, "cannot be read as Arrow: .* write it anew"),
-        ("in.arrow", cut, "cannot be read as Arrow: .* write it anew"),
+        ("in.arrows", overwritten, "cannot be read as Arrow: .* write it anew"),
+        ("in.arrow", cut, "cannot be read as Arrow: the message at byte .* beyond the file's end; write it anew"),
+        ("in.arrow.gz", compressed, "cannot be read as Arrow: .* decompress it first"),
+        ("in.parquet.gz", compressed, "cannot be read as Parquet: .* decompress it first"),
     ],
 )
 def test_damaged_and_encrypted_files(tmp_path: Path, name: str, write: Callable[[Path, Any], None], said: str) -> None:

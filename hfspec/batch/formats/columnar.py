@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import io
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
@@ -14,11 +16,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow import ipc
 
+from hfspec.batch.formats.messages import BATCH, MAGIC, batches_of_file, dictionaries, of_stream
 from hfspec.batch.places import storage
 from hfspec.batch.spans import CHUNK_BYTES, CHUNK_ROWS, Chunk, InputFile, Sizes, Span
 from hfspec.errors import StorageError, UsageError
-
-MAGIC = b"ARROW1"  # begins the file format, not the stream format
 
 
 class Parquet:
@@ -34,42 +35,78 @@ class Parquet:
             about = metadata.row_group(group)
             yield from _cut(number, group, about.num_rows, about.total_byte_size, sizes)
 
-    def chunks(self, file: InputFile, span: Span, schema: pa.Schema) -> Iterator[Chunk]:
+    def chunks(self, file: InputFile, spans: Sequence[Span], schema: pa.Schema) -> Iterator[Chunk]:
         opened = _parquet(file)
         names = [name for name in schema.names if name in opened.schema_arrow.names]
-        row = max(1, span.size // max(1, span.stop - span.start))
-        rows = max(1, min(CHUNK_ROWS, CHUNK_BYTES // row))
-        with _reading(file, "Parquet"):
-            batches = opened.iter_batches(rows, row_groups=[span.group], columns=names, use_threads=False)
-            yield from _between(batches, span)
+        for span in spans:
+            row = max(1, span.size // max(1, span.stop - span.start))
+            rows = max(1, min(CHUNK_ROWS, CHUNK_BYTES // row))
+            with _reading(file, "Parquet"):
+                batches = opened.iter_batches(rows, row_groups=[span.group], columns=names, use_threads=False)
+                yield from _between(batches, span)
 
 
 class Arrow:
-    """An Arrow IPC file; a span is a record batch, or rows of a large one. The stream format, which can only be read
-    from its beginning, is one span.
+    """An Arrow IPC file or stream; a span is a record batch, or rows of a large one. ``group`` is the number of the
+    batch in a file, and the byte in a stream at which its message begins. Cutting reads no columns.
     """
 
     def schema(self, files: list[InputFile]) -> pa.Schema:
         return unified([(file, _arrow(file).schema) for file in files])
 
     def spans(self, number: int, file: InputFile, sizes: Sizes, where: Any) -> Iterator[Span]:
-        opened = _arrow(file)
-        if isinstance(opened, ipc.RecordBatchStreamReader):
-            yield Span(number, 0, file.size, file.size)
-            return
-        for group in range(opened.num_record_batches):
-            with _reading(file, "Arrow"):
-                batch = opened.get_batch(group)
-            yield from _cut(number, group, batch.num_rows, batch.nbytes, sizes)
+        is_stream = isinstance(_arrow(file), ipc.RecordBatchStreamReader)
+        with _reading(file, "Arrow"), file.place.open() as opened:
+            for index, message in enumerate((of_stream if is_stream else batches_of_file)(opened, file.size)):
+                if message.kind == BATCH:
+                    group = message.start if is_stream else index
+                    yield from _cut(number, group, message.rows, message.stop - message.start, sizes)
 
-    def chunks(self, file: InputFile, span: Span, schema: pa.Schema) -> Iterator[Chunk]:
+    def chunks(self, file: InputFile, spans: Sequence[Span], schema: pa.Schema) -> Iterator[Chunk]:
         opened = _arrow(file)
+        groups = [(group, list(mine)) for group, mine in groupby(spans, operator.attrgetter("group"))]
         with _reading(file, "Arrow"):
-            if span.group is None:
-                for batch in opened:
-                    yield from (Chunk(pa.Table.from_batches([piece])) for piece in _pieces(batch, schema))
+            if isinstance(opened, ipc.RecordBatchStreamReader):
+                batches = _from(file, opened.schema, groups[0][0])
             else:
-                yield from _between(_pieces(opened.get_batch(span.group), schema), span)
+                batches = (opened.get_batch(group) for group, _ in groups)
+            for (_, mine), batch in zip(groups, batches, strict=False):
+                for span in mine:
+                    yield from _between(_pieces(batch, schema), span)
+
+
+class _Joined(io.RawIOBase):
+    """Bytes, and then the rest of an open file."""
+
+    def __init__(self, first: bytes, rest: Any) -> None:
+        self._first, self._rest = io.BytesIO(first), rest
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._first.read(size)
+        return data + self._rest.read(size - len(data)) if len(data) < size else data
+
+
+def _from(file: InputFile, schema: pa.Schema, start: int) -> Iterator[pa.RecordBatch]:
+    """The record batches of a stream that have rows, from the one at the byte ``start``; of what lies before, only the
+    dictionaries are read.
+    """
+    with file.place.open() as opened:
+        messages = of_stream(opened, file.size)
+        first = [next(messages)]
+        if any(map(_has_dictionary, schema.types)):
+            first += dictionaries(messages, start)
+        data = b"".join(opened.read_at(each.stop - each.start, each.start) for each in first)
+        opened.seek(start)
+        yield from (batch for batch in ipc.open_stream(_Joined(data, opened)) if batch.num_rows)
+
+
+def _has_dictionary(kind: Any) -> bool:
+    plain = getattr(kind, "storage_type", kind)
+    inside = [plain.field(at).type for at in range(plain.num_fields)]
+    return bool(pa.types.is_dictionary(plain)) or any(map(_has_dictionary, inside))
 
 
 def _pieces(batch: pa.RecordBatch, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -128,7 +165,9 @@ def _reading(file: InputFile, kind: str) -> Iterator[None]:
             raise
         reason = " ".join(str(fault).split()).rstrip(".")
         remedy = "write it anew, or leave it out"
-        if "crypt" in reason:
+        if file.place.compression:
+            remedy = "decompress it first, since only files of lines are read compressed"
+        elif "crypt" in reason:
             remedy = "decrypt it first, or leave it out"
         elif "://" in file.place.shown:
             remedy = f"{remedy}; where it is whole, check the network and the keys that the environment has"

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 
 import pyarrow as pa
 
 from hfspec.batch.formats.columnar import unified
-from hfspec.batch.formats.lines import check_encoding, hint_for, is_compressed
-from hfspec.batch.places import storage
+from hfspec.batch.formats.lines import BLOCK, check_encoding, opened_at, size_of, step_of
 from hfspec.batch.spans import CHUNK_BYTES, CHUNK_ROWS, Chunk, InputFile, Sizes, Span
 from hfspec.errors import StorageError, UsageError
 
-BLOCK = 1 << 20
 MARK = "\ufeff"
 
 
@@ -28,17 +26,17 @@ class Commas:
         return unified([(file, pa.schema([(name, pa.string()) for name in _header(file)])) for file in files])
 
     def spans(self, number: int, file: InputFile, sizes: Sizes, where: object) -> Iterator[Span]:
-        step = file.size if is_compressed(file) else sizes.bytes
+        size = size_of(file)
         start = 0
-        for stop in _ends(file, step):
+        for stop in _ends(file, size, step_of(file, size, sizes)):
             yield Span(number, start, stop, stop - start)
             start = stop
 
-    def chunks(self, file: InputFile, span: Span, schema: pa.Schema) -> Iterator[Chunk]:
+    def chunks(self, file: InputFile, spans: Sequence[Span], schema: pa.Schema) -> Iterator[Chunk]:
         names = _header(file)
         group: list[list[str]] = []
         size = 0
-        for record in _records(file, span):
+        for record in (record for span in spans for record in _records(file, span)):
             if not record:
                 continue
             group.append(record)
@@ -76,17 +74,13 @@ def _lines(file: InputFile, start: int, stop: int | None) -> Generator[str, None
     """The lines of the file with their ends, from the byte ``start`` to the byte ``stop``, where a line ends; without a
     byte order mark.
     """
-    with storage(file.place.shown, hint_for(file)):
-        whole = is_compressed(file)
-        with file.place.system.open_input_stream(file.place.path) if whole else file.place.open() as stream:
-            if start and not whole:
-                stream.seek(start)
-            at = start
-            for line in io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline=""):
-                if stop is not None and not whole and at >= stop:
-                    return
-                yield line if at else line.removeprefix(MARK)
-                at += len(line.encode("utf-8", "surrogateescape"))
+    with opened_at(file, start) as stream:
+        at = start
+        for line in io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline=""):
+            if stop is not None and at >= stop:
+                return
+            yield line if at else line.removeprefix(MARK)
+            at += len(line.encode("utf-8", "surrogateescape"))
 
 
 def _records(file: InputFile, span: Span) -> Iterator[list[str]]:
@@ -114,12 +108,9 @@ def _records(file: InputFile, span: Span) -> Iterator[list[str]]:
         raise StorageError(f"{file.place.shown} is no CSV: {error}; write it anew, or leave it out") from error
 
 
-def _ends(file: InputFile, step: int) -> Iterator[int]:
+def _ends(file: InputFile, size: int, step: int) -> Iterator[int]:
     """Where records end, at least ``step`` bytes apart: an end of line with an even number of quotes before it."""
-    if is_compressed(file):
-        yield file.size
-        return
-    with storage(file.place.shown), file.place.open() as stream:
+    with opened_at(file, 0) as stream:
         at, last, quotes = 0, 0, 0
         while block := stream.read(BLOCK):
             begin = 0
@@ -132,11 +123,11 @@ def _ends(file: InputFile, step: int) -> Iterator[int]:
                 yield last
             quotes += block.count(b'"', begin)
             at += len(block)
-    if last < file.size:
+    if last < size:
         if quotes % 2:
-            for _ in _records(file, Span(0, last, file.size, file.size - last)):
+            for _ in _records(file, Span(0, last, size, size - last)):
                 """Read to the end, before anything is written: the odd quote may never be closed."""
-        yield file.size
+        yield size
 
 
 def _even_end(block: bytes, first: int, begin: int, quotes: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +15,9 @@ from hfspec.batch.spans import CHUNK_BYTES, CHUNK_ROWS, Chunk, InputFile, Sizes,
 from hfspec.errors import InputError, UsageError
 
 SAMPLE_LINES, SAMPLE_FILES = 1000, 32
+BLOCK = 1 << 20
+MOST_SPANS = 32  # of a compressed file, which is read from its beginning for each
+DAMAGED = "it is damaged, or not compressed as its ending says: compress it anew, or leave it out"
 OTHER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 # Arrow raises these for a value that is not of a type.
 WRONG = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, UnicodeError)
@@ -31,8 +34,8 @@ class Text:
     def spans(self, number: int, file: InputFile, sizes: Sizes, where: Any) -> Iterator[Span]:
         return ranges(number, file, sizes)
 
-    def chunks(self, file: InputFile, span: Span, schema: pa.Schema) -> Iterator[Chunk]:
-        for lines in _groups(file, span):
+    def chunks(self, file: InputFile, spans: Sequence[Span], schema: pa.Schema) -> Iterator[Chunk]:
+        for lines in _groups(file, spans):
             yield _rows([_decoded(line) for line in lines])
 
 
@@ -57,31 +60,54 @@ class JsonLines:
     def spans(self, number: int, file: InputFile, sizes: Sizes, where: Any) -> Iterator[Span]:
         return ranges(number, file, sizes)
 
-    def chunks(self, file: InputFile, span: Span, schema: pa.Schema) -> Iterator[Chunk]:
-        for lines in _groups(file, span):
+    def chunks(self, file: InputFile, spans: Sequence[Span], schema: pa.Schema) -> Iterator[Chunk]:
+        for lines in _groups(file, spans):
             yield typed([_parsed(line) for line in lines if line.strip()], schema)
 
 
 def ranges(number: int, file: InputFile, sizes: Sizes) -> Iterator[Span]:
-    """Ranges of the file's bytes; a line belongs to the range in which it begins. A compressed file is one range."""
-    step = file.size if is_compressed(file) else sizes.bytes
-    for start in range(0, file.size, max(step, 1)):
-        stop = min(start + step, file.size)
+    """Ranges of the file's bytes; a line belongs to the range in which it begins."""
+    size = size_of(file)
+    step = step_of(file, size, sizes)
+    for start in range(0, size, step):
+        stop = min(start + step, size)
         yield Span(number, start, stop, stop - start)
 
 
-def is_compressed(file: InputFile) -> bool:
-    """Whether the file can only be read from its beginning."""
-    return file.place.path.endswith((".gz", ".bz2", ".zst", ".lz4"))
+def size_of(file: InputFile) -> int:
+    """Its bytes once it is decompressed; raises StorageError."""
+    if file.place.compression is None:
+        return file.size
+    size = 0
+    with opened_at(file, 0) as stream:
+        while block := stream.read(BLOCK):
+            size += len(block)
+    return size
 
 
-def hint_for(file: InputFile) -> str:
-    """The likely fault of a file that cannot be read, and its remedy."""
-    hint = "it is damaged, or not compressed as its ending says: compress it anew, or leave it out"
-    return hint if is_compressed(file) else ""
+def step_of(file: InputFile, size: int, sizes: Sizes) -> int:
+    """The bytes of a span of the file, which has ``size`` bytes once it is decompressed."""
+    return max(sizes.bytes, 0 if file.place.compression is None else -(-size // MOST_SPANS))
 
 
-def lines_of(file: InputFile, start: int, stop: int) -> Iterator[bytes]:
+@contextmanager
+def opened_at(file: InputFile, start: int) -> Iterator[Any]:
+    """The file's bytes from ``start`` on, decompressed; raises StorageError, also for what is read within."""
+    kind = file.place.compression
+    with storage(file.place.shown, DAMAGED if kind else ""):
+        if kind is None:
+            with file.place.open() as stream:
+                if start:  # a server that gives no ranges of bytes refuses to seek
+                    stream.seek(start)
+                yield stream
+            return
+        with file.place.system.open_input_stream(file.place.path, compression=kind) as stream:
+            while start and (block := stream.read(min(start, BLOCK))):
+                start -= len(block)
+            yield stream
+
+
+def lines_of(file: InputFile, start: int, stop: int | None) -> Iterator[bytes]:
     """The lines that begin in these bytes of the file, without their ends and without a byte order mark.
 
     Raises UsageError where the file is of another encoding.
@@ -104,23 +130,16 @@ def check_encoding(file: InputFile, start: bytes) -> None:
         )
 
 
-def _lines_of(file: InputFile, start: int, stop: int) -> Iterator[bytes]:
-    with storage(file.place.shown, hint_for(file)):
-        if is_compressed(file):
-            with file.place.system.open_input_stream(file.place.path) as stream:
-                yield from _lines(stream, None)
-            return
-        with file.place.open() as stream:
-            before = max(start - 1, 0)  # a line begins at start where the byte before it ends one
-            if before:  # a server that gives no ranges of bytes refuses to seek
-                stream.seek(before)
-            yield from _lines(stream, stop - before, skip=start > 0)
+def _lines_of(file: InputFile, start: int, stop: int | None) -> Iterator[bytes]:
+    before = max(start - 1, 0)  # a line begins at start where the byte before it ends one
+    with opened_at(file, before) as stream:
+        yield from _lines(stream, None if stop is None else stop - before, skip=start > 0)
 
 
 def _lines(stream: Any, most: int | None, *, skip: bool = False) -> Iterator[bytes]:
     """``most``: no line that begins at or after this offset; ``skip``: leave out the first line."""
     rest, at = b"", 0
-    while block := stream.read(CHUNK_BYTES // 8):
+    while block := stream.read(BLOCK):
         *whole, rest = (rest + block).split(b"\n")
         for line in whole:
             if skip:
@@ -136,10 +155,10 @@ def _lines(stream: Any, most: int | None, *, skip: bool = False) -> Iterator[byt
         yield rest.removesuffix(b"\r")
 
 
-def _groups(file: InputFile, span: Span) -> Iterator[list[bytes]]:
+def _groups(file: InputFile, spans: Sequence[Span]) -> Iterator[list[bytes]]:
     group: list[bytes] = []
     size = 0
-    for line in lines_of(file, span.start, span.stop):
+    for line in (line for span in spans for line in lines_of(file, span.start, span.stop)):
         group.append(line)
         size += len(line)
         if len(group) >= CHUNK_ROWS or size >= CHUNK_BYTES:
@@ -210,7 +229,7 @@ def _fitting(cells: Sequence[Any], field: pa.Field, faults: dict[int, str]) -> l
 def _sampled(file: InputFile) -> pa.Schema:
     """The columns of the first lines that can be read."""
     rows: list[dict[str, Any]] = []
-    for line in lines_of(file, 0, file.size):
+    for line in lines_of(file, 0, None):
         row = _parsed(line) if line.strip() else None
         if isinstance(row, dict):
             rows.append(row)

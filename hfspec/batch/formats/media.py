@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
@@ -19,7 +19,7 @@ class Media:
     def spans(self, number: int, file: InputFile, sizes: Sizes, where: object) -> Iterator[Span]:
         yield Span(number, 0, file.size, file.size, rows=1)
 
-    def chunks(self, file: InputFile, span: Span, schema: pa.Schema) -> Iterator[Chunk]:
+    def chunks(self, file: InputFile, spans: Sequence[Span], schema: pa.Schema) -> Iterator[Chunk]:
         faults: dict[int, str] = {}
         data = None
         with storage(file.place.shown):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from hfspec.batch.places import COMPRESSED
 from hfspec.batch.spans import Reader
 from hfspec.ir.lazy import named
 
@@ -27,7 +28,7 @@ _HERE = "hfspec.batch.formats"
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
         "parquet": Format((".parquet", ".pq"), f"{_HERE}.columnar:Parquet"),
-        "arrow": Format((".arrow", ".feather", ".ipc"), f"{_HERE}.columnar:Arrow"),
+        "arrow": Format((".arrow", ".arrows", ".feather", ".ipc"), f"{_HERE}.columnar:Arrow"),
         "jsonl": Format((".jsonl", ".ndjson"), f"{_HERE}.lines:JsonLines"),
         "csv": Format((".csv",), f"{_HERE}.commas:Commas"),
         "text": Format((".txt",), f"{_HERE}.lines:Text"),
@@ -35,7 +36,6 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "image": Format((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tiff"), f"{_HERE}.media:Media"),
     }
 )
-COMPRESSED = (".gz", ".bz2", ".zst", ".lz4")
 
 
 def format_of(name: str) -> str | None:
