@@ -26,7 +26,7 @@ from hfspec.serving.replica.queue import Queue
 from hfspec.settings.precedence import Settings
 
 if TYPE_CHECKING:
-    from hfspec.runtime.generation.running_batch import Step
+    from hfspec.runtime.generation.running_batch.cohort import Step
     from hfspec.serving.replica.prompts import Prompts
 
 AT_ONCE = 256  # rows of a job that are made ready together

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from hfspec.runtime.generation.causal_generation import Asked, CausalGeneration
 from hfspec.runtime.generation.prefix_cache import PrefixCache, is_cuttable
-from hfspec.runtime.generation.running_batch import NotMergeableError, RunningBatch, Step
+from hfspec.runtime.generation.running_batch.batch import RunningBatch
+from hfspec.runtime.generation.running_batch.cohort import Step
+from hfspec.runtime.generation.running_batch.joining import NotMergeableError
 from hfspec.runtime.scheduling import memory
 from hfspec.runtime.scheduling.batching import Budget
 from hfspec.settings.precedence import Settings
