@@ -16,6 +16,7 @@ from hfspec.checkpoint.processors import processor_class
 from hfspec.checkpoint.remote_code.class_references import CONFIG, MODEL
 from hfspec.checkpoint.remote_code.reviewed import Code, remote_code
 from hfspec.checkpoint.sentences.modules import Module, modules_of
+from hfspec.checkpoint.sentences.stated_pooling import graph_pools
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.spec_sources import Sources
 from hfspec.checkpoint.vocabulary import Tokenizer, read_tokenizer, unread_tokenizer
@@ -91,6 +92,8 @@ class Checkpoint:
     tokenizer: Tokenizer | None
     processors: Mapping[str, str]
     """Each component but the tokenizer -> its class."""
+    is_pooled: bool
+    """Whether nothing but a graph of the source makes its embeddings, and gives them as they are."""
     fit: Fit | None = None
     """None for a quantised checkpoint, whose tensors only the quantiser understands, and for a model of reviewed code,
     which is not run.
@@ -166,7 +169,8 @@ def read_checkpoint(sources: Sources, problems: ProblemList) -> Checkpoint:
         SpecError: With all problems so far, where there is no config, class or weights that the others could fit.
     """
     spec, task, files = sources.spec, sources.task, sources.model
-    modules = modules_of(files, task)
+    is_pooled = not has_weights(files) and graph_pools(files, spec.model.file)
+    modules = modules_of(files, task, is_pooled=is_pooled)
     folder = modules[0].folder if modules else ""
     raw = raw_config(files, folder)
     code = remote_code(spec, task, files, sources.components, folder=folder, raw=raw)
@@ -191,7 +195,9 @@ def read_checkpoint(sources: Sources, problems: ProblemList) -> Checkpoint:
         problems.raise_if_any()
         raise AssertionError("a part is missing without a problem")
     dtype = resolved_dtype(spec, raw, weights)
-    return Checkpoint(folder, modules, raw, config, code, model_class, weights, dtype, pair, tokenizer, processors)
+    return Checkpoint(
+        folder, modules, raw, config, code, model_class, weights, dtype, pair, tokenizer, processors, is_pooled
+    )
 
 
 def _model_class(files: SourceFiles, config: Any, task: Task, code: Code) -> ModelClass:

@@ -58,7 +58,7 @@ def examine(sources: Sources) -> Checkpoint:
             *check_notes,
             *(fit.notes if fit else ()),
             *weight_notes(spec, checkpoint.config, checkpoint.weights, checkpoint.dtype),
-            *pooling_notes(task, checkpoint.modules, checkpoint.config),
+            *pooling_notes(spec, task, checkpoint),
             *code_notes(spec, checkpoint.code),
         ),
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hfspec.checkpoint.checkpoint import Checkpoint
+from hfspec.checkpoint.graphs.header import SENTENCE
 from hfspec.checkpoint.remote_code.class_references import MODEL
 from hfspec.checkpoint.remote_code.reviewed import Code
-from hfspec.checkpoint.sentences.modules import Module
 from hfspec.checkpoint.weights.quantised import is_expanded, packages
 from hfspec.checkpoint.weights.stored_dtype import declared_dtype
 from hfspec.checkpoint.weights.weight_files import WeightGroup, listed
@@ -44,11 +45,17 @@ def weight_notes(spec: Spec, raw: Mapping[str, Any], group: WeightGroup, dtype: 
         yield "The weights are pickled (.bin) at the source and are written as safetensors."
 
 
-def pooling_notes(task: Task, modules: tuple[Module, ...], raw: Mapping[str, Any]) -> Iterator[str]:
+def pooling_notes(spec: Spec, task: Task, checkpoint: Checkpoint) -> Iterator[str]:
     """How an embedding is made of a checkpoint that does not say it."""
-    if task.kind != "dense" or modules:
+    if spec.pooling is not None:
+        scaling = "scaled to length 1" if spec.inference.get("normalize_embeddings") else "not scaled to length 1"
+        yield f"The checkpoint says nothing of pooling: the spec says {spec.pooling}, and embeddings are {scaling}."
+    if task.kind != "dense" or checkpoint.modules:
         return
-    last = any(str(name).endswith("ForCausalLM") for name in raw.get("architectures") or ())
+    if checkpoint.is_pooled:
+        yield f"The checkpoint says nothing of pooling: embeddings are the graph's output {SENTENCE}, as it is."
+        return
+    last = any(str(name).endswith("ForCausalLM") for name in checkpoint.config.get("architectures") or ())
     what = "the hidden state of its last token" if last else "the mean of the hidden states of its tokens"
     yield f"The checkpoint says nothing of pooling: the embedding of a text is {what}, not scaled to length 1."
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any
@@ -30,6 +30,8 @@ class SourceFiles:
     tree: Tree
     pin: SourcePin
     reader: Reader
+    made: Mapping[str, bytes] = field(default_factory=dict)
+    """Small files that the source lacks and the spec states, by their paths."""
 
     @property
     def role(self) -> str:
@@ -41,7 +43,7 @@ class SourceFiles:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        return tuple(file.path for file in self.pin.files)
+        return (*(file.path for file in self.pin.files), *self.made)
 
     def has(self, path: str) -> bool:
         return path in self.paths
@@ -53,7 +55,7 @@ class SourceFiles:
         return self.reader.header(path)
 
     def content(self, path: str) -> bytes:
-        return self.reader.small(path).read_bytes()
+        return self.made[path] if path in self.made else self.reader.small(path).read_bytes()
 
     def json(self, path: str) -> dict[str, Any]:
         """The JSON object in a small file; empty when the source has no such file.

@@ -73,6 +73,7 @@ def _model_steps(sources: Sources, checkpoint: Checkpoint) -> Iterator[Step]:
         handled.add(generation)
         yield WriteBytes(f"model/{generation}", (json.dumps(settings, indent=2) + "\n").encode())
     yield from _copies(model, "model/", handled)
+    yield from (WriteBytes(f"model/{path}", content) for path, content in model.made.items())
     if rewritten:
         yield WriteBytes(
             f"model/{config}", with_dtype(with_labels(checkpoint.config, checkpoint.labels), checkpoint.dtype)

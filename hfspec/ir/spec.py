@@ -25,6 +25,7 @@ from hfspec.ir.spec_keys import (
     LicensePolicy,
     Mapping,
     ModelSource,
+    PoolingMode,
     Quantization,
     ReviewedFile,
     Runtime,
@@ -91,6 +92,12 @@ class Spec(Frozen):
         default="safetensors",
         description="What the model is in the artifact: `safetensors`, computed by torch; `onnx`, a graph that compile "
         "makes of the weights, computed by ONNX Runtime without torch.",
+    )
+    pooling: PoolingMode | None = Field(
+        default=None,
+        description="How the vectors of tokens become one of a text, for a checkpoint without a modules.json that says "
+        "it: a mode of Pooling in sentence-transformers.",
+        examples=["mean"],
     )
     quantization: Quantization | None = Field(
         default=None,

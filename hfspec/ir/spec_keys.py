@@ -224,6 +224,9 @@ class Convert(Frozen):
         return default if self.tolerance is None else self.tolerance
 
 
+PoolingMode: TypeAlias = Literal["mean", "cls", "max", "lasttoken", "mean_sqrt_len_tokens", "weightedmean"]
+
+
 class Quantization(Frozen):
     """Weights in fewer bits than the graph of a model computes in."""
 

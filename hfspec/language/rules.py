@@ -54,6 +54,7 @@ def problems(tree: Tree) -> Iterator[Problem]:
     yield from mandatory(tree, tree.value, free=FREE_FORM)
     yield from _components(document)
     yield from _template(document)
+    yield from _pooling(document)
     yield from _outputs(document)
     yield from _runtime(document)
     yield from backends.problems(document)
@@ -183,6 +184,13 @@ def _template(document: Draft) -> Iterator[Problem]:
         return
     if task is not None and task.prompt:
         yield from _slots(document, task, slots)
+
+
+def _pooling(document: Draft) -> Iterator[Problem]:
+    tree, task, path = document.tree, document.task, ("pooling",)
+    if document.has("pooling") and task is not None and task.kind != "dense":
+        message = f"The task {task.name} of {task.library} makes no embedding of a text."
+        yield Problem("dead-key", message, tree.origin(path), path, remedy="Remove it.")
 
 
 def _slots(document: Draft, task: Task, slots: tuple[str, ...]) -> Iterator[Problem]:

@@ -340,7 +340,83 @@ def test_a_graph_alone_of_another_head_is_refused(alone, tmp_path):
     assert (problem.path, "another shape" in str(problem)) == (("model", "file"), True)
 
 
-def test_pooling_that_nothing_states_is_refused(alone, tmp_path):
-    folder = Path(shutil.copytree(alone["minilm-like"], tmp_path / "minilm-like"))
-    (folder / "modules.json").unlink()
-    assert "no modules.json" in str(plan_refusal(of(tmp_path / "s", folder)))
+@pytest.fixture(scope="module")
+def bare(alone, tmp_path_factory):
+    """As Xenova's embedders are: nothing of sentence-transformers, and no weights."""
+    place = tmp_path_factory.mktemp("bare") / "minilm-like"
+    ignored = shutil.ignore_patterns("modules.json", "?_*", "sentence_*", "config_sentence_transformers.json")
+    return Path(shutil.copytree(alone["minilm-like"], place, ignore=ignored))
+
+
+@pytest.mark.parametrize(
+    ("mode", "made"), [("mean", lambda tokens: tokens.mean(0)), ("cls", lambda tokens: tokens[0])], ids=["mean", "cls"]
+)
+def test_the_spec_says_the_pooling_where_the_source_does_not(bare, tmp_path, mode, made):
+    texts, settings = ["hello world", "a b c"], {"normalize_embeddings": True}
+    spec = of(tmp_path / "s", bare, pooling=mode, model_config=settings, input_example=texts[0])
+    assert f"the spec says {mode}, and embeddings are scaled to length 1." in " ".join(hfspec.plan(spec).notes)
+    artifact = hfspec.compile(spec, output=tmp_path / "out")
+    wanted = np.stack([made(vectors[0]) for vectors in by_hand(bare, texts)])
+    wanted /= np.linalg.norm(wanted, axis=-1, keepdims=True)
+    predictor = hfspec.load(artifact.path, expect_fingerprint=artifact.manifest.fingerprint)
+    np.testing.assert_allclose(predictor.predict(texts), wanted, atol=1e-5)
+    assert artifact.manifest.signature.outputs.shape == (-1, wanted.shape[1])
+    assert "model/modules.json" in [record.path for record in artifact.manifest.files]
+
+
+def test_weights_without_modules_are_pooled_as_the_spec_says(bare, checkpoint, tmp_path):
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Pooling, Transformer
+
+    folder = Path(shutil.copytree(bare, tmp_path / "minilm-like", ignore=shutil.ignore_patterns("onnx")))
+    shutil.copy(checkpoint("minilm-like") / "model.safetensors", folder)
+    spec = of(tmp_path / "s", folder, None, pooling="cls", format="safetensors")
+    artifact = hfspec.compile(spec, output=tmp_path / "out", run=False)
+    transformer = Transformer(str(folder))
+    pooling = Pooling(transformer.get_word_embedding_dimension(), pooling_mode="cls")
+    library = SentenceTransformer(modules=[transformer, pooling], device="cpu")
+    wanted = library.encode(TEXTS)
+    np.testing.assert_allclose(hfspec.load(artifact.path).predict(TEXTS), wanted, atol=1e-5)
+    own = SentenceTransformer(str(artifact.path / "model.sentence_transformer"), device="cpu", trust_remote_code=True)
+    np.testing.assert_allclose(own.encode(TEXTS), wanted, atol=1e-5)
+
+
+def pooled_graph(folder):
+    """The graph with the mean of its tokens as the output sentence_embedding."""
+    from onnx import TensorProto, helper
+
+    def pool(graph):
+        (tokens,) = graph.graph.output
+        size = tokens.type.tensor_type.shape.dim[2].dim_value
+        graph.graph.node.append(
+            helper.make_node("ReduceMean", [tokens.name, "axes"], ["sentence_embedding"], keepdims=0)
+        )
+        graph.graph.initializer.append(helper.make_tensor("axes", TensorProto.INT64, [1], [1]))
+        value = helper.make_tensor_value_info("sentence_embedding", TensorProto.FLOAT, ["rows", size])
+        graph.graph.output.append(value)
+
+    changed(folder / FILE, pool)
+
+
+def test_a_graph_that_gives_embeddings_needs_no_pooling_and_takes_none(bare, tmp_path):
+    folder = Path(shutil.copytree(bare, tmp_path / "minilm-like"))
+    pooled_graph(folder)
+    spec = of(tmp_path / "a", folder)
+    assert "embeddings are the graph's output sentence_embedding" in " ".join(hfspec.plan(spec).notes)
+    made = hfspec.load(hfspec.compile(spec, output=tmp_path / "out", run=False).path).predict(["hello world"])
+    np.testing.assert_allclose(made[0], next(by_hand(folder, ["hello world"]))[0].mean(0), atol=1e-5)
+    (problem,) = plan_refusal(of(tmp_path / "b", folder, pooling="mean")).problems
+    assert (problem.path, problem.remedy) == (("pooling",), "remove `pooling`")
+
+
+def test_pooling_that_nothing_states_or_two_state_is_refused(alone, bare, tmp_path):
+    (problem,) = plan_refusal(of(tmp_path / "a", bare)).problems
+    assert "no modules.json" in str(problem)
+    assert "`pooling: mean`" in problem.remedy
+    (problem,) = plan_refusal(of(tmp_path / "b", alone["minilm-like"], pooling="mean")).problems
+    assert (problem.path, "has a modules.json" in str(problem)) == (("pooling",), True)
+    classifier = of(tmp_path / "c", alone["bert-sentiment"], pooling="mean")
+    (problem,) = hfspec.validate(classifier)
+    assert (problem.path, problem.code) == (("pooling",), "dead-key")
+    (problem,) = hfspec.validate(of(tmp_path / "d", bare, pooling="last-token"))
+    assert problem.nearest == "lasttoken"

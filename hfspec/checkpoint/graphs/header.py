@@ -27,6 +27,7 @@ DTYPES = {
 }
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 WIDTHS = {FIXED64: 8, FIXED32: 4}
+SENTENCE = "sentence_embedding"  # the output with vectors of whole texts, as sentence-transformers names it
 OUTSIDE = 1  # data_location of a tensor whose bytes are in another file
 DIGITS = 19  # of the largest offset that a file system knows
 

@@ -38,8 +38,9 @@ class Module:
     folder: str
 
 
-def modules_of(files: SourceFiles, task: Task) -> tuple[Module, ...]:
-    """The modules of the task's model, in order; none for a model of transformers alone, nor for a classifier.
+def modules_of(files: SourceFiles, task: Task, *, is_pooled: bool = False) -> tuple[Module, ...]:
+    """The modules of the task's model, in order; none for a model of transformers alone, nor for a classifier, nor for
+    one whose graph gives embeddings (``is_pooled``).
 
     Raises SpecError when the checkpoint is of another kind, when a module is code of its own, or when one is of a
     kind that is not supported.
@@ -52,12 +53,12 @@ def modules_of(files: SourceFiles, task: Task) -> tuple[Module, ...]:
     if files.has("modules.json"):
         _check_handed_on(files)
         return _dense(files) if task.kind == "dense" else _native(files, task)
-    if task.kind == "cross-encoder" or not LIBRARIES[task.library].needs_modules:
+    if is_pooled or task.kind == "cross-encoder" or not LIBRARIES[task.library].needs_modules:
         return ()
     raise files.refusal(
         "not-a-checkpoint",
         "the source has no modules.json, so nothing says how token embeddings become one embedding",
-        remedy="save it with sentence-transformers, naming a pooling, or use a model of that library",
+        remedy="write `pooling: mean`, or the mode that the model's card names, or use a model saved with that library",
     )
 
 
@@ -150,7 +151,8 @@ def _read(files: SourceFiles, kind: str) -> sentence_modules.Checkpoint | None:
     """The checkpoint as the runtime would read it, from its small files alone."""
     with tempfile.TemporaryDirectory() as place:
         for path in files.paths:
-            if path.endswith(".json") and files.file(path).size < LARGEST_SETTINGS and not path_fault(path):
+            is_small = path in files.made or files.file(path).size < LARGEST_SETTINGS
+            if path.endswith(".json") and is_small and not path_fault(path):
                 copy = Path(place) / path
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.write_bytes(files.content(path))

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from hfspec.checkpoint.graphs.header import SENTENCE as VECTORS
 from hfspec.checkpoint.graphs.header import Graph, read_graph
 from hfspec.checkpoint.graphs.opsets import check_opsets
 from hfspec.checkpoint.source_files import SourceFiles
 from hfspec.checkpoint.spec_sources import Sources
+from hfspec.checkpoint.weights.weight_files import has_weights
 from hfspec.errors import SpecError
 from hfspec.formats.sentence_modules import read
 from hfspec.ir.plan import CopyFile, Plan
@@ -24,7 +26,6 @@ TOLERANCE = 1e-4  # of an answer's numbers, or of the largest of them where that
 AGAIN = "fetch the file again, or take another graph of the source"
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 TOKENS = ("last_hidden_state", "token_embeddings")
-VECTORS = "sentence_embedding"
 # Kind of outputs -> the graph outputs that hold it, the best first; a task reads one of them, or several together.
 OUTPUTS: Mapping[str, Sequence[tuple[str, ...]]] = {
     "logits": (("logits",),),
@@ -60,6 +61,7 @@ def steps(sources: Sources) -> tuple[CopyFile, ...]:
     computes = WEIGHT_FORMATS[sources.spec.format].computes(sources.task)
     if problems := [
         *_value_problems(files, file, graph, computes),
+        *_pooling_problems(sources, file, graph, computes),
         *_data_problems(files, file, graph),
         *_opset_problems(files, file, graph),
         *_vocabulary_problems(files, file, graph),
@@ -179,6 +181,14 @@ def _value_problems(files: SourceFiles, file: str, graph: Graph, computes: str) 
             found=", ".join(value.name for value in graph.outputs),
             remedy="take a graph that was exported for this task",
         )
+
+
+def _pooling_problems(sources: Sources, file: str, graph: Graph, computes: str) -> Iterator[Problem]:
+    """A pooling for a graph that gives the embeddings themselves, where there are no weights to compare it with."""
+    is_dead = _outputs({value.name for value in graph.outputs}, computes) == (VECTORS,)
+    if sources.spec.pooling is not None and is_dead and not has_weights(sources.model):
+        message = f"{file} gives embeddings, as its output {VECTORS}"
+        yield sources.model.problem("dead-key", message, at=("pooling",), remedy="remove `pooling`")
 
 
 def _data_problems(files: SourceFiles, file: str, graph: Graph) -> Iterator[Problem]:

@@ -22,6 +22,7 @@ from hfspec.checkpoint.requirements import requirement_lines, versions
 from hfspec.checkpoint.resolved_spec import name_of
 from hfspec.checkpoint.secrets import Cleaned, cleaned
 from hfspec.checkpoint.sentences.embedding import answer_array, embedding_notes, embedding_problems
+from hfspec.checkpoint.sentences.stated_pooling import with_pooling
 from hfspec.checkpoint.settings import SettingLayers, dead_settings, narrowed, setting_layers, setting_rows
 from hfspec.checkpoint.signature import signature
 from hfspec.checkpoint.spec_sources import Sources
@@ -73,6 +74,7 @@ def plan(sources: Sources) -> Plan:
             have another shape, a tokenizer that does not fit.
         SourceError: When a small file cannot be read.
     """
+    sources = with_pooling(sources)
     checkpoint = examine(sources)
     decisions = _decisions(sources, checkpoint)
     if problems := tuple(_problems(sources, checkpoint, decisions)):
