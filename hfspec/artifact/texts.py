@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -130,9 +131,15 @@ def code_archive() -> bytes:
     libraries = set((package / "libraries").rglob("*.py")) - compiling
     paths |= {path.relative_to(package.parent).as_posix(): path for path in libraries}
     paths |= {f"{package.name}/{name}": package / name for name in (*RUNTIME_FILES, *_source_files())}
+    return _archived(tuple(sorted(paths.items())))
+
+
+@lru_cache(maxsize=1)
+def _archived(paths: tuple[tuple[str, Path], ...]) -> bytes:
+    """The archive of these files. A process that compiles several artifacts reads them once."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
-        for name, path in sorted(paths.items()):
+        for name, path in paths:
             member = zipfile.ZipInfo(name, LONG_AGO)
             member.create_system, member.external_attr = 3, 0o100644 << 16  # the same on every system
             file.writestr(member, path.read_bytes())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from hfspec.errors import UsageError
@@ -35,6 +36,7 @@ def _python() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
+@cache  # looked for in every folder of the path
 def _version(name: str) -> str:
     try:
         return version(name)
