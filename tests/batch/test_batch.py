@@ -135,6 +135,7 @@ def test_rows_are_written_while_later_ones_are_answered(dense: str, tmp_path: Pa
     }
 
 
+@pytest.mark.usefixtures("only_new_objects")
 def test_a_part_that_cannot_be_written_leaves_no_traceback(
     dense: str, parquet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -246,6 +246,7 @@ def gathered_folders():
     return {path for path in Path(tempfile.gettempdir()).glob("hfspec-*") if path.is_dir()}
 
 
+@pytest.mark.usefixtures("only_new_objects")
 def test_nothing_is_left_behind(reference, tmp_path, monkeypatch):
     place = tmp_path / "temporary"
     place.mkdir()

@@ -158,6 +158,7 @@ def test_other_errors_of_reading_are_raised_as_they_are():
         run(rows_of(4), Budget(1), launch, 1)
 
 
+@pytest.mark.usefixtures("only_new_objects")
 @pytest.mark.parametrize("ahead", [0, 1])
 def test_no_more_is_kept_than_what_is_in_flight(ahead):
     device, alive = Device(), []

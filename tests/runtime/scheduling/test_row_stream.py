@@ -89,6 +89,7 @@ def alive():
     return sum(isinstance(thing, Row) for thing in gc.get_objects())
 
 
+@pytest.mark.usefixtures("only_new_objects")
 def test_rows_that_are_answered_are_let_go(sentiment):
     before = alive()
     answers = sentiment.predict_iter(Rows(600), window=40)
