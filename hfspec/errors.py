@@ -24,7 +24,8 @@ Nothing here knows of HTTP status codes or of exit codes: the command line maps 
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -111,7 +112,21 @@ class ErrorLimitError(HfspecError):
 
 
 class PredictionError(HfspecError):
-    """A predictor refused."""
+    """A predictor refused. ``key`` is the key of the request, or the setting, at fault, where one is known."""
+
+    def __init__(self, message: str, key: str | None = None) -> None:
+        self.key = None if key is None else redacted(key)
+        super().__init__(message)
+
+
+@contextmanager
+def about(key: str) -> Iterator[None]:
+    """Give the errors of a block that name no key of the request this one."""
+    try:
+        yield
+    except PredictionError as error:
+        error.key = error.key or key
+        raise
 
 
 class ParamsError(PredictionError):
@@ -123,10 +138,10 @@ class RowError(PredictionError):
     message without it.
     """
 
-    def __init__(self, message: str, row: int | None = None) -> None:
+    def __init__(self, message: str, row: int | None = None, key: str | None = None) -> None:
         self.row = row
         self.reason = redacted(message)
-        super().__init__(message if row is None else f"row {row}: {message}")
+        super().__init__(message if row is None else f"row {row}: {message}", key)
 
 
 class InputError(RowError):

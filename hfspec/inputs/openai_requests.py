@@ -96,7 +96,7 @@ def checked(row: Row, settings: Settings, task: Task, signature: Signature) -> R
     for key, value in values.items():
         _check_key(key, value, keys, row.number)
     if main not in values:
-        raise InputError(f"the request has no {main}, or gives it as null.", row=row.number)
+        raise InputError(f"the request has no {main}, or gives it as null.", row.number, main)
     own = {STANDS_FOR.get(key, key): _setting(key, values, task, row.number) for key in _in_order(values, task)}
     for name, param in params.items():
         if STANDS_FOR.get(name, name) in own:
@@ -107,12 +107,12 @@ def checked(row: Row, settings: Settings, task: Task, signature: Signature) -> R
 
 def _check_key(key: str, value: Any, keys: Sequence[str], row: int) -> None:
     if key in openai.REFUSED and key not in keys and value not in openai.REFUSED[key]:
-        raise InputError(f"{key} is not supported; leave it out of the request.", row=row)
+        raise InputError(f"{key} is not supported; leave it out of the request.", row, key)
     if key in keys or key in openai.REFUSED or key in openai.WITHOUT_EFFECT:
         return
     near = get_close_matches(key, keys, n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise InputError(f"the request has no key {key!r}{hint}; its keys are: {', '.join(sorted(keys))}.", row=row)
+    raise InputError(f"the request has no key {key!r}{hint}; its keys are: {', '.join(sorted(keys))}.", row, key)
 
 
 def _in_order(values: Mapping[str, Any], task: Task) -> list[str]:
@@ -127,7 +127,7 @@ def _setting(key: str, values: Mapping[str, Any], task: Task, row: int) -> Any:
     setting = task.setting(STANDS_FOR.get(key, key))
     assert setting is not None
     if fault := setting.fault(value):
-        raise InputError(f"{key}: expected {fault}; found {found(value)}.", row=row)
+        raise InputError(f"{key}: expected {fault}; found {found(value)}.", row, key)
     return int(value) if isinstance(value, float) and "integer" in setting.types else value
 
 
@@ -136,13 +136,13 @@ def _within(param: Any, value: Any, row: int) -> None:
     try:
         param_value(param, value, None)
     except ParamsError as error:
-        raise InputError(str(error), row=row) from error
+        raise InputError(str(error), row, error.key) from error
 
 
 def check_flag(key: str, value: Any, row: int) -> None:
     """Raises InputError naming the row when a key's value is neither true nor false."""
     if not isinstance(value, bool):
-        raise InputError(f"{key}: expected true or false; found {found(value)}.", row=row)
+        raise InputError(f"{key}: expected true or false; found {found(value)}.", row, key)
 
 
 def texts_of(request: Request, key: str, noun: str) -> list[Any]:
@@ -162,9 +162,9 @@ def texts_of(request: Request, key: str, noun: str) -> list[Any]:
     value = request.values[key]
     values = list(value) if isinstance(value, list | tuple) else [value]
     if not values:
-        raise InputError(f"{key}: the list has no {noun}; give at least one.", row=request.row)
+        raise InputError(f"{key}: the list has no {noun}; give at least one.", request.row, key)
     if any(isinstance(one, int | list | tuple) for one in values):
-        raise InputError(f"{key}: tokens are not taken, only text or a list of texts.", row=request.row)
+        raise InputError(f"{key}: tokens are not taken, only text or a list of texts.", request.row, key)
     return values
 
 
@@ -172,9 +172,9 @@ def _check_stream(values: Mapping[str, Any], row: Row) -> None:
     stream, options = values.get("stream", False), values.get("stream_options", {})
     check_flag("stream", stream, row.number)
     if not isinstance(options, Mapping):
-        raise InputError(f"stream_options: expected a mapping; found {found(options)}.", row=row.number)
+        raise InputError(f"stream_options: expected a mapping; found {found(options)}.", row.number, "stream_options")
     if stream and not row.single:
-        raise InputError("a streamed request must come alone, not in a list.", row=row.number)
+        raise InputError("a streamed request must come alone, not in a list.", row.number, "stream")
 
 
 def _plain(value: Any) -> Any:

@@ -174,7 +174,7 @@ def predict_layer(
     result = {}
     for name, value in params.items():
         if name not in by_name:
-            raise ParamsError(_undeclared(name, tuple(by_name), fixed))
+            raise ParamsError(_undeclared(name, tuple(by_name), fixed), name)
         result[name] = param_value(by_name[name], _native(value), task.setting(name))
     return result
 
@@ -189,9 +189,9 @@ def protocol_layer(params: Mapping[str, Any] | None, task: Task, signature: Sign
     for name, value in (params or {}).items():
         setting = task.setting(name)
         if setting is None:
-            raise ParamsError(f"{task.name} has no setting {name!r}; leave it out.")
+            raise ParamsError(f"{task.name} has no setting {name!r}; leave it out.", name)
         if fault := setting.fault(value):
-            raise ParamsError(f"{name}: expected {fault}; found {value!r} ({type(value).__name__}).")
+            raise ParamsError(f"{name}: expected {fault}; found {value!r} ({type(value).__name__}).", name)
         result[name] = param_value(by_name[name], value, setting) if name in by_name else value
     return result
 
@@ -205,7 +205,9 @@ def param_value(param: Param, value: Any, setting: Setting | None) -> Any:
     if not fault and setting is not None and setting.fault(value):
         fault = setting.fault(value)
     if fault:
-        raise ParamsError(f"param {param.name}: expected {fault}; found {value!r} ({type(value).__name__}).")
+        raise ParamsError(
+            f"param {param.name}: expected {fault}; found {value!r} ({type(value).__name__}).", param.name
+        )
     if param.type in {"float", "double"} and isinstance(value, int):
         return float(value)
     return value

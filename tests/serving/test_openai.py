@@ -143,6 +143,7 @@ def test_clients_that_ask_at_the_same_time_get_their_own_answers(served, checkpo
         ({"messages": []}, "messages", "messages"),
         ({"messages": None}, "messages", "messages"),
         ({"messages": [{"role": "user"}]}, "messages", "content"),
+        ({"messages": [{"role": "user", "content": 7}]}, "messages", "must be text"),
         ({"logprobs": True}, "logprobs", "logprobs"),
         ({"response_format": {"type": "json_object"}}, "response_format", "not supported"),
         ({"tool_choice": "required"}, "tool_choice", "auto"),
@@ -213,20 +214,23 @@ def test_embeddings_of_fewer_dimensions(client, served, loaded):
 
 
 @pytest.mark.parametrize(
-    ("asked", "part"),
+    ("asked", "param", "part"),
     [
-        ({"input": []}, "no texts"),
-        ({"input": [[1, 2]]}, "tokens are not taken"),
-        ({"input": 7}, "input"),
-        ({"dimensions": 10_000}, "dimensions"),
-        ({"dimensions": 0}, "dimensions"),
-        ({"encoding_format": "hex"}, "encoding_format"),
-        ({"inputs": "x", "input": None}, "input"),
+        ({"input": []}, "input", "no texts"),
+        ({"input": [[1, 2]]}, "input", "tokens are not taken"),
+        ({"input": 7}, "input", "input"),
+        ({"input": ["a", None]}, "input", "missing"),
+        ({"dimensions": 10_000}, "dimensions", "at most"),
+        ({"dimensions": 0}, "dimensions", "at least 1"),
+        ({"encoding_format": "hex"}, "encoding_format", "base64"),
+        ({"inputs": "x", "input": None}, "inputs", "input"),
+        ({"input": None}, "input", "null"),
     ],
 )
-def test_wrong_embeddings_are_refused(served, asked, part):
+def test_wrong_embeddings_are_refused(served, asked, param, part):
     answered = served.post("/v1/embeddings", {"model": "embedder", "input": "a text", **asked})
     assert answered.status_code == 400
+    assert answered.json()["error"]["param"] == param
     assert part in answered.json()["error"]["message"]
 
 
@@ -282,22 +286,27 @@ def test_a_translation_is_into_english(client, served):
 
 
 @pytest.mark.parametrize(
-    ("fields", "part"),
+    ("fields", "param", "part"),
     [
-        ({"response_format": "xml"}, "response_format"),
-        ({"temperature": "hot"}, "temperature"),
-        ({"language": "klingon"}, "language"),
-        ({"language": "e", "temperatur": "0"}, "temperatur"),
-        ({"stream": "true"}, "stream"),
-        ({"timestamp_granularities[]": "word"}, "verbose_json"),
-        ({"timestamp_granularities[]": "letter", "response_format": "verbose_json"}, "segment, word"),
-        ({"model": "embedder"}, "feature-extraction"),
+        ({"response_format": "xml"}, "response_format", "response_format"),
+        ({"temperature": "hot"}, "temperature", "temperature"),
+        ({"language": "klingon"}, "language", "klingon"),
+        ({"language": "e", "temperatur": "0"}, "temperatur", "temperatur"),
+        ({"stream": "true"}, "stream", "stream"),
+        ({"timestamp_granularities[]": "word"}, "timestamp_granularities", "verbose_json"),
+        (
+            {"timestamp_granularities[]": "letter", "response_format": "verbose_json"},
+            "timestamp_granularities",
+            "segment, word",
+        ),
+        ({"model": "embedder"}, "model", "feature-extraction"),
     ],
 )
-def test_a_wrong_transcription_is_refused(served, fields, part):
+def test_a_wrong_transcription_is_refused(served, fields, param, part):
     data = {"model": "whisper", **fields}
     answered = served.post("/v1/audio/transcriptions", data=data, files={"file": ("a.wav", sound())})
     assert answered.status_code == 400
+    assert answered.json()["error"]["param"] == param
     assert part in answered.json()["error"]["message"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hfspec.errors import InputError
+from hfspec.errors import InputError, about
 from hfspec.inputs.cells import found
 from hfspec.inputs.openai_requests import Request
 from hfspec.runtime.chat.chat_template import messages_of
@@ -21,8 +21,9 @@ class Chat(OpenAIGeneration):
     prefix = "chatcmpl"
 
     def prompts(self, request: Request) -> list[tuple[str, list[int]]]:
-        messages = messages_of(request.values["messages"], request.row)
-        return [self.chat.render(messages, request.row, _tools(request))]
+        with about("messages"):
+            messages = messages_of(request.values["messages"], request.row)
+            return [self.chat.render(messages, request.row, _tools(request))]
 
     def whole(self, head: Head, reply: Reply, counts: dict[str, int]) -> dict[str, Any]:
         choices = [
@@ -57,10 +58,11 @@ def _tools(request: Request) -> list[Any] | None:
     if choice not in ("auto", "none"):
         raise InputError(
             f"tool_choice: the model cannot be made to call a tool; give 'auto' or 'none', not {found(choice)}.",
-            row=request.row,
+            request.row,
+            "tool_choice",
         )
     if tools is None or choice == "none":
         return None
     if not isinstance(tools, list | tuple) or not all(isinstance(tool, Mapping) for tool in tools):
-        raise InputError(f"tools: expected a list of mappings, found {found(tools)}.", row=request.row)
+        raise InputError(f"tools: expected a list of mappings, found {found(tools)}.", request.row, "tools")
     return list(tools)

@@ -56,7 +56,7 @@ class ChatTemplate:
                 "the model has no chat template, so messages cannot be put to it; give the prompt as text.", row=row
             )
         if tools and not re.search(r"\btools\b", self.tokenizer.get_chat_template(tools=list(tools))):
-            raise InputError("the model's chat template takes no tools; leave tools out.", row=row)
+            raise InputError("the model's chat template takes no tools; leave tools out.", row, "tools")
         text = self._rendered(self._with_template(messages, row), row, tools)
         return text, list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hfspec.errors import about
 from hfspec.inputs.cells import checked
 from hfspec.inputs.openai_requests import Request, check_flag, texts_of
 from hfspec.inputs.prompt import filled
@@ -23,8 +24,9 @@ class Completions(OpenAIGeneration):
     def prompts(self, request: Request) -> list[tuple[str, list[int]]]:
         check_flag("echo", request.values.get("echo", False), request.row)
         column = Column("string", "prompt")
-        prompts = texts_of(request, "prompt", "prompts")
-        texts = [filled(self.template, checked(prompt, column, request.row)) for prompt in prompts]
+        with about("prompt"):
+            prompts = texts_of(request, "prompt", "prompts")
+            texts = [filled(self.template, checked(prompt, column, request.row)) for prompt in prompts]
         return [(text, mine["input_ids"]) for text, mine in zip(texts, encode(self.tokenizer, texts), strict=True)]
 
     def whole(self, head: Head, reply: Reply, counts: dict[str, int]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hfspec.errors import InputError, ParamsError
+from hfspec.errors import InputError, ParamsError, about
 from hfspec.inputs.cells import checked as checked_cell
 from hfspec.inputs.cells import found
 from hfspec.inputs.openai_requests import Request, checked, texts_of, to_requests
@@ -70,8 +70,9 @@ class OpenAIEmbeddings(SentenceEmbedding):
 
     def _items(self, request: Request) -> list[Item[Part]]:
         settings = self._settings(request)
-        texts = [Row(request.row, {"text": text}) for text in _texts(request)]
-        items = super().preprocess(texts, settings)
+        with about("input"):
+            texts = [Row(request.row, {"text": text}) for text in _texts(request)]
+            items = super().preprocess(texts, settings)
         parts = [Part(request, index, settings, item.content) for index, item in enumerate(items)]
         if self.task.setting("truncation") is not None and not settings.get("truncation"):
             self._refuse_cut(parts)
@@ -85,15 +86,19 @@ class OpenAIEmbeddings(SentenceEmbedding):
         settings, width = request.settings, request.settings.get("truncate_dim")
         if request.values.get("encoding_format", "float") not in FORMATS:
             value = found(request.values["encoding_format"])
-            raise InputError(f"encoding_format: expected {' or '.join(FORMATS)}; found {value}.", row=request.row)
+            raise InputError(
+                f"encoding_format: expected {' or '.join(FORMATS)}; found {value}.", request.row, "encoding_format"
+            )
         if "dimensions" in request.values and width is not None and width > self.encoder.size:
             raise InputError(
-                f"dimensions: the model's embeddings have {self.encoder.size}; ask for at most that.", row=request.row
+                f"dimensions: the model's embeddings have {self.encoder.size}; ask for at most that.",
+                request.row,
+                "dimensions",
             )
         try:
             self.check(settings)
         except ParamsError as error:
-            raise InputError(str(error), row=request.row) from error
+            raise InputError(str(error), request.row, error.key) from error
         return settings.over({"normalize_embeddings": True}) if width and self.normalises else settings
 
     def _refuse_cut(self, parts: Sequence[Part]) -> None:
@@ -102,7 +107,8 @@ class OpenAIEmbeddings(SentenceEmbedding):
                 raise InputError(
                     f"input {part.index} has more than the {part.content.tokens} tokens that the model reads; shorten"
                     f" it, {OR_CUT}.",
-                    row=part.request.row,
+                    part.request.row,
+                    "input",
                 )
 
     def run(self, batch: Sequence[Item[Any]], settings: Settings) -> Arriving | Computed:

@@ -101,11 +101,13 @@ class OpenAIGeneration(CausalGeneration):
     def _asks(self, request: Request) -> Iterator[Ask]:
         settings = generating(request.settings)
         if request.streams and (settings.get("num_beams") or 1) > 1:
-            raise InputError("an answer found by beam search cannot be streamed; leave stream out.", row=request.row)
+            raise InputError(
+                "an answer found by beam search cannot be streamed; leave stream out.", request.row, "stream"
+            )
         try:
             super().check(settings)
         except ParamsError as error:
-            raise InputError(str(error), row=request.row) from error
+            raise InputError(str(error), request.row, error.key) from error
         count = int(request.settings["n"])
         for place, (text, ids) in enumerate(self.prompts(request)):
             prompt = self.prompt(request.row, text, ids, settings)

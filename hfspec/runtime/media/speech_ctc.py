@@ -55,7 +55,9 @@ class CtcRecognizer:
         refuse_given(settings, [setting.name for setting in (*task.WHISPER, *task.GENERATION)], "a CTC model")
         unit = settings.get("return_timestamps")
         if unit is True:
-            raise ParamsError("return_timestamps: a CTC model times words or characters; set 'word' or 'char'.")
+            raise ParamsError(
+                "return_timestamps: a CTC model times words or characters; set 'word' or 'char'.", "return_timestamps"
+            )
         if not self.align and (unit or settings.get("chunk_length_s")):
             raise ParamsError(
                 "this model does not say how long a frame is, so neither timestamps nor chunks can be had."

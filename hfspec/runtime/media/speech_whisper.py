@@ -29,7 +29,8 @@ UNTIMED = (
     "neither the checkpoint's generation_config.json (no_timestamps_token_id) nor its tokenizer (<|notimestamps|>) says"
     " which tokens are timestamps."
 )
-OWN = ("return_timestamps", "language", "task")
+TIMES = "return_timestamps"
+OWN = (TIMES, "language", "task")
 GIVEN = tuple(setting.name for setting in (*task.WHISPER, *task.GENERATION) if setting.name not in {"prompt", "seed"})
 
 
@@ -80,20 +81,23 @@ class WhisperRecognizer:
         if sizes is not None and sizes[0] > self.window:
             raise ParamsError(
                 f"chunk_length_s: this Whisper hears {self.window / self.features.rate:g} s at once, and would leave"
-                " out the rest of a longer chunk."
+                " out the rest of a longer chunk.",
+                "chunk_length_s",
             )
-        times = settings.get("return_timestamps")
+        times = settings.get(TIMES)
         if times == "char":
-            raise ParamsError("return_timestamps: Whisper times segments or words; set true or 'word'.")
+            raise ParamsError("return_timestamps: Whisper times segments or words; set true or 'word'.", TIMES)
         if times == "word" and getattr(self.model.generation_config, "alignment_heads", None) is None:
-            raise ParamsError("return_timestamps: 'word' needs alignment_heads in the checkpoint's generation config.")
+            raise ParamsError(
+                "return_timestamps: 'word' needs alignment_heads in the checkpoint's generation config.", TIMES
+            )
         if times and not self._can_time():
-            raise ParamsError(f"return_timestamps: {UNTIMED}")
+            raise ParamsError(f"return_timestamps: {UNTIMED}", TIMES)
         fault = "" if settings.get("language") is None else self._language_fault(settings["language"])
         if fault:
-            raise ParamsError(f"language: {fault}")
+            raise ParamsError(f"language: {fault}", "language")
         if settings.get("task") and not self._is_multilingual():
-            raise ParamsError(f"task: {ENGLISH_ONLY}")
+            raise ParamsError(f"task: {ENGLISH_ONLY}", "task")
         self._prompt(settings)
 
     def _is_multilingual(self) -> bool:
@@ -123,7 +127,7 @@ class WhisperRecognizer:
         try:
             ids = self.tokenizer.get_prompt_ids(settings["prompt"], return_tensors="pt")
         except ValueError as error:
-            raise ParamsError(f"prompt: {error}") from error
+            raise ParamsError(f"prompt: {error}", "prompt") from error
         return {"prompt_ids": ids.to(self.device)}
 
     def items(self, sound: Wave, row: Row, settings: Settings) -> list[Item[Heard]]:
@@ -157,7 +161,7 @@ class WhisperRecognizer:
         """Whether the rest of a batch would change the answer: sampling draws from the item's own seed, and
         transformers times words by statistics over all tokens of a batch, padding included.
         """
-        return _samples(settings) or settings.get("return_timestamps") == "word"
+        return _samples(settings) or settings.get(TIMES) == "word"
 
     def run(self, batch: Sequence[Item[Heard]], settings: Settings) -> list[Written]:
         import torch
@@ -182,7 +186,7 @@ class WhisperRecognizer:
 
     def _options(self, settings: Settings, heard: Heard) -> dict[str, Any]:
         """Arguments of generate() beyond the checkpoint's own generation config."""
-        times = settings.get("return_timestamps")
+        times = settings.get(TIMES)
         names = [name for name in GIVEN if name in settings and settings.origin(name) != CHECKPOINT]
         options = {name: settings[name] for name in names if settings[name] is not None}
         if settings.rank("max_length") > settings.rank("max_new_tokens"):
@@ -223,7 +227,7 @@ class WhisperRecognizer:
 
         segments = output["segments"][place]
         times = None
-        if settings.get("return_timestamps") == "word":
+        if settings.get(TIMES) == "word":
             times = torch.cat([segment["token_timestamps"] for segment in segments] or [torch.empty(0)]).cpu()
         return Written(heard, output["sequences"][place : place + 1].cpu(), times, self._language(segments))
 
@@ -237,7 +241,7 @@ class WhisperRecognizer:
         return next((token for token in whole.flatten().tolist() if token in numbers), None)
 
     def joined(self, parts: Sequence[Written], settings: Settings) -> Transcript:
-        times = settings.get("return_timestamps")
+        times = settings.get(TIMES)
         with quiet():  # transformers warns of a last timestamp that is missing; it shows as null
             text, timed = self.tokenizer._decode_asr(  # noqa: SLF001 - it joins chunks by their overlaps
                 [self._output(part, times) for part in parts],

@@ -92,16 +92,22 @@ def chunk_sizes(rate: int, align: int, settings: Settings) -> tuple[int, int, in
     seconds, stride = settings.get("chunk_length_s"), settings.get("stride_length_s")
     if seconds is None:
         if stride is not None:
-            raise ParamsError("stride_length_s says how far chunks overlap, and needs chunk_length_s to be set too.")
+            raise ParamsError(
+                "stride_length_s says how far chunks overlap, and needs chunk_length_s to be set too.",
+                "stride_length_s",
+            )
         return None
     sides = seconds / 6 if stride is None else stride
     both = list(sides) if isinstance(sides, list | tuple) else [sides, sides]
     if len(both) != 2 or min(both) < 0:
-        raise ParamsError(f"stride_length_s must be one number or [left, right], none below 0, not {stride!r}.")
+        raise ParamsError(
+            f"stride_length_s must be one number or [left, right], none below 0, not {stride!r}.", "stride_length_s"
+        )
     size, before, after = (round(side * rate / align) * align for side in (seconds, *both))
     if size <= before + after:
         raise ParamsError(
-            f"chunk_length_s ({seconds} s) must be longer than what chunks share on both sides ({sum(both):g} s)."
+            f"chunk_length_s ({seconds} s) must be longer than what chunks share on both sides ({sum(both):g} s).",
+            "chunk_length_s",
         )
     return size, before, after
 
@@ -111,4 +117,4 @@ def refuse_given(settings: Settings, names: Sequence[str], kind: str) -> None:
     useless = [name for name in names if name in settings and settings.origin(name) != "hfspec default"]
     useless = [name for name in useless if settings[name] is not None]
     if useless:
-        raise ParamsError(f"{', '.join(useless)}: of no use to {kind}; leave it out.")
+        raise ParamsError(f"{', '.join(useless)}: of no use to {kind}; leave it out.", useless[0])

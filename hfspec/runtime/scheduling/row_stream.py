@@ -50,7 +50,7 @@ def _row(
     try:
         (row,) = _read(item, parse)
     except InputError as error:
-        problem = InputError(error.reason, row=number)
+        problem = InputError(error.reason, number, error.key)
         if refused is None:
             raise problem from error
         refused[number] = problem

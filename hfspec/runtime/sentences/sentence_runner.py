@@ -40,7 +40,9 @@ class SentenceRunner(Runner):
         self.prompts.check(settings)
         width, size = settings.get("truncate_dim"), self.encoder.size
         if width and size and width > size and settings.origin("truncate_dim") in {LOAD, PREDICT}:
-            raise ParamsError(f"truncate_dim: expected at most {size}, the model's dimensions; found {width}.")
+            raise ParamsError(
+                f"truncate_dim: expected at most {size}, the model's dimensions; found {width}.", "truncate_dim"
+            )
 
     def items(self, texts: Sequence[tuple[int, str]], settings: Settings) -> list[Item[Text]]:
         """An item for each text, given with the number of the row that it belongs to."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from hfspec.errors import HfspecError
+from hfspec.errors import HfspecError, PredictionError
 from hfspec.serving.fleet.values import ServerSettings
 from hfspec.serving.front import keys
 from hfspec.serving.front.errors import INTERNAL, RequestError
@@ -107,7 +107,8 @@ class App:
         if isinstance(error, RequestError):
             return error
         if isinstance(error, HfspecError):
-            return RequestError(400, str(error), type(error).__name__)
+            key = error.key if isinstance(error, PredictionError) else None
+            return RequestError(400, str(error), type(error).__name__, key=key)
         self.log("error", f"unexpected {type(error).__name__}: {error}", request=exchange.id)
         return RequestError(500, INTERNAL, "InternalError")
 

@@ -16,6 +16,7 @@ class RequestError(Exception):
         message: A sentence for the caller.
         kind: The name of hfspec's error, or one of the server's own.
         row: The row at fault, counted from 0, where known.
+        key: The key of the request at fault, where known.
         headers: Further headers of the response.
         cause: The class and the message of the library's error, for the server's log and not for the caller.
     """
@@ -24,6 +25,7 @@ class RequestError(Exception):
     message: str
     kind: str = "RequestError"
     row: int | None = None
+    key: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     cause: tuple[str, str] | None = None
 
@@ -47,11 +49,11 @@ STATUS = MappingProxyType(
 INTERNAL = "the model failed on this request; the server's log has the request's id and the cause."
 
 
-def of_replica(kind: str, message: str, row: int | None) -> RequestError:
+def of_replica(kind: str, message: str, row: int | None, key: str | None) -> RequestError:
     """A replica's error; a fault of the server gets a general message instead of its own."""
     if kind not in STATUS:
         return RequestError(500, INTERNAL, "InternalError", row, cause=(kind, " ".join(message.split())))
-    return RequestError(STATUS[kind], message, kind, row)
+    return RequestError(STATUS[kind], message, kind, row, key)
 
 
 def unavailable(message: str, seconds: float = 1.0) -> RequestError:

@@ -5,7 +5,6 @@ https://platform.openai.com/docs/api-reference
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -39,31 +38,15 @@ TYPES = {
     429: "rate_limit_error",
 }
 CODES = {401: "invalid_api_key", 413: "request_too_large", 429: "rate_limit_exceeded"}
-# The key that a message is about: `n: expected …`, `logprobs is not supported`, `the request has no key 'x'`.
-PARAM = re.compile(r"(?:the request has no (?:key ')?)?([a-z_]+)(?:: |'|, | is not supported|\.| \()")
-ABOUT_MESSAGES = re.compile(r"message \d+: |the conversation |the model's chat template refuses ")
-ABOUT_TOOLS = "the model's chat template takes no tools"
 ABOUT_MODEL = frozenset({"ModelError", "TaskError", "EndpointError"})
 
 
 def error_of(error: RequestError) -> dict[str, Any]:
     """The error in OpenAI's form."""
     kind = TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "server_error")
-    param = _param(error)
+    param = "model" if error.kind in ABOUT_MODEL else error.key
     code = "model_not_found" if (error.status, param) == (404, "model") else CODES.get(error.status)
     return {"error": {"message": error.message, "type": kind, "param": param, "code": code}}
-
-
-def _param(error: RequestError) -> str | None:
-    """The key of the request that an error is about, where its message names one."""
-    if error.kind in ABOUT_MODEL:
-        return "model"
-    if ABOUT_MESSAGES.match(error.message):
-        return "messages"
-    if error.message.startswith(ABOUT_TOOLS):
-        return "tools"
-    match = PARAM.match(error.message)
-    return match[1] if match else None
 
 
 def openai_error(error: RequestError, _: Exchange) -> Response:
@@ -106,7 +89,10 @@ async def _generated(exchange: Exchange, task: str) -> Response:
     asking = exchange.asking(body, rows, task=task)
     if body.get("stream_options") and body.get("stream") is not True:
         raise RequestError(
-            400, "stream_options: they are for streams; give stream as well, or leave them out.", "InputError"
+            400,
+            "stream_options: they are for streams; give stream as well, or leave them out.",
+            "InputError",
+            key="stream_options",
         )
     if body.get("stream") is not True:
         return to_json({**await exchange.answer(model, asking), "model": model.name})
@@ -137,7 +123,7 @@ async def embeddings(exchange: Exchange) -> Response:
 def asked_model(exchange: Exchange, name: Any, task: str) -> Model:
     """The model that a request names, or the only one, where its task can answer; raises RequestError."""
     if name is not None and not isinstance(name, str):
-        raise RequestError(400, "model: expected the name of a model, a text.", "InputError")
+        raise RequestError(400, "model: expected the name of a model, a text.", "InputError", key="model")
     if name in PLACEHOLDERS and not any(name in model.entry.names for model in exchange.app.models):
         return exchange.only(ANSWERED_BY[task])
     return exchange.for_tasks(exchange.model(name), ANSWERED_BY[task])
@@ -177,7 +163,7 @@ async def _uploaded(form: FormData) -> bytes:
     """The bytes of the file; raises RequestError."""
     file = form.get("file")
     if not isinstance(file, UploadFile):
-        raise RequestError(400, "file: expected an uploaded file of audio.", "FormError")
+        raise RequestError(400, "file: expected an uploaded file of audio.", "FormError", key="file")
     return await file.read()
 
 

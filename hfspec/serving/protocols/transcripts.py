@@ -154,4 +154,5 @@ def _not_one_of(key: str, values: Iterable[str], value: str) -> RequestError:
 
 
 def _refused(key: str, reason: str) -> RequestError:
-    return RequestError(400, f"{key.removesuffix('[]')[:80]}: {reason}.", "FormError")
+    name = key.removesuffix("[]")[:80]
+    return RequestError(400, f"{name}: {reason}.", "FormError", key=name)

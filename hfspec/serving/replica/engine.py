@@ -278,7 +278,7 @@ class Engine:
     def _refuse(self, job: Job, row: int, error: RowError) -> None:
         if job.ask.key not in self._jobs:
             return
-        row_error = type(error)(error.reason, row=row)
+        row_error = type(error)(error.reason, row, error.key)
         if job.refused is None:
             self._end(job, row_error)
         else:
@@ -393,5 +393,5 @@ def _row_error(error: RowError) -> dict[str, Any]:
 def _streaming(prediction: Any) -> Any:
     """The call, when its one request can be streamed; raises InputError."""
     if len(prediction.rows) != 1 or not hasattr(prediction.call.runner, "streamed"):
-        raise InputError("this task does not stream its answers; leave stream out.")
+        raise InputError("this task does not stream its answers; leave stream out.", key="stream")
     return prediction

@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
 from typing import Any, NoReturn
 
-from hfspec.errors import HfspecError, InputError, RowError
+from hfspec.errors import HfspecError, InputError, PredictionError, RowError
 from hfspec.formats.label_names import label_names
 from hfspec.redaction import redacted
 from hfspec.runtime.host.process import begin, leave, settle
@@ -82,7 +82,8 @@ class Replica:
         self._left.discard(key)
         row = error.row if isinstance(error, RowError) else None
         text = error.reason if isinstance(error, RowError) else str(error)
-        self.send(wire.ERROR, key, type(error).__name__, redacted(text), row)
+        at = error.key if isinstance(error, PredictionError) else None
+        self.send(wire.ERROR, key, type(error).__name__, redacted(text), row, at)
 
     def _tell(self, kind: str, key: int, *values: Any) -> None:
         """Send a result; a value that cannot be sent is an error of this request alone."""
