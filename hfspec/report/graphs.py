@@ -7,6 +7,7 @@ from typing import Any
 
 from hfspec.ir.artifact import Manifest
 from hfspec.ir.plan import Plan
+from hfspec.ir.quantized_graph import distance
 
 
 def planned_rows(plan: Plan) -> Iterator[tuple[str, str]]:
@@ -42,14 +43,4 @@ def measured_rows(manifest: Manifest) -> Iterator[tuple[str, str]]:
         )
         yield "graph", f"by {graph['exporter']}, {far}"
     if quantized := graph.get("quantization"):
-        yield "quantization", _measured(quantized)
-
-
-def _measured(account: Any) -> str:
-    """How far a quantised graph is from the one before, over how many examples."""
-    examples = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in account["measured_on"].items())
-    allowed = "any distance" if account["tolerance"] is None else f"{account['tolerance']:g}"
-    names = ("same_answers", "least_cosine")
-    others = "".join(f", {name.replace('_', ' ')} {account[name]:g}" for name in names if name in account)
-    difference = f"{account['difference']:g} from the numbers of float32 ({allowed} is allowed)"
-    return f"{account['method']}, {difference}{others}; measured on {examples}"
+        yield "quantization", f"{quantized['method']}, {distance(quantized)}"

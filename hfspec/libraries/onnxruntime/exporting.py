@@ -24,7 +24,7 @@ from hfspec.libraries.onnxruntime.examples import Examples
 from hfspec.libraries.onnxruntime.loading import FACTS, GRAPH, Graph
 from hfspec.libraries.onnxruntime.media_sources import MediaSource
 from hfspec.libraries.onnxruntime.own_graph import told_of_graph
-from hfspec.libraries.onnxruntime.quantization import quantize, told
+from hfspec.libraries.onnxruntime.quantization import note, quantize
 from hfspec.libraries.onnxruntime.refusal import refusal
 from hfspec.libraries.onnxruntime.stand_ins import stand_in_weights
 from hfspec.libraries.onnxruntime.torch_modules import COMPUTES, Source, module
@@ -83,7 +83,7 @@ def export(plan: Plan, files: Sequence[FileRecord], staging: Path) -> tuple[Plan
         **({"quantization": quantized} if quantized else {}),
         **({} if space is None else {"weights_space": space}),
     }
-    notes = (*plan.notes, *compared.notes, *([told(quantized)] if quantized else []))
+    notes = (*plan.notes, *compared.notes, *([note(quantized)] if quantized else []))
     written = (*beside, *(_records(model) if plan.graph_file is None else ()))
     records = {record.path: record for record in (*files, *written) if record.path not in weights}
     return replace(plan, graph=freeze(account), notes=notes), tuple(records[path] for path in sorted(records))

@@ -14,6 +14,7 @@ from hfspec.ir.calibration import CalibrationExample
 from hfspec.ir.frozen import thaw
 from hfspec.ir.plan import Plan
 from hfspec.ir.problem import KeyPath, Problem
+from hfspec.ir.quantized_graph import distance
 from hfspec.ir.spec_keys import Quantization
 from hfspec.libraries.onnxruntime.examples import Inputs
 from hfspec.libraries.onnxruntime.loading import GRAPH, load, session
@@ -64,11 +65,11 @@ def quantize(plan: Plan, request: LoadRequest, computes: str, usual: Sequence[In
     before, size = session(graph), _size(graph)
     answers = [before.run(None, dict(batch)) for batch in batches]
     _write(quantization, graph, batches)
-    after, distance = session(graph), Distance(computes)
+    after, apart = session(graph), Distance(computes)
     for batch, numbers in zip(batches, answers, strict=True):
-        distance.add(batch, numbers, after.run(None, dict(batch)))
-    measures = distance.to_json()
-    if quantization.tolerance is not None and not distance.difference <= quantization.tolerance:
+        apart.add(batch, numbers, after.run(None, dict(batch)))
+    measures = apart.to_json()
+    if quantization.tolerance is not None and not apart.difference <= quantization.tolerance:
         raise _too_far(quantization.tolerance, measures)
     examples = {} if plan.calibration is None else {"calibration_sha256": plan.calibration.sha256}
     sizes = {"bytes": _size(graph), "bytes_before": size}
@@ -82,30 +83,12 @@ def quantize(plan: Plan, request: LoadRequest, computes: str, usual: Sequence[In
     }
 
 
-def told(account: Mapping[str, Any]) -> str:
+def note(account: Mapping[str, Any]) -> str:
     """The manifest's account of a quantised graph, in a sentence."""
-    allowed = "" if account["tolerance"] is None else f" ({account['tolerance']:g} is allowed)"
-    also = {"same_answers": "{:.2%} of the answers are the same", "least_cosine": "the least cosine is {:g}"}
-    more = "".join(f"; {words.format(account[name])}" for name, words in also.items() if name in account)
     return (
         f"Quantised by {account['method']}, the graph takes {account['bytes'] / 1e6:.1f} MB where it took"
-        f" {account['bytes_before'] / 1e6:.1f}, and over {counted(account['measured_on'])} its numbers differ from"
-        f" those of float32 by {account['difference']:g} at most{allowed}{more}."
+        f" {account['bytes_before'] / 1e6:.1f}; its numbers are at most {distance(account)}."
     )
-
-
-def counted(measured_on: Mapping[str, int]) -> str:
-    """The examples measured, in words."""
-    names = {
-        "calibration": "calibration examples",
-        "golden": "golden examples",
-        "input_example": "the input example",
-        "plain": "batches of plain inputs",
-    }
-    parts = [
-        names[kind] if kind == "input_example" else f"{count} {names[kind]}" for kind, count in measured_on.items()
-    ]
-    return " and ".join(parts)
 
 
 def _examples(plan: Plan, request: LoadRequest) -> tuple[dict[str, int], list[Inputs]]:

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hfspec.errors import HfspecError, InputError, OutputError, PredictionError, RowError
+from hfspec.runtime.chat.openai_generation import OpenAIGeneration
 from hfspec.runtime.generation.causal_generation import CausalGeneration
 from hfspec.runtime.io import finite
 from hfspec.runtime.predictor import Predictor
@@ -392,6 +393,6 @@ def _row_error(error: RowError) -> dict[str, Any]:
 
 def _streaming(prediction: Any) -> Any:
     """The call, when its one request can be streamed; raises InputError."""
-    if len(prediction.rows) != 1 or not hasattr(prediction.call.runner, "streamed"):
+    if len(prediction.rows) != 1 or not isinstance(prediction.call.runner, OpenAIGeneration):
         raise InputError("this task does not stream its answers; leave stream out.", key="stream")
     return prediction
