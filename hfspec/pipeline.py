@@ -34,6 +34,7 @@ from hfspec.locking.lock_file import held_lock, read_lock, write_lock
 from hfspec.locking.pinning import check_held, check_versions, notes
 from hfspec.runtime.host.process import import_libraries
 from hfspec.sources.folder import FolderSource
+from hfspec.sources.in_folder import whole
 from hfspec.stages.build import WEIGHTS, build
 from hfspec.stages.complete import complete
 from hfspec.stages.convert import convert
@@ -142,7 +143,8 @@ def build_artifact(job: Job, target: Path, link: Link, progress: Progress) -> Ar
         StorageError: For what the disk refuses.
     """
     readers = job.sources.readers
-    folders = {role: reader.folder for role, reader in readers.items() if isinstance(reader, FolderSource)}
+    wholes = {role: whole(reader) for role, reader in readers.items()}
+    folders = {role: reader.folder for role, reader in wholes.items() if isinstance(reader, FolderSource)}
     check_apart(target, folders.values())
     artifact_plan = point(job.plan, readers, progress, default_memory())
     remember(artifact_plan.pointers, folders)

@@ -142,15 +142,11 @@ class ModelSource(Source):
         description="With `format: onnx`: the source's own graph, which is taken as it is (docs/onnx.md).",
         examples=["onnx/model.onnx"],
     )
-
-
-class FolderSource(ModelSource):
-    """A source of which one folder is the model."""
-
     folder: str | None = Field(
         default=None,
         pattern=FOLDER_PATTERN,
-        description="The folder of the source that is the model, where the source has several.",
+        description="The folder of the source that is the model, where the source has several. `file` is its path from "
+        "there.",
         examples=["cpu_and_mobile/cpu-int4-rtn-block-32-acc-level-4"],
     )
 

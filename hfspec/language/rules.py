@@ -61,6 +61,7 @@ def problems(tree: Tree) -> Iterator[Problem]:
     yield from weight_formats.problems(document)
     yield from _serving(document)
     yield from _saving(document)
+    yield from _folder(document)
     yield from conversion.problems(document)
     yield from params.problems(document)
     yield from examples.problems(document)
@@ -264,6 +265,16 @@ def _saving(document: Draft) -> Iterator[Problem]:
         message = "Merged weights are new weights, which no reference to the model's source can stand for."
         remedy = "Keep `merge: true` with `save_mode: full`, or the reference with `merge: false`."
         yield Problem("conflict", message, document.tree.origin(path), path, remedy=remedy)
+
+
+def _folder(document: Draft) -> Iterator[Problem]:
+    tree, path = document.tree, ("model", "folder")
+    library = LIBRARIES.get(document.library or "")
+    is_reference = tree.at(("save_mode",)) == "reference"
+    if library is not None and is_reference and not library.keeps_folder and document.has("model", "folder"):
+        message = "A reference names weights at the top of their source, and these are in a folder of it."
+        remedy = "Write `save_mode: full`, or name a source that is the checkpoint alone."
+        yield Problem("conflict", message, tree.origin(path), path, remedy=remedy)
 
 
 def _columns(tree: Tree, path: KeyPath, columns: tuple[DraftColumn, ...]) -> Iterator[Problem]:

@@ -10,6 +10,7 @@ from hfspec.ir.pins import Reader, SourceName, SourcePin
 from hfspec.ir.progress import Progress
 from hfspec.ir.spec_keys import Source
 from hfspec.sources import selection
+from hfspec.sources.in_folder import in_folder
 from hfspec.sources.kinds import open_kind
 
 COMPONENTS = "components/"
@@ -19,7 +20,14 @@ Layout: TypeAlias = Callable[[Sequence[str], Reader, str], selection.Selection]
 
 
 def open_source(
-    source: Source, role: str, base: Path, progress: Progress, *, select: Layout, reviewed: Collection[str] = ()
+    source: Source,
+    role: str,
+    base: Path,
+    progress: Progress,
+    *,
+    select: Layout,
+    folder: str | None = None,
+    reviewed: Collection[str] = (),
 ) -> tuple[SourcePin, Reader]:
     """Pin a source and choose the files of its role.
 
@@ -30,6 +38,7 @@ def open_source(
         base: The folder that a relative ``path`` starts from.
         progress: Told of what is downloaded.
         select: Which files are the model's, as its library has it.
+        folder: The folder that is taken for the whole source; None for the source itself.
         reviewed: Paths of the files of code that are taken too, where the source has them.
 
     Returns:
@@ -40,9 +49,11 @@ def open_source(
         StorageError: The disk refuses.
     """
     content = open_kind(source.kind.key, SourceName(source.location, source.revision, base, progress))
+    location = source.location
+    if folder is not None:
+        content, location = in_folder(content, folder, location), f"{location}/{folder}"
     reader = content.reader
     names = tuple(file.path for file in content.files)
-    location = source.location
     if role.startswith(COMPONENTS):
         role_files = selection.select_component(role.removeprefix(COMPONENTS), names, location)
     elif role == ADAPTER:
@@ -54,7 +65,7 @@ def open_source(
     pin = SourcePin(
         role=role,
         kind=source.kind.key,
-        location=location,
+        location=source.location,
         revision=source.revision,
         commit=content.commit,
         version=content.version,

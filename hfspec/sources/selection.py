@@ -122,12 +122,12 @@ def weight_indexes(names: Collection[str], folders: Iterable[str] = ("",)) -> tu
     return tuple(index for index in indexes if index in names)
 
 
-def within(names: Sequence[str], folder: str | None, where: str) -> Sequence[str]:
+def within(names: Sequence[str], folder: str, where: str) -> Sequence[str]:
     """The files of one folder of a source, with the card and licences at the source's top.
 
     Args:
         names: The paths of the source's files.
-        folder: The folder; None for the whole source.
+        folder: The folder.
         where: The source's place, with which a message begins.
 
     Returns:
@@ -136,8 +136,6 @@ def within(names: Sequence[str], folder: str | None, where: str) -> Sequence[str
     Raises:
         SourceError: When the source has no such folder.
     """
-    if folder is None:
-        return names
     inside = [name for name in names if name.startswith(f"{folder}/")]
     if not inside:
         folders = sorted({str(PurePosixPath(name).parent) for name in names} - {"."})
@@ -355,8 +353,24 @@ def _check(names: Collection[str], needed: set[str], where: str, *, has_graph: b
         gaps.append("weights (model.safetensors, or pytorch_model.bin, or an index with all its shards)")
     if gaps:
         raise SourceError(
-            f"{where} cannot be used as a checkpoint: it has no {' and no '.join(gaps)}. {_listing(names)}"
+            f"{where} cannot be used as a checkpoint: it has no {' and no '.join(gaps)}."
+            f" {_elsewhere(names, gaps, where)}{_listing(names)}"
         )
+
+
+def _elsewhere(names: Collection[str], gaps: Sequence[str], where: str) -> str:
+    """What to write for a source whose checkpoint is in a folder of it, or that is a graph."""
+    graph = next((name for name in sorted(names) if name.endswith(ONNX)), "")
+    if CONFIG not in gaps:
+        return f"It has graphs: write `format: onnx`, and `file: {graph}` under `model`. " if graph else ""
+    folders = {path.parent for name in names if (path := PurePosixPath(name)).name == CONFIG}
+    outer = sorted(folder.as_posix() for folder in folders if folders.isdisjoint(folder.parents))
+    if outer:
+        return f"A config.json is in {', '.join(outer[:8])}: name one as the model's `folder`. "
+    if graph and "/" not in graph:
+        file = f"{PurePosixPath(where).name}/{graph}"
+        return f"A graph belongs to the checkpoint in the folder above: name that, and `file: {file}`. "
+    return ""
 
 
 def _listing(names: Collection[str]) -> str:

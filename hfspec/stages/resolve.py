@@ -47,6 +47,7 @@ def resolve(spec: Spec, tree: Tree, progress: Progress, pinned: Commits = UNPINN
                 base_folder(tree, key),
                 progress,
                 select=_layout(spec),
+                folder=_folder(spec) if role == "model" else None,
                 reviewed=reviewed,
             )
             pins.append(replace(pin, location=source.location, revision=source.revision))
@@ -76,13 +77,19 @@ def _sources(spec: Spec) -> Iterator[tuple[str, Source]]:
         yield f"components/{name}", component
 
 
+def _folder(spec: Spec) -> str | None:
+    """The folder of the model's source that is taken for the whole."""
+    return None if LIBRARIES[spec.library].keeps_folder else spec.model.folder
+
+
 def _layout(spec: Spec) -> Layout:
     """How the library chooses the model's files."""
-    task, select = find(spec.library, spec.task), LIBRARIES[spec.library].part("layout")
-    folder, file = getattr(spec.model, "folder", None), spec.model.file
+    library = LIBRARIES[spec.library]
+    task, select = find(spec.library, spec.task), library.part("layout")
+    kept, file = spec.model.folder if library.keeps_folder else None, spec.model.file
 
     def layout(names: Sequence[str], reader: Reader, location: str) -> Selection:
-        inside = within(names, folder, location)
+        inside = names if kept is None else within(names, kept, location)
         if file is None:
             selection: Selection = select(inside, reader, location, task)
             return selection

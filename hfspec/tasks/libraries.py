@@ -68,6 +68,8 @@ class Library:
     """Whether ``Predictor.pipeline()`` can give one, and its components are objects by themselves."""
     spreads: bool = False
     """Whether a model can be spread over several devices (``device_map``)."""
+    keeps_folder: bool = False
+    """Whether a model in a folder of its source keeps its place; it is at the top of the artifact's model else."""
     needs_modules: bool = False
     """Whether only modules.json says how token embeddings become one embedding."""
     task_patterns: Mapping[str, re.Pattern[str]] = field(default_factory=lambda: MappingProxyType({}))
@@ -128,9 +130,9 @@ LIBRARIES: Mapping[str, Library] = MappingProxyType(
                 announcing="hfspec.libraries.onnxruntime_genai.conversion:announce",
                 converting="hfspec.libraries.onnxruntime_genai.conversion:convert",
                 packages=("jinja2", "numpy", "onnxruntime-genai", "tokenizers"),
-                spec="hfspec.libraries.onnxruntime_genai.spec:OnnxruntimeGenaiSpec",
+                keeps_folder=True,
                 compiling=(
-                    *("layout", "planning", "examination", "spec"),
+                    *("layout", "planning", "examination"),
                     *("conversion", "building", "agreement"),
                 ),
                 weights=(".onnx", ".onnx.data", ".onnx_data", ".data"),

@@ -140,7 +140,7 @@ def test_a_chat_needs_a_template_that_works(said, change, expected):
         ({"task": "text-classification"}, "has no task 'text-classification'"),
         ({"model": {"path": "../model", "folder": "gpu"}}, "has no folder gpu"),
         ({"model": {"path": "../model", "folder": "../x"}}, "The value of `folder` is not allowed"),
-        ({"library": "transformers", "model": {"path": "../model", "folder": "x"}}, "folder"),
+        ({"library": "transformers", "model": {"path": "../model", "folder": "x"}}, "has no folder x; its folders"),
     ],
 )
 def test_keys_of_the_spec_that_cannot_be(said, keys, expected):

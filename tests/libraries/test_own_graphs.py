@@ -420,3 +420,55 @@ def test_pooling_that_nothing_states_or_two_state_is_refused(alone, bare, tmp_pa
     assert (problem.path, problem.code) == (("pooling",), "dead-key")
     (problem,) = hfspec.validate(of(tmp_path / "d", bare, pooling="last-token"))
     assert problem.nearest == "lasttoken"
+
+
+@pytest.fixture(scope="module")
+def several(embedder, tmp_path_factory):
+    """A source with a licence and no checkpoint at its top, but one in each of two folders."""
+    place = tmp_path_factory.mktemp("several") / "minilm-like"
+    for name in ("first", "deep/second"):
+        shutil.copytree(embedder, place / name, ignore=shutil.ignore_patterns("README.md", "LICENSE"))
+    (place / "LICENSE").write_text("that of the top\n")
+    return place
+
+
+@pytest.mark.parametrize("keys", [{"format": "safetensors"}, {"format": "onnx"}], ids=["weights", "graph"])
+def test_a_checkpoint_in_a_folder_is_that_of_the_folder_alone(several, embedder, tmp_path, keys):
+    file = FILE if keys["format"] == "onnx" else None
+    model = {"path": str(several), "folder": "deep/second", "file": file}
+    by_itself = of(tmp_path / "b", embedder, file, **keys)
+    one = hfspec.compile(of(tmp_path / "a", several, **keys, model=model), output=tmp_path / "one", run=False)
+    other = hfspec.compile(by_itself, output=tmp_path / "other", run=False)
+    assert one.manifest.space == other.manifest.space
+    records = {record.path: record.sha256 for record in other.manifest.files if record.path.startswith("model/")}
+    assert records.items() <= {record.path: record.sha256 for record in one.manifest.files}.items()
+    assert (one.path / "LICENSE").read_text() == "that of the top\n"
+    np.testing.assert_allclose(hfspec.load(one.path).predict(TEXTS), hfspec.load(other.path).predict(TEXTS), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ({}, "A config.json is in deep/second, first: name one as the model's `folder`."),
+        ({"folder": "deep"}, "A config.json is in second: name one as the model's `folder`."),
+        ({"folder": "third"}, "has no folder third; its folders: deep/second"),
+        ({"folder": "first/onnx"}, "name that, and `file: onnx/model.onnx`"),
+        ({"folder": "first", "file": "first/onnx/model.onnx"}, "its graphs: onnx/model.onnx"),
+    ],
+    ids=["none", "above", "absent", "graphs", "file-from-the-top"],
+)
+def test_a_folder_that_is_no_checkpoint_is_told_with_what_to_write(several, tmp_path, model, words):
+    spec = write_spec(tmp_path / "s", several, model={"path": str(several), **model}, format="onnx")
+    with pytest.raises(hfspec.SourceError, match=re.escape(words)):
+        hfspec.plan(spec)
+
+
+def test_a_source_of_graphs_alone_is_told_with_what_to_write(bare, tmp_path):
+    with pytest.raises(hfspec.SourceError, match=re.escape("write `format: onnx`, and `file: onnx/model.onnx` under")):
+        hfspec.plan(write_spec(tmp_path / "s", bare))
+
+
+def test_a_reference_to_a_folder_of_a_source_is_refused(several, tmp_path):
+    model = {"path": str(several), "folder": "first"}
+    (problem,) = hfspec.validate(write_spec(tmp_path / "s", several, model=model, save_mode="reference"))
+    assert (problem.path, problem.code) == (("model", "folder"), "conflict")

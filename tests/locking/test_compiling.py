@@ -24,6 +24,24 @@ def test_locked_builds_the_same_bytes_after_the_branch_moved(repository, write, 
     assert hfspec.compile(spec, output=tmp_path / "moved").manifest.sources[0].commit == new
 
 
+def test_a_folder_of_a_repository_is_locked_and_nothing_beside_it_is_fetched(repository, write, tmp_path, hub):
+    whole = hfspec.compile(write(), output=tmp_path / "whole")
+    inside = {f"runs/best/{path}": data for path, data in repository.content.items()}
+    others = {f"runs/last/{path}": b"of no use" for path in repository.content}
+    repository.content = {}
+    repository.move(**{**inside, **others})
+    spec = write(model={"repo": NAME, "revision": "main", "folder": "runs/best"})
+    hfspec.lock(spec)
+    hub.forget()
+    locked = hfspec.compile(spec, output=tmp_path / "locked", locked=True)
+    assert not hub.bodies("runs/last")
+    assert locked.manifest.fingerprint == whole.manifest.fingerprint
+    repository.move(**{"runs/best/config.json": b"{}"})
+    assert hfspec.compile(spec, output=tmp_path / "again", locked=True).digest == locked.digest
+    with pytest.raises(LockError, match="the spec changed"):
+        hfspec.plan(write(model={"repo": NAME, "revision": "main", "folder": "runs/last"}), locked=True)
+
+
 def test_an_unlocked_plan_takes_the_locks_commits_too_and_says_so(repository, write):
     spec, old = write(), repository.commit
     hfspec.lock(spec)
