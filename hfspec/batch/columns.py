@@ -44,13 +44,13 @@ def input_columns(
     """
     unknown = [name for name in keep if name not in schema.names]
     if unknown:
-        raise UsageError(f"--keep: the input has no column {', '.join(unknown)}; it has {_names_of(schema)}")
+        raise UsageError(f"--keep: the input has no column {_listed(unknown)}; it has {_listed(schema.names)}")
     inputs = Columns(task, manifest.signature.inputs, manifest.deployment.prompt_template)
     for name, column in mapping.items():
         if name not in inputs.by_name:
             raise UsageError(f"--map {name}={column}: the artifact reads {', '.join(inputs.names)}, not {name}")
         if column not in schema.names:
-            raise UsageError(f"--map {name}={column}: the input has no column {column}; it has {_names_of(schema)}")
+            raise UsageError(f"--map {name}={column}: the input has no column {column}; it has {_listed(schema.names)}")
     columns = {name: mapping.get(name, name) for name in inputs.names if name in mapping or name in schema.names}
     if not columns and len(schema.names) == 1 and len(inputs.required) == 1:
         columns = {inputs.required[0]: schema.names[0]}
@@ -60,7 +60,7 @@ def input_columns(
         columns[missing.pop()] = alone[0]
     if missing:
         raise UsageError(
-            f"the artifact reads {', '.join(missing)}, and the input has the columns {_names_of(schema)};"
+            f"the artifact reads {', '.join(missing)}, and the input has the columns {_listed(schema.names)};"
             f" say which one it is with --map {missing[0]}=COLUMN"
         )
     for name, column in columns.items():
@@ -68,8 +68,11 @@ def input_columns(
     return columns
 
 
-def _names_of(schema: pa.Schema) -> str:
-    return ", ".join(schema.names) or "none"
+def _listed(names: Sequence[str]) -> str:
+    """Names between commas; in quotes where one could not be told from its neighbours."""
+    return (
+        ", ".join(f'"{name}"' if "," in name or name != name.strip() or not name else name for name in names) or "none"
+    )
 
 
 def _check_type(name: str, kind: str, field: pa.Field) -> None:

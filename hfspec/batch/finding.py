@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 import sys
 import tempfile
@@ -62,13 +63,18 @@ def _outside(files: tuple[InputFile, ...], output: str | None) -> tuple[InputFil
     if output is None:
         return files
     folder = place(output)
-    whole = folder.path.rstrip("/") + "/"
+    whole = _real(folder).rstrip("/") + "/"
     outside = tuple(
-        file for file in files if file.place.system != folder.system or not file.place.path.startswith(whole)
+        file for file in files if file.place.system != folder.system or not _real(file.place).startswith(whole)
     )
     if not outside:
         raise UsageError(f"{folder.shown}: all files of the input lie in this folder; choose another --output")
     return outside
+
+
+def _real(at: Place) -> str:
+    """Its path, on this machine without links."""
+    return os.path.realpath(at.path) if at.is_local else at.path
 
 
 def check_format(name: str) -> None:

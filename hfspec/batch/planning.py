@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hfspec.batch.columns import RowAnswers
-from hfspec.batch.filters import parsed
 from hfspec.batch.finding import found_files
 from hfspec.batch.job import Job
 from hfspec.batch.rows import InputRows, first_rows, gathered
@@ -53,11 +52,11 @@ def plan(job: Job, deadline: float | None = None) -> BatchPlan:
     """
     read_manifest(Path(job.artifact))
     with found_files(job.inputs, job.input_format, job.output) as files:
-        return _planned(job, InputRows(files, job.sizes, parsed(job.where), job.sample), deadline)
+        return _planned(job, InputRows(files, job.sizes, job.where, job.sample), deadline)
 
 
 def _planned(job: Job, rows: InputRows, deadline: float | None) -> BatchPlan:
-    rows.check_filter()
+    _ = rows.condition  # a wrong one is told before the model loads
     answers = answers_for(job, loaded(job), rows)
     parts = rows.parts()
     step = max(1, len(parts) // SAMPLE_PARTS)

@@ -13,21 +13,24 @@ from typing import Any
 
 import pyarrow as pa
 
+from hfspec.batch.filters import parsed
 from hfspec.batch.formats.columnar import unified
 from hfspec.batch.formats.table import FORMATS
 from hfspec.batch.spans import CHUNK_BYTES, Chunk, InputFile, Part, Reader, Sizes, Span, parts
 from hfspec.errors import UsageError
 
+PLACE = "\0place"  # a column that no input has
+
 
 @dataclass(frozen=True)
 class InputRows:
-    """The files of the input as one table. ``where``: an expression of pyarrow's that a row must fit; ``sample``: the
-    share of the rows that is taken, always the same rows of the same input.
+    """The files of the input as one table. ``where``: a condition that a row must fit; ``sample``: the share of the
+    rows that is taken, always the same rows of the same input.
     """
 
     files: tuple[InputFile, ...]
     sizes: Sizes = field(default_factory=Sizes)
-    where: Any = None
+    where: str | None = None
     sample: float | None = None
 
     @cached_property
@@ -51,13 +54,18 @@ class InputRows:
                 _of_folder(file, whole.field(name))
         return whole
 
+    @cached_property
+    def condition(self) -> Any:
+        """``where`` as an expression of pyarrow's; raises UsageError where it does not go with the columns."""
+        return None if self.where is None else parsed(self.where, self.schema)
+
     def parts(self) -> tuple[Part, ...]:
         """The parts that the output will have."""
         return tuple(parts(self._spans(), self.sizes)) or (Part(0, ()),)
 
     def _spans(self) -> Iterator[Span]:
         for number, file in enumerate(self.files):
-            yield from self.readers[file.format].spans(number, file, self.sizes, self.where)
+            yield from self.readers[file.format].spans(number, file, self.sizes, self.condition)
 
     def read(self, part: Part) -> Iterator[Chunk]:
         """The rows of a part, in order, a bounded number at a time."""
@@ -84,24 +92,11 @@ class InputRows:
 
     def _filtered(self, chunk: Chunk) -> Chunk:
         """The rows that fit ``where``, and those that could not be read, which the filter does not judge."""
-        if self.where is None:
+        if self.condition is None:
             return chunk
-        marked = chunk.table.append_column("", pa.array(range(chunk.table.num_rows), pa.int64()))
-        places = self._fitting(marked).column("").to_pylist()
+        marked = chunk.table.append_column(PLACE, pa.array(range(chunk.table.num_rows), pa.int64()))
+        places = marked.filter(self.condition).column(PLACE).to_pylist()
         return _taken(chunk, sorted({*places, *chunk.faults}))
-
-    def _fitting(self, table: pa.Table) -> pa.Table:
-        try:
-            return table.filter(self.where)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, KeyError) as error:
-            reason = " ".join(str(error).split()).split(" in ")[0]
-            columns = ", ".join(f"{field.name} ({field.type})" for field in self.schema)
-            raise UsageError(f"--where: {reason}; the input has the columns {columns}") from error
-
-    def check_filter(self) -> None:
-        """Raises UsageError where the filter does not go with the columns."""
-        if self.where is not None:
-            self._fitting(self.schema.empty_table())
 
     def _sampled(self, chunk: Chunk, part: Part, place: int) -> Chunk:
         import numpy as np

@@ -11,7 +11,6 @@ from typing import Any
 
 from hfspec.batch.columns import input_columns
 from hfspec.batch.engines.table import Engine, row_of
-from hfspec.batch.filters import parsed
 from hfspec.batch.finding import found_files
 from hfspec.batch.job import Job
 from hfspec.batch.journal import Journal, Record
@@ -74,7 +73,7 @@ def run(
     """
     row_of(job.engine).check(job)
     with found_files(job.inputs, job.input_format, job.output) as files:
-        rows = InputRows(files, job.sizes, parsed(job.where), job.sample)
+        rows = InputRows(files, job.sizes, job.where, job.sample)
         return _done(job, rows, tell, stop or threading.Event(), overwrite=overwrite)
 
 
@@ -83,7 +82,7 @@ def _done(
 ) -> Outcome:
     journal = Journal(Folder(place(job.output)))
     manifest = read_manifest(Path(job.artifact))
-    rows.check_filter()
+    _ = rows.condition  # a wrong one is told before the model loads
     task = table.find(manifest.deployment.library, manifest.deployment.task)
     if task is not None:  # a wrong column is told before the model loads
         input_columns(manifest, task, rows.schema, job.columns, job.keep or ())

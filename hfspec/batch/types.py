@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -113,12 +113,24 @@ def without_sizes(schema: pa.Schema) -> pa.Schema:
     """The schema with plain lists for those of fixed size: Parquet and Spark have no others, and pyarrow to version 25
     writes one that is null to Parquet and cannot read it (apache/arrow#35692).
     """
-    return pa.schema([field.with_type(_plain(field.type)) for field in schema])
+    return _replaced(schema, lambda kind: pa.list_(kind.value_type) if pa.types.is_fixed_size_list(kind) else kind)
 
 
-def _plain(kind: Any) -> Any:
-    if pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind):
-        return pa.list_(_plain(kind.value_type))
+def without_dictionaries(schema: pa.Schema) -> pa.Schema:
+    """The schema with plain values for dictionaries, of which an Arrow file can have only one for all its batches."""
+    return _replaced(schema, lambda kind: kind.value_type if pa.types.is_dictionary(kind) else kind)
+
+
+def _replaced(schema: pa.Schema, change: Callable[[Any], Any]) -> pa.Schema:
+    return pa.schema([field.with_type(_inside(field.type, change)) for field in schema])
+
+
+def _inside(kind: Any, change: Callable[[Any], Any]) -> Any:
+    kind = change(kind)
+    if pa.types.is_list(kind):
+        return pa.list_(_inside(kind.value_type, change))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_inside(kind.value_type, change), kind.list_size)
     if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_plain(field.type)) for field in kind])
+        return pa.struct([field.with_type(_inside(field.type, change)) for field in kind])
     return kind

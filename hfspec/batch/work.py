@@ -17,7 +17,7 @@ from hfspec.batch.job import Job
 from hfspec.batch.journal import Journal, Record
 from hfspec.batch.rows import InputRows, first_rows, gathered
 from hfspec.batch.spans import Chunk, Part
-from hfspec.batch.writers import WRITERS
+from hfspec.batch.writers import WRITERS, check
 from hfspec.errors import UsageError, VerificationError
 from hfspec.runtime.load import load
 from hfspec.runtime.predictor import Predictor
@@ -174,7 +174,7 @@ def loaded(job: Job) -> Predictor:
 
 def answers_for(job: Job, predictor: Predictor, rows: InputRows) -> RowAnswers:
     """The RowAnswers of the job; raises UsageError and ParamsError."""
-    return RowAnswers(
+    answers = RowAnswers(
         predictor,
         rows.schema,
         columns=job.columns,
@@ -182,6 +182,8 @@ def answers_for(job: Job, predictor: Predictor, rows: InputRows) -> RowAnswers:
         outputs=job.outputs,
         keep=job.keep,
     )
+    check(job.output_format, answers.schema)
+    return answers
 
 
 def ahead(chunks: Iterator[Chunk], most: int = 2) -> Iterator[Chunk]:

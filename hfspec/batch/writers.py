@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import ipc
 
-from hfspec.batch.types import without_sizes
+from hfspec.batch.types import without_dictionaries, without_sizes
+from hfspec.errors import UsageError
 from hfspec.runtime.io.answers import to_json
 
 
@@ -57,13 +58,14 @@ def _with_dictionary(path: str, kind: pa.DataType) -> Iterator[str]:
 
 
 class ArrowFile:
-    """A record batch for each table."""
+    """A record batch for each table. Dictionaries are plain values there."""
 
     def __init__(self, stream: IO[bytes], schema: pa.Schema) -> None:
-        self._writer = ipc.new_file(stream, schema)
+        self._schema = without_dictionaries(schema)
+        self._writer = ipc.new_file(stream, self._schema)
 
     def write(self, table: pa.Table) -> None:
-        self._writer.write_table(table.combine_chunks())
+        self._writer.write_table(table.cast(self._schema).combine_chunks())
 
     def close(self) -> None:
         self._writer.close()
@@ -153,3 +155,16 @@ WRITERS: Mapping[str, tuple[Callable[[IO[bytes], pa.Schema], Writer], str]] = Ma
         "arrow": (ArrowFile, ".arrow"),
     }
 )
+
+
+def check(name: str, schema: pa.Schema) -> None:
+    """Raises UsageError where a format has no form for a column."""
+    writer, _ = WRITERS[name]
+    for field in schema:
+        try:
+            writer(io.BytesIO(), pa.schema([field])).close()
+        except pa.ArrowNotImplementedError as error:
+            raise UsageError(
+                f"--format {name}: the column {field.name} is {field.type}, for which it has no form; leave it out by"
+                " --keep, or choose another format"
+            ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import signal
 import threading
@@ -261,7 +262,7 @@ def _stopping() -> Iterator[threading.Event]:
 
 def _named(texts: Sequence[str]) -> dict[str, str]:
     columns: dict[str, str] = {}
-    for each in (one for text in texts for one in text.split(",")):
+    for each in (one for text in texts for one in _cells(text)):
         name, _, column = each.partition("=")
         if not name or not column or name in columns:
             raise UsageError(f"--map {each}: expected an input and its column, each input once, as text=body")
@@ -270,7 +271,12 @@ def _named(texts: Sequence[str]) -> dict[str, str]:
 
 
 def _kept(text: str) -> list[str]:
-    return [] if text == "none" else list(dict.fromkeys(filter(None, text.split(","))))
+    return [] if text == "none" else list(dict.fromkeys(filter(None, _cells(text))))
+
+
+def _cells(text: str) -> list[str]:
+    """Names between commas; one with a comma stands in quotes."""
+    return next(csv.reader([text], skipinitialspace=True), [])
 
 
 def _mapping(text: str, option: str) -> dict[str, Any]:

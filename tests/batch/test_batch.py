@@ -406,6 +406,27 @@ def test_the_command_and_sigterm(dense: str, parquet: str, tmp_path: Path) -> No
     assert read(tmp_path / "out").schema.names == ["id", "embedding", "error"]
 
 
+def test_names_with_commas_and_spaces(dense: str, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"名, x": ["a"], "id": [1], " n": [2], "more": [3]}), tmp_path / "in.parquet")
+    command = ["batch", dense, str(tmp_path / "in.parquet"), "--map", '"text=名, x"']
+    result = CliRunner().invoke(app, [*command, "--keep", '"名, x", id," n"', "-o", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    assert read(tmp_path / "out").schema.names == ["名, x", "id", " n", "embedding", "error"]
+    result = CliRunner().invoke(app, [*command, "--keep", "n,m", "-o", str(tmp_path / "no")])
+    assert 'has no column n, m; it has "名, x", id, " n", more' in str(result.exception)
+
+
+def test_a_column_that_the_format_has_no_form_for_is_told_before_a_row(dense: str, tmp_path: Path) -> None:
+    table = pa.table({"body": ["a"], "wait": pa.array([(1, 2, 3)], pa.month_day_nano_interval())})
+    with ipc.new_file(tmp_path / "in.arrow", table.schema) as writer:
+        writer.write_table(table)
+    job = asked(dense, str(tmp_path / "in.arrow"), tmp_path / "out")
+    with pytest.raises(UsageError, match="--format parquet: the column wait is month_day_nano_interval, for which it"):
+        run(job)
+    assert not list((tmp_path / "out").glob("part-*"))
+    assert run(replace(job, output_format="arrow", output=str(tmp_path / "arrow"))).manifest is not None
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [

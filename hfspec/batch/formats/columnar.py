@@ -19,6 +19,7 @@ from pyarrow import ipc
 from hfspec.batch.formats.messages import BATCH, MAGIC, batches_of_file, dictionaries, of_stream
 from hfspec.batch.places import storage
 from hfspec.batch.spans import CHUNK_BYTES, CHUNK_ROWS, Chunk, InputFile, Sizes, Span
+from hfspec.batch.types import without_dictionaries
 from hfspec.errors import StorageError, UsageError
 
 
@@ -130,13 +131,21 @@ def unified(schemas: list[tuple[InputFile, pa.Schema]]) -> pa.Schema:
     whole = schemas[0][1]
     for file, schema in schemas[1:]:
         try:
-            whole = pa.unify_schemas([whole, schema], promote_options="permissive")
+            whole = _together(whole, schema)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise UsageError(
                 f"{file.place.shown}: its columns do not fit those of the files before: {error}; give them one type, or"
                 " give such files a batch of their own"
             ) from error
     return whole.remove_metadata()
+
+
+def _together(first: pa.Schema, second: pa.Schema) -> pa.Schema:
+    try:
+        return pa.unify_schemas([first, second], promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError):  # a column of categories in one file, and of text in the other
+        plain = [without_dictionaries(first), without_dictionaries(second)]
+        return pa.unify_schemas(plain, promote_options="permissive")
 
 
 def _parquet(file: InputFile) -> Any:

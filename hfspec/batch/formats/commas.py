@@ -23,7 +23,8 @@ class Commas:
     """
 
     def schema(self, files: list[InputFile]) -> pa.Schema:
-        return unified([(file, pa.schema([(name, pa.string()) for name in _header(file)])) for file in files])
+        filled = [file for file in files if file.size] or files  # Spark leaves empty files for partitions without rows
+        return unified([(file, pa.schema([(name, pa.string()) for name in _header(file)])) for file in filled])
 
     def spans(self, number: int, file: InputFile, sizes: Sizes, where: object) -> Iterator[Span]:
         size = size_of(file)
