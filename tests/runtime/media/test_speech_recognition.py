@@ -266,7 +266,7 @@ def test_words_are_timed_by_several_calls_at_once(artifact):
     timed = hfspec.load(artifact("whisper"), model_config={**FAST, "return_timestamps": "word"}, outputs="full")
     alone = timed.predict_json(SOUNDS[:2])
     with ThreadPoolExecutor(4) as threads:
-        assert list(threads.map(lambda _: timed.predict_json(SOUNDS[:2]), range(12))) == [alone] * 12
+        assert list(threads.map(lambda _: timed.predict_json(SOUNDS[:2]), range(4))) == [alone] * 4
 
 
 def test_a_seed_holds_beside_calls_without_one(artifact):
@@ -274,8 +274,8 @@ def test_a_seed_holds_beside_calls_without_one(artifact):
     seeded, free = (hfspec.load(artifact("whisper"), model_config={**drawn, **own}) for own in ({"seed": 4}, {}))
     alone = seeded.predict(SOUNDS[:2])
     with ThreadPoolExecutor(2) as threads:
-        beside = [threads.submit(predictor.predict, SOUNDS[:2]) for _ in range(6) for predictor in (free, seeded)]
-    assert [found.result() for found in beside[1::2]] == [alone] * 6
+        beside = [threads.submit(predictor.predict, SOUNDS[:2]) for _ in range(3) for predictor in (free, seeded)]
+    assert [found.result() for found in beside[1::2]] == [alone] * 3
 
 
 @pytest.mark.parametrize("name", ["whisper", "wav2vec2-ctc"])
