@@ -8,12 +8,16 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from filelock import FileLock
 
 from tests.hub.server import Hub
 from tests.interpreters import interpreters
+
+if TYPE_CHECKING:
+    from xdist.scheduler import LoadFileScheduling
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -32,15 +36,41 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # A minute or more each, alone: begun first, so that no worker is left with one of them at the end.
 LONGEST = [
     *("serving/test_ray", "specs/test_specs", "batch/test_spark_elsewhere", "serving/test_faults", "batch/test_ray"),
+    "serving/test_reload",
     *("examples/test_examples", "runtime/media/test_speech_recognition", "runtime/test_host", "faults/test_table"),
     *("export/test_rayserve", "libraries/test_onnx_tasks", "interop/test_mlflow", "artifact/test_staging"),
 ]
 
 
+# The tests here ask one server of many models, which takes half a minute to start.
+ONE_SERVER = "tests/serving/"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first; the others keep their order."""
-    order = {Path(__file__).parent / f"{name}.py": number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: order.get(item.path, len(order)))
+    """The longest files first, then those of the one server; the others keep their order."""
+    order = {f"tests/{name}.py": number for number, name in enumerate(LONGEST)}
+
+    def place(item: pytest.Item) -> int:
+        file = item.nodeid.partition("::")[0]
+        return order.get(file, len(order) + (not file.startswith(ONE_SERVER)))
+
+    items.sort(key=place)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """Files go to workers as a whole, and those of the one server to one worker, which starts it."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneServer(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            is_long = file.removeprefix("tests/").removesuffix(".py") in LONGEST
+            return file if is_long or not file.startswith(ONE_SERVER) else ONE_SERVER
+
+    return OneServer(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
