@@ -52,7 +52,8 @@ def processes_beside(pid: int, text: str) -> list[int]:
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, **ENVIRONMENT}
+    """For Ray's processes. Its workers else have nice 15, and hardly run while other tests do."""
+    return {**os.environ, **ENVIRONMENT, "RAY_worker_niceness": "0"}
 
 
 @cache

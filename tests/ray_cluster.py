@@ -43,7 +43,7 @@ class Cluster:
         self.process.wait(30)
 
     def do(self, what: str) -> None:
-        """``kill`` the newest node, or ``add`` one."""
+        """``kill`` the newest node, have it ``leave``, or ``add`` one."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{what}\n")
         self.process.stdin.flush()

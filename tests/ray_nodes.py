@@ -1,8 +1,8 @@
 """A Ray cluster of several nodes on this machine: ``python -m tests.ray_nodes NODES CORES``.
 
 It is to be run where loopback is the only network. The first line says where it is; then each line that it reads is
-done and answered by a line: ``kill`` ends the newest node with all that runs on it, ``add`` starts one. It ends when
-its input does.
+done and answered by a line: ``kill`` ends the newest node with all that runs on it, ``leave`` has it end itself as
+``ray stop`` does, ``add`` starts one. It ends when its input does.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def main(nodes: int, cores: int) -> None:
     others = [cluster.add_node(**node(cores)) for _ in range(nodes - 1)]
     print(cluster.address, flush=True)
     for line in sys.stdin:
-        if line.strip() == "kill":
-            cluster.remove_node(others.pop(), allow_graceful=False)
-        else:
+        if line.strip() == "add":
             others.append(cluster.add_node(**node(cores)))
+        else:
+            cluster.remove_node(others.pop(), allow_graceful=line.strip() == "leave")
         print("done", flush=True)
     cluster.shutdown()
 

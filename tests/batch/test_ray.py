@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,24 @@ def ended(driver: subprocess.Popen[str], output: Path) -> None:
     assert f"{MANY} rows, 31 of them with an error (31 InputError)" in said
 
 
+@contextmanager
+def held(processes: Callable[[], set[int]]) -> Iterator[Callable[[], int]]:
+    """A function that holds the processes there are by SIGSTOP, and says how many are held; they go on afterwards."""
+    stopped: set[int] = set()
+
+    def hold() -> int:
+        for each in processes() - stopped:
+            os.kill(each, signal.SIGSTOP)
+            stopped.add(each)
+        return len(stopped & processes())
+
+    try:
+        yield hold
+    finally:
+        for each in stopped & processes():
+            os.kill(each, signal.SIGCONT)
+
+
 def by_local(request: pytest.FixtureRequest, file: Path, output: Path) -> None:
     """By a process that is killed, and another that is not."""
     job = load_batch(file, [f"output.path={output}"])
@@ -108,7 +127,9 @@ def by_local(request: pytest.FixtureRequest, file: Path, output: Path) -> None:
 
 
 def by_ray(request: pytest.FixtureRequest, file: Path, output: Path) -> None:
-    """By a command that is killed, and another, of whose three actors one is killed, and then a node."""
+    """By a command that is killed, and another, of whose three actors one is killed, and then a node; while all others
+    are held, one that joins goes on alone, and leaves again.
+    """
     cluster: Cluster = request.getfixturevalue("cluster")
     arguments = ("batch", str(file), f"output.path={output}", "engine=ray", "--address", cluster.address)
 
@@ -126,8 +147,13 @@ def by_ray(request: pytest.FixtureRequest, file: Path, output: Path) -> None:
     wait_for(driver, lambda: parts(output) > before and len(actors()) == 3)
     os.kill(min(actors()), signal.SIGKILL)
     cluster.do("kill")
+    with held(actors) as are_held:
+        wait_for(driver, lambda: are_held() == 2)
+        before = parts(output)
+        cluster.do("add")
+        wait_for(driver, lambda: parts(output) > before)
+        cluster.do("leave")
     ended(driver, output)
-    cluster.do("add")
 
 
 def by_spark(request: pytest.FixtureRequest, file: Path, output: Path) -> None:
