@@ -15,15 +15,27 @@ from pathlib import Path
 import pytest
 
 import hfspec
+from tests import interpreters
 from tests.compiling import write_spec
 
 SpecFor = Callable[..., Path]
 LOCK = ".target.compile.lock"
 
 
+def command(spec: Path, target: Path, *overrides: str) -> list[str]:
+    return [sys.executable, "-m", "hfspec", "compile", str(spec), "-o", str(target), "--no-run", *overrides]
+
+
+def told(spec: Path, target: Path, *overrides: str) -> tuple[int, str, str]:
+    done = interpreters.run(command(spec, target, *overrides), text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
 def started(spec: Path, target: Path, *overrides: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "hfspec", "compile", str(spec), "-o", str(target), "--no-run", *overrides]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    """The same, which is waited for by ``ended``."""
+    return subprocess.Popen(
+        command(spec, target, *overrides), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
@@ -83,11 +95,11 @@ def test_the_command_shows_notes_and_what_was_replaced(checkpoint: Callable[[str
     notes = hfspec.plan(spec, ["dtype=float16"]).notes
     assert notes
     compiled(spec, target)
-    code, printed, said = ended(started(spec, target, "dtype=float16"))
+    code, printed, said = told(spec, target, "dtype=float16")
     assert (code, printed) == (0, f"{target}\n")
     assert [line for line in said.splitlines() if line.startswith("note: ")] == [f"note: {note}" for note in notes]
     assert "replaced an artifact of another spec, which differs in dtype" in said
-    code, printed, said = ended(started(spec, target, "--quiet"))
+    code, printed, said = told(spec, target, "--quiet")
     assert "note: " not in said
     assert "replaced an artifact of another spec" in said
 
@@ -137,7 +149,7 @@ def test_a_killed_compile_does_not_block_the_next(spec_for: SpecFor, tmp_path: P
     killed.send_signal(signal.SIGKILL)
     ended(killed)
     (tmp_path / LOCK).touch()
-    code, _, said = ended(started(spec, target))
+    code, _, said = told(spec, target)
     assert (code, "waiting" in said) == (0, False)
     assert list(tmp_path.glob(".target*")) == []
 

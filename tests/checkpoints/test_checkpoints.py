@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.checkpoints import MAKERS, make
+from tests.checkpoints import MAKERS
 
 TEXTS = ["a fine film", "an awful, boring plot", "", "Ünïcode 漢字 🎬", "hello " * 40]
 CLASSIFIERS = [
@@ -37,8 +37,8 @@ def loaded(auto_class, folder):
     return model.eval()
 
 
-def test_same_bytes_in_another_process(tmp_path):
-    here = {name: digest(make(name, tmp_path / "here" / name)) for name in MAKERS if name != "pickle-only"}
+def test_same_bytes_in_another_process(tmp_path, checkpoint):
+    here = {name: digest(checkpoint(name)) for name in MAKERS if name != "pickle-only"}
     code = (
         "import sys, pathlib\nfrom tests.checkpoints import make\n"
         "for name in sys.argv[2:]: make(name, pathlib.Path(sys.argv[1]) / name)"
