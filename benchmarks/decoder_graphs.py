@@ -1,4 +1,4 @@
-"""T5, BART, Marian and Whisper as graphs: greedy answers by a loop over ONNX Runtime, by hfspec and by generate().
+"""T5, BART, Marian and Whisper as graphs: by a greedy loop over ONNX Runtime, by hfspec's artifacts and by generate().
 
 The dynamo exporter of torch.onnx makes two graphs of a checkpoint: the encoder, which also gives every layer's keys and
 values for cross-attention, and the decoder's step, which takes a cache of any length, the empty one of the first step
@@ -6,7 +6,9 @@ included, and gives the likeliest token and the longer cache. The loop binds wha
 nothing leaves ONNX Runtime but the token. All begin with texts (sounds of 30 s) and end with texts, by the same
 tokenizer and the same features, with one thread, in one process, in turn. Random weights of the real shapes.
 
-    python -m benchmarks.decoder_graphs [--rounds N] [--only NAME ...] [--counts N ...] [--prepare]
+hfspec's own graphs (`format: onnx`) are of the first three, and transformers' generate() drives them.
+
+    python -m benchmarks.decoder_graphs [--rounds N] [--only NAME ...] [--counts N ...] [--beams N] [--prepare]
 
 ``--prepare`` makes checkpoints, artifacts and graphs, and measures nothing. Needs `hfspec[onnx-build]`.
 """
@@ -38,8 +40,10 @@ spec_version: 1
 library: transformers
 task: {task}
 model: {{path: {path}}}
-model_config: {{max_new_tokens: {new}, num_beams: 1}}
+model_config: {{max_new_tokens: {new}}}
+format: {kind}
 """
+PLAIN, GRAPHS = "safetensors", "onnx"
 # Model -> its class in transformers, and its task.
 MODELS = {
     "t5": ("T5ForConditionalGeneration", "summarization"),
@@ -74,15 +78,17 @@ def load_model(name: str) -> Any:
     return getattr(transformers, MODELS[name][0]).from_pretrained(PLACE / "checkpoints" / name).eval()
 
 
-def artifact(name: str) -> Path:
-    """The artifact, compiled where it is not there yet."""
+def artifact(name: str, kind: str = PLAIN) -> Path:
+    """The artifact in a format, compiled where it is not there yet."""
     import hfspec
+    from hfspec.libraries.onnxruntime import encoder_decoder_source
 
-    target = PLACE / f"artifact-{name}"
+    encoder_decoder_source.MODEL_TYPES = ("bart", "marian", "t5")
+    target = PLACE / f"artifact-{name}-{kind}"
     if not (target / "artifact.json").is_file():
         spec = PLACE / f"{name}.yaml"
         path = PLACE / "checkpoints" / name
-        spec.write_text(SPEC.format(task=MODELS[name][1], path=path, new=NEW_TOKENS), encoding="utf-8")
+        spec.write_text(SPEC.format(task=MODELS[name][1], path=path, new=NEW_TOKENS, kind=kind), encoding="utf-8")
         hfspec.compile(spec, output=target, run=False)
     return target
 
@@ -286,7 +292,7 @@ def apart(model: Any, graphs: Graphs, inputs: dict[str, Any]) -> float:
     return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(ours, theirs, strict=True))
 
 
-def contenders(name: str) -> dict[str, Callable[[Any], list[str]]]:
+def contenders(name: str, beams: int) -> dict[str, Callable[[Any], list[str]]]:
     """Functions from rows to texts, by the name of what computes; generate() is the first."""
     import torch
 
@@ -303,18 +309,20 @@ def contenders(name: str) -> dict[str, Callable[[Any], list[str]]]:
         named = {"input_features" if name == "whisper" else "input_ids": inputs.pop("source")}
         masks = {"attention_mask": inputs["mask"]} if "mask" in inputs else {}
         with torch.inference_mode():
-            output = model.generate(**named, **masks, max_new_tokens=NEW_TOKENS, num_beams=1, do_sample=False)
+            output = model.generate(**named, **masks, max_new_tokens=NEW_TOKENS, num_beams=beams, do_sample=False)
         return write(output.numpy())
 
-    graphs = Graphs(export(name), prompt, config.eos_token_id)
     rivals["generate()"] = generated
-    print(
-        f"{name}: keys and values differ by {apart(model, graphs, read(rows_of(name, 3))):.1e} at most", file=sys.stderr
-    )
+    settings: dict[str, Any] = {"model_config": {"num_beams": beams}, "threads": THREADS}
     for backend in ("torch", "onednn"):
-        predictor = hfspec.load(artifact(name), threads=THREADS, backend=backend)
-        rivals[f"hfspec, {backend}"] = predictor.predict
-    rivals["graphs"] = lambda rows: write(graphs(read(rows)))
+        rivals[f"hfspec, {backend}"] = hfspec.load(artifact(name), backend=backend, **settings).predict
+    if name != "whisper":
+        rivals["hfspec, graphs"] = hfspec.load(artifact(name, GRAPHS), **settings).predict
+    if beams == 1:
+        graphs = Graphs(export(name), prompt, config.eos_token_id)
+        largest = apart(model, graphs, read(rows_of(name, 3)))
+        print(f"{name}: keys and values differ by {largest:.1e} at most", file=sys.stderr)
+        rivals["loop over graphs"] = lambda rows: write(graphs(read(rows)))
     return rivals
 
 
@@ -350,9 +358,9 @@ def rows_of(name: str, count: int) -> list[Any]:
     return [(wave * 0.3 + random.standard_normal(WINDOW) * 0.02).astype(np.float32) for wave in waves]
 
 
-def measure(name: str, counts: Sequence[int], rounds: int) -> None:
+def measure(name: str, counts: Sequence[int], rounds: int, beams: int) -> None:
     """Print a line for each count and contender."""
-    rivals = contenders(name)
+    rivals = contenders(name, beams)
     for count in counts:
         rows = rows_of(name, count)
         answers = {way: [text.strip() for text in rival(rows)] for way, rival in rivals.items()}
@@ -370,7 +378,7 @@ def measure(name: str, counts: Sequence[int], rounds: int) -> None:
             ratios = " | ".join(
                 f"{time / own:.2f}x" for time, own in zip(taken["hfspec, torch"], (cpu, wall), strict=True)
             )
-            print(f"| {name} | {count} | {way} | {cpu:.3f} | {wall:.3f} | {ratios} | {same} |", flush=True)
+            print(f"| {name} | {beams} | {count} | {way} | {cpu:.3f} | {wall:.3f} | {ratios} | {same} |", flush=True)
 
 
 def main(arguments: list[str]) -> int:
@@ -378,6 +386,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="*", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--counts", nargs="*", type=int, default=[1, 16])
+    parser.add_argument("--beams", type=int, default=1)
     parser.add_argument("--prepare", action="store_true", help="make what is measured, and stop")
     options = parser.parse_args(arguments)
     import torch
@@ -386,16 +395,29 @@ def main(arguments: list[str]) -> int:
     for name in options.only:
         material.make_one(str(PLACE / "checkpoints"), name)
         artifact(name)
-        export(name)
+        if name != "whisper":
+            artifact(name, GRAPHS)
+        if options.beams == 1:
+            export(name)
     if options.prepare:
         return 0
     print(
         f"{processor()}, {torch.backends.cpu.get_cpu_capability()}, {THREADS} thread, {options.rounds} rounds in turn"
     )
-    print("| model | rows | by | processor s | wall s | of hfspec, torch: processor | wall | answers like generate() |")
-    print("|---|---|---|---|---|---|---|---|")
+    columns = (
+        "model",
+        "beams",
+        "rows",
+        "by",
+        "processor s",
+        "wall s",
+        "of hfspec, torch: processor",
+        "wall",
+        "same answers",
+    )
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for name in options.only:
-        measure(name, options.counts, options.rounds)
+        measure(name, options.counts, options.rounds, options.beams)
     return 0
 
 

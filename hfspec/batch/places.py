@@ -44,7 +44,7 @@ class Place:
 
     @property
     def compression(self) -> str | None:
-        """What its name's ending says; None for a plain file."""
+        """The compression that its name's ending says; None for a plain file."""
         return next((kind for ending, kind in COMPRESSED.items() if self.path.lower().endswith(ending)), None)
 
     def __reduce__(self) -> tuple[type[Place], tuple[Any, str, str]]:

@@ -35,6 +35,7 @@ def problems(document: Draft) -> Iterator[Problem]:
             yield Problem("conflict", message, document.tree.origin(FILE), FILE, remedy=remedy)
         return
     yield from _task(document, row)
+    yield from _quantization(document, row)
     yield from _own_graph(document)
     yield from _calibration(document)
     if document.has("convert"):
@@ -54,6 +55,15 @@ def _task(document: Draft, row: WeightFormat) -> Iterator[Problem]:
     message = f"The task {task.name} of {task.library} cannot be answered by a model in {row.name}."
     remedy = "Leave out `format`, so that torch answers." if offers else "Leave out `format`."
     yield Problem("format", message, tree.origin(AT), AT, expected=expected, found=task.name, remedy=remedy)
+
+
+def _quantization(document: Draft, row: WeightFormat) -> Iterator[Problem]:
+    task, path = document.task, ("quantization",)
+    if task is None or task.name not in row.offers(task.library) or not row.is_by_transformers(task):
+        return
+    if document.has("quantization"):
+        message = f"The graphs of {task.name} stay in float32."
+        yield Problem("conflict", message, document.tree.origin(path), path, remedy="Remove `quantization`.")
 
 
 def _calibration(document: Draft) -> Iterator[Problem]:

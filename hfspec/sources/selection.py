@@ -359,7 +359,7 @@ def _check(names: Collection[str], needed: set[str], where: str, *, has_graph: b
 
 
 def _elsewhere(names: Collection[str], gaps: Sequence[str], where: str) -> str:
-    """What to write for a source whose checkpoint is in a folder of it, or that is a graph."""
+    """The remedy for a source whose checkpoint is in a folder of it, or that is a graph."""
     graph = next((name for name in sorted(names) if name.endswith(ONNX)), "")
     if CONFIG not in gaps:
         return f"It has graphs: write `format: onnx`, and `file: {graph}` under `model`. " if graph else ""

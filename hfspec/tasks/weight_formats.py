@@ -24,12 +24,16 @@ _TABLES = ("pandas",)  # of tasks whose standard answer is a data frame
 @dataclass(frozen=True, slots=True)
 class GraphTask:
     """How a task is answered in a format. ``runner``: the class, ``module:NAME``; ``computes``: what the model's file
-    computes, by its name in the exporter; ``packages``: those that only the task's answers need.
+    computes, by its name in the exporter; ``packages``: those that only the task's answers need; ``examining``: a
+    function of the spec's sources, for the problems of parts of the model that cannot be made in this format, empty
+    where there are none; ``by_transformers``: whether it answers with the tokenizer and generate() of transformers.
     """
 
     runner: str
     computes: str
     packages: tuple[str, ...] = ()
+    examining: str = ""
+    by_transformers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +48,6 @@ class WeightFormat:
     """
     taking: str = ""
     """A function of the spec's sources: what puts a file of the model that the source has already into the artifact."""
-    examining: str = ""
-    """A function of the spec's sources: the problems of parts of the model that cannot be made in this format."""
     parts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """Fields of Library that have another value in this format."""
     folder: str = ""
@@ -86,10 +88,18 @@ class WeightFormat:
         row = self.tasks.get((library, task.name))
         return None if row is None else replace(task, runner=row.runner, requirements=())
 
+    def row(self, task: Task) -> GraphTask:
+        """How a task that is offered is answered in a format that exports."""
+        assert self.tasks is not None, "a format that exports says which tasks it has"
+        return self.tasks[task.library, task.name]
+
     def computes(self, task: Task) -> str:
         """The kind of outputs of a task's graph, by its name in the exporter."""
-        assert self.tasks is not None, "a format that exports says which tasks it has"
-        return self.tasks[task.library, task.name].computes
+        return self.row(task).computes
+
+    def is_by_transformers(self, task: Task) -> bool:
+        """Whether a task is answered with the tokenizer of transformers."""
+        return self.tasks is None or self.row(task).by_transformers
 
     def export(self, *arguments: Any) -> Any:
         """The result of the row's ``exporting``."""
@@ -100,12 +110,23 @@ class WeightFormat:
         return named(self.taking)(sources) if self.taking else ()
 
     def problems(self, sources: Any) -> Iterable[Any]:
-        """The result of the row's ``examining``; empty where it has none."""
-        found: Iterable[Any] = named(self.examining)(sources) if self.examining else ()
+        """The result of the task's ``examining``; empty where it has none."""
+        examining = "" if self.tasks is None else self.row(sources.task).examining
+        found: Iterable[Any] = named(examining)(sources) if examining else ()
         return found
 
 
 _RUNNERS = "hfspec.libraries.onnxruntime.runners"
+_MEDIA = "hfspec.libraries.onnxruntime.media_sources:problems"
+
+
+def _by_graphs_of_both(runner: str) -> GraphTask:
+    """A task of encoder-decoder models, whose generate() is that of transformers."""
+    examining = "hfspec.libraries.onnxruntime.encoder_decoder_source:problems"
+    packages = ("torch", "transformers")
+    return GraphTask(f"{_RUNNERS}.seq2seq:{runner}", "next tokens", packages, examining, by_transformers=True)
+
+
 WEIGHT_FORMATS: Mapping[str, WeightFormat] = MappingProxyType(
     {
         row.name: row
@@ -115,7 +136,6 @@ WEIGHT_FORMATS: Mapping[str, WeightFormat] = MappingProxyType(
                 ONNX,
                 exporting="hfspec.libraries.onnxruntime.exporting:export",
                 taking="hfspec.libraries.onnxruntime.own_graph:steps",
-                examining="hfspec.libraries.onnxruntime.media_sources:problems",
                 parts=MappingProxyType(
                     {
                         "placing": "hfspec.libraries.onnxruntime.loading:place",
@@ -130,7 +150,16 @@ WEIGHT_FORMATS: Mapping[str, WeightFormat] = MappingProxyType(
                 ),
                 folder="onnxruntime",
                 compiling=(
-                    *("comparing", "examples", "exporting", "measuring", "media_sources", "own_graph", "quantization"),
+                    *(
+                        "comparing",
+                        "encoder_decoder_source",
+                        "examples",
+                        "exporting",
+                        "measuring",
+                        "media_sources",
+                        "own_graph",
+                        "quantization",
+                    ),
                     *("refusal", "stand_ins", "torch_modules", "unheard"),
                 ),
                 makers=("onnx", "onnxscript", "torch", "transformers"),
@@ -169,14 +198,17 @@ WEIGHT_FORMATS: Mapping[str, WeightFormat] = MappingProxyType(
                             f"{_RUNNERS}.sequences:GraphTextRanking", "scores"
                         ),
                         ("transformers", "image-classification"): GraphTask(
-                            f"{_RUNNERS}.media:GraphImageClassification", "image logits", (*_TABLES, "pillow")
+                            f"{_RUNNERS}.media:GraphImageClassification", "image logits", (*_TABLES, "pillow"), _MEDIA
                         ),
                         ("transformers", "audio-classification"): GraphTask(
-                            f"{_RUNNERS}.media:GraphAudioClassification", "sound logits", ("av", *_TABLES)
+                            f"{_RUNNERS}.media:GraphAudioClassification", "sound logits", ("av", *_TABLES), _MEDIA
                         ),
                         ("transformers", "text-classification"): GraphTask(
                             f"{_RUNNERS}.sequences:GraphTextClassification", "logits", _TABLES
                         ),
+                        ("transformers", "summarization"): _by_graphs_of_both("GraphSeq2Seq"),
+                        ("transformers", "text2text-generation"): _by_graphs_of_both("GraphSeq2Seq"),
+                        ("transformers", "translation"): _by_graphs_of_both("GraphTranslation"),
                     }
                 ),
             ),

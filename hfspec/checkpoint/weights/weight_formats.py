@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from hfspec.checkpoint.checkpoint import Checkpoint
 from hfspec.checkpoint.requirements import installed
+from hfspec.checkpoint.spec_sources import Sources
 from hfspec.errors import UsageError
 from hfspec.ir.frozen import FrozenDict
 from hfspec.ir.problem import KeyPath, Problem
 from hfspec.ir.spec import Spec
-from hfspec.ir.tree import Tree
 from hfspec.tasks.weight_formats import WEIGHT_FORMATS
 
 
@@ -31,8 +31,9 @@ def makers(spec: Spec) -> FrozenDict:
     return FrozenDict(versions)
 
 
-def format_problems(tree: Tree, spec: Spec, checkpoint: Checkpoint) -> Iterator[Problem]:
+def format_problems(sources: Sources, checkpoint: Checkpoint) -> Iterator[Problem]:
     """Weights that the format has no arithmetic for, quantised ones, and tokenizers that need transformers."""
+    tree, spec = sources.tree, sources.spec
     row = WEIGHT_FORMATS[spec.format]
     if not row.exports:
         return
@@ -51,7 +52,8 @@ def format_problems(tree: Tree, spec: Spec, checkpoint: Checkpoint) -> Iterator[
             found=checkpoint.dtype,
             remedy=f"Write `dtype: {row.dtypes[0]}`, which casts them, or leave out `format`.",
         )
-    if checkpoint.tokenizer is not None and not checkpoint.tokenizer.is_fast:
+    needs_file = not row.is_by_transformers(sources.task)
+    if needs_file and checkpoint.tokenizer is not None and not checkpoint.tokenizer.is_fast:
         message = (
             f"{checkpoint.tokenizer.class_name} works by transformers alone, which a model in {row.name} is without."
         )
@@ -62,8 +64,9 @@ def format_problems(tree: Tree, spec: Spec, checkpoint: Checkpoint) -> Iterator[
         yield Problem("format", message, origin, ("format",), remedy="Use the checkpoint before it was quantised.")
 
 
-def format_notes(spec: Spec, checkpoint: Checkpoint) -> Iterator[str]:
+def format_notes(sources: Sources, checkpoint: Checkpoint) -> Iterator[str]:
     """A sentence on how the weights are stored."""
+    spec = sources.spec
     row = WEIGHT_FORMATS[spec.format]
     if checkpoint.is_graph_alone:
         yield (
@@ -74,6 +77,11 @@ def format_notes(spec: Spec, checkpoint: Checkpoint) -> Iterator[str]:
         yield (
             f"The model is the graph {spec.model.file} of the source, as it is: compile holds its answers against"
             " torch's and keeps the graph alone; whoever runs the artifact needs no torch."
+        )
+    elif row.exports and row.is_by_transformers(sources.task):
+        yield (
+            f"The model becomes {row.name}: compile makes a graph of the encoder and one of the decoder, holds their"
+            " numbers against torch's and keeps the graphs alone; transformers' generate() drives them."
         )
     elif row.exports:
         yield (

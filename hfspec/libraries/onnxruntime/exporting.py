@@ -20,14 +20,13 @@ from hfspec.ir.artifact import FileRecord
 from hfspec.ir.frozen import freeze
 from hfspec.ir.plan import Plan
 from hfspec.libraries.onnxruntime.comparing import Pair, compare_numbers, compare_shapes
-from hfspec.libraries.onnxruntime.examples import Examples
-from hfspec.libraries.onnxruntime.loading import FACTS, GRAPH, Graph
-from hfspec.libraries.onnxruntime.media_sources import MediaSource
+from hfspec.libraries.onnxruntime.examples import Drawing, Examples
+from hfspec.libraries.onnxruntime.loading import FACTS, GRAPH, Graph, PlainGraph
 from hfspec.libraries.onnxruntime.own_graph import told_of_graph
 from hfspec.libraries.onnxruntime.quantization import note, quantize
 from hfspec.libraries.onnxruntime.refusal import refusal
 from hfspec.libraries.onnxruntime.stand_ins import stand_in_weights
-from hfspec.libraries.onnxruntime.torch_modules import COMPUTES, Source, module
+from hfspec.libraries.onnxruntime.torch_modules import COMPUTES, AnySource, module
 from hfspec.libraries.onnxruntime.unheard import unheard
 from hfspec.library_calls.quiet import quiet
 from hfspec.runtime.loading.request import LoadRequest
@@ -64,18 +63,19 @@ def export(plan: Plan, files: Sequence[FileRecord], staging: Path) -> tuple[Plan
     weights = [record.path for record in files if record.path.endswith(WEIGHTS)]
     is_alone = plan.graph_file is not None and not weights
     with _refusals(), stand_in_weights(manifest, model) if is_alone else nullcontext():
-        source: Source | MediaSource = COMPUTES[computes](LIBRARIES[task.library].part("loading")(request))
-        examples = source.examples()
-        torch_module = module(examples.names, source.compute, [source.owner.model])
+        source: AnySource = COMPUTES[computes](LIBRARIES[task.library].part("loading")(request))
+        drawn = [(drawing, module(drawing, [source.owner.model])) for drawing in source.drawings(computes)]
         if plan.graph_file is None:
-            write_graph(torch_module, examples, model / GRAPH, is_large=plan.weight_bytes > LARGE)
+            for drawing, torch_module in drawn:
+                is_large = plan.weight_bytes > LARGE
+                write_graph(torch_module, drawing.examples, model / drawing.file, is_large=is_large)
     space = embedding_space(staging, manifest) if task.embeds and not is_alone else None
     for path in weights:
         (staging / path).unlink()
     beside = tuple(_write_beside(source, staging, told_of_graph(plan, model / GRAPH, computes)))
-    pair = Pair(torch_module, Graph(model, None), examples, computes)
-    compared = compare_shapes(pair) if is_alone else compare_numbers(pair, plan, model)
-    quantized = _quantized(plan, request, pair)
+    pairs = [Pair(drawing, torch_module, _graph(model, drawing)) for drawing, torch_module in drawn]
+    compared = compare_shapes(pairs) if is_alone else compare_numbers(pairs, plan, model)
+    quantized = _quantized(plan, request, pairs)
     account = {
         "exporter": plan.graph_file or "torch.onnx, dynamo",
         "opset": read_graph(model / GRAPH).opsets.get("", 0),
@@ -89,13 +89,19 @@ def export(plan: Plan, files: Sequence[FileRecord], staging: Path) -> tuple[Plan
     return replace(plan, graph=freeze(account), notes=notes), tuple(records[path] for path in sorted(records))
 
 
-def _quantized(plan: Plan, request: LoadRequest, pair: Pair) -> dict[str, Any]:
+def _graph(model: Path, drawing: Drawing) -> PlainGraph:
+    """The graph with what stands beside it, where its runner needs that."""
+    return Graph(model, None) if (model / FACTS).is_file() else PlainGraph(model / drawing.file, None)
+
+
+def _quantized(plan: Plan, request: LoadRequest, pairs: Sequence[Pair]) -> dict[str, Any]:
     """The manifest's account of a quantised graph; empty where the spec asks for none."""
     if plan.quantization is None or plan.graph_file is not None:
         return {}
+    (pair,) = pairs  # validate lets no model of several be quantised
     task = WEIGHT_FORMATS[plan.deployment.format].task(request.task.library, request.task.name)
     assert task is not None, "the format has the task, since it made its graph"
-    return quantize(plan, replace(request, task=task), pair.computes, pair.graph_batches())
+    return quantize(plan, replace(request, task=task), pair.drawing.computes, pair.graph_batches())
 
 
 def write_graph(torch_module: Any, examples: Examples, path: Path, *, is_large: bool) -> None:
@@ -103,8 +109,8 @@ def write_graph(torch_module: Any, examples: Examples, path: Path, *, is_large: 
     import torch
 
     tensors = tuple(map(torch.from_numpy, examples.example.values()))
-    shapes = tuple(dict(examples.axes) for _ in tensors)
     names = list(examples.names)
+    shapes = tuple(dict(examples.axes[name]) for name in names)
     with quiet(), unheard("torch.onnx", "onnxscript", "onnx_ir"), torch.no_grad():
         program = torch.onnx.export(
             torch_module, tensors, dynamo=True, input_names=names, dynamic_shapes=(shapes,), verbose=False
@@ -129,18 +135,20 @@ def _cleaned(model: Any) -> None:
         value.metadata_props.clear()
 
 
-def _write_beside(source: Source | MediaSource, staging: Path, told_of: Mapping[str, Any]) -> Iterator[FileRecord]:
+def _write_beside(source: AnySource, staging: Path, told_of: Mapping[str, Any]) -> Iterator[FileRecord]:
     """The tokenizer as it was in use, where there is one, and what the graph's runner is told."""
-    facts = json.dumps({**source.facts(), **told_of}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    for name, content in {**source.files(), FACTS: facts.encode()}.items():
+    contents = dict(source.files())
+    if facts := {**source.facts(), **told_of}:
+        contents[FACTS] = f"{json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False)}\n".encode()
+    for name, content in contents.items():
         path = f"{MODEL}{name}"
         (staging / path).unlink(missing_ok=True)
         yield write_bytes(path, content, staging / path)
 
 
 def _records(model: Path) -> Iterator[FileRecord]:
-    """The graph and the weights beside it."""
-    for path in sorted(model.glob(f"{GRAPH}*")):
+    """The graphs and the weights beside them."""
+    for path in sorted(model.glob("*.onnx*")):
         path.chmod(0o644)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -48,14 +48,35 @@ def load(request: LoadRequest) -> Runner:
     return runner
 
 
-class Graph:
-    """A graph in memory.
+class PlainGraph:
+    """A graph in memory. ``outputs``: those that are read, all where it is None. Raises StorageError where the file
+    makes none.
+    """
+
+    outputs: Sequence[str] | None = None
+
+    def __init__(self, path: Path, threads: int | None) -> None:
+        self.session = session(path, threads)
+        self.inputs = tuple(value.name for value in self.session.get_inputs())
+
+    def run(self, inputs: Mapping[str, Any]) -> list[Any]:
+        """The graph's outputs for its inputs. Raises MemoryError where memory runs out."""
+        try:
+            return list(self.session.run(self.outputs, dict(inputs)))
+        except Exception as error:  # the library raises errors of its own, all below Exception
+            if any(phrase in str(error) for phrase in NO_MEMORY):
+                raise MemoryError(str(error)) from error
+            raise
+
+
+class Graph(PlainGraph):
+    """A graph with what its runner has to know beside it.
 
     ``config``: what the runners read of the model's config; ``attributes``: of the runner that answered by torch;
     ``tokenizer``, ``features``: what was recorded of the tokenizer, and of the processor of images or sounds; ``pad``:
-    model input -> the value that fills a batch; ``sees_padding``: whether padding would change an answer; ``outputs``:
-    those that are read, all where it is None; ``pooling``: what makes vectors of sentences of those of tokens, None
-    where the graph does it. Raises StorageError where the files make none.
+    model input -> the value that fills a batch; ``sees_padding``: whether padding would change an answer; ``pooling``:
+    what makes vectors of sentences of those of tokens, None where the graph does it. Raises StorageError where the
+    files make none.
     """
 
     def __init__(self, folder: Path, threads: int | None) -> None:
@@ -67,12 +88,11 @@ class Graph:
             self.features: Mapping[str, Any] = facts.get("features", {})
             self.pad: Mapping[str, int] = facts["pad"]
             self.sees_padding = bool(facts["sees_padding"])
-            self.outputs: Sequence[str] | None = facts.get("outputs")
+            self.outputs = facts.get("outputs")
             self.pooling: Mapping[str, Any] | None = facts.get("pooling")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StorageError(f"{FACTS} is not what hfspec writes beside a graph; compile again.") from error
-        self.session = session(folder / GRAPH, threads)
-        self.inputs = tuple(value.name for value in self.session.get_inputs())
+        super().__init__(folder / GRAPH, threads)
 
     def __call__(self, rows: Sequence[Mapping[str, list[int]]], **arrays: Any) -> list[Any]:
         """The graph's outputs for rows of tokens, padded on the right. ``arrays``: its other inputs."""
@@ -85,15 +105,6 @@ class Graph:
 
         assert self.pooling is not None, "asked of graphs that leave the pooling open"
         return pooled(vectors, mask, pooling_modes(self.pooling["config"]), normalize=self.pooling["normalize"])
-
-    def run(self, inputs: Mapping[str, Any]) -> list[Any]:
-        """The graph's outputs for its inputs. Raises MemoryError where memory runs out."""
-        try:
-            return list(self.session.run(self.outputs, dict(inputs)))
-        except Exception as error:  # the library raises errors of its own, all below Exception
-            if any(phrase in str(error) for phrase in NO_MEMORY):
-                raise MemoryError(str(error)) from error
-            raise
 
 
 def session(path: Path, threads: int | None = None) -> Any:

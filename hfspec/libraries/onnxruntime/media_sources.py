@@ -10,8 +10,9 @@ from hfspec.checkpoint.processors import read_processor
 from hfspec.checkpoint.spec_sources import Sources
 from hfspec.errors import SpecError
 from hfspec.ir.problem import Problem, one_of
-from hfspec.libraries.onnxruntime.examples import Examples, Inputs
+from hfspec.libraries.onnxruntime.examples import Drawing, Examples, Inputs
 from hfspec.libraries.onnxruntime.images import HEIGHT, PIXELS, SHORTEST, WIDTH, ImageSteps
+from hfspec.libraries.onnxruntime.loading import GRAPH
 from hfspec.libraries.onnxruntime.refusal import refusal
 from hfspec.libraries.onnxruntime.sounds import SAMPLES, SoundSteps
 from hfspec.runtime.patches.masks import MASK
@@ -37,9 +38,9 @@ class MediaSource:
         """The logits."""
         return self.owner.model(**inputs).logits.float()
 
-    def examples(self) -> Examples:
-        """The inputs that the graph is compared with torch on."""
-        return self._examples
+    def drawings(self, computes: str) -> tuple[Drawing]:
+        """The graph, whose outputs are of the kind ``computes``."""
+        return (Drawing(GRAPH, self.compute, self._examples, computes),)
 
     def facts(self) -> dict[str, Any]:
         """The facts that the graph's runner needs."""
@@ -68,9 +69,7 @@ def problems(sources: Sources) -> Iterator[Problem]:
         Each, at the spec's key ``format``.
     """
     spec = sources.spec
-    name, check = CHECKS.get(WEIGHT_FORMATS[spec.format].computes(sources.task), ("", None))
-    if check is None:
-        return
+    name, check = CHECKS[WEIGHT_FORMATS[spec.format].computes(sources.task)]
     files = sources.components.get(name) or sources.components.get(PROCESSOR) or sources.model
     try:
         check(read_processor(files, name, spec.components.options(name)))
@@ -125,7 +124,7 @@ def _examples(words: str, name: str, axes: Mapping[int, str], arrays: Sequence[A
 
     pairs = [np.concatenate([one, one[..., ::-1]]) for one in arrays]
     batches: list[Inputs] = [{name: array} for array in (*arrays, *pairs)]
-    return Examples(words, batches[-2], axes, batches)
+    return Examples(words, batches[-2], {name: axes}, batches)
 
 
 def sound_steps(extractor: Any) -> SoundSteps:

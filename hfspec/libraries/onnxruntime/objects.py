@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from hfspec.errors import UsageError
+from hfspec.libraries.onnxruntime.loading import PlainGraph
 from hfspec.runtime.loading.shared_tokenizer import library_tokenizer
 from hfspec.runtime.runner import Runner
 
 
 def components(runner: Runner) -> dict[str, Any]:
-    """The session of onnxruntime, and the tokenizer of the package tokenizers where the model reads text."""
-    model, tokenizer = runner.loaded.model.session, runner.loaded.tokenizer
+    """The session of onnxruntime, and the tokenizer of the package tokenizers where the model reads text; of an
+    encoder-decoder model its graphs in the class of transformers, and the tokenizer of that.
+    """
+    model, tokenizer = runner.loaded.model, runner.loaded.tokenizer
+    if not isinstance(model, PlainGraph):
+        return {"model": model, "tokenizer": library_tokenizer(tokenizer)}
+    model = model.session
     if tokenizer is None:
         return {"model": model}
     return {"model": model, "tokenizer": library_tokenizer(tokenizer).backend_tokenizer}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hfspec.ir.problem import one_of
-from hfspec.libraries.onnxruntime.examples import Examples
+from hfspec.libraries.onnxruntime.encoder_decoder_source import EncoderDecoderSource
+from hfspec.libraries.onnxruntime.examples import TEXTS, Compute, Drawing, Examples
+from hfspec.libraries.onnxruntime.loading import GRAPH
 from hfspec.libraries.onnxruntime.media_sources import MediaSource, image_logits, sound_logits
 from hfspec.libraries.onnxruntime.refusal import refusal
 from hfspec.libraries.onnxruntime.runners.sentences import POOLING_MASK
@@ -35,16 +37,6 @@ TOKENIZER = (
     *("all_special_ids", "cls_token_id", "model_input_names", "model_max_length", "pad_token_id"),
     *("padding_side", "truncation_side", "unk_token_id"),
 )
-
-# Texts of several lengths, told to read together and alone.
-TEXTS = (
-    "yes",
-    "a short text of a few words",
-    "The quick brown fox jumps over the lazy dog, and then it rests. " * 3,
-    "one two three four five six seven eight nine ten " * 30,
-)
-
-Compute = Callable[[dict[str, Any]], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +93,16 @@ class Source:
         tokenizer.no_padding()
         return {TOKENIZER_FILE: tokenizer.to_str(pretty=True).encode()}
 
-    def examples(self) -> Examples:
-        """The inputs that the graph is compared with torch on: each text alone, all together, the shorter ones."""
+    def drawings(self, computes: str) -> tuple[Drawing]:
+        """The graph, whose outputs are of the kind ``computes``. It is compared with torch on each text alone, on all
+        together and on the shorter ones.
+        """
         names, rows = self._rows()
         batches = [filled(batch, self.pad, "right", names) for batch in (*([row] for row in rows), rows, rows[:2])]
         example = filled(rows[1:3], self.pad, "right", names)
-        return Examples("texts of several lengths", example, {0: "rows", 1: "tokens"}, batches)
+        axes = {name: {0: "rows", 1: "tokens"} for name in names}
+        examples = Examples("texts of several lengths", example, axes, batches)
+        return (Drawing(GRAPH, self.compute, examples, computes),)
 
     def _rows(self) -> tuple[list[str], list[Tokens]]:
         """The names of the graph's inputs, and rows of tokens of several lengths."""
@@ -134,12 +130,12 @@ class Source:
 NULL = ("eos_token_id", "label2id", "pad_token_id", "problem_type")
 
 
-def module(names: Sequence[str], compute: Compute, models: Iterable[Any]) -> Any:
-    """A module of torch that takes the named tensors in their order."""
+def module(drawing: Drawing, models: Iterable[Any]) -> Any:
+    """A module of torch that computes what a graph does. It takes the tensors of the inputs in their order."""
     import torch
 
     def forward(_: Any, *tensors: Any) -> Any:
-        return compute(dict(zip(names, tensors, strict=True)))
+        return drawing.compute(dict(zip(drawing.examples.names, tensors, strict=True)))
 
     instance: Any = type("Named", (torch.nn.Module,), {"forward": forward})()
     instance.held = torch.nn.ModuleList(models)
@@ -206,9 +202,11 @@ def _sentence_vectors(runner: Any) -> Source:
     return Source(encoder, compute, () if encoder.include_prompt else (POOLING_MASK,))
 
 
-COMPUTES: Mapping[str, Callable[[Runner], Source | MediaSource]] = {
+AnySource = Source | MediaSource | EncoderDecoderSource
+COMPUTES: Mapping[str, Callable[[Runner], AnySource]] = {
     "image logits": image_logits,
     "logits": _logits,
+    "next tokens": EncoderDecoderSource,
     "scores": _scores,
     "sentence vectors": _sentence_vectors,
     "sound logits": sound_logits,

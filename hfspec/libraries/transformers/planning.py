@@ -128,7 +128,7 @@ def _problems(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -
     yield from embedding_problems(model, spec, task, checkpoint.dimension)
     yield from target_problems(model, decisions.clean.steps)
     yield from backend_problems(tree, spec, config, checkpoint.dtype)
-    yield from format_problems(tree, spec, checkpoint)
+    yield from format_problems(sources, checkpoint)
     yield from WEIGHT_FORMATS[spec.format].problems(sources)
     settings = {**layers.defaults, **layers.generation}
     yield from undetermined(tree, spec, task, decisions.signature, settings)
@@ -141,7 +141,8 @@ def _plan(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -> Pl
     weight_format = WEIGHT_FORMATS[spec.format]
     needed = (*decisions.task.requirements, *checkpoint.needs, *spreading, *backend_package(spec))
     libraries = versions(
-        *weight_format.library(spec.library, sources.task.name).packages, *(() if weight_format.exports else needed)
+        *weight_format.library(spec.library, sources.task.name).packages,
+        *(needed if weight_format.is_by_transformers(sources.task) else ()),
     )
     return planned(
         sources,
@@ -193,7 +194,7 @@ def _deployment(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions)
 
 def _notes(sources: Sources, checkpoint: Checkpoint, decisions: _Decisions) -> Iterator[str]:
     yield from checkpoint.notes
-    yield from format_notes(sources.spec, checkpoint)
+    yield from format_notes(sources, checkpoint)
     yield from generation_notes(
         sources.model, checkpoint.folder, decisions.task, _generation_config(sources, checkpoint)
     )

@@ -20,7 +20,7 @@ from hfspec.runtime.loading.positions import cut_length, most_tokens, positions
 from hfspec.runtime.loading.request import Loaded, LoadRequest
 from hfspec.runtime.loading.tokenizer import load_tokenizer
 from hfspec.runtime.patches import four_tokens
-from hfspec.runtime.patches.states import together
+from hfspec.runtime.patches.states import Patched, States, together
 from hfspec.runtime.runner import Runner
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.runtime.text.token_batch import pad_id, padded
@@ -64,18 +64,26 @@ class Seq2Seq(Runner):
     def __init__(self, request: LoadRequest) -> None:
         super().__init__(request)
         self.tokenizer = load_tokenizer(request)
-        model, patches = load_model(request, find_model_class(request))
+        model, patches = self.load(request)
         self.model, self.base = generation.apart(model)
         self.turn = adapter.turn(model)
         self.device = request.device
         with self.turn:
-            self.decoder, decoding = four_tokens.decoder(request, self.model, self.base)
+            self.decoder, decoding = self.find_decoder(request)
         self.loaded = Loaded(model=model, tokenizer=self.tokenizer, patches=together(patches, decoding))
         self.limit = cut_length(self.model.get_encoder(), self.tokenizer)
         self.most = most_tokens(request, self.model.get_encoder())
         self.specific = task_params(self.model.config, request.manifest.deployment.task_as_written)
         self.prefix = self.specific.get("prefix", getattr(self.model.config, "prefix", None)) or ""
         self.pad = pad_id(self.model, self.tokenizer)
+
+    def load(self, request: LoadRequest) -> Patched:
+        """The model, and the states of the patches tried on it."""
+        return load_model(request, find_model_class(request))
+
+    def find_decoder(self, request: LoadRequest) -> tuple[decoding.Decoder, States]:
+        """The decoder of the model's batches, and the states of the patches that make it."""
+        return four_tokens.decoder(request, self.model, self.base)
 
     def own_settings(self) -> dict[str, Any]:
         specific = {name: value for name, value in self.specific.items() if name in generation.NAMES}

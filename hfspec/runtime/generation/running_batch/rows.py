@@ -14,7 +14,7 @@ MARGIN = 32  # columns of padding that all rows have, before they are cut off
 
 @dataclass(slots=True)
 class RunningRows:
-    """What the model is given of all rows beside their last tokens, which it has not read. ``more``: its inputs that
+    """The inputs of the model for all rows beside their last tokens, which it has not read. ``more``: its inputs that
     are no rows.
     """
 
