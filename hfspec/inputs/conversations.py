@@ -7,12 +7,12 @@ a mapping with ``messages``, a list of such mappings, a pandas Series of convers
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hfspec.errors import InputError
 from hfspec.inputs.cells import found, misspelt
+from hfspec.inputs.frames import is_frame, is_series
 from hfspec.inputs.row import Row
 from hfspec.inputs.rows import Columns
 
@@ -50,9 +50,9 @@ def among_prompts(data: Any, columns: Columns) -> list[Row] | None:
     """
     if is_conversation(data):
         return [Row(0, {MESSAGES: data})]
-    if isinstance(data, Mapping) or _pandas(data, "DataFrame"):
+    if isinstance(data, Mapping) or is_frame(data):
         return to_conversations(data) if _names_messages(data, columns) else None
-    values = data.tolist() if _pandas(data, "Series") else data
+    values = data.tolist() if is_series(data) else data
     if not isinstance(values, list | tuple) or not any(_holds_messages(item, columns) for item in values):
         return None
     return [_prompt_or_messages(number, item, columns) for number, item in enumerate(values)]
@@ -77,9 +77,9 @@ def listed(data: Any, column: str) -> list[Any] | None:
 
     Raises InputError when the frame has no such column and more than one.
     """
-    if _pandas(data, "Series"):
+    if is_series(data):
         return list(data.tolist())
-    if not _pandas(data, "DataFrame"):
+    if not is_frame(data):
         return None
     names = list(data.columns)
     if column not in names and len(names) != 1:
@@ -107,11 +107,6 @@ def _row(number: int, item: Any) -> Row:
 def _missing(name: str, names: Sequence[Any]) -> str:
     text = ", ".join(repr(other) for other in names) or "none"
     return f"{name!r} is missing; given are {text}{misspelt(name, names)}."
-
-
-def _pandas(value: Any, name: str) -> bool:
-    pandas = sys.modules.get("pandas")
-    return pandas is not None and isinstance(value, getattr(pandas, name))
 
 
 def _is_message(value: Any) -> bool:

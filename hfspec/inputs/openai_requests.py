@@ -7,7 +7,6 @@ list is none.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -16,6 +15,7 @@ from typing import Any
 
 from hfspec.errors import InputError, ParamsError
 from hfspec.inputs.cells import found, is_missing
+from hfspec.inputs.frames import is_frame, is_series
 from hfspec.inputs.row import Row
 from hfspec.ir.signature import Signature
 from hfspec.settings.precedence import Settings, param_value
@@ -51,12 +51,12 @@ class Request:
 
 def to_requests(data: Any, main: str) -> list[Row]:
     """The requests, numbered from 0; ``main``: the key that a bare value fills. Raises InputError naming the row."""
-    if _pandas(data, "DataFrame"):
+    if is_frame(data):
         records = data.to_dict(orient="records")
         return [
             Row(number, {str(key): _plain(value) for key, value in row.items()}) for number, row in enumerate(records)
         ]
-    if _pandas(data, "Series"):
+    if is_series(data):
         data = data.tolist()
     elif isinstance(data, Mapping) or _is_bare(data, main):
         return [_row(0, data, main, single=True)]
@@ -182,8 +182,3 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     return value
-
-
-def _pandas(value: Any, name: str) -> bool:
-    pandas = sys.modules.get("pandas")
-    return pandas is not None and isinstance(value, getattr(pandas, name))

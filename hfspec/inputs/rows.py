@@ -10,13 +10,13 @@ is never evaluated, stripped or changed. An empty list is a good input of no row
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from hfspec.errors import InputError
 from hfspec.inputs.cells import BINARY_WORDS, checked, found, is_binary_mapping, is_missing, misspelt
+from hfspec.inputs.frames import is_array, is_frame, is_series
 from hfspec.inputs.row import Row
 from hfspec.ir.signature import NESTED, Column, Tensor
 from hfspec.tasks.prompt_template import input_columns
@@ -73,7 +73,7 @@ class Columns:
         """Whether a mapping or an array is one value of the first column, and no row or rows."""
         if self.by_name[self.main].type != "binary":
             return False
-        if _is_array(data):
+        if is_array(data):
             return not _holds_objects(data)
         return is_binary_mapping(data) and self.main not in data
 
@@ -122,13 +122,13 @@ def _begin_with_two_texts(columns: Sequence[Column]) -> bool:
 
 def to_rows(data: Any, columns: Columns) -> list[Row]:
     """The input as rows, numbered from 0; raises InputError."""
-    if _is_pandas(data, "DataFrame"):
+    if is_frame(data):
         return _frame(data, columns)
-    if _is_pandas(data, "Series"):
+    if is_series(data):
         return [columns.bare(number, value) for number, value in enumerate(data.tolist())]
     if isinstance(data, Mapping) and not columns.is_value(data):
         return _mapping(data, columns)
-    if _is_array(data) and not columns.is_value(data):
+    if is_array(data) and not columns.is_value(data):
         return _array(data, columns)
     if isinstance(data, list | tuple):
         return _list(data, columns)
@@ -139,7 +139,7 @@ def to_rows(data: Any, columns: Columns) -> list[Row]:
 
 def index_of(data: Any) -> Any:
     """The index of a DataFrame or a Series, None for any other input."""
-    return data.index if _is_pandas(data, "DataFrame") or _is_pandas(data, "Series") else None
+    return data.index if is_frame(data) or is_series(data) else None
 
 
 def _list(data: Sequence[Any], columns: Columns) -> list[Row]:
@@ -199,9 +199,9 @@ def _is_listing(value: Any, column: Column) -> bool:
     """
     if column.type in {"any", *NESTED}:
         return isinstance(value, list | tuple) and bool(value) and all(isinstance(item, list | tuple) for item in value)
-    if column.type == "binary" and _is_array(value):
+    if column.type == "binary" and is_array(value):
         return _holds_objects(value)
-    return isinstance(value, list | tuple) or _is_array(value)
+    return isinstance(value, list | tuple) or is_array(value)
 
 
 def _holds_objects(array: Any) -> bool:
@@ -211,13 +211,3 @@ def _holds_objects(array: Any) -> bool:
 
 def _is_text_task(columns: Columns) -> bool:
     return all(column.type == "string" for column in columns.by_name.values())
-
-
-def _is_array(value: Any) -> bool:
-    numpy = sys.modules.get("numpy")
-    return numpy is not None and isinstance(value, numpy.ndarray)
-
-
-def _is_pandas(value: Any, name: str) -> bool:
-    pandas = sys.modules.get("pandas")
-    return pandas is not None and isinstance(value, getattr(pandas, name))

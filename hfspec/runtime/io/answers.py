@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+
+from hfspec.inputs.frames import is_frame
 
 NUMPY_TYPES = {
     "string": "str",
@@ -68,7 +69,7 @@ def to_json(answer: Any) -> Any:
 
 def plain(answer: Any) -> Any:
     """The answer as plain values, nan as it is: a table or data frame as a list of records, an array as lists."""
-    if isinstance(answer, Table) or _is_frame(answer):
+    if isinstance(answer, Table) or is_frame(answer):
         return plain(answer.records() if isinstance(answer, Table) else answer.to_dict(orient="records"))
     if isinstance(answer, Mapping):
         return {str(key): plain(value) for key, value in answer.items()}
@@ -85,8 +86,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _is_frame(value: Any) -> bool:
-    pandas = sys.modules.get("pandas")
-    return pandas is not None and isinstance(value, pandas.DataFrame)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from hfspec.inputs.row import Row
 from hfspec.runtime.io.finite import Computed
-from hfspec.runtime.io.labels import Labelled, Labeller, labelled
+from hfspec.runtime.io.labels import Labelled, labelled
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading.components import load_component
 from hfspec.runtime.loading.model import find_model_class, load_one_pass_model
 from hfspec.runtime.loading.request import Loaded, LoadRequest
-from hfspec.runtime.media import media
 from hfspec.runtime.media.audio import wave
-from hfspec.runtime.media.features import Features, SoundFeatures, shape_of, stacked
+from hfspec.runtime.media.features import Features, SoundFeatures, shape_of
+from hfspec.runtime.media.media_classification import MediaClassification
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.settings.precedence import Settings
 
@@ -28,13 +28,10 @@ class Sound:
     truncated: bool
 
 
-class AudioClassification(Labeller):
+class AudioClassification(MediaClassification):
     """A runner that answers as the transformers audio-classification pipeline does for one row alone, but that the
     score of a single label is its sigmoid: its softmax would be 1 whatever the sound.
     """
-
-    rows_at_once = 1
-    look_ahead = 4
 
     def __init__(self, request: LoadRequest) -> None:
         super().__init__(request)
@@ -44,24 +41,11 @@ class AudioClassification(Labeller):
         self.features = SoundFeatures(extractor, self.model)
         self.device = request.device
 
-    def check(self, settings: Settings) -> None:
-        media.check_fixed(settings)
-
-    def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Sound]]:
-        return [self._item(row, settings) for row in rows]
-
-    def _item(self, row: Row, settings: Settings) -> Item[Sound]:
+    def item(self, row: Row, settings: Settings) -> Item[Sound]:
         sound = wave(row.values["audio"], row.number, self.features.rate, settings)
         features = self.features(sound.samples, row.number)
         heard = Sound(features, sound.seconds, self.features.cuts(len(sound.samples)))
         return Item(row.number, len(sound.samples), heard, shape_of(features))
-
-    def run(self, batch: Sequence[Item[Sound]], settings: Settings) -> Arriving | Computed:
-        import torch
-
-        with torch.inference_mode():
-            logits = self.model(**stacked([item.content.features for item in batch], self.model, self.device)).logits
-            return Arriving(logits.float())
 
     def read(self, output: Arriving | Computed, batch: Sequence[Item[Sound]], settings: Settings) -> list[Labelled]:
         about = [{"seconds": item.content.seconds, "truncated": item.content.truncated} for item in batch]

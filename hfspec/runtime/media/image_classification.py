@@ -9,14 +9,14 @@ from typing import Any
 from hfspec.errors import InputError
 from hfspec.inputs.row import Row
 from hfspec.runtime.io.finite import Computed
-from hfspec.runtime.io.labels import Labelled, Labeller, labelled
+from hfspec.runtime.io.labels import Labelled, labelled
 from hfspec.runtime.io.transfer import Arriving
 from hfspec.runtime.loading.components import load_component
 from hfspec.runtime.loading.model import find_model_class, load_one_pass_model
 from hfspec.runtime.loading.request import Loaded, LoadRequest
-from hfspec.runtime.media import media
-from hfspec.runtime.media.features import Features, shape_of, stacked
+from hfspec.runtime.media.features import Features, shape_of
 from hfspec.runtime.media.image import image, refuse_size
+from hfspec.runtime.media.media_classification import MediaClassification
 from hfspec.runtime.scheduling.batching import Item
 from hfspec.settings.precedence import Settings
 
@@ -29,13 +29,10 @@ class Picture:
     size: tuple[int, int]
 
 
-class ImageClassification(Labeller):
+class ImageClassification(MediaClassification):
     """A runner that answers as the transformers image-classification pipeline does for one image alone, with the
     processor's PIL backend, so that the answer does not depend on whether torchvision is installed.
     """
-
-    rows_at_once = 1
-    look_ahead = 4
 
     def __init__(self, request: LoadRequest) -> None:
         super().__init__(request)
@@ -44,13 +41,7 @@ class ImageClassification(Labeller):
         self.loaded = Loaded(model=self.model, image_processor=self.processor, patches=patches)
         self.device = request.device
 
-    def check(self, settings: Settings) -> None:
-        media.check_fixed(settings)
-
-    def preprocess(self, rows: Sequence[Row], settings: Settings) -> list[Item[Picture]]:
-        return [self._item(row, settings) for row in rows]
-
-    def _item(self, row: Row, settings: Settings) -> Item[Picture]:
+    def item(self, row: Row, settings: Settings) -> Item[Picture]:
         picture = image(row.values["image"], row.number, settings)
         refuse_size(_resized(picture.size, self.processor), row.number, settings, "the image becomes, once resized,")
         try:
@@ -59,13 +50,6 @@ class ImageClassification(Labeller):
             reason = str(error) or "it takes more memory than there is"
             raise InputError(f"the image processor refuses the image: {reason}", row=row.number) from error
         return Item(row.number, 1, Picture(features, picture.size), shape_of(features))
-
-    def run(self, batch: Sequence[Item[Picture]], settings: Settings) -> Arriving | Computed:
-        import torch
-
-        with torch.inference_mode():
-            logits = self.model(**stacked([item.content.features for item in batch], self.model, self.device)).logits
-            return Arriving(logits.float())
 
     def read(self, output: Arriving | Computed, batch: Sequence[Item[Picture]], settings: Settings) -> list[Labelled]:
         about = [{"width": item.content.size[0], "height": item.content.size[1]} for item in batch]

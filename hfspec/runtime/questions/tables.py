@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,6 +17,7 @@ from typing import Any
 
 from hfspec.errors import InputError
 from hfspec.inputs.cells import found, is_missing
+from hfspec.inputs.frames import is_frame
 
 FORMS = (
     "a dict of columns (name: list of cells), a list of records (dicts of name: cell), the JSON text of either, or a"
@@ -49,8 +49,7 @@ def _any_form(value: Any, row: int) -> TextTable:
         return _of_columns(value, row)
     if isinstance(value, list | tuple):
         return _of_records(value, row)
-    pandas = sys.modules.get("pandas")
-    if pandas is not None and isinstance(value, pandas.DataFrame):
+    if is_frame(value):
         cells = zip(*(value.iloc[:, place].tolist() for place in range(value.shape[1])), strict=True)
         return _table(list(value.columns), list(cells), row)
     raise InputError(f"column 'table': expected {FORMS}; found {found(value)}.", row=row)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import replace
 from typing import Any
 
 from hfspec.errors import InputError, RowError
 from hfspec.inputs.cells import found
+from hfspec.inputs.frames import is_array, is_frame, is_series
 from hfspec.inputs.row import Row
 
 
@@ -66,7 +66,4 @@ def _read(item: Any, parse: Callable[[Any], list[Row]]) -> list[Row]:
 
 def _is_whole(data: Any) -> bool:
     """Whether the data is a frame, a series or an array, whose own iteration does not give rows."""
-    pandas, numpy = sys.modules.get("pandas"), sys.modules.get("numpy")
-    return (pandas is not None and isinstance(data, pandas.DataFrame | pandas.Series)) or (
-        numpy is not None and isinstance(data, numpy.ndarray)
-    )
+    return is_frame(data) or is_series(data) or is_array(data)
