@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
@@ -131,6 +131,8 @@ def _below(folder: Place, format: str | None, pattern: PurePosixPath) -> list[In
         infos = folder.system.get_file_info(pafs.FileSelector(folder.path, recursive=True))
     whole = folder.path.rstrip("/") + "/"
     names = {info.path.removeprefix(whole): info for info in infos if info.type == pafs.FileType.File}
+    if folder.is_local:
+        _check_links(folder, [info.path for info in infos if info.type == pafs.FileType.Directory])
     fitting = [name for name in sorted(names) if not any(one.startswith((".", "_")) for one in name.split("/"))]
     where = folder.shown
     if pattern.parts:
@@ -145,6 +147,15 @@ def _below(folder: Place, format: str | None, pattern: PurePosixPath) -> list[In
             f"{where}: there is no file that a format of these has: {', '.join(FORMATS)}; say it with --input-format"
         )
     return files
+
+
+def _check_links(folder: Place, folders: list[str]) -> None:
+    """Raises UsageError for a link to a folder around it, whose files would be read again and again."""
+    for path in filter(os.path.islink, folders):
+        target = os.path.realpath(path)
+        if Path(os.path.realpath(Path(path).parent)).is_relative_to(target):
+            shown = folder.shown + path.removeprefix(folder.path)
+            raise UsageError(f"{shown} is a link to {target}, a folder around it; take it away")
 
 
 def _matching(text: str, format: str | None) -> list[InputFile]:  # noqa: A002

@@ -491,6 +491,19 @@ def test_files_of_the_output_are_no_input(tmp_path: Path) -> None:
         pass
 
 
+def test_links_are_followed_unless_they_lead_back(tmp_path: Path) -> None:
+    for name in ("there/b.txt", "in/a.txt"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(name)
+    (tmp_path / "in/more").symlink_to(tmp_path / "there")
+    (tmp_path / "in/c.txt").symlink_to(tmp_path / "there/b.txt")
+    found = [file.place.path.removeprefix(f"{tmp_path}/in/") for file in find([str(tmp_path / "in")])]
+    assert found == ["a.txt", "c.txt", "more/b.txt"]
+    (tmp_path / "in/more/back").symlink_to(tmp_path / "there")
+    with pytest.raises(UsageError, match=r"in/more/back is a link to .*there, a folder around it; take it away"):
+        find([str(tmp_path / "in")])
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
