@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from hfspec.checkpoint.adapters.adapter import adapter_steps
 from hfspec.checkpoint.card import card_files
@@ -16,25 +16,25 @@ from hfspec.checkpoint.weights.saving import Saving, size_in_bytes, weight_bytes
 from hfspec.checkpoint.weights.weight_files import is_copied
 from hfspec.ir.plan import CopyFile, WriteBytes, WriteWeights
 from hfspec.ir.spec import Spec
-from hfspec.sources.selection import graph_files
 
 INDEXES = (".safetensors.index.json", ".bin.index.json")
 
 Step = CopyFile | WriteWeights | WriteBytes
 
 
-def artifact_steps(sources: Sources, checkpoint: Checkpoint) -> tuple[Step, ...]:
+def artifact_steps(sources: Sources, checkpoint: Checkpoint, taken: Collection[str] = ()) -> tuple[Step, ...]:
     """List the steps that put a deployment's files into its artifact, but for the model card and the licences.
 
     Args:
         sources: The spec and the files of its sources.
         checkpoint: The model, examined.
+        taken: The paths of files of the model that other steps put into it.
 
     Returns:
         A step for each file of the model, its adapter, the components from elsewhere, and the reviewed code.
     """
     adapter = adapter_steps(checkpoint.adapter) if checkpoint.adapter is not None else ()
-    model = _model_steps(sources, checkpoint)
+    model = _model_steps(sources, checkpoint, taken)
     return (*model, *adapter, *_component_steps(sources.components), *checkpoint.code.files)
 
 
@@ -59,14 +59,13 @@ def _saving(spec: Spec, checkpoint: Checkpoint) -> Saving:
     return Saving(cast, checkpoint.fit.dtypes if checkpoint.fit else {}, size_in_bytes(spec.max_shard_size))
 
 
-def _model_steps(sources: Sources, checkpoint: Checkpoint) -> Iterator[Step]:
+def _model_steps(sources: Sources, checkpoint: Checkpoint, taken: Collection[str]) -> Iterator[Step]:
     spec, model, task = sources.spec, sources.model, sources.task
     saving = _saving(spec, checkpoint)
     config = f"{checkpoint.folder}config.json"
     rewritten = checkpoint.labels is not None or (saving.cast is not None and not says(checkpoint.config, saving.cast))
     weights = {path for group in checkpoint.groups for path in (*group.headers, group.index)}
-    graph = graph_files(model.paths, spec.model.file) if spec.model.file else ()
-    handled = {*card_files(model), *weights, *graph, *([config] if rewritten else [])}
+    handled = {*card_files(model), *weights, *taken, *([config] if rewritten else [])}
     generation = f"{checkpoint.folder}{GENERATION_CONFIG}"
     settings = generation_config(model, checkpoint.folder, task, spec)
     if settings != model.json(generation):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -252,27 +252,14 @@ def select_adapter(names: Collection[str], where: str) -> Selection:
     )
 
 
-def graph_files(names: Collection[str], file: str) -> frozenset[str]:
-    """The files of a graph: its own and those of its data, which are named after it.
-
-    Args:
-        names: The paths of the source's files.
-        file: The graph's.
-
-    Returns:
-        Those of them that are there.
-    """
-    data = re.compile(re.escape(file) + r"[._]data[^/]*")
-    return frozenset(name for name in names if name == file or data.fullmatch(name))
-
-
-def with_graph(selection: Selection, file: str, where: str) -> Selection:
+def with_graph(selection: Selection, file: str, where: str, data_of: Callable[[str], Collection[str]]) -> Selection:
     """Add a graph that the spec names.
 
     Args:
         selection: The selection of the model's files.
         file: The graph's path.
         where: The source's place, with which a message begins.
+        data_of: Tells the paths of the files in which a graph keeps its weights.
 
     Returns:
         The selection with the graph and its data.
@@ -281,12 +268,13 @@ def with_graph(selection: Selection, file: str, where: str) -> Selection:
         SourceError: When there is no such file; it lists the graphs that are there.
     """
     others = [path for path, _ in selection.skipped]
-    graph = graph_files([*selection.needed, *others], file)
-    if file not in graph:
+    if file not in (*selection.needed, *others):
         there = [path for path in others if path.endswith(ONNX)]
         raise SourceError(f"{where} has no file {file}; its graphs: {', '.join(there[:20]) or 'none'}.")
+    graph = {file, *data_of(file)}
+    added = graph.intersection(others)
     skipped = tuple((path, why) for path, why in selection.skipped if path not in graph)
-    return Selection(tuple(sorted({*selection.needed, *graph})), skipped)
+    return Selection(tuple(sorted({*selection.needed, *added})), skipped)
 
 
 def with_code(selection: Selection, reviewed: Collection[str]) -> Selection:

@@ -202,6 +202,21 @@ def rename_input(graph):
     next(value for value in graph.graph.input if value.name == "token_type_ids").name = "pixels"
 
 
+def rename_to_position_ids(graph):
+    rename_input(graph)
+    for node in graph.graph.node:
+        node.input[:] = ["position_ids" if name == "pixels" else name for name in node.input]
+    next(value for value in graph.graph.input if value.name == "pixels").name = "position_ids"
+
+
+def fix_axis(axis, size):
+    def change(graph):
+        for value in graph.graph.input:
+            value.type.tensor_type.shape.dim[axis].dim_value = size
+
+    return change
+
+
 def newer_operators(graph):
     graph.opset_import[0].version = 999
 
@@ -212,7 +227,11 @@ def newer_operators(graph):
         (rename_output, "the output sentence_embedding or last_hidden_state"),
         (rename_input, "pixels"),
         (newer_operators, "does not know its operators"),
+        (rename_to_position_ids, "takes position_ids, which no tokenizer gives"),
+        (fix_axis(0, 1), "found 1 x any"),
+        (fix_axis(1, 128), "found any x 128"),
     ],
+    ids=["output", "input", "operators", "positions", "one-row", "one-length"],
 )
 def test_a_graph_that_does_not_fit_is_refused_by_the_plan(own, tmp_path, change, words):
     changed(own / FILE, change)
@@ -225,6 +244,101 @@ def test_a_graph_cut_short_and_one_of_fewer_tokens_are_refused(own, tmp_path):
     assert "cut short" in str(plan_refusal(of(tmp_path / "a", own)))
     (own / FILE).write_bytes(b"")
     assert "is empty" in str(plan_refusal(of(tmp_path / "b", own)))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "is a pointer of Git LFS"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" * 9, "is no ONNX graph"),
+        (b"<!DOCTYPE html><html></html>", "is no ONNX graph"),
+    ],
+    ids=["pointer", "picture", "page"],
+)
+def test_a_file_that_is_no_graph_is_told_as_what_it_is(own, tmp_path, content, words):
+    (own / FILE).write_bytes(content)
+    (problem,) = plan_refusal(of(tmp_path / "s", own)).problems
+    assert (problem.path, words in str(problem)) == (("model", "file"), True)
+
+
+def take_narrow_integers(graph):
+    from onnx import TensorProto, helper
+
+    for value in graph.graph.input:
+        value.type.tensor_type.elem_type = TensorProto.INT32
+        for node in graph.graph.node:
+            node.input[:] = [f"{name}_wide" if name == value.name else name for name in node.input]
+        graph.graph.node.insert(0, helper.make_node("Cast", [value.name], [f"{value.name}_wide"], to=TensorProto.INT64))
+
+
+def keep_weights_in_nodes(graph):
+    from onnx import helper
+
+    nodes = [helper.make_node("Constant", [], [tensor.name], value=tensor) for tensor in graph.graph.initializer]
+    nodes += graph.graph.node
+    del graph.graph.initializer[:], graph.graph.node[:]
+    graph.graph.node.extend(nodes)
+
+
+def answer_by_a_branch(graph):
+    from onnx import TensorProto, helper
+
+    (value,) = graph.graph.output
+    for node in graph.graph.node:
+        node.output[:] = ["inner" if name == value.name else name for name in node.output]
+    branches = []
+    for place, operator in enumerate(("Identity", "Neg")):
+        output = helper.make_tensor_value_info(f"branch{place}", TensorProto.FLOAT, None)
+        node = helper.make_node(operator, ["inner"], [output.name])
+        branches.append(helper.make_graph([node], output.name, [], [output]))
+    graph.graph.initializer.append(helper.make_tensor("is_so", TensorProto.BOOL, [], [True]))
+    options = {"then_branch": branches[0], "else_branch": branches[1]}
+    graph.graph.node.append(helper.make_node("If", ["is_so"], [value.name], **options))
+
+
+@pytest.mark.parametrize("change", [take_narrow_integers, keep_weights_in_nodes, answer_by_a_branch])
+def test_graphs_of_other_exporters_answer_as_the_library(own, tmp_path, change):
+    from sentence_transformers import SentenceTransformer
+
+    changed(own / FILE, change)
+    made = hfspec.load(hfspec.compile(of(tmp_path / "s", own), output=tmp_path / "out", run=False).path).predict(TEXTS)
+    np.testing.assert_allclose(made, SentenceTransformer(str(own), device="cpu").encode(TEXTS), atol=1e-5)
+
+
+def test_operators_that_onnxruntime_has_fused_are_its_own(own, tmp_path):
+    from onnxruntime.transformers.optimizer import optimize_model
+
+    optimised = optimize_model(str(own / FILE), model_type="bert", num_heads=2, hidden_size=32, opt_level=0)
+    optimised.save_model_to_file(str(own / "onnx/model_O3.onnx"))
+    assert "SkipLayerNormalization" in {node.op_type for node in optimised.model.graph.node}
+    made = hfspec.compile(of(tmp_path / "s", own, "onnx/model_O3.onnx"), output=tmp_path / "out", run=False)
+    assert made.manifest.graph["difference"] <= 1e-4
+
+
+def test_a_graph_that_runs_on_no_text_is_refused_when_it_is_compiled(own, tmp_path):
+    def reshape(graph):
+        from onnx import TensorProto, helper
+
+        (value,) = graph.graph.output
+        for node in graph.graph.node:
+            node.output[:] = ["inner" if name == value.name else name for name in node.output]
+        graph.graph.initializer.append(helper.make_tensor("shape", TensorProto.INT64, [3], [1, 7, -1]))
+        graph.graph.node.append(helper.make_node("Reshape", ["inner", "shape"], [value.name]))
+
+    changed(own / FILE, reshape)
+    (problem,) = refusal(of(tmp_path / "s", own)).problems
+    assert problem.path == ("model", "file")
+    assert "onnxruntime cannot run onnx/model.onnx on plain texts" in str(problem)
+
+
+@pytest.mark.parametrize("name", ["weights.bin", "bert.weight"])
+def test_data_of_any_name_goes_along_once(own, tmp_path, name):
+    import onnx
+
+    graph = onnx.load(own / FILE)
+    onnx.save_model(graph, own / FILE, save_as_external_data=True, location=name, size_threshold=1024)
+    made = hfspec.compile(of(tmp_path / "a", own), output=tmp_path / "out", run=False)
+    assert [record.path for record in made.manifest.files if name in record.path] == [f"model/{name}"]
 
 
 def test_a_graph_of_other_weights_is_refused(own, tmp_path):

@@ -28,6 +28,7 @@ DTYPES = {
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 WIDTHS = {FIXED64: 8, FIXED32: 4}
 SENTENCE = "sentence_embedding"  # the output with vectors of whole texts, as sentence-transformers names it
+LFS = b"version https://git-lfs"
 OUTSIDE = 1  # data_location of a tensor whose bytes are in another file
 DIGITS = 19  # of the largest offset that a file system knows
 
@@ -121,6 +122,8 @@ def read_graph(path: Path) -> Graph:
     if path.stat().st_size == 0:
         raise ValueError("is empty")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        if mapped[: len(LFS)] == LFS:
+            raise ValueError("is a pointer of Git LFS, and not the graph that `git lfs pull` puts in its place")
         view = memoryview(mapped)
         try:
             return _graph(_Part(view, 0, len(view)))

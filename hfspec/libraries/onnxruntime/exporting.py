@@ -22,7 +22,7 @@ from hfspec.ir.plan import Plan
 from hfspec.libraries.onnxruntime.comparing import Pair, compare_numbers, compare_shapes
 from hfspec.libraries.onnxruntime.examples import Drawing, Examples
 from hfspec.libraries.onnxruntime.loading import FACTS, GRAPH, Graph, PlainGraph
-from hfspec.libraries.onnxruntime.own_graph import told_of_graph
+from hfspec.libraries.onnxruntime.own_graph import run_on_examples, told_of_graph
 from hfspec.libraries.onnxruntime.quantization import note, quantize
 from hfspec.libraries.onnxruntime.refusal import refusal
 from hfspec.libraries.onnxruntime.stand_ins import stand_in_weights
@@ -73,8 +73,9 @@ def export(plan: Plan, files: Sequence[FileRecord], staging: Path) -> tuple[Plan
     for path in weights:
         (staging / path).unlink()
     beside = tuple(_write_beside(source, staging, told_of_graph(plan, model / GRAPH, computes)))
-    pairs = [Pair(drawing, torch_module, _graph(model, drawing)) for drawing, torch_module in drawn]
-    compared = compare_shapes(pairs) if is_alone else compare_numbers(pairs, plan, model)
+    with run_on_examples(plan):
+        pairs = [Pair(drawing, torch_module, _graph(model, drawing)) for drawing, torch_module in drawn]
+        compared = compare_shapes(pairs) if is_alone else compare_numbers(pairs, plan, model)
     quantized = _quantized(plan, request, pairs)
     account = {
         "exporter": plan.graph_file or "torch.onnx, dynamo",

@@ -57,12 +57,15 @@ class PlainGraph:
 
     def __init__(self, path: Path, threads: int | None) -> None:
         self.session = session(path, threads)
-        self.inputs = tuple(value.name for value in self.session.get_inputs())
+        values = self.session.get_inputs()
+        self.inputs = tuple(value.name for value in values)
+        self.narrow = frozenset(value.name for value in values if value.type == "tensor(int32)")
 
     def run(self, inputs: Mapping[str, Any]) -> list[Any]:
         """The graph's outputs for its inputs. Raises MemoryError where memory runs out."""
+        given = {name: array.astype("int32") if name in self.narrow else array for name, array in inputs.items()}
         try:
-            return list(self.session.run(self.outputs, dict(inputs)))
+            return list(self.session.run(self.outputs, given))
         except Exception as error:  # the library raises errors of its own, all below Exception
             if any(phrase in str(error) for phrase in NO_MEMORY):
                 raise MemoryError(str(error)) from error

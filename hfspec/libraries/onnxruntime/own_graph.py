@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -24,7 +25,8 @@ BROKEN = "broken-checkpoint"
 AT: KeyPath = ("model", "file")
 TOLERANCE = 1e-4  # of an answer's numbers, or of the largest of them where that is above 1
 AGAIN = "fetch the file again, or take another graph of the source"
-INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+INTEGERS = ("int64", "int32")
 TOKENS = ("last_hidden_state", "token_embeddings")
 # Kind of outputs -> the graph outputs that hold it, the best first; a task reads one of them, or several together.
 OUTPUTS: Mapping[str, Sequence[tuple[str, ...]]] = {
@@ -106,6 +108,23 @@ def told_of_graph(plan: Plan, path: Path, computes: str) -> dict[str, Any]:
     return {"outputs": list(outputs), "pooling": {"config": dict(config), "normalize": NORMALIZE in kinds}}
 
 
+@contextmanager
+def run_on_examples(plan: Plan) -> Iterator[None]:
+    """Raise the error of onnxruntime over a graph of the source as a problem of the spec."""
+    try:
+        yield
+    except (SpecError, MemoryError, OSError):
+        raise
+    except Exception as error:  # the library raises errors of its own, all below Exception
+        if plan.graph_file is None:
+            raise
+        lines = str(error.__cause__ or error).strip().splitlines()
+        reason = lines[0][:300].rstrip(".") if lines else type(error).__name__
+        message = f"onnxruntime cannot run {plan.graph_file} on plain texts: {reason}."
+        remedy = "Take another graph of the source, or make one of the weights without `file`."
+        raise SpecError([Problem("format", message, path=AT, remedy=remedy)]) from error
+
+
 def allowed_difference(plan: Plan, difference: float, path: Path) -> float | None:
     """Hold a graph's difference from torch's numbers against what is allowed.
 
@@ -168,9 +187,18 @@ def _value_problems(files: SourceFiles, file: str, graph: Graph, computes: str) 
             found=", ".join(value.name for value in graph.inputs),
             remedy="take a graph that was exported for this task",
         )
-    if misfits := [value for value in graph.inputs if value.dtype != "int64"]:
-        message = f"{file} takes {misfits[0].name} in {misfits[0].dtype}"
-        yield files.problem(BROKEN, message, at=AT, expected="int64", found=misfits[0].dtype, remedy=AGAIN)
+    if misfits := [value for value in graph.inputs if value.dtype not in INTEGERS]:
+        message, expected = f"{file} takes {misfits[0].name} in {misfits[0].dtype}", " or ".join(INTEGERS)
+        yield files.problem(BROKEN, message, at=AT, expected=expected, found=misfits[0].dtype, remedy=AGAIN)
+    if misfits := [value for value in graph.inputs if value.name in INPUTS and {*value.shape} != {None}]:
+        yield files.problem(
+            BROKEN,
+            f"{file} takes {misfits[0].name} in one shape alone",
+            at=AT,
+            expected="any number of rows and of tokens",
+            found=" x ".join("any" if size is None else str(size) for size in misfits[0].shape) or "a single number",
+            remedy="take a graph with dynamic axes, as optimum exports them, or make one of the weights without `file`",
+        )
     if not _outputs({value.name for value in graph.outputs}, computes):
         outputs = " or ".join(" and ".join(names) for names in OUTPUTS[computes])
         yield files.problem(
@@ -217,7 +245,7 @@ def _opset_problems(files: SourceFiles, file: str, graph: Graph) -> Iterator[Pro
 def _vocabulary_problems(files: SourceFiles, file: str, graph: Graph) -> Iterator[Problem]:
     """A table of tokens smaller than the vocabulary that config.json states."""
     vocabulary = files.json("config.json").get("vocab_size")
-    if isinstance(vocabulary, int) and graph.longest < vocabulary:
+    if isinstance(vocabulary, int) and 0 < graph.longest < vocabulary:
         message = f"{file} has no table of as many tokens as the checkpoint"
         expected, longest = f"a matrix of {vocabulary} rows", f"{graph.longest} at most"
         yield files.problem(BROKEN, message, at=AT, expected=expected, found=longest, remedy=AGAIN)

@@ -88,7 +88,8 @@ def _decisions(sources: Sources, checkpoint: Checkpoint) -> _Decisions:
     licence_step, licence_note = licence(model)
     flavor = native_flavor(sources, checkpoint)
     graph = WEIGHT_FORMATS[spec.format].taken(sources)
-    files = (*artifact_steps(sources, checkpoint), *native_steps(sources, checkpoint, flavor), *graph)
+    own = artifact_steps(sources, checkpoint, {step.path for step in graph})
+    files = (*own, *native_steps(sources, checkpoint, flavor), *graph)
     steps = (*files, card(model, name_of(spec, sources.tree)), licence_step)
     return _Decisions(
         task=task,
