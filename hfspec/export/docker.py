@@ -101,8 +101,8 @@ def check_code(facts: Facts, *, trust_remote_code: bool) -> None:
 
 
 def _base(facts: Facts, options: Options) -> str:
-    if options.cuda and facts.gpu_fault:
-        raise UsageError(f"--cuda: the model does not run on a GPU: {facts.gpu_fault}; leave it out")
+    if options.cuda:
+        facts.check_gpu("--cuda")
     if options.base is not None:
         match = IMAGE.fullmatch(options.base)
         if match is None:

@@ -84,6 +84,11 @@ class Facts:
             return f"it generates, and has {self.weight_bytes / GIB:.1f} GiB of weights in {deployment.dtype}"
         return ""
 
+    def check_gpu(self, option: str = "--gpu") -> None:
+        """Raises UsageError, naming the option that asks for a GPU, where it cannot run on one."""
+        if self.gpu_fault:
+            raise UsageError(f"{option}: the model does not run on a GPU: {self.gpu_fault}; leave it out")
+
     @property
     def gpu_fault(self) -> str:
         """Why it cannot run on a GPU; empty where it can."""

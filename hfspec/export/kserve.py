@@ -59,8 +59,8 @@ def files(facts: Facts, options: Options) -> Files:
     _check(options)
     check_code(facts, trust_remote_code=options.trust_remote_code)
     has_gpu = bool(facts.gpu_reason) if options.gpu is None else options.gpu
-    if has_gpu and facts.gpu_fault:
-        raise UsageError(f"--gpu: the model does not run on a GPU: {facts.gpu_fault}; leave it out")
+    if has_gpu:
+        facts.check_gpu()
     return {
         "servingruntime.yaml": to_yaml(_runtime(facts, options, has_gpu=has_gpu)),
         "inferenceservice.yaml": to_yaml(_service(facts, options, has_gpu=has_gpu)),

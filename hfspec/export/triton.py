@@ -56,8 +56,8 @@ def files(facts: Facts, options: Options) -> Files:
     """
     if not 1 <= options.max_batch_size <= 65_536:
         raise UsageError(f"--max-batch-size is from 1 to 65536, not {options.max_batch_size}")
-    if options.gpu and facts.gpu_fault:
-        raise UsageError(f"--gpu: the model does not run on a GPU: {facts.gpu_fault}; leave it out")
+    if options.gpu:
+        facts.check_gpu()
     refuse("triton", facts, _reasons(facts))
     warmup = _warmup(facts)
     place = f"{facts.name}/{VERSION}"

@@ -83,10 +83,12 @@ class Exchange:
         """The kind of the body, without its parameters."""
         return self.headers.get(b"content-type", b"").split(b";")[0].strip().decode("latin-1").lower()
 
-    def model(self, name: str | None) -> Model:
-        """The model of this name, or the only one; raises RequestError, also where the model is not offered by the
-        protocol of the endpoint.
+    def model(self, name: Any) -> Model:
+        """The model of the name that a request gives, or the only one where it is None; raises RequestError, also where
+        the model is not offered by the protocol of the endpoint.
         """
+        if name is not None and not isinstance(name, str):
+            raise RequestError(400, "model: expected the name of a model, a text.", "InputError", key="model")
         model = self.app.models.find(name)
         self.model_name = model.name
         if self.protocol not in model.protocols:

@@ -122,9 +122,11 @@ async def embeddings(exchange: Exchange) -> Response:
 
 def asked_model(exchange: Exchange, name: Any, task: str) -> Model:
     """The model that a request names, or the only one, where its task can answer; raises RequestError."""
-    if name is not None and not isinstance(name, str):
-        raise RequestError(400, "model: expected the name of a model, a text.", "InputError", key="model")
-    if name in PLACEHOLDERS and not any(name in model.entry.names for model in exchange.app.models):
+    if (
+        isinstance(name, str)
+        and name in PLACEHOLDERS
+        and not any(name in model.entry.names for model in exchange.app.models)
+    ):
         return exchange.only(ANSWERED_BY[task])
     return exchange.for_tasks(exchange.model(name), ANSWERED_BY[task])
 

@@ -96,8 +96,6 @@ def _model(exchange: Exchange, body: Mapping[str, Any]) -> Model:
     name = body.get("model")
     if name is None:
         return exchange.only(TASKS)
-    if not isinstance(name, str):
-        raise RequestError(400, "model: expected the name of a model, a text.", "InputError")
     return exchange.for_tasks(exchange.model(name), TASKS)
 
 
