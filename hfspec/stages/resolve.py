@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import PurePosixPath
 from types import MappingProxyType
 
-from hfspec.checkpoint.graphs.header import read_graph
+from hfspec.checkpoint.graphs.data_files import data_files
 from hfspec.checkpoint.places import base_folder
 from hfspec.errors import SourceError, SpecError
 from hfspec.ir.pins import Pins, Reader, Resolved, SourcePin
@@ -84,15 +83,6 @@ def _folder(spec: Spec) -> str | None:
     return None if LIBRARIES[spec.library].keeps_folder else spec.model.folder
 
 
-def _data_of(reader: Reader, path: str) -> frozenset[str]:
-    """The files beside a graph that its weights are in; none for one that cannot be read: the plan says why."""
-    try:
-        graph = read_graph(reader.fetch(path))
-    except ValueError:
-        return frozenset()
-    return frozenset((PurePosixPath(path).parent / one.location).as_posix() for one in graph.external)
-
-
 def _layout(spec: Spec) -> Layout:
     """How the library chooses the model's files."""
     library = LIBRARIES[spec.library]
@@ -105,6 +95,6 @@ def _layout(spec: Spec) -> Layout:
             selection: Selection = select(inside, reader, location, task)
             return selection
         selection = select(inside, reader, location, task, has_graph=True)
-        return with_graph(selection, file, location, lambda path: _data_of(reader, path))
+        return with_graph(selection, file, location, lambda path: data_files(reader, path))
 
     return layout

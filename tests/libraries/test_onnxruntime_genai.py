@@ -92,6 +92,24 @@ def test_the_artifact_has_the_models_files_and_needs_no_torch(compiled):
     assert not any(path.endswith((".pkl", ".pickle", ".bin")) for path in compiled["files"])
 
 
+def test_graph_and_data_are_found_where_config_and_header_say(checkpoint, reference, tmp_path):
+    """A graph in a folder below the config, with its weights in a file of another name."""
+    model = Path(shutil.copytree(checkpoint("genai-llama"), tmp_path / "model"))
+    (model / "cpu").mkdir()
+    graph = (model / "model.onnx").read_bytes().replace(b"model.onnx.data", b"all-weights.bin")
+    (model / "cpu/graph.onnx").write_bytes(graph)
+    (model / "model.onnx").unlink()
+    (model / "model.onnx.data").rename(model / "cpu/all-weights.bin")
+    document = json.loads((model / "genai_config.json").read_text())
+    document["model"]["decoder"]["filename"] = "cpu/graph.onnx"
+    (model / "genai_config.json").write_text(json.dumps(document))
+    settings = {"max_new_tokens": NEW, "return_full_text": False}
+    spec = write_spec(tmp_path / "s", model, library=LIBRARY, task="text-generation", model_config=settings)
+    artifact = hfspec.compile(spec, output=tmp_path / "artifact").path
+    assert (artifact / "model/cpu/all-weights.bin").is_file()
+    assert hfspec.load(artifact).predict(PROMPTS) == [text for text, _ in reference]
+
+
 def test_the_plan_says_what_the_graph_is(compiled):
     said = " ".join(compiled["notes"])
     assert "architecture llama, 2 layers, with a context of 512 tokens and 400 tokens to choose from" in said

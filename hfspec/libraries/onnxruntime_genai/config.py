@@ -114,6 +114,8 @@ def _model_faults(model: Mapping[str, Any]) -> Iterator[Fault]:
             yield Fault(f"model.{name}", "a number of tokens, at least 1", _shown(model.get(name)))
     size = model["vocab_size"] if _is_count(model.get("vocab_size"), 1) else 1 << 31
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        if name in model and model[name] is None:
+            yield Fault(f"model.{name}", "a token's number, or no such key", "null")
         for token in _as_list(model.get(name)):
             if not _is_count(token, 0) or token >= size:
                 yield Fault(f"model.{name}", f"a token's number, below {size}", _shown(token))

@@ -81,7 +81,7 @@ def examine(files: SourceFiles, task: Task) -> Model:
     ]
     if problems:
         raise SpecError(tuple(problems))
-    beside = {f"{folder}{one.location}" for one in graph.external}
+    beside = {_beside(folder, config, one.location) for one in graph.external}
     weights = tuple(sorted({f"{folder}{config.filename}", *beside}))
     others = [path for path in files.paths if PurePosixPath(path).suffix in (".onnx", ".data") and path not in weights]
     return Model(
@@ -121,7 +121,7 @@ def _graph(files: SourceFiles, folder: str, config: GenaiConfig) -> Graph:
         there = sorted(name.removeprefix(folder) for name in files.paths if name.endswith(".onnx"))
         raise files.refusal(
             BROKEN,
-            f"{CONFIG} names the graph {config.filename}, which is not beside it",
+            f"{CONFIG} names the graph {config.filename}, which is not there",
             expected=config.filename,
             found=", ".join(there) or "no graphs",
             remedy="add the file, or correct model.decoder.filename",
@@ -164,7 +164,7 @@ def _data_problems(files: SourceFiles, folder: str, config: GenaiConfig, graph: 
     for one in graph.external:
         ends[one.location] = max(ends.get(one.location, 0), one.end)
     for location, end in sorted(ends.items()):
-        path = f"{folder}{location}"
+        path = _beside(folder, config, location)
         if not files.has(path):
             yield files.problem(
                 BROKEN,
@@ -181,6 +181,11 @@ def _data_problems(files: SourceFiles, folder: str, config: GenaiConfig, graph: 
                 found=f"{files.file(path).size} bytes",
                 remedy=AGAIN,
             )
+
+
+def _beside(folder: str, config: GenaiConfig, location: str) -> str:
+    """The path of a file of weights, which lies by its location from the graph."""
+    return (PurePosixPath(f"{folder}{config.filename}").parent / location).as_posix()
 
 
 def _opset_problems(files: SourceFiles, config: GenaiConfig, graph: Graph) -> Iterator[Problem]:
