@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import IO, Any
 from urllib.parse import quote
 
@@ -20,13 +19,12 @@ import pyarrow as pa
 from pyarrow import fs as pafs
 
 from hfspec.batch.foreign import Foreign
+from hfspec.batch.formats.table import COMPRESSED
 from hfspec.errors import StorageError, UsageError, remedy
 
 TEMPORARY = ".tmp-"
 GOOGLE_SECONDS, LONGEST = "30", 400
 SERVER = "check the address, the network, and the keys or region in the environment, or copy it to this machine first"
-# Ending of a file's name, in any case -> its compression, as pyarrow names it.
-COMPRESSED = MappingProxyType({".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"})
 WITHOUT_FOLDERS = ("s3", "gcs", "abfs")  # as pyarrow names them: a file needs none around it
 
 

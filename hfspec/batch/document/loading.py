@@ -10,7 +10,6 @@ from typing import Any
 
 from hfspec.batch.document.values import parse
 from hfspec.batch.engines.table import CLUSTER_KEYS, ENGINES, able
-from hfspec.batch.filters import parsed
 from hfspec.batch.job import Job
 from hfspec.comparison.diff import LOCK, file_of
 from hfspec.errors import HfspecError, SpecError, UsageError
@@ -40,6 +39,8 @@ def _rules(tree: Tree) -> Iterator[Problem]:
     path: KeyPath = ("input", "where")
     where = tree.at(path)
     if isinstance(where, str) and find_spec("pyarrow") is not None:
+        from hfspec.batch.filters import parsed
+
         try:
             parsed(where)
         except UsageError as error:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from hfspec.batch.places import COMPRESSED
 from hfspec.batch.spans import Reader
 from hfspec.ir.lazy import named
 
@@ -24,6 +23,8 @@ class Format:
         return reader
 
 
+# Ending of a file's name, in any case -> its compression, as pyarrow names it.
+COMPRESSED = MappingProxyType({".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"})
 _HERE = "hfspec.batch.formats"
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
