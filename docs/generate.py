@@ -1,7 +1,7 @@
 """Write what mirrors code: docs/spec.md, tasks.md and errors.md, the keys in docs/fleet.md, README's table of tasks,
 that of patches in docs/serving.md, the schema that the language checks specs by; and in benchmarks/NOTES.md what
-`make bench` measured, in docs/serving-speed.md and docs/batch-speed.md what benchmarks/serving and benchmarks/batch
-measured.
+`make bench` measured, in docs/serving-speed.md, docs/batch-speed.md and docs/onnx-speed.md what benchmarks/serving,
+batch and graphs.py measured.
 
 Usage: python docs/generate.py [--check]      (--check writes nothing and fails when a file differs)
 """
@@ -107,6 +107,7 @@ def main(arguments: list[str]) -> int:
     pages |= {ROOT / "docs/serving.md": filled("docs/serving.md", patch_table())}
     pages |= {ROOT / "docs/serving-speed.md": filled("docs/serving-speed.md", kept("serving"))}
     pages |= {ROOT / "docs/batch-speed.md": filled("docs/batch-speed.md", kept("batch"))}
+    pages |= {ROOT / "docs/onnx-speed.md": filled("docs/onnx-speed.md", kept("graphs"))}
     pages |= {ROOT / "docs/export.md": filled("docs/export.md", target_table())}
     pages |= {ROOT / "hfspec/language/composed.schema.json": composed_text()}
     stale = [path for path, text in pages.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
