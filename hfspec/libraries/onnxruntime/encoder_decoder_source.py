@@ -19,7 +19,8 @@ from hfspec.runtime.patches.masks import MASK
 from hfspec.runtime.text.token_batch import filled
 from hfspec.runtime.text.tokens import encode
 
-# Architectures whose graphs are at least 1.5 times as fast as the artifact by torch (docs/onnx.md has the figures).
+# Architectures whose graphs are at least 1.5 times as fast as the artifact by torch (docs/onnx.md has the figures), and
+# mT5 and UMT5, which have T5's layers.
 MODEL_TYPES = ("marian", "mt5", "t5", "umt5")
 LONGEST = 512  # tokens of the texts that are compared
 STEPS = (0, 1, 5)  # the lengths of the answers after which a next token is compared
